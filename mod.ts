@@ -1,0 +1,65 @@
+/**
+ * The Message DB client: pure functions over a SQL handle that you pass in.
+ *
+ * @example Write to a stream and read it back
+ * ```ts
+ * import postgres from "postgres";
+ * import { NO_STREAM, readStream, write } from "@messagedb/client";
+ *
+ * const sql = postgres("postgres://message_store@localhost/message_store");
+ * const deposited = { type: "Deposited", data: { amount: 11 } };
+ * await write(sql, "account-123", deposited, { expectedVersion: NO_STREAM });
+ * for (const message of await readStream(sql, "account-123")) {
+ *   console.log(message.position, message.data);
+ * }
+ * ```
+ *
+ * @module
+ */
+
+// Write
+export { NO_STREAM, write, type WriteOptions } from "./src/write.ts";
+export { writeBatch } from "./src/write_batch.ts";
+export { type StreamInput, writeStreams } from "./src/write_streams.ts";
+export { type IdentifiedMessageInput, synchronize } from "./src/synchronize.ts";
+
+// Read
+export { readStream, type ReadStreamOptions } from "./src/read_stream.ts";
+export { readCategory, type ReadCategoryOptions } from "./src/read_category.ts";
+export { readAll, type ReadAllOptions } from "./src/read_all.ts";
+export { readMatching, type ReadMatchingOptions } from "./src/read_matching.ts";
+export { read, type ReadOptions } from "./src/read.ts";
+export { readLastMessage, type ReadLastMessageOptions } from "./src/read_last_message.ts";
+export { readMessage, readMessages } from "./src/read_messages.ts";
+export { iterateAll, iterateCategory, type IterateOptions, iterateStream } from "./src/iterate.ts";
+
+// Look around
+export { streamVersion } from "./src/stream_version.ts";
+export { categories, entityIds, streamNames } from "./src/names.ts";
+export { messageStoreVersion } from "./src/message_store_version.ts";
+
+// Names
+export { cardinalId, category, id, ids, isCategory, streamName, types } from "./src/stream_name.ts";
+
+// Handles
+export { fromQuery } from "./src/from_query.ts";
+export type {
+  ConsumerGroup,
+  Direction,
+  Message,
+  MessageInput,
+  Metadata,
+  Rows,
+  Sql,
+} from "./src/types.ts";
+
+// Errors
+export {
+  ConditionNotActivatedError,
+  DuplicateMessageError,
+  MessageDbError,
+  type MessageDbErrorCode,
+  MessageMismatchError,
+  NotInstalledError,
+  WrongExpectedVersionError,
+} from "./src/errors.ts";

@@ -1,0 +1,99 @@
+import { isCategory } from "./stream_name.ts";
+import type { ConsumerGroup, Direction } from "./types.ts";
+
+/** The error for a bad argument: which one, what it is, what it has to be. */
+export function invalid(
+  name: string,
+  value: unknown,
+  rule: string,
+  Class: ErrorConstructor = TypeError,
+): Error {
+  return new Class(`Cannot use ${quote(value)} as "${name}": it must be ${rule}`);
+}
+
+function quote(value: unknown): string {
+  if (typeof value === "function" || typeof value === "bigint") return `${typeof value} ${value}`;
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return String(value);
+  }
+}
+
+/** What Postgres cannot hold as text, or would hold as something else: NUL and half a surrogate pair. */
+const UNWRITABLE = /\0|\p{Surrogate}/u;
+
+export function checkName(name: string, value: unknown): asserts value is string {
+  if (typeof value !== "string" || value === "" || UNWRITABLE.test(value)) {
+    throw invalid(name, value, "text that is not empty and holds no NUL and no lone surrogate");
+  }
+}
+
+export function checkStreamName(value: unknown): asserts value is string {
+  checkName("streamName", value);
+  if (isCategory(value)) {
+    throw invalid("streamName", value, "a stream, not a category: account-123");
+  }
+}
+
+/** A stream that is written to can be read back by its category, too. */
+export function checkWritableStreamName(value: unknown): asserts value is string {
+  checkStreamName(value);
+  if (/^-|^[^-]*-$/.test(value)) {
+    throw invalid("streamName", value, 'a category and an id with a "-" between: account-123');
+  }
+}
+
+export function checkCategory(name: string, value: unknown): asserts value is string {
+  checkName(name, value);
+  if (!isCategory(value)) throw invalid(name, value, 'a category, without "-": account');
+}
+
+export function checkInteger(
+  name: string,
+  value: unknown,
+  least: number,
+  most: number = Number.MAX_SAFE_INTEGER,
+): asserts value is number {
+  if (typeof value !== "number") throw invalid(name, value, "a number");
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw invalid(name, value, `an integer from ${least} to ${most}`, RangeError);
+  }
+}
+
+/** What every read takes, as parameters: position (null where none is given) and batch size. */
+export function checkPage(
+  options: {
+    readonly position?: number | undefined;
+    readonly batchSize?: number | undefined;
+    readonly direction?: Direction | undefined;
+  },
+): { position: string | null; batchSize: string; backward: boolean } {
+  const { position, batchSize = 1000, direction = "forward" } = options;
+  if (position !== undefined) checkInteger("position", position, 0);
+  checkInteger("batchSize", batchSize, 1);
+  if (direction !== "forward" && direction !== "backward") {
+    throw invalid("direction", direction, '"forward" or "backward"');
+  }
+  return {
+    position: position === undefined ? null : String(position),
+    batchSize: String(batchSize),
+    backward: direction === "backward",
+  };
+}
+
+export function checkExpectedVersion(value: unknown): asserts value is number | undefined {
+  if (value !== undefined) checkInteger("expectedVersion", value, -1);
+}
+
+export function checkConsumerGroup(group: ConsumerGroup): void {
+  // Message DB casts the size to smallint.
+  checkInteger("consumerGroup.size", group.size, 1, 32767);
+  checkInteger("consumerGroup.member", group.member, 0, group.size - 1);
+}
+
+export function checkId(value: unknown): asserts value is string {
+  if (
+    typeof value !== "string" || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value)
+  ) throw invalid("id", value, "a UUID");
+}

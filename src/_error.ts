@@ -1,0 +1,69 @@
+import {
+  ConditionNotActivatedError,
+  DuplicateMessageError,
+  NotInstalledError,
+  WrongExpectedVersionError,
+} from "./errors.ts";
+
+/** What drivers put on an error: `errno` is Bun's name for the SQLSTATE. */
+interface DriverError {
+  readonly code?: unknown;
+  readonly errno?: unknown;
+  readonly message?: unknown;
+  readonly detail?: unknown;
+  readonly constraint?: unknown;
+  readonly constraint_name?: unknown;
+}
+
+/** `EPIPE` is five capitals too: a SQLSTATE has a digit. */
+const SQLSTATE = /^(?=.*\d)[0-9A-Z]{5}$/;
+
+/** The error as this library names it; one that it does not know comes back as it is. */
+export function translate(error: unknown): unknown {
+  if (typeof error !== "object" || error === null) return error;
+  const driver = error as DriverError;
+  const message = String(driver.message);
+  const detail = String(driver.detail);
+  const cause = { cause: error };
+
+  switch ([driver.errno, driver.code].find((it) => SQLSTATE.test(String(it)))) {
+    case "P0001": {
+      const wrong = /Wrong expected version: (-?\d+) \(Stream: (.*), Stream Version: (-?\d+)\)/s
+        .exec(message);
+      if (wrong) {
+        return new WrongExpectedVersionError(wrong[2]!, Number(wrong[1]), Number(wrong[3]), cause);
+      }
+      if (message.includes("SQL condition is not activated")) {
+        return new ConditionNotActivatedError(cause);
+      }
+      return error;
+    }
+    case "23505":
+      switch (driver.constraint_name ?? driver.constraint) {
+        case "messages_id": {
+          const id = /\(id\)=\((.*?)\)/.exec(detail);
+          return id ? new DuplicateMessageError(id[1]!, cause) : error;
+        }
+        case "messages_stream": {
+          // A snapshot older than the lock: the transaction cannot see what it collides with.
+          const taken = /\(stream_name, "?position"?\)=\((.*), (\d+)\)/s.exec(detail);
+          if (!taken) return error;
+          const position = Number(taken[2]);
+          return new WrongExpectedVersionError(taken[1]!, position - 1, position, cause);
+        }
+      }
+      return error;
+    case "3F000":
+    case "42P01":
+    case "42883":
+      return /message_store|"messages"/.test(message)
+        ? new NotInstalledError("missing", cause)
+        : error;
+    case "42501":
+      return /message_store|\bmessages|_message|acquire_lock|stream_version|cardinal_id|hash_64/
+          .test(message)
+        ? new NotInstalledError("forbidden", cause)
+        : error;
+  }
+  return error;
+}

@@ -1,0 +1,101 @@
+import { checkId, checkName, invalid } from "./_check.ts";
+import type { MessageInput } from "./types.ts";
+
+/** A message's columns as parameters: every one text, `data` and `metadata` as JSON. */
+export interface EncodedMessage {
+  readonly id: string;
+  readonly type: string;
+  readonly data: string | null;
+  readonly metadata: string | null;
+}
+
+/** Checks a message and makes text of it; makes an id where it has none. */
+export function encode(message: MessageInput): EncodedMessage {
+  if (typeof message !== "object" || message === null) {
+    throw invalid("message", message, "an object with a type");
+  }
+  const { id, type, data, metadata } = message;
+  if (id !== undefined) checkId(id);
+  checkName("type", type);
+  if (metadata != null && (typeof metadata !== "object" || Array.isArray(metadata))) {
+    throw invalid("metadata", metadata, "an object");
+  }
+  return {
+    id: id?.toLowerCase() ?? crypto.randomUUID(),
+    type,
+    data: "data" in message ? stringify("data", data) : null,
+    metadata: stringify("metadata", metadata ?? null),
+  };
+}
+
+/** A message as an element of the JSON text that a batch travels as. */
+export function toJson(
+  { id, type, data, metadata }: EncodedMessage,
+  streamName?: string,
+  expectedVersion?: number,
+): string {
+  const head = JSON.stringify({
+    stream_name: streamName,
+    expected_version: expectedVersion,
+    id,
+    type,
+  });
+  return `${head.slice(0, -1)},"data":${data},"metadata":${metadata}}`;
+}
+
+/** `\u0000` and half a surrogate pair, as `JSON.stringify` writes them: `jsonb` refuses both. */
+const UNWRITABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
+
+function stringify(name: string, value: unknown): string | null {
+  if (value === null) return null;
+  let json;
+  try {
+    json = JSON.stringify(value);
+  } catch (error) {
+    throw new TypeError(`Cannot write "${name}" as JSON: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  refuseLoss(name, value);
+  if (UNWRITABLE.test(json)) {
+    throw new TypeError(`Cannot write "${name}" as JSON: it holds "\\u0000" or a lone surrogate`);
+  }
+  return json;
+}
+
+/** `JSON.stringify` leaves out or turns to null what JSON cannot hold; this names it instead. */
+function refuseLoss(path: string, value: unknown): void {
+  switch (typeof value) {
+    case "number":
+      if (Number.isFinite(value)) return;
+      break;
+    case "object": {
+      if (value === null) return;
+      if ("toJSON" in value && typeof value.toJSON === "function") {
+        const json = value.toJSON();
+        if (json === null && value instanceof Date) break;
+        return refuseLoss(path, json);
+      }
+      if (Array.isArray(value)) {
+        // By index: a hole is undefined, too.
+        for (let at = 0; at < value.length; at++) refuseLoss(`${path}[${at}]`, value[at]);
+        return;
+      }
+      if (Symbol.iterator in value) break;
+      for (const key of Object.keys(value)) {
+        const member = (value as Record<string, unknown>)[key];
+        if (member !== undefined) refuseLoss(`${path}.${key}`, member);
+      }
+      return;
+    }
+    case "string":
+    case "boolean":
+      return;
+  }
+  const what = typeof value === "number"
+    ? value
+    : typeof value === "object"
+    ? Object.prototype.toString.call(value)
+    : typeof value;
+  throw new TypeError(`Cannot write "${path}" as JSON: it is ${what}`);
+}

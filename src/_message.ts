@@ -1,0 +1,77 @@
+import { ask, askMessageStore, type Statement, within } from "./_statement.ts";
+import type { Message, Sql } from "./types.ts";
+
+/** Messages as the statement answers them: a list a column, which Postgres and JSON.parse do fastest. */
+export interface Columns {
+  readonly id: string[];
+  readonly streamName: string[];
+  readonly type: string[];
+  readonly position: number[];
+  readonly globalPosition: number[];
+  readonly data: unknown[];
+  readonly metadata: Message["metadata"][];
+  readonly time: number[];
+}
+
+/** The JSON of `page`, whose columns are those of Message DB's `message` type; null where it is empty. */
+export const COLUMNS = `
+  '{"id":["' || string_agg(id::text, '","') ||
+  '"],"streamName":' || json_agg(stream_name) ||
+  ',"type":' || json_agg(type) ||
+  ',"position":[' || string_agg(position::text, ',') ||
+  '],"globalPosition":[' || string_agg(global_position::text, ',') ||
+  '],"data":[' || string_agg(coalesce(data::text, 'null'), ',') ||
+  '],"metadata":[' || string_agg(coalesce(metadata::text, 'null'), ',') ||
+  '],"time":[' || string_agg(floor(date_part('epoch', time) * 1000)::bigint::text, ',') || ']}'`;
+
+/** Reads messages by a `select` of rows of the table, in the order that they come in. */
+export function askMessages<Data>(sql: Sql): Statement<Message<Data>[]> {
+  return async (strings, ...parameters) =>
+    decode(
+      await ask<Columns | null>(sql)(
+        within(strings, "with page as materialized (", `)\nselect ${COLUMNS} as json from page`),
+        ...parameters,
+      ),
+    );
+}
+
+/** Reads messages by a `select` of one of Message DB's functions, as `message`, from `ours`. */
+export function askMessageFunction<Data>(sql: Sql): Statement<Message<Data>[]> {
+  return async (strings, ...parameters) =>
+    decode(
+      await askMessageStore<Columns | null>(sql)(
+        within(
+          strings,
+          "\n  called as materialized (",
+          `),
+  page as materialized (select (message).* from called),
+  answer as materialized (select ${COLUMNS} as json from page)`,
+        ),
+        ...parameters,
+      ),
+    );
+}
+
+export function decode<Data>(columns: Columns | null): Message<Data>[] {
+  if (columns === null) return [];
+  return columns.id.map((id, at) => ({
+    id,
+    streamName: columns.streamName[at]!,
+    type: columns.type[at]!,
+    position: safe(columns.position[at]!),
+    globalPosition: safe(columns.globalPosition[at]!),
+    data: columns.data[at] as Data,
+    metadata: columns.metadata[at]!,
+    time: new Date(columns.time[at]!),
+  }));
+}
+
+/** JSON.parse rounds what is beyond the safe integers, and never to one of them. */
+export function safe(position: number): number {
+  if (position > Number.MAX_SAFE_INTEGER) {
+    throw new RangeError(
+      `Cannot represent position ${position}: it is beyond Number.MAX_SAFE_INTEGER`,
+    );
+  }
+  return position;
+}

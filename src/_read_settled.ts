@@ -1,0 +1,140 @@
+import { COLUMNS, type Columns, decode } from "./_message.ts";
+import { ask, type Statement, within } from "./_statement.ts";
+import type { Message, Sql } from "./types.ts";
+
+/** A page of the whole store, or of the streams that match a pattern. */
+export interface SettledPage<Data> {
+  readonly messages: Message<Data>[];
+  /** Whether there was no more when the page was read, so far as it is settled. */
+  readonly atEnd: boolean;
+  /** The global position up to which no message can appear any more. */
+  readonly settled: number;
+}
+
+/**
+ * Reads forward across categories without ever passing a message that is yet to commit.
+ *
+ * A writer takes a global position before it commits, so 148 can be there while 147 is not, yet.
+ * Every writer holds a RowExclusiveLock on the table from before it takes a position until its
+ * transaction has ended. So where positions are missing in a page, those who hold that lock now may
+ * have taken them; when all of these have ended, what a later statement does not find will never be.
+ * No time decides that: while they are at work, the page ends before the first missing position.
+ *
+ * @param settled What an earlier page answered; what is missing up to there is settled already.
+ */
+export async function readSettled<Data>(
+  sql: Sql,
+  position: number,
+  batchSize: number,
+  pattern: string | null,
+  settled: number,
+): Promise<SettledPage<Data>> {
+  let { messages, gap } = await readPage<Data>(sql, position, batchSize, pattern, settled);
+  if (gap !== null) {
+    const before = upTo(gap, messages);
+    const { last, writers } = await lookAtWriters(sql);
+    if (!await haveEnded(sql, writers, before.length === 0)) {
+      return { messages: before, atEnd: before.length === 0, settled };
+    }
+    settled = last;
+    ({ messages, gap } = await readPage<Data>(sql, position, batchSize, pattern, settled));
+    messages = upTo(gap, messages);
+  }
+  return {
+    messages,
+    atEnd: messages.length === 0 || (gap === null && messages.length < batchSize),
+    settled,
+  };
+}
+
+function upTo<Data>(gap: number | null, messages: Message<Data>[]): Message<Data>[] {
+  return gap === null ? messages : messages.filter((it) => it.globalPosition < gap);
+}
+
+/** Whether all of these writers' transactions have ended, now or within an eighth of a second. */
+async function haveEnded(sql: Sql, writers: string[], wait: boolean): Promise<boolean> {
+  for (let delay = 1; wait && writers.length > 0 && delay <= 64; delay *= 2) {
+    await new Promise((resolve) => setTimeout(resolve, delay));
+    const now = (await lookAtWriters(sql)).writers;
+    // A transaction that is prepared goes on under another name.
+    writers = now.filter((writer) => writers.includes(writer) || writer.startsWith("-1/"));
+  }
+  return writers.length === 0;
+}
+
+interface Page<Data> {
+  readonly messages: Message<Data>[];
+  /** The first position that is missing before the last of the page and not settled. */
+  readonly gap: number | null;
+}
+
+async function readPage<Data>(
+  sql: Sql,
+  position: number,
+  batchSize: number,
+  pattern: string | null,
+  settled: number,
+): Promise<Page<Data>> {
+  const from = String(Math.max(position, settled + 1, 1));
+  const { gap, columns } = await askPage(sql)`
+with
+  page as materialized (
+    select *
+    from message_store.messages
+    where global_position >= ${String(position)}::text::bigint
+      and (${pattern}::text is null or stream_name like ${pattern}::text)
+    order by global_position
+    limit ${String(batchSize)}::text::bigint
+  ),
+  positions as (
+    select global_position
+    from message_store.messages
+    where global_position between ${from}::text::bigint and (select max(global_position) from page)
+  ),
+  gap as (
+    select min(previous) + 1 as position
+    from (
+      select
+        global_position,
+        lag(global_position, 1, ${from}::text::bigint - 1) over (order by global_position) as previous
+      from positions
+    ) as pairs
+    where global_position > previous + 1
+      and (select max(global_position) - count(*) >= ${from}::text::bigint from positions)
+  )
+select
+  '{"gap":' || coalesce((select position::text from gap), 'null') || ',"columns":' || coalesce(`;
+  return { gap, messages: decode<Data>(columns) };
+}
+
+function askPage(sql: Sql): Statement<{ gap: number | null; columns: Columns | null }> {
+  return (strings, ...parameters) =>
+    ask<{ gap: number | null; columns: Columns | null }>(sql)(
+      within(strings, "", `${COLUMNS}, 'null') || '}' as json from page`),
+      ...parameters,
+    );
+}
+
+/** Who holds the lock that writers hold, and the last position that was there before we looked. */
+async function lookAtWriters(sql: Sql): Promise<{ last: number; writers: string[] }> {
+  // A statement's snapshot is older than what it reads of pg_locks, which shows locks as they are.
+  // On a standby the writers are out of sight: there, what is missing stays unsettled.
+  return await ask<{ last: number; writers: string[] }>(sql)`
+select
+  json_build_object(
+    'last', coalesce((select max(global_position) from message_store.messages), 0),
+    'writers', case
+      when pg_is_in_recovery() then json_build_array('primary')
+      else coalesce((
+        select json_agg(virtualtransaction)
+        from pg_locks
+        where locktype = 'relation'
+          and relation = 'message_store.messages'::regclass
+          and database = (select oid from pg_database where datname = current_database())
+          and mode = 'RowExclusiveLock'
+          and granted
+          and pid is distinct from pg_backend_pid()
+      ), '[]')
+    end
+  )::text`;
+}

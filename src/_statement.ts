@@ -1,0 +1,78 @@
+import { invalid } from "./_check.ts";
+import { translate } from "./_error.ts";
+import type { Sql } from "./types.ts";
+
+/** What a statement is written in: its text and, between, its parameters. */
+export type Statement<T> = (
+  strings: TemplateStringsArray,
+  ...parameters: (string | null)[]
+) => Promise<T>;
+
+/**
+ * Sends a statement that answers one row of one column of JSON text, and parses that.
+ *
+ * One value, because a driver that has handed out rows when a statement fails may hand the rest to
+ * the next; text, because no driver's types, transforms or time zone change it.
+ */
+export function ask<T>(sql: Sql): Statement<T> {
+  return async (strings, ...parameters) => {
+    if (typeof sql !== "function") {
+      throw invalid(
+        "sql",
+        sql,
+        "a tagged-template function, which fromQuery makes of other drivers",
+      );
+    }
+    let answer;
+    try {
+      answer = await sql(strings, ...parameters);
+    } catch (error) {
+      throw translate(error);
+    }
+    const [row] = "rows" in answer ? answer.rows : answer;
+    return JSON.parse(Object.values(row as Record<string, string | null>)[0] ?? "null");
+  };
+}
+
+/**
+ * As `ask`, for common table expressions that call Message DB's functions, the last one `answer`
+ * with its one row of `json`.
+ *
+ * Those functions call each other by bare names. A first step puts their schema on the search path
+ * and the last puts the caller's back; what calls them selects from `ours`, so as to come after.
+ */
+export function askMessageStore<T>(sql: Sql): Statement<T> {
+  return (strings, ...parameters) =>
+    ask<T>(sql)(
+      within(
+        strings,
+        `with
+  caller as materialized (select current_setting('search_path') as path),
+  ours as materialized (
+    select set_config('search_path', 'message_store, public', true) from caller
+  ),`,
+        `
+select json, set_config('search_path', path, true) from caller, answer`,
+      ),
+      ...parameters,
+    );
+}
+
+const wholes = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
+
+/** A statement's strings between two texts: made once a place in the code. */
+export function within(
+  strings: TemplateStringsArray,
+  before: string,
+  after: string,
+): TemplateStringsArray {
+  let whole = wholes.get(strings);
+  if (whole === undefined) {
+    const parts = [...strings];
+    parts[0] = before + parts[0];
+    parts[parts.length - 1] += after;
+    whole = Object.assign(parts, { raw: parts });
+    wholes.set(strings, whole);
+  }
+  return whole;
+}

@@ -1,0 +1,134 @@
+/** The `code` of every error class of this library. */
+export type MessageDbErrorCode =
+  | "WRONG_EXPECTED_VERSION"
+  | "DUPLICATE_MESSAGE"
+  | "MESSAGE_MISMATCH"
+  | "NOT_INSTALLED"
+  | "CONDITION_NOT_ACTIVATED";
+
+/**
+ * What every error class of this library extends.
+ *
+ * Bad arguments are the built-in `TypeError` and `RangeError`; an error of the database or the
+ * driver that is none of these passes through untouched.
+ */
+export abstract class MessageDbError extends Error {
+  override readonly name: string = "MessageDbError";
+  /** Which error it is: the same in every version and every bundle, unlike the class's identity. */
+  abstract readonly code: MessageDbErrorCode;
+}
+
+/** The stream is not at the version that the write expected: read again, decide again. */
+export class WrongExpectedVersionError extends MessageDbError {
+  override readonly name = "WrongExpectedVersionError";
+  override readonly code = "WRONG_EXPECTED_VERSION";
+  /** The stream that was written to. */
+  readonly streamName: string;
+  /** The version that the write asked for; `NO_STREAM` (-1) is a stream with no message. */
+  readonly expectedVersion: number;
+  /**
+   * The version that the stream is at. Under REPEATABLE READ and SERIALIZABLE the transaction
+   * cannot see it, and this is the lowest that it can be.
+   */
+  readonly actualVersion: number;
+
+  /** Made by the operations that write. */
+  constructor(
+    streamName: string,
+    expectedVersion: number,
+    actualVersion: number,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `Cannot write to stream "${streamName}" at expected version ${expectedVersion}: ` +
+        `the stream is at version ${actualVersion}`,
+      options,
+    );
+    this.streamName = streamName;
+    this.expectedVersion = expectedVersion;
+    this.actualVersion = actualVersion;
+  }
+}
+
+/**
+ * The id was used before: by a message of another stream, or by a part of the batch only.
+ *
+ * A message sent again to the stream that has it is no error: it answers its first position.
+ */
+export class DuplicateMessageError extends MessageDbError {
+  override readonly name = "DuplicateMessageError";
+  override readonly code = "DUPLICATE_MESSAGE";
+  /** The id that the store has already. */
+  readonly id: string;
+
+  /** Made by the operations that write. */
+  constructor(id: string, options?: ErrorOptions) {
+    super(
+      `Cannot write message "${id}": the store has a message of this id in another place`,
+      options,
+    );
+    this.id = id;
+  }
+}
+
+/** `synchronize` found another message where one of those that it was given should be. */
+export class MessageMismatchError extends MessageDbError {
+  override readonly name = "MessageMismatchError";
+  override readonly code = "MESSAGE_MISMATCH";
+  /** The stream that was to be synchronized. */
+  readonly streamName: string;
+  /** The first position at which the stream holds another message. */
+  readonly position: number;
+  /** The id of the message that was given for this position. */
+  readonly id: string;
+  /** The id of the message that the stream holds there. */
+  readonly actualId: string;
+
+  /** Made by `synchronize`. */
+  constructor(streamName: string, position: number, id: string, actualId: string) {
+    super(
+      `Cannot synchronize stream "${streamName}" with message "${id}" at position ${position}: ` +
+        `the stream holds message "${actualId}" there`,
+    );
+    this.streamName = streamName;
+    this.position = position;
+    this.id = id;
+    this.actualId = actualId;
+  }
+}
+
+/** This database has no Message DB, or this role has no right to use it. */
+export class NotInstalledError extends MessageDbError {
+  override readonly name = "NotInstalledError";
+  override readonly code = "NOT_INSTALLED";
+  /** `"missing"`: there is no Message DB of 1.3 or newer; `"forbidden"`: the role may not use it. */
+  readonly reason: "missing" | "forbidden";
+
+  /** Made by every operation. */
+  constructor(reason: "missing" | "forbidden", options?: ErrorOptions) {
+    super(
+      reason === "missing"
+        ? "Cannot find Message DB 1.3 in this database: connect to the database that has it, " +
+          'or install it with install(sql) of "@messagedb/client/install"'
+        : "Cannot use the Message DB of this database: this role lacks the rights, " +
+          'which "grant message_store to <role>" gives',
+      options,
+    );
+    this.reason = reason;
+  }
+}
+
+/** `condition` was used on a server that does not allow it. */
+export class ConditionNotActivatedError extends MessageDbError {
+  override readonly name = "ConditionNotActivatedError";
+  override readonly code = "CONDITION_NOT_ACTIVATED";
+
+  /** Made by the reads that take a `condition`. */
+  constructor(options?: ErrorOptions) {
+    super(
+      "Cannot read with a SQL condition: it is not activated, " +
+        "which the server setting message_store.sql_condition = on does",
+      options,
+    );
+  }
+}

@@ -1,0 +1,27 @@
+import type { Rows, Sql } from "./types.ts";
+
+/**
+ * Makes a handle of anything that takes a statement's text and its parameters.
+ *
+ * For `pg`, a pooler's client, a proxy: parameters are `$1`, `$2`, … in the text, each a string or
+ * null. Inside a transaction, make the handle of the client that holds it.
+ *
+ * @example A handle of `pg`
+ * ```ts
+ * import pg from "pg";
+ * import { fromQuery, readStream } from "@messagedb/client";
+ *
+ * const pool = new pg.Pool({ connectionString: "postgres://message_store@localhost/message_store" });
+ * const sql = fromQuery((text, parameters) => pool.query(text, parameters));
+ * await readStream(sql, "account-123");
+ * ```
+ *
+ * @param query Sends one statement; resolves to its rows, or to an object with `rows`.
+ * @returns The handle.
+ */
+export function fromQuery(
+  query: (text: string, parameters: (string | null)[]) => PromiseLike<Rows>,
+): Sql {
+  return (strings, ...parameters) =>
+    query(strings.reduce((text, part, at) => `${text}$${at}${part}`), parameters);
+}

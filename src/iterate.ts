@@ -1,0 +1,151 @@
+import { checkInteger, checkPage } from "./_check.ts";
+import { readSettled } from "./_read_settled.ts";
+import { readAll, type ReadAllOptions } from "./read_all.ts";
+import { readCategory, type ReadCategoryOptions } from "./read_category.ts";
+import { readStream, type ReadStreamOptions } from "./read_stream.ts";
+import type { Message, Sql } from "./types.ts";
+
+/** What the iterators take besides the options of their read. */
+export interface IterateOptions {
+  /**
+   * How many messages to yield at most, from 1.
+   *
+   * @default all
+   */
+  readonly limit?: number | undefined;
+}
+
+/**
+ * Iterates over a stream to its current end, page by page.
+ *
+ * Holds one page of `batchSize` messages. Takes the options of `readStream`.
+ *
+ * @example
+ * ```ts
+ * import { iterateStream } from "@messagedb/client";
+ *
+ * let balance = 0;
+ * for await (const { data } of iterateStream<{ amount: number }>(sql, "account-123")) {
+ *   balance += data.amount;
+ * }
+ * ```
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ * @param sql The handle.
+ * @param streamName The stream: `"account-123"`.
+ * @param options Where to start, which way, how many in all and how many a page.
+ * @returns The messages; throws what `readStream` throws when iterated over.
+ */
+export function iterateStream<Data = unknown>(
+  sql: Sql,
+  streamName: string,
+  options: ReadStreamOptions & IterateOptions = {},
+): AsyncGenerator<Message<Data>, void, undefined> {
+  return pages(
+    options,
+    (page) => readStream<Data>(sql, streamName, page),
+    (message) => message.position,
+  );
+}
+
+/**
+ * Iterates over a category to its current end, page by page.
+ *
+ * Holds one page of `batchSize` messages. Takes the options of `readCategory`.
+ *
+ * @example
+ * ```ts
+ * import { iterateCategory } from "@messagedb/client";
+ *
+ * for await (const message of iterateCategory(sql, "account")) {
+ *   console.log(message.streamName, message.type);
+ * }
+ * ```
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ * @param sql The handle.
+ * @param category The category: `"account"`.
+ * @param options Where to start, which way, how many in all and how many a page, whose.
+ * @returns The messages; throws what `readCategory` throws when iterated over.
+ */
+export function iterateCategory<Data = unknown>(
+  sql: Sql,
+  category: string,
+  options: ReadCategoryOptions & IterateOptions = {},
+): AsyncGenerator<Message<Data>, void, undefined> {
+  return pages(
+    options,
+    (page) => readCategory<Data>(sql, category, page),
+    (message) => message.globalPosition,
+  );
+}
+
+/**
+ * Iterates over all streams to the current end, page by page, and loses no message.
+ *
+ * Holds one page of `batchSize` messages. Takes the options of `readAll`; forward, it ends before a
+ * position that is missing and not settled within the wait that `readAll` allows itself.
+ *
+ * @example
+ * ```ts
+ * import { iterateAll } from "@messagedb/client";
+ *
+ * const count = new Map<string, number>();
+ * for await (const { type } of iterateAll(sql)) count.set(type, (count.get(type) ?? 0) + 1);
+ * ```
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ * @param sql The handle.
+ * @param options Where to start, which way, how many in all and how many a page.
+ * @returns The messages; throws what `readAll` throws when iterated over.
+ */
+export async function* iterateAll<Data = unknown>(
+  sql: Sql,
+  options: ReadAllOptions & IterateOptions = {},
+): AsyncGenerator<Message<Data>, void, undefined> {
+  const { position, batchSize, backward } = checkPage(options);
+  if (backward) {
+    return yield* pages(
+      options,
+      (page) => readAll<Data>(sql, page),
+      (message) => message.globalPosition,
+    );
+  }
+  let left = checkLimit(options.limit);
+  let next = Number(position ?? 1);
+  let settled = 0;
+  while (left > 0) {
+    const size = Math.min(Number(batchSize), left);
+    const page = await readSettled<Data>(sql, next, size, null, settled);
+    yield* page.messages;
+    if (page.atEnd) return;
+    left -= page.messages.length;
+    next = page.messages.at(-1)!.globalPosition + 1;
+    settled = page.settled;
+  }
+}
+
+async function* pages<Data, Options extends ReadAllOptions & IterateOptions>(
+  options: Options,
+  read: (options: Options) => Promise<Message<Data>[]>,
+  place: (message: Message<Data>) => number,
+): AsyncGenerator<Message<Data>, void, undefined> {
+  const { batchSize, backward } = checkPage(options);
+  let left = checkLimit(options.limit);
+  let page = options;
+  while (left > 0) {
+    const size = Math.min(Number(batchSize), left);
+    const messages = await read({ ...page, batchSize: size });
+    yield* messages;
+    if (messages.length < size) return;
+    left -= size;
+    const position = place(messages.at(-1)!) + (backward ? -1 : 1);
+    if (position < 0) return;
+    page = { ...options, position };
+  }
+}
+
+function checkLimit(limit: number = Infinity): number {
+  if (limit !== Infinity) checkInteger("limit", limit, 1);
+  return limit;
+}

@@ -1,0 +1,53 @@
+import { checkName, invalid } from "./_check.ts";
+import { readAll } from "./read_all.ts";
+import { readCategory, type ReadCategoryOptions } from "./read_category.ts";
+import { readStream } from "./read_stream.ts";
+import { isCategory } from "./stream_name.ts";
+import type { Message, Sql } from "./types.ts";
+
+/** Options of `read`: those of the read that the name picks. */
+export interface ReadOptions extends ReadCategoryOptions {}
+
+/**
+ * Reads messages of what the name says: all (`"$all"`), a stream (`"account-123"`) or a category
+ * (`"account"`).
+ *
+ * As message-db-py's `read`: `readAll`, `readStream` or `readCategory`.
+ *
+ * @example
+ * ```ts
+ * import { read } from "@messagedb/client";
+ *
+ * await read(sql, "account-123", { batchSize: 10 });
+ * await read(sql, "$all");
+ * ```
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ * @param sql The handle.
+ * @param name `"$all"`, a stream or a category.
+ * @param options Where to start, which way, how many; what only a category takes is refused elsewhere.
+ * @returns The messages; none where there are none.
+ * @throws {ConditionNotActivatedError} If there is a condition and the server does not allow it.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the name is none, or an option is of the wrong type or not for this name.
+ * @throws {RangeError} If an option is out of range.
+ */
+export async function read<Data = unknown>(
+  sql: Sql,
+  name: string,
+  options: ReadOptions = {},
+): Promise<Message<Data>[]> {
+  checkName("name", name);
+  const all = name === "$all";
+  if (!all && isCategory(name)) return await readCategory<Data>(sql, name, options);
+  for (const option of ["correlation", "consumerGroup", "condition"] as const) {
+    if (options[option] !== undefined && (all || option !== "condition")) {
+      throw invalid(
+        option,
+        options[option],
+        `left out when reading ${all ? '"$all"' : "a stream"}`,
+      );
+    }
+  }
+  return all ? await readAll<Data>(sql, options) : await readStream<Data>(sql, name, options);
+}

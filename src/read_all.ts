@@ -1,0 +1,70 @@
+import { checkPage } from "./_check.ts";
+import { askMessages } from "./_message.ts";
+import { readSettled } from "./_read_settled.ts";
+import type { Direction, Message, Sql } from "./types.ts";
+
+/** Options of `readAll`. */
+export interface ReadAllOptions {
+  /**
+   * The global position to start at, which is included.
+   *
+   * @default 1, or the end when reading backward
+   */
+  readonly position?: number | undefined;
+  /**
+   * How many messages to read at most, from 1.
+   *
+   * @default 1000
+   */
+  readonly batchSize?: number | undefined;
+  /**
+   * Which way to read.
+   *
+   * @default "forward"
+   */
+  readonly direction?: Direction | undefined;
+}
+
+/**
+ * Reads messages of all streams, in the order of their global positions, and loses none.
+ *
+ * Writers of different categories commit in any order: a message can appear behind one that was read
+ * already. So a forward read never passes a missing position while a transaction that may have taken
+ * it is at work. It answers what is before it, or, where that is nothing, waits for an eighth of a
+ * second and then answers nothing; read on at the last global position + 1. A transaction that
+ * rolled back leaves a position that is settled as soon as it has ended. A backward read answers what
+ * is there.
+ *
+ * Inside a REPEATABLE READ transaction what is missing cannot settle, and on a standby neither.
+ *
+ * @example
+ * ```ts
+ * import { readAll } from "@messagedb/client";
+ *
+ * const messages = await readAll(sql, { position: 1, batchSize: 100 });
+ * ```
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ * @param sql The handle.
+ * @param options Where to start, which way, how many.
+ * @returns The messages; fewer than asked for before the end, too.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If an option is of the wrong type.
+ * @throws {RangeError} If the position or the batch size is out of range.
+ */
+export async function readAll<Data = unknown>(
+  sql: Sql,
+  options: ReadAllOptions = {},
+): Promise<Message<Data>[]> {
+  const { position, batchSize, backward } = checkPage(options);
+  if (!backward) {
+    return (await readSettled<Data>(sql, Number(position ?? 1), Number(batchSize), null, 0))
+      .messages;
+  }
+  return await askMessages<Data>(sql)`
+    select *
+    from message_store.messages
+    where global_position <= coalesce(${position}::text::bigint, 9223372036854775807)
+    order by global_position desc
+    limit ${batchSize}::text::bigint`;
+}

@@ -1,0 +1,58 @@
+import { checkName, checkPage, invalid } from "./_check.ts";
+import { readSettled } from "./_read_settled.ts";
+import type { Message, Sql } from "./types.ts";
+
+/** Options of `readMatching`. */
+export interface ReadMatchingOptions {
+  /**
+   * The global position to start at, which is included.
+   *
+   * @default 1
+   */
+  readonly position?: number | undefined;
+  /**
+   * How many messages to read at most, from 1.
+   *
+   * @default 1000
+   */
+  readonly batchSize?: number | undefined;
+}
+
+/**
+ * Reads messages of the streams whose names match a SQL LIKE pattern, in the order of their global
+ * positions, and loses none, as `readAll` does.
+ *
+ * In a pattern `%` is any text and `_` any one character; `\` before one of the three stands for the
+ * character itself: `"order\\_item-%"` in TypeScript is the category `order_item`. The pattern is
+ * matched with the whole name. As depeche_db's `read_wildcard`. No index serves a pattern: a read
+ * goes through the messages from its position on until it has enough.
+ *
+ * @example The streams of two categories, and their command streams
+ * ```ts
+ * import { readMatching } from "@messagedb/client";
+ *
+ * await readMatching(sql, "account%-123");
+ * ```
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ * @param sql The handle.
+ * @param pattern The LIKE pattern.
+ * @param options Where to start, how many.
+ * @returns The messages; fewer than asked for before the end, too.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the pattern is no text, is empty or ends with a single `\`, or an option is of the wrong type.
+ * @throws {RangeError} If the position or the batch size is out of range.
+ */
+export async function readMatching<Data = unknown>(
+  sql: Sql,
+  pattern: string,
+  options: ReadMatchingOptions = {},
+): Promise<Message<Data>[]> {
+  checkName("pattern", pattern);
+  if (/^(?:[^\\]|\\.)*\\$/s.test(pattern)) {
+    throw invalid("pattern", pattern, 'a LIKE pattern that does not end with "\\"');
+  }
+  const { position, batchSize } = checkPage(options);
+  const page = await readSettled<Data>(sql, Number(position ?? 1), Number(batchSize), pattern, 0);
+  return page.messages;
+}

@@ -1,0 +1,63 @@
+import { checkId, invalid } from "./_check.ts";
+import { askMessages } from "./_message.ts";
+import type { Message, Sql } from "./types.ts";
+
+/**
+ * Reads messages by their ids.
+ *
+ * @example
+ * ```ts
+ * import { readMessages } from "@messagedb/client";
+ *
+ * await readMessages(sql, [
+ *   "6f5e0a5c-5d1a-4d0e-9d6c-2f3b8a1c7e90",
+ *   "0b1d6f3e-8a4c-4f6b-b1a7-5c2e9d8f7a61",
+ * ]);
+ * ```
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ * @param sql The handle.
+ * @param ids UUIDs.
+ * @returns Those that exist, in the order that they were asked for.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If an id is no UUID.
+ */
+export async function readMessages<Data = unknown>(
+  sql: Sql,
+  ids: readonly string[],
+): Promise<Message<Data>[]> {
+  if (!Array.isArray(ids)) throw invalid("ids", ids, "an array of UUIDs");
+  ids.forEach(checkId);
+  return await askMessages<Data>(sql)`
+    select messages.*
+    from json_array_elements_text(${
+    JSON.stringify(ids)
+  }::text::json) with ordinality as asked(id, number)
+    join message_store.messages on messages.id = asked.id::uuid
+    order by number`;
+}
+
+/**
+ * Reads a message by its id.
+ *
+ * @example
+ * ```ts
+ * import { readMessage } from "@messagedb/client";
+ *
+ * await readMessage(sql, "6f5e0a5c-5d1a-4d0e-9d6c-2f3b8a1c7e90");
+ * ```
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ * @param sql The handle.
+ * @param id A UUID.
+ * @returns The message, or `null` where there is none.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the id is no UUID.
+ */
+export async function readMessage<Data = unknown>(
+  sql: Sql,
+  id: string,
+): Promise<Message<Data> | null> {
+  const [message] = await readMessages<Data>(sql, [id]);
+  return message ?? null;
+}

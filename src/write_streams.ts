@@ -1,0 +1,160 @@
+import { checkExpectedVersion, checkWritableStreamName, invalid } from "./_check.ts";
+import { encode, toJson } from "./_json.ts";
+import { safe } from "./_message.ts";
+import { askMessageStore } from "./_statement.ts";
+import { DuplicateMessageError } from "./errors.ts";
+import type { MessageInput, Sql } from "./types.ts";
+import type { WriteOptions } from "./write.ts";
+
+/** One stream's part of `writeStreams`. */
+export interface StreamInput extends WriteOptions {
+  /** The stream: `"account-123"`. */
+  readonly streamName: string;
+  /** What to write to it, in order; at least one message. */
+  readonly messages: readonly MessageInput[];
+}
+
+/**
+ * Writes messages to several streams: all of them or, on any error, none.
+ *
+ * One statement, so it is atomic without a transaction. The locks of the categories are taken in one
+ * order whatever the order of the streams, so that two calls cannot wait for each other. Sending the
+ * same messages with the same ids again writes nothing and answers the first positions.
+ *
+ * @example Move money, both streams or neither
+ * ```ts
+ * import { writeStreams } from "@messagedb/client";
+ *
+ * await writeStreams(sql, [
+ *   { streamName: "account-123", messages: [{ type: "Withdrawn", data: { amount: 5 } }] },
+ *   { streamName: "account-456", messages: [{ type: "Deposited", data: { amount: 5 } }] },
+ * ]);
+ * ```
+ *
+ * @param sql The handle; inside a transaction, the transaction's.
+ * @param streams Which messages to write where, each stream once.
+ * @returns The position of each stream's last message, in the order of the streams.
+ * @throws {WrongExpectedVersionError} If a stream is at another version.
+ * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If a stream is named twice, or a name, type, id or data is none.
+ * @throws {RangeError} If there is no stream, a stream has no message, or an expected version is no integer from -1.
+ */
+export async function writeStreams(
+  sql: Sql,
+  streams: readonly StreamInput[],
+): Promise<number[]> {
+  if (!Array.isArray(streams)) throw invalid("streams", streams, "an array");
+  if (streams.length === 0) throw invalid("streams", streams, "not empty", RangeError);
+  const names = new Set<string>();
+  const ids: string[] = [];
+  const rows: string[] = [];
+  for (const { streamName, messages, expectedVersion } of streams) {
+    checkWritableStreamName(streamName);
+    checkExpectedVersion(expectedVersion);
+    if (names.has(streamName)) throw invalid("streamName", streamName, "given once");
+    names.add(streamName);
+    if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
+    if (messages.length === 0) throw invalid("messages", messages, "not empty", RangeError);
+    for (const message of messages) {
+      const encoded = encode(message);
+      ids.push(encoded.id);
+      rows.push(toJson(encoded, streamName, expectedVersion));
+    }
+  }
+
+  // A wrong version is raised by write_message, in its words: without a type it cannot write.
+  // `seen`, `added` and `known` are as in `write`.
+  const { known, positions } = await askMessageStore<Answer>(sql)`
+  message as materialized (
+    select *
+    from rows from (
+      json_to_recordset(${`[${rows}]`}::text::json)
+        as (stream_name text, expected_version bigint, id uuid, type text, data jsonb, metadata jsonb)
+    ) with ordinality as message(stream_name, expected_version, id, type, data, metadata, number)
+  ),
+  stream as materialized (
+    select
+      stream_name, expected_version, min(number) as first, count(*) as size,
+      (
+        select coalesce(max(stored.position), -1)
+        from message_store.messages as stored
+        where stored.stream_name = message.stream_name
+      ) as seen
+    from message
+    group by stream_name, expected_version
+  ),
+  locked as materialized (
+    select *, message_store.acquire_lock(stream_name)
+    from (
+      select stream.* from stream, ours
+      order by message_store.hash_64(message_store.category(stream_name))
+    ) as ordered
+  ),
+  current as materialized (
+    select *, coalesce(message_store.stream_version(stream_name), -1) as version from locked
+  ),
+  added as materialized (
+    select message_store.get_stream_messages(stream_name, seen + 1, -1) as stored
+    from current
+    where version > seen
+  ),
+  known as materialized (
+    select number, stored.stream_name, stored.position
+    from message join message_store.messages as stored using (id)
+    union all
+    select number, (stored).stream_name, (stored).position
+    from message join added on (stored).id = message.id::text
+  ),
+  fresh as materialized (
+    select * from current where not exists (select from known)
+  ),
+  refused as materialized (
+    select message_store.write_message(null, stream_name, null, null, null, expected_version)
+    from fresh
+    where expected_version <> version
+  ),
+  inserted as (
+    insert into message_store.messages (id, stream_name, position, type, data, metadata)
+    select id, stream_name, version + 1 + number - first, type, data, metadata
+    from message join fresh using (stream_name)
+    where not exists (select from refused)
+    order by number
+    returning position
+  ),
+  answer as materialized (
+    select
+      json_build_object(
+        'known', (select json_agg(json_build_array(number, stream_name, position)) from known),
+        'positions', (select json_agg(version + size order by first) from fresh),
+        'written', (select count(*) from inserted)
+      )::text as json
+  )`;
+  return (known === null ? positions : positionsOfRetry(streams, ids, known)).map(safe);
+}
+
+interface Answer {
+  /** Which of the messages, counted from 1, the store has already, and where; null for none. */
+  readonly known: [number: number, streamName: string, position: number][] | null;
+  readonly positions: number[];
+}
+
+/** The last positions of messages that are in the store as they would have been written. */
+function positionsOfRetry(
+  streams: readonly StreamInput[],
+  ids: readonly string[],
+  known: NonNullable<Answer["known"]>,
+): number[] {
+  const stored = new Map(known.map(([number, ...place]) => [number, place]));
+  let number = 0;
+  return streams.map(({ streamName, messages }) => {
+    const first = stored.get(number + 1)?.[1];
+    messages.forEach((_, at) => {
+      const [name, position] = stored.get(++number) ?? [];
+      if (name !== streamName || position !== first! + at) {
+        throw new DuplicateMessageError(ids[known[0]![0] - 1]!);
+      }
+    });
+    return first! + messages.length - 1;
+  });
+}
