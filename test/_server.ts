@@ -1,0 +1,157 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { get, type RequestOptions } from "node:http";
+import { join } from "node:path";
+import process from "node:process";
+import postgres from "postgres";
+import { startEmbedded } from "../src/database/embedded.ts";
+import { install } from "../src/database/install.ts";
+
+/** A PostgreSQL server for tests, and a database in it that others are copied from. */
+export interface TestServer {
+  /** The database that others are created from, and where: plain text, for another process. */
+  readonly origin: Origin;
+  /** Where the server came from, for people. */
+  readonly source: string;
+  /** Creates an empty database with Message DB in it. */
+  createDatabase(): Promise<TestDatabase>;
+  stop(): Promise<void>;
+}
+
+/** What another process needs to create databases. */
+export interface Origin {
+  readonly url: string;
+  readonly template: string;
+}
+
+export interface TestDatabase {
+  /** For a superuser (or the user of `DATABASE_URL`). */
+  readonly url: string;
+  drop(): Promise<void>;
+}
+
+/**
+ * Finds or starts a server: the one at `DATABASE_URL`, else a container where a Docker daemon answers,
+ * else the embedded server.
+ */
+export async function startTestServer(): Promise<TestServer> {
+  const { url, source, stop } = await findServer();
+  const template = uniqueName("template");
+  try {
+    const sql = connect(urlOf(url, template));
+    await install(sql, { createDatabase: true }).finally(() => sql.end());
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const origin = { url, template };
+  return {
+    origin,
+    source,
+    createDatabase: () => createDatabase(origin),
+    stop: async () => {
+      await runAt(url, `drop database "${template}" with (force)`).finally(
+        stop,
+      );
+    },
+  };
+}
+
+/** Creates an empty database with Message DB in it. */
+export async function createDatabase(
+  { url, template }: Origin,
+): Promise<TestDatabase> {
+  const name = uniqueName("test");
+  await runAt(url, `create database "${name}" template "${template}"`);
+  return {
+    url: urlOf(url, name),
+    drop: () => runAt(url, `drop database "${name}" with (force)`),
+  };
+}
+
+interface FoundServer {
+  readonly url: string;
+  readonly source: string;
+  stop(): Promise<void>;
+}
+
+async function findServer(): Promise<FoundServer> {
+  const url = process.env["DATABASE_URL"];
+  if (url) {
+    await runAt(url, "select 1").catch((cause) => {
+      throw new Error("Cannot use the database server of DATABASE_URL", {
+        cause,
+      });
+    });
+    return { url, source: "DATABASE_URL", stop: () => Promise.resolve() };
+  }
+  if (await isDockerRunning()) {
+    const { GenericContainer, Wait } = await import("testcontainers");
+    const container = await new GenericContainer("postgres:18-alpine")
+      .withEnvironment({ POSTGRES_PASSWORD: "postgres" })
+      .withCommand(["postgres", "-c", "fsync=off", "-c", "max_connections=200"])
+      .withExposedPorts(5432)
+      // The first start is for the image's own set-up.
+      .withWaitStrategy(
+        Wait.forLogMessage("database system is ready to accept connections", 2),
+      )
+      .start();
+    return {
+      url: `postgres://postgres:postgres@${container.getHost()}:${
+        container.getMappedPort(5432)
+      }/postgres`,
+      source: "a container of postgres:18-alpine",
+      stop: async () => void await container.stop(),
+    };
+  }
+  const { url: embedded, stop } = await startEmbedded();
+  return { url: embedded, source: "the embedded server", stop };
+}
+
+/** A daemon that answers, that is: the command `docker` is there without one, too. */
+async function isDockerRunning(): Promise<boolean> {
+  const host = process.env["DOCKER_HOST"];
+  const sockets = host?.startsWith("unix://")
+    ? [host.slice("unix://".length)]
+    : [
+      "/var/run/docker.sock",
+      join(process.env["XDG_RUNTIME_DIR"] ?? "/run", "docker.sock"),
+      join(process.env["HOME"] ?? "/root", ".docker/run/docker.sock"),
+    ].filter((path) => existsSync(path));
+  const daemons: RequestOptions[] = host?.startsWith("tcp://")
+    ? [{ host: new URL(host).hostname, port: new URL(host).port || 2375 }]
+    : sockets.map((socketPath) => ({ socketPath }));
+  const answers = daemons.map((daemon) =>
+    new Promise<boolean>((resolve) => {
+      const request = get(
+        { ...daemon, path: "/_ping", timeout: 2_000 },
+        (response) => {
+          response.resume();
+          resolve(response.statusCode === 200);
+        },
+      );
+      request.on("timeout", () => request.destroy());
+      request.on("error", () => resolve(false));
+    })
+  );
+  return (await Promise.all(answers)).includes(true);
+}
+
+function connect(url: string): postgres.Sql {
+  return postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
+}
+
+async function runAt(url: string, statement: string): Promise<void> {
+  const sql = connect(url);
+  await sql.unsafe(statement).finally(() => sql.end());
+}
+
+function urlOf(url: string, database: string): string {
+  const result = new URL(url);
+  result.pathname = `/${database}`;
+  return result.href;
+}
+
+function uniqueName(kind: string): string {
+  return `messagedb_${kind}_${randomBytes(6).toString("hex")}`;
+}
