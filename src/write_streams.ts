@@ -64,7 +64,8 @@ export async function writeStreams(
   }
 
   // A wrong version is raised by write_message, in its words: without a type it cannot write.
-  // `seen`, `added` and `known` are as in `write`.
+  // `seen`, `added` and `known` are as in `write`;
+  // the limit makes each look-up an index scan, however small the table was when it was planned.
   const { known, positions } = await askMessageStore<Answer>(sql)`
   message as materialized (
     select *
@@ -101,7 +102,9 @@ export async function writeStreams(
   ),
   known as materialized (
     select number, stored.stream_name, stored.position
-    from message join message_store.messages as stored using (id)
+    from message, lateral (
+      select * from message_store.messages where messages.id = message.id limit 1
+    ) as stored
     union all
     select number, (stored).stream_name, (stored).position
     from message join added on (stored).id = message.id::text
