@@ -25,7 +25,6 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import {
   chown,
-  cp,
   lstat,
   mkdir,
   mkdtemp,
@@ -118,7 +117,13 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   };
   try {
     const bin = await prepareBinaries(native, place);
-    if (!await exists(place.home)) initdb = await initialize(bin, place);
+    if (!await exists(place.home)) {
+      initdb = await initialize(bin, place).catch((error) => {
+        // Another process was first: the server will say so.
+        if (!["ENOTEMPTY", "EEXIST"].includes(error.code)) throw error;
+        return undefined;
+      });
+    }
     const password = await readFile(join(place.home, "password"), "utf8");
     const served = await serve(bin, place, port);
     server = served.server;
@@ -150,6 +155,8 @@ interface Place {
   readonly temporary: string;
   /** The user to run as, where it is not the one of this process. */
   readonly owner: Owner | undefined;
+  /** Whether that user can't pass through the folders above `home`. */
+  readonly isHidden: boolean;
 }
 
 /** A child process, which ends when this one does. */
@@ -191,11 +198,13 @@ async function openPlace(dataDir: string | undefined): Promise<Place> {
   let owner = process.getuid?.() === 0 ? await findNobody() : undefined;
   const temporary = await makeTemporary(owner);
   if (dataDir === undefined) {
-    return { dataDir, home: join(temporary, "postgres"), temporary, owner };
+    return { dataDir, home: join(temporary, "postgres"), temporary, owner, isHidden: false };
   }
   const home = join(dataDir, "postgres");
+  let isHidden = false;
   try {
-    await mkdir(dataDir, { recursive: true });
+    const isNew = await mkdir(dataDir, { recursive: true });
+    if (isNew && owner) await chown(dataDir, owner.uid, owner.gid);
     const found = await stat(home).catch(() => undefined);
     if (found && process.getuid && found.uid !== process.getuid()) {
       if (!owner) {
@@ -205,11 +214,18 @@ async function openPlace(dataDir: string | undefined): Promise<Place> {
       }
       owner = { uid: found.uid, gid: found.gid };
     }
+    isHidden = owner !== undefined && !await isReachable(dataDir, owner);
+    if (isHidden && (process.platform !== "linux" || "Deno" in globalThis)) {
+      throw new Error(
+        `Cannot start the embedded server: PostgreSQL does not run as root, and the user ${owner?.uid} ` +
+          `that it would run as may not pass through the folders above "${dataDir}"`,
+      );
+    }
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     throw error;
   }
-  return { dataDir, home, temporary, owner };
+  return { dataDir, home, temporary, owner, isHidden };
 }
 
 async function makeTemporary(owner: Owner | undefined): Promise<string> {
@@ -246,9 +262,10 @@ async function prepareBinaries(native: string, { temporary, owner }: Place): Pro
     await linkLibraries(native).then(() => true, () => false);
   if (isUsable) return join(native, "bin");
   const copy = join(temporary, "native");
-  await cp(native, copy, { recursive: true, verbatimSymlinks: true });
+  const runTool = promisify(execFile);
+  await runTool("cp", ["-RP", native, copy]);
   await linkLibraries(copy);
-  if (owner) await promisify(execFile)("chown", ["-R", `${owner.uid}:${owner.gid}`, copy]);
+  if (owner) await runTool("chown", ["-R", `${owner.uid}:${owner.gid}`, copy]);
   return join(copy, "bin");
 }
 
@@ -306,15 +323,14 @@ async function run(
   command: string,
   args: readonly string[],
   data: string,
-  { owner }: Place,
+  { owner, isHidden }: Place,
   garbage: readonly string[],
 ): Promise<Child> {
   const hasKeeper = process.platform !== "win32";
   const environment = Object.entries(process.env).filter(([name]) => !name.startsWith("PG"));
-  // Through the working directory a user gets where the folders above would not let it pass.
-  const isRelative = owner !== undefined && !await isReachable(data, owner);
-  const fullArgs = ["-D", isRelative ? "/proc/self/cwd" : data, ...args];
-  const process_ = spawn(
+  // Node and Bun enter the working directory before they become the owner, who could not get there.
+  const fullArgs = ["-D", isHidden ? "/proc/self/cwd" : data, ...args];
+  const child = spawn(
     hasKeeper ? "/bin/sh" : command,
     hasKeeper ? ["-c", KEEPER, "keeper", garbage.join("\n"), command, ...fullArgs] : fullArgs,
     {
@@ -327,25 +343,25 @@ async function run(
       windowsHide: true,
     },
   );
-  running.add(process_);
+  running.add(child);
   const exited = new Promise<number>((resolve, reject) => {
-    process_.once("error", reject);
-    process_.once("exit", (code) => resolve(code ?? -1));
-  }).finally(() => running.delete(process_));
+    child.once("error", reject);
+    child.once("exit", (code) => resolve(code ?? -1));
+  }).finally(() => running.delete(child));
 
   const lines = hasKeeper
-    ? createInterface({ input: process_.stdout! })[Symbol.asyncIterator]()
+    ? createInterface({ input: child.stdout! })[Symbol.asyncIterator]()
     : undefined;
   const nextNumber = async (): Promise<number> => Number((await lines!.next()).value ?? NaN);
-  await Promise.race([once(process_, "spawn"), exited]);
-  const pid = lines ? await nextNumber() : process_.pid!;
+  await Promise.race([once(child, "spawn"), exited]);
+  const pid = lines ? await nextNumber() : child.pid!;
   let status: number | undefined;
   const ended = (lines ? nextNumber() : exited).then((code) => status = code);
 
   const end = async (lastWords: string): Promise<void> => {
-    process_.ref();
-    if (hasKeeper) process_.stdin!.end(lastWords);
-    else process_.kill();
+    child.ref();
+    if (hasKeeper) child.stdin!.end(lastWords);
+    else child.kill();
     await exited;
   };
   return {
@@ -355,9 +371,10 @@ async function run(
     stop: () => end(""),
     leave: () => end("leave\n"),
     unref: () => {
-      process_.unref();
-      (process_.stdin as Socket | null)?.unref();
-      (process_.stdout as Socket | null)?.unref();
+      child.unref();
+      // Bun's streams have no such method, and hold nothing up.
+      (child.stdin as Partial<Socket> | null)?.unref?.();
+      (child.stdout as Partial<Socket> | null)?.unref?.();
     },
   };
 }
@@ -367,40 +384,44 @@ async function initialize(bin: string, place: Place): Promise<Child> {
   const { dataDir, home, temporary, owner } = place;
   // Made beside its place and then renamed, so that another process sees all of it or nothing.
   const draft = dataDir === undefined ? home : await mkdtemp(`${home}-`);
-  const data = join(draft, "data");
-  await mkdir(data, { recursive: true, mode: 0o700 });
-  const password = join(draft, "password");
-  await writeFile(password, randomBytes(18).toString("base64url"), { mode: 0o600 });
-  if (owner) {
-    for (const path of [draft, data, password]) await chown(path, owner.uid, owner.gid);
+  let initdb: Child | undefined;
+  try {
+    const data = join(draft, "data");
+    await mkdir(data, { recursive: true, mode: 0o700 });
+    const password = join(draft, "password");
+    await writeFile(password, randomBytes(18).toString("base64url"), { mode: 0o600 });
+    if (owner) {
+      for (const path of [draft, data, password]) await chown(path, owner.uid, owner.gid);
+    }
+    initdb = await run(
+      join(bin, "initdb"),
+      [
+        "--username=postgres",
+        "--pwfile=../password",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--no-locale",
+        "--no-instructions",
+        ...dataDir === undefined ? ["--no-sync"] : [],
+      ],
+      data,
+      place,
+      [temporary, draft],
+    );
+    const status = await initdb.ended;
+    if (status !== 0) {
+      const log = await readLog(draft, 0);
+      throw new Error(
+        `Cannot start the embedded server: initdb ended with status ${status}: ${log}`,
+      );
+    }
+    if (draft !== home) await rename(draft, home);
+    return initdb;
+  } catch (error) {
+    await initdb?.leave();
+    await rm(draft, { recursive: true, force: true });
+    throw error;
   }
-  const initdb = await run(
-    join(bin, "initdb"),
-    [
-      "--username=postgres",
-      "--pwfile=../password",
-      "--auth=scram-sha-256",
-      "--encoding=UTF8",
-      "--no-locale",
-      "--no-instructions",
-      ...dataDir === undefined ? ["--no-sync"] : [],
-    ],
-    data,
-    place,
-    [temporary, draft],
-  );
-  if (await initdb.ended !== 0) {
-    const log = await readLog(draft, 0);
-    await initdb.stop();
-    throw new Error(`Cannot start the embedded server: initdb failed: ${log}`);
-  }
-  if (draft !== home) {
-    await rename(draft, home).catch(async (error) => {
-      // Another process was first, and its data is as good.
-      if (!await exists(home)) throw error;
-    });
-  }
-  return initdb;
 }
 
 async function serve(
@@ -461,7 +482,7 @@ function explain(log: string, dataDir: string | undefined): string {
   if (theirs) {
     return `folder "${dataDir}" holds the data of PostgreSQL ${theirs}, this is PostgreSQL ${ours}`;
   }
-  return log;
+  return log || "the server ended and wrote no log";
 }
 
 async function readLog(home: string, start: number): Promise<string> {
