@@ -1,0 +1,69 @@
+import { randomBytes } from "node:crypto";
+import postgres from "postgres";
+import { describe, test } from "vitest";
+import { type Databases, describeSuite } from "./_describe_suite.ts";
+import { pgbouncer, startPgbouncer } from "./_pgbouncer.ts";
+import type { Settings } from "./environment.ts";
+
+type Options = NonNullable<Settings["options"]>;
+
+function postgresJs(databases: Databases, options?: Options): Settings {
+  return { driver: "postgres.js", ...databases, ...(options && { options }) };
+}
+
+const configurations: Readonly<Record<string, Options>> = {
+  "transform: postgres.camel": { transform: "camel" },
+  "types: { bigint: postgres.BigInt }": { bigint: true },
+  "prepare: false": { prepare: false },
+  "fetch_types: false": { fetch_types: false },
+  "all of these options": { transform: "camel", bigint: true, prepare: false, fetch_types: false },
+  // As a parameter of the connection: a role without a password cannot log in everywhere.
+  "the role message_store": { connection: { role: "message_store" } },
+  "an empty search_path": { connection: { search_path: '""' } },
+};
+
+for (const [name, options] of Object.entries(configurations)) {
+  describeSuite(`postgres.js with ${name}`, "Node", (databases) => postgresJs(databases, options));
+}
+
+describeSuite(
+  "postgres.js with TZ=America/New_York",
+  "Node",
+  (databases) => postgresJs(databases),
+  { TZ: "America/New_York" },
+);
+
+describeSuite(
+  "postgres.js as a role that is granted message_store",
+  "Node",
+  async (databases, after) => {
+    const role = `messagedb_plain_${randomBytes(6).toString("hex")}`;
+    const sql = postgres(databases.url, { max: 1 });
+    after(async () => {
+      await sql`drop role ${sql(role)}`;
+      await sql.end();
+    });
+    await sql`create role ${sql(role)}`;
+    await sql`grant message_store to ${sql(role)}`;
+    return postgresJs(databases, { connection: { role } });
+  },
+);
+
+if (pgbouncer === undefined) {
+  const reason = "pgbouncer is not installed";
+  console.log(`Skipped: postgres.js through pgbouncer: ${reason}`);
+  describe("postgres.js through pgbouncer in transaction mode", () => {
+    test.skip(reason);
+  });
+} else {
+  const command = pgbouncer;
+  describeSuite(
+    "postgres.js through pgbouncer in transaction mode",
+    "Node",
+    async (databases, after) => {
+      const { url, stop } = await startPgbouncer(command, databases.url);
+      after(stop);
+      return postgresJs({ ...databases, url }, { prepare: false });
+    },
+  );
+}

@@ -1,0 +1,36 @@
+import type { Sql } from "@messagedb/client";
+
+/** What the suite runs in: a handle, and what else the driver behind it can do. */
+export interface Environment {
+  readonly sql: Sql;
+  /** Runs `work` in a transaction: commits when it resolves, rolls back when it rejects. */
+  readonly begin?: <T>(work: (sql: Sql) => Promise<T>) => Promise<T>;
+  /** A handle to a database in which Message DB is not installed. */
+  readonly bare: Sql;
+  readonly close: () => Promise<void>;
+}
+
+/** How to connect, as JSON: it travels to another process, and to workerd in a request. */
+export interface Settings {
+  readonly driver: "postgres.js" | "Bun's SQL" | "neon()" | "PGlite" | "pg";
+  readonly url: string;
+  /** The URL of a database in which Message DB is not installed. */
+  readonly bareUrl: string;
+  /** Options of postgres.js, those that are functions by their names. */
+  readonly options?: {
+    readonly transform?: "camel";
+    readonly bigint?: true;
+    readonly prepare?: false;
+    readonly fetch_types?: false;
+    readonly connection?: Readonly<Record<string, string>>;
+  };
+  /** Where `neon()` sends its requests. */
+  readonly endpoint?: string;
+}
+
+/** What happened to one behaviour, as one line of JSON on a runner's standard output. */
+export interface Outcome {
+  readonly name: string;
+  readonly error?: string;
+  readonly skipped?: string;
+}

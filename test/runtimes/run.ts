@@ -1,0 +1,29 @@
+/**
+ * Runs the suite on Node, Deno or Bun, with the settings given as JSON in the first argument, and
+ * prints each outcome as a line of JSON.
+ */
+import process from "node:process";
+import type { Environment, Settings } from "./environment.ts";
+import { run, suite } from "./suite.ts";
+
+const settings: Settings = JSON.parse(process.argv[2]!);
+const environment = await connect(settings);
+for (const name of suite) {
+  console.log(JSON.stringify(await run(name, environment)));
+}
+await environment.close();
+
+async function connect(settings: Settings): Promise<Environment> {
+  switch (settings.driver) {
+    case "postgres.js":
+      return (await import("./_postgres_js.ts")).connect(settings);
+    case "Bun's SQL":
+      return (await import("./_bun_sql.ts")).connect(settings);
+    case "neon()":
+      return (await import("./_neon.ts")).connect(settings);
+    case "PGlite":
+      return await (await import("./_pglite.ts")).connect();
+    case "pg":
+      return (await import("./_pg.ts")).connect(settings);
+  }
+}

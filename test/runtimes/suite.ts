@@ -1,0 +1,988 @@
+import {
+  cardinalId,
+  categories,
+  category,
+  ConditionNotActivatedError,
+  DuplicateMessageError,
+  entityIds,
+  fromQuery,
+  id,
+  ids,
+  isCategory,
+  iterateAll,
+  iterateCategory,
+  iterateStream,
+  type Message,
+  MessageDbError,
+  MessageMismatchError,
+  messageStoreVersion,
+  NO_STREAM,
+  NotInstalledError,
+  read,
+  readAll,
+  readCategory,
+  readLastMessage,
+  readMatching,
+  readMessage,
+  readMessages,
+  readStream,
+  type Sql,
+  streamName,
+  streamNames,
+  streamVersion,
+  synchronize,
+  types,
+  write,
+  writeBatch,
+  writeStreams,
+  WrongExpectedVersionError,
+} from "@messagedb/client";
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
+import type { Environment, Outcome } from "./environment.ts";
+
+/** What holds in every runtime and with every driver. */
+interface Behaviour {
+  readonly name: string;
+  /** Whether it needs a driver that has transactions. */
+  readonly transactional: boolean;
+  readonly run: (environment: Required<Environment>) => Promise<void>;
+}
+
+const behaviours: Behaviour[] = [];
+
+function it(name: string, run: Behaviour["run"]): void {
+  behaviours.push({ name, transactional: false, run });
+}
+
+function itInTransaction(name: string, run: Behaviour["run"]): void {
+  behaviours.push({ name, transactional: true, run });
+}
+
+/** A category that no other behaviour, run or process uses. */
+function newCategory(): string {
+  return `c${crypto.randomUUID().replaceAll("-", "")}`;
+}
+
+function newStream(): string {
+  return streamName(newCategory(), "1");
+}
+
+/** What `promise` rejects with, which has to be of this class. */
+async function failure<E extends Error>(
+  promise: Promise<unknown>,
+  // deno-lint-ignore no-explicit-any -- the constructors take what they like
+  Class: abstract new (...parameters: any[]) => E,
+): Promise<E> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof Class) return error;
+    throw error;
+  }
+  throw new Error(`Expected ${Class.name}, but nothing was thrown`);
+}
+
+/** The one value that a statement of the suite's own answers, as text. */
+async function value(answer: ReturnType<Sql>): Promise<string> {
+  const rows = await answer;
+  const [row] = "rows" in rows ? rows.rows : rows;
+  return Object.values(row as Record<string, string>)[0]!;
+}
+
+function positions(messages: readonly Message[]): number[] {
+  return messages.map(({ position }) => position);
+}
+
+function numbers(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, at) => from + at);
+}
+
+/** As many messages as asked for, of type `Counted`, their data their numbers from 0. */
+function counted(count: number): { type: string; data: number }[] {
+  return numbers(0, count - 1).map((data) => ({ type: "Counted", data }));
+}
+
+async function collect<T>(iterable: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const each of iterable) all.push(each);
+  return all;
+}
+
+/** The last global position of the store. */
+async function end(sql: Sql): Promise<number> {
+  const [last] = await readAll(sql, { direction: "backward", batchSize: 1 });
+  return last?.globalPosition ?? 0;
+}
+
+class Rollback extends Error {}
+
+/** Runs `work` in a transaction that is rolled back. */
+async function rolledBack(
+  begin: Required<Environment>["begin"],
+  work: (sql: Sql) => Promise<void>,
+): Promise<void> {
+  const transaction = begin(async (sql) => {
+    await work(sql);
+    throw new Rollback();
+  });
+  await failure(transaction, Rollback);
+}
+
+// Writing
+
+it("write() answers the position in the stream, from 0", async ({ sql }) => {
+  const stream = newStream();
+  equal(await write(sql, stream, { type: "Opened" }), 0);
+  equal(await write(sql, stream, { type: "Closed" }), 1);
+  equal(await write(sql, newStream(), { type: "Opened" }), 0);
+});
+
+it("write() at NO_STREAM starts a stream that is not there, and no other", async ({ sql }) => {
+  const stream = newStream();
+  equal(await write(sql, stream, { type: "Opened" }, { expectedVersion: NO_STREAM }), 0);
+  const again = write(sql, stream, { type: "Opened" }, { expectedVersion: NO_STREAM });
+  const error = await failure(again, WrongExpectedVersionError);
+  equal(error.expectedVersion, NO_STREAM);
+  equal(error.actualVersion, 0);
+  equal(await streamVersion(sql, stream), 0);
+});
+
+it("write() takes 0 for an expected version like any other", async ({ sql }) => {
+  const stream = newStream();
+  const tooEarly = write(sql, stream, { type: "Second" }, { expectedVersion: 0 });
+  equal((await failure(tooEarly, WrongExpectedVersionError)).actualVersion, NO_STREAM);
+  await write(sql, stream, { type: "First" });
+  equal(await write(sql, stream, { type: "Second" }, { expectedVersion: 0 }), 1);
+  const tooLate = write(sql, stream, { type: "Third" }, { expectedVersion: 0 });
+  equal((await failure(tooLate, WrongExpectedVersionError)).actualVersion, 1);
+});
+
+it("WrongExpectedVersionError says what was wrong, and has the driver's error as its cause", async ({ sql }) => {
+  const stream = newStream();
+  const error = await failure(
+    write(sql, stream, { type: "Opened" }, { expectedVersion: 7 }),
+    WrongExpectedVersionError,
+  );
+  ok(error instanceof MessageDbError);
+  equal(error.name, "WrongExpectedVersionError");
+  equal(error.code, "WRONG_EXPECTED_VERSION");
+  equal(error.streamName, stream);
+  equal(error.expectedVersion, 7);
+  equal(error.actualVersion, -1);
+  ok(error.message.includes(`"${stream}"`), error.message);
+  ok((error.cause as Error).message.includes("Wrong expected version: 7"));
+});
+
+it("write() answers the first position when the same id is written again", async ({ sql }) => {
+  const stream = newStream();
+  const message = { id: crypto.randomUUID(), type: "Deposited", data: { amount: 11 } };
+  equal(await write(sql, stream, message, { expectedVersion: NO_STREAM }), 0);
+  equal(await write(sql, stream, { type: "Other" }), 1);
+  equal(await write(sql, stream, message), 0);
+  equal(await write(sql, stream, message, { expectedVersion: NO_STREAM }), 0);
+  equal(await write(sql, stream, { ...message, id: message.id.toUpperCase() }), 0);
+  equal(await streamVersion(sql, stream), 1);
+});
+
+it("write() of an id that another stream has is a DuplicateMessageError", async ({ sql }) => {
+  const id = crypto.randomUUID();
+  const [here, there] = [newStream(), newStream()];
+  await write(sql, here, { id, type: "Opened" });
+  const error = await failure(write(sql, there, { id, type: "Opened" }), DuplicateMessageError);
+  equal(error.id, id);
+  equal(error.code, "DUPLICATE_MESSAGE");
+  equal(await streamVersion(sql, there), NO_STREAM);
+});
+
+it("write() of one id 20 times at once writes it once and answers one position", async ({ sql }) => {
+  const stream = newStream();
+  await write(sql, stream, { type: "Opened" });
+  const message = { id: crypto.randomUUID(), type: "Deposited" };
+  const answers = await Promise.all(
+    numbers(1, 20).map(() => write(sql, stream, message, { expectedVersion: 0 })),
+  );
+  deepEqual(answers, answers.map(() => 1));
+  equal(await streamVersion(sql, stream), 1);
+});
+
+it("50 concurrent writers to one stream get 50 positions without a gap", async ({ sql }) => {
+  const stream = newStream();
+  const written = await Promise.all(
+    numbers(0, 49).map((data) => write(sql, stream, { type: "Counted", data })),
+  );
+  deepEqual(written.toSorted((a, b) => a - b), numbers(0, 49));
+  const messages = await readStream<number>(sql, stream);
+  deepEqual(positions(messages), numbers(0, 49));
+  for (const { data, position } of messages) equal(written[data], position);
+});
+
+it("of 50 concurrent writers that expect one version, one writes", async ({ sql }) => {
+  const stream = newStream();
+  const outcomes = await Promise.allSettled(
+    numbers(1, 50).map(() => write(sql, stream, { type: "Won" }, { expectedVersion: NO_STREAM })),
+  );
+  const lost = outcomes.filter((outcome) => outcome.status === "rejected");
+  equal(lost.length, 49);
+  for (const { reason } of lost) {
+    ok(reason instanceof WrongExpectedVersionError, String(reason));
+    equal(reason.actualVersion, 0);
+  }
+  equal(await streamVersion(sql, stream), 0);
+});
+
+it("50 concurrent writers to 50 streams each write", async ({ sql }) => {
+  const category = newCategory();
+  const streams = numbers(0, 49).map((number) => streamName(category, `${number}`));
+  const written = await Promise.all(
+    streams.map((stream) => write(sql, stream, { type: "Opened" }, { expectedVersion: NO_STREAM })),
+  );
+  deepEqual(written, streams.map(() => 0));
+  deepEqual(await streamNames(sql, category), streams.toSorted());
+});
+
+it("writeBatch() writes in order and answers the last position", async ({ sql }) => {
+  const stream = newStream();
+  equal(await writeBatch(sql, stream, counted(3), { expectedVersion: NO_STREAM }), 2);
+  equal(await writeBatch(sql, stream, counted(2), { expectedVersion: 2 }), 4);
+  const messages = await readStream(sql, stream);
+  deepEqual(messages.map(({ data }) => data), [0, 1, 2, 0, 1]);
+  deepEqual(positions(messages), numbers(0, 4));
+});
+
+it("writeBatch() at a wrong expected version writes nothing", async ({ sql }) => {
+  const stream = newStream();
+  await write(sql, stream, { type: "Opened" });
+  const batch = writeBatch(sql, stream, counted(3), { expectedVersion: NO_STREAM });
+  const error = await failure(batch, WrongExpectedVersionError);
+  deepEqual([error.streamName, error.expectedVersion, error.actualVersion], [stream, -1, 0]);
+  equal(await streamVersion(sql, stream), 0);
+});
+
+it("writeBatch() of the same ids again writes nothing and answers the same", async ({ sql }) => {
+  const stream = newStream();
+  const batch = counted(3).map((message) => ({ ...message, id: crypto.randomUUID() }));
+  equal(await writeBatch(sql, stream, batch, { expectedVersion: NO_STREAM }), 2);
+  equal(await writeBatch(sql, stream, batch, { expectedVersion: NO_STREAM }), 2);
+  equal(await streamVersion(sql, stream), 2);
+});
+
+it("writeBatch() of one batch 10 times at once writes it once", async ({ sql }) => {
+  const stream = newStream();
+  const batch = counted(5).map((message) => ({ ...message, id: crypto.randomUUID() }));
+  const answers = await Promise.all(
+    numbers(1, 10).map(() => writeBatch(sql, stream, batch, { expectedVersion: NO_STREAM })),
+  );
+  deepEqual(answers, answers.map(() => 4));
+  equal(await streamVersion(sql, stream), 4);
+});
+
+it("writeBatch() of which a part was written before writes nothing", async ({ sql }) => {
+  const stream = newStream();
+  const known = { id: crypto.randomUUID(), type: "Known" };
+  await write(sql, stream, known);
+  const batch = writeBatch(sql, stream, [{ type: "New" }, known]);
+  equal((await failure(batch, DuplicateMessageError)).id, known.id);
+  equal(await streamVersion(sql, stream), 0);
+});
+
+it("writeBatch() writes 1,000 messages at once", async ({ sql }) => {
+  const stream = newStream();
+  equal(await writeBatch(sql, stream, counted(1000)), 999);
+  const messages = await readStream(sql, stream);
+  deepEqual(messages.map(({ data }) => data), numbers(0, 999));
+});
+
+it("20 concurrent batches to one stream do not mix", async ({ sql }) => {
+  const stream = newStream();
+  const lasts = await Promise.all(
+    numbers(1, 20).map((batch) =>
+      writeBatch(sql, stream, [{ type: "A", data: batch }, { type: "B", data: batch }])
+    ),
+  );
+  deepEqual(lasts.toSorted((a, b) => a - b), numbers(1, 20).map((batch) => batch * 2 - 1));
+  const messages = await readStream(sql, stream);
+  for (let at = 0; at < 40; at += 2) {
+    deepEqual([messages[at]!.type, messages[at + 1]!.type], ["A", "B"]);
+    equal(messages[at]!.data, messages[at + 1]!.data);
+  }
+});
+
+it("writeStreams() writes to several streams and answers their last positions", async ({ sql }) => {
+  const [from, to] = [newStream(), newStream()];
+  await write(sql, to, { type: "Opened" });
+  const last = await writeStreams(sql, [
+    { streamName: to, messages: counted(2), expectedVersion: 0 },
+    { streamName: from, messages: counted(3), expectedVersion: NO_STREAM },
+  ]);
+  deepEqual(last, [2, 2]);
+  deepEqual(positions(await readStream(sql, from)), [0, 1, 2]);
+  deepEqual((await readStream(sql, to)).map(({ type }) => type), ["Opened", "Counted", "Counted"]);
+});
+
+it("writeStreams() with one stream at a wrong version writes to none", async ({ sql }) => {
+  const [from, to] = [newStream(), newStream()];
+  const both = writeStreams(sql, [
+    { streamName: from, messages: counted(1) },
+    { streamName: to, messages: counted(1), expectedVersion: 4 },
+  ]);
+  const error = await failure(both, WrongExpectedVersionError);
+  deepEqual([error.streamName, error.expectedVersion, error.actualVersion], [to, 4, NO_STREAM]);
+  deepEqual(await Promise.all([streamVersion(sql, from), streamVersion(sql, to)]), [-1, -1]);
+});
+
+it("writeStreams() to the same streams in opposite orders do not wait for each other", async ({ sql }) => {
+  const [one, other] = [newStream(), newStream()];
+  await Promise.all(
+    numbers(1, 20).map((turn) => {
+      const streams = [one, other].map((streamName) => ({ streamName, messages: counted(1) }));
+      return writeStreams(sql, turn % 2 === 0 ? streams : streams.toReversed());
+    }),
+  );
+  deepEqual(await Promise.all([streamVersion(sql, one), streamVersion(sql, other)]), [19, 19]);
+});
+
+it("synchronize() writes what the stream does not have yet", async ({ sql }) => {
+  const stream = newStream();
+  const all = counted(3).map((message) => ({ ...message, id: crypto.randomUUID() }));
+  equal(await synchronize(sql, stream, all.slice(0, 2), { expectedVersion: NO_STREAM }), 1);
+  equal(await synchronize(sql, stream, all, { expectedVersion: 1 }), 2);
+  equal(await synchronize(sql, stream, all), 2);
+  deepEqual((await readStream(sql, stream)).map(({ id }) => id), all.map(({ id }) => id));
+});
+
+it("synchronize() with a stream that holds something else is a MessageMismatchError", async ({ sql }) => {
+  const stream = newStream();
+  const id = crypto.randomUUID();
+  await write(sql, stream, { type: "Opened" });
+  const held = await readLastMessage(sql, stream);
+  const error = await failure(
+    synchronize(sql, stream, [{ id, type: "Opened" }, { id: crypto.randomUUID(), type: "New" }]),
+    MessageMismatchError,
+  );
+  deepEqual([error.streamName, error.position, error.id], [stream, 0, id]);
+  equal(error.actualId, held!.id);
+  equal(await streamVersion(sql, stream), 0);
+});
+
+// What is written is what is read
+
+it("a message is read as it was written, with its place and its time", async ({ sql }) => {
+  const stream = newStream();
+  const now = () => value(sql`select floor(extract(epoch from clock_timestamp()) * 1000)::text`);
+  const message = {
+    id: crypto.randomUUID(),
+    type: "Deposited",
+    data: { amount: 11 },
+    metadata: { correlationStreamName: "transfer-1", schemaVersion: "2" },
+  };
+  const before = await now();
+  await write(sql, stream, message);
+  const after = await now();
+  const [stored] = await readStream(sql, stream);
+  const { globalPosition, time, ...rest } = stored!;
+  deepEqual(rest, { ...message, streamName: stream, position: 0 });
+  ok(Number.isSafeInteger(globalPosition) && globalPosition > 0);
+  ok(time instanceof Date);
+  ok(Number(before) <= time.getTime() && time.getTime() <= Number(after), time.toISOString());
+});
+
+it("data of any JSON comes back equal", async ({ sql }) => {
+  const stream = newStream();
+  const values = [
+    null,
+    {},
+    [],
+    true,
+    false,
+    0,
+    -1.5,
+    1e300,
+    Number.MAX_SAFE_INTEGER,
+    "",
+    "null",
+    '{"a":1}',
+    'it\'s $1, \\ and "quoted"\n\t{,}',
+    "žluťoučký 🐎 \u2028",
+    [null, [], {}, [1, "2", [3]]],
+    { camelCase: 1, snake_case: { nested_key: [{ x_y: null }] }, "": "", "a b": "\\u0041" },
+    "2024-01-01T00:00:00.000Z",
+  ];
+  await writeBatch(sql, stream, values.map((data) => ({ type: "Batched", data })));
+  for (const data of values) {
+    await write(sql, stream, { type: "Written", data });
+  }
+  const messages = await readStream(sql, stream);
+  deepEqual(messages.map(({ data }) => data), [...values, ...values]);
+});
+
+it("metadata comes back under its own keys; none is null and none of its keys is {}", async ({ sql }) => {
+  const stream = newStream();
+  const metadata = [null, {}, { causationMessageStreamName: "a-1", snake_case: { in_side: 1 } }];
+  for (const each of metadata) {
+    await write(sql, stream, { type: "Opened", metadata: each });
+  }
+  await writeBatch(sql, stream, metadata.map((metadata) => ({ type: "Opened", metadata })));
+  await write(sql, stream, { type: "Opened" });
+  const messages = await readStream(sql, stream);
+  deepEqual(messages.map(({ metadata }) => metadata), [...metadata, ...metadata, null]);
+});
+
+it("a message of a megabyte comes back whole", async ({ sql }) => {
+  const stream = newStream();
+  const data = 'ab\n"é'.repeat(200_000);
+  await write(sql, stream, { type: "Large", data });
+  ok((await readLastMessage(sql, stream))?.data === data);
+});
+
+it("a stream name of other scripts, spaces and quotes is a name like any other", async ({ sql }) => {
+  const stream = streamName(newCategory(), `Jürgen's "ключ" 🔑 {1,2} $1 \\ %`);
+  await write(sql, stream, { type: `It's "done"` });
+  await writeBatch(sql, stream, counted(1));
+  const messages = await readStream(sql, stream);
+  deepEqual(messages.map(({ streamName }) => streamName), [stream, stream]);
+  equal(messages[0]!.type, `It's "done"`);
+  const wrong = write(sql, stream, { type: "Late" }, { expectedVersion: 0 });
+  equal((await failure(wrong, WrongExpectedVersionError)).streamName, stream);
+});
+
+// Reading
+
+it("readStream() reads from a position, as many as asked for", async ({ sql }) => {
+  const stream = newStream();
+  await writeBatch(sql, stream, counted(6));
+  deepEqual(positions(await readStream(sql, stream)), [0, 1, 2, 3, 4, 5]);
+  deepEqual(positions(await readStream(sql, stream, { position: 2, batchSize: 3 })), [2, 3, 4]);
+  deepEqual(positions(await readStream(sql, stream, { position: 5 })), [5]);
+  deepEqual(await readStream(sql, stream, { position: 6 }), []);
+  deepEqual(await readStream(sql, newStream()), []);
+});
+
+it("readStream() reads backward from the end or from a position", async ({ sql }) => {
+  const stream = newStream();
+  await writeBatch(sql, stream, counted(5));
+  const backward = { direction: "backward" } as const;
+  deepEqual(positions(await readStream(sql, stream, backward)), [4, 3, 2, 1, 0]);
+  deepEqual(positions(await readStream(sql, stream, { ...backward, batchSize: 2 })), [4, 3]);
+  deepEqual(positions(await readStream(sql, stream, { ...backward, position: 1 })), [1, 0]);
+  deepEqual(positions(await readStream(sql, stream, { ...backward, position: 0 })), [0]);
+});
+
+it("readCategory() reads its streams, and no other category, by global position", async ({ sql }) => {
+  const name = newCategory();
+  const streams = ["1", "2", "1", "3+4"].map((id) => streamName(name, id));
+  for (const stream of streams) {
+    await write(sql, stream, { type: "Opened" });
+    await write(sql, streamName(`${name}x`, "1"), { type: "Opened" });
+    await write(sql, streamName(name, "1", ["command"]), { type: "Open" });
+  }
+  const messages = await readCategory(sql, name);
+  deepEqual(messages.map(({ streamName }) => streamName), streams);
+  const places = messages.map(({ globalPosition }) => globalPosition);
+  deepEqual(places, places.toSorted((a, b) => a - b));
+  deepEqual(
+    await readCategory(sql, name, { position: places[1]!, batchSize: 2 }),
+    [messages[1], messages[2]],
+  );
+  deepEqual(await readCategory(sql, name, { position: places[3]! + 1 }), []);
+  deepEqual(await readCategory(sql, name, { direction: "backward" }), messages.toReversed());
+  deepEqual(
+    await readCategory(sql, name, { direction: "backward", position: places[2]!, batchSize: 2 }),
+    [messages[2], messages[1]],
+  );
+});
+
+it("readCategory() reads what correlates with a category", async ({ sql }) => {
+  const name = newCategory();
+  const origins = ["transfer-1", null, "other-1", "transfer-2"];
+  for (const origin of origins) {
+    const metadata = origin === null ? null : { correlationStreamName: origin };
+    await write(sql, streamName(name, "1"), { type: "Replied", data: origin, metadata });
+  }
+  const forward = await readCategory(sql, name, { correlation: "transfer" });
+  deepEqual(forward.map(({ data }) => data), ["transfer-1", "transfer-2"]);
+  const backward = await readCategory(sql, name, {
+    correlation: "transfer",
+    direction: "backward",
+  });
+  deepEqual(backward, forward.toReversed());
+});
+
+it("readCategory() gives each stream to one member of a consumer group", async ({ sql }) => {
+  const name = newCategory();
+  const streams = numbers(1, 30).map((id) => streamName(name, [`${id}`, "x"]));
+  for (const streamName of streams) {
+    await writeBatch(sql, streamName, counted(2));
+  }
+  await write(sql, streamName(name, "1"), { type: "Same cardinal id" });
+  for (const direction of ["forward", "backward"] as const) {
+    const shares = await Promise.all(
+      [0, 1, 2].map((member) =>
+        readCategory(sql, name, { direction, consumerGroup: { member, size: 3 } })
+      ),
+    );
+    const owners = new Map<string, number>();
+    shares.forEach((share, member) => {
+      ok(share.length > 0);
+      for (const { streamName } of share) {
+        const id = cardinalId(streamName)!;
+        equal(owners.get(id) ?? member, member);
+        owners.set(id, member);
+      }
+    });
+    equal(owners.size, 30);
+    equal(shares.flat().length, 61);
+  }
+});
+
+it("readAll() reads the store by global position, forward and backward", async ({ sql }) => {
+  const start = await end(sql) + 1;
+  const streams = [newStream(), newStream(), newStream()];
+  for (const stream of streams) await write(sql, stream, { type: "Opened" });
+  const forward = await readAll(sql, { position: start });
+  deepEqual(forward.map(({ streamName }) => streamName), streams);
+  deepEqual(await readAll(sql, { position: start, batchSize: 2 }), forward.slice(0, 2));
+  deepEqual(await readAll(sql, { direction: "backward", batchSize: 3 }), forward.toReversed());
+  const position = forward[1]!.globalPosition;
+  deepEqual(
+    await readAll(sql, { direction: "backward", position, batchSize: 2 }),
+    [forward[1], forward[0]],
+  );
+});
+
+it("readMatching() reads the streams that a LIKE pattern matches", async ({ sql }) => {
+  const name = newCategory();
+  const ids = ["a1", "a2", "b1", "a_1"];
+  for (const id of ids) {
+    await write(sql, streamName(name, id), { type: "Opened" });
+  }
+  const matching = async (pattern: string, options = {}) =>
+    (await readMatching(sql, `${name}-${pattern}`, options)).map((
+      { streamName },
+    ) => id(streamName));
+  deepEqual(await matching("%"), ids);
+  deepEqual(await matching("a%"), ["a1", "a2", "a_1"]);
+  deepEqual(await matching("_1"), ["a1", "b1"]);
+  deepEqual(await matching("a\\_1"), ["a_1"]);
+  deepEqual(await matching("%", { batchSize: 2 }), ["a1", "a2"]);
+  const [, second] = await readMatching(sql, `${name}-%`);
+  deepEqual(await matching("%", { position: second!.globalPosition }), ids.slice(1));
+});
+
+it("read() reads a stream, a category or all, by the name", async ({ sql }) => {
+  const start = await end(sql) + 1;
+  const stream = newStream();
+  await writeBatch(sql, stream, counted(2));
+  const messages = await readStream(sql, stream);
+  deepEqual(await read(sql, stream), messages);
+  deepEqual(await read(sql, stream, { position: 1 }), messages.slice(1));
+  deepEqual(await read(sql, category(stream)), messages);
+  deepEqual(await read(sql, "$all", { position: start }), messages);
+});
+
+it("readLastMessage() reads the last message, or the last of a type", async ({ sql }) => {
+  const stream = newStream();
+  equal(await readLastMessage(sql, stream), null);
+  for (const type of ["A", "B", "A", "C"]) await write(sql, stream, { type });
+  equal((await readLastMessage(sql, stream))?.position, 3);
+  equal((await readLastMessage(sql, stream, { type: "A" }))?.position, 2);
+  equal(await readLastMessage(sql, stream, { type: "D" }), null);
+});
+
+it("readMessage() and readMessages() read by id, in the order asked for", async ({ sql }) => {
+  const stream = newStream();
+  await writeBatch(sql, stream, counted(3));
+  const [first, second, third] = await readStream(sql, stream);
+  deepEqual(await readMessage(sql, second!.id), second);
+  equal(await readMessage(sql, crypto.randomUUID()), null);
+  const ids = [third!.id, crypto.randomUUID(), first!.id];
+  deepEqual(await readMessages(sql, ids), [third, first]);
+  deepEqual(await readMessages(sql, []), []);
+});
+
+it("streamVersion() is the last position, NO_STREAM where there is none", async ({ sql }) => {
+  const stream = newStream();
+  equal(await streamVersion(sql, stream), NO_STREAM);
+  await writeBatch(sql, stream, counted(4));
+  equal(await streamVersion(sql, stream), 3);
+});
+
+it("iterateStream() reads on over its batches, both ways, up to a limit", async ({ sql }) => {
+  const stream = newStream();
+  await writeBatch(sql, stream, counted(7));
+  const all = await readStream(sql, stream);
+  deepEqual(await collect(iterateStream(sql, stream, { batchSize: 2 })), all);
+  deepEqual(
+    await collect(iterateStream(sql, stream, { batchSize: 3, direction: "backward" })),
+    all.toReversed(),
+  );
+  deepEqual(
+    await collect(iterateStream(sql, stream, { batchSize: 2, position: 1, limit: 5 })),
+    all.slice(1, 6),
+  );
+  deepEqual(await collect(iterateStream(sql, newStream())), []);
+});
+
+it("iterateCategory() reads on over its batches, for a member of a group too", async ({ sql }) => {
+  const name = newCategory();
+  for (const id of numbers(1, 9)) {
+    await write(sql, streamName(name, `${id}`), { type: "Opened" });
+  }
+  const all = await readCategory(sql, name);
+  deepEqual(await collect(iterateCategory(sql, name, { batchSize: 4 })), all);
+  deepEqual(await collect(iterateCategory(sql, name, { batchSize: 2, limit: 5 })), all.slice(0, 5));
+  const consumerGroup = { member: 0, size: 2 };
+  deepEqual(
+    await collect(iterateCategory(sql, name, { batchSize: 1, consumerGroup })),
+    await readCategory(sql, name, { consumerGroup }),
+  );
+});
+
+it("iterateAll() reads on over its batches", async ({ sql }) => {
+  const start = await end(sql) + 1;
+  const stream = newStream();
+  for (const data of numbers(0, 4)) {
+    await write(sql, stream, { type: "Counted", data });
+  }
+  const all = await collect(iterateAll(sql, { position: start, batchSize: 2 }));
+  deepEqual(all, await readStream(sql, stream));
+});
+
+it("leaving an iteration leaves the handle as it was", async ({ sql }) => {
+  const stream = newStream();
+  await writeBatch(sql, stream, counted(5));
+  for await (const { position } of iterateStream(sql, stream, { batchSize: 2 })) {
+    if (position === 2) break;
+  }
+  equal(await write(sql, stream, { type: "Counted" }), 5);
+});
+
+it("streamNames(), entityIds() and categories() list what is there", async ({ sql }) => {
+  const name = newCategory();
+  for (const id of ["2", "1", "1+3", "2"]) {
+    await write(sql, streamName(name, id), { type: "Opened" });
+  }
+  await write(sql, streamName(name, "9", ["command"]), { type: "Open" });
+  deepEqual(await streamNames(sql, name), ["1", "1+3", "2"].map((id) => streamName(name, id)));
+  deepEqual(await entityIds(sql, name), ["1", "1+3", "2"]);
+  deepEqual(await streamNames(sql, newCategory()), []);
+  const own = (await categories(sql)).filter((each) => each.startsWith(name));
+  deepEqual(own, [name, `${name}:command`]);
+});
+
+it("messageStoreVersion() is Message DB's", async ({ sql }) => {
+  ok(/^1\.\d+\.\d+$/.test(await messageStoreVersion(sql)));
+});
+
+// Errors
+
+it("a database without Message DB is a NotInstalledError from every operation", async ({ bare }) => {
+  const attempts = operations(bare, newStream());
+  for (const [name, attempt] of Object.entries(attempts)) {
+    const error = await failure(attempt(), NotInstalledError).catch((cause) => {
+      throw new Error(`${name}() failed otherwise`, { cause });
+    });
+    deepEqual([error.code, error.reason], ["NOT_INSTALLED", "missing"]);
+    ok(error.cause instanceof Error);
+  }
+});
+
+it("a condition that the server does not allow is a ConditionNotActivatedError", async ({ sql }) => {
+  const stream = newStream();
+  for (const direction of ["forward", "backward"] as const) {
+    const options = { direction, condition: "true" };
+    const inStream = await failure(readStream(sql, stream, options), ConditionNotActivatedError);
+    equal(inStream.code, "CONDITION_NOT_ACTIVATED");
+    await failure(readCategory(sql, category(stream), options), ConditionNotActivatedError);
+  }
+});
+
+it("a bad argument is a TypeError or a RangeError, before anything is sent", async () => {
+  const sql: Sql = () => {
+    throw new Error("Something was sent");
+  };
+  const stream = newStream();
+  const message = { type: "Opened" };
+  const self: { self?: unknown } = {};
+  self.self = self;
+  const typeErrors = [
+    () => write(sql, "account", message),
+    () => write(sql, "", message),
+    () => write(sql, stream, { type: "" }),
+    () => write(sql, stream, { type: "Opened", id: "1" }),
+    () => write(sql, stream, { type: "Opened", data: 1n }),
+    () => write(sql, stream, { type: "Opened", data: NaN }),
+    () => write(sql, stream, { type: "Opened", data: self }),
+    () => write(sql, stream, { type: "Opened", data: "\0" }),
+    () => writeBatch(sql, stream, [message, { type: "" }]),
+    () => readStream(sql, "account"),
+    () => readCategory(sql, stream),
+    () => readMessage(sql, "1"),
+  ];
+  const rangeErrors = [
+    () => write(sql, stream, message, { expectedVersion: -2 }),
+    () => write(sql, stream, message, { expectedVersion: 0.5 }),
+    () => writeBatch(sql, stream, []),
+    () => writeStreams(sql, []),
+    () => readStream(sql, stream, { position: -1 }),
+    () => readStream(sql, stream, { batchSize: 0 }),
+    () => readCategory(sql, category(stream), { consumerGroup: { member: 2, size: 2 } }),
+    () => readAll(sql, { position: NaN }),
+  ];
+  for (const attempt of typeErrors) await failure(attempt(), TypeError);
+  for (const attempt of rangeErrors) await failure(attempt(), RangeError);
+});
+
+it("an error of the driver that is none of these comes as it is", async () => {
+  const error = new Error("connection refused");
+  await rejects(write(() => Promise.reject(error), newStream(), { type: "Opened" }), error);
+});
+
+it("what fails takes nothing from what runs beside it and after it", async ({ sql }) => {
+  const stream = newStream();
+  await writeBatch(sql, stream, counted(20));
+  const outcomes = await Promise.all(
+    numbers(1, 40).map(async (turn) => {
+      if (turn % 2 === 0) {
+        return positions(await readStream(sql, stream, { batchSize: 20 }));
+      }
+      const late = write(sql, stream, { type: "Late" }, { expectedVersion: 0 });
+      return (await failure(late, WrongExpectedVersionError)).actualVersion;
+    }),
+  );
+  outcomes.forEach((outcome, at) => deepEqual(outcome, at % 2 === 0 ? 19 : numbers(0, 19)));
+  equal(await write(sql, stream, { type: "Next" }, { expectedVersion: 19 }), 20);
+});
+
+// Transactions
+
+itInTransaction(
+  "a transaction that rolls back has written nothing",
+  async ({ sql, begin }) => {
+    const streams = [newStream(), newStream(), newStream()];
+    await rolledBack(begin, async (sql) => {
+      await write(sql, streams[0]!, { type: "Opened" });
+      await writeBatch(sql, streams[1]!, counted(3));
+      await writeStreams(sql, [{ streamName: streams[2]!, messages: counted(1) }]);
+      for (const stream of streams) ok(await streamVersion(sql, stream) >= 0);
+    });
+    for (const stream of streams) deepEqual(await readStream(sql, stream), []);
+  },
+);
+
+itInTransaction(
+  "a transaction that commits has written all",
+  async ({ sql, begin }) => {
+    const stream = newStream();
+    const last = await begin(async (sql) => {
+      await write(sql, stream, { type: "Opened" }, { expectedVersion: NO_STREAM });
+      await writeBatch(sql, stream, counted(2), { expectedVersion: 0 });
+      return await write(sql, stream, { type: "Closed" }, { expectedVersion: 2 });
+    });
+    equal(last, 3);
+    equal(await streamVersion(sql, stream), 3);
+  },
+);
+
+itInTransaction(
+  "a wrong expected version in a transaction takes all of it back",
+  async ({ sql, begin }) => {
+    const stream = newStream();
+    const transaction = begin(async (sql) => {
+      await write(sql, stream, { type: "Opened" });
+      await write(sql, stream, { type: "Late" }, { expectedVersion: NO_STREAM });
+    });
+    equal((await failure(transaction, WrongExpectedVersionError)).actualVersion, 0);
+    equal(await streamVersion(sql, stream), NO_STREAM);
+  },
+);
+
+itInTransaction(
+  "a message written twice in one transaction is written once",
+  async ({ sql, begin }) => {
+    const stream = newStream();
+    const message = { id: crypto.randomUUID(), type: "Opened" };
+    await begin(async (sql) => {
+      equal(await write(sql, stream, message, { expectedVersion: NO_STREAM }), 0);
+      equal(await write(sql, stream, message, { expectedVersion: NO_STREAM }), 0);
+    });
+    equal(await streamVersion(sql, stream), 0);
+  },
+);
+
+itInTransaction(
+  "transactions that write to one stream take turns",
+  async ({ sql, begin }) => {
+    const stream = newStream();
+    await Promise.all(
+      numbers(1, 5).map((turn) =>
+        begin(async (sql) => {
+          for (const _ of numbers(1, 3)) {
+            await write(sql, stream, { type: "Counted", data: turn });
+          }
+        })
+      ),
+    );
+    const turns = (await readStream(sql, stream)).map(({ data }) => data);
+    equal(turns.length, 15);
+    for (let at = 0; at < 15; at += 3) {
+      deepEqual(turns.slice(at, at + 3), Array(3).fill(turns[at]));
+    }
+  },
+);
+
+itInTransaction(
+  "no operation changes the search path of its transaction",
+  async ({ begin }) => {
+    await rolledBack(begin, async (sql) => {
+      await sql`select set_config('search_path', ${'"Some schema", pg_temp'}, true)`;
+      for (const [name, operate] of Object.entries(operations(sql, newStream()))) {
+        await operate();
+        const path = await value(sql`select current_setting('search_path') as path`);
+        equal(path, '"Some schema", pg_temp', name);
+      }
+    });
+  },
+);
+
+it("no operation changes the search path of its session", async ({ sql }) => {
+  const path = () => value(sql`select current_setting('search_path') as path`);
+  const before = await path();
+  for (const [name, operate] of Object.entries(operations(sql, newStream()))) {
+    await operate();
+    const after = await Promise.all(numbers(1, 10).map(path));
+    deepEqual(after, after.map(() => before), name);
+  }
+});
+
+itInTransaction(
+  "a condition filters where the server allows it",
+  async ({ begin }) => {
+    const stream = newStream();
+    await rolledBack(begin, async (sql) => {
+      await writeBatch(sql, stream, counted(6));
+      await sql`select set_config('message_store.sql_condition', ${"on"}, true)`;
+      const condition = "data::text::int % 2 = 1";
+      const inStream = await readStream(sql, stream, { condition });
+      deepEqual(positions(inStream), [1, 3, 5]);
+      const name = category(stream);
+      deepEqual(await readCategory(sql, name, { condition, batchSize: 2 }), inStream.slice(0, 2));
+      const backward = { condition, direction: "backward", batchSize: 2 } as const;
+      deepEqual(positions(await readStream(sql, stream, backward)), [5, 3]);
+      deepEqual(positions(await readCategory(sql, name, backward)), [5, 3]);
+    });
+  },
+);
+
+itInTransaction(
+  "an error in the condition's SQL comes from the driver as it is",
+  async ({ begin }) => {
+    const transaction = begin(async (sql) => {
+      await sql`select set_config('message_store.sql_condition', ${"on"}, true)`;
+      await readStream(sql, newStream(), { condition: "no_such_column = 1" });
+    });
+    const error = await failure(transaction, Error);
+    ok(!(error instanceof MessageDbError));
+    ok(error.message.includes("no_such_column"), error.message);
+  },
+);
+
+itInTransaction(
+  "a position beyond the safe integers is a RangeError, not a rounded one",
+  async ({ begin }) => {
+    const stream = newStream();
+    await rolledBack(begin, async (sql) => {
+      await sql`
+      insert into message_store.messages (stream_name, position, type)
+      values (${stream}::text, ${"9007199254740993"}::text::bigint, ${"Far"}::text)`;
+      await failure(readLastMessage(sql, stream), RangeError);
+      await failure(streamVersion(sql, stream), RangeError);
+      await failure(write(sql, stream, { type: "Next" }), RangeError);
+    });
+  },
+);
+
+// Without a database
+
+it("names are composed and taken apart", () => {
+  equal(streamName("account", "123"), "account-123");
+  equal(streamName("account", ["1", "2"], ["command"]), "account:command-1+2");
+  equal(category("account:command-1-2"), "account:command");
+  equal(id("account-1-2"), "1-2");
+  deepEqual(ids("account-1+2"), ["1", "2"]);
+  equal(cardinalId("account-1+2"), "1");
+  deepEqual(types("account:command+position-1"), ["command", "position"]);
+  deepEqual([isCategory("account"), isCategory("account-1")], [true, false]);
+  return Promise.resolve();
+});
+
+it("fromQuery() sends the text and the parameters of a handle", async () => {
+  const sent: [string, unknown[]][] = [];
+  const sql = fromQuery((text, parameters) => {
+    sent.push([text, parameters]);
+    return Promise.resolve({ rows: [] });
+  });
+  await sql`select ${"a"}::text, ${null}::text`;
+  deepEqual(sent, [["select $1::text, $2::text", ["a", null]]]);
+});
+
+/** Every operation that asks the database, once, on one stream. */
+function operations(sql: Sql, stream: string): Record<string, () => Promise<unknown>> {
+  const name = category(stream);
+  const id = crypto.randomUUID();
+  const message = { id, type: "Opened" };
+  return {
+    write: () => write(sql, stream, { type: "Opened" }),
+    "write with an id": () => write(sql, stream, message),
+    "write with the same id": () => write(sql, stream, message),
+    writeBatch: () => writeBatch(sql, stream, counted(2)),
+    writeStreams: () => writeStreams(sql, [{ streamName: stream, messages: counted(2) }]),
+    synchronize: () =>
+      synchronize(sql, `${stream}s`, [{ id: crypto.randomUUID(), type: "Opened" }]),
+    read: () => read(sql, stream),
+    readStream: () => readStream(sql, stream),
+    "readStream backward": () => readStream(sql, stream, { direction: "backward" }),
+    readCategory: () => readCategory(sql, name),
+    "readCategory backward": () => readCategory(sql, name, { direction: "backward" }),
+    readAll: () => readAll(sql),
+    readMatching: () => readMatching(sql, `${name}-%`),
+    readLastMessage: () => readLastMessage(sql, stream),
+    readMessage: () => readMessage(sql, id),
+    readMessages: () => readMessages(sql, [id]),
+    iterateStream: () => collect(iterateStream(sql, stream)),
+    iterateCategory: () => collect(iterateCategory(sql, name)),
+    iterateAll: () => collect(iterateAll(sql, { limit: 5 })),
+    streamVersion: () => streamVersion(sql, stream),
+    streamNames: () => streamNames(sql, name),
+    entityIds: () => entityIds(sql, name),
+    categories: () => categories(sql),
+    messageStoreVersion: () => messageStoreVersion(sql),
+  };
+}
+
+/** The names of all behaviours, in order. */
+export const suite: readonly string[] = behaviours.map(({ name }) => name);
+
+/** Runs one behaviour, or skips it where the driver cannot do what it is about. */
+export async function run(name: string, environment: Environment): Promise<Outcome> {
+  const { transactional, run } = behaviours.find((behaviour) => behaviour.name === name)!;
+  if (transactional && !environment.begin) {
+    return {
+      name,
+      skipped: "This driver has no transactions of more than one statement",
+    };
+  }
+  try {
+    await run(environment as Required<Environment>);
+    return { name };
+  } catch (error) {
+    return { name, error: describe(error) };
+  }
+}
+
+/** The error's stack and those of its causes, as text that can travel. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { message, stack = "", cause } = error;
+  const own = stack.includes(message) ? stack : `${error.name}: ${message}\n${stack}`;
+  return cause === undefined ? own : `${own}\nCaused by ${describe(cause)}`;
+}

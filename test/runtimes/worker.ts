@@ -1,0 +1,22 @@
+import * as neon from "./_neon.ts";
+import * as postgresJs from "./_postgres_js.ts";
+import type { Settings } from "./environment.ts";
+import { run } from "./suite.ts";
+
+/** What one request asks for. */
+export interface WorkerRequest {
+  readonly name: string;
+  readonly settings: Settings;
+}
+
+/** One behaviour a request: what one request of a Worker opened, the next may not use. */
+export default {
+  async fetch(request: Request): Promise<Response> {
+    const { name, settings }: WorkerRequest = await request.json();
+    const { connect } = settings.driver === "neon()" ? neon : postgresJs;
+    const environment = connect(settings);
+    const outcome = await run(name, environment);
+    await environment.close();
+    return Response.json(outcome);
+  },
+};
