@@ -29,25 +29,28 @@ export async function readSettled<Data>(
   pattern: string | null,
   settled: number,
 ): Promise<SettledPage<Data>> {
-  let { messages, gap } = await readPage<Data>(sql, position, batchSize, pattern, settled);
-  if (gap !== null) {
-    const before = upTo(gap, messages);
+  let page = await readPage<Data>(sql, position, batchSize, pattern, settled);
+  if (page.gap !== null) {
     const { last, writers } = await lookAtWriters(sql);
-    if (!await haveEnded(sql, writers, before.length === 0)) {
-      return { messages: before, atEnd: before.length === 0, settled };
+    // Something to hand out beats waiting for more.
+    const wait = beforeGap(page).length === 0;
+    if (await haveEnded(sql, writers, wait)) {
+      const again = await readPage<Data>(sql, position, batchSize, pattern, last);
+      if (page.snapshot === null || page.snapshot !== again.snapshot) {
+        page = again;
+        settled = last;
+      }
     }
-    settled = last;
-    ({ messages, gap } = await readPage<Data>(sql, position, batchSize, pattern, settled));
-    messages = upTo(gap, messages);
   }
+  const messages = beforeGap(page);
   return {
     messages,
-    atEnd: messages.length === 0 || (gap === null && messages.length < batchSize),
+    atEnd: messages.length === 0 || (page.gap === null && messages.length < batchSize),
     settled,
   };
 }
 
-function upTo<Data>(gap: number | null, messages: Message<Data>[]): Message<Data>[] {
+function beforeGap<Data>({ messages, gap }: Page<Data>): Message<Data>[] {
   return gap === null ? messages : messages.filter((it) => it.globalPosition < gap);
 }
 
@@ -66,6 +69,8 @@ interface Page<Data> {
   readonly messages: Message<Data>[];
   /** The first position that is missing before the last of the page and not settled. */
   readonly gap: number | null;
+  /** Names the snapshot where it is the transaction's, not the statement's: nothing settles in one. */
+  readonly snapshot: string | null;
 }
 
 async function readPage<Data>(
@@ -76,7 +81,7 @@ async function readPage<Data>(
   settled: number,
 ): Promise<Page<Data>> {
   const from = String(Math.max(position, settled + 1, 1));
-  const { gap, columns } = await askPage(sql)`
+  const { columns, ...page } = await askPage(sql)`
 with
   page as materialized (
     select *
@@ -103,13 +108,20 @@ with
       and (select max(global_position) - count(*) >= ${from}::text::bigint from positions)
   )
 select
-  '{"gap":' || coalesce((select position::text from gap), 'null') || ',"columns":' || coalesce(`;
-  return { gap, messages: decode<Data>(columns) };
+  '{"gap":' || coalesce((select position::text from gap), 'null') ||
+  ',"snapshot":' || case current_setting('transaction_isolation')
+    when 'read committed' then 'null'
+    else to_json(now()::text)::text
+  end ||
+  ',"columns":' || coalesce(`;
+  return { ...page, messages: decode<Data>(columns) };
 }
 
-function askPage(sql: Sql): Statement<{ gap: number | null; columns: Columns | null }> {
+type Answer = Omit<Page<unknown>, "messages"> & { readonly columns: Columns | null };
+
+function askPage(sql: Sql): Statement<Answer> {
   return (strings, ...parameters) =>
-    ask<{ gap: number | null; columns: Columns | null }>(sql)(
+    ask<Answer>(sql)(
       within(strings, "", `${COLUMNS}, 'null') || '}' as json from page`),
       ...parameters,
     );

@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { describe, test } from "vitest";
+import { NO_STREAM, readCategory, streamVersion, write, writeStreams } from "../mod.ts";
+import { useDatabase } from "./database.ts";
+
+const db = useDatabase();
+const once = (type: string) => ({ type, id: crypto.randomUUID() });
+
+describe("writeStreams()", () => {
+  test("answers the last position of each stream, in the order given", async () => {
+    await write(db.sql, "b-1", { type: "Before" });
+    assert.deepEqual(
+      await writeStreams(db.sql, [
+        { streamName: "b-1", messages: [{ type: "One" }, { type: "Two" }], expectedVersion: 0 },
+        { streamName: "a-1", messages: [{ type: "Three" }], expectedVersion: NO_STREAM },
+        { streamName: "a-2", messages: [{ type: "Four" }] },
+      ]),
+      [2, 0, 0],
+    );
+  });
+
+  test("writes in the order given, across streams", async () => {
+    const streams = Array.from({ length: 50 }, (_, at) => ({
+      streamName: `ordered-${50 - at}`,
+      messages: [{ type: "One", data: at * 2 }, { type: "Two", data: at * 2 + 1 }],
+    }));
+    await writeStreams(db.sql, streams);
+    const written = await readCategory(db.sql, "ordered");
+    assert.deepEqual(written.map(({ data }) => data), Array.from({ length: 100 }, (_, at) => at));
+  });
+
+  test("writes nothing when one stream is at another version", async () => {
+    await assert.rejects(
+      writeStreams(db.sql, [
+        { streamName: "atomic-1", messages: [{ type: "One" }], expectedVersion: NO_STREAM },
+        { streamName: "other-1", messages: [{ type: "Two" }], expectedVersion: 4 },
+      ]),
+      { name: "WrongExpectedVersionError", streamName: "other-1", actualVersion: NO_STREAM },
+    );
+    assert.equal(await streamVersion(db.sql, "atomic-1"), NO_STREAM);
+  });
+
+  test("is written once however often it is sent", async () => {
+    const sql = db.connect({ max: 20 });
+    const streams = [
+      { streamName: "debit-1", messages: [once("One"), once("Two")], expectedVersion: NO_STREAM },
+      { streamName: "credit-1", messages: [once("Three")], expectedVersion: NO_STREAM },
+    ];
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => writeStreams(sql, streams)),
+    );
+    assert.deepEqual(answers, Array(20).fill([1, 0]));
+    assert.equal(await streamVersion(sql, "debit-1"), 1);
+    await assert.rejects(
+      writeStreams(
+        sql,
+        streams.slice(1).concat(streams[0]!, {
+          streamName: "more-1",
+          messages: [once("Four")],
+          expectedVersion: NO_STREAM,
+        }),
+      ),
+      { name: "DuplicateMessageError" },
+    );
+    await assert.rejects(
+      writeStreams(sql, [
+        { streamName: "debit-1", messages: [streams[1]!.messages[0]!] },
+        { streamName: "credit-1", messages: streams[0]!.messages },
+      ]),
+      { name: "DuplicateMessageError" },
+    );
+  });
+
+  test("takes the locks in one order: opposite calls do not wait for each other", async () => {
+    const calls = 400;
+    const sql = db.connect({ max: 8 });
+    const names = ["x-1", "y-1", "z-1", "w-1"];
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: calls }, (_, at) => {
+        const streams = names.map((streamName) => ({
+          streamName,
+          messages: [{ type: "Written" }],
+        }));
+        return writeStreams(sql, at % 2 ? streams : streams.reverse());
+      }),
+    );
+    assert.deepEqual(outcomes.filter((outcome) => outcome.status === "rejected"), []);
+    for (const name of names) assert.equal(await streamVersion(sql, name), calls - 1);
+  });
+
+  test("refuses no streams, a stream without messages and a stream twice", async () => {
+    await assert.rejects(writeStreams(db.sql, []), RangeError);
+    await assert.rejects(writeStreams(db.sql, [{ streamName: "a-1", messages: [] }]), RangeError);
+    const stream = { streamName: "a-1", messages: [{ type: "One" }] };
+    await assert.rejects(writeStreams(db.sql, [stream, stream]), {
+      name: "TypeError",
+      message: 'Cannot use "a-1" as "streamName": it must be given once',
+    });
+  });
+});
