@@ -16,7 +16,9 @@ const sql = postgres(server.url, { max: 1 });
 const [row] = await sql`select pg_backend_pid() as backend`;
 const installed = await isInstalled(sql);
 await sql.end();
-console.log(JSON.stringify({ url: server.url, installed, backend: row?.["backend"] }));
+console.log(
+  JSON.stringify({ url: server.url, installed, backend: row?.["backend"] }),
+);
 
 if (then === "stop") await server.stop();
 if (then === "exit") process.exit();
