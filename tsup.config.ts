@@ -10,6 +10,10 @@ const config: Options = {
   target: "es2022",
   platform: "neutral",
   external: [/^node:/],
+  // Workers and Deno know the built-in modules by their full names only.
+  removeNodeProtocol: false,
+  // A file an entry, which a reader can follow; no map, since nothing is minified.
+  splitting: false,
   dts: true,
   clean: true,
 };

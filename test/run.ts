@@ -1,0 +1,136 @@
+/**
+ * `npm test`: every check, one after another, and what they come to in the last line.
+ *
+ * With arguments, `npm test -- write read_all`, only the test files whose path holds one of them.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+interface VitestReport {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly testResults: readonly {
+    readonly status: string;
+    readonly assertionResults: readonly { readonly status: string }[];
+  }[];
+}
+
+const MINUTE = 60_000;
+const deno = "test/node_modules/.bin/deno";
+const filters = process.argv.slice(2);
+const results: Counts[] = [];
+let running: ChildProcess | undefined;
+
+process.chdir(fileURLToPath(new URL("..", import.meta.url)));
+process.on("exit", endStep);
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => process.exit(1));
+}
+
+if (!isInstalled()) {
+  await check(
+    "Install what only the tests need",
+    ["npm", "ci", "--prefix", "test", "--loglevel", "error", "--no-audit", "--no-fund"],
+    5 * MINUTE,
+  );
+}
+if (filters.length === 0) {
+  await check("Types", ["node_modules/.bin/tsc"], 2 * MINUTE);
+  await check("Lint", [deno, "lint"], MINUTE);
+  await check("Format", [deno, "fmt", "--check"], MINUTE);
+}
+await runVitest();
+
+const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const)
+  .map((key) => results.reduce((sum, counts) => sum + counts[key], 0));
+console.log(`\n${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ""}`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+/** Whether npm has installed since the lock file last changed. */
+function isInstalled(): boolean {
+  const [installed, locked] = ["test/node_modules/.package-lock.json", "test/package-lock.json"]
+    .map((path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  return installed! > locked!;
+}
+
+async function check(heading: string, command: readonly string[], limit: number): Promise<void> {
+  const succeeded = await step(heading, command, limit);
+  results.push({ passed: Number(succeeded), failed: Number(!succeeded), skipped: 0 });
+}
+
+async function runVitest(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "messagedb-client-"));
+  const output = join(folder, "vitest.json");
+  const succeeded = await step("Tests", [
+    "node_modules/.bin/vitest",
+    ...["run", "--reporter=default", "--reporter=json", `--outputFile.json=${output}`],
+    ...filters,
+  ], 8 * MINUTE);
+  results.push(countsOf(output, succeeded));
+  rmSync(folder, { recursive: true });
+}
+
+function countsOf(output: string, succeeded: boolean): Counts {
+  let report: VitestReport;
+  try {
+    report = JSON.parse(readFileSync(output, "utf8"));
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  // A file whose imports or hooks fail has no failed test.
+  const brokenFiles = report.testResults.filter(({ status, assertionResults }) =>
+    status === "failed" && !assertionResults.some((test) => test.status === "failed")
+  );
+  const failed = report.numFailedTests + brokenFiles.length;
+  return {
+    passed: report.numPassedTests,
+    // Vitest fails without either on an error outside of a test, and when it finds no test.
+    failed: failed === 0 && !succeeded ? 1 : failed,
+    skipped: report.numPendingTests + report.numTodoTests,
+  };
+}
+
+/** Runs a command to its end or to the limit, whichever is first; resolves to whether it succeeded. */
+async function step(
+  heading: string,
+  [command, ...args]: readonly string[],
+  limit: number,
+): Promise<boolean> {
+  console.log(`\n=== ${heading}\n`);
+  const start = performance.now();
+  // A process group of its own, so that what it started ends with it.
+  running = spawn(command!, args, { stdio: ["ignore", "inherit", "inherit"], detached: true });
+  const timer = setTimeout(() => {
+    console.log(`Not over after ${limit / MINUTE} min: ended`);
+    endStep();
+  }, limit);
+  const code = await new Promise((resolve) => {
+    running!.once("exit", resolve);
+    running!.once("error", resolve);
+  });
+  clearTimeout(timer);
+  endStep();
+  const seconds = Math.round((performance.now() - start) / 1000);
+  console.log(`\n${heading}: ${code === 0 ? "passed" : `FAILED (${code})`} in ${seconds} s`);
+  return code === 0;
+}
+
+function endStep(): void {
+  try {
+    if (running?.pid) process.kill(-running.pid, "SIGKILL");
+  } catch {
+    // Nothing of it is left.
+  }
+}
