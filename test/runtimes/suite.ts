@@ -197,12 +197,27 @@ it("write() of an id that another stream has is a DuplicateMessageError", async 
 it("write() of one id 20 times at once writes it once and answers one position", async ({ sql }) => {
   const stream = newStream();
   await write(sql, stream, { type: "Opened" });
-  const message = { id: crypto.randomUUID(), type: "Deposited" };
-  const answers = await Promise.all(
-    numbers(1, 20).map(() => write(sql, stream, message, { expectedVersion: 0 })),
+  for (const version of numbers(0, 9)) {
+    const message = { id: crypto.randomUUID(), type: "Deposited" };
+    const answers = await Promise.all(
+      numbers(1, 20).map(() => write(sql, stream, message, { expectedVersion: version })),
+    );
+    deepEqual(answers, Array(20).fill(version + 1));
+  }
+  equal(await streamVersion(sql, stream), 10);
+});
+
+it("write() of one id to 20 streams at once writes it to one of them", async ({ sql }) => {
+  const message = { id: crypto.randomUUID(), type: "Opened" };
+  const outcomes = await Promise.allSettled(
+    numbers(1, 20).map(() => write(sql, newStream(), message)),
   );
-  deepEqual(answers, answers.map(() => 1));
-  equal(await streamVersion(sql, stream), 1);
+  const lost = outcomes.filter((outcome) => outcome.status === "rejected");
+  equal(lost.length, 19);
+  for (const { reason } of lost) {
+    ok(reason instanceof DuplicateMessageError, String(reason));
+    equal(reason.id, message.id);
+  }
 });
 
 it("50 concurrent writers to one stream get 50 positions without a gap", async ({ sql }) => {
@@ -267,13 +282,15 @@ it("writeBatch() of the same ids again writes nothing and answers the same", asy
 });
 
 it("writeBatch() of one batch 10 times at once writes it once", async ({ sql }) => {
-  const stream = newStream();
-  const batch = counted(5).map((message) => ({ ...message, id: crypto.randomUUID() }));
-  const answers = await Promise.all(
-    numbers(1, 10).map(() => writeBatch(sql, stream, batch, { expectedVersion: NO_STREAM })),
-  );
-  deepEqual(answers, answers.map(() => 4));
-  equal(await streamVersion(sql, stream), 4);
+  for (const _ of numbers(1, 10)) {
+    const stream = newStream();
+    const batch = counted(5).map((message) => ({ ...message, id: crypto.randomUUID() }));
+    const answers = await Promise.all(
+      numbers(1, 10).map(() => writeBatch(sql, stream, batch, { expectedVersion: NO_STREAM })),
+    );
+    deepEqual(answers, Array(10).fill(4));
+    equal(await streamVersion(sql, stream), 4);
+  }
 });
 
 it("writeBatch() of which a part was written before writes nothing", async ({ sql }) => {
@@ -283,6 +300,22 @@ it("writeBatch() of which a part was written before writes nothing", async ({ sq
   const batch = writeBatch(sql, stream, [{ type: "New" }, known]);
   equal((await failure(batch, DuplicateMessageError)).id, known.id);
   equal(await streamVersion(sql, stream), 0);
+});
+
+it("writeBatch() of messages that another stream has writes nothing", async ({ sql }) => {
+  const [here, there] = [newStream(), newStream()];
+  const batch = counted(2).map((message) => ({ ...message, id: crypto.randomUUID() }));
+  await writeBatch(sql, here, batch);
+  await failure(writeBatch(sql, there, batch), DuplicateMessageError);
+  equal(await streamVersion(sql, there), NO_STREAM);
+});
+
+it("writeBatch() of one id twice writes nothing", async ({ sql }) => {
+  const stream = newStream();
+  const message = { id: crypto.randomUUID(), type: "Opened" };
+  const error = await failure(writeBatch(sql, stream, [message, message]), DuplicateMessageError);
+  equal(error.id, message.id);
+  equal(await streamVersion(sql, stream), NO_STREAM);
 });
 
 it("writeBatch() writes 1,000 messages at once", async ({ sql }) => {
@@ -755,33 +788,27 @@ it("what fails takes nothing from what runs beside it and after it", async ({ sq
 
 // Transactions
 
-itInTransaction(
-  "a transaction that rolls back has written nothing",
-  async ({ sql, begin }) => {
-    const streams = [newStream(), newStream(), newStream()];
-    await rolledBack(begin, async (sql) => {
-      await write(sql, streams[0]!, { type: "Opened" });
-      await writeBatch(sql, streams[1]!, counted(3));
-      await writeStreams(sql, [{ streamName: streams[2]!, messages: counted(1) }]);
-      for (const stream of streams) ok(await streamVersion(sql, stream) >= 0);
-    });
-    for (const stream of streams) deepEqual(await readStream(sql, stream), []);
-  },
-);
+itInTransaction("a transaction that rolls back has written nothing", async ({ sql, begin }) => {
+  const streams = [newStream(), newStream(), newStream()];
+  await rolledBack(begin, async (sql) => {
+    await write(sql, streams[0]!, { type: "Opened" });
+    await writeBatch(sql, streams[1]!, counted(3));
+    await writeStreams(sql, [{ streamName: streams[2]!, messages: counted(1) }]);
+    for (const stream of streams) ok(await streamVersion(sql, stream) >= 0);
+  });
+  for (const stream of streams) deepEqual(await readStream(sql, stream), []);
+});
 
-itInTransaction(
-  "a transaction that commits has written all",
-  async ({ sql, begin }) => {
-    const stream = newStream();
-    const last = await begin(async (sql) => {
-      await write(sql, stream, { type: "Opened" }, { expectedVersion: NO_STREAM });
-      await writeBatch(sql, stream, counted(2), { expectedVersion: 0 });
-      return await write(sql, stream, { type: "Closed" }, { expectedVersion: 2 });
-    });
-    equal(last, 3);
-    equal(await streamVersion(sql, stream), 3);
-  },
-);
+itInTransaction("a transaction that commits has written all", async ({ sql, begin }) => {
+  const stream = newStream();
+  const last = await begin(async (sql) => {
+    await write(sql, stream, { type: "Opened" }, { expectedVersion: NO_STREAM });
+    await writeBatch(sql, stream, counted(2), { expectedVersion: 0 });
+    return await write(sql, stream, { type: "Closed" }, { expectedVersion: 2 });
+  });
+  equal(last, 3);
+  equal(await streamVersion(sql, stream), 3);
+});
 
 itInTransaction(
   "a wrong expected version in a transaction takes all of it back",
@@ -809,69 +836,59 @@ itInTransaction(
   },
 );
 
-itInTransaction(
-  "transactions that write to one stream take turns",
-  async ({ sql, begin }) => {
-    const stream = newStream();
-    await Promise.all(
-      numbers(1, 5).map((turn) =>
-        begin(async (sql) => {
-          for (const _ of numbers(1, 3)) {
-            await write(sql, stream, { type: "Counted", data: turn });
-          }
-        })
-      ),
-    );
-    const turns = (await readStream(sql, stream)).map(({ data }) => data);
-    equal(turns.length, 15);
-    for (let at = 0; at < 15; at += 3) {
-      deepEqual(turns.slice(at, at + 3), Array(3).fill(turns[at]));
-    }
-  },
-);
-
-itInTransaction(
-  "no operation changes the search path of its transaction",
-  async ({ begin }) => {
-    await rolledBack(begin, async (sql) => {
-      await sql`select set_config('search_path', ${'"Some schema", pg_temp'}, true)`;
-      for (const [name, operate] of Object.entries(operations(sql, newStream()))) {
-        await operate();
-        const path = await value(sql`select current_setting('search_path') as path`);
-        equal(path, '"Some schema", pg_temp', name);
-      }
-    });
-  },
-);
-
-it("no operation changes the search path of its session", async ({ sql }) => {
-  const path = () => value(sql`select current_setting('search_path') as path`);
-  const before = await path();
-  for (const [name, operate] of Object.entries(operations(sql, newStream()))) {
-    await operate();
-    const after = await Promise.all(numbers(1, 10).map(path));
-    deepEqual(after, after.map(() => before), name);
+itInTransaction("transactions that write to one stream take turns", async ({ sql, begin }) => {
+  const stream = newStream();
+  await Promise.all(
+    numbers(1, 5).map((turn) =>
+      begin(async (sql) => {
+        for (const _ of numbers(1, 3)) {
+          await write(sql, stream, { type: "Counted", data: turn });
+        }
+      })
+    ),
+  );
+  const turns = (await readStream(sql, stream)).map(({ data }) => data);
+  equal(turns.length, 15);
+  for (let at = 0; at < 15; at += 3) {
+    deepEqual(turns.slice(at, at + 3), Array(3).fill(turns[at]));
   }
 });
 
-itInTransaction(
-  "a condition filters where the server allows it",
-  async ({ begin }) => {
-    const stream = newStream();
-    await rolledBack(begin, async (sql) => {
-      await writeBatch(sql, stream, counted(6));
-      await sql`select set_config('message_store.sql_condition', ${"on"}, true)`;
-      const condition = "data::text::int % 2 = 1";
-      const inStream = await readStream(sql, stream, { condition });
-      deepEqual(positions(inStream), [1, 3, 5]);
-      const name = category(stream);
-      deepEqual(await readCategory(sql, name, { condition, batchSize: 2 }), inStream.slice(0, 2));
-      const backward = { condition, direction: "backward", batchSize: 2 } as const;
-      deepEqual(positions(await readStream(sql, stream, backward)), [5, 3]);
-      deepEqual(positions(await readCategory(sql, name, backward)), [5, 3]);
-    });
-  },
-);
+itInTransaction("no operation changes the search path of its transaction", async ({ begin }) => {
+  await rolledBack(begin, async (sql) => {
+    await sql`select set_config('search_path', ${'"Some schema", pg_temp'}, true)`;
+    for (const [name, operate] of Object.entries(operations(sql, newStream()))) {
+      await operate();
+      const path = await value(sql`select current_setting('search_path') as path`);
+      equal(path, '"Some schema", pg_temp', name);
+    }
+  });
+});
+
+it("no operation changes the search path of its session", async ({ sql }) => {
+  const isUnchanged = () =>
+    value(sql`select (setting = reset_val)::text from pg_settings where name = 'search_path'`);
+  for (const [name, operate] of Object.entries(operations(sql, newStream()))) {
+    await operate();
+    deepEqual(await Promise.all(numbers(1, 10).map(isUnchanged)), Array(10).fill("true"), name);
+  }
+});
+
+itInTransaction("a condition filters where the server allows it", async ({ begin }) => {
+  const stream = newStream();
+  await rolledBack(begin, async (sql) => {
+    await writeBatch(sql, stream, counted(6));
+    await sql`select set_config('message_store.sql_condition', ${"on"}, true)`;
+    const condition = "data::text::int % 2 = 1";
+    const inStream = await readStream(sql, stream, { condition });
+    deepEqual(positions(inStream), [1, 3, 5]);
+    const name = category(stream);
+    deepEqual(await readCategory(sql, name, { condition, batchSize: 2 }), inStream.slice(0, 2));
+    const backward = { condition, direction: "backward", batchSize: 2 } as const;
+    deepEqual(positions(await readStream(sql, stream, backward)), [5, 3]);
+    deepEqual(positions(await readCategory(sql, name, backward)), [5, 3]);
+  });
+});
 
 itInTransaction(
   "an error in the condition's SQL comes from the driver as it is",
@@ -892,8 +909,8 @@ itInTransaction(
     const stream = newStream();
     await rolledBack(begin, async (sql) => {
       await sql`
-      insert into message_store.messages (stream_name, position, type)
-      values (${stream}::text, ${"9007199254740993"}::text::bigint, ${"Far"}::text)`;
+    insert into message_store.messages (stream_name, position, type)
+    values (${stream}::text, ${"9007199254740993"}::text::bigint, ${"Far"}::text)`;
       await failure(readLastMessage(sql, stream), RangeError);
       await failure(streamVersion(sql, stream), RangeError);
       await failure(write(sql, stream, { type: "Next" }), RangeError);
