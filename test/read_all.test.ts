@@ -1,23 +1,45 @@
 import assert from "node:assert/strict";
 import type postgres from "postgres";
 import { describe, test } from "vitest";
-import { iterateAll, type Message, readAll, readMatching, write } from "../mod.ts";
+import {
+  iterateAll,
+  type Message,
+  readAll,
+  readMatching,
+  write,
+} from "../mod.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
 
 describe("readAll()", () => {
   test("reads every stream in the order of global positions, in pages", async () => {
-    for (let at = 0; at < 5; at++) await write(db.sql, `category${at}-1`, { type: "Written" });
+    for (let at = 0; at < 5; at++) {
+      await write(db.sql, `category${at}-1`, { type: "Written" });
+    }
     const all = await readAll(db.sql);
-    assert.deepEqual(all.map(({ globalPosition }) => globalPosition), [1, 2, 3, 4, 5]);
-    assert.deepEqual(await readAll(db.sql, { position: 0, batchSize: 2 }), all.slice(0, 2));
-    assert.deepEqual(await readAll(db.sql, { position: 3, batchSize: 2 }), all.slice(2, 4));
+    assert.deepEqual(all.map(({ globalPosition }) => globalPosition), [
+      1,
+      2,
+      3,
+      4,
+      5,
+    ]);
+    assert.deepEqual(
+      await readAll(db.sql, { position: 0, batchSize: 2 }),
+      all.slice(0, 2),
+    );
+    assert.deepEqual(
+      await readAll(db.sql, { position: 3, batchSize: 2 }),
+      all.slice(2, 4),
+    );
     assert.deepEqual(await readAll(db.sql, { position: 6 }), []);
   });
 
   test("reads backward from the end, or from a position on, which is included", async () => {
-    const positions = async (options: { position?: number; batchSize?: number }) =>
+    const positions = async (
+      options: { position?: number; batchSize?: number },
+    ) =>
       (await readAll(db.sql, { direction: "backward", ...options }))
         .map(({ globalPosition }) => globalPosition);
     assert.deepEqual(await positions({}), [5, 4, 3, 2, 1]);
@@ -33,7 +55,9 @@ describe("readAll()", () => {
       assert.deepEqual(await readMatching(db.sql, "behind-%"), []);
       await finish("commit");
       assert.deepEqual(
-        (await readAll(db.sql, { position: next })).map(({ streamName }) => streamName),
+        (await readAll(db.sql, { position: next })).map(({ streamName }) =>
+          streamName
+        ),
         ["open-1", "behind-1"],
       );
       assert.equal((await readMatching(db.sql, "behind-%")).length, 1);
@@ -46,7 +70,9 @@ describe("readAll()", () => {
       assert.deepEqual(await readAll(db.sql, { position: next }), []);
       await finish("rollback");
       assert.deepEqual(
-        (await readAll(db.sql, { position: next })).map(({ streamName }) => streamName),
+        (await readAll(db.sql, { position: next })).map(({ streamName }) =>
+          streamName
+        ),
         ["behind-2"],
       );
       assert.equal((await readAll(db.sql)).at(-1)!.streamName, "behind-2");
@@ -83,19 +109,26 @@ describe("readAll()", () => {
         assert.deepEqual(await readAll(sql, { position: next }), []);
         await finish("commit");
         const seen = await readAll(sql, { position: next });
-        assert.deepEqual(seen.filter(({ streamName }) => streamName === "behind-4"), []);
+        assert.deepEqual(
+          seen.filter(({ streamName }) => streamName === "behind-4"),
+          [],
+        );
       });
     });
   });
 
   test("loses nothing while 16 writers commit late, roll back and insert by hand, as the naive query does", async () => {
     const sql = db.connect({ max: 22 });
-    const start = (await readAll(db.sql, { direction: "backward", batchSize: 1 }))[0]!
-      .globalPosition + 1;
+    const start =
+      (await readAll(db.sql, { direction: "backward", batchSize: 1 }))[0]!
+        .globalPosition + 1;
     const committed: string[] = [];
     const until = Date.now() + 10_000;
     const writers = Promise.all(
-      Array.from({ length: 16 }, (_, writer) => keepWriting(sql, writer, until, committed)),
+      Array.from(
+        { length: 16 },
+        (_, writer) => keepWriting(sql, writer, until, committed),
+      ),
     );
     let writing = true;
     const done = writers.then(() => {
@@ -132,11 +165,15 @@ describe("readAll()", () => {
       );
     }
     const lost = committed.length - (await naive).length;
-    console.log(`Of ${committed.length} messages the naive query lost ${lost}, readAll() none`);
+    console.log(
+      `Of ${committed.length} messages the naive query lost ${lost}, readAll() none`,
+    );
     assert.ok(lost > 0);
 
     const iterated: string[] = [];
-    for await (const { id } of iterateAll(db.sql, { position: start, batchSize: 64 })) {
+    for await (
+      const { id } of iterateAll(db.sql, { position: start, batchSize: 64 })
+    ) {
       iterated.push(id);
     }
     assert.deepEqual(iterated.sort(), [...committed].sort());
@@ -193,10 +230,14 @@ async function follow(
 
 /** A transaction that has taken the next global position and is still open. */
 async function withOpenWriter(
-  run: (finish: (how: string) => Promise<unknown>, next: number) => Promise<void>,
+  run: (
+    finish: (how: string) => Promise<unknown>,
+    next: number,
+  ) => Promise<void>,
 ): Promise<void> {
-  const next = (await readAll(db.sql, { direction: "backward", batchSize: 1 }))[0]!
-    .globalPosition + 1;
+  const next =
+    (await readAll(db.sql, { direction: "backward", batchSize: 1 }))[0]!
+      .globalPosition + 1;
   const connection = await db.connect().reserve();
   await connection`begin`;
   await connection`

@@ -1,0 +1,367 @@
+import assert from "node:assert/strict";
+import { describe, test } from "vitest";
+import * as client from "../mod.ts";
+
+/** A handle that must not be reached. */
+const sql: client.Sql = () => {
+  throw new Error("something was sent");
+};
+const message = { type: "Written" };
+// deno-lint-ignore no-explicit-any -- bad input is what the types refuse
+const any = (value: unknown): any => value;
+
+const cases: [
+  string,
+  () => Promise<unknown>,
+  typeof TypeError | typeof RangeError,
+  RegExp,
+][] = [];
+function refuse(
+  what: string,
+  call: () => Promise<unknown>,
+  Class: typeof TypeError | typeof RangeError,
+  message: RegExp,
+) {
+  cases.push([what, call, Class, message]);
+}
+
+const writers = {
+  write: (name: unknown, options?: unknown) =>
+    client.write(sql, any(name), message, any(options)),
+  writeBatch: (name: unknown, options?: unknown) =>
+    client.writeBatch(sql, any(name), [message], any(options)),
+  writeStreams: (name: unknown, options: unknown = {}) =>
+    client.writeStreams(sql, [{
+      streamName: any(name),
+      messages: [message],
+      ...any(options),
+    }]),
+  synchronize: (name: unknown, options?: unknown) =>
+    client.synchronize(sql, any(name), [{
+      ...message,
+      id: crypto.randomUUID(),
+    }], any(options)),
+};
+const streamReads = {
+  readStream: (name: unknown, options?: unknown) =>
+    client.readStream(sql, any(name), any(options)),
+  readLastMessage: (name: unknown) => client.readLastMessage(sql, any(name)),
+  streamVersion: (name: unknown) => client.streamVersion(sql, any(name)),
+  iterateStream: (name: unknown, options?: unknown) =>
+    client.iterateStream(sql, any(name), any(options)).next(),
+};
+const categoryReads = {
+  readCategory: (name: unknown, options?: unknown) =>
+    client.readCategory(sql, any(name), any(options)),
+  iterateCategory: (name: unknown, options?: unknown) =>
+    client.iterateCategory(sql, any(name), any(options)).next(),
+  streamNames: (name: unknown) => client.streamNames(sql, any(name)),
+  entityIds: (name: unknown) => client.entityIds(sql, any(name)),
+};
+
+for (
+  const [operation, call] of Object.entries({ ...writers, ...streamReads })
+) {
+  for (const name of ["", undefined, null, 5, {}, "nul-\0", "half-\ud800"]) {
+    refuse(
+      `${operation}() of stream ${JSON.stringify(name)}`,
+      () => call(name),
+      TypeError,
+      /"streamName"/,
+    );
+  }
+  refuse(
+    `${operation}() of a category`,
+    () => call("account"),
+    TypeError,
+    /"account" as "streamName"/,
+  );
+}
+for (const [operation, call] of Object.entries(writers)) {
+  for (const name of ["-1", "account-", "-"]) {
+    refuse(
+      `${operation}() of stream "${name}"`,
+      () => call(name),
+      TypeError,
+      /"streamName"/,
+    );
+  }
+  for (const expectedVersion of [-2, 1.5, NaN, Infinity, 2 ** 53]) {
+    refuse(
+      `${operation}() at expected version ${expectedVersion}`,
+      () => call("account-1", { expectedVersion }),
+      RangeError,
+      /"expectedVersion"/,
+    );
+  }
+  for (const expectedVersion of ["1", null, 1n]) {
+    refuse(
+      `${operation}() at expected version ${typeof expectedVersion}`,
+      () => call("account-1", { expectedVersion }),
+      TypeError,
+      /"expectedVersion"/,
+    );
+  }
+}
+for (const [operation, call] of Object.entries(categoryReads)) {
+  for (const name of ["", undefined, 5, "nul\0"]) {
+    refuse(
+      `${operation}() of category ${JSON.stringify(name)}`,
+      () => call(name),
+      TypeError,
+      /"category"/,
+    );
+  }
+  refuse(
+    `${operation}() of a stream`,
+    () => call("account-1"),
+    TypeError,
+    /"account-1" as "category"/,
+  );
+}
+
+const pages = {
+  readStream: (options: unknown) =>
+    client.readStream(sql, "account-1", any(options)),
+  readCategory: (options: unknown) =>
+    client.readCategory(sql, "account", any(options)),
+  readAll: (options: unknown) => client.readAll(sql, any(options)),
+  readMatching: (options: unknown) =>
+    client.readMatching(sql, "%", any(options)),
+  read: (options: unknown) => client.read(sql, "$all", any(options)),
+  iterateAll: (options: unknown) => client.iterateAll(sql, any(options)).next(),
+};
+for (const [operation, call] of Object.entries(pages)) {
+  for (const position of [-1, 0.5, NaN, 2 ** 53]) {
+    refuse(
+      `${operation}() from position ${position}`,
+      () => call({ position }),
+      RangeError,
+      /"position"/,
+    );
+  }
+  for (const batchSize of [0, -1, 1.5, Infinity]) {
+    refuse(
+      `${operation}() of ${batchSize} messages`,
+      () => call({ batchSize }),
+      RangeError,
+      /"batchSize"/,
+    );
+  }
+  refuse(
+    `${operation}() from position "1"`,
+    () => call({ position: "1" }),
+    TypeError,
+    /"position"/,
+  );
+  refuse(
+    `${operation}() of "1" messages`,
+    () => call({ batchSize: "1" }),
+    TypeError,
+    /"batchSize"/,
+  );
+  refuse(
+    `${operation}() sideways`,
+    () => call({ direction: "sideways" }),
+    TypeError,
+    /"sideways"/,
+  );
+}
+
+const group = (member: unknown, size: unknown) =>
+  client.readCategory(sql, "account", { consumerGroup: any({ member, size }) });
+refuse(
+  "a member not below its group's size",
+  () => group(2, 2),
+  RangeError,
+  /2 as "consumerGroup.member"/,
+);
+refuse(
+  "a negative member",
+  () => group(-1, 2),
+  RangeError,
+  /"consumerGroup.member"/,
+);
+refuse(
+  "a member that is no number",
+  () => group(undefined, 2),
+  TypeError,
+  /"consumerGroup.member"/,
+);
+refuse(
+  "a group of none",
+  () => group(0, 0),
+  RangeError,
+  /"consumerGroup.size"/,
+);
+refuse(
+  "a group over 32767",
+  () => group(0, 32768),
+  RangeError,
+  /32768 as "consumerGroup.size"/,
+);
+refuse(
+  "a correlation that is a stream",
+  () => client.readCategory(sql, "account", { correlation: "transfer-1" }),
+  TypeError,
+  /"transfer-1" as "correlation"/,
+);
+refuse(
+  "an empty condition",
+  () => client.readStream(sql, "account-1", { condition: "" }),
+  TypeError,
+  /"condition"/,
+);
+refuse(
+  "an empty type to look for",
+  () => client.readLastMessage(sql, "account-1", { type: "" }),
+  TypeError,
+  /"type"/,
+);
+refuse(
+  "an id that is no UUID to read",
+  () => client.readMessage(sql, "1"),
+  TypeError,
+  /"1" as "id"/,
+);
+refuse(
+  "ids that are no list",
+  () => client.readMessages(sql, any("1")),
+  TypeError,
+  /"ids"/,
+);
+refuse("an empty name", () => client.read(sql, ""), TypeError, /"name"/);
+refuse(
+  "a batch that is no list",
+  () => client.writeBatch(sql, "a-1", any({})),
+  TypeError,
+  /"messages"/,
+);
+refuse(
+  "an empty batch",
+  () => client.writeBatch(sql, "a-1", []),
+  RangeError,
+  /\[\] as "messages"/,
+);
+refuse(
+  "no streams",
+  () => client.writeStreams(sql, []),
+  RangeError,
+  /"streams"/,
+);
+refuse(
+  "a handle that is no function",
+  () => client.readAll(any({ query() {} })),
+  TypeError,
+  /"sql": .*fromQuery/,
+);
+
+const cycle: Record<string, unknown> = {};
+cycle.self = cycle;
+const messages: [string, unknown, RegExp][] = [
+  ["no message", undefined, /"message"/],
+  ["a message that is text", "Written", /"message"/],
+  ["no type", {}, /"type"/],
+  ["an empty type", { type: "" }, /"" as "type"/],
+  ["a type with a NUL", { type: "a\0" }, /"type"/],
+  ["an id that is no UUID", { ...message, id: "17" }, /"17" as "id"/],
+  ["an id that is null", { ...message, id: null }, /null as "id"/],
+  ["metadata that is a list", { ...message, metadata: [] }, /"metadata"/],
+  ["metadata that is text", { ...message, metadata: "x" }, /"metadata"/],
+  [
+    "metadata with a function",
+    { ...message, metadata: { f() {} } },
+    /"metadata.f" as JSON: it is function/,
+  ],
+  [
+    "data that is undefined",
+    { ...message, data: undefined },
+    /"data" as JSON: it is undefined/,
+  ],
+  [
+    "data with a cycle",
+    { ...message, data: cycle },
+    /"data" as JSON: .*circular/,
+  ],
+  [
+    "data with a BigInt",
+    { ...message, data: { n: 1n } },
+    /"data" as JSON: .*BigInt/,
+  ],
+  ["data with a NUL", { ...message, data: { text: "a\0b" } }, /\\u0000/],
+  ["data with a NUL in a name", { ...message, data: { "\0": 1 } }, /\\u0000/],
+  [
+    "data with half a surrogate pair",
+    { ...message, data: "\udc00" },
+    /lone surrogate/,
+  ],
+  [
+    "data that is a function",
+    { ...message, data: () => {} },
+    /"data" as JSON: it is function/,
+  ],
+  [
+    "data with a function",
+    { ...message, data: { f() {} } },
+    /"data.f" as JSON: it is function/,
+  ],
+  [
+    "data with a symbol",
+    { ...message, data: [Symbol("s")] },
+    /"data\[0\]" as JSON: it is symbol/,
+  ],
+  [
+    "data with NaN",
+    { ...message, data: { a: [{ n: NaN }] } },
+    /"data.a\[0\].n" as JSON: it is NaN/,
+  ],
+  [
+    "data with Infinity",
+    { ...message, data: Infinity },
+    /"data" as JSON: it is Infinity/,
+  ],
+  [
+    "data with a hole",
+    { ...message, data: Array(1) },
+    /"data\[0\]" as JSON: it is undefined/,
+  ],
+  [
+    "data with no date",
+    { ...message, data: { at: new Date(NaN) } },
+    /"data.at" as JSON: it is \[object Date\]/,
+  ],
+  [
+    "data with a Map",
+    { ...message, data: { m: new Map() } },
+    /"data.m" as JSON: it is \[object Map\]/,
+  ],
+  [
+    "data with bytes",
+    { ...message, data: new Uint8Array(2) },
+    /"data" as JSON: it is \[object Uint8Array\]/,
+  ],
+];
+for (const [what, input, error] of messages) {
+  refuse(
+    what,
+    () => client.write(sql, "account-1", any(input)),
+    TypeError,
+    error,
+  );
+  refuse(
+    `${what} in a batch`,
+    () => client.writeBatch(sql, "account-1", [message, any(input)]),
+    TypeError,
+    error,
+  );
+}
+
+describe("bad input is refused before anything is sent:", () => {
+  test.each(cases)("%s", async (_, call, Class, message) => {
+    await assert.rejects(call, (error) => {
+      assert.equal((error as Error).constructor, Class);
+      assert.match((error as Error).message, message);
+      return true;
+    });
+  });
+});

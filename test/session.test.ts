@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { describe, test } from "vitest";
+import * as client from "../mod.ts";
+import { useDatabase } from "./database.ts";
+
+const db = useDatabase();
+const message = { type: "Written" };
+const once = () => ({ ...message, id: crypto.randomUUID() });
+
+/** Every operation once, each on the handle that it is given. */
+const operations: Record<string, (sql: client.Sql) => Promise<unknown>> = {
+  write: (sql) => client.write(sql, "account-1", message),
+  "write with an id": (sql) => client.write(sql, "account-1", once()),
+  writeBatch: (sql) => client.writeBatch(sql, "account-1", [once(), message]),
+  writeStreams: (sql) =>
+    client.writeStreams(sql, [{ streamName: "a-1", messages: [message] }, {
+      streamName: "b-1",
+      messages: [message],
+    }]),
+  synchronize: (sql) =>
+    client.synchronize(sql, `s-${crypto.randomUUID()}`, [once()]),
+  readStream: (sql) => client.readStream(sql, "account-1"),
+  "readStream backward": (sql) =>
+    client.readStream(sql, "account-1", { direction: "backward" }),
+  "readStream of none": (sql) => client.readStream(sql, "none-1"),
+  readCategory: (sql) => client.readCategory(sql, "account"),
+  "readCategory backward": (sql) =>
+    client.readCategory(sql, "account", { direction: "backward" }),
+  readAll: (sql) => client.readAll(sql),
+  "readAll backward": (sql) => client.readAll(sql, { direction: "backward" }),
+  readMatching: (sql) => client.readMatching(sql, "%"),
+  read: (sql) => client.read(sql, "$all"),
+  readLastMessage: (sql) => client.readLastMessage(sql, "account-1"),
+  readMessage: (sql) => client.readMessage(sql, crypto.randomUUID()),
+  readMessages: (sql) => client.readMessages(sql, []),
+  streamVersion: (sql) => client.streamVersion(sql, "account-1"),
+  iterateStream: (sql) => client.iterateStream(sql, "account-1").next(),
+  iterateCategory: (sql) => client.iterateCategory(sql, "account").next(),
+  iterateAll: (sql) => client.iterateAll(sql).next(),
+  streamNames: (sql) => client.streamNames(sql, "account"),
+  entityIds: (sql) => client.entityIds(sql, "account"),
+  categories: (sql) => client.categories(sql),
+  messageStoreVersion: (sql) => client.messageStoreVersion(sql),
+};
+
+test("these are all the operations", () => {
+  const none = [
+    "fromQuery",
+    "category",
+    "id",
+    "ids",
+    "cardinalId",
+    "isCategory",
+    "types",
+    "streamName",
+  ];
+  const exported = Object.entries(client)
+    .filter(([name, value]) =>
+      typeof value === "function" && !/Error$/.test(name)
+    )
+    .map(([name]) => name)
+    .filter((name) => !none.includes(name));
+  const tried = new Set(
+    Object.keys(operations).map((name) => name.split(" ")[0]!),
+  );
+  assert.deepEqual([...tried].sort(), exported.sort());
+});
+
+describe("needs no search path and leaves no trace in the session:", () => {
+  for (const [name, operation] of Object.entries(operations)) {
+    test(`${name}()`, async () => {
+      const sql = db.connect({ max: 1, connection: { search_path: "" } });
+      const settings = () =>
+        sql`select name, setting, source from pg_settings where name not like 'plpgsql.%' order by name`;
+      const before = [...await settings()];
+      await operation(sql);
+      assert.deepEqual([...await settings()], before);
+
+      for (const path of ["", "pg_catalog", '"$user", "an odd, name"']) {
+        await sql.begin(async (sql) => {
+          await sql`select set_config('search_path', ${path}, true)`;
+          await operation(sql);
+          const [row] =
+            await sql`select current_setting('search_path') as path`;
+          assert.equal(row!.path, path);
+        });
+        assert.deepEqual([...await settings()], before);
+      }
+      // What the transaction itself sets for the session is not undone.
+      await sql.begin(async (sql) => {
+        await sql`select set_config('search_path', 'pg_catalog', false)`;
+        await operation(sql);
+      });
+      const [row] = await sql`select current_setting('search_path') as path`;
+      assert.equal(row!.path, "pg_catalog");
+
+      const locks = await db.sql`
+        select * from pg_locks where locktype = 'advisory'
+          and database = (select oid from pg_database where datname = current_database())`;
+      assert.deepEqual([...locks], []);
+    });
+  }
+});
+
+test("an operation that fails inside a savepoint leaves the caller's search path", async () => {
+  await db.sql.begin(async (sql) => {
+    await sql`set local search_path = pg_catalog`;
+    await sql.savepoint((inner) =>
+      client.write(inner, "account-1", message, { expectedVersion: 1_000_000 })
+    ).catch((error) =>
+      assert.ok(error instanceof client.WrongExpectedVersionError)
+    );
+    const [row] = await sql`select current_setting('search_path') as path`;
+    assert.equal(row!.path, "pg_catalog");
+    await client.write(sql, "account-1", message);
+  });
+});
+
+test("tables and functions of the caller's schemas do not stand in for Message DB's", async () => {
+  await db.sql`create schema decoy`;
+  await db.sql`create table decoy.messages (n int)`;
+  await db.sql`
+    create function decoy.category(varchar) returns varchar language sql as $$ select 'decoy' $$`;
+  const sql = db.connect({ connection: { search_path: "decoy, public" } });
+  for (const operation of Object.values(operations)) await operation(sql);
+  assert.deepEqual([...await sql`select * from decoy.messages`], []);
+});
+
+test("every operation is one statement, but for readAll() where positions are missing", async () => {
+  const sql = db.connect();
+  await client.readAll(sql);
+  for (const [name, operation] of Object.entries(operations)) {
+    let statements = 0;
+    await operation(client.fromQuery((text, parameters) => {
+      statements++;
+      assert.ok(
+        parameters.every((parameter) =>
+          parameter === null || typeof parameter === "string"
+        ),
+      );
+      return sql.unsafe(text, parameters);
+    }));
+    assert.equal(statements, 1, name);
+  }
+});
