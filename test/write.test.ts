@@ -20,7 +20,12 @@ describe("write()", () => {
     const metadata = { correlationStreamName: "transfer-1", own: [1, null] };
     assert.equal(await write(db.sql, "account-1", { type: "Opened" }), 0);
     assert.equal(
-      await write(db.sql, "account-1", { type: "Deposited", data: { amount: 11 }, metadata, id }),
+      await write(db.sql, "account-1", {
+        type: "Deposited",
+        data: { amount: 11 },
+        metadata,
+        id,
+      }),
       1,
     );
     const before = Date.now();
@@ -40,7 +45,11 @@ describe("write()", () => {
 
   test("stores no data as null and an empty object as an empty object", async () => {
     await write(db.sql, "empty-1", { type: "Nothing" });
-    await write(db.sql, "empty-1", { type: "Null", data: null, metadata: null });
+    await write(db.sql, "empty-1", {
+      type: "Null",
+      data: null,
+      metadata: null,
+    });
     await write(db.sql, "empty-1", { type: "Empty", data: {}, metadata: {} });
     const messages = await readStream(db.sql, "empty-1");
     assert.deepEqual(messages.map(({ data, metadata }) => [data, metadata]), [
@@ -74,16 +83,21 @@ describe("write()", () => {
     const outcomes = await Promise.allSettled(
       Array.from(
         { length: 20 },
-        () => write(sql, "race-1", { type: "Won" }, { expectedVersion: NO_STREAM }),
+        () =>
+          write(sql, "race-1", { type: "Won" }, { expectedVersion: NO_STREAM }),
       ),
     );
     const lost = outcomes.filter((outcome) => outcome.status === "rejected");
     assert.equal(lost.length, 19);
-    for (const { reason } of lost) assert.ok(reason instanceof WrongExpectedVersionError);
+    for (const { reason } of lost) {
+      assert.ok(reason instanceof WrongExpectedVersionError);
+    }
   });
 
   test("carries the driver's error as its cause", async () => {
-    const error = await write(db.sql, "cause-1", { type: "Written" }, { expectedVersion: 3 })
+    const error = await write(db.sql, "cause-1", { type: "Written" }, {
+      expectedVersion: 3,
+    })
       .catch((error: unknown) => error);
     assert.ok(error instanceof WrongExpectedVersionError);
     assert.equal((error.cause as { code: string }).code, "P0001");
@@ -91,10 +105,13 @@ describe("write()", () => {
 
   test("names a stream whose name has the words of the error in it", async () => {
     const name = "odd-, Stream Version: 9)\n(Stream: x";
-    await assert.rejects(write(db.sql, name, { type: "Written" }, { expectedVersion: 3 }), {
-      streamName: name,
-      actualVersion: NO_STREAM,
-    });
+    await assert.rejects(
+      write(db.sql, name, { type: "Written" }, { expectedVersion: 3 }),
+      {
+        streamName: name,
+        actualVersion: NO_STREAM,
+      },
+    );
   });
 
   test("names a stream that a REPEATABLE READ transaction cannot see the end of", async () => {
@@ -104,7 +121,9 @@ describe("write()", () => {
       db.sql.begin("isolation level repeatable read", async (sql) => {
         assert.equal(await streamVersion(sql, "snapshot-1"), 0);
         await write(other, "snapshot-1", { type: "Second" });
-        await write(sql, "snapshot-1", { type: "Third" }, { expectedVersion: 0 });
+        await write(sql, "snapshot-1", { type: "Third" }, {
+          expectedVersion: 0,
+        });
       }),
       {
         name: "WrongExpectedVersionError",
@@ -128,7 +147,10 @@ describe("write()", () => {
   });
 
   test("passes an error of the database that is none of ours through untouched", async () => {
-    const error = await db.sql.begin("read only", (sql) => write(sql, "account-1", { type: "No" }))
+    const error = await db.sql.begin(
+      "read only",
+      (sql) => write(sql, "account-1", { type: "No" }),
+    )
       .catch((error: unknown) => error);
     assert.equal((error as { code: string }).code, "25006");
     assert.equal((error as Error).constructor.name, "PostgresError");
@@ -142,14 +164,23 @@ describe("write() with an id", () => {
     assert.equal(await write(db.sql, "again-1", message), 1);
     await write(db.sql, "again-1", { type: "After" });
     assert.equal(await write(db.sql, "again-1", message), 1);
-    assert.equal(await write(db.sql, "again-1", { ...message, id: message.id.toUpperCase() }), 1);
+    assert.equal(
+      await write(db.sql, "again-1", {
+        ...message,
+        id: message.id.toUpperCase(),
+      }),
+      1,
+    );
     assert.equal((await readStream(db.sql, "again-1")).length, 3);
   });
 
   test("answers the first position whatever version is expected by then", async () => {
     const message = { type: "Once", id: newId() };
     for (const expectedVersion of [NO_STREAM, NO_STREAM, 0, 7]) {
-      assert.equal(await write(db.sql, "again-2", message, { expectedVersion }), 0);
+      assert.equal(
+        await write(db.sql, "again-2", message, { expectedVersion }),
+        0,
+      );
     }
     assert.equal(await streamVersion(db.sql, "again-2"), 0);
   });
@@ -158,7 +189,9 @@ describe("write() with an id", () => {
     test(`is written once by 20 retries that wait for the same lock, expected version ${expectedVersion}`, async () => {
       const sql = db.connect({ max: 20 });
       const stream = `retried${expectedVersion}-1`;
-      for (let at = 0; at < 5; at++) await write(sql, stream, { type: "Before" });
+      for (let at = 0; at < 5; at++) {
+        await write(sql, stream, { type: "Before" });
+      }
       const message = { type: "Once", id: newId() };
       let retries: Promise<number[]>;
       // All 20 statements have begun, and wait, before any of them can write.
@@ -167,7 +200,10 @@ describe("write() with an id", () => {
           message_store.hash_64(message_store.category(${stream}))
         )`;
         retries = Promise.all(
-          Array.from({ length: 20 }, () => write(sql, stream, message, { expectedVersion })),
+          Array.from(
+            { length: 20 },
+            () => write(sql, stream, message, { expectedVersion }),
+          ),
         );
         await waiting(20);
       });
@@ -179,7 +215,11 @@ describe("write() with an id", () => {
   test("refuses an id that another stream has, whatever version is expected", async () => {
     const message = { type: "Once", id: newId() };
     await write(db.sql, "first-1", message);
-    for (const options of [{}, { expectedVersion: NO_STREAM }, { expectedVersion: 5 }]) {
+    for (
+      const options of [{}, { expectedVersion: NO_STREAM }, {
+        expectedVersion: 5,
+      }]
+    ) {
       await assert.rejects(write(db.sql, "second-1", message, options), {
         name: "DuplicateMessageError",
         code: "DUPLICATE_MESSAGE",
@@ -193,7 +233,10 @@ describe("write() with an id", () => {
     const sql = db.connect({ max: 20 });
     const message = { type: "Once", id: newId() };
     const outcomes = await Promise.allSettled(
-      Array.from({ length: 20 }, (_, at) => write(sql, `racer${at}-1`, message)),
+      Array.from(
+        { length: 20 },
+        (_, at) => write(sql, `racer${at}-1`, message),
+      ),
     );
     const refused = outcomes.filter((outcome) => outcome.status === "rejected");
     assert.equal(refused.length, 19);
@@ -207,7 +250,10 @@ describe("write() with an id", () => {
     const message = { type: "Once", id: newId() };
     await write(db.sql, "first-2", message);
     await db.sql.begin(async (sql) => {
-      await assert.rejects(write(sql, "second-2", message), DuplicateMessageError);
+      await assert.rejects(
+        write(sql, "second-2", message),
+        DuplicateMessageError,
+      );
       await write(sql, "second-2", { type: "Instead" });
     });
     assert.equal(await streamVersion(db.sql, "second-2"), 0);

@@ -19,34 +19,58 @@ const once = (type: string) => ({ type, id: crypto.randomUUID() });
 describe("writeBatch()", () => {
   test("writes in order, stream positions and global positions alike", async () => {
     await write(db.sql, "order-1", { type: "Before" });
-    const messages = Array.from({ length: 2500 }, (_, at) => ({ type: "Written", data: at }));
+    const messages = Array.from(
+      { length: 2500 },
+      (_, at) => ({ type: "Written", data: at }),
+    );
     assert.equal(await writeBatch(db.sql, "order-1", messages), 2500);
-    const written = await readStream(db.sql, "order-1", { position: 1, batchSize: 3000 });
-    assert.deepEqual(written.map(({ data }) => data), messages.map(({ data }) => data));
+    const written = await readStream(db.sql, "order-1", {
+      position: 1,
+      batchSize: 3000,
+    });
     assert.deepEqual(
-      written.map(({ globalPosition }) => globalPosition - written[0]!.globalPosition),
+      written.map(({ data }) => data),
+      messages.map(({ data }) => data),
+    );
+    assert.deepEqual(
+      written.map(({ globalPosition }) =>
+        globalPosition - written[0]!.globalPosition
+      ),
       messages.map(({ data }) => data),
     );
   });
 
   test("checks the expected version as write() does", async () => {
     const messages = [{ type: "One" }, { type: "Two" }];
-    assert.equal(await writeBatch(db.sql, "v-1", messages, { expectedVersion: NO_STREAM }), 1);
-    assert.equal(await writeBatch(db.sql, "v-1", messages, { expectedVersion: 1 }), 3);
-    await assert.rejects(writeBatch(db.sql, "v-1", messages, { expectedVersion: 0 }), {
-      name: "WrongExpectedVersionError",
-      streamName: "v-1",
-      expectedVersion: 0,
-      actualVersion: 3,
-    });
+    assert.equal(
+      await writeBatch(db.sql, "v-1", messages, { expectedVersion: NO_STREAM }),
+      1,
+    );
+    assert.equal(
+      await writeBatch(db.sql, "v-1", messages, { expectedVersion: 1 }),
+      3,
+    );
+    await assert.rejects(
+      writeBatch(db.sql, "v-1", messages, { expectedVersion: 0 }),
+      {
+        name: "WrongExpectedVersionError",
+        streamName: "v-1",
+        expectedVersion: 0,
+        actualVersion: 3,
+      },
+    );
     assert.equal(await streamVersion(db.sql, "v-1"), 3);
   });
 
   test("writes nothing when the database refuses one of the messages", async () => {
-    await db.sql`alter table message_store.messages add constraint no_zero check (type <> 'Zero')`;
-    await assert.rejects(writeBatch(db.sql, "all-1", [{ type: "One" }, { type: "Zero" }]), {
-      code: "23514",
-    });
+    await db
+      .sql`alter table message_store.messages add constraint no_zero check (type <> 'Zero')`;
+    await assert.rejects(
+      writeBatch(db.sql, "all-1", [{ type: "One" }, { type: "Zero" }]),
+      {
+        code: "23514",
+      },
+    );
     assert.equal(await streamVersion(db.sql, "all-1"), NO_STREAM);
   });
 
@@ -60,7 +84,10 @@ describe("writeBatch()", () => {
     assert.equal(await writeBatch(db.sql, "again-1", batch), 3);
     await write(db.sql, "again-1", { type: "After" });
     assert.equal(await writeBatch(db.sql, "again-1", batch), 3);
-    assert.equal(await writeBatch(db.sql, "again-1", batch, { expectedVersion: 0 }), 3);
+    assert.equal(
+      await writeBatch(db.sql, "again-1", batch, { expectedVersion: 0 }),
+      3,
+    );
     assert.equal(await streamVersion(db.sql, "again-1"), 4);
   });
 
@@ -89,7 +116,9 @@ describe("writeBatch()", () => {
         ["part-2", [one, two]],
       ] as const
     ) {
-      await assert.rejects(writeBatch(db.sql, stream, batch), { name: "DuplicateMessageError" });
+      await assert.rejects(writeBatch(db.sql, stream, batch), {
+        name: "DuplicateMessageError",
+      });
     }
     assert.equal(await streamVersion(db.sql, "part-1"), 1);
     assert.equal(await streamVersion(db.sql, "part-2"), NO_STREAM);
@@ -106,7 +135,9 @@ describe("writeBatch()", () => {
   test("leaves the rows that a sequence of write()s leaves", async () => {
     const messages = fc.array(
       fc.record({
-        type: fc.string({ minLength: 1, unit: "grapheme" }).filter((type) => !type.includes("\0")),
+        type: fc.string({ minLength: 1, unit: "grapheme" }).filter((type) =>
+          !type.includes("\0")
+        ),
         data: fc.jsonValue({ depthSize: "medium" }).filter(canBeJsonb),
         metadata: fc.option(
           fc.dictionary(fc.string(), fc.jsonValue()).filter(canBeJsonb),
@@ -119,9 +150,14 @@ describe("writeBatch()", () => {
       fc.asyncProperty(messages, async (messages) => {
         const [batched, single] = [`batched-${++run}`, `single-${run}`];
         const input = messages as MessageInput[];
-        const last = await writeBatch(db.sql, batched, input, { expectedVersion: NO_STREAM });
+        const last = await writeBatch(db.sql, batched, input, {
+          expectedVersion: NO_STREAM,
+        });
         for (const [at, message] of input.entries()) {
-          assert.equal(await write(db.sql, single, message, { expectedVersion: at - 1 }), at);
+          assert.equal(
+            await write(db.sql, single, message, { expectedVersion: at - 1 }),
+            at,
+          );
         }
         assert.equal(last, input.length - 1);
         const rows = (stream: string) =>
@@ -132,7 +168,9 @@ describe("writeBatch()", () => {
         assert.deepEqual(
           (await readStream(db.sql, batched)).map(content),
           input.map((message, position) =>
-            content({ data: null, metadata: null, ...message, position } as Message)
+            content(
+              { data: null, metadata: null, ...message, position } as Message,
+            )
           ),
         );
       }),

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
-import { NO_STREAM, readCategory, streamVersion, write, writeStreams } from "../mod.ts";
+import {
+  NO_STREAM,
+  readCategory,
+  streamVersion,
+  write,
+  writeStreams,
+} from "../mod.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
@@ -11,8 +17,16 @@ describe("writeStreams()", () => {
     await write(db.sql, "b-1", { type: "Before" });
     assert.deepEqual(
       await writeStreams(db.sql, [
-        { streamName: "b-1", messages: [{ type: "One" }, { type: "Two" }], expectedVersion: 0 },
-        { streamName: "a-1", messages: [{ type: "Three" }], expectedVersion: NO_STREAM },
+        {
+          streamName: "b-1",
+          messages: [{ type: "One" }, { type: "Two" }],
+          expectedVersion: 0,
+        },
+        {
+          streamName: "a-1",
+          messages: [{ type: "Three" }],
+          expectedVersion: NO_STREAM,
+        },
         { streamName: "a-2", messages: [{ type: "Four" }] },
       ]),
       [2, 0, 0],
@@ -22,20 +36,38 @@ describe("writeStreams()", () => {
   test("writes in the order given, across streams", async () => {
     const streams = Array.from({ length: 50 }, (_, at) => ({
       streamName: `ordered-${50 - at}`,
-      messages: [{ type: "One", data: at * 2 }, { type: "Two", data: at * 2 + 1 }],
+      messages: [{ type: "One", data: at * 2 }, {
+        type: "Two",
+        data: at * 2 + 1,
+      }],
     }));
     await writeStreams(db.sql, streams);
     const written = await readCategory(db.sql, "ordered");
-    assert.deepEqual(written.map(({ data }) => data), Array.from({ length: 100 }, (_, at) => at));
+    assert.deepEqual(
+      written.map(({ data }) => data),
+      Array.from({ length: 100 }, (_, at) => at),
+    );
   });
 
   test("writes nothing when one stream is at another version", async () => {
     await assert.rejects(
       writeStreams(db.sql, [
-        { streamName: "atomic-1", messages: [{ type: "One" }], expectedVersion: NO_STREAM },
-        { streamName: "other-1", messages: [{ type: "Two" }], expectedVersion: 4 },
+        {
+          streamName: "atomic-1",
+          messages: [{ type: "One" }],
+          expectedVersion: NO_STREAM,
+        },
+        {
+          streamName: "other-1",
+          messages: [{ type: "Two" }],
+          expectedVersion: 4,
+        },
       ]),
-      { name: "WrongExpectedVersionError", streamName: "other-1", actualVersion: NO_STREAM },
+      {
+        name: "WrongExpectedVersionError",
+        streamName: "other-1",
+        actualVersion: NO_STREAM,
+      },
     );
     assert.equal(await streamVersion(db.sql, "atomic-1"), NO_STREAM);
   });
@@ -43,8 +75,16 @@ describe("writeStreams()", () => {
   test("is written once however often it is sent", async () => {
     const sql = db.connect({ max: 20 });
     const streams = [
-      { streamName: "debit-1", messages: [once("One"), once("Two")], expectedVersion: NO_STREAM },
-      { streamName: "credit-1", messages: [once("Three")], expectedVersion: NO_STREAM },
+      {
+        streamName: "debit-1",
+        messages: [once("One"), once("Two")],
+        expectedVersion: NO_STREAM,
+      },
+      {
+        streamName: "credit-1",
+        messages: [once("Three")],
+        expectedVersion: NO_STREAM,
+      },
     ];
     const answers = await Promise.all(
       Array.from({ length: 20 }, () => writeStreams(sql, streams)),
@@ -84,13 +124,21 @@ describe("writeStreams()", () => {
         return writeStreams(sql, at % 2 ? streams : streams.reverse());
       }),
     );
-    assert.deepEqual(outcomes.filter((outcome) => outcome.status === "rejected"), []);
-    for (const name of names) assert.equal(await streamVersion(sql, name), calls - 1);
+    assert.deepEqual(
+      outcomes.filter((outcome) => outcome.status === "rejected"),
+      [],
+    );
+    for (const name of names) {
+      assert.equal(await streamVersion(sql, name), calls - 1);
+    }
   });
 
   test("refuses no streams, a stream without messages and a stream twice", async () => {
     await assert.rejects(writeStreams(db.sql, []), RangeError);
-    await assert.rejects(writeStreams(db.sql, [{ streamName: "a-1", messages: [] }]), RangeError);
+    await assert.rejects(
+      writeStreams(db.sql, [{ streamName: "a-1", messages: [] }]),
+      RangeError,
+    );
     const stream = { streamName: "a-1", messages: [{ type: "One" }] };
     await assert.rejects(writeStreams(db.sql, [stream, stream]), {
       name: "TypeError",
