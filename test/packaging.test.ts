@@ -1,14 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import {
-  mkdir,
-  mkdtemp,
-  readFile,
-  realpath,
-  rm,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -22,6 +14,7 @@ import packageJson from "../package.json" with { type: "json" };
 const root = fileURLToPath(new URL("..", import.meta.url));
 const bin = join(root, "test/node_modules/.bin");
 const entries = Object.entries(denoJson.exports);
+const subpaths = entries.map(([subpath]) => subpath);
 
 let folder: string;
 let tarball: string;
@@ -33,14 +26,7 @@ let full: string;
 beforeAll(async () => {
   folder = await realpath(await mkdtemp(join(tmpdir(), "messagedb-client-")));
   await run(root, "npm", "run", "build");
-  await run(
-    root,
-    "npm",
-    "pack",
-    "--ignore-scripts",
-    "--pack-destination",
-    folder,
-  );
+  await run(root, "npm", "pack", "--ignore-scripts", "--pack-destination", folder);
   tarball = join(folder, readdirSync(folder)[0]!);
   bare = await makeProject("bare");
   full = await makeProject("full");
@@ -79,56 +65,37 @@ describe("the npm package", () => {
   });
 
   test("has the subpaths that the JSR package has", () => {
-    expect(Object.keys(packageJson.exports)).toEqual([
-      ...Object.keys(denoJson.exports),
-      "./package.json",
-    ]);
+    expect(Object.keys(packageJson.exports)).toEqual([...subpaths, "./package.json"]);
   });
 
-  test.each(entries)("exports as %s the names of %s", (subpath, source) => {
-    const { types } =
-      packageJson.exports[subpath as keyof typeof denoJson.exports];
-    expect(exportsOf(join(bare, "node_modules", packageJson.name, types)))
-      .toEqual(exportsOf(join(root, source)));
+  test.each(entries)("declares as %s the names of %s", (subpath, source) => {
+    const { types } = packageJson.exports[subpath as keyof typeof denoJson.exports];
+    expect(declaredBy(join(bare, "node_modules", packageJson.name, types)))
+      .toEqual(declaredBy(join(root, source)));
   });
 
   test.each([
     ["Node", process.execPath, []],
-    ["Deno", join(bin, "deno"), [
-      "run",
-      "--allow-all",
-      "--node-modules-dir=manual",
-      "--no-lock",
-    ]],
+    ["Deno", join(bin, "deno"), ["run", "--allow-all", "--node-modules-dir=manual", "--no-lock"]],
     ["Bun", join(bin, "bun"), []],
-  ])(
-    "can be imported by %s where no driver is installed",
-    async (_, command, args) => {
-      await writeFile(
-        join(bare, "main.js"),
-        `const names = {};
-      for (const subpath of ${JSON.stringify(Object.keys(denoJson.exports))}) {
+  ])("can be imported by %s where no driver is installed", async (_, command, args) => {
+    const program = `
+      const names = {};
+      for (const subpath of ${JSON.stringify(subpaths)}) {
         names[subpath] = Object.keys(await import("${packageJson.name}" + subpath.slice(1)));
       }
-      console.log(JSON.stringify(names));`,
-      );
-      const sources = await Promise.all(
-        entries.map(async ([subpath, source]) => {
-          return [
-            subpath,
-            Object.keys(await import(join(root, source))).sort(),
-          ];
-        }),
-      );
-      expect(JSON.parse(await run(bare, command, ...args, "main.js")))
-        .toEqual(Object.fromEntries(sources));
-    },
-  );
+      console.log(JSON.stringify(names));`;
+    await writeFile(join(bare, "main.js"), program);
+    const names = entries.map(async ([subpath, source]) => {
+      return [subpath, Object.keys(await import(join(root, source))).sort()];
+    });
+    expect(JSON.parse(await run(bare, command, ...args, "main.js")))
+      .toEqual(Object.fromEntries(await Promise.all(names)));
+  });
 
   test("finds the server and the SQL of Message DB from where it is installed", async () => {
-    await writeFile(
-      join(full, "main.js"),
-      `import postgres from "postgres";
+    const program = `
+      import postgres from "postgres";
       import { readStream, write } from "@messagedb/client";
       import { startEmbedded } from "@messagedb/client/embedded";
 
@@ -137,39 +104,31 @@ describe("the npm package", () => {
       await write(sql, "account-1", { type: "Opened" });
       for (const message of await readStream(sql, "account-1")) console.log(message.type);
       await sql.end();
-      await server.stop();`,
-    );
+      await server.stop();`;
+    await writeFile(join(full, "main.js"), program);
     expect(await run(full, process.execPath, "main.js")).toBe("Opened\n");
   });
 
-  describe.each(["nodenext", "bundler"] as const)(
-    "under moduleResolution %s",
-    (resolution) => {
-      test.each([true, false])(
-        "compiles with no driver and skipLibCheck %s",
-        async (skipLibCheck) => {
-          await writeFile(
-            join(bare, "main.ts"),
-            `import { type Message, readStream, type Sql, write } from "@messagedb/client";
+  describe.each(["nodenext", "bundler"] as const)("under moduleResolution %s", (resolution) => {
+    test.each([true, false])(
+      "compiles with no driver and skipLibCheck %s",
+      async (skipLibCheck) => {
+        const program = `
+        import { type Message, readStream, type Sql, write } from "@messagedb/client";
 
         export async function last(sql: Sql): Promise<Message | undefined> {
           await write(sql, "account-1", { type: "Opened" });
           return (await readStream(sql, "account-1")).at(-1);
-        }`,
-          );
-          const options = { skipLibCheck, types: [], lib: ["lib.es2022.d.ts"] };
-          expect(compile(join(bare, "main.ts"), resolution, options)).toEqual(
-            [],
-          );
-        },
-      );
+        }`;
+        await writeFile(join(bare, "main.ts"), program);
+        const options = { skipLibCheck, types: [] };
+        expect(compile(join(bare, "main.ts"), resolution, options)).toEqual([]);
+      },
+    );
 
-      test.each([true, false])(
-        "compiles with postgres and skipLibCheck %s",
-        async (skipLibCheck) => {
-          await writeFile(
-            join(full, "main.ts"),
-            `import postgres from "postgres";
+    test.each([true, false])("compiles with postgres and skipLibCheck %s", async (skipLibCheck) => {
+      const program = `
+        import postgres from "postgres";
         import { type Message, readStream } from "@messagedb/client";
         import { startEmbedded } from "@messagedb/client/embedded";
         import { install, uninstall } from "@messagedb/client/install";
@@ -179,67 +138,34 @@ describe("the npm package", () => {
         await install(sql);
         export const messages: Message[] = await readStream(sql, "account-1");
         await uninstall(sql);
-        await server.stop();`,
-          );
-          const options = {
-            skipLibCheck,
-            types: ["node"],
-            lib: ["lib.es2022.d.ts"],
-          };
-          expect(compile(join(full, "main.ts"), resolution, options)).toEqual(
-            [],
-          );
-        },
-      );
-    },
-  );
+        await server.stop();`;
+      await writeFile(join(full, "main.ts"), program);
+      const options = { skipLibCheck, types: ["node"] };
+      expect(compile(join(full, "main.ts"), resolution, options)).toEqual([]);
+    });
+  });
 });
 
-describe("the JSR package", () => {
-  test("can be published: its types are written out, its files are there", async () => {
-    const output = await run(
-      root,
-      join(bin, "deno"),
-      ...["publish", "--dry-run", "--allow-dirty", "--no-lock"],
-    );
-    const files = [...output.matchAll(/file:\/\/(\S+)/g)].map(([, path]) =>
-      path!
-    );
-    expect(
-      files.map((path) => path.replace(root, "")).filter((path) =>
-        !/^src\/.*\.ts$/.test(path)
-      ),
-    )
-      .toEqual(["CHANGELOG.md", "LICENSE", "README.md", "deno.json", "mod.ts"]);
-  });
+test("the JSR package can be published: its types are written out, its files are there", async () => {
+  const options = ["--dry-run", "--allow-dirty", "--no-lock"];
+  const output = await run(root, join(bin, "deno"), "publish", ...options);
+  const files = [...output.matchAll(/file:\/\/(\S+)/g)].map(([, path]) => path!.replace(root, ""));
+  expect(files.filter((path) => !/^src\/.*\.ts$/.test(path)))
+    .toEqual(["CHANGELOG.md", "LICENSE", "README.md", "deno.json", "mod.ts"]);
 });
 
 test("the version is the same in package.json, deno.json and the changelog", async () => {
   const changelog = await readFile(join(root, "CHANGELOG.md"), "utf8");
   const [, latest] = /^## (\S+)/m.exec(changelog) ?? [];
-  expect([denoJson.version, latest]).toEqual([
-    packageJson.version,
-    packageJson.version,
-  ]);
+  const { version } = packageJson;
+  expect([denoJson.version, latest]).toEqual([version, version]);
 });
 
 /** Runs a command to its end; rejects with all that it said when it fails. */
-async function run(
-  cwd: string,
-  command: string,
-  ...args: string[]
-): Promise<string> {
-  const options = {
-    cwd,
-    env: { ...process.env, NO_COLOR: "1" },
-    timeout: 100_000,
-  };
+async function run(cwd: string, command: string, ...args: string[]): Promise<string> {
+  const options = { cwd, env: { ...process.env, NO_COLOR: "1" }, timeout: 50_000 };
   try {
-    const { stdout, stderr } = await promisify(execFile)(
-      command,
-      args,
-      options,
-    );
+    const { stdout, stderr } = await promisify(execFile)(command, args, options);
     return stdout || stderr;
   } catch (error) {
     const { message, stdout } = error as Error & { stdout: string };
@@ -250,24 +176,15 @@ async function run(
 async function makeProject(name: string): Promise<string> {
   const project = join(folder, name);
   await mkdir(project);
-  await writeFile(
-    join(project, "package.json"),
-    JSON.stringify({ name, type: "module" }),
-  );
-  const flags = [
-    "--prefix",
-    project,
-    "--prefer-offline",
-    "--no-audit",
-    "--no-fund",
-  ];
-  await run(project, "npm", "install", ...flags, tarball);
+  await writeFile(join(project, "package.json"), JSON.stringify({ name, type: "module" }));
+  const options = ["--prefix", project, "--prefer-offline", "--no-audit", "--no-fund"];
+  await run(project, "npm", "install", ...options, tarball);
   expect(existsSync(join(project, "node_modules/postgres"))).toBe(false);
   return project;
 }
 
 /** The names of the values and the types that a module exports. */
-function exportsOf(path: string): string[] {
+function declaredBy(path: string): string[] {
   const program = ts.createProgram([path], {
     allowImportingTsExtensions: true,
     module: ts.ModuleKind.ESNext,
@@ -290,22 +207,15 @@ function compile(
   const program = ts.createProgram([path], {
     ...options,
     ...(resolution === "nodenext"
-      ? {
-        module: ts.ModuleKind.NodeNext,
-        moduleResolution: ts.ModuleResolutionKind.NodeNext,
-      }
-      : {
-        module: ts.ModuleKind.ESNext,
-        moduleResolution: ts.ModuleResolutionKind.Bundler,
-      }),
+      ? { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext }
+      : { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler }),
     target: ts.ScriptTarget.ES2022,
+    lib: ["lib.es2022.d.ts"],
     strict: true,
     exactOptionalPropertyTypes: true,
     noEmit: true,
     typeRoots: [join(dirname(path), "node_modules/@types")],
   });
   return ts.getPreEmitDiagnostics(program)
-    .map(({ messageText }) =>
-      ts.flattenDiagnosticMessageText(messageText, "\n")
-    );
+    .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"));
 }

@@ -55,14 +55,15 @@ await runVitest();
 
 const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const)
   .map((key) => results.reduce((sum, counts) => sum + counts[key], 0));
-console.log(`\n${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ""}`);
+const counted = `${passed} passed, ${failed} failed`;
+console.log(`\n${skipped ? `${counted}, ${skipped} skipped` : counted}`);
 process.exitCode = failed === 0 ? 0 : 1;
 
 /** Whether npm has installed since the lock file last changed. */
 function isInstalled(): boolean {
-  const [installed, locked] = ["test/node_modules/.package-lock.json", "test/package-lock.json"]
-    .map((path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-  return installed! > locked!;
+  const modified = (path: string): number =>
+    statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  return modified("test/node_modules/.package-lock.json") > modified("test/package-lock.json");
 }
 
 async function check(heading: string, command: readonly string[], limit: number): Promise<void> {
@@ -73,11 +74,9 @@ async function check(heading: string, command: readonly string[], limit: number)
 async function runVitest(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "messagedb-client-"));
   const output = join(folder, "vitest.json");
-  const succeeded = await step("Tests", [
-    "node_modules/.bin/vitest",
-    ...["run", "--reporter=default", "--reporter=json", `--outputFile.json=${output}`],
-    ...filters,
-  ], 8 * MINUTE);
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${output}`];
+  const command = ["node_modules/.bin/vitest", "run", ...reporters, ...filters];
+  const succeeded = await step("Tests", command, 8 * MINUTE);
   results.push(countsOf(output, succeeded));
   rmSync(folder, { recursive: true });
 }
@@ -90,8 +89,8 @@ function countsOf(output: string, succeeded: boolean): Counts {
     return { passed: 0, failed: 1, skipped: 0 };
   }
   // A file whose imports or hooks fail has no failed test.
-  const brokenFiles = report.testResults.filter(({ status, assertionResults }) =>
-    status === "failed" && !assertionResults.some((test) => test.status === "failed")
+  const brokenFiles = report.testResults.filter((file) =>
+    file.status === "failed" && !file.assertionResults.some(({ status }) => status === "failed")
   );
   const failed = report.numFailedTests + brokenFiles.length;
   return {
@@ -123,7 +122,8 @@ async function step(
   clearTimeout(timer);
   endStep();
   const seconds = Math.round((performance.now() - start) / 1000);
-  console.log(`\n${heading}: ${code === 0 ? "passed" : `FAILED (${code})`} in ${seconds} s`);
+  const outcome = code === 0 ? "passed" : `FAILED (${code ?? "killed"})`;
+  console.log(`\n${heading}: ${outcome} in ${seconds} s`);
   return code === 0;
 }
 
