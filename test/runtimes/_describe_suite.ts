@@ -106,7 +106,6 @@ async function runSuite(
     env: { ...process.env, NO_COLOR: "1", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
     timeout: TIME_LIMIT,
-    killSignal: "SIGKILL",
   });
   const [output, errors, ending] = await Promise.all([
     text(child.stdout),
