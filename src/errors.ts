@@ -20,8 +20,8 @@ export abstract class MessageDbError extends Error {
 
 /** The stream is not at the version that the write expected: read again, decide again. */
 export class WrongExpectedVersionError extends MessageDbError {
-  override readonly name = "WrongExpectedVersionError";
-  override readonly code = "WRONG_EXPECTED_VERSION";
+  override readonly name = "WrongExpectedVersionError" as const;
+  override readonly code = "WRONG_EXPECTED_VERSION" as const;
   /** The stream that was written to. */
   readonly streamName: string;
   /** The version that the write asked for; `NO_STREAM` (-1) is a stream with no message. */
@@ -56,8 +56,8 @@ export class WrongExpectedVersionError extends MessageDbError {
  * A message sent again to the stream that has it is no error: it answers its first position.
  */
 export class DuplicateMessageError extends MessageDbError {
-  override readonly name = "DuplicateMessageError";
-  override readonly code = "DUPLICATE_MESSAGE";
+  override readonly name = "DuplicateMessageError" as const;
+  override readonly code = "DUPLICATE_MESSAGE" as const;
   /** The id that the store has already. */
   readonly id: string;
 
@@ -73,8 +73,8 @@ export class DuplicateMessageError extends MessageDbError {
 
 /** `synchronize` found another message where one of those that it was given should be. */
 export class MessageMismatchError extends MessageDbError {
-  override readonly name = "MessageMismatchError";
-  override readonly code = "MESSAGE_MISMATCH";
+  override readonly name = "MessageMismatchError" as const;
+  override readonly code = "MESSAGE_MISMATCH" as const;
   /** The stream that was to be synchronized. */
   readonly streamName: string;
   /** The first position at which the stream holds another message. */
@@ -85,7 +85,12 @@ export class MessageMismatchError extends MessageDbError {
   readonly actualId: string;
 
   /** Made by `synchronize`. */
-  constructor(streamName: string, position: number, id: string, actualId: string) {
+  constructor(
+    streamName: string,
+    position: number,
+    id: string,
+    actualId: string,
+  ) {
     super(
       `Cannot synchronize stream "${streamName}" with message "${id}" at position ${position}: ` +
         `the stream holds message "${actualId}" there`,
@@ -99,8 +104,8 @@ export class MessageMismatchError extends MessageDbError {
 
 /** This database has no Message DB, or this role has no right to use it. */
 export class NotInstalledError extends MessageDbError {
-  override readonly name = "NotInstalledError";
-  override readonly code = "NOT_INSTALLED";
+  override readonly name = "NotInstalledError" as const;
+  override readonly code = "NOT_INSTALLED" as const;
   /** `"missing"`: there is no Message DB of 1.3 or newer; `"forbidden"`: the role may not use it. */
   readonly reason: "missing" | "forbidden";
 
@@ -120,8 +125,8 @@ export class NotInstalledError extends MessageDbError {
 
 /** `condition` was used on a server that does not allow it. */
 export class ConditionNotActivatedError extends MessageDbError {
-  override readonly name = "ConditionNotActivatedError";
-  override readonly code = "CONDITION_NOT_ACTIVATED";
+  override readonly name = "ConditionNotActivatedError" as const;
+  override readonly code = "CONDITION_NOT_ACTIVATED" as const;
 
   /** Made by the reads that take a `condition`. */
   constructor(options?: ErrorOptions) {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
 import {
+  type IdentifiedMessageInput,
   NO_STREAM,
   readStream,
   streamVersion,
@@ -100,10 +101,7 @@ describe("synchronize()", () => {
   });
 
   test("refuses a message without an id", async () => {
-    // @ts-expect-error: an id is required
-    await assert.rejects(
-      synchronize(db.sql, "s-6", [{ type: "One" }]),
-      TypeError,
-    );
+    const messages = [{ type: "One" }] as unknown as IdentifiedMessageInput[];
+    await assert.rejects(synchronize(db.sql, "s-6", messages), TypeError);
   });
 });
