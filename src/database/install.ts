@@ -2,6 +2,10 @@
  * Installs [Message DB](https://github.com/message-db/message-db) in a PostgreSQL database from the
  * SQL files of the npm package `@eventide/message-db`, and takes it out again.
  *
+ * The files are read from `node_modules`, or from Deno's own cache where this package comes from npm.
+ * On Deno with this package from JSR, set `"nodeModulesDir": "auto"` and add
+ * `npm:@eventide/message-db`.
+ *
  * @example Install when the program starts
  * ```ts
  * import postgres from "postgres";
@@ -143,7 +147,7 @@ export async function uninstall(sql: Sql, options: UninstallOptions = {}): Promi
 
 /**
  * Whether Message DB is in the database that the handle is connected to: the table of messages with its
- * indexes, and every type, function and view.
+ * indexes, and every type, function and view, of whatever version.
  *
  * Any role may ask, whether or not it may use what is there.
  *

@@ -1,16 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, lstatSync, readFileSync, statSync } from "node:fs";
-import {
-  chmod,
-  cp,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -19,19 +10,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import postgres from "postgres";
 import ts from "typescript";
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  describe,
-  expect,
-  test,
-  vi,
-} from "vitest";
-import {
-  type EmbeddedServer,
-  startEmbedded,
-} from "../../src/database/embedded.ts";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.ts";
 import { isInstalled } from "../../src/database/install.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -129,9 +109,7 @@ async function runProgram(options: ProgramOptions = {}): Promise<Program> {
     throw new Error(errors);
   }
   const home = rest.dataDir ?? (await readdir(temporary))
-    .filter((name) => name.startsWith("messagedb-")).map((name) =>
-      join(temporary, name)
-    )[0]!;
+    .filter((name) => name.startsWith("messagedb-")).map((name) => join(temporary, name))[0]!;
   const lock = readFileSync(join(home, "postgres/data/postmaster.pid"), "utf8");
   return {
     process: child,
@@ -153,11 +131,9 @@ function isRunning(pid: number): boolean {
 async function expectNothingLeft({ pid, temporary }: Program): Promise<void> {
   await vi.waitFor(async () => {
     expect(isRunning(pid)).toBe(false);
-    const left = (await readdir(temporary)).filter((name) =>
-      name.startsWith("messagedb-")
-    );
+    const left = (await readdir(temporary)).filter((name) => name.startsWith("messagedb-"));
     expect(left).toEqual([]);
-  }, { timeout: 10_000, interval: 20 });
+  }, { timeout: 30_000, interval: 20 });
 }
 
 function portOf(url: string): number {
@@ -203,12 +179,11 @@ describe("startEmbedded()", () => {
     const failed = expect(sleeping).rejects.toThrow();
     await vi.waitFor(async () => {
       const admin = postgres(server.url, { max: 1 });
-      const rows =
-        await admin`select from pg_stat_activity where query like '%pg_sleep(60)'
+      const rows = await admin`select from pg_stat_activity where query like '%pg_sleep(60)'
         and pid <> pg_backend_pid()`;
       await admin.end();
       expect(rows).toHaveLength(1);
-    });
+    }, { timeout: 30_000 });
     await server.stop();
     await failed;
     await sql.end({ timeout: 0 });
@@ -317,18 +292,14 @@ describe.each(Object.entries(runtimes))(
     test("is gone after stop()", async () => {
       const program = await runProgram({ command, then: "stop" });
       expect(program.answer.installed).toBe(true);
-      const [code] = program.process.exitCode === null
-        ? await once(program.process, "exit")
-        : [0];
+      const [code] = program.process.exitCode === null ? await once(program.process, "exit") : [0];
       expect(code).toBe(0);
       await expectNothingLeft(program);
     });
 
     test("does not keep the program from its end, and is gone after it", async () => {
       const program = await runProgram({ command });
-      const [code] = program.process.exitCode === null
-        ? await once(program.process, "exit")
-        : [0];
+      const [code] = program.process.exitCode === null ? await once(program.process, "exit") : [0];
       expect(code).toBe(0);
       await expectNothingLeft(program);
     });
@@ -376,11 +347,9 @@ test("a program that is killed before its server is up leaves nothing", async ()
   });
   child.kill("SIGKILL");
   await vi.waitFor(async () => {
-    const left = (await readdir(temporary)).filter((name) =>
-      name.startsWith("messagedb-")
-    );
+    const left = (await readdir(temporary)).filter((name) => name.startsWith("messagedb-"));
     expect(left).toEqual([]);
-  }, { timeout: 10_000, interval: 20 });
+  }, { timeout: 30_000, interval: 20 });
   expect(execFileSync("ps", ["-eo", "args"], { encoding: "utf8" })).not
     .toContain(temporary);
 });

@@ -77,8 +77,7 @@ async function writeOne(
 }
 
 async function countMessages(sql: postgres.Sql): Promise<number> {
-  const [row] =
-    await sql`select count(*)::int as count from message_store.messages`;
+  const [row] = await sql`select count(*)::int as count from message_store.messages`;
   return row!["count"];
 }
 
@@ -365,8 +364,7 @@ describe("install()", () => {
       await admin.unsafe("create database app owner app");
       const sql = at("app", "app");
       await expect(install(sql)).rejects.toMatchObject({
-        message:
-          'Cannot install Message DB: the role "app" may not create the role ' +
+        message: 'Cannot install Message DB: the role "app" may not create the role ' +
           '"message_store" (permission denied to create role)',
         cause: { code: "42501" },
       });
@@ -434,9 +432,7 @@ describe("uninstall()", () => {
     await install(sql);
     await writeOne(sql);
     await expect(uninstall(sql)).rejects.toThrow(
-      `Cannot uninstall Message DB from database "${
-        databases.at(-1)
-      }": it holds messages and ` +
+      `Cannot uninstall Message DB from database "${databases.at(-1)}": it holds messages and ` +
         '"deleteMessages" is not true',
     );
     expect(await countMessages(sql)).toBe(1);
