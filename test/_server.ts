@@ -111,13 +111,11 @@ async function findServer(): Promise<FoundServer> {
 /** A daemon that answers, that is: the command `docker` is there without one, too. */
 async function isDockerRunning(): Promise<boolean> {
   const host = process.env["DOCKER_HOST"];
-  const sockets = host?.startsWith("unix://")
-    ? [host.slice("unix://".length)]
-    : [
-      "/var/run/docker.sock",
-      join(process.env["XDG_RUNTIME_DIR"] ?? "/run", "docker.sock"),
-      join(process.env["HOME"] ?? "/root", ".docker/run/docker.sock"),
-    ].filter((path) => existsSync(path));
+  const sockets = host?.startsWith("unix://") ? [host.slice("unix://".length)] : [
+    "/var/run/docker.sock",
+    join(process.env["XDG_RUNTIME_DIR"] ?? "/run", "docker.sock"),
+    join(process.env["HOME"] ?? "/root", ".docker/run/docker.sock"),
+  ].filter((path) => existsSync(path));
   const daemons: RequestOptions[] = host?.startsWith("tcp://")
     ? [{ host: new URL(host).hostname, port: new URL(host).port || 2375 }]
     : sockets.map((socketPath) => ({ socketPath }));
