@@ -39,7 +39,9 @@ export function ask<T>(sql: Sql): Statement<T> {
  * with its one row of `json`.
  *
  * Those functions call each other by bare names. A first step puts their schema on the search path
- * and the last puts the caller's back; what calls them selects from `ours`, so as to come after.
+ * and the last puts the caller's back. What calls them selects from `ours`, so as to come after the
+ * first; an aggregate reads `answer` to its end before the last, since Postgres goes on with a common
+ * table expression only as far as it is read.
  */
 export function askMessageStore<T>(sql: Sql): Statement<T> {
   return (strings, ...parameters) =>
@@ -52,7 +54,8 @@ export function askMessageStore<T>(sql: Sql): Statement<T> {
     select set_config('search_path', 'message_store, public', true) from caller
   ),`,
         `
-select json, set_config('search_path', path, true) from caller, answer`,
+select json, set_config('search_path', path, true)
+from caller, (select max(json) as json from answer) as complete`,
       ),
       ...parameters,
     );
@@ -71,7 +74,10 @@ export function within(
     const parts = [...strings];
     parts[0] = before + parts[0];
     parts[parts.length - 1] += after;
-    whole = Object.assign(parts, { raw: parts });
+    // Not enumerable, as a template's own is: Bun takes nothing else.
+    whole = Object.defineProperty(parts, "raw", {
+      value: parts,
+    }) as unknown as TemplateStringsArray;
     wholes.set(strings, whole);
   }
   return whole;

@@ -8,8 +8,9 @@ export type Rows = readonly unknown[] | { readonly rows: readonly unknown[] };
 /**
  * The handle: any tagged-template function that sends a statement and resolves to its rows.
  *
- * The `sql` of postgres.js (also inside `sql.begin` and from `sql.reserve`), Bun's `SQL`, Neon's
- * `neon()` and PGlite's `pg.sql` are handles as they are; `fromQuery` makes one of anything else.
+ * The `sql` of postgres.js (also inside `sql.begin` and from `sql.reserve`), Bun's `SQL` and Neon's
+ * `neon()` are handles as they are, and so is PGlite's `pg.sql.bind(pg)`, which is a method;
+ * `fromQuery` makes one of anything else.
  * Every parameter that the library sends is a string or null.
  */
 export interface Sql {
@@ -55,7 +56,7 @@ export interface MessageInput {
   /**
    * A UUID. A message whose id you chose is written once, however often you send it.
    *
-   * @default a random UUID (version 4)
+   * @default a new one, ordered by time (version 7)
    */
   readonly id?: string | undefined;
 }

@@ -5,27 +5,27 @@ import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
 const message = { type: "Written" };
+const known = { ...message, id: crypto.randomUUID() };
 const once = () => ({ ...message, id: crypto.randomUUID() });
 
 /** Every operation once, each on the handle that it is given. */
 const operations: Record<string, (sql: client.Sql) => Promise<unknown>> = {
   write: (sql) => client.write(sql, "account-1", message),
   "write with an id": (sql) => client.write(sql, "account-1", once()),
+  "write with a known id": (sql) => client.write(sql, "known-1", known),
+  "writeBatch again": (sql) => client.writeBatch(sql, "known-1", [known]),
   writeBatch: (sql) => client.writeBatch(sql, "account-1", [once(), message]),
   writeStreams: (sql) =>
     client.writeStreams(sql, [{ streamName: "a-1", messages: [message] }, {
       streamName: "b-1",
       messages: [message],
     }]),
-  synchronize: (sql) =>
-    client.synchronize(sql, `s-${crypto.randomUUID()}`, [once()]),
+  synchronize: (sql) => client.synchronize(sql, `s-${crypto.randomUUID()}`, [once()]),
   readStream: (sql) => client.readStream(sql, "account-1"),
-  "readStream backward": (sql) =>
-    client.readStream(sql, "account-1", { direction: "backward" }),
+  "readStream backward": (sql) => client.readStream(sql, "account-1", { direction: "backward" }),
   "readStream of none": (sql) => client.readStream(sql, "none-1"),
   readCategory: (sql) => client.readCategory(sql, "account"),
-  "readCategory backward": (sql) =>
-    client.readCategory(sql, "account", { direction: "backward" }),
+  "readCategory backward": (sql) => client.readCategory(sql, "account", { direction: "backward" }),
   readAll: (sql) => client.readAll(sql),
   "readAll backward": (sql) => client.readAll(sql, { direction: "backward" }),
   readMatching: (sql) => client.readMatching(sql, "%"),
@@ -55,9 +55,7 @@ test("these are all the operations", () => {
     "streamName",
   ];
   const exported = Object.entries(client)
-    .filter(([name, value]) =>
-      typeof value === "function" && !/Error$/.test(name)
-    )
+    .filter(([name, value]) => typeof value === "function" && !/Error$/.test(name))
     .map(([name]) => name)
     .filter((name) => !none.includes(name));
   const tried = new Set(
@@ -80,8 +78,7 @@ describe("needs no search path and leaves no trace in the session:", () => {
         await sql.begin(async (sql) => {
           await sql`select set_config('search_path', ${path}, true)`;
           await operation(sql);
-          const [row] =
-            await sql`select current_setting('search_path') as path`;
+          const [row] = await sql`select current_setting('search_path') as path`;
           assert.equal(row!.path, path);
         });
         assert.deepEqual([...await settings()], before);
@@ -107,9 +104,7 @@ test("an operation that fails inside a savepoint leaves the caller's search path
     await sql`set local search_path = pg_catalog`;
     await sql.savepoint((inner) =>
       client.write(inner, "account-1", message, { expectedVersion: 1_000_000 })
-    ).catch((error) =>
-      assert.ok(error instanceof client.WrongExpectedVersionError)
-    );
+    ).catch((error) => assert.ok(error instanceof client.WrongExpectedVersionError));
     const [row] = await sql`select current_setting('search_path') as path`;
     assert.equal(row!.path, "pg_catalog");
     await client.write(sql, "account-1", message);
@@ -134,9 +129,7 @@ test("every operation is one statement, but for readAll() where positions are mi
     await operation(client.fromQuery((text, parameters) => {
       statements++;
       assert.ok(
-        parameters.every((parameter) =>
-          parameter === null || typeof parameter === "string"
-        ),
+        parameters.every((parameter) => parameter === null || typeof parameter === "string"),
       );
       return sql.unsafe(text, parameters);
     }));
