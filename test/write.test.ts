@@ -43,6 +43,19 @@ describe("write()", () => {
     });
   });
 
+  test("makes an id where there is none: a UUID that holds the time", async () => {
+    const before = Date.now();
+    await write(db.sql, "ids-1", { type: "First" });
+    await write(db.sql, "ids-1", { type: "Second" });
+    const ids = (await readStream(db.sql, "ids-1")).map(({ id }) => id);
+    assert.notEqual(ids[0], ids[1]);
+    for (const id of ids) {
+      assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+      const time = parseInt(id.replaceAll("-", "").slice(0, 12), 16);
+      assert.ok(time >= before && time <= Date.now());
+    }
+  });
+
   test("stores no data as null and an empty object as an empty object", async () => {
     await write(db.sql, "empty-1", { type: "Nothing" });
     await write(db.sql, "empty-1", {
@@ -83,8 +96,7 @@ describe("write()", () => {
     const outcomes = await Promise.allSettled(
       Array.from(
         { length: 20 },
-        () =>
-          write(sql, "race-1", { type: "Won" }, { expectedVersion: NO_STREAM }),
+        () => write(sql, "race-1", { type: "Won" }, { expectedVersion: NO_STREAM }),
       ),
     );
     const lost = outcomes.filter((outcome) => outcome.status === "rejected");
