@@ -26,8 +26,7 @@ function refuse(
 }
 
 const writers = {
-  write: (name: unknown, options?: unknown) =>
-    client.write(sql, any(name), message, any(options)),
+  write: (name: unknown, options?: unknown) => client.write(sql, any(name), message, any(options)),
   writeBatch: (name: unknown, options?: unknown) =>
     client.writeBatch(sql, any(name), [message], any(options)),
   writeStreams: (name: unknown, options: unknown = {}) =>
@@ -43,8 +42,7 @@ const writers = {
     }], any(options)),
 };
 const streamReads = {
-  readStream: (name: unknown, options?: unknown) =>
-    client.readStream(sql, any(name), any(options)),
+  readStream: (name: unknown, options?: unknown) => client.readStream(sql, any(name), any(options)),
   readLastMessage: (name: unknown) => client.readLastMessage(sql, any(name)),
   streamVersion: (name: unknown) => client.streamVersion(sql, any(name)),
   iterateStream: (name: unknown, options?: unknown) =>
@@ -121,13 +119,10 @@ for (const [operation, call] of Object.entries(categoryReads)) {
 }
 
 const pages = {
-  readStream: (options: unknown) =>
-    client.readStream(sql, "account-1", any(options)),
-  readCategory: (options: unknown) =>
-    client.readCategory(sql, "account", any(options)),
+  readStream: (options: unknown) => client.readStream(sql, "account-1", any(options)),
+  readCategory: (options: unknown) => client.readCategory(sql, "account", any(options)),
   readAll: (options: unknown) => client.readAll(sql, any(options)),
-  readMatching: (options: unknown) =>
-    client.readMatching(sql, "%", any(options)),
+  readMatching: (options: unknown) => client.readMatching(sql, "%", any(options)),
   read: (options: unknown) => client.read(sql, "$all", any(options)),
   iterateAll: (options: unknown) => client.iterateAll(sql, any(options)).next(),
 };

@@ -46,9 +46,7 @@ test("what has a toJSON is written by it, and a property that is undefined is le
 
 test("any stream name and type that is accepted is read back", async () => {
   const name = fc.tuple(
-    fc.string({ minLength: 1, unit: "binary" }).filter((text) =>
-      !text.includes("-")
-    ),
+    fc.string({ minLength: 1, unit: "binary" }).filter((text) => !text.includes("-")),
     fc.string({ minLength: 1, unit: "binary" }),
   ).map((parts) => parts.join("-"));
   const text = fc.string({ minLength: 1, unit: "binary" });

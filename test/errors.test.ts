@@ -99,8 +99,7 @@ describe("NotInstalledError", () => {
 });
 
 describe("an error is known", () => {
-  const wrong =
-    "Wrong expected version: 5 (Stream: account-1, Stream Version: 7)";
+  const wrong = "Wrong expected version: 5 (Stream: account-1, Stream Version: 7)";
 
   test("by its SQLSTATE as the drivers carry it, and by its words with a prefix before them", () => {
     for (

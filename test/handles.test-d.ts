@@ -24,17 +24,11 @@ describe("a handle without a cast", () => {
     expectTypeOf<postgres.TransactionSql>().toExtend<Sql>();
     expectTypeOf<postgres.ReservedSql>().toExtend<Sql>();
     write(sql, "account-1", { type: "Opened" });
+    sql.begin((transaction) => write(transaction, "account-1", { type: "Opened" }));
     sql.begin((transaction) =>
-      write(transaction, "account-1", { type: "Opened" })
+      transaction.savepoint((inner) => write(inner, "account-1", { type: "Opened" }))
     );
-    sql.begin((transaction) =>
-      transaction.savepoint((inner) =>
-        write(inner, "account-1", { type: "Opened" })
-      )
-    );
-    sql.reserve().then((reserved) =>
-      write(reserved, "account-1", { type: "Opened" })
-    );
+    sql.reserve().then((reserved) => write(reserved, "account-1", { type: "Opened" }));
   });
 
   test("is postgres.js's sql with types and transforms of one's own", () => {
@@ -50,9 +44,7 @@ describe("a handle without a cast", () => {
     expectTypeOf<BunSql>().toExtend<Sql>();
     const bun = {} as BunSql;
     write(bun, "account-1", { type: "Opened" });
-    bun.begin((transaction) =>
-      write(transaction, "account-1", { type: "Opened" })
-    );
+    bun.begin((transaction) => write(transaction, "account-1", { type: "Opened" }));
   });
 
   test("is what neon() makes, however it is told to answer", () => {
@@ -68,11 +60,10 @@ describe("a handle without a cast", () => {
 
   test("is PGlite's sql and its transaction's", () => {
     const db = new PGlite();
-    expectTypeOf(db.sql).toExtend<Sql>();
-    write(db.sql, "account-1", { type: "Opened" });
-    db.transaction((transaction) =>
-      write(transaction.sql, "account-1", { type: "Opened" })
-    );
+    const bound = db.sql.bind(db);
+    expectTypeOf(bound).toExtend<Sql>();
+    write(bound, "account-1", { type: "Opened" });
+    db.transaction((transaction) => write(transaction.sql, "account-1", { type: "Opened" }));
   });
 
   test("is what fromQuery() makes of pg", () => {

@@ -39,15 +39,13 @@ const range = (from: number, to: number) =>
 
 const sources = {
   iterateStream: {
-    iterate: (options: object, sql: Sql = db.sql) =>
-      iterateStream(sql, "account-2", options),
+    iterate: (options: object, sql: Sql = db.sql) => iterateStream(sql, "account-2", options),
     key: (message: Message) => message.position,
     first: 0,
     last: 24,
   },
   iterateCategory: {
-    iterate: (options: object, sql: Sql = db.sql) =>
-      iterateCategory(sql, "account", options),
+    iterate: (options: object, sql: Sql = db.sql) => iterateCategory(sql, "account", options),
     key: (message: Message) => message.globalPosition,
     first: 1,
     last: 100,

@@ -1,13 +1,7 @@
 import assert from "node:assert/strict";
 import type postgres from "postgres";
 import { describe, test } from "vitest";
-import {
-  iterateAll,
-  type Message,
-  readAll,
-  readMatching,
-  write,
-} from "../mod.ts";
+import { iterateAll, type Message, readAll, readMatching, write } from "../mod.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
@@ -55,9 +49,7 @@ describe("readAll()", () => {
       assert.deepEqual(await readMatching(db.sql, "behind-%"), []);
       await finish("commit");
       assert.deepEqual(
-        (await readAll(db.sql, { position: next })).map(({ streamName }) =>
-          streamName
-        ),
+        (await readAll(db.sql, { position: next })).map(({ streamName }) => streamName),
         ["open-1", "behind-1"],
       );
       assert.equal((await readMatching(db.sql, "behind-%")).length, 1);
@@ -70,9 +62,7 @@ describe("readAll()", () => {
       assert.deepEqual(await readAll(db.sql, { position: next }), []);
       await finish("rollback");
       assert.deepEqual(
-        (await readAll(db.sql, { position: next })).map(({ streamName }) =>
-          streamName
-        ),
+        (await readAll(db.sql, { position: next })).map(({ streamName }) => streamName),
         ["behind-2"],
       );
       assert.equal((await readAll(db.sql)).at(-1)!.streamName, "behind-2");
@@ -119,9 +109,8 @@ describe("readAll()", () => {
 
   test("loses nothing while 16 writers commit late, roll back and insert by hand, as the naive query does", async () => {
     const sql = db.connect({ max: 22 });
-    const start =
-      (await readAll(db.sql, { direction: "backward", batchSize: 1 }))[0]!
-        .globalPosition + 1;
+    const start = (await readAll(db.sql, { direction: "backward", batchSize: 1 }))[0]!
+      .globalPosition + 1;
     const committed: string[] = [];
     const until = Date.now() + 10_000;
     const writers = Promise.all(
@@ -235,9 +224,8 @@ async function withOpenWriter(
     next: number,
   ) => Promise<void>,
 ): Promise<void> {
-  const next =
-    (await readAll(db.sql, { direction: "backward", batchSize: 1 }))[0]!
-      .globalPosition + 1;
+  const next = (await readAll(db.sql, { direction: "backward", batchSize: 1 }))[0]!
+    .globalPosition + 1;
   const connection = await db.connect().reserve();
   await connection`begin`;
   await connection`

@@ -43,8 +43,7 @@ beforeAll(async () => {
   }
 });
 
-const read = (options: ReadCategoryOptions = {}) =>
-  readCategory(db.sql, "account", options);
+const read = (options: ReadCategoryOptions = {}) => readCategory(db.sql, "account", options);
 const globals = (messages: readonly Message[]) =>
   messages.map(({ globalPosition }) => globalPosition);
 

@@ -1,12 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeAll, describe, test } from "vitest";
-import {
-  readLastMessage,
-  readMessage,
-  readMessages,
-  readStream,
-  streamVersion,
-} from "../mod.ts";
+import { readLastMessage, readMessage, readMessages, readStream, streamVersion } from "../mod.ts";
 import { NO_STREAM, read, write, writeBatch } from "../mod.ts";
 import { useDatabase } from "./database.ts";
 

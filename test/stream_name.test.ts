@@ -1,15 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, test } from "vitest";
-import {
-  cardinalId,
-  category,
-  id,
-  ids,
-  isCategory,
-  streamName,
-  types,
-} from "../mod.ts";
+import { cardinalId, category, id, ids, isCategory, streamName, types } from "../mod.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
@@ -30,9 +22,7 @@ test("category(), id(), cardinalId() and isCategory() agree with Message DB's", 
         select
           category(name) as category, id(name) as id, cardinal_id(name) as "cardinalId",
           is_category(name) as "isCategory"
-        from json_array_elements_text(${
-          JSON.stringify(names)
-        }::text::json) as names(name)`;
+        from json_array_elements_text(${JSON.stringify(names)}::text::json) as names(name)`;
         assert.deepEqual(
           [...rows],
           names.map((name) => ({
@@ -49,9 +39,7 @@ test("category(), id(), cardinalId() and isCategory() agree with Message DB's", 
 });
 
 test("what streamName() composes is taken apart again", () => {
-  const part = fc.string({ minLength: 1 }).filter((text) =>
-    !/[-+:]/.test(text)
-  );
+  const part = fc.string({ minLength: 1 }).filter((text) => !/[-+:]/.test(text));
   fc.assert(
     fc.property(
       part,
@@ -84,8 +72,7 @@ describe("streamName()", () => {
 
   test("refuses parts that would be read back as others", () => {
     // deno-lint-ignore no-explicit-any -- bad input is what the types refuse
-    const call = (...parts: any[]) => () =>
-      streamName(...parts as [string, string, string[]]);
+    const call = (...parts: any[]) => () => streamName(...parts as [string, string, string[]]);
     for (
       const bad of [
         call("", "1"),
