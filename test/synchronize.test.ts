@@ -8,6 +8,7 @@ import {
   synchronize,
   write,
 } from "../mod.ts";
+import { whileLocked } from "./_locks.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
@@ -98,6 +99,21 @@ describe("synchronize()", () => {
       (await readStream(sql, "s-5")).map(({ id }) => id),
       all.map(({ id }) => id),
     );
+  });
+
+  test("sees what is written while it waits for the lock", async () => {
+    const [one, two, other] = [once("One"), once("Two"), once("Other")];
+    await assert.rejects(
+      whileLocked(
+        db,
+        "s-7",
+        1,
+        (sql) => synchronize(sql, "s-7", [one, two]),
+        (holder) => write(holder, "s-7", other),
+      ),
+      { name: "MessageMismatchError", position: 0, id: one.id, actualId: other.id },
+    );
+    assert.equal(await streamVersion(db.sql, "s-7"), 0);
   });
 
   test("refuses a message without an id", async () => {

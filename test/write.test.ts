@@ -9,6 +9,7 @@ import {
   write,
   WrongExpectedVersionError,
 } from "../mod.ts";
+import { whileLocked } from "./_locks.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
@@ -199,28 +200,15 @@ describe("write() with an id", () => {
 
   for (const expectedVersion of [undefined, 4]) {
     test(`is written once by 20 retries that wait for the same lock, expected version ${expectedVersion}`, async () => {
-      const sql = db.connect({ max: 20 });
       const stream = `retried${expectedVersion}-1`;
-      for (let at = 0; at < 5; at++) {
-        await write(sql, stream, { type: "Before" });
-      }
+      for (let at = 0; at < 5; at++) await write(db.sql, stream, { type: "Before" });
       const message = { type: "Once", id: newId() };
-      let retries: Promise<number[]>;
-      // All 20 statements have begun, and wait, before any of them can write.
-      await db.sql.begin(async (holder) => {
-        await holder`select message_store.category('x'), pg_advisory_xact_lock(
-          message_store.hash_64(message_store.category(${stream}))
-        )`;
-        retries = Promise.all(
-          Array.from(
-            { length: 20 },
-            () => write(sql, stream, message, { expectedVersion }),
-          ),
-        );
-        await waiting(20);
-      });
-      assert.deepEqual(await retries!, Array(20).fill(5));
-      assert.equal(await streamVersion(sql, stream), 5);
+      const answers = await whileLocked(db, stream, 20, (sql) =>
+        Promise.all(
+          Array.from({ length: 20 }, () => write(sql, stream, message, { expectedVersion })),
+        ));
+      assert.deepEqual(answers, Array(20).fill(5));
+      assert.equal(await streamVersion(db.sql, stream), 5);
     });
   }
 
@@ -271,15 +259,3 @@ describe("write() with an id", () => {
     assert.equal(await streamVersion(db.sql, "second-2"), 0);
   });
 });
-
-/** Resolves when this many statements wait for an advisory lock of this database. */
-async function waiting(count: number): Promise<void> {
-  const sql = db.connect();
-  for (;;) {
-    const [row] = await sql<{ count: number }[]>`
-      select count(*)::int as count from pg_locks
-      where locktype = 'advisory' and not granted
-        and database = (select oid from pg_database where datname = current_database())`;
-    if (row!.count >= count) return;
-  }
-}

@@ -33,9 +33,7 @@ describe("writeBatch()", () => {
       messages.map(({ data }) => data),
     );
     assert.deepEqual(
-      written.map(({ globalPosition }) =>
-        globalPosition - written[0]!.globalPosition
-      ),
+      written.map(({ globalPosition }) => globalPosition - written[0]!.globalPosition),
       messages.map(({ data }) => data),
     );
   });
@@ -135,9 +133,7 @@ describe("writeBatch()", () => {
   test("leaves the rows that a sequence of write()s leaves", async () => {
     const messages = fc.array(
       fc.record({
-        type: fc.string({ minLength: 1, unit: "grapheme" }).filter((type) =>
-          !type.includes("\0")
-        ),
+        type: fc.string({ minLength: 1, unit: "grapheme" }).filter((type) => !type.includes("\0")),
         data: fc.jsonValue({ depthSize: "medium" }).filter(canBeJsonb),
         metadata: fc.option(
           fc.dictionary(fc.string(), fc.jsonValue()).filter(canBeJsonb),

@@ -1,12 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
-import {
-  NO_STREAM,
-  readCategory,
-  streamVersion,
-  write,
-  writeStreams,
-} from "../mod.ts";
+import { NO_STREAM, readCategory, streamVersion, write, writeStreams } from "../mod.ts";
+import { whileLocked } from "./_locks.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
@@ -70,6 +65,21 @@ describe("writeStreams()", () => {
       },
     );
     assert.equal(await streamVersion(db.sql, "atomic-1"), NO_STREAM);
+  });
+
+  test("is written once by retries that wait for the same lock", async () => {
+    const streams = [
+      { streamName: "wait-1", messages: [once("One"), once("Two")], expectedVersion: NO_STREAM },
+      { streamName: "wait-2", messages: [once("Three")], expectedVersion: NO_STREAM },
+    ];
+    const answers = await whileLocked(
+      db,
+      "wait-1",
+      10,
+      (sql) => Promise.all(Array.from({ length: 10 }, () => writeStreams(sql, streams))),
+    );
+    assert.deepEqual(answers, Array(10).fill([1, 0]));
+    assert.equal((await readCategory(db.sql, "wait")).length, 3);
   });
 
   test("is written once however often it is sent", async () => {
