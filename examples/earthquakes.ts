@@ -129,9 +129,7 @@ for (const { network, count, member } of networks) {
   const name = (NETWORKS[network] ?? network).padEnd(21);
   const bar = "█".repeat(Math.ceil(count / networks[0]!.count * 36));
   console.log(
-    `  ${name}${number(count).padStart(4)}  ${member}  ${
-      paint(member === 0 ? 36 : 33, bar)
-    }`,
+    `  ${name}${number(count).padStart(4)}  ${member}  ${paint(member === 0 ? 36 : 33, bar)}`,
   );
 }
 
@@ -141,9 +139,7 @@ for (const { network, count, member } of networks) {
 console.log();
 const second = await timed(() => load("Writing again", sql, batches));
 const countAgain = await countMessages(sql);
-const same = `the same ${number(count)} events, and the store still has ${
-  number(countAgain)
-}`;
+const same = `the same ${number(count)} events, and the store still has ${number(countAgain)}`;
 done("Wrote again", same, second.ms);
 console.log();
 
@@ -280,9 +276,7 @@ async function timed<T>(
 function done(what: string, result: string, ms: number): void {
   erase();
   console.log(
-    `  ${paint(32, "✓")} ${what.padEnd(14)}${result} ${
-      paint(2, `in ${number(ms)} ms`)
-    }`,
+    `  ${paint(32, "✓")} ${what.padEnd(14)}${result} ${paint(2, `in ${number(ms)} ms`)}`,
   );
 }
 
@@ -306,9 +300,9 @@ function title(text: string, note = ""): void {
 
 function line({ data, streamName }: Message<Quake>): string {
   const at = data.at.slice(0, 16).replace("T", " ");
-  return `  ${paint(1, data.magnitude.toFixed(1).padStart(4))}  ${
-    data.place.padEnd(43)
-  }${paint(2, `${at}  ${streamName}`)}`;
+  return `  ${paint(1, data.magnitude.toFixed(1).padStart(4))}  ${data.place.padEnd(43)}${
+    paint(2, `${at}  ${streamName}`)
+  }`;
 }
 
 function number(value: number): string {
@@ -316,7 +310,5 @@ function number(value: number): string {
 }
 
 function paint(color: number, text: string): string {
-  return process.stdout.isTTY && !process.env["NO_COLOR"]
-    ? `\x1b[${color}m${text}\x1b[0m`
-    : text;
+  return process.stdout.isTTY && !process.env["NO_COLOR"] ? `\x1b[${color}m${text}\x1b[0m` : text;
 }

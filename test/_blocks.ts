@@ -1,0 +1,109 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+
+/** An example, between fences. */
+export interface Block {
+  /** From the root of the repository. */
+  readonly file: string;
+  /** The line of its first line, from 1. */
+  readonly line: number;
+  /** The heading of level two above it; the file's name where there is none. */
+  readonly part: string;
+  readonly language: string;
+  readonly code: string;
+}
+
+/** The path of a file of the repository. */
+export function pathOf(file: string): string {
+  return fileURLToPath(new URL(`../${file}`, import.meta.url));
+}
+
+export function blocksOfMarkdown(file: string): Block[] {
+  return blocksOf(file, readFileSync(pathOf(file), "utf8"), 1);
+}
+
+/** The examples in the documentation of `mod.ts` and `src`. */
+export function blocksOfSource(): Block[] {
+  const files = readdirSync(pathOf("src"), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => `src/${file}`);
+  return ["mod.ts", ...files.sort()].flatMap((file) => {
+    const text = readFileSync(pathOf(file), "utf8");
+    return [...text.matchAll(/^\/\*\*$.*?^ \*\/$/gms)].flatMap(({ 0: comment, index }) => {
+      const line = text.slice(0, index).split("\n").length;
+      return blocksOf(file, comment.replaceAll(/^ \* ?/gm, ""), line);
+    });
+  });
+}
+
+function blocksOf(file: string, text: string, firstLine: number): Block[] {
+  const blocks: Block[] = [];
+  let part = file;
+  for (
+    const { 0: match, 1: heading, 2: language, 3: code, index } of text.matchAll(
+      /^## (.+)$|^```(\w+).*\n([^]*?)^```$/gm,
+    )
+  ) {
+    if (heading) part = heading;
+    if (!match.startsWith("```")) continue;
+    const line = firstLine + text.slice(0, index).split("\n").length;
+    blocks.push({ file, line, part, language: language!, code: code! });
+  }
+  return blocks;
+}
+
+/**
+ * A block as a program that fails where a comment is wrong or not reached, line by line as it was.
+ *
+ * `const balance = 6; // 6`, `balance; // 6` and `console.log(balance); // 6` say what is expected.
+ */
+export function toProgram({ code }: Block): string {
+  const source = ts.createSourceFile("block.ts", code, ts.ScriptTarget.Latest, true);
+  const insertions: { readonly at: number; readonly text: string }[] = [];
+  let count = 0;
+  const visit = (node: ts.Node): void => {
+    ts.forEachChild(node, visit);
+    if (!ts.isExpressionStatement(node)) return;
+    const [comment] = ts.getTrailingCommentRanges(code, node.end) ?? [];
+    const expected = comment && json(code.slice(comment.pos + "//".length, comment.end));
+    if (expected === undefined) return;
+    let { expression } = node;
+    if (ts.isCallExpression(expression) && expression.expression.getText() === "console.log") {
+      expression = expression.arguments[0]!;
+    }
+    insertions.push(
+      { at: expression.getStart(), text: `__is(${count++}, ${expected}, ` },
+      { at: expression.end, text: ")" },
+    );
+  };
+  visit(source);
+  let program = code;
+  for (const { at, text } of insertions.sort((a, b) => b.at - a.at)) {
+    program = program.slice(0, at) + text + program.slice(at);
+  }
+
+  const makesHandle = /^const sql\b/m.test(code);
+  const prelude = [
+    'import { deepStrictEqual as __equal } from "node:assert";',
+    "const __reached = new Set<number>();",
+    "const __is = (at: number, expected: unknown, actual: unknown): void => {",
+    "__reached.add(at); __equal(actual, expected); };",
+    makesHandle ? "" : 'const sql: import("postgres").Sql = Reflect.get(globalThis, "sql");',
+  ];
+  const epilogue = [
+    makesHandle ? "await (sql as { end?(): Promise<void> }).end?.();" : "",
+    /^const pool\b/m.test(code) && !code.includes("pool.end()") ? "await pool.end();" : "",
+    `__equal(__reached.size, ${count}, "a comment was not reached");`,
+    "export {};",
+  ];
+  return `${prelude.join(" ")} ${program}${epilogue.join("\n")}\n`;
+}
+
+function json(text: string): string | undefined {
+  try {
+    return JSON.stringify(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}

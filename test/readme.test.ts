@@ -1,0 +1,259 @@
+/**
+ * Runs every example: those of README.md, and those in the documentation of the source.
+ *
+ * An example in TypeScript is a program. Where it makes no handle of its own, `sql` is there. A
+ * comment that can be read as JSON, after a statement, is what its value must be. The examples of one
+ * part of the README run in order on one database; an example of the source has one for itself.
+ */
+import { writeBatch } from "@messagedb/client";
+import { neonConfig } from "@neondatabase/serverless";
+import { execFile } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import postgres from "postgres";
+import ts from "typescript";
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { type Block, blocksOfMarkdown, blocksOfSource, pathOf, toProgram } from "./_blocks.ts";
+import { createDatabase, type TestDatabase } from "./_server.ts";
+import { startWorker } from "./_worker.ts";
+import { startNeonBridge } from "./runtimes/neon_bridge.ts";
+
+const readme = blocksOfMarkdown("README.md");
+const source = blocksOfSource();
+
+// Inside the repository, so that packages are found; the dot keeps other tools out.
+const folder = mkdtempSync(pathOf("test/.examples-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const programs = new Map<Block, string>();
+for (const block of [...readme, ...source].filter(({ language }) => language === "ts")) {
+  const path = join(folder, `${block.file.replaceAll(/\W/g, "_")}_${block.line}.ts`);
+  writeFileSync(path, toProgram(block));
+  programs.set(block, path);
+}
+
+test("the examples have the right types", { timeout: 120_000 }, () => {
+  const blocks = [...programs.keys()];
+  const isBun = (block: Block) => runtimeOf(block) === "bun";
+  const isNode = (block: Block) => !["bun", "deno"].includes(runtimeOf(block));
+  expect([
+    ...typeErrorsOf(blocks.filter(isNode), ["node"]),
+    ...typeErrorsOf(blocks.filter(isBun), ["bun"]),
+  ]).toEqual([]);
+});
+
+for (const part of new Set(readme.map(({ part }) => part))) {
+  const blocks = readme.filter((block) => block.part === part);
+  if (blocks.every(({ language }) => language === "sh")) continue;
+  describe(`README, ${part}`, () => {
+    const database = useOneDatabase();
+    for (const block of blocks) {
+      if (block.language !== "sh") {
+        test(`line ${block.line}`, () => run(block, database()));
+      }
+    }
+  });
+}
+
+for (const block of source) {
+  describe(`${block.file}, line ${block.line}`, () => {
+    const database = useOneDatabase();
+    test("runs", async () => {
+      // What reads finds something; what writes finds nothing.
+      if (!/\b(write\w*|synchronize)\(/.test(block.code)) await seed(database().url);
+      await run(block, database());
+    });
+  });
+}
+
+test("the scripts and tasks of the examples exist", () => {
+  const shell = [...readme, ...blocksOfMarkdown("CONTRIBUTING.md")]
+    .filter(({ language }) => language === "sh")
+    .map(({ code }) => code)
+    .join();
+  const { scripts } = JSON.parse(readFileSync(pathOf("package.json"), "utf8"));
+  const { tasks } = JSON.parse(readFileSync(pathOf("deno.json"), "utf8"));
+  const names = [...shell.matchAll(/npm (?:run )?(?!ci|install)(\w+)/g)].map(([, name]) => name!);
+  expect(names).not.toEqual([]);
+  expect(Object.keys(scripts)).toEqual(expect.arrayContaining(names));
+  const inText = readFileSync(pathOf("README.md"), "utf8").matchAll(/deno task (\w+)/g);
+  expect(Object.keys(tasks)).toEqual(expect.arrayContaining([...inText].map(([, name]) => name)));
+});
+
+test.each(["README.md", "CONTRIBUTING.md"])("the links of %s lead somewhere", (file) => {
+  const text = readFileSync(pathOf(file), "utf8");
+  const anchors = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    `#${heading!.toLowerCase().replaceAll(/[^\w\- ]/g, "").replaceAll(" ", "-")}`
+  );
+  const links = [...text.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, link]) => link!);
+  const exists = (link: string) =>
+    link.startsWith("#") ? anchors.includes(link) : existsSync(pathOf(link));
+  expect(links.filter((link) => !exists(link))).toEqual([]);
+});
+
+type Runtime = "node" | "bun" | "deno" | "workerd";
+
+function runtimeOf({ code }: Block): Runtime {
+  if (/from "bun"/.test(code)) return "bun";
+  if (/from "(npm|jsr):/.test(code)) return "deno";
+  return /^export default \{/m.test(code) ? "workerd" : "node";
+}
+
+function typeErrorsOf(blocks: readonly Block[], types: readonly string[]): string[] {
+  const { config } = ts.readConfigFile(pathOf("tsconfig.json"), ts.sys.readFile);
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, pathOf("."));
+  const program = ts.createProgram(blocks.map((block) => programs.get(block)!), {
+    ...options,
+    declaration: false,
+    isolatedDeclarations: false,
+    // The last value of an example may be left lying.
+    noUnusedLocals: false,
+    types: [...types],
+    typeRoots: [pathOf("node_modules/@types"), pathOf("test/node_modules/@types")],
+  });
+  return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+    const line = file ? ts.getLineAndCharacterOfPosition(file, start!).line : 0;
+    const block = blocks.find((block) => programs.get(block) === file?.fileName);
+    const place = block ? `${block.file}:${block.line + line}` : file?.fileName;
+    return `${place}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`;
+  });
+}
+
+/** A database for the tests of this `describe`. */
+function useOneDatabase(): () => TestDatabase {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createDatabase(inject("databaseOrigin"));
+    await runAt(database.url, async (sql) => {
+      // For a table beside the messages.
+      await sql`grant create on schema public to message_store`;
+    });
+  });
+  afterAll(() => database.drop());
+  return () => database;
+}
+
+async function runAt(url: string, work: (sql: postgres.Sql) => Promise<unknown>): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  try {
+    await work(sql);
+  } finally {
+    await sql.end();
+  }
+}
+
+async function seed(url: string): Promise<void> {
+  await runAt(url, async (sql) => {
+    const opened = { type: "Opened", data: { owner: "Ada", amount: 0 } };
+    const deposited = { type: "Deposited", data: { amount: 11 } };
+    await writeBatch(sql, "account-123", [opened, deposited]);
+    await writeBatch(sql, "account-456", [opened]);
+    await writeBatch(sql, "account:command-123", [{ type: "Close" }]);
+    await writeBatch(sql, "transfer-123+456", [{ type: "Started" }]);
+  });
+}
+
+/** The URL of a database as an example's role sees it. */
+function urlFor(role: string, database: string, { url }: TestDatabase): string {
+  const result = new URL(url);
+  if (database === "postgres") result.pathname = "/postgres";
+  else if (database !== "message_store") result.pathname += `_${database}`;
+  if (role !== "postgres") result.searchParams.set("options", `-c role=${role}`);
+  return result.href.replaceAll("+", "%20");
+}
+
+async function run(block: Block, database: TestDatabase): Promise<void> {
+  const asMessageStore = urlFor("message_store", "message_store", database);
+  if (block.language === "sql") {
+    const undone = new Error("Roles belong to the whole server");
+    const work = runAt(database.url, (sql) =>
+      sql.begin(async (sql) => {
+        await sql.unsafe(block.code);
+        throw undone;
+      }));
+    return await expect(work).rejects.toBe(undone);
+  }
+  const path = programs.get(block)!;
+  const data = mkdtempSync(join(folder, "data-"));
+  writeFileSync(
+    path,
+    readFileSync(path, "utf8")
+      .replaceAll(
+        /postgres:\/\/(\w+)@localhost\/(\w+)/g,
+        (_, role, name) => urlFor(role, name, database),
+      )
+      .replaceAll('"./data"', JSON.stringify(data))
+      .replaceAll("port: 5433", "port: undefined as unknown as number"),
+  );
+  switch (runtimeOf(block)) {
+    case "node":
+      return await runOnNode(path, asMessageStore);
+    case "bun":
+      return void await promisify(execFile)(pathOf("test/node_modules/.bin/bun"), [path]);
+    case "deno":
+      return await runOnDeno(path, asMessageStore);
+    case "workerd":
+      return await runOnWorkerd(path, database.url);
+  }
+}
+
+async function runOnNode(path: string, url: string): Promise<void> {
+  const sql = postgres(url, { onnotice: () => {} });
+  Reflect.set(globalThis, "sql", sql);
+  const bridge = await startNeonBridge();
+  neonConfig.fetchEndpoint = bridge.endpoint;
+  const log = vi.spyOn(console, "log").mockImplementation(() => {});
+  try {
+    await import(/* @vite-ignore */ pathToFileURL(path).href);
+  } finally {
+    log.mockRestore();
+    await bridge.close();
+    await sql.end();
+  }
+}
+
+/** In a folder that has what `npm:` names; `jsr:` is this repository. */
+async function runOnDeno(path: string, url: string): Promise<void> {
+  const project = mkdtempSync(join(folder, "deno-"));
+  mkdirSync(join(project, "node_modules"));
+  for (const name of ["postgres", "@types"]) {
+    symlinkSync(pathOf(`node_modules/${name}`), join(project, "node_modules", name));
+  }
+  const client = pathToFileURL(pathOf("mod.ts")).href;
+  const files = {
+    "deno.json": JSON.stringify({ imports: { "jsr:@messagedb/client@0.1": client } }),
+    "package.json": JSON.stringify({ dependencies: { postgres: "^3" } }),
+    "main.ts": readFileSync(path, "utf8"),
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
+  await promisify(execFile)(
+    pathOf("test/node_modules/.bin/deno"),
+    ["run", "--check", "--quiet", "--no-lock", "--allow-all", "main.ts"],
+    { cwd: project, env: { ...process.env, DATABASE_URL: url } },
+  );
+}
+
+/** Sends two requests: what the first opened, the second may not use. */
+async function runOnWorkerd(path: string, connectionString: string): Promise<void> {
+  const worker = await startWorker(path, connectionString);
+  try {
+    for (const count of [1, 2]) {
+      const response = await worker.dispatchFetch("http://worker/");
+      expect(response.status).toBe(200);
+      expect(await response.json()).toHaveLength(count);
+    }
+  } finally {
+    await worker.dispose();
+  }
+}
