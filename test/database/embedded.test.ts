@@ -388,14 +388,10 @@ describe("with an installation of its own", () => {
       );
     }
     await writeFile(join(project, "package.json"), '{ "type": "module" }');
-    for (
-      const path of [
-        "src/database/_package.ts",
-        "src/database/install.ts",
-        "src/database/embedded.ts",
-        "test/database/_embedded_program.ts",
-      ]
-    ) {
+    const sources = (await readdir(join(root, "src/database"))).map((name) =>
+      `src/database/${name}`
+    );
+    for (const path of [...sources, "test/database/_embedded_program.ts"]) {
       const { outputText } = ts.transpileModule(
         await readFile(join(root, path), "utf8"),
         {

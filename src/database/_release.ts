@@ -1,0 +1,43 @@
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { findPackageFile } from "./_package.ts";
+
+/** A file of the SQL that Message DB is made of. */
+export interface SqlFile {
+  /** The folder and the name of what the file creates, as in `functions/write_message`. */
+  readonly key: string;
+  readonly text: string;
+}
+
+/** The SQL of a version of Message DB, in the order to run it in. */
+export interface Release {
+  readonly version: string;
+  readonly files: readonly SqlFile[];
+}
+
+/** Reads the SQL of the package `@eventide/message-db`. */
+export async function readRelease(): Promise<Release> {
+  const manifest = findPackageFile("@eventide/message-db/package.json", import.meta.url);
+  if (manifest === undefined) {
+    throw new Error(
+      `Cannot find the SQL files of Message DB: run "npm install @eventide/message-db"`,
+    );
+  }
+  const read = (path: string): Promise<string> =>
+    readFile(join(dirname(manifest), "database", path), "utf8");
+
+  // The scripts are the one place that says which file comes after which.
+  const readScript = async (script: string): Promise<SqlFile[]> => {
+    const files: SqlFile[] = [];
+    for (const [, path = ""] of (await read(script)).matchAll(/\$base\/(\S+\.(?:sql|sh))/g)) {
+      if (path.endsWith(".sh")) {
+        files.push(...await readScript(path));
+      } else {
+        const key = path.replace(/\.sql$/, "").replaceAll("-", "_");
+        files.push({ key, text: await read(path) });
+      }
+    }
+    return files;
+  };
+  return { version: (await read("VERSION.txt")).trim(), files: await readScript("install.sh") };
+}

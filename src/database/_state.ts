@@ -1,0 +1,75 @@
+import type { Sql, TransactionSql } from "postgres";
+import type { Release } from "./_release.ts";
+
+/** Who asks, where, and what of Message DB is there. */
+export interface State {
+  readonly user: string;
+  readonly database: string;
+  /** The keys of the files whose objects are there. */
+  readonly present: ReadonlySet<string>;
+}
+
+/** Looks at what of a release is in the database. */
+export async function inspect(sql: Sql | TransactionSql, { files }: Release): Promise<State> {
+  // The catalogs are open to every role; to_regclass() and its like are not, where usage is missing.
+  const rows = await sql.unsafe(
+    `
+    with
+      schema as (
+        select oid from pg_namespace where nspname = 'message_store'
+      ),
+      role as (
+        select oid from pg_roles where rolname = 'message_store'
+      ),
+      relation as (
+        select c.oid, relname, relkind from pg_class c, schema where relnamespace = schema.oid
+      ),
+      function as (
+        select p.oid, proname from pg_proc p, schema where pronamespace = schema.oid
+      ),
+      present (key) as (
+        select 'roles/message_store' from role
+        union all
+        select 'schema/message_store' from schema
+        union all
+        select 'extensions/' || extname from pg_extension
+        union all
+        select 'types/' || typname from pg_type, schema where typnamespace = schema.oid
+        union all
+        select 'tables/' || relname from relation where relkind in ('r', 'p')
+        union all
+        select 'indexes/' || relname from relation where relkind in ('i', 'I')
+        union all
+        select 'views/' || relname from relation where relkind = 'v'
+        union all
+        select 'functions/' || proname from function
+        union all
+        select 'privileges/schema' from role, schema
+        where has_schema_privilege(role.oid, schema.oid, 'usage')
+        union all
+        select 'privileges/table' from role, relation
+        where relname = 'messages'
+        and has_table_privilege(role.oid, relation.oid, 'select')
+        and has_table_privilege(role.oid, relation.oid, 'insert')
+        union all
+        select 'privileges/sequence' from role, relation
+        where relname = 'messages_global_position_seq'
+        and has_sequence_privilege(role.oid, relation.oid, 'usage')
+        and has_sequence_privilege(role.oid, relation.oid, 'select')
+        union all
+        select 'privileges/functions' from role, function
+        where 'functions/' || proname = any (string_to_array($1, ' '))
+        having bool_and(has_function_privilege(role.oid, function.oid, 'execute'))
+        union all
+        select 'privileges/views' from role, relation
+        where 'views/' || relname = any (string_to_array($1, ' '))
+        having bool_and(has_table_privilege(role.oid, relation.oid, 'select'))
+      )
+    select current_user::text, current_database()::text, coalesce(string_agg(key, ' '), '')
+    from present
+  `,
+    [files.map(({ key }) => key).join(" ")],
+  ).values();
+  const [user, database, keys] = rows[0] as [string, string, string];
+  return { user, database, present: new Set(keys.split(" ")) };
+}
