@@ -12,6 +12,7 @@
  * for (const message of await readStream(sql, "account-123")) {
  *   console.log(message.position, message.data);
  * }
+ * await sql.end();
  * ```
  *
  * @module

@@ -14,6 +14,7 @@ import type { Rows, Sql } from "./types.ts";
  * const pool = new pg.Pool({ connectionString: "postgres://message_store@localhost/message_store" });
  * const sql = fromQuery((text, parameters) => pool.query(text, parameters));
  * await readStream(sql, "account-123");
+ * await pool.end();
  * ```
  *
  * @param query Sends one statement; resolves to its rows, or to an object with `rows`.

@@ -6,7 +6,14 @@ import { isCategory } from "./stream_name.ts";
 import type { Message, Sql } from "./types.ts";
 
 /** Options of `read`: those of the read that the name picks. */
-export interface ReadOptions extends ReadCategoryOptions {}
+export interface ReadOptions extends ReadCategoryOptions {
+  /**
+   * The position to start at, which is included: of a stream its own, otherwise the global one.
+   *
+   * @default the beginning, or the end when reading backward
+   */
+  readonly position?: number | undefined;
+}
 
 /**
  * Reads messages of what the name says: all (`"$all"`), a stream (`"account-123"`) or a category

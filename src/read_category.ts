@@ -3,8 +3,14 @@ import { askMessageFunction, askMessages } from "./_message.ts";
 import type { ReadStreamOptions } from "./read_stream.ts";
 import type { ConsumerGroup, Message, Sql } from "./types.ts";
 
-/** Options of `readCategory`: those of `readStream`, with global positions, and these. */
+/** Options of `readCategory`: those of `readStream`, with global positions, and more. */
 export interface ReadCategoryOptions extends ReadStreamOptions {
+  /**
+   * The global position to start at, which is included.
+   *
+   * @default 1, or the end when reading backward
+   */
+  readonly position?: number | undefined;
   /** Only messages whose `correlationStreamName` is of this category. */
   readonly correlation?: string | undefined;
   /** Only the streams that are this member's share. */
