@@ -32,7 +32,13 @@ export { readMatching, type ReadMatchingOptions } from "./src/read_matching.ts";
 export { read, type ReadOptions } from "./src/read.ts";
 export { readLastMessage, type ReadLastMessageOptions } from "./src/read_last_message.ts";
 export { readMessage, readMessages } from "./src/read_messages.ts";
-export { iterateAll, iterateCategory, type IterateOptions, iterateStream } from "./src/iterate.ts";
+export {
+  iterateAll,
+  iterateCategory,
+  iterateMatching,
+  type IterateOptions,
+  iterateStream,
+} from "./src/iterate.ts";
 
 // Look around
 export { streamVersion } from "./src/stream_version.ts";

@@ -11,13 +11,14 @@ export function invalid(
   return new Class(`Cannot use ${quote(value)} as "${name}": it must be ${rule}`);
 }
 
+/** The value, or its kind: what an object holds may be long, or secret. */
 function quote(value: unknown): string {
-  if (typeof value === "function" || typeof value === "bigint") return `${typeof value} ${value}`;
-  try {
-    return JSON.stringify(value) ?? String(value);
-  } catch {
-    return String(value);
+  if (typeof value === "string") return JSON.stringify(value);
+  if (Array.isArray(value)) return value.length === 0 ? "[]" : "an array";
+  if (typeof value === "object" && value !== null) {
+    return `an object of ${value.constructor?.name ?? "no class"}`;
   }
+  return typeof value === "function" ? "a function" : String(value);
 }
 
 /** What Postgres cannot hold as text, or would hold as something else: NUL and half a surrogate pair. */
@@ -39,7 +40,7 @@ export function checkStreamName(value: unknown): asserts value is string {
 /** A stream that is written to can be read back by its category, too. */
 export function checkWritableStreamName(value: unknown): asserts value is string {
   checkStreamName(value);
-  if (/^-|^[^-]*-$/.test(value)) {
+  if (/^-|^\$all-|^[^-]*-$/.test(value)) {
     throw invalid("streamName", value, 'a category and an id with a "-" between: account-123');
   }
 }
@@ -47,6 +48,14 @@ export function checkWritableStreamName(value: unknown): asserts value is string
 export function checkCategory(name: string, value: unknown): asserts value is string {
   checkName(name, value);
   if (!isCategory(value)) throw invalid(name, value, 'a category, without "-": account');
+  if (value === "$all") throw invalid(name, value, "a category, and readAll reads all");
+}
+
+export function checkPattern(value: unknown): asserts value is string {
+  checkName("pattern", value);
+  if (/^(?:[^\\]|\\.)*\\$/s.test(value)) {
+    throw invalid("pattern", value, 'a LIKE pattern that does not end with "\\"');
+  }
 }
 
 export function checkInteger(
@@ -69,6 +78,7 @@ export function checkPage(
     readonly direction?: Direction | undefined;
   },
 ): { position: string | null; batchSize: string; backward: boolean } {
+  checkOptions(options);
   const { position, batchSize = 1000, direction = "forward" } = options;
   if (position !== undefined) checkInteger("position", position, 0);
   checkInteger("batchSize", batchSize, 1);
@@ -82,8 +92,21 @@ export function checkPage(
   };
 }
 
-export function checkExpectedVersion(value: unknown): asserts value is number | undefined {
-  if (value !== undefined) checkInteger("expectedVersion", value, -1);
+export function checkOptions(options: unknown): asserts options is object {
+  if (typeof options !== "object" || options === null) {
+    throw invalid("options", options, "an object");
+  }
+}
+
+/** What a write expects, as a parameter: null where it expects nothing. */
+export function checkExpectedVersion(
+  options: { readonly expectedVersion?: number | undefined },
+): string | null {
+  checkOptions(options);
+  const { expectedVersion } = options;
+  if (expectedVersion === undefined) return null;
+  checkInteger("expectedVersion", expectedVersion, -1);
+  return String(expectedVersion);
 }
 
 export function checkConsumerGroup(group: ConsumerGroup): void {

@@ -11,7 +11,7 @@ export interface EncodedMessage {
 
 /** Checks a message and makes text of it; makes an id where it has none. */
 export function encode(message: MessageInput): EncodedMessage {
-  if (typeof message !== "object" || message === null) {
+  if (typeof message !== "object" || message === null || Array.isArray(message)) {
     throw invalid("message", message, "an object with a type");
   }
   const { id, type, data, metadata } = message;
@@ -38,7 +38,7 @@ function newId(): string {
 export function toJson(
   { id, type, data, metadata }: EncodedMessage,
   streamName?: string,
-  expectedVersion?: number,
+  expectedVersion?: string | null,
 ): string {
   const head = JSON.stringify({
     stream_name: streamName,
@@ -58,6 +58,10 @@ function stringify(name: string, value: unknown): string | null {
   try {
     json = JSON.stringify(value);
   } catch (error) {
+    // This says where a BigInt is. It does not come to an end of a cycle.
+    if (!(error instanceof RangeError) && !/circular|cycl/i.test(String(error))) {
+      refuseLoss(name, value);
+    }
     throw new TypeError(`Cannot write "${name}" as JSON: ${(error as Error).message}`, {
       cause: error,
     });
@@ -71,37 +75,40 @@ function stringify(name: string, value: unknown): string | null {
 
 /** `JSON.stringify` leaves out or turns to null what JSON cannot hold; this names it instead. */
 function refuseLoss(path: string, value: unknown): void {
+  if (value === null) return;
   switch (typeof value) {
-    case "number":
-      if (Number.isFinite(value)) return;
-      break;
-    case "object": {
-      if (value === null) return;
-      if ("toJSON" in value && typeof value.toJSON === "function") {
-        const json = value.toJSON();
-        if (json === null && value instanceof Date) break;
-        return refuseLoss(path, json);
-      }
-      if (Array.isArray(value)) {
-        // By index: a hole is undefined, too.
-        for (let at = 0; at < value.length; at++) refuseLoss(`${path}[${at}]`, value[at]);
-        return;
-      }
-      if (Symbol.iterator in value) break;
-      for (const key of Object.keys(value)) {
-        const member = (value as Record<string, unknown>)[key];
-        if (member !== undefined) refuseLoss(`${path}.${key}`, member);
-      }
-      return;
-    }
     case "string":
     case "boolean":
       return;
+    case "number":
+      if (Number.isFinite(value)) return;
+      throw lossy(path, value);
+    case "bigint":
+    case "object":
+      if (hasToJson(value)) {
+        const json = value.toJSON();
+        if (json === null && value instanceof Date) throw lossy(path, "an invalid date");
+        return refuseLoss(path, json);
+      }
+      break;
   }
-  const what = typeof value === "number"
-    ? value
-    : typeof value === "object"
-    ? Object.prototype.toString.call(value)
-    : typeof value;
-  throw new TypeError(`Cannot write "${path}" as JSON: it is ${what}`);
+  if (typeof value !== "object" || value === null) throw lossy(path, typeof value);
+  if (Array.isArray(value)) {
+    // By index: a hole is undefined, too.
+    for (let at = 0; at < value.length; at++) refuseLoss(`${path}[${at}]`, value[at]);
+    return;
+  }
+  if (Symbol.iterator in value) throw lossy(path, `an object of ${value.constructor?.name}`);
+  for (const key of Object.keys(value)) {
+    const member = (value as Record<string, unknown>)[key];
+    if (member !== undefined) refuseLoss(`${path}.${key}`, member);
+  }
+}
+
+function hasToJson(value: object | bigint): value is (object | bigint) & { toJSON(): unknown } {
+  return typeof (value as { toJSON?: unknown }).toJSON === "function";
+}
+
+function lossy(path: string, what: unknown): TypeError {
+  return new TypeError(`Cannot write "${path}" as JSON: it is ${what}`);
 }

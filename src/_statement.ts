@@ -1,6 +1,5 @@
-import { invalid } from "./_check.ts";
 import { translate } from "./_error.ts";
-import type { Sql } from "./types.ts";
+import type { Rows, Sql } from "./types.ts";
 
 /** What a statement is written in: its text and, between, its parameters. */
 export type Statement<T> = (
@@ -17,10 +16,9 @@ export type Statement<T> = (
 export function ask<T>(sql: Sql): Statement<T> {
   return async (strings, ...parameters) => {
     if (typeof sql !== "function") {
-      throw invalid(
-        "sql",
-        sql,
-        "a tagged-template function, which fromQuery makes of other drivers",
+      throw new TypeError(
+        "Cannot use this handle: it must be a tagged-template function, as postgres() makes, " +
+          "and fromQuery makes one of any other driver",
       );
     }
     let answer;
@@ -29,8 +27,13 @@ export function ask<T>(sql: Sql): Statement<T> {
     } catch (error) {
       throw translate(error);
     }
-    const [row] = "rows" in answer ? answer.rows : answer;
-    return JSON.parse(Object.values(row as Record<string, string | null>)[0] ?? "null");
+    const row = rowsOf(answer)?.[0];
+    if (typeof row !== "object" || row === null) {
+      throw new TypeError(
+        "Cannot use what the handle answered: it must resolve to rows, or to an object with rows",
+      );
+    }
+    return JSON.parse(Object.values(row)[0] ?? "null");
   };
 }
 
@@ -59,6 +62,10 @@ from caller, (select max(json) as json from answer) as complete`,
       ),
       ...parameters,
     );
+}
+
+function rowsOf(answer: Rows | undefined): readonly unknown[] | undefined {
+  return Array.isArray(answer) ? answer : (answer as { rows?: unknown[] } | undefined)?.rows;
 }
 
 const wholes = new WeakMap<TemplateStringsArray, TemplateStringsArray>();

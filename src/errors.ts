@@ -41,7 +41,9 @@ export class WrongExpectedVersionError extends MessageDbError {
   ) {
     super(
       `Cannot write to stream "${streamName}" at expected version ${expectedVersion}: ` +
-        `the stream is at version ${actualVersion}`,
+        (actualVersion === -1
+          ? "the stream has no message"
+          : `the stream is at version ${actualVersion}`),
       options,
     );
     this.streamName = streamName;
@@ -64,7 +66,8 @@ export class DuplicateMessageError extends MessageDbError {
   /** Made by the operations that write. */
   constructor(id: string, options?: ErrorOptions) {
     super(
-      `Cannot write message "${id}": the store has a message of this id in another place`,
+      `Cannot write message "${id}": its id is in the store already, in another stream ` +
+        "or without the rest of its batch",
       options,
     );
     this.id = id;

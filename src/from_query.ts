@@ -1,3 +1,4 @@
+import { invalid } from "./_check.ts";
 import type { Rows, Sql } from "./types.ts";
 
 /**
@@ -19,10 +20,12 @@ import type { Rows, Sql } from "./types.ts";
  *
  * @param query Sends one statement; resolves to its rows, or to an object with `rows`.
  * @returns The handle.
+ * @throws {TypeError} If the query is no function.
  */
 export function fromQuery(
   query: (text: string, parameters: (string | null)[]) => PromiseLike<Rows>,
 ): Sql {
+  if (typeof query !== "function") throw invalid("query", query, "a function");
   return (strings, ...parameters) =>
     query(strings.reduce((text, part, at) => `${text}$${at}${part}`), parameters);
 }

@@ -1,7 +1,8 @@
-import { checkInteger, checkPage } from "./_check.ts";
+import { checkInteger, checkPage, checkPattern } from "./_check.ts";
 import { readSettled } from "./_read_settled.ts";
 import { readAll, type ReadAllOptions } from "./read_all.ts";
 import { readCategory, type ReadCategoryOptions } from "./read_category.ts";
+import type { ReadMatchingOptions } from "./read_matching.ts";
 import { readStream, type ReadStreamOptions } from "./read_stream.ts";
 import type { Message, Sql } from "./types.ts";
 
@@ -99,24 +100,58 @@ export function iterateCategory<Data = unknown>(
  * @param options Where to start, which way, how many in all and how many a page.
  * @returns The messages; throws what `readAll` throws when iterated over.
  */
-export async function* iterateAll<Data = unknown>(
+export function iterateAll<Data = unknown>(
   sql: Sql,
   options: ReadAllOptions & IterateOptions = {},
 ): AsyncGenerator<Message<Data>, void, undefined> {
-  const { position, batchSize, backward } = checkPage(options);
-  if (backward) {
-    return yield* pages(
-      options,
-      (page) => readAll<Data>(sql, page),
-      (message) => message.globalPosition,
-    );
-  }
+  return options?.direction === "backward"
+    ? pages(options, (page) => readAll<Data>(sql, page), (message) => message.globalPosition)
+    : settledPages(sql, null, options);
+}
+
+/**
+ * Iterates over the streams whose names match a SQL LIKE pattern to the current end, page by page, and
+ * loses no message.
+ *
+ * Holds one page of `batchSize` messages. Takes the options of `readMatching`; as depeche_db's
+ * `read_wildcard`.
+ *
+ * @example
+ * ```ts
+ * import { iterateMatching } from "@messagedb/client";
+ *
+ * for await (const { streamName, type } of iterateMatching(sql, "account%-123")) {
+ *   console.log(streamName, type);
+ * }
+ * ```
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ * @param sql The handle.
+ * @param pattern The LIKE pattern.
+ * @param options Where to start, how many in all and how many a page.
+ * @returns The messages; throws what `readMatching` throws when iterated over.
+ */
+export async function* iterateMatching<Data = unknown>(
+  sql: Sql,
+  pattern: string,
+  options: ReadMatchingOptions & IterateOptions = {},
+): AsyncGenerator<Message<Data>, void, undefined> {
+  checkPattern(pattern);
+  yield* settledPages<Data>(sql, pattern, options);
+}
+
+async function* settledPages<Data>(
+  sql: Sql,
+  pattern: string | null,
+  options: ReadAllOptions & IterateOptions,
+): AsyncGenerator<Message<Data>, void, undefined> {
+  const { position, batchSize } = checkPage(options);
   let left = checkLimit(options.limit);
   let next = Number(position ?? 1);
   let settled = 0;
   while (left > 0) {
     const size = Math.min(Number(batchSize), left);
-    const page = await readSettled<Data>(sql, next, size, null, settled);
+    const page = await readSettled<Data>(sql, next, size, pattern, settled);
     yield* page.messages;
     if (page.atEnd) return;
     left -= page.messages.length;

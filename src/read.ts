@@ -1,4 +1,4 @@
-import { checkName, invalid } from "./_check.ts";
+import { checkName, checkOptions, invalid } from "./_check.ts";
 import { readAll } from "./read_all.ts";
 import { readCategory, type ReadCategoryOptions } from "./read_category.ts";
 import { readStream } from "./read_stream.ts";
@@ -45,6 +45,7 @@ export async function read<Data = unknown>(
   options: ReadOptions = {},
 ): Promise<Message<Data>[]> {
   checkName("name", name);
+  checkOptions(options);
   const all = name === "$all";
   if (!all && isCategory(name)) return await readCategory<Data>(sql, name, options);
   for (const option of ["correlation", "consumerGroup", "condition"] as const) {

@@ -1,4 +1,4 @@
-import { checkName, checkStreamName } from "./_check.ts";
+import { checkName, checkOptions, checkStreamName } from "./_check.ts";
 import { askMessageFunction } from "./_message.ts";
 import type { Message, Sql } from "./types.ts";
 
@@ -38,6 +38,7 @@ export async function readLastMessage<Data = unknown>(
   options: ReadLastMessageOptions = {},
 ): Promise<Message<Data> | null> {
   checkStreamName(streamName);
+  checkOptions(options);
   const { type = null } = options;
   if (type !== null) checkName("type", type);
   const [message] = await askMessageFunction<Data>(sql)`

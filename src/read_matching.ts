@@ -1,4 +1,4 @@
-import { checkName, checkPage, invalid } from "./_check.ts";
+import { checkPage, checkPattern } from "./_check.ts";
 import { readSettled } from "./_read_settled.ts";
 import type { Message, Sql } from "./types.ts";
 
@@ -48,10 +48,7 @@ export async function readMatching<Data = unknown>(
   pattern: string,
   options: ReadMatchingOptions = {},
 ): Promise<Message<Data>[]> {
-  checkName("pattern", pattern);
-  if (/^(?:[^\\]|\\.)*\\$/s.test(pattern)) {
-    throw invalid("pattern", pattern, 'a LIKE pattern that does not end with "\\"');
-  }
+  checkPattern(pattern);
   const { position, batchSize } = checkPage(options);
   const page = await readSettled<Data>(sql, Number(position ?? 1), Number(batchSize), pattern, 0);
   return page.messages;

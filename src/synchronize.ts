@@ -50,16 +50,13 @@ export async function synchronize(
   options: WriteOptions = {},
 ): Promise<number> {
   checkWritableStreamName(streamName);
-  checkExpectedVersion(options.expectedVersion);
+  const expectedVersion = checkExpectedVersion(options);
   if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
   const rows = messages.map((message) => {
     const encoded = encode(message);
     checkId(message.id);
     return toJson(encoded);
   });
-  const expectedVersion = options.expectedVersion === undefined
-    ? null
-    : String(options.expectedVersion);
 
   // `seen`, `added` and `stored` are as in `write`, `refused` as in `writeStreams`.
   const { version, other } = await askMessageStore<Answer>(sql)`

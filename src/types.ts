@@ -42,7 +42,7 @@ export interface MessageInput {
   /** What happened, or what is asked for: `"Deposited"`. Not empty. */
   readonly type: string;
   /**
-   * The payload: anything that JSON can hold.
+   * The payload: anything that JSON can hold. Left out for none: `undefined` is refused.
    *
    * @default null
    */

@@ -52,11 +52,8 @@ export async function write(
   options: WriteOptions = {},
 ): Promise<number> {
   checkWritableStreamName(streamName);
-  checkExpectedVersion(options.expectedVersion);
+  const expectedVersion = checkExpectedVersion(options);
   const { id, type, data, metadata } = encode(message);
-  const expectedVersion = options.expectedVersion === undefined
-    ? null
-    : String(options.expectedVersion);
 
   if (message.id === undefined) {
     return safe(

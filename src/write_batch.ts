@@ -1,3 +1,4 @@
+import { checkOptions } from "./_check.ts";
 import type { MessageInput, Sql } from "./types.ts";
 import type { WriteOptions } from "./write.ts";
 import { writeStreams } from "./write_streams.ts";
@@ -35,6 +36,7 @@ export async function writeBatch(
   messages: readonly MessageInput[],
   options: WriteOptions = {},
 ): Promise<number> {
+  checkOptions(options);
   const { expectedVersion } = options;
   const [position] = await writeStreams(sql, [{ streamName, messages, expectedVersion }]);
   return position!;

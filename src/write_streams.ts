@@ -49,9 +49,10 @@ export async function writeStreams(
   const names = new Set<string>();
   const ids: string[] = [];
   const rows: string[] = [];
-  for (const { streamName, messages, expectedVersion } of streams) {
+  for (const stream of streams) {
+    const expectedVersion = checkExpectedVersion(stream);
+    const { streamName, messages } = stream;
     checkWritableStreamName(streamName);
-    checkExpectedVersion(expectedVersion);
     if (names.has(streamName)) throw invalid("streamName", streamName, "given once");
     names.add(streamName);
     if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");

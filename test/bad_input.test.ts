@@ -125,6 +125,7 @@ const pages = {
   readMatching: (options: unknown) => client.readMatching(sql, "%", any(options)),
   read: (options: unknown) => client.read(sql, "$all", any(options)),
   iterateAll: (options: unknown) => client.iterateAll(sql, any(options)).next(),
+  iterateMatching: (options: unknown) => client.iterateMatching(sql, "%", any(options)).next(),
 };
 for (const [operation, call] of Object.entries(pages)) {
   for (const position of [-1, 0.5, NaN, 2 ** 53]) {
@@ -248,7 +249,88 @@ refuse(
   "a handle that is no function",
   () => client.readAll(any({ query() {} })),
   TypeError,
-  /"sql": .*fromQuery/,
+  /Cannot use this handle: .*fromQuery/,
+);
+
+refuse(
+  "a handle that is text, without saying it",
+  () => client.readAll(any("postgres://me:secret@localhost")),
+  TypeError,
+  /^Cannot use this handle: (?!.*secret)/,
+);
+const answering = (answer: unknown) => client.fromQuery(() => any(Promise.resolve(answer)));
+for (const answer of [undefined, null, 5, "rows", {}, [], [undefined], { rows: [] }, { rows: 5 }]) {
+  refuse(
+    `a handle that answers ${JSON.stringify(answer)}`,
+    () => client.readAll(answering(answer)),
+    TypeError,
+    /Cannot use what the handle answered: it must resolve to rows/,
+  );
+}
+refuse(
+  "a query that is no function",
+  () => Promise.resolve().then(() => client.fromQuery(any({ query() {} }))),
+  TypeError,
+  /an object of Object as "query"/,
+);
+for (const [what, options] of Object.entries({ null: null, text: "x", number: 5 })) {
+  refuse(
+    `write() with options that are ${what}`,
+    () => client.write(sql, "a-1", message, any(options)),
+    TypeError,
+    /"options"/,
+  );
+  refuse(
+    `writeBatch() with options that are ${what}`,
+    () => client.writeBatch(sql, "a-1", [message], any(options)),
+    TypeError,
+    /"options"/,
+  );
+  refuse(
+    `synchronize() with options that are ${what}`,
+    () => client.synchronize(sql, "a-1", [], any(options)),
+    TypeError,
+    /"options"/,
+  );
+  refuse(
+    `readLastMessage() with options that are ${what}`,
+    () => client.readLastMessage(sql, "a-1", any(options)),
+    TypeError,
+    /"options"/,
+  );
+  refuse(
+    `read() with options that are ${what}`,
+    () => client.read(sql, "$all", any(options)),
+    TypeError,
+    /"options"/,
+  );
+  for (const [operation, call] of Object.entries(pages)) {
+    refuse(
+      `${operation}() with options that are ${what}`,
+      () => call(options),
+      TypeError,
+      /"options"/,
+    );
+  }
+}
+refuse("$all as a category", () => client.readCategory(sql, "$all"), TypeError, /readAll/);
+refuse(
+  "$all as a category to write to",
+  () => client.write(sql, "$all-1", message),
+  TypeError,
+  /"streamName"/,
+);
+refuse(
+  "a pattern that is no text",
+  () => client.iterateMatching(sql, any(5)).next(),
+  TypeError,
+  /"pattern"/,
+);
+refuse(
+  "a Promise as expected version",
+  () => client.write(sql, "a-1", message, { expectedVersion: any(Promise.resolve(1)) }),
+  TypeError,
+  /an object of Promise as "expectedVersion"/,
 );
 
 const cycle: Record<string, unknown> = {};
@@ -261,6 +343,7 @@ const messages: [string, unknown, RegExp][] = [
   ["a type with a NUL", { type: "a\0" }, /"type"/],
   ["an id that is no UUID", { ...message, id: "17" }, /"17" as "id"/],
   ["an id that is null", { ...message, id: null }, /null as "id"/],
+  ["a list of messages", [message], /an array as "message"/],
   ["metadata that is a list", { ...message, metadata: [] }, /"metadata"/],
   ["metadata that is text", { ...message, metadata: "x" }, /"metadata"/],
   [
@@ -281,7 +364,7 @@ const messages: [string, unknown, RegExp][] = [
   [
     "data with a BigInt",
     { ...message, data: { n: 1n } },
-    /"data" as JSON: .*BigInt/,
+    /"data.n" as JSON: it is bigint/,
   ],
   ["data with a NUL", { ...message, data: { text: "a\0b" } }, /\\u0000/],
   ["data with a NUL in a name", { ...message, data: { "\0": 1 } }, /\\u0000/],
@@ -323,17 +406,17 @@ const messages: [string, unknown, RegExp][] = [
   [
     "data with no date",
     { ...message, data: { at: new Date(NaN) } },
-    /"data.at" as JSON: it is \[object Date\]/,
+    /"data.at" as JSON: it is an invalid date/,
   ],
   [
     "data with a Map",
     { ...message, data: { m: new Map() } },
-    /"data.m" as JSON: it is \[object Map\]/,
+    /"data.m" as JSON: it is an object of Map/,
   ],
   [
     "data with bytes",
     { ...message, data: new Uint8Array(2) },
-    /"data" as JSON: it is \[object Uint8Array\]/,
+    /"data" as JSON: it is an object of Uint8Array/,
   ],
 ];
 for (const [what, input, error] of messages) {

@@ -44,6 +44,19 @@ test("what has a toJSON is written by it, and a property that is undefined is le
   });
 });
 
+test("a BigInt is written by the toJSON that a program gave it", async () => {
+  const prototype = BigInt.prototype as { toJSON?: () => string };
+  prototype.toJSON = function () {
+    return String(this);
+  };
+  try {
+    await write(db.sql, "bigint-1", { type: "Written", data: { n: 12345678901234567890n } });
+  } finally {
+    delete prototype.toJSON;
+  }
+  assert.deepEqual((await readStream(db.sql, "bigint-1"))[0]!.data, { n: "12345678901234567890" });
+});
+
 test("any stream name and type that is accepted is read back", async () => {
   const name = fc.tuple(
     fc.string({ minLength: 1, unit: "binary" }).filter((text) => !text.includes("-")),

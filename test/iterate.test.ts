@@ -4,6 +4,7 @@ import {
   fromQuery,
   iterateAll,
   iterateCategory,
+  iterateMatching,
   iterateStream,
   type Message,
   type Sql,
@@ -38,6 +39,12 @@ const range = (from: number, to: number) =>
   );
 
 const sources = {
+  iterateMatching: {
+    iterate: (options: object, sql: Sql = db.sql) => iterateMatching(sql, "account-%", options),
+    key: (message: Message) => message.globalPosition,
+    first: 1,
+    last: 100,
+  },
   iterateStream: {
     iterate: (options: object, sql: Sql = db.sql) => iterateStream(sql, "account-2", options),
     key: (message: Message) => message.position,
@@ -67,12 +74,13 @@ for (const [name, { iterate, key, first, last }] of Object.entries(sources)) {
           range(first, last),
         );
         assert.deepEqual(
-          await collect(iterate({ batchSize, direction: "backward" }), key),
-          range(last, first),
-        );
-        assert.deepEqual(
           await collect(iterate({ batchSize, position: 10 }), key),
           range(10, last),
+        );
+        if (name === "iterateMatching") return;
+        assert.deepEqual(
+          await collect(iterate({ batchSize, direction: "backward" }), key),
+          range(last, first),
         );
         assert.deepEqual(
           await collect(

@@ -37,6 +37,7 @@ const operations: Record<string, (sql: client.Sql) => Promise<unknown>> = {
   iterateStream: (sql) => client.iterateStream(sql, "account-1").next(),
   iterateCategory: (sql) => client.iterateCategory(sql, "account").next(),
   iterateAll: (sql) => client.iterateAll(sql).next(),
+  iterateMatching: (sql) => client.iterateMatching(sql, "%").next(),
   streamNames: (sql) => client.streamNames(sql, "account"),
   entityIds: (sql) => client.entityIds(sql, "account"),
   categories: (sql) => client.categories(sql),
