@@ -5,6 +5,8 @@ import type { Release } from "./_release.ts";
 export interface State {
   readonly user: string;
   readonly database: string;
+  /** The version that is there, or null. */
+  readonly version: string | null;
   /** The keys of the files whose objects are there. */
   readonly present: ReadonlySet<string>;
 }
@@ -25,7 +27,7 @@ export async function inspect(sql: Sql | TransactionSql, { files }: Release): Pr
         select c.oid, relname, relkind from pg_class c, schema where relnamespace = schema.oid
       ),
       function as (
-        select p.oid, proname from pg_proc p, schema where pronamespace = schema.oid
+        select p.oid, proname, prosrc from pg_proc p, schema where pronamespace = schema.oid
       ),
       present (key) as (
         select 'roles/message_store' from role
@@ -65,11 +67,18 @@ export async function inspect(sql: Sql | TransactionSql, { files }: Release): Pr
         where 'views/' || relname = any (string_to_array($1, ' '))
         having bool_and(has_table_privilege(role.oid, relation.oid, 'select'))
       )
-    select current_user::text, current_database()::text, coalesce(string_agg(key, ' '), '')
+    select
+      current_user::text,
+      current_database()::text,
+      (
+        select substring(prosrc from '''([0-9.]+)''') from function
+        where proname = 'message_store_version'
+      ),
+      coalesce(string_agg(key, ' '), '')
     from present
   `,
     [files.map(({ key }) => key).join(" ")],
   ).values();
-  const [user, database, keys] = rows[0] as [string, string, string];
-  return { user, database, present: new Set(keys.split(" ")) };
+  const [user, database, version, keys] = rows[0] as [string, string, string | null, string];
+  return { user, database, version, present: new Set(keys.split(" ")) };
 }

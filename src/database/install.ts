@@ -28,7 +28,7 @@ export interface InstallOptions {
    *
    * @default {false}
    */
-  readonly createDatabase?: boolean;
+  readonly createDatabase?: boolean | undefined;
 }
 
 /** What {@linkcode uninstall} may be told. */
@@ -38,14 +38,14 @@ export interface UninstallOptions {
    *
    * @default {false}
    */
-  readonly deleteMessages?: boolean;
+  readonly deleteMessages?: boolean | undefined;
 }
 
 /**
  * Installs Message DB in the database that the handle is connected to.
  *
  * Safe to call each time a program starts, and from several processes at once. Where Message DB is
- * there already, nothing is changed; an older version gets the new functions and views; what is
+ * there already, nothing is changed, and any role may call it; an older version gets the new functions and views; what is
  * missing (a function, an index, a privilege of the role `message_store`) is put back. The table of
  * messages is never touched once it exists. All of it is one transaction, under an advisory lock that
  * only `install` and `uninstall` take, so that it happens as a whole or not at all; only creating the
@@ -87,7 +87,14 @@ export async function install(sql: Sql, options: InstallOptions = {}): Promise<v
   try {
     await installInto(sql, release);
   } catch (error) {
-    if (!(options.createDatabase && sqlState(error) === NO_SUCH_DATABASE)) throw error;
+    if (sqlState(error) !== NO_SUCH_DATABASE) throw error;
+    if (!options.createDatabase) {
+      throw new Error(
+        `Cannot install Message DB: there is no database "${sql.options.database}", ` +
+          "which the option createDatabase creates",
+        { cause: error },
+      );
+    }
     await createDatabase(sql);
     await installInto(sql, release);
   }
@@ -181,8 +188,8 @@ async function installInto(sql: Sql, release: Release): Promise<void> {
   const { version, files } = release;
   await sql.begin(async (tx) => {
     const state = await lockAndInspect(tx, release);
-    const isOlder = state.present.has("functions/message_store_version") &&
-      await isOlderThan(tx, version);
+    const isOlder = state.version !== null &&
+      state.version.localeCompare(version, "en", { numeric: true }) < 0;
     const isDue = ({ key }: SqlFile): boolean =>
       !state.present.has(key) || (isOlder && /^(types|functions|views)\//.test(key));
     if (!files.some(isDue)) return;
@@ -227,12 +234,6 @@ async function lockAndInspect(tx: TransactionSql, release: Release): Promise<Sta
     select pg_advisory_xact_lock(1835365235, 1634165858)
   `);
   return await inspect(tx, release);
-}
-
-async function isOlderThan(tx: TransactionSql, version: string): Promise<boolean> {
-  const rows = await tx.unsafe("select message_store.message_store_version()").values();
-  const installed = String(rows[0]?.[0]);
-  return installed.localeCompare(version, "en", { numeric: true }) < 0;
 }
 
 async function createDatabase(sql: Sql): Promise<void> {

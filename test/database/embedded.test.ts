@@ -472,6 +472,15 @@ describe("with an installation of its own", () => {
   });
 });
 
+test("options and a folder that are none are refused", async () => {
+  const file = join(await makeFolder(0o755), "file");
+  await writeFile(file, "");
+  for (const options of ["./data", null, { dataDir: "" }]) {
+    await expect(startEmbedded(options as unknown as undefined)).rejects.toThrow(TypeError);
+  }
+  await expect(startEmbedded({ dataDir: file })).rejects.toThrow(`"${file}" cannot be a folder`);
+});
+
 describe.runIf(isRoot)("root", () => {
   test("keeps data in a folder that only root may enter", async () => {
     const dataDir = join(await makeFolder(0o700), "data");

@@ -160,7 +160,10 @@ describe("install()", () => {
   test("does not create the database unasked", async () => {
     const name = nameDatabase();
     const sql = connect((url) => url.pathname = name);
-    await expect(install(sql)).rejects.toMatchObject({ code: "3D000" });
+    await expect(install(sql)).rejects.toMatchObject({
+      message: expect.stringMatching(/there is no database ".*", which the option createDatabase/),
+      cause: { code: "3D000" },
+    });
     expect(await db.sql`select from pg_database where datname = ${name}`)
       .toHaveLength(0);
   });
@@ -270,6 +273,14 @@ describe("install()", () => {
     } finally {
       print.mockRestore();
     }
+  });
+
+  test("lets a role without any right call it where nothing is missing", async () => {
+    const { sql } = db;
+    await install(sql);
+    await inRole("", async (role) => {
+      await install(connect(asRole(role)));
+    });
   });
 
   test("needs no superuser where the role message_store is", async () => {
