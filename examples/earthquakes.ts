@@ -96,7 +96,7 @@ const shares = members.result.map((messages) => number(messages.length)).join(
 );
 done("Read", `${shares} events by a consumer group of two`, members.ms);
 
-title("The strongest five", "category earthquake");
+title("The strongest five", "magnitude, place and time: category earthquake");
 const strongest = members.result.flat()
   .sort((a, b) => b.data.magnitude - a.data.magnitude)
   .slice(0, 5);
