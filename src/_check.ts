@@ -93,7 +93,7 @@ export function checkPage(
 }
 
 export function checkOptions(options: unknown): asserts options is object {
-  if (typeof options !== "object" || options === null) {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw invalid("options", options, "an object");
   }
 }
@@ -110,6 +110,9 @@ export function checkExpectedVersion(
 }
 
 export function checkConsumerGroup(group: ConsumerGroup): void {
+  if (typeof group !== "object" || group === null) {
+    throw invalid("consumerGroup", group, "an object with member and size");
+  }
   // Message DB casts the size to smallint.
   checkInteger("consumerGroup.size", group.size, 1, 32767);
   checkInteger("consumerGroup.member", group.member, 0, group.size - 1);

@@ -13,10 +13,17 @@ interface DriverError {
   readonly detail?: unknown;
   readonly constraint?: unknown;
   readonly constraint_name?: unknown;
+  readonly table?: unknown;
+  readonly table_name?: unknown;
 }
 
 /** `EPIPE` is five capitals too: a SQLSTATE has a digit. */
 const SQLSTATE = /^(?=.*\d)[0-9A-Z]{5}$/;
+
+// A trigger of another's on our table may lack a table or a right of its own: these are ours.
+const MISSING = /"(message_store|messages)"|\bmessage_store\./;
+const FORBIDDEN =
+  /\b(message_store|messages|messages_global_position_seq)$|function (\w+_messages?|message_store_version|acquire_lock|stream_version|cardinal_id|hash_64|is_category|category|id)$/;
 
 /** The error as this library names it; one that it does not know comes back as it is. */
 export function translate(error: unknown): unknown {
@@ -33,12 +40,13 @@ export function translate(error: unknown): unknown {
       if (wrong) {
         return new WrongExpectedVersionError(wrong[2]!, Number(wrong[1]), Number(wrong[3]), cause);
       }
-      if (message.includes("SQL condition is not activated")) {
+      if (message.includes("Retrieval with SQL condition is not activated")) {
         return new ConditionNotActivatedError(cause);
       }
       return error;
     }
     case "23505":
+      if ((driver.table_name ?? driver.table ?? "messages") !== "messages") return error;
       switch (driver.constraint_name ?? driver.constraint) {
         case "messages_id": {
           const id = /\(id\)=\((.*?)\)/.exec(detail);
@@ -56,14 +64,9 @@ export function translate(error: unknown): unknown {
     case "3F000":
     case "42P01":
     case "42883":
-      return /message_store|"messages"/.test(message)
-        ? new NotInstalledError("missing", cause)
-        : error;
+      return MISSING.test(message) ? new NotInstalledError("missing", cause) : error;
     case "42501":
-      return /message_store|\bmessages|_message|acquire_lock|stream_version|cardinal_id|hash_64/
-          .test(message)
-        ? new NotInstalledError("forbidden", cause)
-        : error;
+      return FORBIDDEN.test(message) ? new NotInstalledError("forbidden", cause) : error;
   }
   return error;
 }

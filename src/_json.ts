@@ -17,14 +17,15 @@ export function encode(message: MessageInput): EncodedMessage {
   const { id, type, data, metadata } = message;
   if (id !== undefined) checkId(id);
   checkName("type", type);
-  if (metadata != null && (typeof metadata !== "object" || Array.isArray(metadata))) {
+  const metadataJson = stringify("metadata", metadata ?? null);
+  if (metadataJson !== null && metadataJson[0] !== "{") {
     throw invalid("metadata", metadata, "an object");
   }
   return {
     id: id?.toLowerCase() ?? newId(),
     type,
     data: "data" in message ? stringify("data", data) : null,
-    metadata: stringify("metadata", metadata ?? null),
+    metadata: metadataJson,
   };
 }
 
@@ -75,38 +76,34 @@ function stringify(name: string, value: unknown): string | null {
 
 /** `JSON.stringify` leaves out or turns to null what JSON cannot hold; this names it instead. */
 function refuseLoss(path: string, value: unknown): void {
-  if (value === null) return;
-  switch (typeof value) {
-    case "string":
-    case "boolean":
-      return;
-    case "number":
-      if (Number.isFinite(value)) return;
-      throw lossy(path, value);
-    case "bigint":
-    case "object":
-      if (hasToJson(value)) {
-        const json = value.toJSON();
-        if (json === null && value instanceof Date) throw lossy(path, "an invalid date");
-        return refuseLoss(path, json);
-      }
-      break;
+  if (hasToJson(value)) {
+    const json = value.toJSON();
+    if (json === null && value instanceof Date) throw lossy(path, "an invalid date");
+    value = json;
   }
-  if (typeof value !== "object" || value === null) throw lossy(path, typeof value);
+  if (value === null || typeof value === "string" || typeof value === "boolean") return;
+  if (typeof value === "number" && Number.isFinite(value)) return;
   if (Array.isArray(value)) {
     // By index: a hole is undefined, too.
     for (let at = 0; at < value.length; at++) refuseLoss(`${path}[${at}]`, value[at]);
     return;
   }
-  if (Symbol.iterator in value) throw lossy(path, `an object of ${value.constructor?.name}`);
-  for (const key of Object.keys(value)) {
+  // A Map, a Promise or an Error would be written as {}.
+  const kind = Object.prototype.toString.call(value);
+  if (kind !== "[object Object]") {
+    throw lossy(
+      path,
+      typeof value === "object" ? kind : typeof value === "number" ? value : typeof value,
+    );
+  }
+  for (const key of Object.keys(value as object)) {
     const member = (value as Record<string, unknown>)[key];
     if (member !== undefined) refuseLoss(`${path}.${key}`, member);
   }
 }
 
-function hasToJson(value: object | bigint): value is (object | bigint) & { toJSON(): unknown } {
-  return typeof (value as { toJSON?: unknown }).toJSON === "function";
+function hasToJson(value: unknown): value is { toJSON(): unknown } {
+  return value != null && typeof (value as { toJSON?: unknown }).toJSON === "function";
 }
 
 function lossy(path: string, what: unknown): TypeError {

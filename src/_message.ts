@@ -15,14 +15,14 @@ export interface Columns {
 
 /** The JSON of `page`, whose columns are those of Message DB's `message` type; null where it is empty. */
 export const COLUMNS = `
-  '{"id":["' || string_agg(id::text, '","') ||
+  coalesce('{"id":["' || string_agg(id::text, '","') ||
   '"],"streamName":' || json_agg(stream_name) ||
   ',"type":' || json_agg(type) ||
   ',"position":[' || string_agg(position::text, ',') ||
   '],"globalPosition":[' || string_agg(global_position::text, ',') ||
   '],"data":[' || string_agg(coalesce(data::text, 'null'), ',') ||
   '],"metadata":[' || string_agg(coalesce(metadata::text, 'null'), ',') ||
-  '],"time":[' || string_agg(floor(date_part('epoch', time) * 1000)::bigint::text, ',') || ']}'`;
+  '],"time":[' || string_agg(floor(date_part('epoch', time) * 1000)::bigint::text, ',') || ']}', 'null')`;
 
 /** Reads messages by a `select` of rows of the table, in the order that they come in. */
 export function askMessages<Data>(sql: Sql): Statement<Message<Data>[]> {

@@ -1,5 +1,5 @@
 import { translate } from "./_error.ts";
-import type { Rows, Sql } from "./types.ts";
+import type { Sql } from "./types.ts";
 
 /** What a statement is written in: its text and, between, its parameters. */
 export type Statement<T> = (
@@ -27,13 +27,17 @@ export function ask<T>(sql: Sql): Statement<T> {
     } catch (error) {
       throw translate(error);
     }
-    const row = rowsOf(answer)?.[0];
-    if (typeof row !== "object" || row === null) {
+    const rows = Array.isArray(answer) ? answer : (answer as { rows?: unknown[] } | null)?.rows;
+    const row = rows?.[0];
+    // Some drivers answer lists; some programs rename columns, or add their own.
+    const json = Array.isArray(row) ? row[0] : row?.json ?? Object.values(row ?? {})[0];
+    if (typeof json !== "string") {
       throw new TypeError(
-        "Cannot use what the handle answered: it must resolve to rows, or to an object with rows",
+        "Cannot use what the handle answered: it must resolve to rows, or to an object with rows, " +
+          "whose text it leaves as it is",
       );
     }
-    return JSON.parse(Object.values(row)[0] ?? "null");
+    return JSON.parse(json);
   };
 }
 
@@ -41,8 +45,9 @@ export function ask<T>(sql: Sql): Statement<T> {
  * As `ask`, for common table expressions that call Message DB's functions, the last one `answer`
  * with its one row of `json`.
  *
- * Those functions call each other by bare names. A first step puts their schema on the search path
- * and the last puts the caller's back. What calls them selects from `ours`, so as to come after the
+ * Those functions call each other and the table by bare names. A first step puts their schema before
+ * the caller's search path, where a temporary table would otherwise come first, and the last puts the
+ * caller's back. What calls them selects from `ours`, so as to come after the
  * first; an aggregate reads `answer` to its end before the last, since Postgres goes on with a common
  * table expression only as far as it is read.
  */
@@ -54,7 +59,11 @@ export function askMessageStore<T>(sql: Sql): Statement<T> {
         `with
   caller as materialized (select current_setting('search_path') as path),
   ours as materialized (
-    select set_config('search_path', 'message_store, public', true) from caller
+    select
+      set_config(
+        'search_path', concat_ws(', ', 'message_store', nullif(path, ''), 'pg_temp'), true
+      )
+    from caller
   ),`,
         `
 select json, set_config('search_path', path, true)
@@ -62,10 +71,6 @@ from caller, (select max(json) as json from answer) as complete`,
       ),
       ...parameters,
     );
-}
-
-function rowsOf(answer: Rows | undefined): readonly unknown[] | undefined {
-  return Array.isArray(answer) ? answer : (answer as { rows?: unknown[] } | undefined)?.rows;
 }
 
 const wholes = new WeakMap<TemplateStringsArray, TemplateStringsArray>();

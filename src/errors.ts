@@ -24,7 +24,10 @@ export class WrongExpectedVersionError extends MessageDbError {
   override readonly code = "WRONG_EXPECTED_VERSION" as const;
   /** The stream that was written to. */
   readonly streamName: string;
-  /** The version that the write asked for; `NO_STREAM` (-1) is a stream with no message. */
+  /**
+   * The version that the write asked for; `NO_STREAM` (-1) is a stream with no message. Under
+   * REPEATABLE READ and SERIALIZABLE it can be the one that the transaction's snapshot shows.
+   */
   readonly expectedVersion: number;
   /**
    * The version that the stream is at. Under REPEATABLE READ and SERIALIZABLE the transaction
@@ -55,7 +58,9 @@ export class WrongExpectedVersionError extends MessageDbError {
 /**
  * The id was used before: by a message of another stream, or by a part of the batch only.
  *
- * A message sent again to the stream that has it is no error: it answers its first position.
+ * A message sent again to the stream that has it is no error: it answers its first position. Only a
+ * REPEATABLE READ or SERIALIZABLE transaction whose snapshot is older than that message cannot see
+ * it, and gets this error: run the transaction again.
  */
 export class DuplicateMessageError extends MessageDbError {
   override readonly name = "DuplicateMessageError" as const;
@@ -66,8 +71,8 @@ export class DuplicateMessageError extends MessageDbError {
   /** Made by the operations that write. */
   constructor(id: string, options?: ErrorOptions) {
     super(
-      `Cannot write message "${id}": its id is in the store already, in another stream ` +
-        "or without the rest of its batch",
+      `Cannot write message "${id}": its id is in the store already, in another stream, ` +
+        "without the rest of its batch, or since the transaction's snapshot",
       options,
     );
     this.id = id;

@@ -84,8 +84,8 @@ export function iterateCategory<Data = unknown>(
 /**
  * Iterates over all streams to the current end, page by page, and loses no message.
  *
- * Holds one page of `batchSize` messages. Takes the options of `readAll`; forward, it ends before a
- * position that is missing and not settled within the wait that `readAll` allows itself.
+ * Holds one page of `batchSize` messages. Takes the options of `readAll`; forward, it waits four
+ * seconds for a missing position to settle, and ends before it where that is not enough.
  *
  * @example
  * ```ts
@@ -150,8 +150,13 @@ async function* settledPages<Data>(
   let next = Number(position ?? 1);
   let settled = 0;
   while (left > 0) {
-    const size = Math.min(Number(batchSize), left);
-    const page = await readSettled<Data>(sql, next, size, pattern, settled);
+    const page = await readSettled<Data>(sql, {
+      position: next,
+      batchSize: Math.min(Number(batchSize), left),
+      pattern,
+      settled,
+      patience: 4000,
+    });
     yield* page.messages;
     if (page.atEnd) return;
     left -= page.messages.length;

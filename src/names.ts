@@ -23,7 +23,7 @@ import type { Sql } from "./types.ts";
 export async function streamNames(sql: Sql, category: string): Promise<string[]> {
   checkCategory("category", category);
   return await ask<string[]>(sql)`
-select coalesce(json_agg(stream_name order by stream_name collate "C"), '[]')::text
+select coalesce(json_agg(stream_name order by stream_name collate "C"), '[]')::text as json
 from (
   select distinct stream_name
   from message_store.messages
@@ -54,7 +54,7 @@ from (
 export async function entityIds(sql: Sql, category: string): Promise<string[]> {
   checkCategory("category", category);
   return await ask<string[]>(sql)`
-select coalesce(json_agg(id order by id collate "C"), '[]')::text
+select coalesce(json_agg(id order by id collate "C"), '[]')::text as json
 from (
   select distinct message_store.id(stream_name) as id
   from message_store.messages
@@ -92,7 +92,7 @@ with recursive found as (
   from found
   where found.category is not null
 )
-select coalesce(json_agg(category order by category collate "C"), '[]')::text
+select coalesce(json_agg(category order by category collate "C"), '[]')::text as json
 from found
 where category is not null`;
 }

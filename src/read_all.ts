@@ -31,11 +31,13 @@ export interface ReadAllOptions {
  * Writers of different categories commit in any order: a message can appear behind one that was read
  * already. So a forward read never passes a missing position while a transaction that may have taken
  * it is at work. It answers what is before it, or, where that is nothing, waits for an eighth of a
- * second and then answers nothing; read on at the last global position + 1. A transaction that
- * rolled back leaves a position that is settled as soon as it has ended. A backward read answers what
- * is there.
+ * second and then answers nothing; read on, with the same handle, at the last global position + 1. A
+ * position that was rolled back settles when those who wrote when it was first missed have ended. A
+ * backward read answers what is there.
  *
- * Inside a REPEATABLE READ transaction what is missing cannot settle, and on a standby neither.
+ * Inside a REPEATABLE READ transaction what is missing cannot settle, and on a standby neither. All of
+ * it rests on the sequence of global positions as Message DB makes it: without a cache, and nobody
+ * choosing positions by hand.
  *
  * @example
  * ```ts
@@ -58,8 +60,12 @@ export async function readAll<Data = unknown>(
 ): Promise<Message<Data>[]> {
   const { position, batchSize, backward } = checkPage(options);
   if (!backward) {
-    return (await readSettled<Data>(sql, Number(position ?? 1), Number(batchSize), null, 0))
-      .messages;
+    const page = await readSettled<Data>(sql, {
+      position: Number(position ?? 1),
+      batchSize: Number(batchSize),
+      pattern: null,
+    });
+    return page.messages;
   }
   return await askMessages<Data>(sql)`
     select *

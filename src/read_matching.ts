@@ -50,6 +50,10 @@ export async function readMatching<Data = unknown>(
 ): Promise<Message<Data>[]> {
   checkPattern(pattern);
   const { position, batchSize } = checkPage(options);
-  const page = await readSettled<Data>(sql, Number(position ?? 1), Number(batchSize), pattern, 0);
+  const page = await readSettled<Data>(sql, {
+    position: Number(position ?? 1),
+    batchSize: Number(batchSize),
+    pattern,
+  });
   return page.messages;
 }

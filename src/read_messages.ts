@@ -27,7 +27,7 @@ export async function readMessages<Data = unknown>(
   ids: readonly string[],
 ): Promise<Message<Data>[]> {
   if (!Array.isArray(ids)) throw invalid("ids", ids, "an array of UUIDs");
-  ids.forEach(checkId);
+  for (const id of ids) checkId(id);
   return await askMessages<Data>(sql)`
     select messages.*
     from json_array_elements_text(${

@@ -2,7 +2,6 @@ import { checkStreamName } from "./_check.ts";
 import { safe } from "./_message.ts";
 import { askMessageStore } from "./_statement.ts";
 import type { Sql } from "./types.ts";
-import { NO_STREAM } from "./write.ts";
 
 /**
  * The version of a stream: the position of its last message.
@@ -25,9 +24,10 @@ import { NO_STREAM } from "./write.ts";
  */
 export async function streamVersion(sql: Sql, streamName: string): Promise<number> {
   checkStreamName(streamName);
-  const version = await askMessageStore<number | null>(sql)`
+  return safe(
+    await askMessageStore<number>(sql)`
   answer as materialized (
-    select message_store.stream_version(${streamName}::text)::text as json from ours
-  )`;
-  return version === null ? NO_STREAM : safe(version);
+    select coalesce(message_store.stream_version(${streamName}::text), -1)::text as json from ours
+  )`,
+  );
 }

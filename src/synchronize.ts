@@ -52,11 +52,12 @@ export async function synchronize(
   checkWritableStreamName(streamName);
   const expectedVersion = checkExpectedVersion(options);
   if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
-  const rows = messages.map((message) => {
+  const rows: string[] = [];
+  for (const message of messages) {
     const encoded = encode(message);
     checkId(message.id);
-    return toJson(encoded);
-  });
+    rows.push(toJson(encoded));
+  }
 
   // `seen`, `added` and `stored` are as in `write`, `refused` as in `writeStreams`.
   const { version, other } = await askMessageStore<Answer>(sql)`

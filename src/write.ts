@@ -105,7 +105,7 @@ export async function write(
   answer as materialized (
     select position::text as json from written
     union all
-    select case when stream_name = ${streamName}::text then position::text end from known
+    select case stream_name when ${streamName}::text then position::text else 'null' end from known
   )`;
   if (position === null) throw new DuplicateMessageError(id);
   return safe(position);

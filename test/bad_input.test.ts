@@ -259,7 +259,11 @@ refuse(
   /^Cannot use this handle: (?!.*secret)/,
 );
 const answering = (answer: unknown) => client.fromQuery(() => any(Promise.resolve(answer)));
-for (const answer of [undefined, null, 5, "rows", {}, [], [undefined], { rows: [] }, { rows: 5 }]) {
+for (
+  const answer of [undefined, null, 5, "rows", {}, [], [undefined], [{}], [[]], [{ json: null }], {
+    rows: [],
+  }, { rows: 5 }]
+) {
   refuse(
     `a handle that answers ${JSON.stringify(answer)}`,
     () => client.readAll(answering(answer)),
@@ -313,6 +317,26 @@ for (const [what, options] of Object.entries({ null: null, text: "x", number: 5 
     );
   }
 }
+refuse(
+  "options that are a list",
+  () => client.write(sql, "a-1", message, any([3])),
+  TypeError,
+  /"options"/,
+);
+refuse(
+  "a consumer group that is null",
+  () => client.readCategory(sql, "account", { consumerGroup: any(null) }),
+  TypeError,
+  /"consumerGroup"/,
+);
+refuse(
+  "holes for messages",
+  () => client.synchronize(sql, "a-1", Array(2)),
+  TypeError,
+  /"message"/,
+);
+refuse("holes for a batch", () => client.writeBatch(sql, "a-1", Array(2)), TypeError, /"message"/);
+refuse("holes for ids", () => client.readMessages(sql, Array(2)), TypeError, /"id"/);
 refuse("$all as a category", () => client.readCategory(sql, "$all"), TypeError, /readAll/);
 refuse(
   "$all as a category to write to",
@@ -409,14 +433,35 @@ const messages: [string, unknown, RegExp][] = [
     /"data.at" as JSON: it is an invalid date/,
   ],
   [
+    "data that is a Promise",
+    { ...message, data: Promise.resolve(1) },
+    /"data" as JSON: it is \[object Promise\]/,
+  ],
+  [
+    "data with an Error",
+    { ...message, data: { e: new Error() } },
+    /"data.e" as JSON: it is \[object Error\]/,
+  ],
+  [
+    "data with a RegExp",
+    { ...message, data: [/x/] },
+    /"data\[0\]" as JSON: it is \[object RegExp\]/,
+  ],
+  [
+    "data with a NaN in a box",
+    { ...message, data: new Number(NaN) },
+    /"data" as JSON: it is \[object Number\]/,
+  ],
+  ["metadata that is a Date", { ...message, metadata: new Date() }, /"metadata"/],
+  [
     "data with a Map",
     { ...message, data: { m: new Map() } },
-    /"data.m" as JSON: it is an object of Map/,
+    /"data.m" as JSON: it is \[object Map\]/,
   ],
   [
     "data with bytes",
     { ...message, data: new Uint8Array(2) },
-    /"data" as JSON: it is an object of Uint8Array/,
+    /"data" as JSON: it is \[object Uint8Array\]/,
   ],
 ];
 for (const [what, input, error] of messages) {

@@ -44,6 +44,25 @@ test("what has a toJSON is written by it, and a property that is undefined is le
   });
 });
 
+test("what a toJSON answers is written, be it the object itself", async () => {
+  class Money {
+    amount = 11;
+    toJSON(): this {
+      return this;
+    }
+  }
+  await write(db.sql, "own-1", { type: "Written", data: new Money() });
+  assert.deepEqual((await readStream(db.sql, "own-1"))[0]!.data, { amount: 11 });
+});
+
+test("a class's fields are written", async () => {
+  class Money {
+    amount = 11;
+  }
+  await write(db.sql, "class-1", { type: "Written", data: new Money() });
+  assert.deepEqual((await readStream(db.sql, "class-1"))[0]!.data, { amount: 11 });
+});
+
 test("a BigInt is written by the toJSON that a program gave it", async () => {
   const prototype = BigInt.prototype as { toJSON?: () => string };
   prototype.toJSON = function () {

@@ -99,6 +99,22 @@ describe("NotInstalledError", () => {
 });
 
 describe("an error is known", () => {
+  test("by each of our objects that a role may not use", () => {
+    for (
+      const object of [
+        "schema message_store",
+        "table messages",
+        "sequence messages_global_position_seq",
+        ...["write_message", "get_stream_messages", "category", "id", "message_store_version"]
+          .map((name) => `function ${name}`),
+      ]
+    ) {
+      const known = translate({ code: "42501", message: `permission denied for ${object}` });
+      assert.ok(known instanceof client.NotInstalledError, object);
+      assert.equal(known.reason, "forbidden");
+    }
+  });
+
   const wrong = "Wrong expected version: 5 (Stream: account-1, Stream Version: 7)";
 
   test("by its SQLSTATE as the drivers carry it, and by its words with a prefix before them", () => {
@@ -148,6 +164,23 @@ describe("an error is known", () => {
           detail: "Key (id)=(1) already exists.",
         },
         { code: "42501", message: "permission denied for table audit" },
+        { code: "42501", message: "permission denied for table user_messages" },
+        { code: "42501", message: "permission denied for table category" },
+        { code: "42P01", message: 'relation "message_store_audit" does not exist' },
+        { code: "42883", message: "function send_message_store_event(text) does not exist" },
+        { code: "P0001", message: "my SQL condition is not activated yet" },
+        {
+          code: "23505",
+          constraint: "messages_id",
+          table: "audit",
+          detail: "Key (id)=(1) already exists.",
+        },
+        {
+          code: "23505",
+          constraint_name: "messages_id",
+          table_name: "audit",
+          detail: "Key (id)=(1)",
+        },
         { code: "42P01", message: 'relation "audit" does not exist' },
         new Error(wrong),
         undefined,

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import type postgres from "postgres";
 import { describe, test } from "vitest";
 import { iterateAll, type Message, readAll, readMatching, write } from "../mod.ts";
@@ -92,6 +93,45 @@ describe("readAll()", () => {
     });
   });
 
+  for (const read of ["readAll", "iterateAll"] as const) {
+    test(`${read}() goes on while writers overlap, each longer than a call waits`, async () => {
+      await rolledBack();
+      const sql = db.connect({ max: 12 });
+      const start = await nextPosition(sql);
+      let seen = 0;
+      const writers = Promise.all(
+        Array.from({ length: 8 }, async (_, writer) => {
+          await sleep(writer * 60);
+          for (let at = 0; seen < 20; at++) {
+            await sql.begin(async (sql) => {
+              await write(sql, `overlap${read}${writer}-${at}`, { type: "Written" });
+              await sleep(480);
+            });
+          }
+        }),
+      );
+      for (let position = start; seen < 20;) {
+        const messages = read === "readAll" ? await readAll(sql, { position }) : [];
+        if (read === "iterateAll") {
+          for await (const message of iterateAll(sql, { position, limit: 20 })) {
+            messages.push(message);
+          }
+        }
+        seen += messages.length;
+        position = (messages.at(-1)?.globalPosition ?? position - 1) + 1;
+      }
+      await writers;
+    });
+  }
+
+  test("reads on inside a READ UNCOMMITTED transaction", async () => {
+    await rolledBack();
+    await write(db.sql, "uncommitted-1", { type: "Written" });
+    await db.sql.begin("isolation level read uncommitted", async (sql) => {
+      assert.equal((await readAll(sql)).at(-1)!.streamName, "uncommitted-1");
+    });
+  });
+
   test("stays before what is missing inside a REPEATABLE READ transaction", async () => {
     await withOpenWriter(async (finish, next) => {
       await write(db.sql, "behind-4", { type: "Behind" });
@@ -109,8 +149,7 @@ describe("readAll()", () => {
 
   test("loses nothing while 16 writers commit late, roll back and insert by hand, as the naive query does", async () => {
     const sql = db.connect({ max: 22 });
-    const start = (await readAll(db.sql, { direction: "backward", batchSize: 1 }))[0]!
-      .globalPosition + 1;
+    const start = await nextPosition(db.sql);
     const committed: string[] = [];
     const until = Date.now() + 10_000;
     const writers = Promise.all(
@@ -169,6 +208,12 @@ describe("readAll()", () => {
   });
 });
 
+/** The global position after the last message that is there. */
+async function nextPosition(sql: postgres.Sql): Promise<number> {
+  const [last] = await readAll(sql, { direction: "backward", batchSize: 1 });
+  return (last?.globalPosition ?? 0) + 1;
+}
+
 /** Writes one message a transaction, half of them by a plain INSERT, and commits each late or never. */
 async function keepWriting(
   sql: postgres.Sql,
@@ -188,7 +233,7 @@ async function keepWriting(
             insert into message_store.messages (id, stream_name, position, type)
             values (${id}, ${stream}, 0, 'Inserted')`;
         }
-        await new Promise((resolve) => setTimeout(resolve, roll() * 30));
+        await sleep(roll() * 30);
         if (roll() < 0.2) throw new Error("rolled back");
       });
       committed.push(id);
@@ -224,8 +269,7 @@ async function withOpenWriter(
     next: number,
   ) => Promise<void>,
 ): Promise<void> {
-  const next = (await readAll(db.sql, { direction: "backward", batchSize: 1 }))[0]!
-    .globalPosition + 1;
+  const next = await nextPosition(db.sql);
   const connection = await db.connect().reserve();
   await connection`begin`;
   await connection`

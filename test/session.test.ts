@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import postgres from "postgres";
 import { describe, test } from "vitest";
 import * as client from "../mod.ts";
 import { useDatabase } from "./database.ts";
@@ -120,6 +121,53 @@ test("tables and functions of the caller's schemas do not stand in for Message D
   const sql = db.connect({ connection: { search_path: "decoy, public" } });
   for (const operation of Object.values(operations)) await operation(sql);
   assert.deepEqual([...await sql`select * from decoy.messages`], []);
+});
+
+test("a temporary table of the session does not stand in for Message DB's", async () => {
+  const sql = db.connect({ max: 1 });
+  await sql`create temporary table messages (like message_store.messages including all)`;
+  for (const operation of Object.values(operations)) await operation(sql);
+  await client.write(sql, "temporary-1", message, { expectedVersion: client.NO_STREAM });
+  assert.equal((await client.readStream(sql, "temporary-1")).length, 1);
+  assert.equal(await client.streamVersion(sql, "temporary-1"), 0);
+  assert.equal(await client.streamVersion(db.sql, "temporary-1"), 0);
+  assert.deepEqual([...await sql`select * from pg_temp.messages`], []);
+});
+
+test("a trigger of the caller's finds what is on the caller's search path", async () => {
+  await db.sql`create schema app`;
+  await db.sql`create table app.audit (type text)`;
+  await db.sql`
+    create function app.note() returns trigger language plpgsql as
+    $$ begin insert into audit values (new.type); return new; end $$`;
+  await db.sql`
+    create trigger note after insert on message_store.messages
+    for each row when (new.stream_name like 'audited-%') execute function app.note()`;
+  const sql = db.connect({ connection: { search_path: "app, public" } });
+  await client.write(sql, "audited-1", { type: "One" });
+  await client.writeBatch(sql, "audited-1", [{ type: "Two" }, { type: "Three" }]);
+  assert.deepEqual((await sql`select type from audit`).map(({ type }) => type), [
+    "One",
+    "Two",
+    "Three",
+  ]);
+  await db.sql`drop trigger note on message_store.messages`;
+});
+
+test("columns that a program renames or adds change no answer", async () => {
+  await client.write(db.sql, "renamed-1", message);
+  for (
+    const transform of [
+      postgres.pascal,
+      postgres.kebab,
+      { column: (name: string) => `my ${name}` },
+      { row: { from: (row: object) => ({ at: "7", ...row }) } },
+    ]
+  ) {
+    const sql = db.connect({ transform } as object);
+    assert.equal(await client.streamVersion(sql, "renamed-1"), 0);
+    assert.equal((await client.readStream(sql, "renamed-1")).length, 1);
+  }
 });
 
 test("every operation is one statement, but for readAll() where positions are missing", async () => {
