@@ -29,12 +29,11 @@ export async function startPgbouncer(command: string, databaseUrl: string): Prom
   const folder = await mkdtemp(join(tmpdir(), "pgbouncer-"));
   const configuration = join(folder, "pgbouncer.ini");
   const quote = (text: string) => `'${decodeURIComponent(text).replaceAll("'", "''")}'`;
+  const login = `user=${quote(username)}` + (password && ` password=${quote(password)}`);
   await writeFile(
     configuration,
     `[databases]
-${database} = host=${hostname} port=${port || 5432} user=${quote(username)} password=${
-      quote(password)
-    }
+${database} = host=${hostname} port=${port || 5432} ${login}
 
 [pgbouncer]
 listen_addr = 127.0.0.1
