@@ -56,56 +56,65 @@ const UNWRITABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 function stringify(name: string, value: unknown): string | null {
   if (value === null) return null;
   let json;
+  let loss;
   try {
     json = JSON.stringify(value);
+    loss = findLoss(value);
   } catch (error) {
-    // This says where a BigInt is. It does not come to an end of a cycle.
-    if (!(error instanceof RangeError) && !/circular|cycl/i.test(String(error))) {
-      refuseLoss(name, value);
-    }
-    throw new TypeError(`Cannot write "${name}" as JSON: ${(error as Error).message}`, {
-      cause: error,
-    });
+    loss = /BigInt/.test(String(error)) ? findLoss(value) : null;
+    if (loss) throw lossy(name, loss, error);
+    const { message } = error as Error;
+    throw new TypeError(`Cannot write "${name}" as JSON: ${message}`, { cause: error });
   }
-  refuseLoss(name, value);
+  if (loss) throw lossy(name, loss);
   if (UNWRITABLE.test(json)) {
     throw new TypeError(`Cannot write "${name}" as JSON: it holds "\\u0000" or a lone surrogate`);
   }
   return json;
 }
 
-/** `JSON.stringify` leaves out or turns to null what JSON cannot hold; this names it instead. */
-function refuseLoss(path: string, value: unknown): void {
-  if (hasToJson(value)) {
-    const json = value.toJSON();
-    if (json === null && value instanceof Date) throw lossy(path, "an invalid date");
+function lossy(name: string, [path, what]: Loss, cause?: unknown): TypeError {
+  return new TypeError(`Cannot write "${name}${path}" as JSON: it is ${what}`, { cause });
+}
+
+type Loss = [path: string, what: string];
+
+/**
+ * What JSON cannot hold, and where: `JSON.stringify` leaves it out or makes null of it.
+ *
+ * @returns The path below the value and what is there, or null where nothing is lost.
+ */
+function findLoss(value: unknown, key = ""): Loss | null {
+  if (value == null) return value === null ? null : ["", "undefined"];
+  const { toJSON } = value as { toJSON?: unknown };
+  if (typeof toJSON === "function") {
+    const json = toJSON.call(value, key);
+    if (json === null && Object.prototype.toString.call(value) === "[object Date]") {
+      return ["", "an invalid date"];
+    }
     value = json;
   }
-  if (value === null || typeof value === "string" || typeof value === "boolean") return;
-  if (typeof value === "number" && Number.isFinite(value)) return;
+  if (value === null || typeof value === "string" || typeof value === "boolean") return null;
+  if (typeof value === "number") return Number.isFinite(value) ? null : ["", String(value)];
+  if (typeof value !== "object") return ["", typeof value];
   if (Array.isArray(value)) {
     // By index: a hole is undefined, too.
-    for (let at = 0; at < value.length; at++) refuseLoss(`${path}[${at}]`, value[at]);
-    return;
+    for (let at = 0; at < value.length; at++) {
+      const loss = findLoss(value[at], String(at));
+      if (loss) return [`[${at}]${loss[0]}`, loss[1]];
+    }
+    return null;
   }
-  // A Map, a Promise or an Error would be written as {}.
+  const keys = Object.keys(value!);
+  // A Map, a Promise or an Error would be written as {}, bytes as an object of numbers.
   const kind = Object.prototype.toString.call(value);
-  if (kind !== "[object Object]") {
-    throw lossy(
-      path,
-      typeof value === "object" ? kind : typeof value === "number" ? value : typeof value,
-    );
+  if (kind !== "[object Object]" && (keys.length === 0 || ArrayBuffer.isView(value))) {
+    return ["", kind];
   }
-  for (const key of Object.keys(value as object)) {
+  for (const key of keys) {
     const member = (value as Record<string, unknown>)[key];
-    if (member !== undefined) refuseLoss(`${path}.${key}`, member);
+    const loss = member === undefined ? null : findLoss(member, key);
+    if (loss) return [`.${key}${loss[0]}`, loss[1]];
   }
-}
-
-function hasToJson(value: unknown): value is { toJSON(): unknown } {
-  return value != null && typeof (value as { toJSON?: unknown }).toJSON === "function";
-}
-
-function lossy(path: string, what: unknown): TypeError {
-  return new TypeError(`Cannot write "${path}" as JSON: it is ${what}`);
+  return null;
 }

@@ -8,8 +8,6 @@ interface Wanted {
   readonly batchSize: number;
   /** The LIKE pattern, or null for all streams. */
   readonly pattern: string | null;
-  /** What an earlier page answered: what is missing up to there is settled already. */
-  readonly settled?: number;
   /** How many milliseconds to wait, at least, where there is nothing before a missing position. */
   readonly patience?: number;
 }
@@ -19,8 +17,6 @@ export interface SettledPage<Data> {
   readonly messages: Message<Data>[];
   /** Whether there was no more when the page was read, so far as it is settled. */
   readonly atEnd: boolean;
-  /** The global position up to which no message can appear any more. */
-  readonly settled: number;
 }
 
 /**
@@ -30,31 +26,28 @@ export interface SettledPage<Data> {
  * Every writer holds a RowExclusiveLock on the table from before it takes a position until its
  * transaction has ended. So where positions are missing in a page, those who hold that lock now may
  * have taken them; when all of these have ended, what a later statement does not find will never be.
- * No time decides that: while they are at work, the page ends before the first missing position, and
- * the next call with this handle waits for the rest of them, not for who has come since.
+ * No time decides that: while they are at work, the page ends before the first missing position.
  */
 export async function readSettled<Data>(sql: Sql, wanted: Wanted): Promise<SettledPage<Data>> {
-  let { settled = 0, patience = 127 } = wanted;
-  let page = await readPage<Data>(sql, wanted, settled);
+  const known = memory.get(sql);
+  let page = await readPage<Data>(sql, wanted, known?.settled ?? 0);
+  // What is known is of one store, and newer than a snapshot that is the transaction's.
+  if (known && (page.store !== known.store || page.snapshot !== null)) {
+    page = await readPage<Data>(sql, wanted, 0);
+  }
   if (page.gap !== null) {
-    const { last, writers } = await waitForWriters(
-      sql,
-      page.gap,
-      beforeGap(page).length === 0 ? patience : 0,
-    );
-    if (writers?.length === 0) {
-      const again = await readPage<Data>(sql, wanted, last);
-      if (page.snapshot === null || page.snapshot !== again.snapshot) {
-        page = again;
-        settled = last;
-      }
+    const wait = beforeGap(page).length === 0;
+    const settled = await settle(sql, page.store, page.gap, wait ? wanted.patience ?? 127 : 0);
+    if (settled >= page.gap) {
+      const again = await readPage<Data>(sql, wanted, settled);
+      const isNewer = page.snapshot === null || page.snapshot !== again.snapshot;
+      if (isNewer && page.store === again.store) page = again;
     }
   }
   const messages = beforeGap(page);
   return {
     messages,
     atEnd: messages.length === 0 || (page.gap === null && messages.length < wanted.batchSize),
-    settled,
   };
 }
 
@@ -62,36 +55,62 @@ function beforeGap<Data>({ messages, gap }: Page<Data>): Message<Data>[] {
   return gap === null ? messages : messages.filter((it) => it.globalPosition < gap);
 }
 
-/** The writers that were at work when positions up to `last` had been taken, less those that ended. */
+/** The writers that were at work when the positions up to `last` had been taken, less who ended. */
 interface Look {
   readonly last: number;
-  /** Their transactions; null where they are out of sight. */
-  readonly writers: readonly string[] | null;
+  writers: string[];
 }
 
-/** By handle, because writers that overlap would never all have ended if each call looked anew. */
-const looks = new WeakMap<Sql, Look>();
+/**
+ * What was seen through a handle. Without it each call would look anew, and writers who overlap would
+ * never all have ended.
+ */
+interface Memory {
+  readonly store: string;
+  /** The global position up to which no message can appear any more. */
+  settled: number;
+  looks: Look[];
+}
 
-async function waitForWriters(sql: Sql, gap: number, patience: number): Promise<Look> {
-  const now = await lookAtWriters(sql);
-  const before = looks.get(sql);
-  // Positions that went back are those of a store that was emptied.
-  let look = before && gap <= before.last && before.last <= now.last ? less(before, now) : now;
-  for (let delay = 1; look.writers?.length && patience > 0; delay = Math.min(delay * 2, 128)) {
+const memory = new WeakMap<Sql, Memory>();
+
+/** The position up to which nothing is open for this transaction, as far as it has to wait for it. */
+async function settle(sql: Sql, store: string, gap: number, patience: number): Promise<number> {
+  for (let delay = 1;; delay = Math.min(delay * 2, 128)) {
+    // Answers may overtake each other: this one says nothing of a look that is taken meanwhile.
+    const earlier = new Set(memory.get(sql)?.looks);
+    const { writers, own, ...now } = await lookAtWriters(sql);
+    if (now.store !== store || writers === null) return 0;
+
+    let seen = memory.get(sql);
+    if (seen?.store !== store) memory.set(sql, seen = { store, settled: 0, looks: [] });
+    for (const look of seen.looks) {
+      // A transaction that is prepared goes on under another name.
+      const goesOn = (it: string) => look.writers.includes(it) || it.startsWith("-1/");
+      if (earlier.has(look)) look.writers = writers.filter(goesOn);
+    }
+    if (!seen.looks.some((look) => look.last >= gap)) seen.looks.push({ last: now.last, writers });
+
+    let settled = seen.settled;
+    for (const { last, writers } of seen.looks) {
+      if (writers.length === 0) seen.settled = Math.max(seen.settled, last);
+      // What a transaction has taken itself, it sees.
+      if (writers.every((it) => it === own)) settled = Math.max(settled, last);
+    }
+    seen.looks = seen.looks.filter(({ writers }) => writers.length > 0);
+    if (settled >= gap || patience <= 0) return settled;
     await new Promise((resolve) => setTimeout(resolve, delay));
     patience -= delay;
-    look = less(look, await lookAtWriters(sql));
   }
-  if (look.writers?.length) looks.set(sql, look);
-  else looks.delete(sql);
-  return look;
 }
 
-function less(look: Look, now: Look): Look {
-  // A transaction that is prepared goes on under another name.
-  const writers = now.writers?.filter((it) => look.writers?.includes(it) || it.startsWith("-1/"));
-  return { last: look.last, writers: writers ?? null };
-}
+/** Names the server's run, the database and the table, which is another one after a TRUNCATE. */
+const STORE = `to_json(concat_ws(' ',
+  extract(epoch from pg_postmaster_start_time()),
+  (select oid from pg_catalog.pg_database where datname = current_database()),
+  pg_relation_filenode('message_store.messages'),
+  pg_relation_filenode('message_store.messages_global_position_seq')
+))::text`;
 
 interface Page<Data> {
   readonly messages: Message<Data>[];
@@ -99,6 +118,7 @@ interface Page<Data> {
   readonly gap: number | null;
   /** Names the snapshot where it is the transaction's, not the statement's: nothing settles in one. */
   readonly snapshot: string | null;
+  readonly store: string;
 }
 
 async function readPage<Data>(
@@ -148,30 +168,49 @@ type Answer = Omit<Page<unknown>, "messages"> & { readonly columns: Columns | nu
 function askPage(sql: Sql): Statement<Answer> {
   return (strings, ...parameters) =>
     ask<Answer>(sql)(
-      within(strings, "", `${COLUMNS} || '}' as json from page`),
+      within(strings, "", `${COLUMNS} || ',"store":' || ${STORE} || '}' as json from page`),
       ...parameters,
     );
 }
 
+interface Writers {
+  readonly store: string;
+  readonly last: number;
+  /** The transactions that hold the lock; null where they are out of sight. */
+  readonly writers: string[] | null;
+  readonly own: string;
+}
+
 /** Who holds the lock that writers hold, and the last position that was there before we looked. */
-async function lookAtWriters(sql: Sql): Promise<Look> {
+async function lookAtWriters(sql: Sql): Promise<Writers> {
   // A statement's snapshot is older than what it reads of pg_locks, which shows locks as they are.
   // On a standby the writers are out of sight: there, what is missing stays unsettled.
-  return await ask<Look>(sql)`
+  return await askWriters(sql)`
 select
   json_build_object(
     'last', coalesce((select max(global_position) from message_store.messages), 0),
+    'own', (
+      select virtualtransaction
+      from pg_catalog.pg_locks
+      where locktype = 'virtualxid' and pid = pg_backend_pid()
+    ),
     'writers', case
       when not pg_is_in_recovery() then coalesce((
         select json_agg(virtualtransaction)
-        from pg_locks
+        from pg_catalog.pg_locks
         where locktype = 'relation'
           and relation = 'message_store.messages'::regclass
-          and database = (select oid from pg_database where datname = current_database())
+          and database = (
+            select oid from pg_catalog.pg_database where datname = current_database()
+          )
           and mode = 'RowExclusiveLock'
           and granted
-          and pid is distinct from pg_backend_pid()
       ), '[]')
-    end
-  )::text as json`;
+    end,
+    'store', `;
+}
+
+function askWriters(sql: Sql): Statement<Writers> {
+  return (strings, ...parameters) =>
+    ask<Writers>(sql)(within(strings, "", `${STORE}::json)::text as json`), ...parameters);
 }

@@ -45,9 +45,9 @@ export function ask<T>(sql: Sql): Statement<T> {
  * As `ask`, for common table expressions that call Message DB's functions, the last one `answer`
  * with its one row of `json`.
  *
- * Those functions call each other and the table by bare names. A first step puts their schema before
- * the caller's search path, where a temporary table would otherwise come first, and the last puts the
- * caller's back. What calls them selects from `ours`, so as to come after the
+ * Those functions call each other and the table by bare names. A first step makes their schema the
+ * search path, with nothing beside it that has a function or temporary table of such a name, and the
+ * last puts the caller's back. What calls them selects from `ours`, so as to come after the
  * first; an aggregate reads `answer` to its end before the last, since Postgres goes on with a common
  * table expression only as far as it is read.
  */
@@ -59,11 +59,7 @@ export function askMessageStore<T>(sql: Sql): Statement<T> {
         `with
   caller as materialized (select current_setting('search_path') as path),
   ours as materialized (
-    select
-      set_config(
-        'search_path', concat_ws(', ', 'message_store', nullif(path, ''), 'pg_temp'), true
-      )
-    from caller
+    select set_config('search_path', 'message_store, pg_temp', true) from caller
   ),`,
         `
 select json, set_config('search_path', path, true)

@@ -148,20 +148,17 @@ async function* settledPages<Data>(
   const { position, batchSize } = checkPage(options);
   let left = checkLimit(options.limit);
   let next = Number(position ?? 1);
-  let settled = 0;
   while (left > 0) {
     const page = await readSettled<Data>(sql, {
       position: next,
       batchSize: Math.min(Number(batchSize), left),
       pattern,
-      settled,
       patience: 4000,
     });
     yield* page.messages;
     if (page.atEnd) return;
     left -= page.messages.length;
     next = page.messages.at(-1)!.globalPosition + 1;
-    settled = page.settled;
   }
 }
 

@@ -11,7 +11,8 @@ export interface ReadStreamOptions {
    */
   readonly position?: number | undefined;
   /**
-   * How many messages to read at most, from 1.
+   * How many messages to read at most, from 1. A batch comes as one text: fewer, where messages are of
+   * a megabyte.
    *
    * @default 1000
    */
@@ -24,7 +25,7 @@ export interface ReadStreamOptions {
   readonly direction?: Direction | undefined;
   /**
    * A SQL condition on the columns of `messages`, as Message DB's `condition`: raw SQL by design, so
-   * never make it of input. The server must allow it, by `message_store.sql_condition`, which any
+   * never make it of input. What is not Message DB's is named with its schema in it. The server must allow it, by `message_store.sql_condition`, which any
    * session can set.
    */
   readonly condition?: string | undefined;

@@ -12,6 +12,9 @@ export type Rows = readonly unknown[] | { readonly rows: readonly unknown[] };
  * `neon()` are handles as they are, and so is PGlite's `pg.sql.bind(pg)`, which is a method;
  * `fromQuery` makes one of anything else.
  * Every parameter that the library sends is a string or null.
+ *
+ * A trigger of yours on the table of messages runs with Message DB's schema for a search path: name
+ * the schemas in it, or set its own path.
  */
 export interface Sql {
   (strings: TemplateStringsArray, ...parameters: (string | null)[]): PromiseLike<Rows>;

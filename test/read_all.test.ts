@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import type postgres from "postgres";
 import { describe, test } from "vitest";
-import { iterateAll, type Message, readAll, readMatching, write } from "../mod.ts";
+import { fromQuery, iterateAll, type Message, readAll, readMatching, write } from "../mod.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
@@ -124,11 +124,53 @@ describe("readAll()", () => {
     });
   }
 
+  test("forgets what it saw of a store that was emptied", async () => {
+    const sql = db.connect();
+    await withOpenWriter(async (finish) => {
+      for (let at = 0; at < 4; at++) await write(db.sql, `emptied-${at}`, { type: "Written" });
+      await readAll(sql, { position: await nextPosition(db.sql) - 4 });
+      await finish("rollback");
+    });
+    assert.ok((await readAll(sql)).length > 0);
+    await db.sql`truncate message_store.messages restart identity`;
+    await write(db.sql, "emptied-1", { type: "Written" });
+    await withOpenWriter(async (finish) => {
+      // Beyond every position that the emptied store had.
+      await db.sql`
+        insert into message_store.messages (stream_name, position, type)
+        select 'refilled-1', number, 'Written' from generate_series(0, 20000) as number`;
+      assert.deepEqual((await readAll(sql)).map(({ globalPosition }) => globalPosition), [1]);
+      assert.deepEqual(await readAll(sql, { position: 2 }), []);
+      await finish("commit");
+      assert.equal((await readAll(sql, { position: 2 }))[0]!.streamName, "open-1");
+    });
+  });
+
+  test("waits outside of a transaction for what it did not wait for inside", async () => {
+    let through: postgres.Sql | postgres.TransactionSql = db.connect();
+    const outside = through;
+    const handle = fromQuery((text, parameters) => through.unsafe(text, parameters));
+    await withOpenWriter(async (finish, next) => {
+      await outside.begin(async (inside) => {
+        await write(inside, "inside-1", { type: "Written" });
+        await write(db.sql, "after-1", { type: "Written" });
+        through = inside;
+        assert.deepEqual(await readAll(handle, { position: next }), []);
+        await finish("rollback");
+        assert.equal((await readAll(handle, { position: next })).length, 2);
+        through = outside;
+        assert.deepEqual(await readAll(handle, { position: next }), []);
+      });
+      assert.equal((await readAll(handle, { position: next })).length, 2);
+    });
+  });
+
   test("reads on inside a READ UNCOMMITTED transaction", async () => {
+    const position = await nextPosition(db.sql);
     await rolledBack();
     await write(db.sql, "uncommitted-1", { type: "Written" });
     await db.sql.begin("isolation level read uncommitted", async (sql) => {
-      assert.equal((await readAll(sql)).at(-1)!.streamName, "uncommitted-1");
+      assert.equal((await readAll(sql, { position })).length, 1);
     });
   });
 

@@ -134,24 +134,18 @@ test("a temporary table of the session does not stand in for Message DB's", asyn
   assert.deepEqual([...await sql`select * from pg_temp.messages`], []);
 });
 
-test("a trigger of the caller's finds what is on the caller's search path", async () => {
-  await db.sql`create schema app`;
-  await db.sql`create table app.audit (type text)`;
-  await db.sql`
-    create function app.note() returns trigger language plpgsql as
-    $$ begin insert into audit values (new.type); return new; end $$`;
-  await db.sql`
-    create trigger note after insert on message_store.messages
-    for each row when (new.stream_name like 'audited-%') execute function app.note()`;
-  const sql = db.connect({ connection: { search_path: "app, public" } });
-  await client.write(sql, "audited-1", { type: "One" });
-  await client.writeBatch(sql, "audited-1", [{ type: "Two" }, { type: "Three" }]);
-  assert.deepEqual((await sql`select type from audit`).map(({ type }) => type), [
-    "One",
-    "Two",
-    "Three",
-  ]);
-  await db.sql`drop trigger note on message_store.messages`;
+test("functions of the caller's that fit a call better do not stand in for Message DB's", async () => {
+  for (
+    const name of ["category", "id", "cardinal_id", "hash_64", "is_category", "stream_version"]
+  ) {
+    await db.sql.unsafe(
+      `create function decoy.${name}(text) returns text language sql as $$ select 'decoy' $$`,
+    );
+  }
+  const sql = db.connect({ connection: { search_path: "decoy, public" } });
+  for (const operation of Object.values(operations)) await operation(sql);
+  await client.write(sql, "overloaded-1", message);
+  assert.equal((await client.readCategory(sql, "overloaded")).length, 1);
 });
 
 test("columns that a program renames or adds change no answer", async () => {
