@@ -25,8 +25,8 @@ export interface ReadStreamOptions {
   readonly direction?: Direction | undefined;
   /**
    * A SQL condition on the columns of `messages`, as Message DB's `condition`: raw SQL by design, so
-   * never make it of input. What is not Message DB's is named with its schema in it. The server must allow it, by `message_store.sql_condition`, which any
-   * session can set.
+   * never make it of input. What is not Message DB's is named with its schema in it. The server must
+   * allow it, by `message_store.sql_condition`, which any session can set.
    */
   readonly condition?: string | undefined;
 }

@@ -65,8 +65,9 @@ export async function writeStreams(
   }
 
   // A wrong version is raised by write_message, in its words: without a type it cannot write.
-  // `seen`, `added` and `known` are as in `write`;
-  // the limit makes each look-up an index scan, however small the table was when it was planned.
+  // `seen`, `added` and `known` are as in `write`; the limit makes each look-up an index scan, however
+  // small the table was when it was planned. `written` is counted so that all of it has run before the
+  // search path goes back.
   const { known, positions } = await askMessageStore<Answer>(sql)`
   message as materialized (
     select *

@@ -1,8 +1,8 @@
 import { build } from "esbuild";
 import { Miniflare } from "miniflare";
 
-/** A Worker on workerd, with the runtime's flag and the binding that a handle needs. */
-export async function startWorker(path: string, connectionString: string): Promise<Miniflare> {
+/** A Worker on workerd, with the runtime's flag and, as HYPERDRIVE, a database where one is given. */
+export async function startWorker(path: string, connectionString?: string): Promise<Miniflare> {
   const { outputFiles: [worker] } = await build({
     entryPoints: [path],
     bundle: true,
@@ -17,6 +17,6 @@ export async function startWorker(path: string, connectionString: string): Promi
     script: worker!.text,
     compatibilityDate: "2026-04-01",
     compatibilityFlags: ["nodejs_compat"],
-    bindings: { HYPERDRIVE: { connectionString } },
+    ...connectionString && { bindings: { HYPERDRIVE: { connectionString } } },
   });
 }

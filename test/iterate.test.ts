@@ -38,12 +38,12 @@ const range = (from: number, to: number) =>
     (_, at) => from < to ? from + at : from - at,
   );
 
+const key = (message: Message) => message.globalPosition;
+const whole = { key, first: 1, last: 100 };
 const sources = {
   iterateMatching: {
     iterate: (options: object, sql: Sql = db.sql) => iterateMatching(sql, "account-%", options),
-    key: (message: Message) => message.globalPosition,
-    first: 1,
-    last: 100,
+    ...whole,
   },
   iterateStream: {
     iterate: (options: object, sql: Sql = db.sql) => iterateStream(sql, "account-2", options),
@@ -53,15 +53,11 @@ const sources = {
   },
   iterateCategory: {
     iterate: (options: object, sql: Sql = db.sql) => iterateCategory(sql, "account", options),
-    key: (message: Message) => message.globalPosition,
-    first: 1,
-    last: 100,
+    ...whole,
   },
   iterateAll: {
     iterate: (options: object, sql: Sql = db.sql) => iterateAll(sql, options),
-    key: (message: Message) => message.globalPosition,
-    first: 1,
-    last: 100,
+    ...whole,
   },
 };
 
@@ -151,4 +147,3 @@ test("iterateAll() goes over positions that were rolled back at a few statements
   // 14 pages, and once: who is writing, and the page again.
   assert.equal(statements, 14 + 2);
 });
-const key = (message: Message) => message.globalPosition;

@@ -2,31 +2,16 @@
  * Runs the suite on workerd, the runtime of Cloudflare Workers, with the settings given as JSON in
  * the first argument, and prints each outcome as a line of JSON.
  */
-import { build } from "esbuild";
-import { Miniflare } from "miniflare";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { startWorker } from "../_worker.ts";
 import type { Settings } from "./environment.ts";
 import { suite } from "./suite.ts";
 import type { WorkerRequest } from "./worker.ts";
 
 const settings: Settings = JSON.parse(process.argv[2]!);
 
-const { outputFiles: [worker] } = await build({
-  entryPoints: [fileURLToPath(new URL("worker.ts", import.meta.url))],
-  bundle: true,
-  write: false,
-  format: "esm",
-  target: "es2022",
-  conditions: ["workerd", "worker", "browser"],
-  external: ["node:*", "cloudflare:*"],
-});
-const miniflare = new Miniflare({
-  modules: true,
-  script: worker!.text,
-  compatibilityDate: "2026-04-01",
-  compatibilityFlags: ["nodejs_compat"],
-});
+const miniflare = await startWorker(fileURLToPath(new URL("worker.ts", import.meta.url)));
 
 for (const name of suite) {
   const request: WorkerRequest = { name, settings };
