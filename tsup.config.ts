@@ -3,6 +3,8 @@ import { defineConfig, type Options } from "tsup";
 const config: Options = {
   entry: {
     mod: "mod.ts",
+    fetch: "src/http/fetch_sql.ts",
+    gateway: "src/http/gateway.ts",
     install: "src/database/install.ts",
     embedded: "src/database/embedded.ts",
   },

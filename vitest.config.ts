@@ -7,6 +7,8 @@ const config: ViteUserConfig = defineConfig({
   resolve: {
     alias: [
       { find: /^@messagedb\/client$/, replacement: here("mod.ts") },
+      { find: /^@messagedb\/client\/fetch$/, replacement: here("src/http/fetch_sql.ts") },
+      { find: /^@messagedb\/client\/gateway$/, replacement: here("src/http/gateway.ts") },
       { find: /^@messagedb\/client\/install$/, replacement: here("src/database/install.ts") },
       { find: /^@messagedb\/client\/embedded$/, replacement: here("src/database/embedded.ts") },
     ],

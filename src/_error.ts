@@ -25,6 +25,13 @@ const MISSING = /"(message_store|messages)"|\bmessage_store\./;
 const FORBIDDEN =
   /\b(message_store|messages|messages_global_position_seq)$|function (\w+_messages?|message_store_version|acquire_lock|stream_version|cardinal_id|hash_64|is_category|category|id)$/;
 
+/** The SQLSTATE of a database's error. */
+export function sqlStateOf(error: unknown): string | undefined {
+  if (typeof error !== "object" || error === null) return undefined;
+  const { errno, code } = error as DriverError;
+  return [errno, code].map(String).find((it) => SQLSTATE.test(it));
+}
+
 /** The error as this library names it; one that it does not know comes back as it is. */
 export function translate(error: unknown): unknown {
   if (typeof error !== "object" || error === null) return error;
@@ -33,7 +40,7 @@ export function translate(error: unknown): unknown {
   const detail = String(driver.detail);
   const cause = { cause: error };
 
-  switch ([driver.errno, driver.code].find((it) => SQLSTATE.test(String(it)))) {
+  switch (sqlStateOf(error)) {
     case "P0001": {
       const wrong = /Wrong expected version: (-?\d+) \(Stream: (.*), Stream Version: (-?\d+)\)/s
         .exec(message);

@@ -3,7 +3,7 @@ import { ask, type Statement, within } from "./_statement.ts";
 import type { Message, Sql } from "./types.ts";
 
 /** Which page to read. */
-interface Wanted {
+export interface Wanted {
   readonly position: number;
   readonly batchSize: number;
   /** The LIKE pattern, or null for all streams. */
@@ -37,7 +37,8 @@ export async function readSettled<Data>(sql: Sql, wanted: Wanted): Promise<Settl
   }
   if (page.gap !== null) {
     const wait = beforeGap(page).length === 0;
-    const settled = await settle(sql, page.store, page.gap, wait ? wanted.patience ?? 127 : 0);
+    const patience = wait ? wanted.patience ?? 127 : 0;
+    const settled = await settle(sql, { ...wanted, patience }, page.store, page.gap);
     if (settled >= page.gap) {
       const again = await readPage<Data>(sql, wanted, settled);
       const isNewer = page.snapshot === null || page.snapshot !== again.snapshot;
@@ -75,11 +76,16 @@ interface Memory {
 const memory = new WeakMap<Sql, Memory>();
 
 /** The position up to which nothing is open for this transaction, as far as it has to wait for it. */
-async function settle(sql: Sql, store: string, gap: number, patience: number): Promise<number> {
+async function settle(
+  sql: Sql,
+  { pattern, patience }: Required<Wanted>,
+  store: string,
+  gap: number,
+): Promise<number> {
   for (let delay = 1;; delay = Math.min(delay * 2, 128)) {
     // Answers may overtake each other: this one says nothing of a look that is taken meanwhile.
     const earlier = new Set(memory.get(sql)?.looks);
-    const { writers, own, ...now } = await lookAtWriters(sql);
+    const { writers, own, ...now } = await lookAtWriters(sql, pattern);
     if (now.store !== store || writers === null) return 0;
 
     let seen = memory.get(sql);
@@ -121,7 +127,7 @@ interface Page<Data> {
   readonly store: string;
 }
 
-async function readPage<Data>(
+export async function readPage<Data>(
   sql: Sql,
   { position, batchSize, pattern }: Wanted,
   settled: number,
@@ -182,9 +188,10 @@ interface Writers {
 }
 
 /** Who holds the lock that writers hold, and the last position that was there before we looked. */
-async function lookAtWriters(sql: Sql): Promise<Writers> {
+export async function lookAtWriters(sql: Sql, pattern: string | null): Promise<Writers> {
   // A statement's snapshot is older than what it reads of pg_locks, which shows locks as they are.
   // On a standby the writers are out of sight: there, what is missing stays unsettled.
+  // The pattern changes nothing: it tells a gateway what the look is for.
   return await askWriters(sql)`
 select
   json_build_object(
@@ -207,6 +214,7 @@ select
           and granted
       ), '[]')
     end,
+    'pattern', ${pattern}::text,
     'store', `;
 }
 

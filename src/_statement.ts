@@ -8,6 +8,21 @@ export type Statement<T> = (
 ) => Promise<T>;
 
 /**
+ * Where a handle keeps its function for statements that may be sent again when no answer came, if it
+ * has one: those of this library, which write once however often they are sent.
+ */
+export const REPEATABLE: unique symbol = Symbol.for("@messagedb/client/repeatable");
+
+/** A handle that sends again what may be sent again. */
+export interface RepeatingSql extends Sql {
+  readonly [REPEATABLE]: Sql;
+}
+
+export function isRepeating(sql: Sql): sql is RepeatingSql {
+  return typeof sql === "function" && REPEATABLE in sql;
+}
+
+/**
  * Sends a statement that answers one row of one column of JSON text, and parses that.
  *
  * One value, because a driver that has handed out rows when a statement fails may hand the rest to
@@ -23,22 +38,27 @@ export function ask<T>(sql: Sql): Statement<T> {
     }
     let answer;
     try {
-      answer = await sql(strings, ...parameters);
+      answer = await (isRepeating(sql) ? sql[REPEATABLE] : sql)(strings, ...parameters);
     } catch (error) {
       throw translate(error);
     }
-    const rows = Array.isArray(answer) ? answer : (answer as { rows?: unknown[] } | null)?.rows;
-    const row = rows?.[0];
-    // Some drivers answer lists; some programs rename columns, or add their own.
-    const json = Array.isArray(row) ? row[0] : row?.json ?? Object.values(row ?? {})[0];
-    if (typeof json !== "string") {
-      throw new TypeError(
-        "Cannot use what the handle answered: it must resolve to rows, or to an object with rows, " +
-          "whose text it leaves as it is",
-      );
-    }
-    return JSON.parse(json);
+    return JSON.parse(valueOf(answer));
   };
+}
+
+/** The one value of the one row that a statement answers. */
+export function valueOf(answer: unknown): string {
+  const rows = Array.isArray(answer) ? answer : (answer as { rows?: unknown[] } | null)?.rows;
+  const row = rows?.[0];
+  // Some drivers answer lists; some programs rename columns, or add their own.
+  const json = Array.isArray(row) ? row[0] : row?.json ?? Object.values(row ?? {})[0];
+  if (typeof json !== "string") {
+    throw new TypeError(
+      "Cannot use what the handle answered: it must resolve to rows, or to an object with rows, " +
+        "whose text it leaves as it is",
+    );
+  }
+  return json;
 }
 
 /**

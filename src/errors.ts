@@ -4,7 +4,8 @@ export type MessageDbErrorCode =
   | "DUPLICATE_MESSAGE"
   | "MESSAGE_MISMATCH"
   | "NOT_INSTALLED"
-  | "CONDITION_NOT_ACTIVATED";
+  | "CONDITION_NOT_ACTIVATED"
+  | "FETCH_FAILED";
 
 /**
  * What every error class of this library extends.
@@ -143,5 +144,42 @@ export class ConditionNotActivatedError extends MessageDbError {
         "which the server setting message_store.sql_condition = on does",
       options,
     );
+  }
+}
+
+/**
+ * `fetchSql` got no rows, and no error of the database: the network, the address, a right or a limit
+ * stood between. Whether a statement ran is not known, unless the status tells.
+ */
+export class FetchSqlError extends MessageDbError {
+  override readonly name = "FetchSqlError" as const;
+  override readonly code = "FETCH_FAILED" as const;
+  /** Where the statement was sent, without the query of the address. */
+  readonly url: string;
+  /**
+   * `"network"`: no connection, or one that broke; `"timeout"`: no answer in time; `"status"`: an
+   * answer of another status than 2xx; `"body"`: an answer that is not rows in JSON.
+   */
+  readonly reason: "network" | "timeout" | "status" | "body";
+  /** The status of the answer: 403 where the gateway refuses. Null for another reason. */
+  readonly status: number | null;
+  /** How many seconds the server asks to wait; null where it does not. */
+  readonly retryAfter: number | null;
+
+  /** Made by the handle of `fetchSql`. */
+  constructor(
+    url: string,
+    reason: FetchSqlError["reason"],
+    what: string,
+    options: ErrorOptions & {
+      readonly status?: number;
+      readonly retryAfter?: number | null;
+    } = {},
+  ) {
+    super(`Cannot get rows from ${url}: ${what}`, options);
+    this.url = url;
+    this.reason = reason;
+    this.status = options.status ?? null;
+    this.retryAfter = options.retryAfter ?? null;
   }
 }

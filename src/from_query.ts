@@ -26,6 +26,10 @@ export function fromQuery(
   query: (text: string, parameters: (string | null)[]) => PromiseLike<Rows>,
 ): Sql {
   if (typeof query !== "function") throw invalid("query", query, "a function");
-  return (strings, ...parameters) =>
-    query(strings.reduce((text, part, at) => `${text}$${at}${part}`), parameters);
+  return (strings, ...parameters) => query(textOf(strings), parameters);
+}
+
+/** The text of a statement, its parameters `$1`, `$2`, … */
+export function textOf(strings: TemplateStringsArray): string {
+  return strings.reduce((text, part, at) => `${text}$${at}${part}`);
 }

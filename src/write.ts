@@ -1,7 +1,7 @@
 import { checkExpectedVersion, checkWritableStreamName } from "./_check.ts";
-import { encode } from "./_json.ts";
+import { encode, type EncodedMessage } from "./_json.ts";
 import { safe } from "./_message.ts";
-import { askMessageStore } from "./_statement.ts";
+import { askMessageStore, isRepeating } from "./_statement.ts";
 import { DuplicateMessageError } from "./errors.ts";
 import type { MessageInput, Sql } from "./types.ts";
 
@@ -53,11 +53,21 @@ export async function write(
 ): Promise<number> {
   checkWritableStreamName(streamName);
   const expectedVersion = checkExpectedVersion(options);
-  const { id, type, data, metadata } = encode(message);
+  const encoded = encode(message);
+  // What is sent again when no answer came has to be looked for, whoever chose its id.
+  const isNew = message.id === undefined && !isRepeating(sql);
+  return await (isNew ? writeNew : writeOnce)(sql, streamName, encoded, expectedVersion);
+}
 
-  if (message.id === undefined) {
-    return safe(
-      await askMessageStore<number>(sql)`
+/** Writes a message whose id is new. */
+export async function writeNew(
+  sql: Sql,
+  streamName: string,
+  { id, type, data, metadata }: EncodedMessage,
+  expectedVersion: string | null,
+): Promise<number> {
+  return safe(
+    await askMessageStore<number>(sql)`
   answer as materialized (
     select
       message_store.write_message(
@@ -66,9 +76,16 @@ export async function write(
       )::text as json
     from ours
   )`,
-    );
-  }
+  );
+}
 
+/** Writes a message unless the store has its id. */
+async function writeOnce(
+  sql: Sql,
+  streamName: string,
+  { id, type, data, metadata }: EncodedMessage,
+  expectedVersion: string | null,
+): Promise<number> {
   // A statement sees what was committed when it began. Under the lock, what was committed while it
   // waited is above the version that it sees, and Message DB's volatile functions see that too.
   const position = await askMessageStore<number | null>(sql)`

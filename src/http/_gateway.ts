@@ -1,0 +1,89 @@
+import { checkInteger, checkOptions, invalid } from "../_check.ts";
+import type { Sql } from "../types.ts";
+import type { GatewayCall } from "./_calls.ts";
+import { Refusal } from "./_problem.ts";
+import type { GatewayOptions } from "./gateway.ts";
+
+/** What a gateway's endpoints share: its options, checked, and the one way to have a call permitted. */
+export interface Gateway {
+  readonly sql: Sql;
+  readonly basePath: string;
+  readonly maxBodyBytes: number;
+  readonly maxBatchSize: number;
+  readonly cors: "*" | readonly string[];
+  readonly onError: (error: unknown, request: Request) => void;
+  /** Resolves if all of it is within the limits and allowed; else rejects with what is not. */
+  readonly permit: (request: Request, asks: readonly GatewayCall[]) => Promise<void>;
+}
+
+export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
+  if (typeof sql !== "function") throw invalid("sql", sql, "a handle, as postgres() makes");
+  checkOptions(options);
+  const {
+    authorize,
+    basePath = "",
+    maxBodyBytes = 1_048_576,
+    maxBatchSize = 1000,
+    cors = [],
+    allowConditions = false,
+    onError = (error) => console.error(error),
+  } = options;
+  if (typeof authorize !== "function") {
+    throw invalid("authorize", authorize, "a function that decides who may do what");
+  }
+  if (typeof basePath !== "string" || !/^(\/[^/?#]+)*$/.test(basePath)) {
+    throw invalid(
+      "basePath",
+      basePath,
+      'a path that begins with "/" and does not end with it, or ""',
+    );
+  }
+  checkInteger("maxBodyBytes", maxBodyBytes, 1);
+  checkInteger("maxBatchSize", maxBatchSize, 1);
+  if (cors !== "*" && !(Array.isArray(cors) && cors.every((it) => typeof it === "string"))) {
+    throw invalid("cors", cors, 'origins in an array, or "*"');
+  }
+  if (typeof allowConditions !== "boolean") {
+    throw invalid("allowConditions", allowConditions, "true or false");
+  }
+  if (typeof onError !== "function") throw invalid("onError", onError, "a function");
+
+  const permit: Gateway["permit"] = async (request, asks) => {
+    checkSize(asks, maxBatchSize);
+    for (const ask of asks) {
+      if (ask.condition !== undefined && !allowConditions) {
+        throw new Refusal(403, "Cannot read with a condition: this gateway does not allow any");
+      }
+      let allowed;
+      try {
+        allowed = await authorize(request, ask);
+      } catch {
+        // A token that cannot be read, more often than not.
+      }
+      if (allowed !== true) throw new Refusal(403, `Cannot ${phrase(ask)}: it is not allowed`);
+    }
+  };
+  return { sql, basePath, maxBodyBytes, maxBatchSize, cors, onError, permit };
+}
+
+function checkSize(asks: readonly GatewayCall[], maxBatchSize: number): void {
+  const sizes = asks.map(({ batchSize, ids, messages }) =>
+    batchSize ?? ids?.length ?? messages?.length ?? 0
+  );
+  if (sizes.reduce((sum, size) => sum + size, 0) > maxBatchSize) {
+    throw new Refusal(
+      422,
+      `Cannot do this with so many messages: a call may have ${maxBatchSize} at most`,
+      { maxBatchSize },
+    );
+  }
+}
+
+/** `write to stream "account-1"`, `call categories` */
+function phrase({ operation, writes, streamName, category }: GatewayCall): string {
+  const verb = writes ? "write to" : "read";
+  if (streamName !== undefined) return `${verb} stream ${JSON.stringify(streamName)}`;
+  return category === undefined
+    ? `call ${operation}`
+    : `${verb} category ${JSON.stringify(category)}`;
+}

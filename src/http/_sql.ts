@@ -1,0 +1,74 @@
+import * as z from "zod";
+import { sqlStateOf } from "../_error.ts";
+import { valueOf } from "../_statement.ts";
+import { readJson } from "./_body.ts";
+import type { Gateway } from "./_gateway.ts";
+import { isUnavailable, Refusal } from "./_problem.ts";
+import { recognize } from "./_statements.ts";
+import { VERSION, VERSION_HEADER } from "./_version.ts";
+
+const BODY = z.object({ query: z.string(), params: z.array(z.string().nullable()).default([]) });
+
+/** `POST /sql`: runs one statement of an operation, in the shape of Neon's SQL over HTTP. */
+export async function answerStatement(request: Request, gateway: Gateway): Promise<Response> {
+  const { headers } = request;
+  // A page of another origin can send neither of these without being asked whether it may.
+  if (!isJson(headers) && !headers.has("neon-connection-string")) {
+    throw new Refusal(415, "Cannot read this body: send it as content-type application/json");
+  }
+  const body = BODY.safeParse(await readJson(request, gateway.maxBodyBytes));
+  if (!body.success) {
+    throw new Refusal(422, "Cannot run this: send one statement, its text as query and its params");
+  }
+  const { query, params } = body.data;
+  const permissible = await recognize(query, params);
+  if (permissible === undefined) throw unknownStatement(headers.get(VERSION_HEADER));
+  const { asks, statement } = permissible;
+  await gateway.permit(request, asks);
+
+  let value;
+  try {
+    value = valueOf(await gateway.sql(statement.strings, ...statement.parameters));
+  } catch (error) {
+    if (sqlStateOf(error) === undefined || isUnavailable(error)) throw error;
+    return Response.json(databaseError(error as Record<string, unknown>), { status: 400 });
+  }
+  return Response.json({
+    command: "SELECT",
+    rowCount: 1,
+    fields: [{ name: "json", dataTypeID: 25 }],
+    rows: [headers.get("neon-array-mode") === "true" ? [value] : { json: value }],
+  });
+}
+
+export function isJson(headers: Headers): boolean {
+  return /^application\/json\s*(;|$)/i.test(headers.get("content-type") ?? "");
+}
+
+function unknownStatement(header: string | null): Refusal {
+  const clientVersion = header !== null && /^[\w.+-]{1,40}$/.test(header) ? header : undefined;
+  const detail = clientVersion === undefined || clientVersion === VERSION
+    ? `Cannot run this statement: this gateway runs those of @messagedb/client ${VERSION}, and no other`
+    : `Cannot run this statement: the client is @messagedb/client ${clientVersion}, and this ` +
+      `gateway knows the statements of ${VERSION}: use one version for both`;
+  return new Refusal(403, detail, {
+    code: "UNKNOWN_STATEMENT",
+    gatewayVersion: VERSION,
+    clientVersion,
+  });
+}
+
+/** What tells the error apart, under Neon's names, and nothing of the statement or the server. */
+function databaseError(error: Record<string, unknown>): Record<string, unknown> {
+  return {
+    message: error["message"],
+    code: sqlStateOf(error),
+    severity: error["severity"],
+    detail: error["detail"],
+    hint: error["hint"],
+    schema: error["schema_name"] ?? error["schema"],
+    table: error["table_name"] ?? error["table"],
+    column: error["column_name"] ?? error["column"],
+    constraint: error["constraint_name"] ?? error["constraint"],
+  };
+}

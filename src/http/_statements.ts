@@ -1,0 +1,320 @@
+import {
+  checkExpectedVersion,
+  checkInteger,
+  checkPage,
+  checkPattern,
+  checkWritableStreamName,
+} from "../_check.ts";
+import { encode } from "../_json.ts";
+import { lookAtWriters, readPage } from "../_read_settled.ts";
+import { messageStoreVersion } from "../message_store_version.ts";
+import { categories, entityIds, streamNames } from "../names.ts";
+import { readAll } from "../read_all.ts";
+import { readCategory } from "../read_category.ts";
+import { readLastMessage } from "../read_last_message.ts";
+import { readMessages } from "../read_messages.ts";
+import { readStream } from "../read_stream.ts";
+import { streamVersion } from "../stream_version.ts";
+import { type IdentifiedMessageInput, synchronize } from "../synchronize.ts";
+import type { Direction, Metadata } from "../types.ts";
+import { write, writeNew } from "../write.ts";
+import { type StreamInput, writeStreams } from "../write_streams.ts";
+import { parseJson } from "./_body.ts";
+import { ask, type Call, type GatewayCall, type SentStatement, statementOf } from "./_calls.ts";
+import { Refusal } from "./_problem.ts";
+
+type Parameter = string | null;
+
+/** A statement's parameters by name; one that it does not have is undefined. */
+type Parameters = Readonly<Record<string, Parameter | undefined>>;
+
+/** A statement, by a call that sends it. */
+interface Statement {
+  /** A value for each parameter, no two the same: where they turn up tells which is which. */
+  readonly sample: Readonly<Record<string, string>>;
+  /** The call that has these parameters; its operation checks them. */
+  readonly callOf: (parameters: Parameters) => Call<unknown>;
+}
+
+const id = "00000000-0000-7000-8000-000000000000";
+const stream = { streamName: "category-id" };
+const category = { category: "category" };
+const message = { id, type: "type", data: '"data"', metadata: '{"key":"value"}' };
+const expectedVersion = "7";
+const page = { position: "5", batchSize: "6" };
+const share = { correlation: "correlation", member: "2", size: "3" };
+const condition = "condition";
+
+/** Every statement that an operation sends. The SQL is not here: the operation is asked for it. */
+const STATEMENTS: readonly Statement[] = [
+  { sample: { ...stream, ...message, expectedVersion }, callOf: writeOf },
+  { sample: { ...stream, ...message, expectedVersion }, callOf: writeNewOf },
+  {
+    sample: {
+      rows: `[{"stream_name":"category-id","expected_version":"7","id":"${id}","type":"type",` +
+        `"data":1,"metadata":{}}]`,
+    },
+    callOf: writeStreamsOf,
+  },
+  {
+    sample: {
+      ...stream,
+      rows: `[{"id":"${id}","type":"type","data":1,"metadata":{}}]`,
+      expectedVersion,
+    },
+    callOf: synchronizeOf,
+  },
+  { sample: { ...stream, ...page, condition }, callOf: readStreamOf("forward") },
+  { sample: { ...stream, ...page, condition }, callOf: readStreamOf("backward") },
+  { sample: { ...stream, ...page }, callOf: readStreamOf("backward") },
+  { sample: { ...category, ...page, ...share, condition }, callOf: readCategoryOf("forward") },
+  { sample: { ...category, ...page, ...share, condition }, callOf: readCategoryOf("backward") },
+  { sample: { ...category, ...page, ...share }, callOf: readCategoryOf("backward") },
+  { sample: page, callOf: readAllBackwardOf },
+  { sample: { ...page, pattern: "%", from: "9" }, callOf: readPageOf },
+  { sample: { pattern: "%" }, callOf: lookAtWritersOf },
+  { sample: { ...stream, type: "type" }, callOf: readLastMessageOf },
+  { sample: { ids: `["${id}"]` }, callOf: readMessagesOf },
+  { sample: stream, callOf: streamVersionOf },
+  { sample: category, callOf: streamNamesOf },
+  { sample: category, callOf: entityIdsOf },
+  { sample: {}, callOf: () => ({ asks: [ask("categories", {})], send: categories }) },
+  {
+    sample: {},
+    callOf: () => ({ asks: [ask("messageStoreVersion", {})], send: messageStoreVersion }),
+  },
+];
+
+/** What a request may run: a statement that an operation sends, and what that does. */
+export interface Permissible {
+  readonly asks: readonly GatewayCall[];
+  readonly statement: SentStatement;
+}
+
+/** Makes a call of a statement's parameters. */
+type Known = (parameters: readonly Parameter[]) => Call<unknown>;
+
+let known: ReadonlyMap<string, Known> | undefined;
+
+/**
+ * Finds the call that sends a statement with these parameters; undefined where no operation has it.
+ *
+ * The call's own statement is what runs. Where an argument is several parameters, or text inside of
+ * one, that could differ from what was sent, and then nothing runs.
+ */
+export async function recognize(
+  query: string,
+  parameters: readonly Parameter[],
+): Promise<Permissible | undefined> {
+  known ??= new Map(await Promise.all(STATEMENTS.map(learn)));
+  const call = known.get(query)?.(parameters);
+  if (call === undefined) return undefined;
+  const statement = await statementOf(call);
+  const isSame = statement.text === query &&
+    statement.parameters.length === parameters.length &&
+    statement.parameters.every((parameter, at) => parameter === parameters[at]);
+  if (!isSame) throw new Refusal(422, `${CANNOT}: its operation never sends these parameters`);
+  return { asks: call.asks, statement };
+}
+
+async function learn({ sample, callOf }: Statement): Promise<[text: string, Known]> {
+  const { text, parameters } = await statementOf(callOf(sample));
+  const places = Object.entries(sample).map(([name, value]) => {
+    return [name, parameters.indexOf(value)] as const;
+  });
+  const call: Known = (parameters) =>
+    callOf(Object.fromEntries(places.map(([name, at]) => [name, parameters[at]])));
+  return [text, call];
+}
+
+function writeOf(parameters: Parameters): Call<number> {
+  const { streamName, message, options } = writtenBy(parameters);
+  return {
+    asks: [ask("write", { streamName, messages: [message], ...options })],
+    send: (sql) => write(sql, streamName, message, options),
+  };
+}
+
+function writeNewOf(parameters: Parameters): Call<number> {
+  const { streamName, message, options } = writtenBy(parameters);
+  return {
+    asks: [ask("write", { streamName, messages: [message], ...options })],
+    send: async (sql) => {
+      checkWritableStreamName(streamName);
+      const expectedVersion = checkExpectedVersion(options);
+      return await writeNew(sql, streamName, encode(message), expectedVersion);
+    },
+  };
+}
+
+function writtenBy({ streamName, id, type, data, metadata, expectedVersion }: Parameters) {
+  return {
+    streamName: required(streamName),
+    message: {
+      id: required(id),
+      type: required(type),
+      data: jsonOf(data),
+      metadata: jsonOf(metadata) as Metadata | null,
+    },
+    options: { expectedVersion: numberOf(expectedVersion) },
+  };
+}
+
+function writeStreamsOf({ rows }: Parameters): Call<number[]> {
+  const streams: (StreamInput & { readonly messages: Row[] })[] = [];
+  for (const { stream_name, expected_version, ...message } of rowsOf(rows)) {
+    const streamName = required(stream_name);
+    if (streams.at(-1)?.streamName !== streamName) {
+      streams.push({ streamName, expectedVersion: numberOf(expected_version), messages: [] });
+    }
+    streams.at(-1)!.messages.push(message);
+  }
+  return {
+    asks: streams.map((it) => ask(streams.length === 1 ? "writeBatch" : "writeStreams", it)),
+    send: (sql) => writeStreams(sql, streams),
+  };
+}
+
+function synchronizeOf({ streamName, rows, expectedVersion }: Parameters): Call<number> {
+  const name = required(streamName);
+  const messages = rowsOf(rows);
+  const options = { expectedVersion: numberOf(expectedVersion) };
+  return {
+    asks: [ask("synchronize", { streamName: name, messages, ...options })],
+    send: (sql) => synchronize(sql, name, messages, options),
+  };
+}
+
+/** A message as a batch has it. */
+interface Row extends IdentifiedMessageInput {
+  readonly stream_name?: Parameter;
+  readonly expected_version?: Parameter;
+}
+
+function rowsOf(rows: Parameter | undefined): Row[] {
+  const all = jsonOf(rows);
+  if (!Array.isArray(all)) throw new Refusal(422, `${CANNOT}: its messages are no array`);
+  return all.map((row) => row ?? {});
+}
+
+function readStreamOf(direction: Direction): Statement["callOf"] {
+  return (parameters) => {
+    const streamName = required(parameters["streamName"]);
+    const options = { ...pageOf(parameters), direction, condition: conditionOf(parameters) };
+    return {
+      asks: [ask("readStream", { streamName, ...options })],
+      send: (sql) => readStream(sql, streamName, options),
+    };
+  };
+}
+
+function readCategoryOf(direction: Direction): Statement["callOf"] {
+  return (parameters) => {
+    const category = required(parameters["category"]);
+    const { correlation, member, size } = parameters;
+    const options = {
+      ...pageOf(parameters),
+      direction,
+      correlation: correlation ?? undefined,
+      consumerGroup: size == null ? undefined : { member: Number(member), size: Number(size) },
+      condition: conditionOf(parameters),
+    };
+    return {
+      asks: [ask("readCategory", { category, ...options })],
+      send: (sql) => readCategory(sql, category, options),
+    };
+  };
+}
+
+function readAllBackwardOf(parameters: Parameters): Call<unknown> {
+  const options = { ...pageOf(parameters), direction: "backward" } as const;
+  return { asks: [ask("readAll", options)], send: (sql) => readAll(sql, options) };
+}
+
+/** A page of a forward read of all streams, or of those of a pattern. */
+function readPageOf({ pattern = null, from, ...parameters }: Parameters): Call<unknown> {
+  const { position = 0, batchSize = 0 } = pageOf(parameters);
+  return {
+    asks: [settledAsk(pattern, { position, batchSize })],
+    send: async (sql) => {
+      checkPage({ position, batchSize });
+      if (pattern !== null) checkPattern(pattern);
+      const first = numberOf(from);
+      checkInteger("from", first, 1);
+      return await readPage(sql, { position, batchSize, pattern }, first - 1);
+    },
+  };
+}
+
+/** What such a read does where positions are missing. */
+function lookAtWritersOf({ pattern = null }: Parameters): Call<unknown> {
+  return {
+    asks: [settledAsk(pattern, {})],
+    send: async (sql) => {
+      if (pattern !== null) checkPattern(pattern);
+      return await lookAtWriters(sql, pattern);
+    },
+  };
+}
+
+function settledAsk(
+  pattern: string | null,
+  options: Pick<GatewayCall, "position" | "batchSize">,
+): GatewayCall {
+  return pattern === null ? ask("readAll", options) : ask("readMatching", { pattern, ...options });
+}
+
+function readLastMessageOf({ streamName, type }: Parameters): Call<unknown> {
+  const name = required(streamName);
+  const options = { type: type ?? undefined };
+  return {
+    asks: [ask("readLastMessage", { streamName: name, ...options })],
+    send: (sql) => readLastMessage(sql, name, options),
+  };
+}
+
+function readMessagesOf(parameters: Parameters): Call<unknown> {
+  const ids = jsonOf(parameters["ids"]) as string[];
+  return { asks: [ask("readMessages", { ids })], send: (sql) => readMessages(sql, ids) };
+}
+
+function streamVersionOf(parameters: Parameters): Call<number> {
+  const streamName = required(parameters["streamName"]);
+  return {
+    asks: [ask("streamVersion", { streamName })],
+    send: (sql) => streamVersion(sql, streamName),
+  };
+}
+
+function streamNamesOf(parameters: Parameters): Call<string[]> {
+  const category = required(parameters["category"]);
+  return { asks: [ask("streamNames", { category })], send: (sql) => streamNames(sql, category) };
+}
+
+function entityIdsOf(parameters: Parameters): Call<string[]> {
+  const category = required(parameters["category"]);
+  return { asks: [ask("entityIds", { category })], send: (sql) => entityIds(sql, category) };
+}
+
+function pageOf({ position, batchSize }: Parameters): Pick<GatewayCall, "position" | "batchSize"> {
+  return { position: numberOf(position), batchSize: numberOf(batchSize) };
+}
+
+function conditionOf({ condition }: Parameters): string | undefined {
+  return condition ?? undefined;
+}
+
+function required(parameter: Parameter | undefined): string {
+  if (typeof parameter === "string") return parameter;
+  throw new Refusal(422, `${CANNOT}: a parameter is missing`);
+}
+
+function numberOf(parameter: Parameter | undefined): number | undefined {
+  return parameter == null ? undefined : Number(parameter);
+}
+
+function jsonOf(parameter: Parameter | undefined): unknown {
+  return parameter == null ? null : parseJson("a parameter", parameter);
+}
+
+const CANNOT = "Cannot run this statement";

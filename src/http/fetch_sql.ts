@@ -1,0 +1,220 @@
+import { checkInteger, checkOptions, invalid } from "../_check.ts";
+import { REPEATABLE, type RepeatingSql } from "../_statement.ts";
+import { FetchSqlError } from "../errors.ts";
+import { fromQuery } from "../from_query.ts";
+import type { Rows } from "../types.ts";
+import { VERSION, VERSION_HEADER } from "./_version.ts";
+
+export { FetchSqlError };
+
+/** Options of `fetchSql`. */
+export interface FetchSqlOptions {
+  /** What each request carries besides: `authorization`, say. */
+  readonly headers?: HeadersInit | undefined;
+  /**
+   * What sends a request and resolves to its response.
+   *
+   * @default the runtime's own `fetch`
+   */
+  readonly fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
+  /** Ends what is under way, and refuses what comes after; its reason is what is thrown. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * How many milliseconds one request may take, the whole answer included, from 1.
+   *
+   * @default 15000
+   */
+  readonly timeout?: number | undefined;
+}
+
+/** Statuses of a server that did not come to answer, and may the next time. */
+const PASSING = [408, 425, 429, 502, 503, 504];
+
+/** How often a statement is sent again at most. */
+const RETRIES = 3;
+
+/** Milliseconds: a server that asks for more is not waited for. */
+const LONGEST_WAIT = 30_000;
+
+/**
+ * Makes a handle of an address that takes statements by HTTP: a gateway of this package, or Neon's.
+ *
+ * Each statement is one POST, in the shape that Neon's serverless driver sends. Where the network
+ * fails, no answer comes in time, or the status is 408, 425, 429, 502, 503 or 504, the statements of
+ * this package's operations are sent again, up to three times, after a wait that doubles and varies
+ * and is as long as `Retry-After` asks, up to 30 seconds. That writes nothing twice: a message has an
+ * id, and one whose answer was lost answers its first position. Any other statement is sent once.
+ *
+ * A handle like this has no transactions. A database error is the same as through any driver.
+ *
+ * @example Write and read where there is nothing but fetch
+ * ```ts
+ * import { readStream, write } from "@messagedb/client";
+ * import { fetchSql } from "@messagedb/client/fetch";
+ *
+ * const sql = fetchSql("https://events.example.com/sql", {
+ *   headers: { authorization: "Bearer …" },
+ * });
+ * await write(sql, "account-123", { type: "Deposited", data: { amount: 11 } });
+ * await readStream(sql, "account-123");
+ * ```
+ *
+ * @param url Where to send statements; in a page or a worker of one, relative to it.
+ * @param options What requests carry, who sends them, how long they may take.
+ * @returns The handle. It throws `FetchSqlError` where no rows come, and the signal's reason when that ends it.
+ * @throws {TypeError} If the address is none of http or https, or an option is of the wrong type.
+ * @throws {RangeError} If the timeout is no integer from 1.
+ */
+export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): RepeatingSql {
+  checkOptions(options);
+  const { timeout = 15_000, signal } = options;
+  checkInteger("timeout", timeout, 1, 2 ** 31 - 1);
+  const server: Server = {
+    url: addressOf(url),
+    fetch: options.fetch ?? ((url, init) => fetch(url, init)),
+    headers: new Headers(options.headers),
+    signal,
+    timeout,
+  };
+  if (typeof server.fetch !== "function") throw invalid("fetch", server.fetch, "a function");
+  server.headers.set("content-type", "application/json");
+  server.headers.set(VERSION_HEADER, VERSION);
+
+  const once = fromQuery((query, params) => send(server, { query, params }, 0));
+  const repeatable = fromQuery((query, params) => send(server, { query, params }, RETRIES));
+  return Object.assign(once, { [REPEATABLE]: repeatable } as const);
+}
+
+type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+interface Server {
+  readonly url: URL;
+  readonly fetch: Fetch;
+  readonly headers: Headers;
+  readonly signal: AbortSignal | undefined;
+  readonly timeout: number;
+}
+
+interface Statement {
+  readonly query: string;
+  readonly params: readonly (string | null)[];
+}
+
+/** The value is not shown: what is mistaken for an address may hold a password. */
+function addressOf(url: string | URL): URL {
+  let address;
+  try {
+    address = new URL(url, globalThis.location?.href);
+  } catch {
+    // As wrong as any other.
+  }
+  if (!address || !/^https?:$/.test(address.protocol)) {
+    throw new TypeError('Cannot use this "url": it must be an address of http or https');
+  }
+  return address;
+}
+
+/** Sends a statement, and again where that may help. */
+async function send(server: Server, statement: Statement, retries: number): Promise<Rows> {
+  const body = JSON.stringify(statement);
+  for (let attempt = 0;; attempt++) {
+    try {
+      return await request(server, body);
+    } catch (error) {
+      if (!(error instanceof FetchSqlError) || attempt === retries) throw error;
+      const { status, retryAfter } = error;
+      if (status !== null ? !PASSING.includes(status) : error.reason === "body") throw error;
+      const wait = (retryAfter ?? 0) * 1000;
+      if (wait > LONGEST_WAIT) throw error;
+      await pause(wait + (0.5 + Math.random()) * 100 * 2 ** attempt, server.signal);
+    }
+  }
+}
+
+async function request(server: Server, body: string): Promise<Rows> {
+  const { url, headers, signal, timeout } = server;
+  signal?.throwIfAborted();
+  const failed = (
+    reason: FetchSqlError["reason"],
+    what: string,
+    options?: ConstructorParameters<typeof FetchSqlError>[3],
+  ) => new FetchSqlError(url.origin + url.pathname, reason, what, options);
+
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  const timer = setTimeout(abort, timeout);
+  signal?.addEventListener("abort", abort);
+  let response;
+  let text;
+  try {
+    const init = { method: "POST", headers, body, signal: controller.signal };
+    response = await server.fetch(url.href, init);
+    text = await response.text();
+  } catch (cause) {
+    signal?.throwIfAborted();
+    throw controller.signal.aborted
+      ? failed("timeout", `no answer came within ${timeout} ms`, { cause })
+      : failed("network", `the network failed (${messageOf(cause)})`, { cause });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
+  }
+
+  const answer = parse(text);
+  if (response.ok) {
+    if (Array.isArray(answer?.rows)) return answer.rows;
+    throw failed("body", "the answer was something else than rows in JSON");
+  }
+  const { status, statusText } = response;
+  if (status === 400 && typeof answer?.code === "string") throw databaseError(answer);
+  const why = answer?.detail ?? answer?.message ?? statusText;
+  const retryAfter = secondsOf(response.headers.get("retry-after"));
+  throw failed("status", `the answer was ${status}${why && `, ${why}`}`, { status, retryAfter });
+}
+
+/** What JSON the answer is; undefined where it is no object. */
+// deno-lint-ignore no-explicit-any -- any server may have made it: what is used is looked at first
+function parse(text: string): any {
+  try {
+    const answer = JSON.parse(text);
+    return typeof answer === "object" && answer !== null ? answer : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** An error as a driver would throw it: with the SQLSTATE and what Postgres says besides. */
+function databaseError(answer: Record<string, unknown>): Error {
+  const error = Object.assign(new Error(String(answer["message"])), { name: "PostgresError" });
+  const fields = ["severity", "code", "detail", "hint", "schema", "table", "column", "constraint"];
+  return Object.assign(error, Object.fromEntries(fields.map((field) => [field, answer[field]])));
+}
+
+/** Runtimes say "fetch failed", and why in the error's cause. */
+function messageOf(error: unknown): string {
+  const { message, cause } = error as { message?: unknown; cause?: { message?: unknown } };
+  return String(cause?.message || message || error);
+}
+
+/** `Retry-After` is seconds or a date. */
+function secondsOf(retryAfter: string | null): number | null {
+  if (retryAfter === null) return null;
+  const seconds = /^\d+$/.test(retryAfter)
+    ? Number(retryAfter)
+    : (Date.parse(retryAfter) - Date.now()) / 1000;
+  return Number.isNaN(seconds) ? null : Math.max(seconds, 0);
+}
+
+/** Waits for milliseconds, or rejects with the signal's reason when that is first. */
+function pause(delay: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      if (signal?.aborted) reject(signal.reason);
+      else resolve();
+    };
+    const timer = setTimeout(end, delay);
+    signal?.addEventListener("abort", end);
+  });
+}

@@ -1,0 +1,115 @@
+import type { Sql } from "../types.ts";
+import type { GatewayCall } from "./_calls.ts";
+import { type Gateway, makeGateway } from "./_gateway.ts";
+import { problem, Refusal, refusalOf } from "./_problem.ts";
+import { answerStatement } from "./_sql.ts";
+
+export type { GatewayCall };
+
+/** Options of `gateway`. */
+export interface GatewayOptions {
+  /**
+   * Decides each call: it is made if this is, or resolves to, `true`, and refused with 403 if it is
+   * anything else or throws. A call that touches several streams is asked about once for each. The
+   * request's body has been read.
+   */
+  readonly authorize: (
+    request: Request,
+    call: GatewayCall,
+  ) => boolean | PromiseLike<boolean>;
+  /**
+   * The path under which the gateway is: `"/events"`.
+   *
+   * @default "", the root
+   */
+  readonly basePath?: string | undefined;
+  /**
+   * How many bytes a request's body may have, from 1.
+   *
+   * @default 1048576
+   */
+  readonly maxBodyBytes?: number | undefined;
+  /**
+   * How many messages one call may read or write, from 1.
+   *
+   * @default 1000
+   */
+  readonly maxBatchSize?: number | undefined;
+  /**
+   * The origins whose pages may call, or `"*"` for all: `["https://app.example.com"]`.
+   *
+   * @default none but the gateway's own
+   */
+  readonly cors?: "*" | readonly string[] | undefined;
+  /**
+   * Whether reads may have a `condition`. It is raw SQL, with which a client can read whatever the
+   * gateway's role can.
+   *
+   * @default false
+   */
+  readonly allowConditions?: boolean | undefined;
+  /**
+   * Hears of what became a status of 500 or more, whose answer says nothing of it.
+   *
+   * @default console.error
+   */
+  readonly onError?: ((error: unknown, request: Request) => void) | undefined;
+}
+
+/**
+ * Makes a server of a handle: for `fetchSql`, for other languages, and for people with curl.
+ *
+ * What comes back answers a request of the Fetch API, as `Deno.serve`, `Bun.serve`, a Worker's `fetch`
+ * and Hono take it, and Node with `@hono/node-server`. `POST /sql` runs the statements that this
+ * package's operations send, and no other SQL; the rest is a JSON API, which `GET /openapi.json`
+ * describes. Every answer of 400 or more is a problem document (RFC 9457), but for a database's error
+ * at `/sql`, which is as Neon's driver knows it. The gateway keeps nothing between requests: any number
+ * of them can stand before one database.
+ *
+ * @example Let everyone read, and those who know a secret write orders
+ * ```ts
+ * import { gateway } from "@messagedb/client/gateway";
+ *
+ * const handle = gateway(sql, {
+ *   authorize: (request, { writes, category }) =>
+ *     !writes || (category === "order" && request.headers.get("authorization") === "Bearer …"),
+ * });
+ * const response = await handle(new Request("http://localhost/streams/order-1"));
+ * await response.json(); // { "streamName": "order-1", "version": -1 }
+ * ```
+ *
+ * @param sql The handle that the statements are sent by.
+ * @param options Who may do what, and how much.
+ * @returns Answers a request; it never rejects.
+ * @throws {TypeError} If there is no `authorize`, or an option is of the wrong type.
+ * @throws {RangeError} If a limit is no integer from 1.
+ */
+export function gateway(
+  sql: Sql,
+  options: GatewayOptions,
+): (request: Request) => Promise<Response> {
+  const made = makeGateway(sql, options);
+  return async (request) => {
+    let response;
+    try {
+      response = await answer(request, made);
+    } catch (error) {
+      const refusal = refusalOf(error);
+      if (refusal.status >= 500) made.onError(error, request);
+      response = problem(refusal);
+    }
+    return response;
+  };
+}
+
+async function answer(request: Request, made: Gateway): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  const path = pathname.startsWith(`${made.basePath}/`) ? pathname.slice(made.basePath.length) : "";
+  if (path === "/sql") {
+    if (request.method !== "POST") {
+      throw new Refusal(405, "Cannot do this: send a statement by POST", {}, { allow: "POST" });
+    }
+    return await answerStatement(request, made);
+  }
+  throw new Refusal(404, "There is nothing at this path: /openapi.json describes what there is");
+}

@@ -1,0 +1,53 @@
+import * as client from "@messagedb/client";
+
+const message = { type: "Written" };
+const known = { ...message, id: crypto.randomUUID() };
+const once = () => ({ ...message, id: crypto.randomUUID() });
+
+/** Every operation of the client, by its name and how it is called. */
+export const operations: Record<string, (sql: client.Sql) => Promise<unknown>> = {
+  write: (sql) => client.write(sql, "account-1", message),
+  "write with an id": (sql) => client.write(sql, "account-1", once()),
+  "write with a known id": (sql) => client.write(sql, "known-1", known),
+  "writeBatch again": (sql) => client.writeBatch(sql, "known-1", [known]),
+  writeBatch: (sql) => client.writeBatch(sql, "account-1", [once(), message]),
+  writeStreams: (sql) =>
+    client.writeStreams(sql, [{ streamName: "a-1", messages: [message] }, {
+      streamName: "b-1",
+      messages: [message],
+    }]),
+  synchronize: (sql) => client.synchronize(sql, `s-${crypto.randomUUID()}`, [once()]),
+  readStream: (sql) => client.readStream(sql, "account-1"),
+  "readStream backward": (sql) => client.readStream(sql, "account-1", { direction: "backward" }),
+  "readStream of none": (sql) => client.readStream(sql, "none-1"),
+  readCategory: (sql) => client.readCategory(sql, "account"),
+  "readCategory backward": (sql) => client.readCategory(sql, "account", { direction: "backward" }),
+  readAll: (sql) => client.readAll(sql),
+  "readAll backward": (sql) => client.readAll(sql, { direction: "backward" }),
+  readMatching: (sql) => client.readMatching(sql, "%"),
+  read: (sql) => client.read(sql, "$all"),
+  readLastMessage: (sql) => client.readLastMessage(sql, "account-1"),
+  readMessage: (sql) => client.readMessage(sql, crypto.randomUUID()),
+  readMessages: (sql) => client.readMessages(sql, []),
+  streamVersion: (sql) => client.streamVersion(sql, "account-1"),
+  iterateStream: (sql) => client.iterateStream(sql, "account-1").next(),
+  iterateCategory: (sql) => client.iterateCategory(sql, "account").next(),
+  iterateAll: (sql) => client.iterateAll(sql).next(),
+  iterateMatching: (sql) => client.iterateMatching(sql, "%").next(),
+  streamNames: (sql) => client.streamNames(sql, "account"),
+  entityIds: (sql) => client.entityIds(sql, "account"),
+  categories: (sql) => client.categories(sql),
+  messageStoreVersion: (sql) => client.messageStoreVersion(sql),
+};
+
+/** What the client exports that sends nothing. */
+export const pure: readonly string[] = [
+  "fromQuery",
+  "category",
+  "id",
+  "ids",
+  "cardinalId",
+  "isCategory",
+  "types",
+  "streamName",
+];
