@@ -1,4 +1,4 @@
-/** `npm run size`: what the core and single imports from it add to a bundle for browsers. */
+/** `npm run size`: what the core, single imports from it and fetchSql add to a bundle for browsers. */
 import { build, type BuildResult, type Metafile } from "esbuild";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -6,6 +6,9 @@ import { gzipSync } from "node:zlib";
 
 /** What most programs take. */
 export const EVERYDAY = "{ write, writeBatch, readStream, readCategory, streamVersion }";
+
+/** The module of `fetchSql`. */
+export const FETCH = "src/http/fetch_sql.ts";
 
 /** A minified bundle, with all that it holds inside. */
 export interface Bundle {
@@ -19,18 +22,20 @@ export interface Bundle {
 }
 
 /**
- * Bundles for browsers what a program takes from the core.
+ * Bundles for browsers what a program takes from a module.
  *
  * @param names `*`, or names in braces.
+ * @param module The core, unless it is another.
  * @param define Expressions to put something else for.
  */
 export async function bundle(
   names: string,
+  module = "mod.ts",
   define: Readonly<Record<string, string>> = {},
 ): Promise<Bundle> {
   const { outputFiles, metafile, warnings } = await build({
     stdin: {
-      contents: `export ${names} from "./mod.ts";`,
+      contents: `export ${names} from "./${module}";`,
       resolveDir: fileURLToPath(new URL("..", import.meta.url)),
     },
     bundle: true,
@@ -54,7 +59,11 @@ export async function bundle(
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const names of ["*", EVERYDAY, "{ write }", "{ readStream }", "{ category }"]) {
-    const { minified, gzipped } = await bundle(names);
-    console.log(`${names}: ${minified} bytes minified, ${gzipped} gzipped`);
+    report(names, await bundle(names));
   }
+  report(FETCH, await bundle("*", FETCH));
+}
+
+function report(what: string, { minified, gzipped }: Bundle): void {
+  console.log(`${what}: ${minified} bytes minified, ${gzipped} gzipped`);
 }

@@ -1,17 +1,19 @@
 import { describe, expect, test } from "vitest";
-import { bundle, EVERYDAY } from "../bench/size.ts";
+import { bundle, EVERYDAY, FETCH } from "../bench/size.ts";
 
-describe("a bundle of everything mod.ts exports", () => {
+describe.each([
+  ["mod.ts", "writeBatch", /^(<stdin>|mod\.ts|src\/\w+\.ts)$/],
+  [FETCH, "fetchSql", /^(<stdin>|src\/\w+\.ts|src\/http\/(fetch_sql|_version)\.ts)$/],
+])("a bundle of everything %s exports", (module, name, files) => {
   test("builds for browsers", async () => {
-    const { warnings, text } = await bundle("*");
+    const { warnings, text } = await bundle("*", module);
     expect(warnings).toEqual([]);
-    expect(text).toContain("writeBatch");
+    expect(text).toContain(name);
   });
 
   test("holds files of src alone: none of src/database, no package, no built-in module", async () => {
-    const { inputs } = (await bundle("*")).metafile;
-    expect(Object.keys(inputs).filter((path) => !/^(<stdin>|mod\.ts|src\/\w+\.ts)$/.test(path)))
-      .toEqual([]);
+    const { inputs } = (await bundle("*", module)).metafile;
+    expect(Object.keys(inputs).filter((path) => !files.test(path))).toEqual([]);
     const imports = Object.values(inputs).flatMap((input) => input.imports);
     expect(imports.filter(({ external }) => external)).toEqual([]);
   });
@@ -20,17 +22,19 @@ describe("a bundle of everything mod.ts exports", () => {
     const globals = ["process", "Buffer", "global", "require", "setImmediate", "Deno", "Bun"];
     const names = [...globals, ...globals.map((name) => `globalThis.${name}`)];
     const define = names.map((name) => [name, `FORBIDDEN_${name.replace(".", "_")}`]);
-    const { text } = await bundle("*", Object.fromEntries(define));
+    const { text } = await bundle("*", module, Object.fromEntries(define));
     expect(text.match(/FORBIDDEN_\w+/g) ?? []).toEqual([]);
   });
 });
 
 test.each([
-  ["*", 8_500],
-  [EVERYDAY, 5_400],
-  ["{ write }", 3_400],
-])("a bundle of %s is smaller than %d bytes, minified and gzipped", async (names, limit) => {
-  expect((await bundle(names)).gzipped).toBeLessThan(limit);
+  ["*", "mod.ts", 8_500],
+  [EVERYDAY, "mod.ts", 5_500],
+  ["{ write }", "mod.ts", 3_500],
+  ["*", FETCH, 2_000],
+])("a bundle of %s from %s is smaller than %d bytes, minified and gzipped", async (...bundled) => {
+  const [names, module, limit] = bundled;
+  expect((await bundle(names, module)).gzipped).toBeLessThan(limit);
 });
 
 test("a bundle of one operation leaves the other operations out", async () => {

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import denoJson from "../deno.json" with { type: "json" };
 import packageLock from "../package-lock.json" with { type: "json" };
 import packageJson from "../package.json" with { type: "json" };
+import { VERSION } from "../src/http/_version.ts";
 
 const lock: { packages: Record<string, { version: string }> } = packageLock;
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -38,13 +39,19 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("the npm package", () => {
   test("holds what is built, and the documents", async () => {
-    const files = (await run(folder, "tar", "-tf", tarball)).trim().split("\n");
-    expect(files.map((path) => path.replace("package/", "")).sort()).toEqual([
+    const files = (await run(folder, "tar", "-tf", tarball)).trim().split("\n")
+      .map((path) => path.replace("package/", ""));
+    const shared = files.filter((path) => /^dist\/(\w+-[\w-]+\.d\.ts|chunk-\w+\.js)$/.test(path));
+    expect(files.filter((path) => !shared.includes(path)).sort()).toEqual([
       "CHANGELOG.md",
       "LICENSE",
       "README.md",
       "dist/embedded.d.ts",
       "dist/embedded.js",
+      "dist/fetch.d.ts",
+      "dist/fetch.js",
+      "dist/gateway.d.ts",
+      "dist/gateway.js",
       "dist/install.d.ts",
       "dist/install.js",
       "dist/mod.d.ts",
@@ -90,6 +97,17 @@ describe("the npm package", () => {
       .toEqual(Object.fromEntries(await Promise.all(names)));
   });
 
+  test("has one class for an error, whichever subpath it comes from", async () => {
+    const program = `
+      import { MessageDbError } from "@messagedb/client";
+      import { fetchSql, FetchSqlError } from "@messagedb/client/fetch";
+
+      const error = await fetchSql("http://127.0.0.1:1/sql")\`select 1\`.catch((error) => error);
+      console.log(error instanceof FetchSqlError, error instanceof MessageDbError);`;
+    await writeFile(join(bare, "main.js"), program);
+    expect(await run(bare, process.execPath, "main.js")).toBe("true true\n");
+  });
+
   test("finds the server and the SQL of Message DB from where it is installed", async () => {
     const program = `
       import postgres from "postgres";
@@ -123,6 +141,25 @@ describe("the npm package", () => {
       },
     );
 
+    test.each([
+      ["Node", { types: ["node"] }],
+      ["browsers", {
+        types: [],
+        lib: ["lib.es2022.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts"],
+      }],
+    ])("compiles with fetch as %s have it", async (_, options) => {
+      const program = `
+        import { fetchSql } from "@messagedb/client/fetch";
+        import { gateway } from "@messagedb/client/gateway";
+
+        export const handle: (request: Request) => Promise<Response> = gateway(
+          fetchSql("http://localhost/sql", { headers: { authorization: "Bearer 1" } }),
+          { authorize: (request, { writes }) => !writes || request.headers.has("authorization") },
+        );`;
+      await writeFile(join(full, "main.ts"), program);
+      expect(compile(join(full, "main.ts"), resolution, options)).toEqual([]);
+    });
+
     test.each([true, false])("compiles with postgres and skipLibCheck %s", async (skipLibCheck) => {
       const program = `
         import postgres from "postgres";
@@ -151,11 +188,11 @@ test("the JSR package can be published: its types are written out, its files are
     .toEqual(["CHANGELOG.md", "LICENSE", "README.md", "deno.json", "mod.ts"]);
 });
 
-test("the version is the same in package.json, deno.json and the changelog", async () => {
+test("the version is the same in package.json, deno.json, the changelog and what clients tell", async () => {
   const changelog = await readFile(join(root, "CHANGELOG.md"), "utf8");
   const [, latest] = /^## (\S+)/m.exec(changelog) ?? [];
   const { version } = packageJson;
-  expect([denoJson.version, latest]).toEqual([version, version]);
+  expect([denoJson.version, latest, VERSION]).toEqual([version, version, version]);
 });
 
 /** Runs a command to its end; rejects with all that it said when it fails. */
@@ -208,7 +245,6 @@ function compile(
   options: ts.CompilerOptions,
 ): string[] {
   const program = ts.createProgram([path], {
-    ...options,
     ...(resolution === "nodenext"
       ? { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext }
       : { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler }),
@@ -218,6 +254,7 @@ function compile(
     exactOptionalPropertyTypes: true,
     noEmit: true,
     typeRoots: [join(dirname(path), "node_modules/@types")],
+    ...options,
   });
   return ts.getPreEmitDiagnostics(program)
     .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"));

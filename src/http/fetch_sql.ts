@@ -1,8 +1,8 @@
 import { checkInteger, checkOptions, invalid } from "../_check.ts";
-import { REPEATABLE, type RepeatingSql } from "../_statement.ts";
+import { REPEATABLE } from "../_statement.ts";
 import { FetchSqlError } from "../errors.ts";
 import { fromQuery } from "../from_query.ts";
-import type { Rows } from "../types.ts";
+import type { Rows, Sql } from "../types.ts";
 import { VERSION, VERSION_HEADER } from "./_version.ts";
 
 export { FetchSqlError };
@@ -10,7 +10,7 @@ export { FetchSqlError };
 /** Options of `fetchSql`. */
 export interface FetchSqlOptions {
   /** What each request carries besides: `authorization`, say. */
-  readonly headers?: HeadersInit | undefined;
+  readonly headers?: RequestInit["headers"];
   /**
    * What sends a request and resolves to its response.
    *
@@ -65,7 +65,7 @@ const LONGEST_WAIT = 30_000;
  * @throws {TypeError} If the address is none of http or https, or an option is of the wrong type.
  * @throws {RangeError} If the timeout is no integer from 1.
  */
-export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): RepeatingSql {
+export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): Sql {
   checkOptions(options);
   const { timeout = 15_000, signal } = options;
   checkInteger("timeout", timeout, 1, 2 ** 31 - 1);
@@ -82,7 +82,7 @@ export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): Repe
 
   const once = fromQuery((query, params) => send(server, { query, params }, 0));
   const repeatable = fromQuery((query, params) => send(server, { query, params }, RETRIES));
-  return Object.assign(once, { [REPEATABLE]: repeatable } as const);
+  return Object.assign(once, { [REPEATABLE]: repeatable });
 }
 
 type Fetch = (url: string, init: RequestInit) => Promise<Response>;

@@ -1,5 +1,6 @@
 import type { Sql } from "../types.ts";
 import type { GatewayCall } from "./_calls.ts";
+import { answerPreflight, share } from "./_cors.ts";
 import { type Gateway, makeGateway } from "./_gateway.ts";
 import { problem, Refusal, refusalOf } from "./_problem.ts";
 import { answerStatement } from "./_sql.ts";
@@ -36,7 +37,8 @@ export interface GatewayOptions {
    */
   readonly maxBatchSize?: number | undefined;
   /**
-   * The origins whose pages may call, or `"*"` for all: `["https://app.example.com"]`.
+   * The origins whose pages may call: `["https://app.example.com"]`, with cookies; or `"*"` for all,
+   * without.
    *
    * @default none but the gateway's own
    */
@@ -92,13 +94,13 @@ export function gateway(
   return async (request) => {
     let response;
     try {
-      response = await answer(request, made);
+      response = answerPreflight(request, made) ?? await answer(request, made);
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal.status >= 500) made.onError(error, request);
       response = problem(refusal);
     }
-    return response;
+    return share(response, request, made);
   };
 }
 

@@ -1,37 +1,494 @@
-import * as client from "@messagedb/client";
+import { neon, neonConfig } from "@neondatabase/serverless";
+import {
+  fromQuery,
+  readAll,
+  readCategory,
+  readMatching,
+  readStream,
+  type Sql,
+  streamVersion,
+  write,
+  writeStreams,
+  WrongExpectedVersionError,
+} from "@messagedb/client";
 import { fetchSql } from "@messagedb/client/fetch";
-import { gateway, type GatewayCall } from "@messagedb/client/gateway";
+import { gateway, type GatewayCall, type GatewayOptions } from "@messagedb/client/gateway";
+import postgres from "postgres";
 import { describe, expect, test } from "vitest";
+import packageJson from "../../package.json" with { type: "json" };
 import { operations } from "../_operations.ts";
+import { serve } from "../_serve.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
+const message = { type: "Written" };
+const everyone = () => true;
+const newStream = () => `a-${crypto.randomUUID()}`;
 
-/** What each operation is to `authorize`. */
-const asked: Record<string, string> = {
-  readMessage: "readMessages",
+interface Statement {
+  readonly query: string;
+  readonly params: (string | null)[];
+}
+
+/** A handle that sends by a gateway to the test's database. */
+function through(options: Partial<GatewayOptions> = {}, sql: Sql = db.sql): Sql {
+  const handle = gateway(sql, { authorize: everyone, ...options });
+  return fetchSql("http://gateway/sql", { fetch: (url, init) => handle(new Request(url, init)) });
+}
+
+/** What a gateway answers to a statement, and how many statements it sent. */
+async function post(
+  body: unknown,
+  options: Partial<GatewayOptions> = {},
+  headers: Record<string, string> = {},
+): Promise<{ status: number; body: Record<string, unknown>; sent: number }> {
+  let sent = 0;
+  const counting: Sql = (strings, ...parameters) => {
+    sent++;
+    return db.sql(strings, ...parameters);
+  };
+  const response = await gateway(counting, { authorize: everyone, ...options })(
+    new Request(`http://gateway${options.basePath ?? ""}/sql`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: typeof body === "string" ? body : JSON.stringify(body),
+    }),
+  );
+  return { status: response.status, body: await response.json(), sent };
+}
+
+/** The statements that an operation sends. */
+async function statementsOf(operation: (sql: Sql) => Promise<unknown>): Promise<Statement[]> {
+  const statements: Statement[] = [];
+  const sql = conditions();
+  await operation(fromQuery((query, params) => {
+    statements.push({ query, params });
+    return sql.unsafe(query, params);
+  }));
+  return statements;
+}
+
+/** A handle on which a condition is allowed. */
+function conditions(): postgres.Sql {
+  return db.connect({ max: 1, connection: { "message_store.sql_condition": "on" } as object });
+}
+
+async function readAcrossGap(sql: Sql): Promise<unknown> {
+  await db.sql`select nextval('message_store.messages_global_position_seq')`;
+  await write(db.sql, newStream(), message);
+  return await readAll(sql);
+}
+
+const every: Record<string, (sql: Sql) => Promise<unknown>> = {
+  ...operations,
+  "readStream with a condition": (sql) => readStream(sql, "a-1", { condition: "true" }),
+  "readStream backward with a condition": (sql) =>
+    readStream(sql, "a-1", { condition: "true", direction: "backward" }),
+  "readCategory of a member": (sql) =>
+    readCategory(sql, "a", { correlation: "b", consumerGroup: { member: 1, size: 2 } }),
+  "readCategory backward of a member": (sql) =>
+    readCategory(sql, "a", { direction: "backward", consumerGroup: { member: 1, size: 2 } }),
+  "readCategory with a condition": (sql) => readCategory(sql, "a", { condition: "true" }),
+  "readCategory backward with a condition": (sql) =>
+    readCategory(sql, "a", { condition: "true", direction: "backward" }),
+  "readAll across a gap": readAcrossGap,
+  "readMatching across a gap": (sql) => readAcrossGap(db.sql).then(() => readMatching(sql, "a%")),
+};
+
+/** The operations that are made of another. */
+const made: Readonly<Record<string, string>> = {
   read: "readAll",
+  readMessage: "readMessages",
   iterateStream: "readStream",
   iterateCategory: "readCategory",
   iterateAll: "readAll",
   iterateMatching: "readMatching",
 };
 
-describe("POST /sql runs the statements of", () => {
-  for (const [title, operation] of Object.entries(operations)) {
-    test(`${title}()`, async () => {
-      const calls: GatewayCall[] = [];
-      const handle = gateway(db.sql, {
-        authorize: (_, call) => {
-          calls.push(call);
-          return true;
-        },
-      });
-      const fetch = (url: string, init: RequestInit) => handle(new Request(url, init));
-      await operation(fetchSql("http://gateway/sql", { fetch }));
-      const name = title.split(" ")[0]!;
-      expect(new Set(calls.map((call) => call.operation))).toEqual(new Set([asked[name] ?? name]));
-      expect(calls.every((call) => call.writes === /^write|^sync/.test(name))).toBe(true);
-    });
+describe("a gateway runs", () => {
+  test.each(Object.entries(every))("%s", async (title, operation) => {
+    const calls: GatewayCall[] = [];
+    const authorize = (_: Request, call: GatewayCall) => {
+      calls.push(call);
+      return true;
+    };
+    await operation(through({ authorize, allowConditions: true }, conditions()));
+    const name = title.split(" ")[0]!;
+    expect([...new Set(calls.map((call) => call.operation))]).toEqual([made[name] ?? name]);
+    expect(calls.map(({ writes }) => writes)).toEqual(
+      calls.map(() => /^write|^synchronize$/.test(name)),
+    );
+  });
+});
+
+describe("a gateway runs nothing that authorize was not asked about, whatever part is changed of", () => {
+  const others = ["evil-1", "evil", '"evil"', '{"evil":1}', '["evil"]', "666"];
+  const authorize = (_: Request, call: GatewayCall) => !/evil|666/.test(JSON.stringify(call));
+
+  test.each(Object.entries(every))("%s", async (_, operation) => {
+    for (const { query, params } of await statementsOf(operation)) {
+      for (const [at, param] of params.entries()) {
+        for (const other of [...others, `${param} `, (param ?? "").toUpperCase(), null]) {
+          const changed = params.with(at, other);
+          if (other === param) continue;
+          const { status, sent } = await post({ query, params: changed }, { authorize });
+          if (sent === 0) {
+            expect(status).toBeOneOf([400, 403, 422]);
+            continue;
+          }
+          // What is left is another call, and said to be: an option more or less, an id in capitals.
+          expect(params.filter((it) => it === param && it !== null).length).toBeLessThan(2);
+          expect(others.slice(0, 5)).not.toContain(other);
+        }
+      }
+    }
+  });
+});
+
+test("a batch that two parsers could read in two ways is refused", async () => {
+  const stream = newStream();
+  const [statement] = await statementsOf((sql) =>
+    writeStreams(sql, [{ streamName: stream, messages: [message] }])
+  );
+  const { query, params: [rows] } = statement!;
+  for (
+    const params of [
+      [rows!.replace('{"stream_name"', '{"stream_name":"other-1","stream_name"')],
+      [rows!.replace('"type"', '"Stream_name":"other-1","type"')],
+      [rows!.replace('"type"', '"stream_name\\u0000":"other-1","type"')],
+      [rows!.replace('"stream_name"', '"stream\\u005fname"')],
+      [` ${rows}`],
+      [rows!.replace("[", "[null,")],
+      [`{"0":${rows!.slice(1, -1)}}`],
+    ]
+  ) {
+    expect(await post({ query, params })).toMatchObject({ status: 422, sent: 0 });
   }
+});
+
+describe("authorize", () => {
+  test("is no option: without it there is no gateway", () => {
+    for (const options of [undefined, {}, { authorize: true }, { authorize: undefined }]) {
+      expect(() => gateway(db.sql, options as never)).toThrow(TypeError);
+    }
+  });
+
+  test("sees the request, and the parameters as the operation takes them", async () => {
+    const calls: GatewayCall[] = [];
+    const sql = through({
+      authorize: ({ headers }, call) => {
+        calls.push(call);
+        return headers.get("content-type") === "application/json";
+      },
+    });
+    const id = crypto.randomUUID();
+    await write(sql, "order:command-1", {
+      id,
+      ...message,
+      data: [1],
+      metadata: { schemaVersion: "2" },
+    }, {
+      expectedVersion: -1,
+    });
+    const consumerGroup = { member: 0, size: 2 };
+    await readCategory(sql, "order", { position: 5, correlation: "cart", consumerGroup });
+    expect(calls).toEqual([{
+      operation: "write",
+      writes: true,
+      streamName: "order:command-1",
+      category: "order:command",
+      messages: [{ id, ...message, data: [1], metadata: { schemaVersion: "2" } }],
+      expectedVersion: -1,
+    }, {
+      operation: "readCategory",
+      writes: false,
+      category: "order",
+      position: 5,
+      batchSize: 1000,
+      direction: "forward",
+      correlation: "cart",
+      consumerGroup,
+    }]);
+  });
+
+  test.each([
+    ["answers false", () => false],
+    ["resolves to false", () => Promise.resolve(false)],
+    ["answers what is not true", () => "yes" as never],
+    ["throws", () => {
+      throw new Error("No token");
+    }],
+    ["rejects", () => Promise.reject(new Error("No token"))],
+  ])("that %s lets nothing be written", async (_, authorize) => {
+    const stream = newStream();
+    await expect(write(through({ authorize }), stream, message)).rejects.toMatchObject({
+      status: 403,
+      message: expect.stringContaining(`Cannot write to stream "${stream}": it is not allowed`),
+    });
+    expect(await streamVersion(db.sql, stream)).toBe(-1);
+  });
+
+  test("is asked about each stream of a call, and all or none is written", async () => {
+    const streams = [newStream(), newStream(), newStream()];
+    const asked: unknown[] = [];
+    const allowed = new Set(streams.slice(0, 2));
+    const sql = through({
+      authorize: (_, { streamName }) => {
+        asked.push(streamName);
+        return allowed.has(streamName!);
+      },
+    });
+    const calls = streams.map((streamName) => ({ streamName, messages: [message] }));
+    await expect(writeStreams(sql, calls)).rejects.toMatchObject({ status: 403 });
+    expect(asked).toEqual(streams);
+    for (const stream of streams) expect(await streamVersion(db.sql, stream)).toBe(-1);
+    allowed.add(streams[2]!);
+    expect(await writeStreams(sql, calls)).toEqual([0, 0, 0]);
+  });
+});
+
+test("a condition is refused unless the gateway allows it", async () => {
+  const [statement] = await statementsOf((sql) => readStream(sql, "a-1", { condition: "true" }));
+  expect(await post(statement)).toMatchObject({
+    status: 403,
+    sent: 0,
+    body: { detail: "Cannot read with a condition: this gateway does not allow any" },
+  });
+  expect((await post(statement, { allowConditions: true })).sent).toBe(1);
+});
+
+describe("a statement that is none of an operation's", () => {
+  test.each(["select 1", "", "drop table message_store.messages"])(
+    "is refused: %s",
+    async (query) => {
+      const { status, sent, body } = await post({ query, params: [] });
+      expect([status, sent, body["code"]]).toEqual([403, 0, "UNKNOWN_STATEMENT"]);
+      expect(JSON.stringify(body)).not.toContain(query || "SELECT");
+    },
+  );
+
+  test("of another version is refused with both versions", async () => {
+    const header = { "messagedb-client-version": "7.0.0" };
+    const { status, body } = await post({ query: "select 1", params: [] }, {}, header);
+    expect([status, body["detail"]]).toEqual([
+      403,
+      "Cannot run this statement: the client is @messagedb/client 7.0.0, and this gateway knows " +
+      `the statements of ${packageJson.version}: use one version for both`,
+    ]);
+    expect(body).toMatchObject({ gatewayVersion: packageJson.version, clientVersion: "7.0.0" });
+  });
+
+  test("but for a space is refused", async () => {
+    for (const operation of Object.values(every)) {
+      for (const { query, params } of await statementsOf(operation)) {
+        expect(await post({ query: `${query} `, params })).toMatchObject({ status: 403, sent: 0 });
+      }
+    }
+  });
+});
+
+describe("a body", () => {
+  test.each([
+    ["that is no JSON", "{", 400],
+    ["that is empty", "", 400],
+    ["that is null", "null", 422],
+    ["without a query", "{}", 422],
+    ["with a query that is no text", '{"query":7}', 422],
+    ["with a parameter that is no text", '{"query":"select 1","params":[7]}', 422],
+    ["with several statements", '{"queries":[{"query":"select 1","params":[]}]}', 422],
+    ["nested too deep", `{"query":${"[".repeat(501)}${"]".repeat(501)}}`, 400],
+    ["nested much too deep", "[".repeat(500_000), 400],
+    ["larger than maxBodyBytes", JSON.stringify({ query: "ü".repeat(600_000) }), 413],
+  ])("%s is refused", async (_, body, status) => {
+    expect(await post(body)).toMatchObject({ status, sent: 0 });
+  });
+
+  test("of another content type is refused", async () => {
+    const headers = { "content-type": "text/plain" };
+    expect(await post("{}", {}, headers)).toMatchObject({ status: 415, sent: 0 });
+    expect(await post("{}", {}, { "content-encoding": "gzip" })).toMatchObject({ status: 415 });
+  });
+
+  test("may be as large as maxBodyBytes, to the byte", async () => {
+    const [statement] = await statementsOf((sql) => streamVersion(sql, "a-ü"));
+    const maxBodyBytes = new TextEncoder().encode(JSON.stringify(statement)).length;
+    expect((await post(statement, { maxBodyBytes })).status).toBe(200);
+    expect((await post(statement, { maxBodyBytes: maxBodyBytes - 1 })).status).toBe(413);
+  });
+});
+
+test("a call may have maxBatchSize messages, read or written, and no more", async () => {
+  const sql = through({ maxBatchSize: 2 });
+  const stream = newStream();
+  const few = [message, message];
+  const refused = { status: 422, message: expect.stringContaining("a call may have 2 at most") };
+  const [one, two] = [newStream(), newStream()];
+  await expect(readStream(sql, stream)).rejects.toMatchObject(refused);
+  await expect(readAll(sql, { batchSize: 3 })).rejects.toMatchObject(refused);
+  await expect(writeStreams(sql, [
+    { streamName: one, messages: few },
+    { streamName: two, messages: [message] },
+  ])).rejects.toMatchObject(refused);
+  expect(await writeStreams(sql, [{ streamName: one, messages: few }])).toEqual([1]);
+  expect(await readStream(sql, one, { batchSize: 2 })).toHaveLength(2);
+});
+
+describe("a path", () => {
+  test("is under the base path", async () => {
+    const [statement] = await statementsOf((sql) => streamVersion(sql, "a-1"));
+    expect((await post(statement, { basePath: "/events/v1" })).status).toBe(200);
+    const handle = gateway(db.sql, { authorize: everyone, basePath: "/events" });
+    for (const path of ["/sql", "/events", "/eventssql", "/events/", "/events/sql/", "/"]) {
+      const response = await handle(new Request(`http://gateway${path}`, { method: "POST" }));
+      expect(response.status, path).toBe(404);
+    }
+  });
+
+  test("of statements takes POST alone", async () => {
+    const response = await gateway(db.sql, { authorize: everyone })(
+      new Request("http://gateway/sql"),
+    );
+    expect([response.status, response.headers.get("allow")]).toEqual([405, "POST"]);
+  });
+});
+
+test.each([
+  ["a handle that is none", () => gateway({} as never, { authorize: everyone })],
+  ["basePath", () => gateway(db.sql, { authorize: everyone, basePath: "events/" })],
+  ["maxBodyBytes", () => gateway(db.sql, { authorize: everyone, maxBodyBytes: 0 })],
+  ["maxBatchSize", () => gateway(db.sql, { authorize: everyone, maxBatchSize: 1.5 })],
+  ["cors", () => gateway(db.sql, { authorize: everyone, cors: "https://a.example" as never })],
+  ["allowConditions", () => gateway(db.sql, { authorize: everyone, allowConditions: 1 as never })],
+  ["onError", () => gateway(db.sql, { authorize: everyone, onError: "log" as never })],
+])("options that are none are refused: %s", (_, make) => {
+  expect(make).toThrow(/^Cannot use /);
+});
+
+describe("a page of another origin", () => {
+  const origin = "https://app.example.com";
+  const preflight = { origin, "access-control-request-method": "POST" };
+  async function headersOf(
+    cors: GatewayOptions["cors"],
+    method: string,
+    headers: Record<string, string>,
+  ): Promise<[number, Record<string, string>]> {
+    const handle = gateway(db.sql, { authorize: everyone, cors });
+    const response = await handle(new Request("http://gateway/sql", { method, headers }));
+    const found = [...response.headers].filter(([name]) => /^access|^vary/.test(name));
+    return [response.status, Object.fromEntries(found)];
+  }
+
+  test("that is allowed is told so, and may send what it asks to send", async () => {
+    const wanted = "authorization,content-type,x-tenant";
+    expect(
+      await headersOf([origin], "OPTIONS", {
+        ...preflight,
+        "access-control-request-headers": wanted,
+      }),
+    ).toEqual([204, {
+      "access-control-allow-origin": origin,
+      "access-control-allow-credentials": "true",
+      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-headers": wanted,
+      "access-control-expose-headers": "retry-after",
+      "access-control-max-age": "600",
+      vary: "access-control-request-headers, origin",
+    }]);
+  });
+
+  test("may read refusals, too", async () => {
+    expect(await headersOf([origin], "POST", { origin })).toEqual([415, {
+      "access-control-allow-origin": origin,
+      "access-control-allow-credentials": "true",
+      "access-control-expose-headers": "retry-after",
+      vary: "origin",
+    }]);
+  });
+
+  test("may be any, and then has no cookies", async () => {
+    expect(await headersOf("*", "POST", { origin })).toEqual([415, {
+      "access-control-allow-origin": "*",
+      "access-control-expose-headers": "retry-after",
+    }]);
+  });
+
+  test.each([[["https://other.example.com"]], [[]], [undefined]])(
+    "that is not allowed is told nothing: %j",
+    async (cors) => {
+      for (const [method, headers] of [["OPTIONS", preflight], ["POST", { origin }]] as const) {
+        const [, found] = await headersOf(cors, method, headers);
+        expect(found["access-control-allow-origin"]).toBeUndefined();
+        expect(found["access-control-allow-credentials"]).toBeUndefined();
+      }
+    },
+  );
+});
+
+describe("a database that cannot be reached", () => {
+  test("is 503 to the client, and an error to onError", async () => {
+    const errors: unknown[] = [];
+    const url = new URL(db.url);
+    url.password = "a-secret";
+    for (const change of [{ port: "1" }, { pathname: "/none" }, { username: "nobody" }]) {
+      const { href } = Object.assign(new URL(url), change as object);
+      const sql = postgres(href, { connect_timeout: 5 });
+      const handle = gateway(sql, { authorize: everyone, onError: (error) => errors.push(error) });
+      const [statement] = await statementsOf((sql) => streamVersion(sql, "a-1"));
+      const response = await handle(
+        new Request("http://gateway/sql", {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify(statement),
+        }),
+      );
+      expect([response.status, response.headers.get("retry-after")]).toEqual([503, "1"]);
+      expect(await response.json()).toEqual({
+        type: "about:blank",
+        title: "Service Unavailable",
+        status: 503,
+        detail: "The message store does not answer now: try again later",
+      });
+    }
+    expect(errors).toHaveLength(3);
+  });
+});
+
+test("an error of a handle's own is 500, and stays with the gateway", async () => {
+  const errors: unknown[] = [];
+  const error = new TypeError("select secrets from postgres://user:secret@localhost");
+  const sql = through({ onError: (it) => errors.push(it) }, () => Promise.reject(error));
+  await expect(streamVersion(sql, "a-1")).rejects.toMatchObject({
+    status: 500,
+    message: "Cannot get rows from http://gateway/sql: the answer was 500, The gateway failed",
+  });
+  expect(errors).toEqual([error]);
+});
+
+describe("Neon's driver", () => {
+  async function neonSql(authorize: GatewayOptions["authorize"] = everyone): Promise<Sql> {
+    neonConfig.fetchEndpoint = `${await serve(gateway(db.sql, { authorize }))}/sql`;
+    return neon("postgres://user:password@gateway.example.com/db", { authToken: "a-token" });
+  }
+
+  test("talks to a gateway", async () => {
+    const sql = await neonSql((request) =>
+      request.headers.get("authorization") === "Bearer a-token"
+    );
+    const stream = newStream();
+    expect(await write(sql, stream, message)).toBe(0);
+    expect(await write(sql, stream, { ...message, id: crypto.randomUUID() })).toBe(1);
+    expect(await readStream(sql, stream)).toEqual(await readStream(db.sql, stream));
+  });
+
+  test("gets a database's errors", async () => {
+    const wrong = write(await neonSql(), newStream(), message, { expectedVersion: 7 });
+    await expect(wrong).rejects.toThrow(WrongExpectedVersionError);
+  });
+
+  test("shows a refusal", async () => {
+    const sql = await neonSql(() => false);
+    await expect(streamVersion(sql, "a-1")).rejects.toThrow(
+      /HTTP status 403.*Cannot read stream \\"a-1\\": it is not allowed/,
+    );
+  });
 });

@@ -34,7 +34,12 @@ export async function startNeonBridge(): Promise<NeonBridge> {
       const { query, params } = JSON.parse(await bodyOf(request));
       const { command, rowCount, fields, rows } = await poolOf(
         String(request.headers["neon-connection-string"]),
-      ).query({ text: query, values: params, rowMode: "array", types: asText });
+      ).query({
+        text: query,
+        values: params,
+        types: asText,
+        ...(request.headers["neon-array-mode"] === "true" && { rowMode: "array" }),
+      });
       answer(200, { command, rowCount, fields, rows });
     } catch (error) {
       // Neon's error holds the fields of Postgres's, under the names `pg` gives them.
