@@ -5,7 +5,9 @@
  * comment that can be read as JSON, after a statement, is what its value must be. The examples of one
  * part of the README run in order on one database; an example of the source has one for itself.
  */
+import { createAdaptorServer } from "@hono/node-server";
 import { writeBatch } from "@messagedb/client";
+import { gateway } from "@messagedb/client/gateway";
 import { neonConfig } from "@neondatabase/serverless";
 import { execFile } from "node:child_process";
 import {
@@ -17,6 +19,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
@@ -55,11 +59,11 @@ test("the examples have the right types", { timeout: 120_000 }, () => {
 
 for (const part of new Set(readme.map(({ part }) => part))) {
   const blocks = readme.filter((block) => block.part === part);
-  if (blocks.every(({ language }) => language === "sh")) continue;
+  if (blocks.every((block) => block.language === "sh" && !isCurl(block))) continue;
   describe(`README, ${part}`, () => {
     const database = useOneDatabase();
     for (const block of blocks) {
-      if (block.language !== "sh") {
+      if (block.language !== "sh" || isCurl(block)) {
         test(`line ${block.line}`, () => run(block, database()));
       }
     }
@@ -102,9 +106,15 @@ test.each(["README.md", "CONTRIBUTING.md"])("the links of %s lead somewhere", (f
   expect(links.filter((link) => !exists(link))).toEqual([]);
 });
 
+/** What follows a command is what it has to print, as JSON of this shape. */
+function isCurl({ language, code }: Block): boolean {
+  return language === "sh" && code.startsWith("curl ");
+}
+
 type Runtime = "node" | "bun" | "deno" | "workerd";
 
 function runtimeOf({ code }: Block): Runtime {
+  if (/new EventSource\(/.test(code)) return "deno";
   if (/from "bun"/.test(code)) return "bun";
   if (/from "(npm|jsr):/.test(code)) return "deno";
   return /^export default \{/m.test(code) ? "workerd" : "node";
@@ -184,43 +194,75 @@ async function run(block: Block, database: TestDatabase): Promise<void> {
       }));
     return await expect(work).rejects.toBe(undone);
   }
-  const path = programs.get(block)!;
+  const server = await startGateway(database.url);
+  const bridge = await startNeonBridge();
+  neonConfig.fetchEndpoint = bridge.endpoint;
   const data = mkdtempSync(join(folder, "data-"));
-  writeFileSync(
-    path,
-    readFileSync(path, "utf8")
+  const localize = (text: string) =>
+    text
       .replaceAll(
         /postgres:\/\/(\w+)@localhost\/(\w+)/g,
         (_, role, name) => urlFor(role, name, database),
       )
+      .replaceAll("https://events.example.com", server.url)
+      .replaceAll(/https:\/\/[\w.-]+\.neon\.tech\/sql/g, bridge.endpoint)
       .replaceAll('"./data"', JSON.stringify(data))
-      .replaceAll("port: 5433", "port: undefined as unknown as number"),
-  );
-  switch (runtimeOf(block)) {
-    case "node":
-      return await runOnNode(path, asMessageStore);
-    case "bun":
-      return void await promisify(execFile)(pathOf("test/node_modules/.bin/bun"), [path]);
-    case "deno":
-      return await runOnDeno(path, asMessageStore);
-    case "workerd":
-      return await runOnWorkerd(path, database.url);
+      .replaceAll("port: 5433", "port: undefined as unknown as number");
+  try {
+    if (isCurl(block)) return await runCurl(localize(block.code));
+    const path = programs.get(block)!;
+    writeFileSync(path, localize(readFileSync(path, "utf8")));
+    switch (runtimeOf(block)) {
+      case "node":
+        return await runOnNode(path, asMessageStore);
+      case "bun":
+        return void await promisify(execFile)(pathOf("test/node_modules/.bin/bun"), [path]);
+      case "deno":
+        return await runOnDeno(path, asMessageStore);
+      case "workerd":
+        return await runOnWorkerd(path, database.url);
+    }
+  } finally {
+    await bridge.close();
+    await server.close();
+  }
+}
+
+/** Runs commands one after another: what they print has the members that the comment after them has. */
+async function runCurl(code: string): Promise<void> {
+  const commands = code.replaceAll(/\\\n\s*/g, "").trim().split("\n");
+  for (const command of commands) {
+    const [line, expected] = command.split(/ # (?=[{\[])/) as [string, string?];
+    const { stdout } = await promisify(execFile)("sh", ["-c", `${line} --silent --max-time 20`]);
+    if (expected) expect(JSON.parse(stdout), line).toMatchObject(JSON.parse(expected));
   }
 }
 
 async function runOnNode(path: string, url: string): Promise<void> {
   const sql = postgres(url, { onnotice: () => {} });
   Reflect.set(globalThis, "sql", sql);
-  const bridge = await startNeonBridge();
-  neonConfig.fetchEndpoint = bridge.endpoint;
   const log = vi.spyOn(console, "log").mockImplementation(() => {});
   try {
     await import(/* @vite-ignore */ pathToFileURL(path).href);
   } finally {
     log.mockRestore();
-    await bridge.close();
     await sql.end();
   }
+}
+
+/** Serves a gateway to the database by HTTP. */
+async function startGateway(url: string): Promise<{ url: string; close(): Promise<void> }> {
+  const sql = postgres(url, { onnotice: () => {} });
+  const server = createAdaptorServer({ fetch: gateway(sql, { authorize: () => true }) });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close: async () => {
+      (server as Server).closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await sql.end();
+    },
+  };
 }
 
 /** In a folder that has what `npm:` names; `jsr:` is this repository. */

@@ -53,7 +53,7 @@ const LONGEST_WAIT = 30_000;
  * import { fetchSql } from "@messagedb/client/fetch";
  *
  * const sql = fetchSql("https://events.example.com/sql", {
- *   headers: { authorization: "Bearer …" },
+ *   headers: { authorization: "Bearer a-token" },
  * });
  * await write(sql, "account-123", { type: "Deposited", data: { amount: 11 } });
  * await readStream(sql, "account-123");

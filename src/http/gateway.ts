@@ -74,7 +74,7 @@ export interface GatewayOptions {
  *
  * const handle = gateway(sql, {
  *   authorize: (request, { writes, category }) =>
- *     !writes || (category === "order" && request.headers.get("authorization") === "Bearer …"),
+ *     !writes || (category === "order" && request.headers.get("authorization") === "Bearer a-token"),
  * });
  * const response = await handle(new Request("http://localhost/streams/order-1"));
  * await response.json(); // { "streamName": "order-1", "version": -1 }
