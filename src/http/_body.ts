@@ -6,6 +6,12 @@ const TIME_LIMIT = 10_000;
 /** How deep arrays and objects may be nested: far less than what Postgres's and any runtime's stack take. */
 const DEPTH_LIMIT = 500;
 
+/** A page of another origin cannot send this content type without being asked whether it may. */
+export function checkJson({ headers }: Request): void {
+  if (/^application\/json\s*(;|$)/i.test(headers.get("content-type") ?? "")) return;
+  throw new Refusal(415, "Cannot read this body: send it as content-type application/json");
+}
+
 /** Reads a request's body as JSON, and no more of it than is allowed. */
 export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
   const encoding = request.headers.get("content-encoding");

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { sqlStateOf } from "../_error.ts";
 import { valueOf } from "../_statement.ts";
-import { readJson } from "./_body.ts";
+import { checkJson, readJson } from "./_body.ts";
 import type { Gateway } from "./_gateway.ts";
 import { isUnavailable, Refusal } from "./_problem.ts";
 import { recognize } from "./_statements.ts";
@@ -12,10 +12,8 @@ const BODY = z.object({ query: z.string(), params: z.array(z.string().nullable()
 /** `POST /sql`: runs one statement of an operation, in the shape of Neon's SQL over HTTP. */
 export async function answerStatement(request: Request, gateway: Gateway): Promise<Response> {
   const { headers } = request;
-  // A page of another origin can send neither of these without being asked whether it may.
-  if (!isJson(headers) && !headers.has("neon-connection-string")) {
-    throw new Refusal(415, "Cannot read this body: send it as content-type application/json");
-  }
+  // Neon's driver names no content type; a page cannot send this header without being asked, either.
+  if (!headers.has("neon-connection-string")) checkJson(request);
   const body = BODY.safeParse(await readJson(request, gateway.maxBodyBytes));
   if (!body.success) {
     throw new Refusal(422, "Cannot run this: send one statement, its text as query and its params");
@@ -39,10 +37,6 @@ export async function answerStatement(request: Request, gateway: Gateway): Promi
     fields: [{ name: "json", dataTypeID: 25 }],
     rows: [headers.get("neon-array-mode") === "true" ? [value] : { json: value }],
   });
-}
-
-export function isJson(headers: Headers): boolean {
-  return /^application\/json\s*(;|$)/i.test(headers.get("content-type") ?? "");
 }
 
 function unknownStatement(header: string | null): Refusal {

@@ -1,9 +1,9 @@
 import type { Sql } from "../types.ts";
 import type { GatewayCall } from "./_calls.ts";
 import { answerPreflight, share } from "./_cors.ts";
-import { type Gateway, makeGateway } from "./_gateway.ts";
-import { problem, Refusal, refusalOf } from "./_problem.ts";
-import { answerStatement } from "./_sql.ts";
+import { makeGateway } from "./_gateway.ts";
+import { problem, refusalOf } from "./_problem.ts";
+import { answer } from "./_routes.ts";
 
 export type { GatewayCall };
 
@@ -102,16 +102,4 @@ export function gateway(
     }
     return share(response, request, made);
   };
-}
-
-async function answer(request: Request, made: Gateway): Promise<Response> {
-  const { pathname } = new URL(request.url);
-  const path = pathname.startsWith(`${made.basePath}/`) ? pathname.slice(made.basePath.length) : "";
-  if (path === "/sql") {
-    if (request.method !== "POST") {
-      throw new Refusal(405, "Cannot do this: send a statement by POST", {}, { allow: "POST" });
-    }
-    return await answerStatement(request, made);
-  }
-  throw new Refusal(404, "There is nothing at this path: /openapi.json describes what there is");
 }

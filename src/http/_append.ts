@@ -1,0 +1,81 @@
+import type { MessageInput } from "../types.ts";
+import { write } from "../write.ts";
+import { writeBatch } from "../write_batch.ts";
+import { checkJson, readJson } from "./_body.ts";
+import { ask, type Call } from "./_calls.ts";
+import type { Gateway } from "./_gateway.ts";
+import { type AppendedBatch, BODIES, parse, parseIntegerHeader } from "./_input.ts";
+import { Refusal } from "./_problem.ts";
+
+/** The call that a POST to a stream's messages asks for. */
+export async function callOfAppend(
+  request: Request,
+  { maxBodyBytes }: Gateway,
+  streamName: string,
+): Promise<Call<number>> {
+  checkJson(request);
+  const input = await readJson(request, maxBodyBytes);
+  const isBatch = typeof input === "object" && input !== null && "messages" in input;
+  const { messages, expectedVersion } = isBatch ? batchOf(input) : batchOfOne(input);
+  const options = { expectedVersion: expectedVersionOf(request, expectedVersion) };
+  const identified = await identify(messages, request, streamName);
+  return {
+    asks: [
+      ask(isBatch ? "writeBatch" : "write", { streamName, messages: identified, ...options }),
+    ],
+    send: (sql) =>
+      isBatch
+        ? writeBatch(sql, streamName, identified, options)
+        : write(sql, streamName, identified[0]!, options),
+  };
+}
+
+function batchOf(input: unknown): AppendedBatch {
+  return parse(BODIES.batch, "the body", input);
+}
+
+function batchOfOne(input: unknown): AppendedBatch {
+  const { expectedVersion, ...message } = parse(BODIES.message, "the body", input);
+  return { messages: [message], expectedVersion };
+}
+
+function expectedVersionOf(request: Request, field: number | undefined): number | undefined {
+  const header = parseIntegerHeader(request, "expected-version", -1);
+  if (header === undefined || field === undefined || header === field) return header ?? field;
+  throw new Refusal(
+    422,
+    `Cannot expect version ${header}, as the header says, and ${field}, as the body says: ` +
+      "give one of them",
+  );
+}
+
+/**
+ * Gives ids to messages that have none, where there is a key: the same for the same key, stream and
+ * place, so that the same request again writes nothing.
+ */
+async function identify(
+  messages: readonly MessageInput[],
+  { headers }: Request,
+  streamName: string,
+): Promise<readonly MessageInput[]> {
+  const header = headers.get("idempotency-key");
+  if (header === null) return messages;
+  const key = header.replace(/^"(.*)"$/, "$1");
+  if (key === "" || key.length > 255) {
+    throw new Refusal(422, "Cannot use this Idempotency-Key: it must have 1 to 255 characters");
+  }
+  return await Promise.all(messages.map(async (message, at) => {
+    return { ...message, id: message.id ?? await idOf([key, streamName, at]) };
+  }));
+}
+
+/** A UUID of version 8: 122 bits of a hash. */
+async function idOf(name: readonly [key: string, streamName: string, at: number]): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify(name));
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const hex = [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(
+    /^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/,
+    "$1-$2-8$3-8$4-$5",
+  );
+}

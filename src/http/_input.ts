@@ -1,0 +1,147 @@
+import * as z from "zod";
+import { invalid } from "../_check.ts";
+import type { Direction, MessageInput, Metadata } from "../types.ts";
+import { Refusal } from "./_problem.ts";
+
+/** A page of messages, as a query asks for it. */
+export interface PageQuery {
+  readonly position?: number | undefined;
+  readonly batchSize?: number | undefined;
+  readonly direction?: Direction | undefined;
+}
+
+/** A page of a category. */
+export interface CategoryPageQuery extends PageQuery {
+  readonly correlation?: string | undefined;
+  readonly member?: number | undefined;
+  readonly size?: number | undefined;
+}
+
+/** A message to append, by itself. */
+export interface AppendedMessage extends MessageInput {
+  readonly expectedVersion?: number | undefined;
+}
+
+/** Messages to append. */
+export interface AppendedBatch {
+  readonly messages: readonly MessageInput[];
+  readonly expectedVersion?: number | undefined;
+}
+
+/** An integer in a query. */
+function integer(description: string, least = 0): z.ZodOptional<z.ZodType<number>> {
+  const text = z.string().regex(/^\d{1,16}$/, "an integer from 0");
+  return text.transform(Number).meta({ type: "integer", minimum: least, description }).optional();
+}
+
+const PAGE = {
+  position: integer(
+    "Where to start: this position is included. Of a stream its own, else the global.",
+  ),
+  batchSize: integer(
+    "How many messages at most; 1000, or as many as a call may have, if not given.",
+    1,
+  ),
+  direction: z.enum(["forward", "backward"], '"forward" or "backward"').meta({
+    description: "Which way to read: forward, if not given; backward begins at the end.",
+  }).optional(),
+};
+
+/** The parameters of a query, for each kind of resource. */
+export const QUERIES: {
+  readonly none: z.ZodType<object>;
+  readonly page: z.ZodType<PageQuery>;
+  readonly categoryPage: z.ZodType<CategoryPageQuery>;
+  readonly lastMessage: z.ZodType<{ readonly type?: string | undefined }>;
+} = {
+  none: z.strictObject({}),
+  page: z.strictObject(PAGE),
+  categoryPage: z.strictObject({
+    ...PAGE,
+    correlation: z.string().meta({
+      description: "Only messages whose correlation stream is of this category.",
+    }).optional(),
+    member: integer("The number of a consumer group's member, from 0: only its share is read."),
+    size: integer("How many members the group has; goes with member.", 1),
+  }),
+  lastMessage: z.strictObject({
+    type: z.string().meta({ description: "The message type wanted; any, if not given." })
+      .optional(),
+  }),
+};
+
+const MESSAGE = {
+  type: z.string("text").meta({ description: "What happened.", minLength: 1 }),
+  data: z.unknown().meta({ description: "The payload: any JSON." }).optional(),
+  metadata: z.custom<Metadata | null>().meta({
+    type: ["object", "null"],
+    description: "What is known about the message rather than said by it.",
+  }).optional(),
+  id: z.string("a UUID").meta({
+    format: "uuid",
+    description: "Chosen by you, it has the message written once, however often it is sent.",
+  }).optional(),
+};
+
+const EXPECTED_VERSION = z.number("a number").meta({
+  type: "integer",
+  minimum: -1,
+  description: "The position of the stream's last message as you know it; -1 for none.",
+}).optional();
+
+/** What may be appended: a message, or several. */
+export const BODIES: {
+  readonly message: z.ZodType<AppendedMessage>;
+  readonly batch: z.ZodType<AppendedBatch>;
+} = {
+  message: z.strictObject({ ...MESSAGE, expectedVersion: EXPECTED_VERSION }),
+  batch: z.strictObject({
+    messages: z.array(z.strictObject(MESSAGE, "an object with a type"), "an array")
+      .meta({ description: "Written in this order, all or none.", minItems: 1 }),
+    expectedVersion: EXPECTED_VERSION,
+  }),
+};
+
+/** What was sent, as the schema has it; the refusal says what is first wrong with it, and where. */
+export function parse<Parsed>(schema: z.ZodType<Parsed>, name: string, input: unknown): Parsed {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  if (issue.code === "unrecognized_keys") {
+    const unknown = [...issue.path, issue.keys[0]].join(".");
+    throw new Refusal(
+      422,
+      `Cannot use ${JSON.stringify(unknown)} in ${name}: there is no such thing`,
+    );
+  }
+  const value = issue.path.reduce<unknown>(
+    (value, key) => (value as Record<PropertyKey, unknown>)[key],
+    input,
+  );
+  const rule = issue.path.length > 0 ? issue.message : "an object";
+  throw new Refusal(422, invalid(issue.path.join(".") || name, value, rule).message);
+}
+
+/** The parameters of a request's query. */
+export function parseQuery<Parsed>(schema: z.ZodType<Parsed>, request: Request): Parsed {
+  const { searchParams } = new URL(request.url);
+  const names = [...searchParams.keys()];
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) {
+    throw new Refusal(422, `Cannot use ${JSON.stringify(twice)} in the query twice`);
+  }
+  return parse(schema, "the query", Object.fromEntries(searchParams));
+}
+
+/** An integer in a header; undefined where the header is not there or empty. */
+export function parseIntegerHeader(
+  { headers }: Request,
+  name: string,
+  least: -1 | 0,
+): number | undefined {
+  const text = headers.get(name)?.trim();
+  if (!text) return undefined;
+  const number = /^(-1|\d{1,16})$/.test(text) ? Number(text) : NaN;
+  if (number >= least && Number.isSafeInteger(number)) return number;
+  throw new Refusal(422, invalid(name, text, `an integer from ${least}`).message);
+}

@@ -1,0 +1,60 @@
+import type { Gateway } from "./_gateway.ts";
+import { answerOpenapi } from "./_openapi.ts";
+import { Refusal } from "./_problem.ts";
+import {
+  answerAllMessages,
+  answerAppend,
+  answerCategoryMessages,
+  answerLastMessage,
+  answerMessage,
+  answerStream,
+  answerStreamMessages,
+  type Handler,
+} from "./_resources.ts";
+import { answerStatement } from "./_sql.ts";
+
+/** What the gateway has: each path has at most one name in it. */
+const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
+  "/sql": { POST: answerStatement },
+  "/streams/{streamName}": { GET: answerStream },
+  "/streams/{streamName}/messages": { GET: answerStreamMessages, POST: answerAppend },
+  "/streams/{streamName}/messages/last": { GET: answerLastMessage },
+  "/categories/{category}/messages": { GET: answerCategoryMessages },
+  "/messages": { GET: answerAllMessages },
+  "/messages/{id}": { GET: answerMessage },
+  "/openapi.json": { GET: answerOpenapi },
+};
+
+/** Answers a request by the handler of its path and method. */
+export async function answer(request: Request, gateway: Gateway): Promise<Response> {
+  const { basePath } = gateway;
+  const { pathname } = new URL(request.url);
+  if (pathname.startsWith(`${basePath}/`)) {
+    const segments = pathname.slice(basePath.length).split("/");
+    for (const [path, handlers] of Object.entries(ROUTES)) {
+      const name = nameIn(segments, path);
+      if (name === undefined) continue;
+      const handler = handlers[request.method];
+      if (handler) return await handler(request, gateway, name);
+      const allow = Object.keys(handlers).join(", ");
+      throw new Refusal(405, `Cannot ${request.method} this: it takes ${allow}`, {}, { allow });
+    }
+  }
+  throw new Refusal(404, `There is nothing here: ${basePath}/openapi.json says what there is`);
+}
+
+/** What the segments have where the path has a name, "" where it has none; undefined if they differ. */
+function nameIn(segments: readonly string[], path: string): string | undefined {
+  const parts = path.split("/");
+  if (segments.length !== parts.length) return undefined;
+  let name = "";
+  for (const [at, part] of parts.entries()) {
+    if (part.startsWith("{")) name = segments[at]!;
+    else if (part !== segments[at]) return undefined;
+  }
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    throw new Refusal(400, "Cannot read this path: a name in it is not percent-encoded UTF-8");
+  }
+}
