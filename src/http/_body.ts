@@ -31,11 +31,9 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
   return parseJson("this body", text);
 }
 
-/** Parses JSON that a client sent, and refuses what is nested deeper than others could take. */
+/** Parses JSON that a client sent; refuses what other parts could not take, or would change. */
 export function parseJson(name: string, text: string): unknown {
-  if (depthOf(text) > DEPTH_LIMIT) {
-    throw new Refusal(400, `Cannot read ${name}: it is nested deeper than ${DEPTH_LIMIT} levels`);
-  }
+  check(name, text);
   try {
     return JSON.parse(text);
   } catch {
@@ -85,17 +83,44 @@ function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
   return whole;
 }
 
-/** How deep brackets are nested, those in strings left out. By character: a regular expression can be made to crawl. */
-function depthOf(text: string): number {
+const NUMBER = /\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+
+/** Goes by character: a regular expression for strings can be made to crawl. */
+function check(name: string, text: string): void {
   let depth = 0;
-  let deepest = 0;
-  let inString = false;
   for (let at = 0; at < text.length; at++) {
-    const character = text[at];
-    if (character === '"') inString = !inString;
-    else if (inString) at += character === "\\" ? 1 : 0;
-    else if (character === "[" || character === "{") deepest = Math.max(deepest, ++depth);
-    else if (character === "]" || character === "}") depth--;
+    const character = text[at]!;
+    if (character === '"') {
+      at = endOfString(text, at);
+    } else if (character === "[" || character === "{") {
+      if (++depth > DEPTH_LIMIT) {
+        throw new Refusal(
+          400,
+          `Cannot read ${name}: it is nested deeper than ${DEPTH_LIMIT} levels`,
+        );
+      }
+    } else if (character === "]" || character === "}") {
+      depth--;
+    } else if (character >= "0" && character <= "9") {
+      NUMBER.lastIndex = at;
+      const [number] = NUMBER.exec(text)!;
+      if (!isKept(number)) {
+        throw new Refusal(422, `Cannot keep the number ${number.slice(0, 40)}: write it as text`);
+      }
+      at += number.length - 1;
+    }
   }
-  return deepest;
+}
+
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+  return at;
+}
+
+/** Whether an integer is one that JavaScript has, or writes. Fractions are the nearest, everywhere. */
+function isKept(text: string): boolean {
+  if (text.length < 16 || !/^\d+$/.test(text)) return true;
+  const number = Number(text);
+  return String(number) === text || (Number.isFinite(number) && BigInt(number) === BigInt(text));
 }

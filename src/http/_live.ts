@@ -83,7 +83,6 @@ export function answerLive(live: LiveRead): Response {
   return new Response(body, {
     headers: {
       "content-type": "text/event-stream",
-      "cache-control": "no-store",
       // nginx would keep events until it has a buffer full.
       "x-accel-buffering": "no",
     },

@@ -100,6 +100,7 @@ export function gateway(
       if (refusal.status >= 500) made.onError(error, request);
       response = problem(refusal);
     }
+    response.headers.set("cache-control", "no-store");
     return share(response, request, made);
   };
 }
