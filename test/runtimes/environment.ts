@@ -7,6 +7,8 @@ export interface Environment {
   readonly begin?: <T>(work: (sql: Sql) => Promise<T>) => Promise<T>;
   /** A handle to a database in which Message DB is not installed. */
   readonly bare: Sql;
+  /** Where the handle takes this library's statements only, and none of the suite's own. */
+  readonly refusesOtherSql?: true;
   readonly close: () => Promise<void>;
 }
 
