@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import postgres from "postgres";
-import { describe, test } from "vitest";
+import { describeSkipped } from "../_describe_skipped.ts";
 import { type Databases, describeSuite } from "./_describe_suite.ts";
 import { pgbouncer, startPgbouncer } from "./_pgbouncer.ts";
 import type { Settings } from "./environment.ts";
@@ -49,21 +49,14 @@ describeSuite(
   },
 );
 
+const throughPgbouncer = "postgres.js through pgbouncer in transaction mode";
 if (pgbouncer === undefined) {
-  const reason = "pgbouncer is not installed";
-  console.log(`Skipped: postgres.js through pgbouncer: ${reason}`);
-  describe("postgres.js through pgbouncer in transaction mode", () => {
-    test.skip(reason);
-  });
+  describeSkipped(throughPgbouncer, "pgbouncer is not installed");
 } else {
   const command = pgbouncer;
-  describeSuite(
-    "postgres.js through pgbouncer in transaction mode",
-    "Node",
-    async (databases, after) => {
-      const { url, stop } = await startPgbouncer(command, databases.url);
-      after(stop);
-      return postgresJs({ ...databases, url }, { prepare: false });
-    },
-  );
+  describeSuite(throughPgbouncer, "Node", async (databases, after) => {
+    const { url, stop } = await startPgbouncer(command, databases.url);
+    after(stop);
+    return postgresJs({ ...databases, url }, { prepare: false });
+  });
 }
