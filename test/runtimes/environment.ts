@@ -14,9 +14,10 @@ export interface Environment {
 
 /** How to connect, as JSON: it travels to another process, and to workerd in a request. */
 export interface Settings {
-  readonly driver: "postgres.js" | "Bun's SQL" | "neon()" | "PGlite" | "pg";
+  readonly driver: "postgres.js" | "Bun's SQL" | "neon()" | "PGlite" | "pg" | "fetchSql";
+  /** The URL of a database with Message DB, or of a gateway to it. */
   readonly url: string;
-  /** The URL of a database in which Message DB is not installed. */
+  /** As `url`, of a database in which Message DB is not installed. */
   readonly bareUrl: string;
   /** Options of postgres.js, those that are functions by their names. */
   readonly options?: {

@@ -25,5 +25,10 @@ async function connect(settings: Settings): Promise<Environment> {
       return await (await import("./_pglite.ts")).connect();
     case "pg":
       return (await import("./_pg.ts")).connect(settings);
+    case "fetchSql": {
+      const { startGateways } = await import("./_gateway_server.ts");
+      const { addresses, stop } = await startGateways(settings);
+      return { ...(await import("./_fetch_sql.ts")).connect(addresses), close: stop };
+    }
   }
 }

@@ -5,16 +5,17 @@
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { startWorker } from "../_worker.ts";
+import { startGatewayWorkers } from "./_gateway_workers.ts";
 import type { Settings } from "./environment.ts";
 import { suite } from "./suite.ts";
 import type { WorkerRequest } from "./worker.ts";
 
 const settings: Settings = JSON.parse(process.argv[2]!);
-
+const gateways = settings.driver === "fetchSql" ? await startGatewayWorkers(settings) : undefined;
 const miniflare = await startWorker(fileURLToPath(new URL("worker.ts", import.meta.url)));
 
 for (const name of suite) {
-  const request: WorkerRequest = { name, settings };
+  const request: WorkerRequest = { name, settings: gateways?.addresses ?? settings };
   const response = await miniflare.dispatchFetch("http://worker/", {
     method: "POST",
     body: JSON.stringify(request),
@@ -23,3 +24,4 @@ for (const name of suite) {
   console.log(response.ok ? answer : JSON.stringify({ name, error: answer }));
 }
 await miniflare.dispose();
+await gateways?.stop();
