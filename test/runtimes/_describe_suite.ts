@@ -10,7 +10,7 @@ import { suite } from "./suite.ts";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** What the suite runs on. */
-export type Runtime = "Node" | "Deno" | "Bun" | "workerd" | "edge-runtime";
+export type Runtime = "Node" | "Deno" | "Bun" | "workerd" | "edge-runtime" | "Chromium";
 
 const node: Command = [process.execPath, "--import", "tsx"];
 
@@ -29,6 +29,7 @@ const commands: Readonly<Record<Runtime, Command>> = {
   Bun: ["test/node_modules/.bin/bun", "test/runtimes/run.ts"],
   workerd: [...node, "test/runtimes/run_workerd.ts"],
   "edge-runtime": [...node, "test/runtimes/run_edge_runtime.ts"],
+  Chromium: [...node, "test/runtimes/run_chromium.ts"],
 };
 
 type Command = readonly [string, ...string[]];
