@@ -287,6 +287,40 @@ describe("a statement that is none of an operation's", () => {
   });
 });
 
+describe("a number", () => {
+  const numbers = [
+    ...[0, -0.5, 1e21, 2 ** 53 - 1, 2 ** 53, 2 ** 60, 12345678901234567890, 1e300, 5e-324],
+    ...[-123456789012345680000, 0.1 + 0.2, 1 / 3],
+  ];
+
+  test("that JavaScript writes is kept as over TCP", async () => {
+    const [over, direct] = [newStream(), newStream()];
+    await write(through(), over, { ...message, data: numbers });
+    await write(db.sql, direct, { ...message, data: numbers });
+    const [first] = await readStream(through(), over);
+    const [second] = await readStream(db.sql, direct);
+    expect(first!.data).toEqual(numbers);
+    expect(first!.data).toEqual(second!.data);
+  });
+
+  test.each(["9007199254740993", "[12345678901234567890123]", '{"a":-9223372036854775807}'])(
+    "that it would change is refused: %s",
+    async (data) => {
+      const response = await gateway(db.sql, { authorize: everyone })(
+        new Request(`http://gateway/streams/${newStream()}/messages`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: `{"type":"Written","data":${data}}`,
+        }),
+      );
+      expect(response.status).toBe(422);
+      expect((await response.json()).detail).toMatch(
+        /^Cannot keep the number \d+: write it as text$/,
+      );
+    },
+  );
+});
+
 describe("a body", () => {
   test.each([
     ["that is no JSON", "{", 400],
