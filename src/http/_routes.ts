@@ -34,8 +34,10 @@ export async function answer(request: Request, gateway: Gateway): Promise<Respon
     for (const [path, handlers] of Object.entries(ROUTES)) {
       const name = nameIn(segments, path);
       if (name === undefined) continue;
-      const handler = handlers[request.method];
-      if (handler) return await handler(request, gateway, name);
+      // Its own: a method can be named "constructor".
+      if (Object.hasOwn(handlers, request.method)) {
+        return await handlers[request.method]!(request, gateway, name);
+      }
       const allow = Object.keys(handlers).join(", ");
       throw new Refusal(405, `Cannot ${request.method} this: it takes ${allow}`, {}, { allow });
     }
