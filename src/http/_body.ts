@@ -130,9 +130,10 @@ function endOfString(text: string, start: number): number {
   return at;
 }
 
-/** Whether an integer is one that JavaScript has, or writes. Fractions are the nearest, everywhere. */
+/**
+ * Whether an integer is written as it was sent: 2 to the power of 60 is a number, and written with zeros at
+ * its end. Fractions are the nearest, everywhere.
+ */
 function isKept(text: string): boolean {
-  if (text.length < 16 || !/^\d+$/.test(text)) return true;
-  const number = Number(text);
-  return String(number) === text || (Number.isFinite(number) && BigInt(number) === BigInt(text));
+  return text.length < 16 || !/^\d+$/.test(text) || String(Number(text)) === text;
 }
