@@ -1,5 +1,5 @@
 import { sqlStateOf } from "../_error.ts";
-import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
+import { DuplicateMessageError, NotInstalledError, WrongExpectedVersionError } from "../errors.ts";
 
 const TITLES = {
   400: "Bad Request",
@@ -64,6 +64,8 @@ export function refusalOf(error: unknown): Refusal {
     const { code, id } = error;
     return new Refusal(409, error.message, { code, id });
   }
+  // To try again would not help.
+  if (error instanceof NotInstalledError) return FAILED;
   const state = sqlStateOf(error);
   // What a trigger raised, or a limit of Postgres's.
   if (state !== undefined && /^(22|23|54|P0)/.test(state)) {
