@@ -63,7 +63,14 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
       if (allowed !== true) throw new Refusal(403, `Cannot ${phrase(ask)}: it is not allowed`);
     }
   };
-  return { sql, basePath, maxBodyBytes, maxBatchSize, cors, onError, permit };
+  const report: Gateway["onError"] = (error, request) => {
+    try {
+      onError(error, request);
+    } catch {
+      // What hears of errors has failed, too: nobody is left to tell.
+    }
+  };
+  return { sql, basePath, maxBodyBytes, maxBatchSize, cors, onError: report, permit };
 }
 
 function checkSize(asks: readonly GatewayCall[], maxBatchSize: number): void {
