@@ -4,7 +4,14 @@ import { writeBatch } from "../write_batch.ts";
 import { checkJson, readJson } from "./_body.ts";
 import { ask, type Call } from "./_calls.ts";
 import type { Gateway } from "./_gateway.ts";
-import { type AppendedBatch, BODIES, parse, parseIntegerHeader } from "./_input.ts";
+import {
+  type AppendedBatch,
+  BODIES,
+  EXPECTED_VERSION_HEADER,
+  IDEMPOTENCY_KEY_HEADER,
+  parse,
+  parseHeader,
+} from "./_input.ts";
 import { Refusal } from "./_problem.ts";
 
 /** The call that a POST to a stream's messages asks for. */
@@ -40,7 +47,7 @@ function batchOfOne(input: unknown): AppendedBatch {
 }
 
 function expectedVersionOf(request: Request, field: number | undefined): number | undefined {
-  const header = parseIntegerHeader(request, "expected-version", -1);
+  const header = parseHeader(EXPECTED_VERSION_HEADER, request);
   if (header === undefined || field === undefined || header === field) return header ?? field;
   throw new Refusal(
     422,
@@ -55,21 +62,17 @@ function expectedVersionOf(request: Request, field: number | undefined): number 
  */
 async function identify(
   messages: readonly MessageInput[],
-  { headers }: Request,
+  request: Request,
   streamName: string,
 ): Promise<readonly MessageInput[]> {
-  const header = headers.get("idempotency-key");
-  if (header === null) return messages;
-  const key = header.replace(/^"(.*)"$/, "$1");
-  if (key === "" || key.length > 255) {
-    throw new Refusal(422, "Cannot use this Idempotency-Key: it must have 1 to 255 characters");
-  }
+  const key = parseHeader(IDEMPOTENCY_KEY_HEADER, request);
+  if (key === undefined) return messages;
   return await Promise.all(messages.map(async (message, at) => {
     return { ...message, id: message.id ?? await idOf([key, streamName, at]) };
   }));
 }
 
-/** A UUID of version 8: 122 bits of a hash. */
+/** A UUID of version 8: 120 bits of a hash. */
 async function idOf(name: readonly [key: string, streamName: string, at: number]): Promise<string> {
   const bytes = new TextEncoder().encode(JSON.stringify(name));
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));

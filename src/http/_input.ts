@@ -28,20 +28,21 @@ export interface AppendedBatch {
   readonly expectedVersion?: number | undefined;
 }
 
-/** An integer in a query. */
-function integer(description: string, least = 0): z.ZodOptional<z.ZodType<number>> {
-  const text = z.string().regex(/^\d{1,16}$/, "an integer from 0");
-  return text.transform(Number).meta({ type: "integer", minimum: least, description }).optional();
+/** An integer in a query or a header. */
+function integer(description: string, least = 0): z.ZodType<number> {
+  const pattern = least < 0 ? /^(-1|\d{1,16})$/ : /^\d{1,16}$/;
+  const text = z.string().regex(pattern, `an integer from ${Math.min(least, 0)}`);
+  return text.transform(Number).meta({ type: "integer", minimum: least, description });
 }
 
 const PAGE = {
   position: integer(
     "Where to start: this position is included. Of a stream its own, else the global.",
-  ),
+  ).optional(),
   batchSize: integer(
     "How many messages at most; 1000, or as many as a call may have, if not given.",
     1,
-  ),
+  ).optional(),
   direction: z.enum(["forward", "backward"], '"forward" or "backward"').meta({
     description: "Which way to read: forward, if not given; backward begins at the end.",
   }).optional(),
@@ -54,15 +55,16 @@ export const QUERIES: {
   readonly categoryPage: z.ZodType<CategoryPageQuery>;
   readonly lastMessage: z.ZodType<{ readonly type?: string | undefined }>;
 } = {
-  none: z.strictObject({}),
-  page: z.strictObject(PAGE),
+  none: z.strictObject({}, "an object"),
+  page: z.strictObject(PAGE, "an object"),
   categoryPage: z.strictObject({
     ...PAGE,
     correlation: z.string().meta({
       description: "Only messages whose correlation stream is of this category.",
     }).optional(),
-    member: integer("The number of a consumer group's member, from 0: only its share is read."),
-    size: integer("How many members the group has; goes with member.", 1),
+    member: integer("The number of a consumer group's member, from 0: only its share is read.")
+      .optional(),
+    size: integer("How many members the group has; goes with member.", 1).optional(),
   }),
   lastMessage: z.strictObject({
     type: z.string().meta({ description: "The message type wanted; any, if not given." })
@@ -83,18 +85,55 @@ const MESSAGE = {
   }).optional(),
 };
 
+const KEY_RULE = "text of 1 to 255 characters";
+
 const EXPECTED_VERSION = z.number("a number").meta({
   type: "integer",
   minimum: -1,
   description: "The position of the stream's last message as you know it; -1 for none.",
 }).optional();
 
+/** A header that requests may have. */
+export interface Header<Parsed> {
+  readonly name: string;
+  readonly schema: z.ZodType<Parsed>;
+}
+
+export const EXPECTED_VERSION_HEADER: Header<number> = {
+  name: "Expected-Version",
+  schema: integer(
+    "Write only if the stream's last message is at this position; -1 for no message.",
+    -1,
+  ),
+};
+
+export const IDEMPOTENCY_KEY_HEADER: Header<string> = {
+  name: "Idempotency-Key",
+  // Quoted or not: the draft of the IETF has it quoted, and those who were before it do not.
+  schema: z.string().transform((text) => text.replace(/^"(.*)"$/, "$1")).pipe(
+    z.string().min(1, KEY_RULE).max(255, KEY_RULE),
+  ).meta({
+    description:
+      "Gives ids to messages without one, made of this key, the stream's name and their " +
+      "place, so that the same request sent again writes nothing and answers the first position. " +
+      "What is sent again is not compared. A new UUID for each request is a good key.",
+  }),
+};
+
+export const LAST_EVENT_ID_HEADER: Header<number> = {
+  name: "Last-Event-ID",
+  schema: integer(
+    "The last event that was seen, to go on after: an EventSource sends it when it comes again. It " +
+      "counts more than position.",
+  ),
+};
+
 /** What may be appended: a message, or several. */
 export const BODIES: {
   readonly message: z.ZodType<AppendedMessage>;
   readonly batch: z.ZodType<AppendedBatch>;
 } = {
-  message: z.strictObject({ ...MESSAGE, expectedVersion: EXPECTED_VERSION }),
+  message: z.strictObject({ ...MESSAGE, expectedVersion: EXPECTED_VERSION }, "an object"),
   batch: z.strictObject({
     messages: z.array(z.strictObject(MESSAGE, "an object with a type"), "an array")
       .meta({ description: "Written in this order, all or none.", minItems: 1 }),
@@ -118,8 +157,7 @@ export function parse<Parsed>(schema: z.ZodType<Parsed>, name: string, input: un
     (value, key) => (value as Record<PropertyKey, unknown>)[key],
     input,
   );
-  const rule = issue.path.length > 0 ? issue.message : "an object";
-  throw new Refusal(422, invalid(issue.path.join(".") || name, value, rule).message);
+  throw new Refusal(422, invalid(issue.path.join(".") || name, value, issue.message).message);
 }
 
 /** The parameters of a request's query. */
@@ -133,15 +171,10 @@ export function parseQuery<Parsed>(schema: z.ZodType<Parsed>, request: Request):
   return parse(schema, "the query", Object.fromEntries(searchParams));
 }
 
-/** An integer in a header; undefined where the header is not there or empty. */
-export function parseIntegerHeader(
+/** What a header says; undefined where it is not there. */
+export function parseHeader<Parsed>(
+  { schema, name }: Header<Parsed>,
   { headers }: Request,
-  name: string,
-  least: -1 | 0,
-): number | undefined {
-  const text = headers.get(name)?.trim();
-  if (!text) return undefined;
-  const number = /^(-1|\d{1,16})$/.test(text) ? Number(text) : NaN;
-  if (number >= least && Number.isSafeInteger(number)) return number;
-  throw new Refusal(422, invalid(name, text, `an integer from ${least}`).message);
+): Parsed | undefined {
+  return parse(schema.optional(), name, headers.get(name) ?? undefined);
 }

@@ -8,7 +8,13 @@ import type { Message } from "../types.ts";
 import { callOfAppend } from "./_append.ts";
 import { ask, type Call, statementOf } from "./_calls.ts";
 import type { Gateway } from "./_gateway.ts";
-import { type PageQuery, parseIntegerHeader, parseQuery, QUERIES } from "./_input.ts";
+import {
+  LAST_EVENT_ID_HEADER,
+  type PageQuery,
+  parseHeader,
+  parseQuery,
+  QUERIES,
+} from "./_input.ts";
 import { answerLive } from "./_live.ts";
 import { Refusal } from "./_problem.ts";
 
@@ -105,13 +111,16 @@ async function answerMessages<Query extends PageQuery>(
   place: (message: Message) => number,
 ): Promise<Response> {
   const page = { batchSize: Math.min(1000, gateway.maxBatchSize), ...query };
-  if (!/\btext\/event-stream\b/.test(request.headers.get("accept") ?? "")) {
+  if (!/\btext\/event-stream\b/i.test(request.headers.get("accept") ?? "")) {
     return Response.json({ messages: await run(request, gateway, callOf(page)) });
   }
   if (page.direction === "backward") {
     throw new Refusal(422, "Cannot follow messages backward: leave the direction out");
   }
-  const last = parseIntegerHeader(request, "last-event-id", 0);
+  // Empty before the first event.
+  const last = request.headers.get("last-event-id") === ""
+    ? undefined
+    : parseHeader(LAST_EVENT_ID_HEADER, request);
   const position = last === undefined ? page.position ?? 0 : last + 1;
   const first = callOf({ ...page, position });
   await statementOf(first);
