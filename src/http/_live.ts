@@ -4,7 +4,7 @@ import type { Message } from "../types.ts";
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 1000;
 /** Less than the ten seconds after which Bun takes a connection for dead. */
-const LONGEST_SILENCE = 5000;
+const HEARTBEAT = 5000;
 /** Then the client has to come again, and to be let in again. */
 const LIFETIME = 300_000;
 
@@ -32,51 +32,61 @@ export function answerLive(live: LiveRead): Response {
   const { read, place, onError, signal, lifetime = LIFETIME } = live;
   const deadline = Date.now() + lifetime;
   const encoder = new TextEncoder();
+  const over = new AbortController();
   let { position } = live;
-  let pause = FIRST_PAUSE;
-  let hasEnded = signal.aborted;
-  let isCancelled = false;
-  let wake = () => {};
-  const end = () => {
-    hasEnded = true;
-    signal.removeEventListener("abort", end);
-    wake();
-  };
-  signal.addEventListener("abort", end);
+  let heartbeat: ReturnType<typeof setInterval>;
+  let close = () => {};
 
-  /** The next events, or a comment for a sign of life; undefined at the end. */
+  function end(): void {
+    clearInterval(heartbeat);
+    signal.removeEventListener("abort", end);
+    over.abort();
+    close();
+  }
+
+  /** The next events; undefined at the end. */
   async function next(): Promise<string | undefined> {
-    for (let silence = 0; !hasEnded && Date.now() < deadline; silence += pause) {
+    let pause = FIRST_PAUSE;
+    while (!over.signal.aborted && Date.now() < deadline) {
       const messages = await read(position);
       if (messages.length > 0) {
         position = place(messages.at(-1)!) + 1;
-        pause = FIRST_PAUSE;
         return messages.map((it) => `id: ${place(it)}\ndata: ${JSON.stringify(it)}\n\n`).join("");
       }
-      if (silence >= LONGEST_SILENCE) return ":\n\n";
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, pause);
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+      if (over.signal.aborted) break;
+      await wait(pause, over.signal);
       pause = Math.min(pause * 2, LONGEST_PAUSE);
     }
     return undefined;
   }
 
+  /** Reports it, and lets those that come again at once come less often. */
+  async function fail(error: unknown): Promise<undefined> {
+    if (over.signal.aborted) return;
+    onError(error);
+    await wait(LONGEST_PAUSE, over.signal);
+  }
+
   const body = new ReadableStream<Uint8Array>({
-    start: (controller) => controller.enqueue(encoder.encode("retry: 1000\n\n")),
+    start: (controller) => {
+      controller.enqueue(encoder.encode("retry: 1000\n\n"));
+      heartbeat = setInterval(() => {
+        if (Date.now() > deadline) end();
+        // Not while the client has something to take still.
+        else if (controller.desiredSize! > 0) controller.enqueue(encoder.encode(":\n\n"));
+      }, HEARTBEAT);
+      close = () => controller.close();
+      signal.addEventListener("abort", end);
+      if (signal.aborted) end();
+    },
     pull: async (controller) => {
-      const events = await next().catch(onError);
-      if (isCancelled) return;
-      if (events) return controller.enqueue(encoder.encode(events));
-      end();
-      controller.close();
+      const events = await next().catch(fail);
+      if (over.signal.aborted) return;
+      if (events === undefined) end();
+      else controller.enqueue(encoder.encode(events));
     },
     cancel: () => {
-      isCancelled = true;
+      close = () => {};
       end();
     },
   });
@@ -86,5 +96,17 @@ export function answerLive(live: LiveRead): Response {
       // nginx would keep events until it has a buffer full.
       "x-accel-buffering": "no",
     },
+  });
+}
+
+function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, milliseconds);
+    signal.addEventListener("abort", done);
+    function done(): void {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    }
   });
 }
