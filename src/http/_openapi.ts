@@ -1,259 +1,214 @@
-import * as z from "zod";
+import type * as z from "zod";
 import type { Gateway } from "./_gateway.ts";
-import { BODIES, QUERIES } from "./_input.ts";
-import { VERSION } from "./_version.ts";
-
-type Json = Readonly<Record<string, unknown>>;
+import {
+  EXPECTED_VERSION_HEADER,
+  type Header,
+  IDEMPOTENCY_KEY_HEADER,
+  LAST_EVENT_ID_HEADER,
+  QUERIES,
+} from "./_input.ts";
+import {
+  type Json,
+  MESSAGE_EXAMPLE,
+  object,
+  POSITION,
+  PROBLEMS,
+  ref,
+  schemaOf,
+  SCHEMAS,
+  VERSION,
+} from "./_schemas.ts";
+import { VERSION as PACKAGE_VERSION } from "./_version.ts";
 
 /** `GET /openapi.json`: what the gateway has, for people and for generators of clients. */
 export function answerOpenapi(_: Request, { basePath }: Gateway): Promise<Response> {
   return Promise.resolve(Response.json({ ...DOCUMENT, servers: [{ url: basePath || "/" }] }));
 }
 
-const position = { type: "integer", minimum: 0 };
-const version = {
-  type: "integer",
-  minimum: -1,
-  description: "The last position; -1 for no message.",
-};
-const streamName = { type: "string", examples: ["account-123"] };
-const id = { type: "string", format: "uuid" };
+/** What an operation has beside its name. */
+interface Parts {
+  readonly query?: z.ZodType;
+  readonly headers?: readonly Header<unknown>[];
+  readonly body?: Json;
+  /** The statuses of what can go wrong with it alone. */
+  readonly problems?: readonly number[];
+  readonly answers: Json;
+}
 
-const message = object({
-  id,
-  streamName,
-  type: { type: "string" },
-  position: { ...position, description: "Its place in the stream, from 0." },
-  globalPosition: { ...position, description: "Its place in the store, from 1, with gaps." },
-  data: { description: "The payload: any JSON." },
-  metadata: { type: ["object", "null"] },
-  time: { type: "string", format: "date-time" },
-});
-
-/** Members that every problem document has; those of a conflict say which one it is. */
-const problem = {
-  type: { const: "about:blank" },
-  title: { type: "string" },
-  status: { type: "integer" },
-  detail: { type: "string", description: "What was wrong with this request, and what to do." },
+/** What the parts of a path in braces are. */
+const NAMES: Readonly<Record<string, Json>> = {
+  streamName: {
+    description: "A category and an id: percent-encoded, as all that is in a path.",
+    schema: { type: "string" },
+    example: "account-123",
+  },
+  category: {
+    description: "A category, with its types.",
+    schema: { type: "string" },
+    example: "account",
+  },
+  id: { description: "The id of a message.", schema: { type: "string", format: "uuid" } },
 };
 
-const conflict = {
-  oneOf: [
-    object({
-      ...problem,
-      code: { const: "WRONG_EXPECTED_VERSION" },
-      streamName,
-      expectedVersion: version,
-      actualVersion: version,
-    }),
-    object({ ...problem, code: { const: "DUPLICATE_MESSAGE" }, id }),
-  ],
-};
+const BODY_PROBLEMS = [400, 408, 413, 415];
 
-const list = {
-  description: "A page of messages, or all of them as they come.",
+const MESSAGES: Json = {
+  description: "A page of messages, or all of them as they come: an event a message, whose id is " +
+    "its position in what is read.",
   content: {
-    "application/json": { schema: object({ messages: { type: "array", items: ref("Message") } }) },
+    "application/json": {
+      schema: object({ messages: { type: "array", items: ref("Message") } }),
+      example: { messages: [MESSAGE_EXAMPLE] },
+    },
     "text/event-stream": {
       schema: { type: "string" },
-      example: 'id: 1\ndata: {"id":"…","streamName":"account-123","type":"Deposited"}\n\n',
+      example: `retry: 1000\n\nid: 1\ndata: ${JSON.stringify(MESSAGE_EXAMPLE)}\n\n`,
     },
   },
 };
 
-const schemas = {
-  Message: message,
-  NewMessage: schemaOf(BODIES.message),
-  NewMessages: schemaOf(BODIES.batch),
-  Problem: { ...object(problem), additionalProperties: true },
-  Conflict: conflict,
-  DatabaseError: {
-    ...object({ message: { type: "string" }, code: { type: "string", pattern: "^[0-9A-Z]{5}$" } }),
-    additionalProperties: true,
-    description: "An error of PostgreSQL, with its SQLSTATE for a code.",
-  },
-  Statement: {
-    type: "object",
-    properties: {
-      query: { type: "string" },
-      params: { type: "array", items: { type: ["string", "null"] } },
-    },
-    required: ["query"],
-  },
-  Rows: object({
-    command: { const: "SELECT" },
-    rowCount: { const: 1 },
-    fields: { type: "array" },
-    rows: { type: "array", items: { type: ["object", "array"] } },
-  }),
-};
-
-const lastEventId = header(
-  "Last-Event-ID",
-  { type: "integer", minimum: 0 },
-  "The last event that was seen: an EventSource sends it when it comes again.",
-);
-
-const read = { 422: refusal("A value is not what it has to be.") };
-const missing = { ...read, 404: refusal("There is no such message.") };
-const written = {
-  422: refusal("A value is not what it has to be."),
-  400: refusal("The body is no JSON in UTF-8."),
-  408: refusal("The body did not come in time."),
-  413: refusal("The body is too large."),
-  415: refusal("The body is not sent as application/json, or is compressed."),
-};
+const MESSAGE = json("The message.", ref("Message"), MESSAGE_EXAMPLE);
 
 /** What there is: each path of `_routes.ts`. */
-const paths = {
-  "/streams/{streamName}": {
-    get: operation("streamName", "The version of a stream", {
-      responses: { ...read, 200: json("The version.", object({ streamName, version })) },
-    }),
-  },
-  "/streams/{streamName}/messages": {
-    get: operation("streamName", "The messages of a stream, by position", {
-      parameters: [...queryOf(QUERIES.page), lastEventId],
-      responses: { ...read, 200: list },
-    }),
-    post: operation("streamName", "Append to a stream: all of it, or nothing", {
-      parameters: [
-        header("Expected-Version", version, "Write only if the stream is at this version."),
-        header(
-          "Idempotency-Key",
-          { type: "string", minLength: 1, maxLength: 255 },
-          "Gives ids to messages without one. The same request sent again writes nothing and answers " +
-            "the first position; its messages are not compared.",
+const PATHS: Json = {
+  ...path("/streams/{streamName}", {
+    get: ["streamVersion", "The version of a stream", {
+      answers: {
+        200: json(
+          "The version.",
+          object({ streamName: { type: "string" }, version: VERSION }),
+          { streamName: "account-123", version: 1 },
         ),
-      ],
-      requestBody: body({ oneOf: [ref("NewMessage"), ref("NewMessages")] }),
-      responses: {
-        ...written,
-        201: json("Where the last message is.", object({ position })),
-        409: problems("The stream is at another version, or an id is taken.", ref("Conflict")),
       },
-    }),
-  },
-  "/streams/{streamName}/messages/last": {
-    get: operation("streamName", "The last message of a stream, or the last of a type", {
-      parameters: queryOf(QUERIES.lastMessage),
-      responses: { ...missing, 200: json("The message.", ref("Message")) },
-    }),
-  },
-  "/categories/{category}/messages": {
-    get: operation("category", "The messages of a category, by global position", {
-      parameters: [...queryOf(QUERIES.categoryPage), lastEventId],
-      responses: { ...read, 200: list },
-    }),
-  },
-  "/messages": {
-    get: operation(undefined, "The messages of all streams, by global position", {
-      parameters: [...queryOf(QUERIES.page), lastEventId],
-      responses: { ...read, 200: list },
-    }),
-  },
-  "/messages/{id}": {
-    get: operation("id", "A message by its id", {
-      responses: { ...missing, 200: json("The message.", ref("Message")) },
-    }),
-  },
-  "/openapi.json": {
-    get: operation(undefined, "This document", {
-      responses: { 200: json("It.", { type: "object" }) },
-    }),
-  },
-  "/sql": {
-    post: operation(undefined, "Run a statement of @messagedb/client: for fetchSql()", {
-      requestBody: body(ref("Statement")),
-      responses: {
-        ...written,
+    }],
+  }),
+  ...path("/streams/{streamName}/messages", {
+    get: ["readStream", "The messages of a stream, by position", {
+      query: QUERIES.page,
+      headers: [LAST_EVENT_ID_HEADER],
+      answers: { 200: MESSAGES },
+    }],
+    post: ["append", "Append to a stream: all of it, or nothing", {
+      headers: [EXPECTED_VERSION_HEADER, IDEMPOTENCY_KEY_HEADER],
+      body: { oneOf: [ref("NewMessage"), ref("NewMessages")] },
+      problems: [...BODY_PROBLEMS, 409],
+      answers: {
+        201: json("Where the last message is.", object({ position: POSITION }), { position: 1 }),
+      },
+    }],
+  }),
+  ...path("/streams/{streamName}/messages/last", {
+    get: ["readLastMessage", "The last message of a stream, or the last of a type", {
+      query: QUERIES.lastMessage,
+      problems: [404],
+      answers: { 200: MESSAGE },
+    }],
+  }),
+  ...path("/categories/{category}/messages", {
+    get: ["readCategory", "The messages of a category, by global position", {
+      query: QUERIES.categoryPage,
+      headers: [LAST_EVENT_ID_HEADER],
+      answers: { 200: MESSAGES },
+    }],
+  }),
+  ...path("/messages", {
+    get: ["readAll", "The messages of all streams, by global position", {
+      query: QUERIES.page,
+      headers: [LAST_EVENT_ID_HEADER],
+      answers: { 200: MESSAGES },
+    }],
+  }),
+  ...path("/messages/{id}", {
+    get: ["readMessage", "A message by its id", { problems: [404], answers: { 200: MESSAGE } }],
+  }),
+  ...path("/sql", {
+    post: ["sql", "Run a statement of @messagedb/client: for fetchSql()", {
+      body: ref("Statement"),
+      problems: BODY_PROBLEMS,
+      answers: {
         200: json("Its rows.", ref("Rows")),
         400: {
-          description: "The body is no JSON in UTF-8, or the database has an error.",
+          description: "The body cannot be read, or the database has an error.",
           content: {
             "application/json": { schema: ref("DatabaseError") },
             "application/problem+json": { schema: ref("Problem") },
           },
         },
       },
-    }),
+    }],
+  }),
+  "/openapi.json": {
+    get: {
+      operationId: "openapi",
+      summary: "This document",
+      parameters: [],
+      responses: { 200: json("It.", { type: "object" }) },
+    },
   },
 };
 
-const DOCUMENT = {
+const DOCUMENT: Json = {
   openapi: "3.1.0",
   info: {
     title: "A gateway to Message DB",
-    version: VERSION,
+    version: PACKAGE_VERSION,
     description:
-      "Lists of messages, asked for as text/event-stream, are followed live: an event a " +
-      "message, whose id is the position.",
+      "Append to the streams of a message store, read them, and follow them live: lists " +
+      "of messages, asked for as text/event-stream, go on with what comes, and an EventSource that " +
+      "was cut off misses nothing. What is not described is 404, or 405 with Allow.",
   },
-  paths,
-  components: { schemas },
+  paths: PATHS,
+  components: { schemas: SCHEMAS, responses: PROBLEMS },
 };
 
-function operation(name: string | undefined, summary: string, more: Json): Json {
-  const { parameters = [], responses, ...rest } = more as {
-    parameters?: Json[];
-    responses: Json;
-  };
-  const path = name === undefined ? [] : [
-    { name, in: "path", required: true, schema: name === "id" ? id : { type: "string" } },
-  ];
+function path(
+  template: string,
+  operations: Readonly<Record<string, [operationId: string, summary: string, parts: Parts]>>,
+): Json {
+  const name = /\{(.*)\}/.exec(template)?.[1];
+  const parameters = name === undefined
+    ? []
+    : [{ name, in: "path", required: true, ...NAMES[name] }];
+  const described = Object.entries(operations).map(([method, [operationId, summary, parts]]) => {
+    const { query = QUERIES.none, headers = [], body, answers } = parts;
+    const problems = [
+      403,
+      422,
+      500,
+      503,
+      ...parts.problems ?? [],
+      ...name === undefined ? [] : [400],
+    ];
+    return [method, {
+      operationId,
+      summary,
+      parameters: [
+        ...parameters,
+        ...Object.entries(schemaOf(query)["properties"] as Record<string, Json>)
+          .map(([name, schema]) => parameter("query", name, schema)),
+        ...headers.map(({ name, schema }) => parameter("header", name, schemaOf(schema))),
+      ],
+      ...body &&
+        { requestBody: { required: true, content: { "application/json": { schema: body } } } },
+      responses: {
+        ...Object.fromEntries(
+          problems.map((status) => [status, { $ref: `#/components/responses/${status}` }]),
+        ),
+        ...answers,
+      },
+    }];
+  });
+  return { [template]: Object.fromEntries(described) };
+}
+
+function parameter(place: "query" | "header", name: string, schema: Json): Json {
+  const { description, ...rest } = schema;
+  return { name, in: place, description, schema: rest };
+}
+
+function json(description: string, schema: Json, example?: Json): Json {
   return {
-    summary,
-    parameters: [...path, ...parameters],
-    ...rest,
-    responses: {
-      ...responses,
-      403: refusal("It is not allowed."),
-      default: refusal("Anything else, such as 405 and 503."),
-    },
+    description,
+    content: { "application/json": { schema, ...example && { example } } },
   };
-}
-
-function queryOf(query: z.ZodType): Json[] {
-  return Object.entries(schemaOf(query)["properties"] as Record<string, Json>).map(
-    ([name, { description, ...schema }]) => ({ name, in: "query", description, schema }),
-  );
-}
-
-function header(name: string, schema: Json, description: string): Json {
-  return { name, in: "header", description, schema };
-}
-
-function body(schema: Json): Json {
-  return { required: true, content: { "application/json": { schema } } };
-}
-
-function json(description: string, schema: Json): Json {
-  return { description, content: { "application/json": { schema } } };
-}
-
-function refusal(description: string): Json {
-  return problems(description, ref("Problem"));
-}
-
-function problems(description: string, schema: Json): Json {
-  return { description, content: { "application/problem+json": { schema } } };
-}
-
-function object(properties: Json): Json {
-  return {
-    type: "object",
-    properties,
-    required: Object.keys(properties),
-    additionalProperties: false,
-  };
-}
-
-function ref(name: string): Json {
-  return { $ref: `#/components/schemas/${name}` };
-}
-
-function schemaOf(schema: z.ZodType): Json {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { unrepresentable: "any" });
-  return rest;
 }

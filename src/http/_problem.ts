@@ -42,11 +42,15 @@ export class Refusal extends Error {
 }
 
 /** The problem document of RFC 9457 that says it. */
-export function problem({ status, message, members, headers }: Refusal): Response {
-  const body = { type: "about:blank", title: TITLES[status], status, detail: message, ...members };
-  return new Response(JSON.stringify(body), {
-    status,
-    headers: { "content-type": "application/problem+json", ...headers },
+export function documentOf({ status, message, members }: Refusal): Record<string, unknown> {
+  return { type: "about:blank", title: TITLES[status], status, detail: message, ...members };
+}
+
+/** The answer that has it. */
+export function problem(refusal: Refusal): Response {
+  return new Response(JSON.stringify(documentOf(refusal)), {
+    status: refusal.status,
+    headers: { "content-type": "application/problem+json", ...refusal.headers },
   });
 }
 
@@ -83,8 +87,13 @@ export function isUnavailable(error: unknown): boolean {
   return typeof (error as { code?: unknown } | null)?.code === "string";
 }
 
-const UNAVAILABLE = new Refusal(503, "The message store does not answer now: try again later", {}, {
-  "retry-after": "1",
-});
+export const UNAVAILABLE: Refusal = new Refusal(
+  503,
+  "The message store does not answer now: try again later",
+  {},
+  {
+    "retry-after": "1",
+  },
+);
 
-const FAILED = new Refusal(500, "The gateway failed");
+export const FAILED: Refusal = new Refusal(500, "The gateway failed");
