@@ -8,24 +8,30 @@ import { expect } from "vitest";
 export interface OpenApi {
   readonly servers: readonly { readonly url: string }[];
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
-  readonly components: { readonly responses: Readonly<Record<string, Content>> };
+  readonly components: {
+    readonly schemas: Readonly<Record<string, { readonly examples?: readonly unknown[] }>>;
+    readonly responses: Readonly<Record<string, Content>>;
+  };
 }
 
-export interface Operation {
+interface Operation {
   readonly operationId: string;
-  readonly parameters: readonly Parameter[];
+  readonly parameters: readonly {
+    readonly name: string;
+    readonly in: "path" | "query" | "header";
+    readonly description: string;
+  }[];
   readonly requestBody?: Content;
   readonly responses: Readonly<Record<string, Content | { readonly $ref: string }>>;
 }
 
-interface Parameter {
-  readonly name: string;
-  readonly in: "path" | "query" | "header";
-  readonly schema: object;
-}
-
 interface Content {
-  readonly content: Readonly<Record<string, object>>;
+  readonly content: Readonly<
+    Record<string, {
+      readonly example?: unknown;
+      readonly examples?: Readonly<Record<string, { readonly value: Record<string, unknown> }>>;
+    }>
+  >;
 }
 
 /** An answer of a gateway, its body parsed where it is JSON. */
