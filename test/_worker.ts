@@ -1,8 +1,15 @@
 import { build } from "esbuild";
 import { Miniflare } from "miniflare";
 
-/** A Worker on workerd, with the runtime's flag and, as HYPERDRIVE, a database where one is given. */
-export async function startWorker(path: string, connectionString?: string): Promise<Miniflare> {
+/**
+ * A Worker on workerd, with the runtime's flag and, as HYPERDRIVE, a database where one is given; what
+ * else its environment has are texts.
+ */
+export async function startWorker(
+  path: string,
+  connectionString?: string,
+  texts: Readonly<Record<string, string>> = {},
+): Promise<Miniflare> {
   const { outputFiles: [worker] } = await build({
     entryPoints: [path],
     bundle: true,
@@ -17,6 +24,9 @@ export async function startWorker(path: string, connectionString?: string): Prom
     script: worker!.text,
     compatibilityDate: "2026-04-01",
     compatibilityFlags: ["nodejs_compat"],
-    ...connectionString && { bindings: { HYPERDRIVE: { connectionString } } },
+    bindings: {
+      ...texts,
+      ...connectionString && { HYPERDRIVE: { connectionString } },
+    },
   });
 }

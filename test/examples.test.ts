@@ -1,8 +1,11 @@
-import { writeBatch } from "@messagedb/client";
-import { execFile } from "node:child_process";
+import { readStream, write, writeBatch } from "@messagedb/client";
+import { fetchSql, FetchSqlError } from "@messagedb/client/fetch";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { promisify } from "node:util";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { pathOf } from "./_blocks.ts";
 import { startWorker } from "./_worker.ts";
 import { useDatabase } from "./database.ts";
@@ -34,9 +37,13 @@ describe.each([
       expect(output).toMatch(/Started .* PostgreSQL with Message DB 1\.3\.0/);
       expect(output).toContain("1,707 events to 12 streams");
       expect(output).toContain("617 + 1,090 events by a consumer group of two");
-      expect(output).toMatch(/6\.4 {2}22km NNE of Hualian, Taiwan .* earthquake-us/);
+      expect(output).toMatch(
+        /6\.4 {2}22km NNE of Hualian, Taiwan .* earthquake-us/,
+      );
       expect(output).toMatch(/Southern California +386 /);
-      expect(output).toContain("the same 1,707 events, and the store still has 1,707");
+      expect(output).toContain(
+        "the same 1,707 events, and the store still has 1,707",
+      );
       expect(output, "what is piped is plain").not.toContain("\x1b");
     },
   );
@@ -47,9 +54,18 @@ test("node.ts withdraws no more than there is", async () => {
 });
 
 test("deno.ts counts what the store holds", async () => {
-  await writeBatch(db.sql, "parcel-1", [{ type: "Sent" }, { type: "Delivered" }]);
+  await writeBatch(db.sql, "parcel-1", [{ type: "Sent" }, {
+    type: "Delivered",
+  }]);
   await writeBatch(db.sql, "parcel-2", [{ type: "Sent" }]);
-  const output = await run(deno, "run", "--quiet", "--allow-env", "--allow-net", "deno.ts");
+  const output = await run(
+    deno,
+    "run",
+    "--quiet",
+    "--allow-env",
+    "--allow-net",
+    "deno.ts",
+  );
   expect(output).toContain("parcel: 2 streams, 3 messages\n");
 });
 
@@ -74,12 +90,236 @@ test("worker.ts signs the guest book once for one idempotency key", async () => 
       });
       return await response.json();
     };
-    expect(await sign("Ada", "5d3f8c0e-3c1b-4c55-9a6e-0a8b7f1f2d11")).toEqual({ position: 0 });
-    expect(await sign("Grace", "0b1d6f3e-8a4c-4f6b-b1a7-5c2e9d8f7a61")).toEqual({ position: 1 });
-    expect(await sign("Ada", "5d3f8c0e-3c1b-4c55-9a6e-0a8b7f1f2d11")).toEqual({ position: 0 });
+    expect(await sign("Ada", "5d3f8c0e-3c1b-4c55-9a6e-0a8b7f1f2d11")).toEqual({
+      position: 0,
+    });
+    expect(await sign("Grace", "0b1d6f3e-8a4c-4f6b-b1a7-5c2e9d8f7a61")).toEqual(
+      { position: 1 },
+    );
+    expect(await sign("Ada", "5d3f8c0e-3c1b-4c55-9a6e-0a8b7f1f2d11")).toEqual({
+      position: 0,
+    });
     const response = await worker.dispatchFetch("http://worker/");
     expect(await response.json()).toEqual(["Grace", "Ada"]);
   } finally {
     await worker.dispose();
+  }
+});
+
+/** A gateway that was started, and how to stop it. */
+interface Started {
+  readonly address: string;
+  /** Stops it as its runtime would; resolves to what it ended with. */
+  stop(): Promise<unknown>;
+}
+
+const headers = { authorization: "Bearer a-token" };
+const TOKENS = JSON.stringify({ "a-token": ["order", "payment"] });
+
+/** Starts a server in `examples`. */
+async function startProgram(
+  command: string,
+  ...args: string[]
+): Promise<Started> {
+  const child = spawn(command, args, {
+    cwd: pathOf("examples"),
+    env: {
+      ...process.env,
+      DATABASE_URL: urlNamed(args.at(-1)!),
+      PORT: "0",
+      TOKENS,
+    },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const exit = once(child, "exit");
+  const stop = () => {
+    child.kill("SIGTERM");
+    return exit;
+  };
+  for await (const line of createInterface({ input: child.stdout })) {
+    const [, address] = /^Listening on (http:\S+)$/.exec(line) ?? [];
+    if (address) return { address, stop };
+  }
+  throw new Error(`${args.at(-1)} ended before it listened`);
+}
+
+async function startInWorkerd(file: string): Promise<Started> {
+  const worker = await startWorker(pathOf(`examples/${file}`), urlNamed(file), {
+    TOKENS,
+  });
+  const { origin } = await worker.ready;
+  let disposed: Promise<void> | undefined;
+  return { address: origin, stop: () => disposed ??= worker.dispose() };
+}
+
+/** The database's address for a program whose connections are to be counted. */
+function urlNamed(program: string): string {
+  return `${db.url}?application_name=${program}`;
+}
+
+async function countConnections(program: string): Promise<number> {
+  const [row] = await db.sql<{ count: number }[]>`
+    select count(*)::int as count from pg_stat_activity where application_name = ${program}`;
+  return row!.count;
+}
+
+/** Follows a stream until it is left, or the test is over. */
+async function follow(
+  address: string,
+): Promise<
+  { readonly next: () => Promise<string>; readonly leave: () => void }
+> {
+  const controller = new AbortController();
+  const leave = () => controller.abort();
+  onTestFinished(leave);
+  const response = await fetch(address, {
+    headers: { ...headers, accept: "text/event-stream" },
+    signal: controller.signal,
+  });
+  expect(response.status).toBe(200);
+  const reader = response.body!.pipeThrough(new TextDecoderStream())
+    .getReader();
+  return { next: async () => (await reader.read()).value ?? "", leave };
+}
+
+describe.each([
+  {
+    file: "gateway_node.ts",
+    path: "/events",
+    start: () => startProgram(process.execPath, "--import", "tsx", "gateway_node.ts"),
+    ended: [0, null],
+  },
+  {
+    file: "gateway_deno.ts",
+    path: "",
+    start: () =>
+      startProgram(
+        deno,
+        "run",
+        "--quiet",
+        "--allow-env",
+        "--allow-net",
+        "gateway_deno.ts",
+      ),
+    ended: [0, null],
+  },
+  {
+    file: "gateway_worker.ts",
+    path: "",
+    start: () => startInWorkerd("gateway_worker.ts"),
+    ended: undefined,
+  },
+])("$file", ({ file, path, start, ended }) => {
+  let server: Started;
+  let address: string;
+  const stream = `order-${file}`;
+
+  beforeAll(async () => {
+    server = await start();
+    address = server.address + path;
+  });
+  afterAll(() => server?.stop());
+
+  test("writes and reads for who has a token", async () => {
+    const sql = fetchSql(`${address}/sql`, { headers });
+    expect(await write(sql, stream, { type: "Ordered", data: { item: "tea" } }))
+      .toBe(0);
+    expect(await readStream(sql, stream)).toEqual(
+      await readStream(db.sql, stream),
+    );
+  });
+
+  test("refuses who has no token, and who writes to what the token is not for", async () => {
+    const refused = expect.objectContaining({ status: 403 });
+    const sql = fetchSql(`${address}/sql`, { headers });
+    for (
+      const wrong of [
+        undefined,
+        "Bearer another",
+        "a-token-",
+        "Bearer toString",
+      ]
+    ) {
+      const others = fetchSql(
+        `${address}/sql`,
+        wrong ? { headers: { authorization: wrong } } : {},
+      );
+      await expect(readStream(others, stream)).rejects.toThrow(FetchSqlError);
+      await expect(write(others, stream, { type: "Ordered" })).rejects.toEqual(
+        refused,
+      );
+    }
+    await expect(write(sql, "account-1", { type: "Opened" })).rejects.toEqual(
+      refused,
+    );
+    expect(await readStream(sql, "account-1")).toEqual([]);
+  });
+
+  test("is followed live", async () => {
+    const { next } = await follow(`${address}/streams/${stream}/messages`);
+    await writeBatch(db.sql, stream, [{ type: "Paid" }]);
+    let events = "";
+    while (!events.includes('"Paid"')) events += await next();
+    expect(events).toMatch(/^id: 1\ndata: \{.*"type":"Paid"/m);
+  });
+
+  test("ends, though somebody follows, and leaves no connection", async () => {
+    const { next } = await follow(`${address}/streams/${stream}/messages`);
+    while (!(await next()).includes("data:"));
+    expect(await countConnections(file)).toBeGreaterThan(0);
+    expect(await server.stop()).toEqual(ended);
+    await expect.poll(() => countConnections(file), { timeout: 5000 }).toBe(0);
+    await expect(fetch(address)).rejects.toThrow();
+  });
+});
+
+test("gateway_worker.ts keeps no connection when it has answered, or who followed has gone", async () => {
+  const worker = await startInWorkerd("gateway_worker.ts");
+  try {
+    const count = () => countConnections("gateway_worker.ts");
+    const sql = fetchSql(`${worker.address}/sql`, { headers });
+    await Promise.all(
+      [1, 2, 3].map((at) => write(sql, `payment-${at}`, { type: "Paid" })),
+    );
+    await expect.poll(count, { timeout: 5000 }).toBe(0);
+
+    const stream = `${worker.address}/streams/payment-1/messages`;
+    const followers = await Promise.all([1, 2, 3].map(() => follow(stream)));
+    for (const { next } of followers) while (!(await next()).includes("data:"));
+    expect(await count()).toBe(3);
+    for (const { leave } of followers) leave();
+    // The runtime sees that a client has gone when it next writes to it: a sign of life, if nothing else.
+    await expect.poll(count, { timeout: 15_000 }).toBe(0);
+  } finally {
+    await worker.stop();
+  }
+});
+
+test("gateway_node.ts serves a guest book that everyone may sign, one line at a time", async () => {
+  const server = await startProgram(
+    process.execPath,
+    "--import",
+    "tsx",
+    "gateway_node.ts",
+  );
+  try {
+    expect(await (await fetch(server.address)).text()).toContain(
+      "<h1>Guest book</h1>",
+    );
+    const sql = fetchSql(`${server.address}/events/sql`);
+    const signed = {
+      type: "Signed",
+      data: { name: "Ada", text: "I was here" },
+    };
+    expect(await write(sql, "guestBook-1", signed)).toBeGreaterThanOrEqual(0);
+    expect((await readStream(sql, "guestBook-1")).at(-1)?.data).toEqual(
+      signed.data,
+    );
+    const refused = expect.objectContaining({ status: 403 });
+    await expect(writeBatch(sql, "guestBook-1", [signed, signed])).rejects
+      .toEqual(refused);
+    await expect(write(sql, "guestBooks-1", signed)).rejects.toEqual(refused);
+  } finally {
+    await server.stop();
   }
 });

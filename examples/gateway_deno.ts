@@ -1,0 +1,40 @@
+/**
+ * The gateway on Deno.
+ *
+ * Who has a token may read everything, and write to the categories that TOKENS names for it.
+ *
+ *     cd examples
+ *     DATABASE_URL=postgres://… PORT=8000 TOKENS='{"a-token": ["order", "payment"]}' \
+ *       deno run --allow-env --allow-net gateway_deno.ts
+ */
+import { gateway, type GatewayCall } from "@messagedb/client/gateway";
+import process from "node:process";
+import postgres from "postgres";
+
+const url = process.env["DATABASE_URL"] ?? "postgres://message_store@localhost/message_store";
+const sql = postgres(url);
+
+const tokens: Record<string, string[]> = JSON.parse(process.env["TOKENS"] ?? "{}");
+const categoriesOf = new Map(Object.entries(tokens));
+
+function authorize(request: Request, { writes, category }: GatewayCall): boolean {
+  const token = request.headers.get("authorization")?.replace("Bearer ", "") ?? "";
+  const categories = categoriesOf.get(token);
+  if (!categories) return false;
+  return !writes || (category !== undefined && categories.includes(category));
+}
+
+// @ts-ignore: Deno's own, which the types of Node do not have.
+const server = Deno.serve({
+  port: Number(process.env["PORT"] ?? 8000),
+  onListen: ({ port }: { port: number }) => console.log(`Listening on http://localhost:${port}`),
+}, gateway(sql, { authorize }));
+
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, async () => {
+    // An answer that is followed live does not end by itself: its client comes again, to another server.
+    await Promise.race([server.shutdown(), new Promise((resolve) => setTimeout(resolve, 1000))]);
+    await sql.end();
+    process.exit();
+  });
+}

@@ -1,0 +1,55 @@
+/**
+ * The gateway on Node, in a Hono app: beside it here is a page, a guest book that all who look at it
+ * see grow.
+ *
+ * Everyone may read the guest book and sign it. Who has a token may read everything, and write to the
+ * categories that TOKENS names for it.
+ *
+ *     npm install @messagedb/client postgres hono @hono/node-server
+ *     DATABASE_URL=postgres://… PORT=8000 TOKENS='{"a-token": ["order", "payment"]}' \
+ *       npx tsx examples/gateway_node.ts
+ */
+import { serve } from "@hono/node-server";
+import { gateway, type GatewayCall } from "@messagedb/client/gateway";
+import { Hono } from "hono";
+import { readFile } from "node:fs/promises";
+import process from "node:process";
+import postgres from "postgres";
+
+const url = process.env["DATABASE_URL"] ?? "postgres://message_store@localhost/message_store";
+const sql = postgres(url);
+
+const tokens: Record<string, string[]> = JSON.parse(process.env["TOKENS"] ?? "{}");
+const categoriesOf = new Map(Object.entries(tokens));
+
+function authorize(request: Request, { operation, writes, category }: GatewayCall): boolean {
+  if (category === "guestBook" && (operation === "write" || !writes)) return true;
+  const token = request.headers.get("authorization")?.replace("Bearer ", "") ?? "";
+  const categories = categoriesOf.get(token);
+  if (!categories) return false;
+  return !writes || (category !== undefined && categories.includes(category));
+}
+
+const handle = gateway(sql, { authorize, basePath: "/events" });
+const page = await readFile(new URL("guest_book.html", import.meta.url), "utf8");
+
+const app = new Hono();
+app.get("/", (context) => context.html(page));
+app.all("/events/*", (context) => handle(context.req.raw));
+
+const server = serve(
+  { fetch: app.fetch, port: Number(process.env["PORT"] ?? 8000) },
+  ({ port }) => {
+    console.log(`Listening on http://localhost:${port}`);
+  },
+);
+
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => {
+    server.close(() => void sql.end());
+    // An answer that is followed live does not end by itself: its client comes again, to another server.
+    if ("closeAllConnections" in server) {
+      setTimeout(() => server.closeAllConnections(), 1000);
+    }
+  });
+}
