@@ -43,8 +43,6 @@ export interface Comparison {
  */
 export async function compare(task: Task, extent: Extent): Promise<Comparison> {
   const { concurrency, ways } = task;
-  const warmUp = Math.min(extent.count, 4 * concurrency);
-  for (const way of ways) await measure(way, warmUp, concurrency);
   const rate = await measure(
     ways[0]!,
     Math.min(extent.count, 20 * concurrency),
@@ -68,6 +66,20 @@ export async function compare(task: Task, extent: Extent): Promise<Comparison> {
     rates: ways.map((_, at) => spreadOf(rounds.map((rates) => rates[at]!))),
     ratios: ways.map((_, at) => spreadOf(rounds.map((rates) => rates[at]! / rates[0]!))),
   };
+}
+
+/**
+ * Does all of it for a while, unmeasured: what runs first is twice as slow, until it is compiled.
+ */
+export async function warmUp(tasks: readonly Task[], extent: Extent): Promise<void> {
+  for (const { ways, concurrency } of tasks) {
+    for (const way of ways) {
+      const end = performance.now() + 5 * extent.duration;
+      for (let calls = 0; calls < extent.count && performance.now() < end; calls += concurrency) {
+        await measure(way, concurrency, concurrency);
+      }
+    }
+  }
 }
 
 /** Calls a second. */

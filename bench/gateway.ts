@@ -18,11 +18,11 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import postgres from "postgres";
-import { compare, type Extent, number, table, type Task } from "./_compare.ts";
+import { compare, type Extent, number, table, type Task, warmUp } from "./_compare.ts";
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: "string", default: "15" },
+    rounds: { type: "string", default: "9" },
     duration: { type: "string", default: "100" },
     count: { type: "string", default: "1000" },
   },
@@ -55,7 +55,9 @@ try {
       `fsync ${database!["fsync"]}, Node ${process.versions.node}, ${cpus().length} cores\n`,
   );
   const rows = [["", "at once", "direct, per s", "gateway, per s", "gateway : direct"]];
-  for (const task of await tasks()) {
+  const all = await tasks();
+  await warmUp(all, extent);
+  for (const task of all) {
     const { rates, ratios } = await compare(task, extent);
     const { median, low, high } = ratios[1]!;
     rows.push([
