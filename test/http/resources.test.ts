@@ -720,7 +720,10 @@ describe("a path", () => {
     const server = client({ basePath: "/events/v1" });
     expect((await server.post(messagesOf(stream), { type: "T" })).status).toBe(201);
     const handle = gateway(db.sql, { authorize: () => true, basePath: "/events/v1" });
-    for (const path of [messagesOf(stream), `/events/v1x${messagesOf(stream)}`, "/openapi.json"]) {
+    const none = ["", "/events", "/events/v1x", "/others/v1"].map((base) =>
+      base + messagesOf(stream)
+    );
+    for (const path of [...none, "/openapi.json", "/events/v1"]) {
       expect((await handle(new Request(`http://gateway${path}`))).status).toBe(404);
     }
   });
