@@ -24,17 +24,20 @@ function authorize(request: Request, { writes, category }: GatewayCall): boolean
   return !writes || (category !== undefined && categories.includes(category));
 }
 
+const stopping = new AbortController();
+const handle = gateway(sql, { authorize, signal: stopping.signal });
+
 // @ts-ignore: Deno's own, which the types of Node do not have.
 const server = Deno.serve({
   port: Number(process.env["PORT"] ?? 8000),
   onListen: ({ port }: { port: number }) => console.log(`Listening on http://localhost:${port}`),
-}, gateway(sql, { authorize }));
+}, handle);
 
 for (const signal of ["SIGINT", "SIGTERM"]) {
   process.once(signal, async () => {
-    // An answer that is followed live does not end by itself: its client comes again, to another server.
-    await Promise.race([server.shutdown(), new Promise((resolve) => setTimeout(resolve, 1000))]);
+    // What is followed live ends, too: its clients come again, to another server.
+    stopping.abort();
+    await server.shutdown();
     await sql.end();
-    process.exit();
   });
 }

@@ -30,7 +30,8 @@ function authorize(request: Request, { operation, writes, category }: GatewayCal
   return !writes || (category !== undefined && categories.includes(category));
 }
 
-const handle = gateway(sql, { authorize, basePath: "/events" });
+const stopping = new AbortController();
+const handle = gateway(sql, { authorize, basePath: "/events", signal: stopping.signal });
 const page = await readFile(new URL("guest_book.html", import.meta.url), "utf8");
 
 const app = new Hono();
@@ -46,10 +47,8 @@ const server = serve(
 
 for (const signal of ["SIGINT", "SIGTERM"]) {
   process.once(signal, () => {
+    // What is followed live ends, too: its clients come again, to another server.
+    stopping.abort();
     server.close(() => void sql.end());
-    // An answer that is followed live does not end by itself: its client comes again, to another server.
-    if ("closeAllConnections" in server) {
-      setTimeout(() => server.closeAllConnections(), 1000);
-    }
   });
 }

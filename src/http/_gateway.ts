@@ -12,6 +12,7 @@ export interface Gateway {
   readonly maxBatchSize: number;
   readonly cors: "*" | readonly string[];
   readonly onError: (error: unknown, request: Request) => void;
+  readonly signal: AbortSignal | undefined;
   /** Resolves if all of it is within the limits and allowed; else rejects with what is not. */
   readonly permit: (request: Request, asks: readonly GatewayCall[]) => Promise<void>;
 }
@@ -26,6 +27,7 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
     maxBatchSize = 1000,
     cors = [],
     allowConditions = false,
+    signal,
     onError = (error) => console.error(error),
   } = options;
   if (typeof authorize !== "function") {
@@ -45,6 +47,9 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
   }
   if (typeof allowConditions !== "boolean") {
     throw invalid("allowConditions", allowConditions, "true or false");
+  }
+  if (signal !== undefined && typeof signal.addEventListener !== "function") {
+    throw invalid("signal", signal, "an AbortSignal");
   }
   if (typeof onError !== "function") throw invalid("onError", onError, "a function");
 
@@ -70,7 +75,7 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
       // What hears of errors has failed, too: nobody is left to tell.
     }
   };
-  return { sql, basePath, maxBodyBytes, maxBatchSize, cors, onError: report, permit };
+  return { sql, basePath, maxBodyBytes, maxBatchSize, cors, signal, onError: report, permit };
 }
 
 function checkSize(asks: readonly GatewayCall[], maxBatchSize: number): void {

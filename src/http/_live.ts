@@ -16,8 +16,8 @@ export interface LiveRead {
   /** The position of a message in what is read. */
   readonly place: (message: Message) => number;
   readonly onError: (error: unknown) => void;
-  /** Ends it: the client has gone. */
-  readonly signal: AbortSignal;
+  /** Ends it: the server stops. */
+  readonly signal: AbortSignal | undefined;
   readonly lifetime?: number;
 }
 
@@ -39,7 +39,7 @@ export function answerLive(live: LiveRead): Response {
 
   function end(): void {
     clearInterval(heartbeat);
-    signal.removeEventListener("abort", end);
+    signal?.removeEventListener("abort", end);
     over.abort();
     close();
   }
@@ -76,8 +76,8 @@ export function answerLive(live: LiveRead): Response {
         else if (controller.desiredSize! > 0) controller.enqueue(encoder.encode(":\n\n"));
       }, HEARTBEAT);
       close = () => controller.close();
-      signal.addEventListener("abort", end);
-      if (signal.aborted) end();
+      signal?.addEventListener("abort", end);
+      if (signal?.aborted) end();
     },
     pull: async (controller) => {
       const events = await next().catch(fail);

@@ -130,6 +130,7 @@ async function answerMessages<Query extends PageQuery>(
     read: (position) => callOf({ ...page, position }).send(gateway.sql),
     place,
     onError: (error) => gateway.onError(error, request),
-    signal: request.signal,
+    // Not the request's: a runtime cancels the answer when its client has gone.
+    signal: gateway.signal,
   });
 }

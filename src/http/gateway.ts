@@ -51,6 +51,11 @@ export interface GatewayOptions {
    */
   readonly allowConditions?: boolean | undefined;
   /**
+   * Ends the answers that are followed live, so that a server can stop: their clients come again, to
+   * another.
+   */
+  readonly signal?: AbortSignal | undefined;
+  /**
    * Hears of what became a status of 500 or more, whose answer says nothing of it.
    *
    * @default console.error

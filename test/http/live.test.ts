@@ -326,7 +326,7 @@ function answering(more: Partial<Parameters<typeof answerLive>[0]> = {}): Respon
     read: () => Promise.resolve([]),
     place: ({ position }) => position,
     onError: () => {},
-    signal: new AbortController().signal,
+    signal: undefined,
     ...more,
   });
 }
@@ -428,7 +428,7 @@ describe("a live read", () => {
   test.each([
     ["between two reads", () => Promise.resolve([])],
     ["while it reads", () => new Promise<never>(() => {})],
-  ])("ends when the request is aborted %s, and leaves no timer", async (_, read) => {
+  ])("ends when the gateway's signal is aborted %s, and leaves no timer", async (_, read) => {
     vi.useFakeTimers();
     const controller = new AbortController();
     const errors: unknown[] = [];
@@ -443,7 +443,7 @@ describe("a live read", () => {
     expect(errors).toEqual([]);
   });
 
-  test("of a request that was aborted before reads nothing", async () => {
+  test("of a gateway that has stopped reads nothing", async () => {
     vi.useFakeTimers();
     const read = vi.fn(() => Promise.resolve([]));
     const { body } = answering({ read, signal: AbortSignal.abort() });
@@ -515,12 +515,7 @@ test("a client that goes away stops the reading, and leaves no connection busy",
   const stream = newStream();
   await write(db.sql, stream, { type: "T" });
   const left = counting(db.connect({ max: 5, connection: { application_name: "live-left" } }));
-  const signals: AbortSignal[] = [];
-  const handle = gateway(left.sql, { authorize: everyone });
-  const url = await serve((request) => {
-    signals.push(request.signal);
-    return handle(request);
-  });
+  const url = await served(left.sql);
   const gone = new AbortController();
   const clients = Array.from(
     { length: 5 },
@@ -533,15 +528,15 @@ test("a client that goes away stops the reading, and leaves no connection busy",
 
   gone.abort();
   await Promise.all(waiting);
-  await vi.waitUntil(() => signals.every(({ aborted }) => aborted) && left.underWay() === 0);
-  const sent = left.sent();
 
-  // As long as another client takes for a dozen reads, longer than the longest pause.
+  // As long as another client takes for five reads, longer than the longest pause.
   const other = counting();
   const clock = follow(`${await served(other.sql)}/streams/${stream}/messages`);
   await clock.next();
   const next = clock.next();
-  await vi.waitUntil(() => other.sent() >= 8, { timeout: 20_000 });
+  await vi.waitUntil(() => other.sent() >= 4 && left.underWay() === 0, { timeout: 20_000 });
+  const sent = left.sent();
+  await vi.waitUntil(() => other.sent() >= 9, { timeout: 20_000 });
   await write(db.sql, stream, { type: "T" });
   await next;
   await clock.return(undefined);
@@ -549,4 +544,18 @@ test("a client that goes away stops the reading, and leaves no connection busy",
   const busy = await db.sql`
     select from pg_stat_activity where application_name = 'live-left' and state <> 'idle'`;
   expect(busy).toHaveLength(0);
+});
+
+test("a gateway that is told to stop ends what is followed, and nothing else", async () => {
+  const stream = newStream();
+  await write(db.sql, stream, { type: "T" });
+  const stopping = new AbortController();
+  const handle = gateway(db.sql, { authorize: everyone, signal: stopping.signal });
+  const url = `${await serve(handle)}/streams/${stream}/messages`;
+  const events = follow(url);
+  await events.next();
+  const next = events.next();
+  stopping.abort();
+  expect(await next).toEqual({ done: true, value: undefined });
+  expect((await fetch(url)).status).toBe(200);
 });
