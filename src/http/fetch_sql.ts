@@ -1,3 +1,17 @@
+/**
+ * A handle for where there is fetch and no socket: edge functions, service workers, pages.
+ *
+ * @example Write from a page
+ * ```ts
+ * import { write } from "@messagedb/client";
+ * import { fetchSql } from "@messagedb/client/fetch";
+ *
+ * const sql = fetchSql("https://events.example.com/sql");
+ * await write(sql, "visit-1", { type: "Visited" });
+ * ```
+ *
+ * @module
+ */
 import { checkInteger, checkOptions, invalid } from "../_check.ts";
 import { REPEATABLE } from "../_statement.ts";
 import { FetchSqlError } from "../errors.ts";

@@ -1,3 +1,17 @@
+/**
+ * A server for `fetchSql`, for other languages and for curl: a function from `Request` to `Response`.
+ *
+ * @example Everyone may read, and nobody write
+ * ```ts
+ * import { gateway } from "@messagedb/client/gateway";
+ *
+ * const handle = gateway(sql, { authorize: (_, { writes }) => !writes });
+ * const response = await handle(new Request("https://events.example.com/messages"));
+ * response.status; // 200
+ * ```
+ *
+ * @module
+ */
 import type { Sql } from "../types.ts";
 import type { GatewayCall } from "./_calls.ts";
 import { answerPreflight, share } from "./_cors.ts";
