@@ -18,7 +18,6 @@ export interface LiveRead {
   readonly onError: (error: unknown) => void;
   /** Ends it: the server stops. */
   readonly signal: AbortSignal | undefined;
-  readonly lifetime?: number;
 }
 
 /**
@@ -29,61 +28,74 @@ export interface LiveRead {
  * have an EventSource give up.
  */
 export function answerLive(live: LiveRead): Response {
-  const { read, place, onError, signal, lifetime = LIFETIME } = live;
-  const deadline = Date.now() + lifetime;
+  const { read, place, onError, signal } = live;
+  const deadline = Date.now() + LIFETIME;
   const encoder = new TextEncoder();
-  const over = new AbortController();
   let { position } = live;
+  let isOver = false;
   let heartbeat: ReturnType<typeof setInterval>;
+  let wake = () => {};
   let close = () => {};
 
   function end(): void {
+    if (isOver) return;
+    isOver = true;
     clearInterval(heartbeat);
+    // It lives on, with the gateway.
     signal?.removeEventListener("abort", end);
-    over.abort();
+    wake();
     close();
   }
 
-  /** The next events; undefined at the end. */
+  function wait(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** The next events; undefined when it is over. */
   async function next(): Promise<string | undefined> {
     let pause = FIRST_PAUSE;
-    while (!over.signal.aborted && Date.now() < deadline) {
+    while (!isOver) {
       const messages = await read(position);
+      if (isOver) break;
       if (messages.length > 0) {
         position = place(messages.at(-1)!) + 1;
         return messages.map((it) => `id: ${place(it)}\ndata: ${JSON.stringify(it)}\n\n`).join("");
       }
-      if (over.signal.aborted) break;
-      await wait(pause, over.signal);
+      await wait(pause);
       pause = Math.min(pause * 2, LONGEST_PAUSE);
     }
     return undefined;
   }
 
-  /** Reports it, and lets those that come again at once come less often. */
   async function fail(error: unknown): Promise<undefined> {
-    if (over.signal.aborted) return;
+    if (isOver) return;
     onError(error);
-    await wait(LONGEST_PAUSE, over.signal);
+    // Those that come again at once would come as often as they can.
+    await wait(LONGEST_PAUSE);
+    end();
   }
 
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => {
       controller.enqueue(encoder.encode("retry: 1000\n\n"));
+      close = () => controller.close();
       heartbeat = setInterval(() => {
-        if (Date.now() > deadline) end();
+        if (Date.now() >= deadline) end();
         // Not while the client has something to take still.
         else if (controller.desiredSize! > 0) controller.enqueue(encoder.encode(":\n\n"));
       }, HEARTBEAT);
-      close = () => controller.close();
       signal?.addEventListener("abort", end);
       if (signal?.aborted) end();
     },
     pull: async (controller) => {
       const events = await next().catch(fail);
-      if (over.signal.aborted) return;
-      if (events === undefined) end();
-      else controller.enqueue(encoder.encode(events));
+      if (events !== undefined) controller.enqueue(encoder.encode(events));
     },
     cancel: () => {
       close = () => {};
@@ -96,17 +108,5 @@ export function answerLive(live: LiveRead): Response {
       // nginx would keep events until it has a buffer full.
       "x-accel-buffering": "no",
     },
-  });
-}
-
-function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener("abort", done);
-    function done(): void {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    }
   });
 }

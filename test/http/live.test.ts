@@ -1,4 +1,5 @@
 import {
+  type Message,
   readAll,
   readCategory,
   readStream,
@@ -8,6 +9,7 @@ import {
   writeBatch,
 } from "@messagedb/client";
 import { gateway, type GatewayCall } from "@messagedb/client/gateway";
+import { getEventListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type postgres from "postgres";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -418,7 +420,9 @@ describe("a live read", () => {
   test("ends after five minutes though the client takes nothing", async () => {
     vi.useFakeTimers();
     const { body } = answering();
-    await vi.advanceTimersByTimeAsync(310_000);
+    await vi.advanceTimersByTimeAsync(299_000);
+    expect(vi.getTimerCount()).toBeGreaterThan(0);
+    await vi.advanceTimersByTimeAsync(6000);
     expect(vi.getTimerCount()).toBe(0);
     const reader = body!.getReader();
     await reader.read();
@@ -428,8 +432,9 @@ describe("a live read", () => {
   test.each([
     ["between two reads", () => Promise.resolve([])],
     ["while it reads", () => new Promise<never>(() => {})],
-  ])("ends when the gateway's signal is aborted %s, and leaves no timer", async (_, read) => {
+  ])("ends when the gateway's signal is aborted %s, and leaves no timer", async (_, reading) => {
     vi.useFakeTimers();
+    const read = vi.fn(reading);
     const controller = new AbortController();
     const errors: unknown[] = [];
     const onError = (error: unknown) => errors.push(error);
@@ -439,8 +444,19 @@ describe("a live read", () => {
     expect(vi.getTimerCount()).toBeGreaterThan(0);
     controller.abort();
     expect(await next).toEqual({ done: true, value: undefined });
-    expect(vi.getTimerCount()).toBe(0);
-    expect(errors).toEqual([]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([vi.getTimerCount(), errors, read.mock.calls.length]).toEqual([0, [], 1]);
+  });
+
+  test("that has ended leaves nothing at the gateway's signal", async () => {
+    vi.useFakeTimers();
+    const { signal } = new AbortController();
+    const { body } = answering({ signal });
+    await answering({ signal }).body!.cancel();
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(300_000);
+    expect(getEventListeners(signal, "abort")).toHaveLength(0);
+    await body!.cancel();
   });
 
   test("of a gateway that has stopped reads nothing", async () => {
@@ -454,18 +470,28 @@ describe("a live read", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("that is cancelled while it reads answers nothing, and reads no more", async () => {
+  test.each<[string, () => readonly Message[]]>([
+    ["answers nothing", () => []],
+    ["answers a message", () => [message(0)]],
+    ["fails", () => {
+      throw new Error("Broken");
+    }],
+  ])("that is cancelled while it reads, which then %s, is over", async (_, settle) => {
     vi.useFakeTimers();
-    let finish = (_: never[]) => {};
-    const read = vi.fn(() => new Promise<never[]>((resolve) => finish = resolve));
-    const reader = await firstOf(answering({ read }));
-    void reader.read();
-    await vi.waitUntil(() => read.mock.calls.length === 1, { interval: 0 }).catch(() => {});
-    await reader.cancel();
-    finish([]);
-    await vi.advanceTimersByTimeAsync(60_000);
+    let finish = () => {};
+    const read = vi.fn(() => new Promise<void>((resolve) => finish = resolve).then(settle));
+    const onError = vi.fn();
+    const reader = await firstOf(answering({ read, onError }));
+    const next = reader.read();
+    await vi.advanceTimersByTimeAsync(0);
     expect(read).toHaveBeenCalledTimes(1);
+    await reader.cancel();
+    finish();
+    expect((await next).done).toBe(true);
+    await vi.advanceTimersByTimeAsync(0);
     expect(vi.getTimerCount()).toBe(0);
+    expect(read).toHaveBeenCalledTimes(1);
+    expect(onError).not.toHaveBeenCalled();
   });
 
   test("tells of trouble once, and ends a second later", async () => {
