@@ -1,9 +1,10 @@
-import type { MessageInput } from "../types.ts";
+import { readMessages } from "../read_messages.ts";
+import type { MessageInput, Sql } from "../types.ts";
 import { write } from "../write.ts";
 import { writeBatch } from "../write_batch.ts";
 import { checkJson, readJson } from "./_body.ts";
 import { ask, type Call } from "./_calls.ts";
-import type { Gateway } from "./_gateway.ts";
+import { checkCount, type Gateway } from "./_gateway.ts";
 import {
   type AppendedBatch,
   BODIES,
@@ -17,23 +18,28 @@ import { Refusal } from "./_problem.ts";
 /** The call that a POST to a stream's messages asks for. */
 export async function callOfAppend(
   request: Request,
-  { maxBodyBytes }: Gateway,
+  { maxBodyBytes, maxBatchSize }: Gateway,
   streamName: string,
 ): Promise<Call<number>> {
   checkJson(request);
   const input = await readJson(request, maxBodyBytes);
   const isBatch = typeof input === "object" && input !== null && "messages" in input;
+  if (isBatch && Array.isArray(input.messages)) checkCount(input.messages.length, maxBatchSize);
   const { messages, expectedVersion } = isBatch ? batchOf(input) : batchOfOne(input);
   const options = { expectedVersion: expectedVersionOf(request, expectedVersion) };
-  const identified = await identify(messages, request, streamName);
+  const key = parseHeader(IDEMPOTENCY_KEY_HEADER, request);
+  const identified = key === undefined ? messages : await identify(messages, key, streamName);
   return {
     asks: [
       ask(isBatch ? "writeBatch" : "write", { streamName, messages: identified, ...options }),
     ],
-    send: (sql) =>
-      isBatch
-        ? writeBatch(sql, streamName, identified, options)
-        : write(sql, streamName, identified[0]!, options),
+    send: async (sql) => {
+      const position = isBatch
+        ? await writeBatch(sql, streamName, identified, options)
+        : await write(sql, streamName, identified[0]!, options);
+      if (key !== undefined) await checkWritten(sql, identified);
+      return position;
+    },
   };
 }
 
@@ -57,19 +63,40 @@ function expectedVersionOf(request: Request, field: number | undefined): number 
 }
 
 /**
- * Gives ids to messages that have none, where there is a key: the same for the same key, stream and
- * place, so that the same request again writes nothing.
+ * Gives ids to messages that have none: the same for the same key, stream and place, so that the same
+ * request again writes nothing.
  */
 async function identify(
   messages: readonly MessageInput[],
-  request: Request,
+  key: string,
   streamName: string,
 ): Promise<readonly MessageInput[]> {
-  const key = parseHeader(IDEMPOTENCY_KEY_HEADER, request);
-  if (key === undefined) return messages;
   return await Promise.all(messages.map(async (message, at) => {
     return { ...message, id: message.id ?? await idOf([key, streamName, at]) };
   }));
+}
+
+/** Whether what the store has by these ids is these messages: a key may have been used for others. */
+async function checkWritten(sql: Sql, messages: readonly MessageInput[]): Promise<void> {
+  const stored = await readMessages(sql, messages.map((message) => message.id!));
+  const other = stored.find((it, at) => contentOf(it) !== contentOf(messages[at]!));
+  if (other === undefined) return;
+  throw new Refusal(
+    422,
+    "Cannot use this Idempotency-Key again: it was used for another message, at position " +
+      `${other.position} of the stream`,
+  );
+}
+
+/** What a message says, the same however its keys are ordered: the store orders them. */
+function contentOf({ type, data = null, metadata = null }: MessageInput): string {
+  return JSON.stringify(
+    [type, data, metadata],
+    (_, value) =>
+      typeof value === "object" && value !== null && !Array.isArray(value)
+        ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
+        : value,
+  );
 }
 
 /** A UUID of version 8: 120 bits of a hash. */

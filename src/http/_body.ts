@@ -130,10 +130,14 @@ function endOfString(text: string, start: number): number {
   return at;
 }
 
-/**
- * Whether an integer is written as it was sent: 2 to the power of 60 is a number, and written with zeros at
- * its end. Fractions are the nearest, everywhere.
- */
+/** Whether JavaScript writes the same digits as were sent. Those of a fraction are the nearest, everywhere. */
 function isKept(text: string): boolean {
-  return text.length < 16 || !/^\d+$/.test(text) || String(Number(text)) === text;
+  const number = Number(text);
+  if (text.length < 16 || (Number.isFinite(number) && !Number.isInteger(number))) return true;
+  return digitsOf(String(number)) === digitsOf(text);
+}
+
+function digitsOf(number: string): string {
+  const [digits] = number.replace(".", "").split(/e/i);
+  return digits!.replace(/^0+/, "").replace(/0+$/, "");
 }

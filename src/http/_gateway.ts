@@ -28,7 +28,8 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
     cors = [],
     allowConditions = false,
     signal,
-    onError = (error) => console.error(error),
+    // Without the query, which may tell who it is.
+    onError = (error, { method, url }) => console.error(method, url.replace(/\?.*/s, ""), error),
   } = options;
   if (typeof authorize !== "function") {
     throw invalid("authorize", authorize, "a function that decides who may do what");
@@ -53,6 +54,13 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
   }
   if (typeof onError !== "function") throw invalid("onError", onError, "a function");
 
+  const report: Gateway["onError"] = (error, request) => {
+    try {
+      onError(error, request);
+    } catch {
+      // What hears of errors has failed, too: nobody is left to tell.
+    }
+  };
   const permit: Gateway["permit"] = async (request, asks) => {
     checkSize(asks, maxBatchSize);
     for (const ask of asks) {
@@ -62,33 +70,31 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
       let allowed;
       try {
         allowed = await authorize(request, ask);
-      } catch {
-        // A token that cannot be read, more often than not.
+      } catch (error) {
+        // A token that cannot be read, more often than not: no reason for a status of 500.
+        report(error, request);
       }
       if (allowed !== true) throw new Refusal(403, `Cannot ${phrase(ask)}: it is not allowed`);
     }
   };
-  const report: Gateway["onError"] = (error, request) => {
-    try {
-      onError(error, request);
-    } catch {
-      // What hears of errors has failed, too: nobody is left to tell.
-    }
-  };
   return { sql, basePath, maxBodyBytes, maxBatchSize, cors, signal, onError: report, permit };
+}
+
+/** Refuses what is more than a call may have: before any work is done for each of them. */
+export function checkCount(count: number, maxBatchSize: number): void {
+  if (count <= maxBatchSize) return;
+  throw new Refusal(
+    422,
+    `Cannot do this with so many messages: a call may have ${maxBatchSize} at most`,
+    { maxBatchSize },
+  );
 }
 
 function checkSize(asks: readonly GatewayCall[], maxBatchSize: number): void {
   const sizes = asks.map(({ batchSize, ids, messages }) =>
     batchSize ?? ids?.length ?? messages?.length ?? 0
   );
-  if (sizes.reduce((sum, size) => sum + size, 0) > maxBatchSize) {
-    throw new Refusal(
-      422,
-      `Cannot do this with so many messages: a call may have ${maxBatchSize} at most`,
-      { maxBatchSize },
-    );
-  }
+  checkCount(sizes.reduce((sum, size) => sum + size, 0), maxBatchSize);
 }
 
 /** `write to stream "account-1"`, `call categories` */

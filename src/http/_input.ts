@@ -35,12 +35,19 @@ function integer(description: string, least = 0): z.ZodType<number> {
   return text.transform(Number).meta({ type: "integer", minimum: least, description });
 }
 
+/** Not looked at here: an EventSource has no headers, so what tells who it is may be in the query. */
+const ANY = {
+  access_token: z.string().meta({ description: "For the gateway's rule, where no header can be." })
+    .optional(),
+};
+
 const PAGE = {
+  ...ANY,
   position: integer(
     "Where to start: this position is included. Of a stream its own, else the global.",
   ).optional(),
   batchSize: integer(
-    "How many messages at most; 1000, or as many as a call may have, if not given.",
+    "How many messages at most: 100, or as many as a call may have, if not given.",
     1,
   ).optional(),
   direction: z.enum(["forward", "backward"], '"forward" or "backward"').meta({
@@ -55,7 +62,7 @@ export const QUERIES: {
   readonly categoryPage: z.ZodType<CategoryPageQuery>;
   readonly lastMessage: z.ZodType<{ readonly type?: string | undefined }>;
 } = {
-  none: z.strictObject({}, "an object"),
+  none: z.strictObject(ANY, "an object"),
   page: z.strictObject(PAGE, "an object"),
   categoryPage: z.strictObject({
     ...PAGE,
@@ -67,6 +74,7 @@ export const QUERIES: {
     size: integer("How many members the group has; goes with member.", 1).optional(),
   }),
   lastMessage: z.strictObject({
+    ...ANY,
     type: z.string().meta({ description: "The message type wanted; any, if not given." })
       .optional(),
   }),
@@ -115,8 +123,8 @@ export const IDEMPOTENCY_KEY_HEADER: Header<string> = {
   ).meta({
     description:
       "Gives ids to messages without one, made of this key, the stream's name and their " +
-      "place, so that the same request sent again writes nothing and answers the first position. " +
-      "What is sent again is not compared. A new UUID for each request is a good key.",
+      "place, so that the same request sent again writes nothing and answers what the first did. The " +
+      "same key with other messages is refused. A new UUID for each request is a good key.",
   }),
 };
 
@@ -160,15 +168,26 @@ export function parse<Parsed>(schema: z.ZodType<Parsed>, name: string, input: un
   throw new Refusal(422, invalid(issue.path.join(".") || name, value, issue.message).message);
 }
 
+/** The address of a request: Bun has no host in it where the client gives none. */
+export function urlOf({ url }: Request): URL {
+  try {
+    return new URL(url, "http://gateway");
+  } catch {
+    throw new Refusal(400, "Cannot read the address of this request: its host is none");
+  }
+}
+
 /** The parameters of a request's query. */
 export function parseQuery<Parsed>(schema: z.ZodType<Parsed>, request: Request): Parsed {
-  const { searchParams } = new URL(request.url);
-  const names = [...searchParams.keys()];
-  const twice = names.find((name, at) => names.indexOf(name) !== at);
-  if (twice !== undefined) {
-    throw new Refusal(422, `Cannot use ${JSON.stringify(twice)} in the query twice`);
+  const { searchParams } = urlOf(request);
+  const query = new Map<string, string>();
+  for (const [name, value] of searchParams) {
+    if (query.has(name)) {
+      throw new Refusal(422, `Cannot use ${JSON.stringify(name)} in the query twice`);
+    }
+    query.set(name, value);
   }
-  return parse(schema, "the query", Object.fromEntries(searchParams));
+  return parse(schema, "the query", Object.fromEntries(query));
 }
 
 /** What a header says; undefined where it is not there. */

@@ -83,8 +83,10 @@ export function refusalOf(error: unknown): Refusal {
 export function isUnavailable(error: unknown): boolean {
   const state = sqlStateOf(error);
   if (state !== undefined) return /^(08|28|3D|53|57P|58)/.test(state);
-  // A driver's own: ECONNREFUSED, CONNECTION_CLOSED, …
-  return typeof (error as { code?: unknown } | null)?.code === "string";
+  // A driver's own: ECONNREFUSED, CONNECTION_CLOSED, ERR_POSTGRES_CONNECTION_TIMEOUT, our own FETCH_FAILED.
+  const { code } = (error ?? {}) as { code?: unknown };
+  return typeof code === "string" &&
+    /^E(?!RR_)[A-Z_]+$|^CONNECT|^ERR_POSTGRES_\w*(CONNECTION|TIMEOUT)|^FETCH_FAILED$/.test(code);
 }
 
 export const UNAVAILABLE: Refusal = new Refusal(

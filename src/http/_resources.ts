@@ -110,7 +110,7 @@ async function answerMessages<Query extends PageQuery>(
   callOf: (page: Query) => Call<Message[]>,
   place: (message: Message) => number,
 ): Promise<Response> {
-  const page = { batchSize: Math.min(1000, gateway.maxBatchSize), ...query };
+  const page = { batchSize: Math.min(100, gateway.maxBatchSize), ...query };
   if (!/\btext\/event-stream\b/i.test(request.headers.get("accept") ?? "")) {
     return Response.json({ messages: await run(request, gateway, callOf(page)) });
   }

@@ -1,5 +1,6 @@
 import type { Gateway } from "./_gateway.ts";
 import { answerOpenapi } from "./_openapi.ts";
+import { urlOf } from "./_input.ts";
 import { Refusal } from "./_problem.ts";
 import {
   answerAllMessages,
@@ -28,7 +29,7 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
 /** Answers a request by the handler of its path and method. */
 export async function answer(request: Request, gateway: Gateway): Promise<Response> {
   const { basePath } = gateway;
-  const { pathname } = new URL(request.url);
+  const { pathname } = urlOf(request);
   if (pathname.startsWith(`${basePath}/`)) {
     const segments = pathname.slice(basePath.length).split("/");
     for (const [path, handlers] of Object.entries(ROUTES)) {
@@ -42,7 +43,11 @@ export async function answer(request: Request, gateway: Gateway): Promise<Respon
       throw new Refusal(405, `Cannot ${request.method} this: it takes ${allow}`, {}, { allow });
     }
   }
-  throw new Refusal(404, `There is nothing here: ${basePath}/openapi.json says what there is`);
+  throw new Refusal(
+    404,
+    `There is nothing here: statements go to ${basePath}/sql, and ${basePath}/openapi.json says ` +
+      "what else there is",
+  );
 }
 
 /** What the segments have where the path has a name, "" where it has none; undefined if they differ. */

@@ -21,6 +21,7 @@ import { write, writeNew } from "../write.ts";
 import { type StreamInput, writeStreams } from "../write_streams.ts";
 import { parseJson } from "./_body.ts";
 import { ask, type Call, type GatewayCall, type SentStatement, statementOf } from "./_calls.ts";
+import { checkCount } from "./_gateway.ts";
 import { Refusal } from "./_problem.ts";
 
 type Parameter = string | null;
@@ -33,7 +34,7 @@ interface Statement {
   /** A value for each parameter, no two the same: where they turn up tells which is which. */
   readonly sample: Readonly<Record<string, string>>;
   /** The call that has these parameters; its operation checks them. */
-  readonly callOf: (parameters: Parameters) => Call<unknown>;
+  readonly callOf: (parameters: Parameters, maxBatchSize: number) => Call<unknown>;
 }
 
 const id = "00000000-0000-7000-8000-000000000000";
@@ -92,7 +93,7 @@ export interface Permissible {
 }
 
 /** Makes a call of a statement's parameters. */
-type Known = (parameters: readonly Parameter[]) => Call<unknown>;
+type Known = (parameters: readonly Parameter[], maxBatchSize: number) => Call<unknown>;
 
 let known: ReadonlyMap<string, Known> | undefined;
 
@@ -105,9 +106,10 @@ let known: ReadonlyMap<string, Known> | undefined;
 export async function recognize(
   query: string,
   parameters: readonly Parameter[],
+  maxBatchSize: number,
 ): Promise<Permissible | undefined> {
   known ??= new Map(await Promise.all(STATEMENTS.map(learn)));
-  const call = known.get(query)?.(parameters);
+  const call = known.get(query)?.(parameters, maxBatchSize);
   if (call === undefined) return undefined;
   const statement = await statementOf(call);
   const isSame = statement.text === query &&
@@ -118,12 +120,12 @@ export async function recognize(
 }
 
 async function learn({ sample, callOf }: Statement): Promise<[text: string, Known]> {
-  const { text, parameters } = await statementOf(callOf(sample));
+  const { text, parameters } = await statementOf(callOf(sample, 1));
   const places = Object.entries(sample).map(([name, value]) => {
     return [name, parameters.indexOf(value)] as const;
   });
-  const call: Known = (parameters) =>
-    callOf(Object.fromEntries(places.map(([name, at]) => [name, parameters[at]])));
+  const call: Known = (parameters, maxBatchSize) =>
+    callOf(Object.fromEntries(places.map(([name, at]) => [name, parameters[at]])), maxBatchSize);
   return [text, call];
 }
 
@@ -160,9 +162,9 @@ function writtenBy({ streamName, id, type, data, metadata, expectedVersion }: Pa
   };
 }
 
-function writeStreamsOf({ rows }: Parameters): Call<number[]> {
+function writeStreamsOf({ rows }: Parameters, maxBatchSize: number): Call<number[]> {
   const streams: (StreamInput & { readonly messages: Row[] })[] = [];
-  for (const { stream_name, expected_version, ...message } of rowsOf(rows)) {
+  for (const { stream_name, expected_version, ...message } of rowsOf(rows, maxBatchSize)) {
     const streamName = required(stream_name);
     if (streams.at(-1)?.streamName !== streamName) {
       streams.push({ streamName, expectedVersion: numberOf(expected_version), messages: [] });
@@ -175,9 +177,12 @@ function writeStreamsOf({ rows }: Parameters): Call<number[]> {
   };
 }
 
-function synchronizeOf({ streamName, rows, expectedVersion }: Parameters): Call<number> {
+function synchronizeOf(
+  { streamName, rows, expectedVersion }: Parameters,
+  maxBatchSize: number,
+): Call<number> {
   const name = required(streamName);
-  const messages = rowsOf(rows);
+  const messages = rowsOf(rows, maxBatchSize);
   const options = { expectedVersion: numberOf(expectedVersion) };
   return {
     asks: [ask("synchronize", { streamName: name, messages, ...options })],
@@ -191,9 +196,10 @@ interface Row extends IdentifiedMessageInput {
   readonly expected_version?: Parameter;
 }
 
-function rowsOf(rows: Parameter | undefined): Row[] {
+function rowsOf(rows: Parameter | undefined, maxBatchSize: number): Row[] {
   const all = jsonOf(rows);
   if (!Array.isArray(all)) throw new Refusal(422, `${CANNOT}: its messages are no array`);
+  checkCount(all.length, maxBatchSize);
   return all.map((row) => row ?? {});
 }
 

@@ -45,7 +45,7 @@ export interface FetchSqlOptions {
 const PASSING = [408, 425, 429, 502, 503, 504];
 
 /** How often a statement is sent again at most. */
-const RETRIES = 3;
+const RETRIES = 5;
 
 /** Milliseconds: a server that asks for more is not waited for. */
 const LONGEST_WAIT = 30_000;
@@ -55,8 +55,8 @@ const LONGEST_WAIT = 30_000;
  *
  * Each statement is one POST, in the shape that Neon's serverless driver sends. Where the network
  * fails, no answer comes in time, or the status is 408, 425, 429, 502, 503 or 504, the statements of
- * this package's operations are sent again, up to three times, after a wait that doubles and varies
- * and is as long as `Retry-After` asks, up to 30 seconds. That writes nothing twice: a message has an
+ * this package's operations are sent again, up to five times, after a wait that doubles and varies
+ * (about three seconds in all) and is as long as `Retry-After` asks, up to 30 seconds each. That writes nothing twice: a message has an
  * id, and one whose answer was lost answers its first position. Any other statement is sent once.
  *
  * A handle like this has no transactions. A database error is the same as through any driver.
@@ -89,10 +89,15 @@ export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): Sql 
     headers: new Headers(options.headers),
     signal,
     timeout,
+    running: new Set(),
   };
   if (typeof server.fetch !== "function") throw invalid("fetch", server.fetch, "a function");
   server.headers.set("content-type", "application/json");
   server.headers.set(VERSION_HEADER, VERSION);
+
+  signal?.addEventListener("abort", () => {
+    for (const controller of server.running) controller.abort(signal.reason);
+  });
 
   const once = fromQuery((query, params) => send(server, { query, params }, 0));
   const repeatable = fromQuery((query, params) => send(server, { query, params }, RETRIES));
@@ -107,6 +112,8 @@ interface Server {
   readonly headers: Headers;
   readonly signal: AbortSignal | undefined;
   readonly timeout: number;
+  /** What the signal ends: one listener for all of it. */
+  readonly running: Set<AbortController>;
 }
 
 interface Statement {
@@ -122,8 +129,10 @@ function addressOf(url: string | URL): URL {
   } catch {
     // As wrong as any other.
   }
-  if (!address || !/^https?:$/.test(address.protocol)) {
-    throw new TypeError('Cannot use this "url": it must be an address of http or https');
+  if (!address || !/^https?:$/.test(address.protocol) || address.username || address.password) {
+    throw new TypeError(
+      'Cannot use this "url": it must be an address of http or https, without a password in it',
+    );
   }
   return address;
 }
@@ -140,40 +149,36 @@ async function send(server: Server, statement: Statement, retries: number): Prom
       if (status !== null ? !PASSING.includes(status) : error.reason === "body") throw error;
       const wait = (retryAfter ?? 0) * 1000;
       if (wait > LONGEST_WAIT) throw error;
-      await pause(wait + (0.5 + Math.random()) * 100 * 2 ** attempt, server.signal);
+      await pause(server, wait + (0.5 + Math.random()) * 100 * 2 ** attempt);
     }
   }
 }
 
 async function request(server: Server, body: string): Promise<Rows> {
-  const { url, headers, signal, timeout } = server;
-  signal?.throwIfAborted();
+  const { url, timeout } = server;
   const failed = (
     reason: FetchSqlError["reason"],
     what: string,
     options?: ConstructorParameters<typeof FetchSqlError>[3],
   ) => new FetchSqlError(url.origin + url.pathname, reason, what, options);
 
-  const controller = new AbortController();
-  const abort = () => controller.abort();
-  const timer = setTimeout(abort, timeout);
-  signal?.addEventListener("abort", abort);
-  let response;
-  let text;
+  let answered;
   try {
-    const init = { method: "POST", headers, body, signal: controller.signal };
-    response = await server.fetch(url.href, init);
-    text = await response.text();
+    answered = await within(server, timeout, async (signal) => {
+      const { headers } = server;
+      // Another address would get the headers, and what they tell, too.
+      const init = { method: "POST", headers, body, signal, redirect: "manual" } as const;
+      const response = await server.fetch(url.href, init);
+      return { response, text: await response.text() };
+    });
   } catch (cause) {
-    signal?.throwIfAborted();
-    throw controller.signal.aborted
-      ? failed("timeout", `no answer came within ${timeout} ms`, { cause })
+    server.signal?.throwIfAborted();
+    throw cause === LATE
+      ? failed("timeout", `no answer came within ${timeout} ms`)
       : failed("network", `the network failed (${messageOf(cause)})`, { cause });
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", abort);
   }
 
+  const { response, text } = answered;
   const answer = parse(text);
   if (response.ok) {
     if (Array.isArray(answer?.rows)) return answer.rows;
@@ -219,16 +224,33 @@ function secondsOf(retryAfter: string | null): number | null {
   return Number.isNaN(seconds) ? null : Math.max(seconds, 0);
 }
 
-/** Waits for milliseconds, or rejects with the signal's reason when that is first. */
-function pause(delay: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", end);
-      if (signal?.aborted) reject(signal.reason);
-      else resolve();
-    };
-    const timer = setTimeout(end, delay);
-    signal?.addEventListener("abort", end);
+/** Waits, unless the handle's signal aborts before. */
+async function pause(server: Server, milliseconds: number): Promise<void> {
+  const never = () => new Promise<never>(() => {});
+  await within(server, milliseconds, never).catch((error) => {
+    if (error !== LATE) throw error;
   });
+}
+
+const LATE = new Error("Late");
+
+/** Does the work; when its time is over, or the handle's signal aborts, does not wait for it any more. */
+async function within<T>(
+  { signal, running }: Server,
+  milliseconds: number,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  const aborted = new Promise<never>((_, reject) => {
+    controller.signal.addEventListener("abort", () => reject(controller.signal.reason));
+  });
+  const timer = setTimeout(() => controller.abort(LATE), milliseconds);
+  running.add(controller);
+  try {
+    return await Promise.race([work(controller.signal), aborted]);
+  } finally {
+    clearTimeout(timer);
+    running.delete(controller);
+  }
 }

@@ -70,9 +70,10 @@ export interface GatewayOptions {
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Hears of what became a status of 500 or more, whose answer says nothing of it.
+   * Hears of what became a status of 500 or more, whose answer says nothing of it, and of what
+   * `authorize` threw.
    *
-   * @default console.error
+   * @default console.error, with the request's method and path
    */
   readonly onError?: ((error: unknown, request: Request) => void) | undefined;
 }

@@ -14,6 +14,7 @@ import {
 } from "@messagedb/client";
 import { fetchSql, FetchSqlError, type FetchSqlOptions } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
+import { getEventListeners } from "node:events";
 import { createServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
@@ -117,10 +118,10 @@ test.each([
   ["a connection that breaks", loseAnswer, "network", null],
   ["a server that is too slow", hang, "timeout", null],
   ["503", answer(503), "status", 503],
-])("an operation ends after four times %s", async (_, trouble, reason, status) => {
+])("an operation ends after six times %s", async (_, trouble, reason, status) => {
   const { sql, requests } = await troubled(Array(9).fill(trouble), { timeout: 100 });
   const error = await failureOf(messageStoreVersion(sql));
-  expect([error.reason, error.status, requests.length]).toEqual([reason, status, 4]);
+  expect([error.reason, error.status, requests.length]).toEqual([reason, status, 6]);
 });
 
 test.each(
@@ -274,6 +275,39 @@ test("requests carry the headers, JSON and the version of the client", async () 
   });
 });
 
+test.each([301, 302, 303, 307, 308])(
+  "a redirect of %d is not followed: another address gets no statement and no header",
+  async (status) => {
+    let reached = 0;
+    const other = await serve(() => Response.json({ rows: [], reached: ++reached }));
+    const { sql, requests } = await troubled([answer(status, { location: `${other}/sql` })]);
+    const error = await failureOf(messageStoreVersion(sql));
+    expect([error.status, requests.length, reached]).toEqual([status, 1, 0]);
+  },
+);
+
+test("a fetch that does not look at its signal is not waited for", async () => {
+  const never = () => new Promise<never>(() => {});
+  const late = fetchSql("http://gateway/sql", { timeout: 5, fetch: never });
+  expect((await failureOf(messageStoreVersion(late))).reason).toBe("timeout");
+  const reason = new Error("Enough");
+  const controller = new AbortController();
+  const aborted = fetchSql("http://gateway/sql", { signal: controller.signal, fetch: never });
+  const version = messageStoreVersion(aborted);
+  controller.abort(reason);
+  await expect(version).rejects.toBe(reason);
+});
+
+test("a handle listens once to its signal, however much is under way", async () => {
+  const { signal } = new AbortController();
+  const sql = fetchSql("http://gateway/sql", {
+    signal,
+    fetch: (url, init) => gateway(db.sql, { authorize: () => true })(new Request(url, init)),
+  });
+  await Promise.all(Array.from({ length: 20 }, () => messageStoreVersion(sql)));
+  expect(getEventListeners(signal, "abort")).toHaveLength(1);
+});
+
 test("a server that is not there is said, with what the runtime says", async () => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -290,11 +324,16 @@ test("a server that is not there is said, with what the runtime says", async () 
   expect(error.cause).toBeInstanceOf(TypeError);
 });
 
-test.each(["/sql", "gateway", "postgres://user:secret@localhost/db", "ftp://gateway/sql", ""])(
+test.each([
+  ...["/sql", "gateway", "", "ftp://gateway/sql"],
+  ...["postgres://user:secret@localhost/db", "https://user:secret@gateway/sql", "https://user@a/"],
+])(
   "an address that is none is refused and not shown: %j",
   (url) => {
     expect(() => fetchSql(url)).toThrow(
-      new TypeError('Cannot use this "url": it must be an address of http or https'),
+      new TypeError(
+        'Cannot use this "url": it must be an address of http or https, without a password in it',
+      ),
     );
   },
 );

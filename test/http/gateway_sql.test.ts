@@ -219,13 +219,16 @@ describe("authorize", () => {
       throw new Error("No token");
     }],
     ["rejects", () => Promise.reject(new Error("No token"))],
-  ])("that %s lets nothing be written", async (_, authorize) => {
+  ])("that %s lets nothing be written", async (title, authorize) => {
     const stream = newStream();
-    await expect(write(through({ authorize }), stream, message)).rejects.toMatchObject({
+    const errors: unknown[] = [];
+    const onError = (error: unknown) => errors.push(error);
+    await expect(write(through({ authorize, onError }), stream, message)).rejects.toMatchObject({
       status: 403,
       message: expect.stringContaining(`Cannot write to stream "${stream}": it is not allowed`),
     });
     expect(await streamVersion(db.sql, stream)).toBe(-1);
+    expect(errors).toEqual(/throws|rejects/.test(title) ? [new Error("No token")] : []);
   });
 
   test("is asked about each stream of a call, and all or none is written", async () => {
@@ -303,7 +306,10 @@ describe("a number", () => {
     expect(first!.data).toEqual(second!.data);
   });
 
-  test.each(["9007199254740993", "[12345678901234567890123]", '{"a":-9223372036854775807}'])(
+  test.each([
+    ...["9007199254740993", "[12345678901234567890123]", '{"a":-9223372036854775807}'],
+    ...["9007199254740993.0", "12345678901234567890.0", "123456789012345678e3"],
+  ])(
     "that it would change is refused: %s",
     async (data) => {
       const response = await gateway(db.sql, { authorize: everyone })(
@@ -315,7 +321,7 @@ describe("a number", () => {
       );
       expect(response.status).toBe(422);
       expect((await response.json()).detail).toMatch(
-        /^Cannot keep the number \d+: write it as text$/,
+        /^Cannot keep the number [\d.e]+: write it as text$/,
       );
     },
   );
@@ -365,6 +371,23 @@ test("a call may have maxBatchSize messages, read or written, and no more", asyn
   ])).rejects.toMatchObject(refused);
   expect(await writeStreams(sql, [{ streamName: one, messages: few }])).toEqual([1]);
   expect(await readStream(sql, one, { batchSize: 2 })).toHaveLength(2);
+});
+
+describe("what is too much is refused before any work is done for each of it:", () => {
+  test.each([
+    ["messages", "/streams/a-1/messages", `{"messages":[${"0,".repeat(400_000)}0]}`],
+    ["parameters", "/sql", `{"query":"select 1","params":[${"0,".repeat(400_000)}0]}`],
+  ])("%s", async (_, path, body) => {
+    let sent = 0;
+    const counting: Sql = () => Promise.reject(new Error(`Sent ${++sent}`));
+    const headers = { "content-type": "application/json", "idempotency-key": "a-key" };
+    const handle = gateway(counting, { authorize: everyone });
+    const response = await handle(
+      new Request(`http://gateway${path}`, { method: "POST", headers, body }),
+    );
+    expect([response.status, sent]).toEqual([422, 0]);
+    expect((await response.json()).detail).toMatch(/^Cannot /);
+  });
 });
 
 describe("a path", () => {

@@ -264,6 +264,20 @@ describe("a client by socket", () => {
     await once(socket, "close");
   });
 
+  test.each(["x y", "[::"])("that names a host that is none gets 400: %s", async (host) => {
+    const errors: unknown[] = [];
+    const handle = gateway(db.sql, {
+      authorize: () => true,
+      onError: (error) => errors.push(error),
+    });
+    // As Deno and Bun hand it on.
+    const request = Object.defineProperty(new Request("http://gateway/messages"), "url", {
+      value: `http://${host}/messages`,
+    });
+    expect((await handle(request)).status).toBe(400);
+    expect(errors).toEqual([]);
+  });
+
   test("that goes away leaves no database connection behind", async () => {
     const connection = { application_name: "left" };
     const sql = db.connect({ max: 2, connection });

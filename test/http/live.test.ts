@@ -189,7 +189,7 @@ describe("an event stream", () => {
       streamName: stream,
       category: "account",
       position: 8,
-      batchSize: 1000,
+      batchSize: 100,
     }]);
   });
 });

@@ -294,6 +294,27 @@ describe("POST /streams/{streamName}/messages", () => {
       for (const id of ids) expect(id).toMatch(/^.{8}-.{4}-8.{3}-[89ab].{3}-.{12}$/);
     });
 
+    test.each([
+      ["another type", { type: "U", data: { a: [1], b: "x" } }],
+      ["other data", { type: "T", data: { a: [2], b: "x" } }],
+      ["metadata", { type: "T", data: { a: [1], b: "x" }, metadata: { c: 1 } }],
+    ])("is refused with %s, and nothing is written", async (_, body) => {
+      const stream = newStream();
+      const headers = key();
+      const first = { type: "T", data: { a: [1], b: "x" } };
+      await client().post(messagesOf(stream), first, headers);
+      const again = { data: { b: "x", a: [1] }, type: "T", metadata: null };
+      expect((await client().post(messagesOf(stream), again, headers)).status).toBe(201);
+      expect(await client().post(messagesOf(stream), body, headers)).toMatchObject({
+        status: 422,
+        body: {
+          detail: "Cannot use this Idempotency-Key again: it was used for another message, " +
+            "at position 0 of the stream",
+        },
+      });
+      expect(await streamVersion(db.sql, stream)).toBe(0);
+    });
+
     test("takes a key in quotes for the key without", async () => {
       const stream = newStream();
       for (const key of ['"k 1"', "k 1"]) {
@@ -586,7 +607,7 @@ describe("GET", () => {
     expect((await server.get(`${messagesOf(stream)}?batchSize=3`)).status).toBe(422);
     const { server: other, calls } = watched();
     await other.get(messagesOf(stream));
-    expect(calls[0]!.batchSize).toBe(1000);
+    expect(calls[0]!.batchSize).toBe(100);
   });
 });
 
@@ -669,6 +690,20 @@ describe("authorize", () => {
   });
 });
 
+test("an access_token in the query is for the rule: an EventSource has no headers", async () => {
+  const authorize = ({ url }: Request) => new URL(url).searchParams.get("access_token") === "t";
+  const { get } = api(db.sql, { authorize });
+  for (
+    const path of [
+      ...["/streams/a-1", "/streams/a-1/messages", "/streams/a-1/messages/last"],
+      ...["/categories/a/messages", "/messages", `/messages/${crypto.randomUUID()}`],
+    ]
+  ) {
+    expect((await get(`${path}?access_token=t`)).status).toBeOneOf([200, 404]);
+    expect((await get(`${path}?access_token=u`)).status).toBe(403);
+  }
+});
+
 describe("a path", () => {
   test.each([
     [
@@ -684,7 +719,10 @@ describe("a path", () => {
   ].flat())("that is none is 404: %s", async (path) => {
     const { status, body } = await client().get(path);
     expect([status, body.detail])
-      .toEqual([404, "There is nothing here: /openapi.json says what there is"]);
+      .toEqual([
+        404,
+        expect.stringMatching(/^There is nothing here: statements go to \/sql, and \/openapi.json/),
+      ]);
   });
 
   test.each([
