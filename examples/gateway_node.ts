@@ -5,6 +5,7 @@
  * Everyone may read the guest book and sign it. Who has a token may read everything, and write to the
  * categories that TOKENS names for it.
  *
+ *     npm pkg set type=module
  *     npm install @messagedb/client postgres hono @hono/node-server
  *     DATABASE_URL=postgres://… PORT=8000 TOKENS='{"a-token": ["order", "payment"]}' \
  *       npx tsx examples/gateway_node.ts

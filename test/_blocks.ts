@@ -92,7 +92,10 @@ export function toProgram({ code }: Block): string {
     makesHandle ? "" : 'const sql: import("postgres").Sql = Reflect.get(globalThis, "sql");',
   ];
   const epilogue = [
-    makesHandle ? "await (sql as { end?(): Promise<void> }).end?.();" : "",
+    // A server goes on.
+    makesHandle && !/^serve\(/m.test(code)
+      ? "await (sql as { end?(): Promise<void> }).end?.();"
+      : "",
     /^const pool\b/m.test(code) && !code.includes("pool.end()") ? "await pool.end();" : "",
     `__equal(__reached.size, ${count}, "a comment was not reached");`,
     "export {};",

@@ -9,7 +9,8 @@ import { createAdaptorServer } from "@hono/node-server";
 import { writeBatch } from "@messagedb/client";
 import { gateway } from "@messagedb/client/gateway";
 import { neonConfig } from "@neondatabase/serverless";
-import { execFile, spawnSync } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   existsSync,
   mkdirSync,
@@ -20,7 +21,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
@@ -117,9 +118,10 @@ function isCurl({ language, code }: Block): boolean {
   return language === "sh" && code.startsWith("curl ");
 }
 
-type Runtime = "node" | "bun" | "deno" | "workerd";
+type Runtime = "node" | "node server" | "bun" | "deno" | "workerd";
 
 function runtimeOf({ code }: Block): Runtime {
+  if (/^serve\(/m.test(code)) return "node server";
   if (/new EventSource\(/.test(code)) return "deno";
   if (/from "bun"/.test(code)) return "bun";
   if (/from "(npm|jsr):/.test(code)) return "deno";
@@ -221,6 +223,8 @@ async function run(block: Block, database: TestDatabase): Promise<void> {
     switch (runtimeOf(block)) {
       case "node":
         return await runOnNode(path, asMessageStore);
+      case "node server":
+        return await runServer(path);
       case "bun":
         return void await promisify(execFile)(pathOf("test/node_modules/.bin/bun"), [path]);
       case "deno":
@@ -269,6 +273,34 @@ async function startGateway(url: string): Promise<{ url: string; close(): Promis
       await sql.end();
     },
   };
+}
+
+/** Starts a server, asks it what it has, and ends it. */
+async function runServer(path: string): Promise<void> {
+  const port = await freePort();
+  writeFileSync(path, readFileSync(path, "utf8").replaceAll("port: 8000", `port: ${port}`));
+  const server = spawn(process.execPath, ["--import", "tsx", path], {
+    cwd: pathOf("."),
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  try {
+    const url = `http://127.0.0.1:${port}/streams/account-123`;
+    const headers = { authorization: "Bearer a-token" };
+    const response = await vi.waitFor(() => fetch(url, { headers }), 20_000);
+    expect(await response.json()).toEqual({ streamName: "account-123", version: -1 });
+    expect((await fetch(url)).status).toBe(403);
+  } finally {
+    server.kill();
+    await once(server, "exit");
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 /** In a folder that has what `npm:` names; `jsr:` is this repository. */

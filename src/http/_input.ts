@@ -35,10 +35,9 @@ function integer(description: string, least = 0): z.ZodType<number> {
   return text.transform(Number).meta({ type: "integer", minimum: least, description });
 }
 
-/** Not looked at here: an EventSource has no headers, so what tells who it is may be in the query. */
+/** For the gateway's rule: an EventSource has no headers, so what tells who it is may be in the query. */
 const ANY = {
-  access_token: z.string().meta({ description: "For the gateway's rule, where no header can be." })
-    .optional(),
+  access_token: z.string().optional(),
 };
 
 const PAGE = {

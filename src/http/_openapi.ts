@@ -141,6 +141,7 @@ const PATHS: Json = {
     get: {
       operationId: "openapi",
       summary: "This document",
+      security: [],
       parameters: [],
       responses: { 200: json("It.", { type: "object" }) },
     },
@@ -158,7 +159,16 @@ const DOCUMENT: Json = {
       "was cut off misses nothing. What is not described is 404, or 405 with Allow.",
   },
   paths: PATHS,
-  components: { schemas: SCHEMAS, responses: PROBLEMS },
+  // Whatever the gateway's rule looks at; these are the two that need no agreement.
+  security: [{ bearer: [] }, { accessToken: [] }, {}],
+  components: {
+    schemas: SCHEMAS,
+    responses: PROBLEMS,
+    securitySchemes: {
+      bearer: { type: "http", scheme: "bearer" },
+      accessToken: { type: "apiKey", in: "query", name: "access_token" },
+    },
+  },
 };
 
 function path(
@@ -185,6 +195,7 @@ function path(
       parameters: [
         ...parameters,
         ...Object.entries(schemaOf(query)["properties"] as Record<string, Json>)
+          .filter(([name]) => name !== "access_token")
           .map(([name, schema]) => parameter("query", name, schema)),
         ...headers.map(({ name, schema }) => parameter("header", name, schemaOf(schema))),
       ],

@@ -132,7 +132,10 @@ export const PROBLEMS: Json = {
     new Refusal(422, 'Cannot use "abc" as "position": it must be an integer from 0'),
   ]),
   500: refusal("The gateway failed.", [FAILED]),
-  503: refusal("The message store cannot be reached.", [UNAVAILABLE]),
+  503: {
+    ...refusal("The message store cannot be reached.", [UNAVAILABLE]),
+    headers: { "Retry-After": { description: "In seconds.", schema: { type: "integer" } } },
+  },
 };
 
 function refusal(description: string, refusals: readonly Refusal[], schema = "Problem"): Json {
