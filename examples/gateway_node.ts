@@ -25,7 +25,7 @@ const categoriesOf = new Map(Object.entries(tokens));
 
 function authorize(request: Request, { operation, writes, category }: GatewayCall): boolean {
   if (category === "guestBook" && (operation === "write" || !writes)) return true;
-  const token = request.headers.get("authorization")?.replace("Bearer ", "") ?? "";
+  const token = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
   const categories = categoriesOf.get(token);
   if (!categories) return false;
   return !writes || (category !== undefined && categories.includes(category));

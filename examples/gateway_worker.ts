@@ -21,7 +21,7 @@ function authorizer(env: Env): (request: Request, call: GatewayCall) => boolean 
   const tokens: Record<string, string[]> = JSON.parse(env.TOKENS);
   const categoriesOf = new Map(Object.entries(tokens));
   return (request, { writes, category }) => {
-    const token = request.headers.get("authorization")?.replace("Bearer ", "") ?? "";
+    const token = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
     const categories = categoriesOf.get(token);
     if (!categories) return false;
     return !writes || (category !== undefined && categories.includes(category));

@@ -18,7 +18,7 @@ interface DriverError {
 }
 
 /** `EPIPE` is five capitals too: a SQLSTATE has a digit. */
-const SQLSTATE = /^(?=.*\d)[0-9A-Z]{5}$/;
+export const SQLSTATE: RegExp = /^(?=.*\d)[0-9A-Z]{5}$/;
 
 // A trigger of another's on our table may lack a table or a right of its own: these are ours.
 const MISSING = /"(message_store|messages)"|\bmessage_store\./;

@@ -78,14 +78,15 @@ const memory = new WeakMap<Sql, Memory>();
 /** The position up to which nothing is open for this transaction, as far as it has to wait for it. */
 async function settle(
   sql: Sql,
-  { pattern, patience }: Required<Wanted>,
+  wanted: Required<Wanted>,
   store: string,
   gap: number,
 ): Promise<number> {
+  let { patience } = wanted;
   for (let delay = 1;; delay = Math.min(delay * 2, 128)) {
     // Answers may overtake each other: this one says nothing of a look that is taken meanwhile.
     const earlier = new Set(memory.get(sql)?.looks);
-    const { writers, own, ...now } = await lookAtWriters(sql, pattern);
+    const { writers, own, ...now } = await lookAtWriters(sql, wanted);
     if (now.store !== store || writers === null) return 0;
 
     let seen = memory.get(sql);
@@ -188,10 +189,13 @@ interface Writers {
 }
 
 /** Who holds the lock that writers hold, and the last position that was there before we looked. */
-export async function lookAtWriters(sql: Sql, pattern: string | null): Promise<Writers> {
+export async function lookAtWriters(
+  sql: Sql,
+  { pattern, position, batchSize }: Wanted,
+): Promise<Writers> {
   // A statement's snapshot is older than what it reads of pg_locks, which shows locks as they are.
   // On a standby the writers are out of sight: there, what is missing stays unsettled.
-  // The pattern changes nothing: it tells a gateway what the look is for.
+  // What it is for changes nothing: it is there for a gateway, which decides by it.
   return await askWriters(sql)`
 select
   json_build_object(
@@ -214,7 +218,9 @@ select
           and granted
       ), '[]')
     end,
-    'pattern', ${pattern}::text,
+    'for', json_build_array(
+      ${pattern}::text, ${String(position)}::text, ${String(batchSize)}::text
+    ),
     'store', `;
 }
 

@@ -161,9 +161,9 @@ export class FetchSqlError extends MessageDbError {
    * answer of another status than 2xx; `"body"`: an answer that is not rows in JSON.
    */
   readonly reason: "network" | "timeout" | "status" | "body";
-  /** The status of the answer: 403 where the gateway refuses. Null for another reason. */
+  /** The status of the answer: 403 where the gateway does not allow it. Null for another reason. */
   readonly status: number | null;
-  /** How many seconds the server asks to wait; null where it does not. */
+  /** How many seconds the server asks to wait, which for more than 30 is up to you; null for none. */
   readonly retryAfter: number | null;
 
   /** Made by the handle of `fetchSql`. */

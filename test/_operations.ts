@@ -40,6 +40,20 @@ export const operations: Record<string, (sql: client.Sql) => Promise<unknown>> =
   messageStoreVersion: (sql) => client.messageStoreVersion(sql),
 };
 
+/** Those that send other statements with other options; a condition needs a setting of the server. */
+export const variants: Record<string, (sql: client.Sql) => Promise<unknown>> = {
+  "readStream with a condition": (sql) => client.readStream(sql, "a-1", { condition: "true" }),
+  "readStream backward with a condition": (sql) =>
+    client.readStream(sql, "a-1", { condition: "true", direction: "backward" }),
+  "readCategory of a member": (sql) =>
+    client.readCategory(sql, "a", { correlation: "b", consumerGroup: { member: 1, size: 2 } }),
+  "readCategory backward of a member": (sql) =>
+    client.readCategory(sql, "a", { direction: "backward", consumerGroup: { member: 1, size: 2 } }),
+  "readCategory with a condition": (sql) => client.readCategory(sql, "a", { condition: "true" }),
+  "readCategory backward with a condition": (sql) =>
+    client.readCategory(sql, "a", { condition: "true", direction: "backward" }),
+};
+
 /** What the client exports that sends nothing. */
 export const pure: readonly string[] = [
   "fromQuery",

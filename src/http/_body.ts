@@ -6,6 +6,9 @@ const TIME_LIMIT = 10_000;
 /** How deep arrays and objects may be nested: far less than what Postgres's and any runtime's stack take. */
 const DEPTH_LIMIT = 500;
 
+/** What comes after a body that was given up is not read. */
+const CLOSE = { connection: "close" };
+
 /** A page of another origin cannot send this content type without being asked whether it may. */
 export function checkJson({ headers }: Request): void {
   if (/^application\/json\s*(;|$)/i.test(headers.get("content-type") ?? "")) return;
@@ -49,7 +52,7 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
   let timer;
   const deadline = new Promise<never>((_, reject) => {
     const detail = `Cannot read this body: it did not come within ${TIME_LIMIT} ms`;
-    timer = setTimeout(() => reject(new Refusal(408, detail)), TIME_LIMIT);
+    timer = setTimeout(() => reject(new Refusal(408, detail, {}, CLOSE)), TIME_LIMIT);
   });
   try {
     if (length !== null) {
@@ -80,9 +83,8 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
 }
 
 function tooLarge(maxBytes: number): Refusal {
-  return new Refusal(413, `Cannot read this body: it is larger than ${maxBytes} bytes`, {
-    maxBytes,
-  });
+  const detail = `Cannot read this body: it is larger than ${maxBytes} bytes`;
+  return new Refusal(413, detail, { maxBytes }, CLOSE);
 }
 
 function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
@@ -133,7 +135,9 @@ function endOfString(text: string, start: number): number {
 /** Whether JavaScript writes the same digits as were sent. Those of a fraction are the nearest, everywhere. */
 function isKept(text: string): boolean {
   const number = Number(text);
-  if (text.length < 16 || (Number.isFinite(number) && !Number.isInteger(number))) return true;
+  if (number !== 0 && Number.isFinite(number)) {
+    if (text.length < 16 || !Number.isInteger(number)) return true;
+  }
   return digitsOf(String(number)) === digitsOf(text);
 }
 

@@ -34,7 +34,7 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
   if (typeof authorize !== "function") {
     throw invalid("authorize", authorize, "a function that decides who may do what");
   }
-  if (typeof basePath !== "string" || !/^(\/[^/?#]+)*$/.test(basePath)) {
+  if (typeof basePath !== "string" || !isPath(basePath)) {
     throw invalid(
       "basePath",
       basePath,
@@ -54,9 +54,9 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
   }
   if (typeof onError !== "function") throw invalid("onError", onError, "a function");
 
-  const report: Gateway["onError"] = (error, request) => {
+  const report: Gateway["onError"] = async (error, request) => {
     try {
-      onError(error, request);
+      await onError(error, request);
     } catch {
       // What hears of errors has failed, too: nobody is left to tell.
     }
@@ -80,12 +80,18 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
   return { sql, basePath, maxBodyBytes, maxBatchSize, cors, signal, onError: report, permit };
 }
 
+/** Whether it is a path as requests have it: "/a b" arrives as "/a%20b". */
+function isPath(path: string): boolean {
+  return path === "" || (/[^/]$/.test(path) && URL.canParse(path, "http://gateway") &&
+    new URL(path, "http://gateway").pathname === path);
+}
+
 /** Refuses what is more than a call may have: before any work is done for each of them. */
 export function checkCount(count: number, maxBatchSize: number): void {
   if (count <= maxBatchSize) return;
   throw new Refusal(
     422,
-    `Cannot do this with so many messages: a call may have ${maxBatchSize} at most`,
+    `Cannot do this with ${count} messages: a call may have ${maxBatchSize} at most`,
     { maxBatchSize },
   );
 }

@@ -31,7 +31,7 @@ export interface AppendedBatch {
 /** An integer in a query or a header. */
 function integer(description: string, least = 0): z.ZodType<number> {
   const pattern = least < 0 ? /^(-1|\d{1,16})$/ : /^\d{1,16}$/;
-  const text = z.string().regex(pattern, `an integer from ${Math.min(least, 0)}`);
+  const text = z.string().regex(pattern, `an integer from ${least}`);
   return text.transform(Number).meta({ type: "integer", minimum: least, description });
 }
 

@@ -98,4 +98,4 @@ export const UNAVAILABLE: Refusal = new Refusal(
   },
 );
 
-export const FAILED: Refusal = new Refusal(500, "The gateway failed");
+export const FAILED: Refusal = new Refusal(500, "The gateway failed: its log says why");

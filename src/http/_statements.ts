@@ -73,7 +73,7 @@ const STATEMENTS: readonly Statement[] = [
   { sample: { ...category, ...page, ...share }, callOf: readCategoryOf("backward") },
   { sample: page, callOf: readAllBackwardOf },
   { sample: { ...page, pattern: "%", from: "9" }, callOf: readPageOf },
-  { sample: { pattern: "%" }, callOf: lookAtWritersOf },
+  { sample: { ...page, pattern: "%" }, callOf: lookAtWritersOf },
   { sample: { ...stream, type: "type" }, callOf: readLastMessageOf },
   { sample: { ids: `["${id}"]` }, callOf: readMessagesOf },
   { sample: stream, callOf: streamVersionOf },
@@ -115,7 +115,12 @@ export async function recognize(
   const isSame = statement.text === query &&
     statement.parameters.length === parameters.length &&
     statement.parameters.every((parameter, at) => parameter === parameters[at]);
-  if (!isSame) throw new Refusal(422, `${CANNOT}: its operation never sends these parameters`);
+  if (!isSame) {
+    throw new Refusal(
+      422,
+      `${CANNOT}: ${call.asks[0]?.operation} never sends it with these parameters`,
+    );
+  }
   return { asks: call.asks, statement };
 }
 
@@ -253,12 +258,14 @@ function readPageOf({ pattern = null, from, ...parameters }: Parameters): Call<u
 }
 
 /** What such a read does where positions are missing. */
-function lookAtWritersOf({ pattern = null }: Parameters): Call<unknown> {
+function lookAtWritersOf({ pattern = null, ...parameters }: Parameters): Call<unknown> {
+  const { position = 0, batchSize = 0 } = pageOf(parameters);
   return {
-    asks: [settledAsk(pattern, {})],
+    asks: [settledAsk(pattern, { position, batchSize })],
     send: async (sql) => {
+      checkPage({ position, batchSize });
       if (pattern !== null) checkPattern(pattern);
-      return await lookAtWriters(sql, pattern);
+      return await lookAtWriters(sql, { position, batchSize, pattern });
     },
   };
 }

@@ -12,7 +12,8 @@
  *
  * @module
  */
-import { checkInteger, checkOptions, invalid } from "../_check.ts";
+import { checkInteger, checkOptions } from "../_check.ts";
+import { SQLSTATE } from "../_error.ts";
 import { REPEATABLE } from "../_statement.ts";
 import { FetchSqlError } from "../errors.ts";
 import { fromQuery } from "../from_query.ts";
@@ -42,7 +43,7 @@ export interface FetchSqlOptions {
 }
 
 /** Statuses of a server that did not come to answer, and may the next time. */
-const PASSING = [408, 425, 429, 502, 503, 504];
+const PASSING = /408|425|429|50[234]/;
 
 /** How often a statement is sent again at most. */
 const RETRIES = 5;
@@ -53,13 +54,14 @@ const LONGEST_WAIT = 30_000;
 /**
  * Makes a handle of an address that takes statements by HTTP: a gateway of this package, or Neon's.
  *
- * Each statement is one POST, in the shape that Neon's serverless driver sends. Where the network
- * fails, no answer comes in time, or the status is 408, 425, 429, 502, 503 or 504, the statements of
- * this package's operations are sent again, up to five times, after a wait that doubles and varies
- * (about three seconds in all) and is as long as `Retry-After` asks, up to 30 seconds each. That writes nothing twice: a message has an
- * id, and one whose answer was lost answers its first position. Any other statement is sent once.
+ * Each statement is one POST, in the shape that Neon's serverless driver sends. Redirects are not
+ * followed. A database error is the same as through any driver. There are no transactions.
  *
- * A handle like this has no transactions. A database error is the same as through any driver.
+ * The statements of this package's operations are sent again, up to five times, where the network
+ * fails, no answer comes in time, or the status is 408, 425, 429, 502, 503 or 504. The wait between
+ * doubles and varies, and comes to about three seconds; where `Retry-After` asks for more, it is that,
+ * up to 30 seconds each time. Nothing is written twice: a message has an id, and one whose answer was
+ * lost answers its first position. Any other statement is sent once.
  *
  * @example Write and read where there is nothing but fetch
  * ```ts
@@ -75,7 +77,8 @@ const LONGEST_WAIT = 30_000;
  *
  * @param url Where to send statements; in a page or a worker of one, relative to it.
  * @param options What requests carry, who sends them, how long they may take.
- * @returns The handle. It throws `FetchSqlError` where no rows come, and the signal's reason when that ends it.
+ * @returns The handle. What it is used for rejects with `FetchSqlError` where no rows come, and with the
+ * signal's reason where that ends it.
  * @throws {TypeError} If the address is none of http or https, or an option is of the wrong type.
  * @throws {RangeError} If the timeout is no integer from 1.
  */
@@ -90,14 +93,10 @@ export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): Sql 
     signal,
     timeout,
     running: new Set(),
+    abort: () => server.running.forEach((controller) => controller.abort(signal!.reason)),
   };
-  if (typeof server.fetch !== "function") throw invalid("fetch", server.fetch, "a function");
   server.headers.set("content-type", "application/json");
   server.headers.set(VERSION_HEADER, VERSION);
-
-  signal?.addEventListener("abort", () => {
-    for (const controller of server.running) controller.abort(signal.reason);
-  });
 
   const once = fromQuery((query, params) => send(server, { query, params }, 0));
   const repeatable = fromQuery((query, params) => send(server, { query, params }, RETRIES));
@@ -112,8 +111,9 @@ interface Server {
   readonly headers: Headers;
   readonly signal: AbortSignal | undefined;
   readonly timeout: number;
-  /** What the signal ends: one listener for all of it. */
+  /** What the signal ends: one listener for all of it, as long as there is any. */
   readonly running: Set<AbortController>;
+  readonly abort: () => void;
 }
 
 interface Statement {
@@ -146,7 +146,7 @@ async function send(server: Server, statement: Statement, retries: number): Prom
     } catch (error) {
       if (!(error instanceof FetchSqlError) || attempt === retries) throw error;
       const { status, retryAfter } = error;
-      if (status !== null ? !PASSING.includes(status) : error.reason === "body") throw error;
+      if (status !== null ? !PASSING.test(String(status)) : error.reason === "body") throw error;
       const wait = (retryAfter ?? 0) * 1000;
       if (wait > LONGEST_WAIT) throw error;
       await pause(server, wait + (0.5 + Math.random()) * 100 * 2 ** attempt);
@@ -164,7 +164,7 @@ async function request(server: Server, body: string): Promise<Rows> {
 
   let answered;
   try {
-    answered = await within(server, timeout, async (signal) => {
+    answered = await limited(server, timeout, async (signal) => {
       const { headers } = server;
       // Another address would get the headers, and what they tell, too.
       const init = { method: "POST", headers, body, signal, redirect: "manual" } as const;
@@ -185,10 +185,12 @@ async function request(server: Server, body: string): Promise<Rows> {
     throw failed("body", "the answer was something else than rows in JSON");
   }
   const { status, statusText } = response;
-  if (status === 400 && typeof answer?.code === "string") throw databaseError(answer);
+  if (status === 400 && SQLSTATE.test(answer?.code)) throw databaseError(answer);
   const why = answer?.detail ?? answer?.message ?? statusText;
   const retryAfter = secondsOf(response.headers.get("retry-after"));
-  throw failed("status", `the answer was ${status}${why && `, ${why}`}`, { status, retryAfter });
+  // In a page, a redirect is 0.
+  const what = status < 400 ? "a redirect, which is not followed" : `${status}${why && `, ${why}`}`;
+  throw failed("status", `the answer was ${what}`, { status, retryAfter });
 }
 
 /** What JSON the answer is; undefined where it is no object. */
@@ -203,15 +205,13 @@ function parse(text: string): any {
 }
 
 /** An error as a driver would throw it: with the SQLSTATE and what Postgres says besides. */
-function databaseError(answer: Record<string, unknown>): Error {
-  const error = Object.assign(new Error(String(answer["message"])), { name: "PostgresError" });
-  const fields = ["severity", "code", "detail", "hint", "schema", "table", "column", "constraint"];
-  return Object.assign(error, Object.fromEntries(fields.map((field) => [field, answer[field]])));
+function databaseError(answer: { readonly message?: string }): Error {
+  return Object.assign(new Error(answer.message), answer, { name: "PostgresError" });
 }
 
 /** Runtimes say "fetch failed", and why in the error's cause. */
 function messageOf(error: unknown): string {
-  const { message, cause } = error as { message?: unknown; cause?: { message?: unknown } };
+  const { message, cause } = (error ?? {}) as { message?: unknown; cause?: { message?: unknown } };
   return String(cause?.message || message || error);
 }
 
@@ -227,7 +227,7 @@ function secondsOf(retryAfter: string | null): number | null {
 /** Waits, unless the handle's signal aborts before. */
 async function pause(server: Server, milliseconds: number): Promise<void> {
   const never = () => new Promise<never>(() => {});
-  await within(server, milliseconds, never).catch((error) => {
+  await limited(server, milliseconds, never).catch((error) => {
     if (error !== LATE) throw error;
   });
 }
@@ -235,8 +235,8 @@ async function pause(server: Server, milliseconds: number): Promise<void> {
 const LATE = new Error("Late");
 
 /** Does the work; when its time is over, or the handle's signal aborts, does not wait for it any more. */
-async function within<T>(
-  { signal, running }: Server,
+async function limited<T>(
+  { signal, running, abort }: Server,
   milliseconds: number,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
@@ -246,11 +246,13 @@ async function within<T>(
     controller.signal.addEventListener("abort", () => reject(controller.signal.reason));
   });
   const timer = setTimeout(() => controller.abort(LATE), milliseconds);
+  if (running.size === 0) signal?.addEventListener("abort", abort);
   running.add(controller);
   try {
     return await Promise.race([work(controller.signal), aborted]);
   } finally {
     clearTimeout(timer);
     running.delete(controller);
+    if (running.size === 0) signal?.removeEventListener("abort", abort);
   }
 }

@@ -25,8 +25,9 @@ export type { GatewayCall };
 export interface GatewayOptions {
   /**
    * Decides each call: it is made if this is, or resolves to, `true`, and refused with 403 if it is
-   * anything else or throws. A call that touches several streams is asked about once for each. The
-   * request's body has been read.
+   * anything else or throws. A call that writes to several streams is asked about once for each, and
+   * what is followed live when that begins, and anew after five minutes. The request's body has been
+   * read.
    */
   readonly authorize: (
     request: Request,

@@ -16,7 +16,7 @@ import { fetchSql, FetchSqlError, type FetchSqlOptions } from "@messagedb/client
 import { gateway } from "@messagedb/client/gateway";
 import { getEventListeners } from "node:events";
 import { createServer } from "node:net";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
 import { type Handler, serve } from "../_serve.ts";
 import { useDatabase } from "../database.ts";
@@ -283,6 +283,7 @@ test.each([301, 302, 303, 307, 308])(
     const { sql, requests } = await troubled([answer(status, { location: `${other}/sql` })]);
     const error = await failureOf(messageStoreVersion(sql));
     expect([error.status, requests.length, reached]).toEqual([status, 1, 0]);
+    expect(error.message).toMatch(/the answer was a redirect, which is not followed$/);
   },
 );
 
@@ -298,14 +299,45 @@ test("a fetch that does not look at its signal is not waited for", async () => {
   await expect(version).rejects.toBe(reason);
 });
 
-test("a handle listens once to its signal, however much is under way", async () => {
+test("a handle listens once to its signal while anything is under way, and then not at all", async () => {
   const { signal } = new AbortController();
+  const counts: number[] = [];
   const sql = fetchSql("http://gateway/sql", {
     signal,
-    fetch: (url, init) => gateway(db.sql, { authorize: () => true })(new Request(url, init)),
+    fetch: (url, init) => {
+      counts.push(getEventListeners(signal, "abort").length);
+      return gateway(db.sql, { authorize: () => true })(new Request(url, init));
+    },
   });
   await Promise.all(Array.from({ length: 20 }, () => messageStoreVersion(sql)));
-  expect(getEventListeners(signal, "abort")).toHaveLength(1);
+  expect(counts).toEqual(Array(20).fill(1));
+  expect(getEventListeners(signal, "abort")).toHaveLength(0);
+});
+
+test("the wait before the next try varies", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(0.999);
+  onTestFinished(() => void vi.restoreAllMocks());
+  const { sql, requests } = await troubled([answer(503)]);
+  await messageStoreVersion(sql);
+  // 100 ms, and half of that more or less.
+  expect(requests[1]!.getTime() - requests[0]!.getTime()).toBeGreaterThanOrEqual(145);
+});
+
+test("a 400 that is no error of a database is a status like any other", async () => {
+  const body = JSON.stringify({ code: "BAD_REQUEST", message: "No such tenant" });
+  const { sql } = await troubled([answer(400, {}, body)]);
+  const error = await failureOf(messageStoreVersion(sql));
+  expect(error.message).toMatch(/\/sql: the answer was 400, No such tenant$/);
+});
+
+test("what a fetch of one's own throws is said, whatever it is", async () => {
+  for (const thrown of [undefined, null, "down", new Error("No token")]) {
+    const sql = fetchSql("http://gateway/sql", { fetch: () => Promise.reject(thrown) });
+    const error = await failureOf(Promise.resolve(sql`select 1`));
+    const what = thrown instanceof Error ? thrown.message : String(thrown);
+    expect([error.reason, error.cause]).toEqual(["network", thrown]);
+    expect(error.message).toContain(`the network failed (${what})`);
+  }
 });
 
 test("a server that is not there is said, with what the runtime says", async () => {
@@ -342,7 +374,6 @@ test("options that are none are refused", () => {
   const url = "http://gateway/sql";
   expect(() => fetchSql(url, { timeout: 0 })).toThrow(RangeError);
   expect(() => fetchSql(url, { timeout: "5" as never })).toThrow(TypeError);
-  expect(() => fetchSql(url, { fetch: "fetch" as never })).toThrow(TypeError);
   expect(() => fetchSql(url, null as never)).toThrow(TypeError);
 });
 

@@ -16,7 +16,7 @@ import { gateway, type GatewayCall, type GatewayOptions } from "@messagedb/clien
 import postgres from "postgres";
 import { describe, expect, test } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
-import { operations } from "../_operations.ts";
+import { operations, variants } from "../_operations.ts";
 import { serve } from "../_serve.ts";
 import { useDatabase } from "../database.ts";
 
@@ -51,7 +51,7 @@ async function post(
     new Request(`http://gateway${options.basePath ?? ""}/sql`, {
       method: "POST",
       headers: { "content-type": "application/json", ...headers },
-      body: typeof body === "string" ? body : JSON.stringify(body),
+      body: typeof body === "string" || body instanceof Blob ? body : JSON.stringify(body),
     }),
   );
   return { status: response.status, body: await response.json(), sent };
@@ -81,16 +81,7 @@ async function readAcrossGap(sql: Sql): Promise<unknown> {
 
 const every: Record<string, (sql: Sql) => Promise<unknown>> = {
   ...operations,
-  "readStream with a condition": (sql) => readStream(sql, "a-1", { condition: "true" }),
-  "readStream backward with a condition": (sql) =>
-    readStream(sql, "a-1", { condition: "true", direction: "backward" }),
-  "readCategory of a member": (sql) =>
-    readCategory(sql, "a", { correlation: "b", consumerGroup: { member: 1, size: 2 } }),
-  "readCategory backward of a member": (sql) =>
-    readCategory(sql, "a", { direction: "backward", consumerGroup: { member: 1, size: 2 } }),
-  "readCategory with a condition": (sql) => readCategory(sql, "a", { condition: "true" }),
-  "readCategory backward with a condition": (sql) =>
-    readCategory(sql, "a", { condition: "true", direction: "backward" }),
+  ...variants,
   "readAll across a gap": readAcrossGap,
   "readMatching across a gap": (sql) => readAcrossGap(db.sql).then(() => readMatching(sql, "a%")),
 };
@@ -164,6 +155,19 @@ test("a batch that two parsers could read in two ways is refused", async () => {
   ) {
     expect(await post({ query, params })).toMatchObject({ status: 422, sent: 0 });
   }
+});
+
+test("a rule by what is read is asked the same where positions are missing", async () => {
+  const calls: GatewayCall[] = [];
+  const authorize = (_: Request, call: GatewayCall) => {
+    calls.push(call);
+    return call.batchSize! <= 50 && call.position === 1;
+  };
+  const sql = through({ authorize });
+  await readAcrossGap(db.sql);
+  await readAll(sql, { position: 1, batchSize: 50 });
+  expect(calls.length).toBeGreaterThan(1);
+  for (const call of calls) expect(call).toEqual(calls[0]);
 });
 
 describe("authorize", () => {
@@ -308,7 +312,7 @@ describe("a number", () => {
 
   test.each([
     ...["9007199254740993", "[12345678901234567890123]", '{"a":-9223372036854775807}'],
-    ...["9007199254740993.0", "12345678901234567890.0", "123456789012345678e3"],
+    ...["9007199254740993.0", "12345678901234567890.0", "123456789012345678e3", "1e-400", "1e400"],
   ])(
     "that it would change is refused: %s",
     async (data) => {
@@ -321,7 +325,7 @@ describe("a number", () => {
       );
       expect(response.status).toBe(422);
       expect((await response.json()).detail).toMatch(
-        /^Cannot keep the number [\d.e]+: write it as text$/,
+        /^Cannot keep the number [-\d.e]+: write it as text$/,
       );
     },
   );
@@ -338,6 +342,7 @@ describe("a body", () => {
     ["with several statements", '{"queries":[{"query":"select 1","params":[]}]}', 422],
     ["nested too deep", `{"query":${"[".repeat(501)}${"]".repeat(501)}}`, 400],
     ["nested much too deep", "[".repeat(500_000), 400],
+    ["that is not UTF-8", new Blob([new Uint8Array([0x22, 0xff, 0x22])]), 400],
     ["larger than maxBodyBytes", JSON.stringify({ query: "ü".repeat(600_000) }), 413],
   ])("%s is refused", async (_, body, status) => {
     expect(await post(body)).toMatchObject({ status, sent: 0 });
@@ -409,17 +414,30 @@ describe("a path", () => {
   });
 });
 
-test.each([
-  ["a handle that is none", () => gateway({} as never, { authorize: everyone })],
-  ["basePath", () => gateway(db.sql, { authorize: everyone, basePath: "events/" })],
-  ["maxBodyBytes", () => gateway(db.sql, { authorize: everyone, maxBodyBytes: 0 })],
-  ["maxBatchSize", () => gateway(db.sql, { authorize: everyone, maxBatchSize: 1.5 })],
-  ["cors", () => gateway(db.sql, { authorize: everyone, cors: "https://a.example" as never })],
-  ["allowConditions", () => gateway(db.sql, { authorize: everyone, allowConditions: 1 as never })],
-  ["onError", () => gateway(db.sql, { authorize: everyone, onError: "log" as never })],
-])("options that are none are refused: %s", (_, make) => {
-  expect(make).toThrow(/^Cannot use /);
+const NO_OPTIONS: Readonly<Record<string, unknown>>[] = [
+  ...["events/", "/events/", "/", "/é", "/a b", "/a/../b", "/a?b", "/a#b", "//a", 7].map((
+    basePath,
+  ) => ({
+    basePath,
+  })),
+  { maxBodyBytes: 0 },
+  { maxBatchSize: 1.5 },
+  { cors: "https://a.example" },
+  { allowConditions: 1 },
+  { onError: "log" },
+  { signal: {} },
+];
+
+test("a handle that is none is refused", () => {
+  expect(() => gateway({} as never, { authorize: everyone })).toThrow(/^Cannot use /);
 });
+
+test.each(NO_OPTIONS.map((options) => [JSON.stringify(options), options] as const))(
+  "options that are none are refused: %s",
+  (_, options) => {
+    expect(() => gateway(db.sql, { authorize: everyone, ...options })).toThrow(/^Cannot use /);
+  },
+);
 
 describe("a page of another origin", () => {
   const origin = "https://app.example.com";
@@ -510,13 +528,27 @@ describe("a database that cannot be reached", () => {
   });
 });
 
+test("an onError that fails changes nothing", async () => {
+  const failures = [
+    () => {
+      throw new Error("No log");
+    },
+    () => Promise.reject(new Error("No log")) as never,
+  ];
+  for (const onError of failures) {
+    const sql = through({ onError }, () => Promise.reject(new Error("No answer")));
+    await expect(streamVersion(sql, "a-1")).rejects.toMatchObject({ status: 500 });
+  }
+});
+
 test("an error of a handle's own is 500, and stays with the gateway", async () => {
   const errors: unknown[] = [];
   const error = new TypeError("select secrets from postgres://user:secret@localhost");
   const sql = through({ onError: (it) => errors.push(it) }, () => Promise.reject(error));
   await expect(streamVersion(sql, "a-1")).rejects.toMatchObject({
     status: 500,
-    message: "Cannot get rows from http://gateway/sql: the answer was 500, The gateway failed",
+    message: "Cannot get rows from http://gateway/sql: the answer was 500, The gateway failed: " +
+      "its log says why",
   });
   expect(errors).toEqual([error]);
 });

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { operations } from "../_operations.ts";
+import { operations, variants } from "../_operations.ts";
 import { serve } from "../_serve.ts";
 import { useDatabase } from "../database.ts";
 
@@ -23,14 +23,16 @@ interface Sent {
   readonly body: string | Uint8Array<ArrayBuffer> | null;
 }
 
-/** Every statement of every operation, with parameters that it was sent with. */
+/** The first statement of every operation, with parameters that it is sent with. */
 async function statements(): Promise<Statement[]> {
   const all: Statement[] = [];
   const sql = fromQuery((query, params) => {
     all.push({ query, params });
-    return db.sql.unsafe(query, params);
+    return Promise.reject(new Error("Taken"));
   });
-  for (const operation of Object.values(operations)) await operation(sql);
+  for (const operation of [...Object.values(operations), ...Object.values(variants)]) {
+    await operation(sql).catch(() => {});
+  }
   return all;
 }
 
@@ -78,7 +80,7 @@ const headers: fc.Arbitrary<Record<string, string>> = fc.record({
   ),
   "content-length": fc.constantFrom("0", "5", "-1", "1e9", "99999999999"),
   "content-encoding": fc.constantFrom("gzip", "identity"),
-  accept: fc.constantFrom("*/*", "application/json", "text/html"),
+  accept: fc.constantFrom("*/*", "application/json", "text/html", "text/event-stream"),
   "messagedb-client-version": fc.constantFrom("0.1.0", "9", "<script>", "x".repeat(100)),
   "neon-connection-string": fc.constant("postgres://user:secret@host/db"),
   "neon-array-mode": fc.constantFrom("true", "false"),
@@ -210,7 +212,9 @@ describe("10,000 hostile requests", () => {
         const response = await handle(new Request(`http://gateway${path}`, init));
         const { status } = response;
         statuses[status] = (statuses[status] ?? 0) + 1;
-        const body = await response.text();
+        const isLive = response.headers.get("content-type") === "text/event-stream";
+        if (isLive) await response.body!.cancel();
+        const body = isLive ? "" : await response.text();
         expect(errors).toEqual([]);
         expect(status).toBeLessThan(500);
         if (status < 400) return;
@@ -259,8 +263,6 @@ describe("a client by socket", () => {
     onTestFinished(() => clearInterval(timer));
     const answer = once(socket, "data");
     expect(String(await answer)).toMatch(/^HTTP\/1\.1 408 /);
-    clearInterval(timer);
-    socket.end();
     await once(socket, "close");
   });
 

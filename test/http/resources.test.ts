@@ -784,7 +784,7 @@ describe("a database", () => {
       await server.post("/streams/a-1/messages", { type: "T" }),
     ];
     for (const { status, body } of answers) {
-      expect([status, body.detail]).toEqual([500, "The gateway failed"]);
+      expect([status, body.detail]).toEqual([500, "The gateway failed: its log says why"]);
     }
     expect(errors).toHaveLength(3);
   });
