@@ -9,3 +9,14 @@ export function connect({ url, bareUrl, endpoint }: Settings): Environment {
     close: () => Promise.resolve(),
   };
 }
+
+/** The gateways are told apart by the host that the driver is to connect to. */
+export function connectToGateways({ url, bareUrl }: Settings): Environment {
+  neonConfig.fetchEndpoint = (host) => host === "bare.example.com" ? bareUrl : url;
+  return {
+    sql: neon("postgres://user:password@gateway.example.com/db"),
+    bare: neon("postgres://user:password@bare.example.com/db"),
+    refusesOtherSql: true,
+    close: () => Promise.resolve(),
+  };
+}

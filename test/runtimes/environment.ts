@@ -27,7 +27,7 @@ export interface Settings {
     readonly fetch_types?: false;
     readonly connection?: Readonly<Record<string, string>>;
   };
-  /** Where `neon()` sends its requests. */
+  /** Where `neon()` sends its requests; to gateways, where this is not given. */
   readonly endpoint?: string;
 }
 

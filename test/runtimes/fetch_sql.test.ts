@@ -11,3 +11,8 @@ for (const runtime of ["Node", "Deno", "Bun", "workerd", "edge-runtime", "Chromi
     describeSuite(title, runtime, (databases) => ({ driver: "fetchSql", ...databases }));
   }
 }
+
+describeSuite("neon() over a gateway on Node", "Node", (databases) => ({
+  driver: "neon()",
+  ...databases,
+}));

@@ -19,16 +19,26 @@ async function connect(settings: Settings): Promise<Environment> {
       return (await import("./_postgres_js.ts")).connect(settings);
     case "Bun's SQL":
       return (await import("./_bun_sql.ts")).connect(settings);
-    case "neon()":
-      return (await import("./_neon.ts")).connect(settings);
+    case "neon()": {
+      const { connect, connectToGateways } = await import("./_neon.ts");
+      return settings.endpoint
+        ? connect(settings)
+        : await overGateways(settings, connectToGateways);
+    }
     case "PGlite":
       return await (await import("./_pglite.ts")).connect();
     case "pg":
       return (await import("./_pg.ts")).connect(settings);
-    case "fetchSql": {
-      const { startGateways } = await import("./_gateway_server.ts");
-      const { addresses, stop } = await startGateways(settings);
-      return { ...(await import("./_fetch_sql.ts")).connect(addresses), close: stop };
-    }
+    case "fetchSql":
+      return await overGateways(settings, (await import("./_fetch_sql.ts")).connect);
   }
+}
+
+async function overGateways(
+  settings: Settings,
+  connect: (addresses: Settings) => Environment,
+): Promise<Environment> {
+  const { startGateways } = await import("./_gateway_server.ts");
+  const { addresses, stop } = await startGateways(settings);
+  return { ...connect(addresses), close: stop };
 }
