@@ -5,9 +5,7 @@
  * comment that can be read as JSON, after a statement, is what its value must be. The examples of one
  * part of the README run in order on one database; an example of the source has one for itself.
  */
-import { createAdaptorServer } from "@hono/node-server";
 import { writeBatch } from "@messagedb/client";
-import { gateway } from "@messagedb/client/gateway";
 import { neonConfig } from "@neondatabase/serverless";
 import { execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -20,7 +18,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import type { Server } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
@@ -32,6 +29,7 @@ import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest"
 import { type Block, blocksOfMarkdown, blocksOfSource, pathOf, toProgram } from "./_blocks.ts";
 import { createDatabase, type TestDatabase } from "./_server.ts";
 import { startWorker } from "./_worker.ts";
+import { startGateway } from "./runtimes/_gateway_server.ts";
 import { startNeonBridge } from "./runtimes/neon_bridge.ts";
 
 const readme = blocksOfMarkdown("README.md");
@@ -212,7 +210,7 @@ async function run(block: Block, database: TestDatabase): Promise<void> {
         /postgres:\/\/(\w+)@localhost\/(\w+)/g,
         (_, role, name) => urlFor(role, name, database),
       )
-      .replaceAll("https://events.example.com", server.url)
+      .replaceAll("https://events.example.com", server.origin)
       .replaceAll(/https:\/\/[\w.-]+\.neon\.tech\/sql/g, bridge.endpoint)
       .replaceAll('"./data"', JSON.stringify(data))
       .replaceAll("port: 5433", "port: undefined as unknown as number");
@@ -234,7 +232,7 @@ async function run(block: Block, database: TestDatabase): Promise<void> {
     }
   } finally {
     await bridge.close();
-    await server.close();
+    await server.stop();
   }
 }
 
@@ -258,21 +256,6 @@ async function runOnNode(path: string, url: string): Promise<void> {
     log.mockRestore();
     await sql.end();
   }
-}
-
-/** Serves a gateway to the database by HTTP. */
-async function startGateway(url: string): Promise<{ url: string; close(): Promise<void> }> {
-  const sql = postgres(url, { onnotice: () => {} });
-  const server = createAdaptorServer({ fetch: gateway(sql, { authorize: () => true }) });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    close: async () => {
-      (server as Server).closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-      await sql.end();
-    },
-  };
 }
 
 /** Starts a server, asks it what it has, and ends it. */
