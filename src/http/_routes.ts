@@ -35,11 +35,16 @@ export async function answer(request: Request, gateway: Gateway): Promise<Respon
     for (const [path, handlers] of Object.entries(ROUTES)) {
       const name = nameIn(segments, path);
       if (name === undefined) continue;
+      const isHead = request.method === "HEAD";
+      const method = isHead ? "GET" : request.method;
       // Its own: a method can be named "constructor".
-      if (Object.hasOwn(handlers, request.method)) {
-        return await handlers[request.method]!(request, gateway, name);
+      if (Object.hasOwn(handlers, method)) {
+        const response = await handlers[method]!(request, gateway, name);
+        if (!isHead) return response;
+        await response.body?.cancel();
+        return new Response(null, response);
       }
-      const allow = Object.keys(handlers).join(", ");
+      const allow = Object.keys(handlers).join(", ").replace("GET", "GET, HEAD");
       throw new Refusal(405, `Cannot ${request.method} this: it takes ${allow}`, {}, { allow });
     }
   }

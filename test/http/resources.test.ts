@@ -726,19 +726,35 @@ describe("a path", () => {
   });
 
   test.each([
-    ["DELETE", "/streams/a-1/messages", "GET, POST"],
-    ["PUT", "/streams/a-1", "GET"],
-    ["POST", "/messages", "GET"],
-    ["POST", "/openapi.json", "GET"],
+    ["DELETE", "/streams/a-1/messages", "GET, HEAD, POST"],
+    ["PUT", "/streams/a-1", "GET, HEAD"],
+    ["POST", "/messages", "GET, HEAD"],
+    ["POST", "/openapi.json", "GET, HEAD"],
     ["GET", "/sql", "POST"],
-    ["OPTIONS", "/messages", "GET"],
-    ["constructor", "/messages", "GET"],
-    ["__proto__", "/messages", "GET"],
+    ["OPTIONS", "/messages", "GET, HEAD"],
+    ["constructor", "/messages", "GET, HEAD"],
+    ["__proto__", "/messages", "GET, HEAD"],
     ["toString", "/sql", "POST"],
   ])("takes no %s: %s", async (method, path, allow) => {
     const { server, calls } = watched();
     const answer = await server.send(method, path);
     expect([answer.status, answer.headers.get("allow"), calls]).toEqual([405, allow, []]);
+  });
+
+  test("takes HEAD where it takes GET, and answers as to that, without the body", async () => {
+    const handle = gateway(db.sql, { authorize: () => true });
+    for (const accept of ["*/*", "text/event-stream"]) {
+      const [head, get] = await Promise.all(
+        ["HEAD", "GET"].map((method) =>
+          handle(new Request("http://gateway/messages", { method, headers: { accept } }))
+        ),
+      );
+      expect([head!.status, [...head!.headers]]).toEqual([get!.status, [...get!.headers]]);
+      expect(head!.body).toBeNull();
+      await get!.body!.cancel();
+    }
+    const missing = await handle(new Request("http://gateway/messages/x", { method: "HEAD" }));
+    expect(missing.status).toBe(422);
   });
 
   test.each([
