@@ -156,7 +156,7 @@ const DOCUMENT: Json = {
     description:
       "Append to the streams of a message store, read them, and follow them live: lists " +
       "of messages, asked for as text/event-stream, go on with what comes, and an EventSource that " +
-      "was cut off misses nothing. What is not described is 404, or 405 with Allow.",
+      "was cut off misses nothing. HEAD is taken with GET. What is not described is 404, or 405 with Allow.",
   },
   paths: PATHS,
   // Whatever the gateway's rule looks at; these are the two that need no agreement.
