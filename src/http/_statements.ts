@@ -6,7 +6,7 @@ import {
   checkWritableStreamName,
 } from "../_check.ts";
 import { encode } from "../_json.ts";
-import { lookAtWriters, readPage } from "../_read_settled.ts";
+import { lookAtWriters, readPage, type Wanted } from "../_read_settled.ts";
 import { messageStoreVersion } from "../message_store_version.ts";
 import { categories, entityIds, streamNames } from "../names.ts";
 import { readAll } from "../read_all.ts";
@@ -16,7 +16,7 @@ import { readMessages } from "../read_messages.ts";
 import { readStream } from "../read_stream.ts";
 import { streamVersion } from "../stream_version.ts";
 import { type IdentifiedMessageInput, synchronize } from "../synchronize.ts";
-import type { Direction, Metadata } from "../types.ts";
+import type { Direction, Metadata, Sql } from "../types.ts";
 import { write, writeNew } from "../write.ts";
 import { type StreamInput, writeStreams } from "../write_streams.ts";
 import { parseJson } from "./_body.ts";
@@ -243,38 +243,35 @@ function readAllBackwardOf(parameters: Parameters): Call<unknown> {
 }
 
 /** A page of a forward read of all streams, or of those of a pattern. */
-function readPageOf({ pattern = null, from, ...parameters }: Parameters): Call<unknown> {
-  const { position = 0, batchSize = 0 } = pageOf(parameters);
-  return {
-    asks: [settledAsk(pattern, { position, batchSize })],
-    send: async (sql) => {
-      checkPage({ position, batchSize });
-      if (pattern !== null) checkPattern(pattern);
-      const first = numberOf(from);
-      checkInteger("from", first, 1);
-      return await readPage(sql, { position, batchSize, pattern }, first - 1);
-    },
-  };
+function readPageOf(parameters: Parameters): Call<unknown> {
+  return settledCallOf(parameters, async (sql, wanted) => {
+    const from = numberOf(parameters["from"]);
+    checkInteger("from", from, 1);
+    return await readPage(sql, wanted, from - 1);
+  });
 }
 
 /** What such a read does where positions are missing. */
-function lookAtWritersOf({ pattern = null, ...parameters }: Parameters): Call<unknown> {
-  const { position = 0, batchSize = 0 } = pageOf(parameters);
-  return {
-    asks: [settledAsk(pattern, { position, batchSize })],
-    send: async (sql) => {
-      checkPage({ position, batchSize });
-      if (pattern !== null) checkPattern(pattern);
-      return await lookAtWriters(sql, { position, batchSize, pattern });
-    },
-  };
+function lookAtWritersOf(parameters: Parameters): Call<unknown> {
+  return settledCallOf(parameters, lookAtWriters);
 }
 
-function settledAsk(
-  pattern: string | null,
-  options: Pick<GatewayCall, "position" | "batchSize">,
-): GatewayCall {
-  return pattern === null ? ask("readAll", options) : ask("readMatching", { pattern, ...options });
+function settledCallOf(
+  { pattern = null, ...parameters }: Parameters,
+  send: (sql: Sql, wanted: Wanted) => Promise<unknown>,
+): Call<unknown> {
+  const { position = 0, batchSize = 0 } = pageOf(parameters);
+  const page = { position, batchSize };
+  return {
+    asks: [
+      pattern === null ? ask("readAll", page) : ask("readMatching", { pattern, ...page }),
+    ],
+    send: async (sql) => {
+      checkPage(page);
+      if (pattern !== null) checkPattern(pattern);
+      return await send(sql, { pattern, ...page });
+    },
+  };
 }
 
 function readLastMessageOf({ streamName, type }: Parameters): Call<unknown> {
