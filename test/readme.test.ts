@@ -18,7 +18,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
@@ -29,6 +28,7 @@ import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest"
 import { type Block, blocksOfMarkdown, blocksOfSource, pathOf, toProgram } from "./_blocks.ts";
 import { createDatabase, type TestDatabase } from "./_server.ts";
 import { startWorker } from "./_worker.ts";
+import { freePort } from "./_free_port.ts";
 import { startGateway } from "./runtimes/_gateway_server.ts";
 import { startNeonBridge } from "./runtimes/neon_bridge.ts";
 
@@ -276,14 +276,6 @@ async function runServer(path: string): Promise<void> {
     server.kill();
     await once(server, "exit");
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** In a folder that has what `npm:` names; `jsr:` is this repository. */

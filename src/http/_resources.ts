@@ -97,9 +97,13 @@ async function run<Answer>(
   gateway: Gateway,
   call: Call<Answer>,
 ): Promise<Answer> {
+  await check(request, gateway, call);
+  return await call.send(gateway.sql);
+}
+
+async function check(request: Request, gateway: Gateway, call: Call<unknown>): Promise<void> {
   await statementOf(call);
   await gateway.permit(request, call.asks);
-  return await call.send(gateway.sql);
 }
 
 /** Answers a page of messages, or all of them as they come where events are asked for. */
@@ -122,9 +126,7 @@ async function answerMessages<Query extends PageQuery>(
     ? undefined
     : parseHeader(LAST_EVENT_ID_HEADER, request);
   const position = last === undefined ? page.position ?? 0 : last + 1;
-  const first = callOf({ ...page, position });
-  await statementOf(first);
-  await gateway.permit(request, first.asks);
+  await check(request, gateway, callOf({ ...page, position }));
   return answerLive({
     position,
     read: (position) => callOf({ ...page, position }).send(gateway.sql),

@@ -2,11 +2,11 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
+import { freePort } from "../_free_port.ts";
 
 /** Where pgbouncer is installed, if it is; Debian has it where only root's PATH leads. */
 export const pgbouncer: string | undefined = [
@@ -72,13 +72,4 @@ default_pool_size = 4
   }
   child.stderr.resume();
   return { url: `postgres://anyone@127.0.0.1:${listenPort}/${database}`, stop };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
