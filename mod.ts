@@ -40,6 +40,41 @@ export {
   iterateStream,
 } from "./src/iterate.ts";
 
+// Follow
+export { type FollowOptions, subscribe, type SubscribeOptions } from "./src/subscribe.ts";
+export type { Source, SourceOptions } from "./src/_source.ts";
+export type { StartAt } from "./src/_start.ts";
+
+// Consume
+export { consume, type ConsumeOptions } from "./src/consume.ts";
+export { drain, type Drained, type DrainOptions } from "./src/drain.ts";
+export type {
+  Consumer,
+  ConsumerIdentity,
+  ConsumerOptions,
+  FailurePolicy,
+  GroupMembership,
+  Handler,
+  HandlerContext,
+  PlainConsumer,
+  RetryPolicy,
+  TransactionalConsumer,
+  TransactionOf,
+  Verdict,
+} from "./src/consumer.ts";
+
+export { type Replayed, replayParked, type ReplayParkedOptions } from "./src/replay_parked.ts";
+export { waitFor, type WaitForOptions } from "./src/wait_for.ts";
+
+// Aggregate
+export { type Aggregate, aggregate, type AggregateOptions } from "./src/aggregate.ts";
+export {
+  type AggregatedMessage,
+  readAggregate,
+  type ReadAggregateOptions,
+  type Reference,
+} from "./src/read_aggregate.ts";
+
 // Look around
 export { streamVersion } from "./src/stream_version.ts";
 export { categories, entityIds, streamNames } from "./src/names.ts";
@@ -63,7 +98,9 @@ export type {
 // Errors
 export {
   ConditionNotActivatedError,
+  ConsumerBehindError,
   DuplicateMessageError,
+  HandlerFailedError,
   MessageDbError,
   type MessageDbErrorCode,
   MessageMismatchError,

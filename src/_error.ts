@@ -77,3 +77,19 @@ export function translate(error: unknown): unknown {
   }
   return error;
 }
+
+/**
+ * Whether the database could not be reached, or had no room: what can go away by itself.
+ *
+ * The driver's own codes are ECONNREFUSED, CONNECTION_CLOSED, ERR_POSTGRES_CONNECTION_TIMEOUT and our
+ * own FETCH_FAILED; pg has none where a connection breaks.
+ */
+export function isUnavailable(error: unknown): boolean {
+  const state = sqlStateOf(error);
+  if (state !== undefined) return /^(08|28|3D|53|57P|58)/.test(state);
+  const { code, message, status } = (error ?? {}) as Record<string, unknown>;
+  if (code === "FETCH_FAILED") return status === null || status === 408 || Number(status) >= 429;
+  return typeof code === "string"
+    ? /^E(?!RR_)[A-Z_]+$|^CONNECT|^ERR_POSTGRES_\w*(CONNECTION|TIMEOUT)/.test(code)
+    : /^(Connection terminated|Network connection lost|timeout exceeded)/.test(String(message));
+}

@@ -1,4 +1,4 @@
-import { COLUMNS, type Columns, decode } from "./_message.ts";
+import { COLUMNS, type Columns, decode, safe } from "./_message.ts";
 import { ask, type Statement, within } from "./_statement.ts";
 import type { Message, Sql } from "./types.ts";
 
@@ -8,6 +8,11 @@ export interface Wanted {
   readonly batchSize: number;
   /** The LIKE pattern, or null for all streams. */
   readonly pattern: string | null;
+  /** What to leave out of the page: messages of other types, of streams that match no pattern. */
+  readonly filter?: {
+    readonly types?: readonly string[] | undefined;
+    readonly patterns?: readonly string[] | undefined;
+  };
   /** How many milliseconds to wait, at least, where there is nothing before a missing position. */
   readonly patience?: number;
 }
@@ -15,8 +20,12 @@ export interface Wanted {
 /** A page of the whole store, or of the streams that match a pattern. */
 export interface SettledPage<Data> {
   readonly messages: Message<Data>[];
+  /** Where to read on: behind what was left out, too. */
+  readonly next: number;
   /** Whether there was no more when the page was read, so far as it is settled. */
   readonly atEnd: boolean;
+  /** Whether all that was read, with what was left out, is positions of consumers. */
+  readonly isQuiet: boolean;
 }
 
 /**
@@ -45,11 +54,11 @@ export async function readSettled<Data>(sql: Sql, wanted: Wanted): Promise<Settl
       if (isNewer && page.store === again.store) page = again;
     }
   }
+  const { gap, count, last, isQuiet } = page;
+  const next = gap ?? (last === null ? wanted.position : safe(last) + 1);
   const messages = beforeGap(page);
-  return {
-    messages,
-    atEnd: messages.length === 0 || (page.gap === null && messages.length < wanted.batchSize),
-  };
+  const atEnd = gap === null ? count < wanted.batchSize : messages.length === 0;
+  return { messages, next, atEnd, isQuiet };
 }
 
 function beforeGap<Data>({ messages, gap }: Page<Data>): Message<Data>[] {
@@ -78,7 +87,7 @@ const memory = new WeakMap<Sql, Memory>();
 /** The position up to which nothing is open for this transaction, as far as it has to wait for it. */
 async function settle(
   sql: Sql,
-  wanted: Required<Wanted>,
+  wanted: Wanted & { readonly patience: number },
   store: string,
   gap: number,
 ): Promise<number> {
@@ -121,6 +130,10 @@ const STORE = `to_json(concat_ws(' ',
 
 interface Page<Data> {
   readonly messages: Message<Data>[];
+  /** How many messages were read, with those that were left out, and the last one's position. */
+  readonly count: number;
+  readonly last: number | null;
+  readonly isQuiet: boolean;
   /** The first position that is missing before the last of the page and not settled. */
   readonly gap: number | null;
   /** Names the snapshot where it is the transaction's, not the statement's: nothing settles in one. */
@@ -130,13 +143,15 @@ interface Page<Data> {
 
 export async function readPage<Data>(
   sql: Sql,
-  { position, batchSize, pattern }: Wanted,
+  { position, batchSize, pattern, filter = {} }: Wanted,
   settled: number,
 ): Promise<Page<Data>> {
   const from = String(Math.max(position, settled + 1, 1));
+  const types = filter.types === undefined ? null : JSON.stringify(filter.types);
+  const patterns = filter.patterns === undefined ? null : JSON.stringify(filter.patterns);
   const { columns, ...page } = await askPage(sql)`
 with
-  page as materialized (
+  scanned as materialized (
     select *
     from message_store.messages
     where global_position >= ${String(position)}::text::bigint
@@ -144,10 +159,23 @@ with
     order by global_position
     limit ${String(batchSize)}::text::bigint
   ),
+  page as (
+    select *
+    from scanned
+    where (
+        ${types}::text is null
+        or type in (select json_array_elements_text(${types}::text::json))
+      )
+      and (
+        ${patterns}::text is null
+        or stream_name like any (array(select json_array_elements_text(${patterns}::text::json)))
+      )
+  ),
   positions as (
     select global_position
     from message_store.messages
-    where global_position between ${from}::text::bigint and (select max(global_position) from page)
+    where global_position between
+      ${from}::text::bigint and (select max(global_position) from scanned)
   ),
   gap as (
     select min(previous) + 1 as position
@@ -162,6 +190,11 @@ with
   )
 select
   '{"gap":' || coalesce((select position::text from gap), 'null') ||
+  ',"count":' || (select count(*) from scanned)::text ||
+  ',"last":' || coalesce((select max(global_position)::text from scanned), 'null') ||
+  ',"isQuiet":' || (
+    select not exists (select from scanned where stream_name !~ '^[^-]*[:+]position-')
+  )::text ||
   ',"snapshot":' || case
     when current_setting('transaction_isolation') like 'read %' then 'null'
     else to_json(now()::text)::text

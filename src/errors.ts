@@ -1,3 +1,5 @@
+import type { Message } from "./types.ts";
+
 /** The `code` of every error class of this library. */
 export type MessageDbErrorCode =
   | "WRONG_EXPECTED_VERSION"
@@ -5,7 +7,9 @@ export type MessageDbErrorCode =
   | "MESSAGE_MISMATCH"
   | "NOT_INSTALLED"
   | "CONDITION_NOT_ACTIVATED"
-  | "FETCH_FAILED";
+  | "FETCH_FAILED"
+  | "HANDLER_FAILED"
+  | "CONSUMER_BEHIND";
 
 /**
  * What every error class of this library extends.
@@ -181,5 +185,59 @@ export class FetchSqlError extends MessageDbError {
     this.reason = reason;
     this.status = options.status ?? null;
     this.retryAfter = options.retryAfter ?? null;
+  }
+}
+
+/** A consumer has stopped before a message: its handler threw, or answered "stop". */
+export class HandlerFailedError extends MessageDbError {
+  override readonly name = "HandlerFailedError" as const;
+  override readonly code = "HANDLER_FAILED" as const;
+  /** The consumer that has stopped. Its position is stored: it starts with this message again. */
+  readonly consumerId: string;
+  /** The message that was not handled. */
+  readonly failedMessage: Message;
+  /** How often it was tried. */
+  readonly attempts: number;
+
+  /** Made by `consume`, `drain` and `replayParked`. What the handler threw is the cause. */
+  constructor(
+    consumerId: string,
+    failedMessage: Message,
+    attempts: number,
+    options?: ErrorOptions,
+  ) {
+    const { type, streamName, position } = failedMessage;
+    const what = options === undefined ? 'it answered "stop"' : String(options.cause);
+    super(
+      `Cannot go on with consumer "${consumerId}": its handler failed with message "${type}" ` +
+        `at position ${position} of stream "${streamName}" (attempt ${attempts}): ${what}`,
+      options,
+    );
+    this.consumerId = consumerId;
+    this.failedMessage = failedMessage;
+    this.attempts = attempts;
+  }
+}
+
+/** `waitFor` has waited as long as it may, and the consumer has not come so far. */
+export class ConsumerBehindError extends MessageDbError {
+  override readonly name = "ConsumerBehindError" as const;
+  override readonly code = "CONSUMER_BEHIND" as const;
+  /** The consumer that was waited for. */
+  readonly consumerId: string;
+  /** The global position that it was to pass. */
+  readonly globalPosition: number;
+  /** How far it has come: what it has stored, of a group the lowest; 0 for nothing. */
+  readonly position: number;
+
+  /** Made by `waitFor`. */
+  constructor(consumerId: string, globalPosition: number, position: number, timeout: number) {
+    super(
+      `Cannot see consumer "${consumerId}" pass global position ${globalPosition}: ` +
+        `it is at ${position} after ${timeout} ms`,
+    );
+    this.consumerId = consumerId;
+    this.globalPosition = globalPosition;
+    this.position = position;
   }
 }

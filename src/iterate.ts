@@ -158,7 +158,7 @@ async function* settledPages<Data>(
     yield* page.messages;
     if (page.atEnd) return;
     left -= page.messages.length;
-    next = page.messages.at(-1)!.globalPosition + 1;
+    next = page.next;
   }
 }
 

@@ -34,10 +34,28 @@ export const operations: Record<string, (sql: client.Sql) => Promise<unknown>> =
   iterateCategory: (sql) => client.iterateCategory(sql, "account").next(),
   iterateAll: (sql) => client.iterateAll(sql).next(),
   iterateMatching: (sql) => client.iterateMatching(sql, "%").next(),
+  subscribe: (sql) => client.subscribe(sql, "known").next(),
+  readAggregate: (sql) => client.readAggregate(sql, "known"),
   streamNames: (sql) => client.streamNames(sql, "account"),
   entityIds: (sql) => client.entityIds(sql, "account"),
   categories: (sql) => client.categories(sql),
   messageStoreVersion: (sql) => client.messageStoreVersion(sql),
+};
+
+/** What is made of several statements. */
+export const programs: Record<string, (sql: client.Sql) => Promise<unknown>> = {
+  consume: async (sql) => {
+    const end = new AbortController();
+    const handle = () => end.abort();
+    const consumer = { category: "known", consumerId: crypto.randomUUID(), handle };
+    await client.consume(sql, consumer, { signal: end.signal });
+  },
+  drain: (sql) => client.drain(sql, { category: "known", consumerId: "known", handle: () => {} }),
+  replayParked: (sql) =>
+    client.replayParked(sql, { category: "known", consumerId: "known", handle: () => {} }),
+  waitFor: (sql) => client.waitFor(sql, { category: "none", consumerId: "known" }, 1),
+  aggregate: (sql) =>
+    client.aggregate(sql, { name: "known", from: ["a%"], partition: () => 0 }, { once: true }),
 };
 
 /** Those that send other statements with other options; a condition needs a setting of the server. */
@@ -49,6 +67,9 @@ export const variants: Record<string, (sql: client.Sql) => Promise<unknown>> = {
     client.readCategory(sql, "a", { correlation: "b", consumerGroup: { member: 1, size: 2 } }),
   "readCategory backward of a member": (sql) =>
     client.readCategory(sql, "a", { direction: "backward", consumerGroup: { member: 1, size: 2 } }),
+  "subscribe from a time": (sql) =>
+    client.subscribe(sql, "known", { startAt: new Date(0), types: ["Written"] }).next(),
+  "readAggregate of a partition": (sql) => client.readAggregate(sql, "known", { partition: 0 }),
   "readCategory with a condition": (sql) => client.readCategory(sql, "a", { condition: "true" }),
   "readCategory backward with a condition": (sql) =>
     client.readCategory(sql, "a", { condition: "true", direction: "backward" }),

@@ -28,7 +28,7 @@ describe.each([
 });
 
 test.each([
-  ["*", "mod.ts", 8_500],
+  ["*", "mod.ts", 18_500],
   [EVERYDAY, "mod.ts", 5_500],
   ["{ write }", "mod.ts", 3_500],
   ["*", FETCH, 2_000],

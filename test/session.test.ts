@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import postgres from "postgres";
 import { describe, test } from "vitest";
 import * as client from "../mod.ts";
-import { operations, pure } from "./_operations.ts";
+import { operations, programs, pure } from "./_operations.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
+const everything = { ...operations, ...programs };
 const message = { type: "Written" };
 
 test("these are all the operations", () => {
@@ -14,13 +15,13 @@ test("these are all the operations", () => {
     .map(([name]) => name)
     .filter((name) => !pure.includes(name));
   const tried = new Set(
-    Object.keys(operations).map((name) => name.split(" ")[0]!),
+    Object.keys(everything).map((name) => name.split(" ")[0]!),
   );
   assert.deepEqual([...tried].sort(), exported.sort());
 });
 
 describe("needs no search path and leaves no trace in the session:", () => {
-  for (const [name, operation] of Object.entries(operations)) {
+  for (const [name, operation] of Object.entries(everything)) {
     test(`${name}()`, async () => {
       const sql = db.connect({ max: 1, connection: { search_path: "" } });
       const settings = () =>
@@ -72,14 +73,14 @@ test("tables and functions of the caller's schemas do not stand in for Message D
   await db.sql`
     create function decoy.category(varchar) returns varchar language sql as $$ select 'decoy' $$`;
   const sql = db.connect({ connection: { search_path: "decoy, public" } });
-  for (const operation of Object.values(operations)) await operation(sql);
+  for (const operation of Object.values(everything)) await operation(sql);
   assert.deepEqual([...await sql`select * from decoy.messages`], []);
 });
 
 test("a temporary table of the session does not stand in for Message DB's", async () => {
   const sql = db.connect({ max: 1 });
   await sql`create temporary table messages (like message_store.messages including all)`;
-  for (const operation of Object.values(operations)) await operation(sql);
+  for (const operation of Object.values(everything)) await operation(sql);
   await client.write(sql, "temporary-1", message, { expectedVersion: client.NO_STREAM });
   assert.equal((await client.readStream(sql, "temporary-1")).length, 1);
   assert.equal(await client.streamVersion(sql, "temporary-1"), 0);
@@ -96,7 +97,7 @@ test("functions of the caller's that fit a call better do not stand in for Messa
     );
   }
   const sql = db.connect({ connection: { search_path: "decoy, public" } });
-  for (const operation of Object.values(operations)) await operation(sql);
+  for (const operation of Object.values(everything)) await operation(sql);
   await client.write(sql, "overloaded-1", message);
   assert.equal((await client.readCategory(sql, "overloaded")).length, 1);
 });

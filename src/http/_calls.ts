@@ -8,17 +8,20 @@ import { Refusal } from "./_problem.ts";
  *
  * A field that the operation does not have, or that was left out, is `undefined`. A rule should say
  * what it allows rather than what it forbids: a read of everything has no `streamName`, and a read by
- * ids may be of any stream.
+ * ids or of an aggregate may be of any stream.
  */
 export interface GatewayCall {
   /**
-   * The operation by its name in this package. What is made of others arrives as those: the iterators as
-   * their reads, `readMessage` as `readMessages`, `writeStreams` to one stream as `writeBatch`.
+   * The operation by its name in this package. What is made of others arrives as those: the iterators
+   * and `subscribe` as their reads, `readMessage` as `readMessages`, `writeStreams` to one stream as
+   * `writeBatch`. A consumer reads its source, and reads and writes the streams of its category's
+   * types `position`, `group` and `parked`.
    */
   readonly operation:
     | "categories"
     | "entityIds"
     | "messageStoreVersion"
+    | "readAggregate"
     | "readAll"
     | "readCategory"
     | "readLastMessage"
@@ -57,6 +60,8 @@ export interface GatewayCall {
   readonly pattern?: string | undefined;
   /** The ids of `readMessages`. */
   readonly ids?: readonly string[] | undefined;
+  /** The message types that a subscription wants. */
+  readonly types?: readonly string[] | undefined;
   /** The message type of `readLastMessage`. */
   readonly type?: string | undefined;
 }

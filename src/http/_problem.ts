@@ -1,4 +1,4 @@
-import { sqlStateOf } from "../_error.ts";
+import { isUnavailable, sqlStateOf } from "../_error.ts";
 import { DuplicateMessageError, NotInstalledError, WrongExpectedVersionError } from "../errors.ts";
 
 const TITLES = {
@@ -77,16 +77,6 @@ export function refusalOf(error: unknown): Refusal {
   }
   const isPassing = isUnavailable(error) || /^(40|57)/.test(state ?? "");
   return isPassing ? UNAVAILABLE : FAILED;
-}
-
-/** Whether the database could not be reached, or had no room for the call. */
-export function isUnavailable(error: unknown): boolean {
-  const state = sqlStateOf(error);
-  if (state !== undefined) return /^(08|28|3D|53|57P|58)/.test(state);
-  // A driver's own: ECONNREFUSED, CONNECTION_CLOSED, ERR_POSTGRES_CONNECTION_TIMEOUT, our own FETCH_FAILED.
-  const { code } = (error ?? {}) as { code?: unknown };
-  return typeof code === "string" &&
-    /^E(?!RR_)[A-Z_]+$|^CONNECT|^ERR_POSTGRES_\w*(CONNECTION|TIMEOUT)|^FETCH_FAILED$/.test(code);
 }
 
 export const UNAVAILABLE: Refusal = new Refusal(

@@ -1,8 +1,8 @@
-import { sqlStateOf } from "../_error.ts";
+import { isUnavailable, sqlStateOf } from "../_error.ts";
 import { valueOf } from "../_statement.ts";
 import { checkJson, readJson } from "./_body.ts";
 import type { Gateway } from "./_gateway.ts";
-import { isUnavailable, Refusal } from "./_problem.ts";
+import { Refusal } from "./_problem.ts";
 import { recognize } from "./_statements.ts";
 import { VERSION, VERSION_HEADER } from "./_version.ts";
 

@@ -1,19 +1,26 @@
 import {
+  checkCategory,
   checkExpectedVersion,
   checkInteger,
   checkPage,
   checkPattern,
+  checkStreamName,
   checkWritableStreamName,
 } from "../_check.ts";
 import { encode } from "../_json.ts";
 import { lookAtWriters, readPage, type Wanted } from "../_read_settled.ts";
+import { checkTypes, readerOf } from "../_source.ts";
+import { checkStartAt, firstSince } from "../_start.ts";
+import { readLastMessages } from "../_stored_positions.ts";
 import { messageStoreVersion } from "../message_store_version.ts";
 import { categories, entityIds, streamNames } from "../names.ts";
+import { readAggregate } from "../read_aggregate.ts";
 import { readAll } from "../read_all.ts";
 import { readCategory } from "../read_category.ts";
 import { readLastMessage } from "../read_last_message.ts";
 import { readMessages } from "../read_messages.ts";
 import { readStream } from "../read_stream.ts";
+import { category as categoryOf, id as idOf } from "../stream_name.ts";
 import { streamVersion } from "../stream_version.ts";
 import { type IdentifiedMessageInput, synchronize } from "../synchronize.ts";
 import type { Direction, Metadata, Sql } from "../types.ts";
@@ -43,7 +50,9 @@ const category = { category: "category" };
 const message = { id, type: "type", data: '"data"', metadata: '{"key":"value"}' };
 const expectedVersion = "7";
 const page = { position: "5", batchSize: "6" };
-const share = { correlation: "correlation", member: "2", size: "3" };
+const group = { member: "2", size: "3" };
+const share = { correlation: "correlation", ...group };
+const types = { types: '["type"]' };
 const condition = "condition";
 
 /** Every statement that an operation sends. The SQL is not here: the operation is asked for it. */
@@ -72,8 +81,19 @@ const STATEMENTS: readonly Statement[] = [
   { sample: { ...category, ...page, ...share, condition }, callOf: readCategoryOf("backward") },
   { sample: { ...category, ...page, ...share }, callOf: readCategoryOf("backward") },
   { sample: page, callOf: readAllBackwardOf },
-  { sample: { ...page, pattern: "%", from: "9" }, callOf: readPageOf },
+  {
+    sample: { ...page, pattern: "%", from: "9", ...types, patterns: '["%"]' },
+    callOf: readPageOf,
+  },
   { sample: { ...page, pattern: "%" }, callOf: lookAtWritersOf },
+  { sample: { ...category, ...page, ...share, ...types }, callOf: readCategoryPageOf },
+  { sample: { name: "name", ...page, ...group, ...types }, callOf: readAggregateOf },
+  { sample: { partition: "name-id", ...page }, callOf: readPartitionOf },
+  {
+    sample: { ...stream, ...category, time: "2000-01-01T00:00:00.000Z" },
+    callOf: firstSinceOf,
+  },
+  { sample: { streamNames: '["category-id"]' }, callOf: readLastMessagesOf },
   { sample: { ...stream, type: "type" }, callOf: readLastMessageOf },
   { sample: { ids: `["${id}"]` }, callOf: readMessagesOf },
   { sample: stream, callOf: streamVersionOf },
@@ -222,12 +242,10 @@ function readStreamOf(direction: Direction): Statement["callOf"] {
 function readCategoryOf(direction: Direction): Statement["callOf"] {
   return (parameters) => {
     const category = required(parameters["category"]);
-    const { correlation, member, size } = parameters;
     const options = {
       ...pageOf(parameters),
       direction,
-      correlation: correlation ?? undefined,
-      consumerGroup: size == null ? undefined : { member: Number(member), size: Number(size) },
+      ...shareOf(parameters),
       condition: conditionOf(parameters),
     };
     return {
@@ -242,7 +260,7 @@ function readAllBackwardOf(parameters: Parameters): Call<unknown> {
   return { asks: [ask("readAll", options)], send: (sql) => readAll(sql, options) };
 }
 
-/** A page of a forward read of all streams, or of those of a pattern. */
+/** A page of a forward read of all streams, or of those of a pattern, or of several. */
 function readPageOf(parameters: Parameters): Call<unknown> {
   return settledCallOf(parameters, async (sql, wanted) => {
     const from = numberOf(parameters["from"]);
@@ -262,14 +280,88 @@ function settledCallOf(
 ): Call<unknown> {
   const { position = 0, batchSize = 0 } = pageOf(parameters);
   const page = { position, batchSize };
+  const { types } = typesOf(parameters);
+  const patterns = textsOf(parameters["patterns"]);
+  const matching = pattern === null ? patterns ?? [] : [pattern];
   return {
-    asks: [
-      pattern === null ? ask("readAll", page) : ask("readMatching", { pattern, ...page }),
-    ],
+    asks: matching.length === 0
+      ? [ask("readAll", { ...page, types })]
+      : matching.map((pattern) => ask("readMatching", { pattern, ...page, types })),
     send: async (sql) => {
       checkPage(page);
-      if (pattern !== null) checkPattern(pattern);
-      return await send(sql, { pattern, ...page });
+      if (types !== undefined) checkTypes(types);
+      for (const pattern of matching) checkPattern(pattern);
+      return await send(sql, { pattern, ...page, filter: { types, patterns } });
+    },
+  };
+}
+
+/** A page of a subscription to a category. */
+function readCategoryPageOf(parameters: Parameters): Call<unknown> {
+  const category = required(parameters["category"]);
+  const { position = 0, batchSize } = pageOf(parameters);
+  const options = { batchSize, ...shareOf(parameters), ...typesOf(parameters) };
+  return {
+    asks: [ask("readCategory", { category, position, ...options })],
+    send: async (sql) => {
+      checkPage({ position });
+      checkCategory("category", category);
+      return await readerOf(sql, category, options).read(position);
+    },
+  };
+}
+
+function readAggregateOf(parameters: Parameters): Call<unknown> {
+  const category = required(parameters["name"]);
+  const { position = 0, batchSize } = pageOf(parameters);
+  const { consumerGroup } = shareOf(parameters);
+  const options = { batchSize, consumerGroup, ...typesOf(parameters) };
+  return {
+    asks: [ask("readAggregate", { category, position, ...options })],
+    send: async (sql) => {
+      checkPage({ position });
+      return await readerOf(sql, { aggregate: category }, options).read(position);
+    },
+  };
+}
+
+function readPartitionOf(parameters: Parameters): Call<unknown> {
+  const streamName = required(parameters["partition"]);
+  const page = pageOf(parameters);
+  const partition = idOf(streamName) ?? "";
+  return {
+    asks: [ask("readAggregate", { streamName, ...page })],
+    send: (sql) => readAggregate(sql, categoryOf(streamName), { partition, ...page }),
+  };
+}
+
+/** Where a subscription that starts at a time does. */
+function firstSinceOf({ streamName = null, category = null, time }: Parameters): Call<unknown> {
+  const first = { position: 0, batchSize: 1 };
+  const place = { streamName, category };
+  const asked = streamName !== null
+    ? ask("readStream", { streamName, ...first })
+    : category !== null
+    ? ask("readCategory", { category, ...first })
+    : ask("readAll", first);
+  return {
+    asks: [asked],
+    send: async (sql) => {
+      const startAt = new Date(required(time));
+      checkStartAt(startAt);
+      return await firstSince(sql, place, startAt);
+    },
+  };
+}
+
+/** The last messages of a consumer's position streams. */
+function readLastMessagesOf(parameters: Parameters): Call<unknown> {
+  const streamNames = textsOf(parameters["streamNames"]) ?? [];
+  return {
+    asks: streamNames.map((streamName) => ask("readLastMessage", { streamName })),
+    send: async (sql) => {
+      for (const streamName of streamNames) checkStreamName(streamName);
+      return await readLastMessages(sql, streamNames);
     },
   };
 }
@@ -308,6 +400,26 @@ function entityIdsOf(parameters: Parameters): Call<string[]> {
 
 function pageOf({ position, batchSize }: Parameters): Pick<GatewayCall, "position" | "batchSize"> {
   return { position: numberOf(position), batchSize: numberOf(batchSize) };
+}
+
+function shareOf(
+  { correlation, member, size }: Parameters,
+): Pick<GatewayCall, "correlation" | "consumerGroup"> {
+  return {
+    correlation: correlation ?? undefined,
+    consumerGroup: size == null ? undefined : { member: Number(member), size: Number(size) },
+  };
+}
+
+function typesOf({ types }: Parameters): Pick<GatewayCall, "types"> {
+  return { types: textsOf(types) };
+}
+
+/** A list of texts that travels as JSON: what it holds is left to the operation to check. */
+function textsOf(parameter: Parameter | undefined): string[] | undefined {
+  const texts = jsonOf(parameter) ?? undefined;
+  if (texts === undefined || Array.isArray(texts)) return texts;
+  throw new Refusal(422, `${CANNOT}: a list is no array`);
 }
 
 function conditionOf({ condition }: Parameters): string | undefined {

@@ -16,7 +16,7 @@ import { gateway, type GatewayCall, type GatewayOptions } from "@messagedb/clien
 import postgres from "postgres";
 import { describe, expect, test } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
-import { operations, variants } from "../_operations.ts";
+import { operations, programs, variants } from "../_operations.ts";
 import { serve } from "../_serve.ts";
 import { useDatabase } from "../database.ts";
 
@@ -94,6 +94,7 @@ const made: Readonly<Record<string, string>> = {
   iterateCategory: "readCategory",
   iterateAll: "readAll",
   iterateMatching: "readMatching",
+  subscribe: "readCategory",
 };
 
 describe("a gateway runs", () => {
@@ -112,11 +113,15 @@ describe("a gateway runs", () => {
   });
 });
 
+test.each(Object.entries(programs))("a gateway runs %s()", async (_, run) => {
+  await run(through({ authorize: () => true }));
+});
+
 describe("a gateway runs nothing that authorize was not asked about, whatever part is changed of", () => {
   const others = ["evil-1", "evil", '"evil"', '{"evil":1}', '["evil"]', "666"];
   const authorize = (_: Request, call: GatewayCall) => !/evil|666/.test(JSON.stringify(call));
 
-  test.each(Object.entries(every))("%s", async (_, operation) => {
+  test.each(Object.entries({ ...every, drain: programs["drain"]! }))("%s", async (_, operation) => {
     for (const { query, params } of await statementsOf(operation)) {
       for (const [at, param] of params.entries()) {
         for (const other of [...others, `${param} `, (param ?? "").toUpperCase(), null]) {

@@ -1,0 +1,250 @@
+import { type LastMessage, readLastMessages } from "./_stored_positions.ts";
+import type { CheckedConsumer } from "./consumer.ts";
+import { WrongExpectedVersionError } from "./errors.ts";
+import { readStream } from "./read_stream.ts";
+import { streamName } from "./stream_name.ts";
+import type { ConsumerGroup, Sql } from "./types.ts";
+import { NO_STREAM, write } from "./write.ts";
+
+/** For how long a position that could be stored is not, in milliseconds. */
+const IDLE = 1000;
+
+/** A stored position, as it is known to the one who keeps it. */
+export interface Cursor {
+  readonly streamName: string;
+  /** Up to here, included, everything is handled. */
+  readonly position: number;
+  /** Goes on to here. What is worth storing is stored in time, the rest when a lot of it has come. */
+  pass(position: number, isWorthStoring?: boolean): void;
+  /** Whether it is time to store it. */
+  isDue(): boolean;
+  /** Stores it, if it is not; a lease is renewed in any case. */
+  store(): Promise<void>;
+  /** Stores it for the last time, if it is not; a lease is given back. */
+  close(): Promise<void>;
+  /** Does work in a transaction and stores this position in it. */
+  storeWith(
+    position: number,
+    begin: (work: (sql: Sql) => Promise<void>) => Promise<void>,
+    work: (sql: Sql) => Promise<void>,
+  ): Promise<void>;
+  /** Whether the error says that somebody else has stored a position there. */
+  isConflict(error: unknown): boolean;
+  /** Learns what is stored there: it never goes back. */
+  reload(): Promise<void>;
+}
+
+/** A claim to a position stream, by which one process at a time keeps it. */
+export interface Lease {
+  readonly owner: string;
+  /** For how long it holds, in milliseconds. */
+  readonly duration: number;
+}
+
+/** Another process keeps the position now. */
+export class LeaseLostError extends Error {}
+
+export function positionStream(
+  { category, consumerId }: { readonly category: string; readonly consumerId: string },
+  ...suffix: readonly string[]
+): string {
+  return streamName(category, [consumerId, ...suffix], ["position"]);
+}
+
+export function memberStream(
+  consumer: { readonly category: string; readonly consumerId: string },
+  { member, size }: ConsumerGroup,
+): string {
+  return positionStream(consumer, String(member), String(size));
+}
+
+/** The position that a message of a position stream says. */
+export function positionOf({ streamName, data }: Pick<LastMessage, "streamName" | "data">): number {
+  const { position } = (data ?? {}) as { readonly position?: unknown };
+  if (typeof position === "number" && Number.isSafeInteger(position)) return position;
+  throw new TypeError(
+    `Cannot use the position stream "${streamName}": its last message has no position`,
+  );
+}
+
+/** Keeps a position stream, from the last message that it has. */
+export function keepPosition(
+  consumer: Pick<CheckedConsumer, "sql" | "positionUpdateInterval">,
+  name: string,
+  last: FoundPosition,
+  lease?: Lease,
+): Cursor {
+  const { sql, positionUpdateInterval } = consumer;
+  let { position, version } = last;
+  let stored = last.stored;
+  let storedAt = Date.now();
+  let sentAt = Date.now();
+  let worthStoring = 0;
+  let storing: Promise<void> = Promise.resolve();
+  let isClosed = false;
+
+  function record(sql: Sql, position: number): Promise<number> {
+    const metadata = lease && !isClosed
+      ? { owner: lease.owner, leaseDuration: lease.duration }
+      : null;
+    const message = { type: "Recorded", data: { position }, metadata };
+    return write(sql, name, message, { expectedVersion: version });
+  }
+
+  function isStored(at: number): void {
+    stored = at;
+    storedAt = Date.now();
+    if (at >= position) worthStoring = 0;
+  }
+
+  async function storeNow(): Promise<void> {
+    while (stored < position || lease !== undefined) {
+      const at = position;
+      const now = Date.now();
+      try {
+        version = await record(sql, at);
+        sentAt = now;
+        return isStored(at);
+      } catch (error) {
+        if (!cursor.isConflict(error)) throw error;
+        await cursor.reload();
+      }
+    }
+  }
+
+  const cursor: Cursor = {
+    streamName: name,
+    get position() {
+      return position;
+    },
+    pass: (to, isWorthStoring = true) => {
+      if (to <= position) return;
+      worthStoring += isWorthStoring ? 1 : 0;
+      position = to;
+    },
+    isDue: () => {
+      const now = Date.now();
+      // Where no renewal has come through, it may be another's by now.
+      if (lease !== undefined && now - sentAt >= lease.duration) return true;
+      if (worthStoring >= positionUpdateInterval) return true;
+      const isMuch = worthStoring > 0 || position - stored >= positionUpdateInterval;
+      return isMuch && now - storedAt >= IDLE;
+    },
+    // One after another: each has to know the version that the one before has made.
+    store: () => storing = storing.catch(() => {}).then(storeNow),
+    close: () => {
+      isClosed = true;
+      return cursor.store();
+    },
+    storeWith: async (to, begin, work) => {
+      await storing.catch(() => {});
+      let written: number;
+      const transaction = begin(async (sql) => {
+        await work(sql);
+        written = await record(sql, to);
+      }).then(() => {
+        version = written;
+        cursor.pass(to);
+        isStored(to);
+      });
+      storing = transaction;
+      await transaction;
+    },
+    isConflict: (error) => error instanceof WrongExpectedVersionError && error.streamName === name,
+    reload: async () => {
+      const [last] = await readLastMessages(sql, [name]);
+      if (lease !== undefined && last?.metadata?.["owner"] !== lease.owner) {
+        throw new LeaseLostError();
+      }
+      version = last?.version ?? NO_STREAM;
+      stored = last === undefined ? 0 : positionOf(last);
+      position = Math.max(position, stored);
+    },
+  };
+  return cursor;
+}
+
+/** Where to go on. */
+export interface FoundPosition {
+  readonly position: number;
+  /** What is stored in the position stream: lower where others have handled more, 0 for nothing. */
+  readonly stored: number;
+  /** The version of the position stream. */
+  readonly version: number;
+  /** Who has it by a lease; undefined for nobody. */
+  readonly holder: string | undefined;
+}
+
+/** Finds where a consumer's member goes on. */
+export async function findPosition(
+  consumer: Pick<CheckedConsumer, "sql" | "category" | "consumerId">,
+  member: ConsumerGroup | undefined,
+  start: () => Promise<number>,
+): Promise<FoundPosition> {
+  const sizes = await groupSizes(consumer, member?.size);
+  const groups = [
+    [positionStream(consumer)],
+    ...sizes.map((size) => memberStreams(consumer, size)),
+  ];
+  const stored = await readLastMessages(consumer.sql, groups.flat());
+  const last = new Map(stored.map((it) => [it.streamName, it]));
+  const own = last.get(member ? memberStream(consumer, member) : positionStream(consumer));
+
+  // Whatever the groups were and are: of what a member has stored, its share up to there is handled.
+  const bounds = groups
+    .filter((streams) => streams.every((it) => last.has(it)))
+    .map((streams) => Math.min(...streams.map((it) => positionOf(last.get(it)!))));
+  if (own !== undefined) bounds.push(positionOf(own));
+  const position = bounds.length > 0
+    ? Math.max(...bounds)
+    : Math.min(Math.max(await start() - 1, 0), ...stored.map(positionOf));
+  return {
+    position,
+    stored: own ? positionOf(own) : 0,
+    version: own?.version ?? NO_STREAM,
+    holder: own && holderOf(own),
+  };
+}
+
+/** Who has the member whose last stored position this is; undefined for nobody. */
+export function holderOf({ metadata, age }: LastMessage): string | undefined {
+  const { owner, leaseDuration } = metadata ?? {};
+  return typeof owner === "string" && age < Number(leaseDuration) ? owner : undefined;
+}
+
+/** The position of a consumer; of a group, the lowest of its members. */
+export async function lowestPosition(
+  { sql, group, ...consumer }: Pick<CheckedConsumer, "sql" | "category" | "consumerId" | "group">,
+): Promise<number> {
+  const streams = group === undefined
+    ? [positionStream(consumer)]
+    : group.member === undefined
+    ? memberStreams(consumer, group.size)
+    : [memberStream(consumer, { member: group.member, size: group.size })];
+  const stored = await readLastMessages(sql, streams);
+  return stored.length < streams.length ? 0 : Math.min(...stored.map(positionOf));
+}
+
+export function memberStreams(
+  consumer: { readonly category: string; readonly consumerId: string },
+  size: number,
+): string[] {
+  return Array.from({ length: size }, (_, member) => memberStream(consumer, { member, size }));
+}
+
+/** The sizes that the consumer's group has had; the one that it has now is remembered. */
+async function groupSizes(
+  { sql, category, consumerId }: Pick<CheckedConsumer, "sql" | "category" | "consumerId">,
+  size: number | undefined,
+): Promise<number[]> {
+  const name = streamName(category, consumerId, ["group"]);
+  const sizes = new Set<number>();
+  for (const { type, data } of await readStream<{ size: number }>(sql, name)) {
+    if (type === "Sized") sizes.add(data.size);
+  }
+  if (size !== undefined && !sizes.has(size)) {
+    await write(sql, name, { type: "Sized", data: { size } });
+    sizes.add(size);
+  }
+  return [...sizes];
+}

@@ -1,0 +1,170 @@
+import { holderOf, type Lease, LeaseLostError, lowestPosition, memberStreams } from "./_cursor.ts";
+import { type Ending, endingOf } from "./_ending.ts";
+import { type Bounds, type Member, openMember, type Run } from "./_member.ts";
+import { readLastMessages } from "./_stored_positions.ts";
+import { sleep, untilReached } from "./_wait.ts";
+import type { CheckedConsumer } from "./consumer.ts";
+import { readStream } from "./read_stream.ts";
+import { streamName } from "./stream_name.ts";
+import { write } from "./write.ts";
+
+/** A member that this process has. */
+interface Held {
+  readonly member: Member;
+  /** Ends it, as the end of all does. */
+  release(): void;
+  readonly done: Promise<void>;
+}
+
+/**
+ * Consumes the members of a group that are this process's share.
+ *
+ * A member is whose claim is the last message of its position stream, for as long as that says. Whoever
+ * claims it, or stores a position, expects the version of the stream that they have seen: of two, one
+ * fails. Processes that have less than their share, and find nothing free, write that they wait; those
+ * that have more than theirs then give back.
+ */
+export async function consumeShare(consumer: CheckedConsumer, ending: Ending): Promise<void> {
+  const { group, leaseDuration: duration } = consumer;
+  const size = group!.size;
+  const lease: Lease = { owner: crypto.randomUUID(), duration };
+  const streams = memberStreams(consumer, size);
+  const held = new Map<number, Held>();
+  const all = endingOf([ending.stopping], consumer.shutdownTimeout);
+  let failure: { readonly error: unknown } | undefined;
+  let waitsUntil = 0;
+
+  async function take(number: number): Promise<void> {
+    const member = await openMember(consumer, { member: number, size }, lease)
+      .catch(orElse(LeaseLostError, undefined));
+    if (member !== undefined) held.set(number, hold(number, member));
+  }
+
+  function hold(number: number, member: Member): Held {
+    const own = endingOf([all.stopping], consumer.shutdownTimeout);
+    // A transaction that is open now renews it when it stores its position.
+    const renew = () =>
+      member.cursor.store().catch((error) => {
+        if (error instanceof LeaseLostError) own.giveUp();
+        else consumer.onRetry?.(error);
+      });
+    const renewing = setInterval(renew, duration / 3);
+    const done = member.run(own, { untilCaughtUp: false, limit: Infinity })
+      .then(() => {}, (error) => {
+        if (error instanceof LeaseLostError) return;
+        failure ??= { error };
+        all.stop();
+      })
+      .finally(() => {
+        clearInterval(renewing);
+        own.dispose();
+        held.delete(number);
+      });
+    return { member, release: own.stop, done };
+  }
+
+  async function balance(): Promise<void> {
+    const last = await readLastMessages(consumer.sql, streams);
+    const holders = new Map(last.map((it) => [it.streamName, holderOf(it)]));
+    const owners = new Set([...holders.values(), lease.owner].filter((it) => it !== undefined));
+    const waiting = new Set((await waitingOwners(consumer)).filter((it) => !owners.has(it)));
+    const processes = owners.size + waiting.size;
+    const share = Math.ceil(size / processes);
+
+    const least = Math.max(Math.floor(size / processes), 1);
+    const excess = [...held.values()].slice(waiting.size > 0 ? least : share);
+    for (const { release } of excess) release();
+    for (const [number, name] of streams.entries()) {
+      if (held.size >= share || all.stopping.aborted) return;
+      if (!held.has(number) && holders.get(name) === undefined) await take(number);
+    }
+    if (held.size === 0 && Date.now() >= waitsUntil) {
+      waitsUntil = Date.now() + duration / 2;
+      await write(consumer.sql, waitingStream(consumer), {
+        type: "Waiting",
+        data: { owner: lease.owner, leaseDuration: duration },
+      });
+    }
+  }
+
+  try {
+    for (let isFirst = true; !all.stopping.aborted; isFirst = false) {
+      // What has never worked may never do.
+      const retrying = { ...consumer, signal: all.stopping, ...(isFirst && { attempts: 1 }) };
+      await untilReached(balance, retrying);
+      await sleep(duration / 3 * (0.8 + Math.random() / 5), all.stopping);
+    }
+  } catch (error) {
+    if (!all.stopping.aborted) failure ??= { error };
+  } finally {
+    all.stop();
+    await Promise.all([...held.values()].map(({ done }) => done));
+    all.dispose();
+  }
+  if (failure) throw failure.error;
+}
+
+/** Consumes one member after another of those that are free, each until it is caught up. */
+export async function drainGroup(
+  consumer: CheckedConsumer,
+  ending: Ending,
+  bounds: Bounds,
+): Promise<Run> {
+  const size = consumer.group!.size;
+  const lease: Lease = { owner: crypto.randomUUID(), duration: consumer.leaseDuration };
+  const first = Math.floor(Math.random() * size);
+  let handled = 0;
+  let caughtUp = true;
+  for (let number = first; number < first + size; number++) {
+    if (ending.stopping.aborted || handled >= bounds.limit) {
+      caughtUp = false;
+      break;
+    }
+    const member = await openMember(consumer, { member: number % size, size }, lease)
+      .catch(orElse(LeaseLostError, undefined));
+    if (member === undefined) {
+      caughtUp = false;
+      continue;
+    }
+    const own = endingOf([ending.stopping], consumer.shutdownTimeout);
+    const renewing = setInterval(
+      () => member.cursor.store().catch(() => {}),
+      consumer.leaseDuration / 3,
+    );
+    const run = await member.run(own, { ...bounds, limit: bounds.limit - handled })
+      .catch(orElse(LeaseLostError, undefined))
+      .finally(() => {
+        clearInterval(renewing);
+        own.dispose();
+      });
+    handled += run?.handled ?? 0;
+    caughtUp &&= run?.caughtUp ?? false;
+  }
+  return { handled, caughtUp, position: await lowestPosition(consumer) };
+}
+
+function orElse<T>(Class: typeof LeaseLostError, value: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof Class) return value;
+    throw error;
+  };
+}
+
+function waitingStream({ category, consumerId }: CheckedConsumer): string {
+  return streamName(category, [consumerId, "waiting"], ["group"]);
+}
+
+/** The processes that have said not long ago that they wait for a member. */
+async function waitingOwners(consumer: CheckedConsumer): Promise<string[]> {
+  const name = waitingStream(consumer);
+  const [last] = await readLastMessages(consumer.sql, [name]);
+  if (last === undefined || last.age > consumer.leaseDuration) return [];
+  const recent = await readStream<{ owner: string; leaseDuration: number }>(consumer.sql, name, {
+    direction: "backward",
+    batchSize: 100,
+  });
+  const latest = Number(recent[0]?.time);
+  return recent
+    .filter(({ time, data }) => last.age + latest - Number(time) < data.leaseDuration)
+    .map(({ data }) => data.owner);
+}

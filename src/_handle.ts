@@ -1,0 +1,151 @@
+import { sqlStateOf } from "./_error.ts";
+import type { Cursor } from "./_cursor.ts";
+import type { Ending } from "./_ending.ts";
+import { park } from "./_park.ts";
+import { readLastMessages } from "./_stored_positions.ts";
+import { backoff, isLost, sleep, untilReached } from "./_wait.ts";
+import type { CheckedConsumer, HandlerContext, Verdict } from "./consumer.ts";
+import { HandlerFailedError } from "./errors.ts";
+import type { Message, Sql } from "./types.ts";
+
+/** Milliseconds. */
+const FIRST_DELAY = 100;
+const LONGEST_DELAY = 30_000;
+
+/** A message at its place in what is consumed. */
+export interface Placed {
+  readonly message: Message;
+  readonly place: number;
+}
+
+/** What has become of a message. */
+export type Outcome = "handled" | "skipped" | "parked" | "ended";
+
+/** What the handler has answered, which takes its work back where that is a transaction. */
+class Answered extends Error {
+  readonly verdict: Verdict;
+  constructor(verdict: Verdict) {
+    super(verdict);
+    this.verdict = verdict;
+  }
+}
+
+/**
+ * Handles a message, as often as its policy wants, until it is handled, passed over or put aside, or
+ * the consumer has ended before that.
+ */
+export async function handleMessage(
+  consumer: CheckedConsumer,
+  cursor: Cursor,
+  { message, place }: Placed,
+  { stopping, over }: Ending,
+): Promise<Outcome> {
+  const handler = consumer.handlerOf(message);
+  if (handler === undefined) return "skipped";
+  let outcome: Outcome = "handled";
+  /** What is to be done instead of handling it again, once that is decided. */
+  let conclusion: ((sql: Sql) => Promise<void>) | undefined;
+  for (let attempt = 1, delays = 1;;) {
+    const contextOf = (sql: Sql): HandlerContext => ({ sql, signal: over, attempt });
+    let failure: { readonly error: unknown } | undefined;
+    const work = conclusion ?? (async (sql) => {
+      let verdict;
+      try {
+        verdict = await handler(message, contextOf(sql));
+      } catch (error) {
+        failure = { error };
+        throw error;
+      }
+      if (verdict !== undefined) throw new Answered(checkVerdict(verdict));
+    });
+    let verdict: Verdict;
+    try {
+      await (consumer.begin ? cursor.storeWith(place, consumer.begin, work) : work(consumer.sql));
+      return outcome;
+    } catch (error) {
+      if (over.aborted) return "ended";
+      if (error instanceof Answered) {
+        verdict = limitRetries(consumer, error.verdict, attempt);
+      } else if (await isNotTheHandlers(consumer, cursor, error, failure)) {
+        consumer.onRetry?.(error);
+        await sleep(backoff(delays++, FIRST_DELAY, LONGEST_DELAY), stopping);
+        if (stopping.aborted) return "ended";
+        await untilReached(() => cursor.reload(), { ...consumer, signal: stopping });
+        // It may have been done, by us or by another: the answer was lost.
+        if (cursor.position >= place) return outcome;
+        continue;
+      } else if (failure === undefined) {
+        throw error;
+      } else {
+        verdict = await decide(consumer, error, message, contextOf(consumer.sql));
+      }
+    }
+    if (verdict === "stop") {
+      const options = failure && { cause: failure.error };
+      throw new HandlerFailedError(consumer.consumerId, message, attempt, options);
+    }
+    if (verdict === "retry") {
+      const { delay = FIRST_DELAY } = typeof consumer.onError === "object" ? consumer.onError : {};
+      await sleep(backoff(attempt++, delay, LONGEST_DELAY), stopping);
+      if (stopping.aborted) return "ended";
+    } else {
+      outcome = verdict === "park" ? "parked" : "skipped";
+      const parked = { error: failure?.error, attempts: attempt, place };
+      conclusion = async (sql) => {
+        if (outcome === "parked") await park(sql, consumer, message, parked);
+      };
+    }
+  }
+}
+
+function checkVerdict(verdict: unknown): Verdict {
+  if (/^(retry|skip|park|stop)$/.test(String(verdict))) return verdict as Verdict;
+  throw new TypeError(
+    `Cannot use what the handler answered: it must be nothing, "retry", "skip", "park" or "stop"`,
+  );
+}
+
+async function decide(
+  { onError }: CheckedConsumer,
+  error: unknown,
+  message: Message,
+  context: HandlerContext,
+): Promise<Verdict> {
+  if (typeof onError === "function") return checkVerdict(await onError(error, message, context));
+  if (typeof onError === "string") return onError;
+  return context.attempt <= onError.retry ? "retry" : onError.then ?? "stop";
+}
+
+/** A handler that answers "retry" is bound by the policy's number, where it has one. */
+function limitRetries({ onError }: CheckedConsumer, verdict: Verdict, attempt: number): Verdict {
+  if (verdict !== "retry" || typeof onError !== "object" || attempt <= onError.retry) {
+    return verdict;
+  }
+  return onError.then ?? "stop";
+}
+
+/**
+ * Whether it is the database that failed, rather than the handler with this message: then it is
+ * handled again, and that is no attempt.
+ */
+async function isNotTheHandlers(
+  { sql, begin }: CheckedConsumer,
+  cursor: Cursor,
+  error: unknown,
+  failure: { readonly error: unknown } | undefined,
+): Promise<boolean> {
+  if (cursor.isConflict(error)) return true;
+  const state = sqlStateOf(error);
+  // A transaction that lost a deadlock or a race is there to be run again.
+  if (begin && state?.startsWith("40")) return true;
+  if (!isLost(error)) return false;
+  // Of these a database alone can be the reason; a handler's other services have the rest in common.
+  if (failure === undefined || state !== undefined) return true;
+  if (/^(CONNECTION_|ERR_POSTGRES_)/.test(String((error as { code?: unknown }).code))) return true;
+  try {
+    await readLastMessages(sql, [cursor.streamName]);
+    return false;
+  } catch (error) {
+    return isLost(error);
+  }
+}

@@ -1,0 +1,191 @@
+import {
+  type Cursor,
+  findPosition,
+  keepPosition,
+  type Lease,
+  memberStream,
+  positionStream,
+} from "./_cursor.ts";
+import type { Ending } from "./_ending.ts";
+import { follow, listen } from "./_follow.ts";
+import { handleMessage, type Placed } from "./_handle.ts";
+import { type Reader, readerOf } from "./_source.ts";
+import { abortable, isLost, untilReached } from "./_wait.ts";
+import type { CheckedConsumer } from "./consumer.ts";
+import type { AggregatedMessage } from "./read_aggregate.ts";
+import { types } from "./stream_name.ts";
+import type { ConsumerGroup, Message } from "./types.ts";
+
+/** For how long to go on, besides the signals. */
+export interface Bounds {
+  /** To end where there is no more. */
+  readonly untilCaughtUp: boolean;
+  /** How many messages to handle at most. */
+  readonly limit: number;
+}
+
+/** What a run has done. */
+export interface Run {
+  readonly handled: number;
+  /** The global position up to which all is handled. */
+  readonly position: number;
+  /** Whether it ended where there was no more. */
+  readonly caughtUp: boolean;
+}
+
+/** A member of a group that this process has, or the consumer where it has no group. */
+export interface Member {
+  readonly cursor: Cursor;
+  run(ending: Ending, bounds: Bounds): Promise<Run>;
+}
+
+/** Finds where the member goes on; undefined where another process has it, by a lease. */
+export function openMember(
+  consumer: CheckedConsumer,
+  member: ConsumerGroup | undefined,
+  lease: Lease,
+): Promise<Member | undefined>;
+export function openMember(
+  consumer: CheckedConsumer,
+  member: ConsumerGroup | undefined,
+): Promise<Member>;
+export async function openMember(
+  consumer: CheckedConsumer,
+  member: ConsumerGroup | undefined,
+  lease?: Lease,
+): Promise<Member | undefined> {
+  const { sql, source, types, correlation, batchSize, startAt } = consumer;
+  const reader = readerOf(sql, source, { types, correlation, batchSize, consumerGroup: member });
+  const found = await findPosition(consumer, member, () => reader.start(startAt));
+  if (lease !== undefined && found.holder !== undefined) return undefined;
+  const name = member ? memberStream(consumer, member) : positionStream(consumer);
+  const cursor = keepPosition(consumer, name, found, lease);
+  // Who starts at the end, or where another group was, starts there again; and who takes it has it.
+  await cursor.store();
+  return { cursor, run: (ending, bounds) => run(consumer, reader, cursor, ending, bounds) };
+}
+
+async function run(
+  consumer: CheckedConsumer,
+  reader: Reader,
+  cursor: Cursor,
+  ending: Ending,
+  bounds: Bounds,
+): Promise<Run> {
+  const { stopping, over } = ending;
+  const { listener } = consumer;
+  const bell = listener && await listen(listener, reader.category, stopping).catch((error) => {
+    if (!stopping.aborted) throw error;
+    return undefined;
+  });
+  const pages = follow(reader.read, cursor.position + 1, { ...consumer, signal: stopping, bell });
+  const handling: Handling = {
+    ...ending,
+    storeWhenDue: async () => {
+      if (cursor.isDue()) await untilReached(cursor.store, { ...consumer, signal: over });
+    },
+  };
+  let handled = 0;
+  let caughtUp = false;
+  try {
+    for await (const page of pages) {
+      const ahead = page.messages
+        .map((message) => ({ message, place: reader.place(message) }))
+        .filter(({ message, place }) => place > cursor.position && isToHandle(reader, message));
+      const placed = ahead.slice(0, bounds.limit - handled);
+      const count = await handlePage(consumer, cursor, placed, handling);
+      handled += count;
+      if (count < placed.length) break;
+      if (placed.length === ahead.length) {
+        cursor.pass(page.next - 1, !page.isQuiet);
+        caughtUp = page.atEnd && bounds.untilCaughtUp;
+      }
+      if (caughtUp || handled >= bounds.limit) break;
+      await handling.storeWhenDue();
+    }
+  } finally {
+    await bell?.remove();
+    if (!over.aborted) await storeLast(consumer, cursor, over);
+  }
+  return { handled, position: cursor.position, caughtUp };
+}
+
+/** Of all messages, the positions that consumers store would have them store more. */
+function isToHandle({ category }: Reader, { streamName }: Message): boolean {
+  return category !== null || !types(streamName).includes("position");
+}
+
+/** What cannot be stored now is handled again: that is no failure. */
+async function storeLast(
+  consumer: CheckedConsumer,
+  cursor: Cursor,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await untilReached(cursor.close, { ...consumer, attempts: 5, signal });
+  } catch (error) {
+    if (!signal.aborted && !isLost(error)) throw error;
+  }
+}
+
+interface Handling extends Ending {
+  storeWhenDue(): Promise<void>;
+}
+
+/**
+ * Handles the messages of a page: those of one stream one after another, so many streams side by side.
+ *
+ * @returns How many it has handled.
+ */
+async function handlePage(
+  consumer: CheckedConsumer,
+  cursor: Cursor,
+  placed: readonly Placed[],
+  handling: Handling,
+): Promise<number> {
+  const { concurrency } = consumer;
+  const { stopping, over, storeWhenDue } = handling;
+  const isHandled: boolean[] = [];
+  let prefix = 0;
+  let count = 0;
+  let isHalted = false;
+
+  async function work(lane: readonly number[]): Promise<void> {
+    for (const at of lane) {
+      if (isHalted || stopping.aborted) return;
+      await storeWhenDue();
+      const outcome = await handleMessage(consumer, cursor, placed[at]!, handling);
+      if (outcome === "ended" || over.aborted) return;
+      isHandled[at] = true;
+      count++;
+      while (isHandled[prefix]) cursor.pass(placed[prefix++]!.place);
+    }
+  }
+  const lanes = (concurrency === 1 ? [placed.map((_, at) => at)] : lanesOf(placed)).values();
+  const workers = Array.from({ length: concurrency }, async () => {
+    for (const lane of lanes) await work(lane);
+  }).map((worker) =>
+    worker.catch((error) => {
+      isHalted = true;
+      throw error;
+    })
+  );
+  // The others finish what they have in hand.
+  const results = await abortable(Promise.allSettled(workers), over).catch(() => []);
+  for (const result of results) {
+    if (result.status === "rejected") throw result.reason;
+  }
+  return count;
+}
+
+/** The indices of each stream's messages, of an aggregate each partition's. */
+function lanesOf(placed: readonly Placed[]): number[][] {
+  const lanes = new Map<string, number[]>();
+  for (const [at, { message }] of placed.entries()) {
+    const name = (message as AggregatedMessage).reference?.streamName ?? message.streamName;
+    const lane = lanes.get(name);
+    if (lane) lane.push(at);
+    else lanes.set(name, [at]);
+  }
+  return [...lanes.values()];
+}

@@ -1,0 +1,74 @@
+import type { CheckedConsumer } from "./consumer.ts";
+import { streamName } from "./stream_name.ts";
+import type { Message, Sql } from "./types.ts";
+import { write } from "./write.ts";
+
+/** What a parked message says. */
+export interface Parked {
+  /** The message that was put aside. */
+  readonly message: {
+    readonly id: string;
+    readonly type: string;
+    readonly streamName: string;
+    readonly position: number;
+    readonly globalPosition: number;
+  };
+  /** What its handler threw; null where it answered so. */
+  readonly error: { readonly name: string; readonly message: string } | null;
+  /** How often it was tried. */
+  readonly attempts: number;
+}
+
+export function parkedStream(
+  { category, consumerId }: Pick<CheckedConsumer, "category" | "consumerId">,
+): string {
+  return streamName(category, consumerId, ["parked"]);
+}
+
+/** Writes a message to the parked ones: once, however often it is said of this message at this place. */
+export async function park(
+  sql: Sql,
+  consumer: Pick<CheckedConsumer, "category" | "consumerId">,
+  message: Message,
+  { error, attempts, place }: {
+    readonly error: unknown;
+    readonly attempts: number;
+    readonly place: number;
+  },
+): Promise<void> {
+  const name = parkedStream(consumer);
+  const { id, type, streamName, position, globalPosition } = message;
+  const data: Parked = {
+    message: { id, type, streamName, position, globalPosition },
+    error: error === undefined ? null : describe(error),
+    attempts,
+  };
+  await write(sql, name, {
+    id: await deterministicId(`${name} ${id} ${place}`),
+    type: "Parked",
+    data,
+    metadata: {
+      causationMessageStreamName: streamName,
+      causationMessagePosition: position,
+      causationMessageGlobalPosition: globalPosition,
+    },
+  });
+}
+
+/** An error in words that the database can hold. */
+function describe(error: unknown): Parked["error"] {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  // NUL, and half a surrogate pair.
+  const clean = (text: unknown) => String(text).replace(/\0|\p{Surrogate}/gu, "\ufffd");
+  return { name: clean(name), message: clean(message) };
+}
+
+/** A UUID of version 8, made of the text's SHA-256: the same for the same text. */
+async function deterministicId(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  const hex = Array.from(new Uint8Array(digest), (it) => it.toString(16).padStart(2, "0")).join("");
+  const variant = (parseInt(hex[16]!, 16) & 3 | 8).toString(16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${
+    hex.slice(17, 20)
+  }-${hex.slice(20, 32)}`;
+}

@@ -1,0 +1,70 @@
+import { isUnavailable } from "./_error.ts";
+
+/** Milliseconds. */
+const FIRST_DELAY = 100;
+const LONGEST_DELAY = 5000;
+
+/** Resolves after so many milliseconds, or as soon as the signal aborts. */
+export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, milliseconds);
+    signal?.addEventListener("abort", end);
+  });
+}
+
+/** Does not wait any longer for the work when the signal aborts: rejects with its reason. */
+export async function abortable<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (signal === undefined) return await work;
+  let stop = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop);
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** The delay before one more attempt, in milliseconds: it doubles, and is not the same for everyone. */
+export function backoff(attempt: number, first: number, longest: number): number {
+  return Math.min(first * 2 ** (attempt - 1), longest) * (0.5 + Math.random() / 2);
+}
+
+/** How to go on where the database cannot be reached. */
+export interface Retrying {
+  readonly signal?: AbortSignal | undefined;
+  /** Told of each error after which it is tried again. */
+  readonly onRetry?: ((error: unknown) => void) | undefined;
+  /** How often to try at most. */
+  readonly attempts?: number | undefined;
+}
+
+/** Does what can be done again until the database is there for it. Rejects when the signal aborts. */
+export async function untilReached<T>(work: () => Promise<T>, retrying: Retrying): Promise<T> {
+  const { signal, onRetry, attempts = Infinity } = retrying;
+  for (let attempt = 1;; attempt++) {
+    signal?.throwIfAborted();
+    try {
+      return await abortable(work(), signal);
+    } catch (error) {
+      if (signal?.aborted || attempt >= attempts || !isLost(error)) throw error;
+      onRetry?.(error);
+      await sleep(backoff(attempt, FIRST_DELAY, LONGEST_DELAY), signal);
+    }
+  }
+}
+
+/** Whether the connection was lost, other than by the caller's own ending of the handle. */
+export function isLost(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return isUnavailable(error) && !/^CONNECTION_(ENDED|DESTROYED)$/.test(String(code));
+}

@@ -1,0 +1,228 @@
+import { checkConsumerGroup, checkInteger, checkPage, invalid } from "./_check.ts";
+import { COLUMNS, type Columns, decode, safe } from "./_message.ts";
+import { type Extent, type Page, pageOf } from "./_page.ts";
+import { ask, type Statement, within } from "./_statement.ts";
+import { isCategory, streamName } from "./stream_name.ts";
+import type { ConsumerGroup, Message, Sql } from "./types.ts";
+
+/** Where an aggregate has its reference to a message. */
+export interface Reference {
+  /** The partition's stream: `"ledger-0"`. */
+  readonly streamName: string;
+  /** The place in the partition, from 0, without gaps. */
+  readonly position: number;
+  /** The reference's own global position: what a subscription to an aggregate goes by. */
+  readonly globalPosition: number;
+}
+
+/**
+ * A message that an aggregate refers to: as it is in its own stream, with the place of the reference.
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ */
+export interface AggregatedMessage<Data = unknown> extends Message<Data> {
+  /** Where the aggregate has it. */
+  readonly reference: Reference;
+}
+
+/** Options of `readAggregate`. */
+export interface ReadAggregateOptions {
+  /**
+   * The partition to read.
+   *
+   * @default all partitions
+   */
+  readonly partition?: number | string | undefined;
+  /**
+   * Where to start, which is included: of a partition, the place in it, from 0; of all, a reference's
+   * global position.
+   *
+   * @default the beginning
+   */
+  readonly position?: number | undefined;
+  /**
+   * How many messages to read at most, from 1.
+   *
+   * @default 1000
+   */
+  readonly batchSize?: number | undefined;
+  /**
+   * Only the partitions that are this member's share: those whose number leaves `member` when divided
+   * by `size`; one that is no number, by the hash of its name.
+   */
+  readonly consumerGroup?: ConsumerGroup | undefined;
+}
+
+/**
+ * Reads an aggregate: the messages that it refers to, in its order, in one round trip.
+ *
+ * As depeche_db's `AggregatedStream.read` and its message store together. A message that was deleted
+ * from the store by hand is left out.
+ *
+ * @example
+ * ```ts
+ * import { readAggregate } from "@messagedb/client";
+ *
+ * for (const { data, reference } of await readAggregate(sql, "ledger", { partition: 0 })) {
+ *   console.log(reference.position, data);
+ * }
+ * ```
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ * @param sql The handle.
+ * @param name The aggregate's name, which is the category of its partitions: `"ledger"`.
+ * @param options Which partition, where to start, how many, whose.
+ * @returns The messages; none where there are none.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the name or the partition is none, or an option is of the wrong type.
+ * @throws {RangeError} If the position, the batch size, the member or the group's size is out of range.
+ */
+export async function readAggregate<Data = unknown>(
+  sql: Sql,
+  name: string,
+  options: ReadAggregateOptions = {},
+): Promise<AggregatedMessage<Data>[]> {
+  checkAggregateName("name", name);
+  const { batchSize } = checkPage(options);
+  const { partition, position = 0, consumerGroup } = options;
+  if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
+  const wanted = { name, position, batchSize: Number(batchSize), consumerGroup };
+  const page = partition === undefined
+    ? await readAggregatePage(sql, wanted)
+    : await readPartition(sql, { ...wanted, partition: partitionStream(name, partition) });
+  return page.messages as AggregatedMessage<Data>[];
+}
+
+export function checkAggregateName(option: string, name: unknown): asserts name is string {
+  if (typeof name !== "string" || !isCategory(name) || !/^[^$:]/.test(name) || /:/.test(name)) {
+    throw invalid(option, name, "a category without a type, which is the aggregate's own: ledger");
+  }
+}
+
+/** The stream of a partition. */
+export function partitionStream(name: string, partition: unknown): string {
+  if (typeof partition === "number") checkInteger("partition", partition, 0);
+  else if (typeof partition !== "string") throw invalid("partition", partition, "a number or text");
+  return streamName(name, String(partition));
+}
+
+/** Which references to read. */
+export interface WantedOfAggregate {
+  readonly name: string;
+  readonly position: number;
+  readonly batchSize: number;
+  readonly types?: readonly string[] | undefined;
+  readonly consumerGroup?: ConsumerGroup | undefined;
+}
+
+/** Reads a page of an aggregate, and how far that reaches. */
+export async function readAggregatePage(sql: Sql, wanted: WantedOfAggregate): Promise<Page> {
+  const { name, position, batchSize, types, consumerGroup } = wanted;
+  const member = consumerGroup ? String(consumerGroup.member) : null;
+  const size = consumerGroup ? String(consumerGroup.size) : null;
+  const answer = await askReferences(sql)`
+  reference as materialized (
+    select *, message_store.id(stream_name) as partition
+    from message_store.messages
+    where message_store.category(stream_name) = ${name}::text
+      and global_position >= ${String(position)}::text::bigint
+      and (
+        ${size}::text is null
+        or case
+          when message_store.id(stream_name) ~ '^[0-9]{1,15}$'
+            then mod(message_store.id(stream_name)::bigint, ${size}::text::bigint)
+          else mod(abs(message_store.hash_64(message_store.id(stream_name))), ${size}::text::bigint)
+        end = ${member}::text::bigint
+      )
+    order by global_position
+    limit ${String(batchSize)}::text::bigint
+  ),
+  head as (
+    select max(global_position) as position
+    from message_store.messages
+    where message_store.category(stream_name) = ${name}::text
+  ),
+  wanted as (
+    select ${types === undefined ? null : JSON.stringify(types)}::text as types
+  ),`;
+  return pageOfReferences(answer, wanted);
+}
+
+async function readPartition(
+  sql: Sql,
+  wanted: WantedOfAggregate & { readonly partition: string },
+): Promise<Page> {
+  const { partition, position, batchSize } = wanted;
+  const answer = await askReferences(sql)`
+  reference as materialized (
+    select *
+    from message_store.messages
+    where stream_name = ${partition}::text and position >= ${String(position)}::text::bigint
+    order by position
+    limit ${String(batchSize)}::text::bigint
+  ),
+  head as (
+    select null::bigint as position
+  ),
+  wanted as (
+    select null::text as types
+  ),`;
+  return pageOfReferences(answer, wanted);
+}
+
+interface Answer extends Extent {
+  readonly columns: Columns | null;
+  /** The references' streams, positions and global positions. */
+  readonly references: readonly [streamName: string, position: number, globalPosition: number][];
+}
+
+/** Asks for the messages of `reference`, from the first on. */
+function askReferences(sql: Sql): Statement<Answer> {
+  return (strings, ...parameters) =>
+    ask<Answer>(sql)(
+      within(
+        strings,
+        "\nwith",
+        `
+  page as (
+    select
+      origin.*, reference.stream_name as partition, reference.position as place,
+      reference.global_position as global_place
+    from reference
+    join message_store.messages as origin
+      on origin.global_position =
+        (reference.metadata->>'causationMessageGlobalPosition')::bigint
+    where (select types from wanted) is null
+      or reference.type in (
+        select json_array_elements_text((select types from wanted)::json)
+      )
+    order by reference.global_position
+  )
+select
+  '{"count":' || (select count(*) from reference)::text ||
+  ',"last":' || coalesce((select max(global_position)::text from reference), 'null') ||
+  ',"head":' || coalesce((select position::text from head), 'null') ||
+  ',"references":' ||
+    coalesce(json_agg(json_build_array(partition, place, global_place))::text, '[]') ||
+  ',"columns":' || ${COLUMNS} || '}' as json
+from page`,
+      ),
+      ...parameters,
+    );
+}
+
+function pageOfReferences(
+  { columns, references, ...extent }: Answer,
+  wanted: WantedOfAggregate,
+): Page {
+  const messages = decode(columns).map((message, at): AggregatedMessage => {
+    const [streamName, position, globalPosition] = references[at]!;
+    const reference = {
+      streamName,
+      position: safe(position),
+      globalPosition: safe(globalPosition),
+    };
+    return { ...message, reference };
+  });
+  return pageOf(messages, extent, wanted);
+}

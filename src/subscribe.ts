@@ -1,0 +1,156 @@
+import { checkInteger, checkOptions, invalid } from "./_check.ts";
+import { canListen, follow, type Following, listen, type ListeningSql } from "./_follow.ts";
+import { type Reader, readerOf, type Source, type SourceOptions } from "./_source.ts";
+import { checkStartAt, type StartAt } from "./_start.ts";
+import { abortable } from "./_wait.ts";
+import type { AggregatedMessage } from "./read_aggregate.ts";
+import type { Message, Sql } from "./types.ts";
+
+/** How to wait for messages: what `subscribe` and `consume` share. */
+export interface FollowOptions extends SourceOptions {
+  /**
+   * How long to wait at most between two reads that found nothing, in milliseconds, from 1. The first
+   * wait is 25 ms; each is twice as long as the one before.
+   *
+   * @default 1000
+   */
+  readonly pollInterval?: number | undefined;
+  /**
+   * Whether to be woken by PostgreSQL's notifications, which `install(sql, { notify: true })` sets up.
+   * Polling goes on beneath them. The handle has to be postgres.js over TCP, which opens a connection
+   * for it.
+   *
+   * @default false
+   */
+  readonly notify?: boolean | undefined;
+  /**
+   * Told of each error after which it is tried again: the database could not be reached. Not of the
+   * first read's, which is thrown.
+   */
+  readonly onRetry?: ((error: unknown) => void) | undefined;
+}
+
+/** Options of `subscribe`. */
+export interface SubscribeOptions extends FollowOptions {
+  /**
+   * Where to start: a position, which is included (of a stream, in the stream; else global); `"end"`,
+   * behind what is there; a `Date`, at the first message that was written then or later.
+   *
+   * @default "beginning"
+   */
+  readonly startAt?: StartAt | undefined;
+  /** Ends the subscription, without an error. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Called when all that was there has been taken: when that is so for the first time, and each time
+   * that it is so again after more messages.
+   */
+  readonly onCaughtUp?: (() => void) | undefined;
+}
+
+/**
+ * Follows a stream, a category, all streams or an aggregate: what is there, then what comes.
+ *
+ * A page is read when the one before is being taken, so at most two are held. Of `"$all"` it loses
+ * nothing, as `readAll`; of a category, nothing that was written under Message DB's lock, as all of
+ * this library's writes are. A lost connection is tried again, after longer and longer waits of up to
+ * five seconds, and the subscription goes on where it was. It ends when the signal aborts, or the loop
+ * is left.
+ *
+ * @example
+ * ```ts
+ * import { subscribe } from "@messagedb/client";
+ *
+ * const signal = AbortSignal.timeout(60_000);
+ * for await (const message of subscribe(sql, "account", { startAt: "end", signal })) {
+ *   console.log(message.streamName, message.type);
+ * }
+ * ```
+ *
+ * @typeParam Data What you know `data` to be; nothing checks it.
+ * @param sql The handle.
+ * @param source `"account-123"`, `"account"`, `"$all"` or `{ aggregate: "ledger" }`.
+ * @param options Where to start, which messages, how to wait.
+ * @returns The messages; throws what the reads throw, other than a connection that was lost.
+ * @throws {TypeError} If the source is none, an option is of the wrong type or not for this source, or the handle cannot listen.
+ * @throws {RangeError} If an option is out of range.
+ */
+export function subscribe<Data = unknown>(
+  sql: Sql,
+  source: { readonly aggregate: string },
+  options?: SubscribeOptions,
+): AsyncGenerator<AggregatedMessage<Data>, void, undefined>;
+export function subscribe<Data = unknown>(
+  sql: Sql,
+  source: string,
+  options?: SubscribeOptions,
+): AsyncGenerator<Message<Data>, void, undefined>;
+export function subscribe(
+  sql: Sql,
+  source: Source,
+  options: SubscribeOptions = {},
+): AsyncGenerator<Message, void, undefined> {
+  checkOptions(options);
+  const { startAt = "beginning", signal, onCaughtUp } = options;
+  checkStartAt(startAt);
+  const reader = readerOf(sql, source, options);
+  return messagesOf(reader, { ...checkFollowing(sql, options), startAt, signal, onCaughtUp });
+}
+
+interface Subscription extends Omit<Following, "signal" | "bell"> {
+  readonly listener: ListeningSql | undefined;
+  readonly startAt: StartAt;
+  readonly signal: AbortSignal | undefined;
+  readonly onCaughtUp: (() => void) | undefined;
+}
+
+async function* messagesOf(
+  reader: Reader,
+  { startAt, signal, onCaughtUp, listener, ...following }: Subscription,
+): AsyncGenerator<Message, void, undefined> {
+  if (signal?.aborted) return;
+  // Ends when the caller's does, and when the caller leaves the loop.
+  const ending = new AbortController();
+  const end = () => ending.abort();
+  signal?.addEventListener("abort", end);
+  let bell;
+  try {
+    const start = await abortable(reader.start(startAt), ending.signal);
+    if (listener) bell = await listen(listener, reader.category, ending.signal);
+    let isNew = true;
+    const pages = follow(reader.read, start, { ...following, signal: ending.signal, bell });
+    for await (const page of pages) {
+      for (const message of page.messages) {
+        isNew = true;
+        yield message;
+        if (ending.signal.aborted) return;
+      }
+      if (page.atEnd && isNew) {
+        isNew = false;
+        onCaughtUp?.();
+      }
+    }
+  } catch (error) {
+    if (!ending.signal.aborted) throw error;
+  } finally {
+    signal?.removeEventListener("abort", end);
+    end();
+    await bell?.remove();
+  }
+}
+
+/** How to follow, with defaults; the listener is there where it is wanted. */
+export function checkFollowing(
+  sql: Sql,
+  { pollInterval = 1000, notify = false, onRetry }: Pick<
+    FollowOptions,
+    "pollInterval" | "notify" | "onRetry"
+  >,
+): Required<Pick<Subscription, "pollInterval" | "onRetry" | "listener">> {
+  checkInteger("pollInterval", pollInterval, 1);
+  if (notify && !canListen(sql)) {
+    const rule = "left out for this handle, which has no listen(), as postgres.js has";
+    throw invalid("notify", notify, rule);
+  }
+  return { pollInterval, onRetry, listener: notify ? sql as unknown as ListeningSql : undefined };
+}
