@@ -8,7 +8,7 @@ import type { MessageInput, Sql } from "./types.ts";
 /** The version of a stream that has no message, for `expectedVersion`. */
 export const NO_STREAM = -1;
 
-/** Options of `write` and `writeBatch`. */
+/** Options of `write`, `writeBatch` and `append`. */
 export interface WriteOptions {
   /**
    * The position of the stream's last message as you know it, `NO_STREAM` for none.

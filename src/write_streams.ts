@@ -44,6 +44,22 @@ export async function writeStreams(
   sql: Sql,
   streams: readonly StreamInput[],
 ): Promise<number[]> {
+  return (await appendToStreams(sql, streams)).positions.map(safe);
+}
+
+/** Where messages are; the numbers may be beyond the safe integers. */
+interface Places {
+  /** The position of each stream's last message, in the order of the streams. */
+  readonly positions: readonly number[];
+  /** The global position of the last message of all. */
+  readonly globalPosition: number;
+}
+
+/** As `writeStreams`, and answers a global position too. */
+export async function appendToStreams(
+  sql: Sql,
+  streams: readonly StreamInput[],
+): Promise<Places> {
   if (!Array.isArray(streams)) throw invalid("streams", streams, "an array");
   if (streams.length === 0) throw invalid("streams", streams, "not empty", RangeError);
   const names = new Set<string>();
@@ -66,9 +82,9 @@ export async function writeStreams(
 
   // A wrong version is raised by write_message, in its words: without a type it cannot write.
   // `seen`, `added` and `known` are as in `write`; the limit makes each look-up an index scan, however
-  // small the table was when it was planned. `written` is counted so that all of it has run before the
-  // search path goes back.
-  const { known, positions } = await askMessageStore<Answer>(sql)`
+  // small the table was when it was planned. The greatest global position, which is the last message's,
+  // needs all of `inserted`: so all of it has run before the search path goes back.
+  const { known, ...places } = await askMessageStore<Answer>(sql)`
   message as materialized (
     select *
     from rows from (
@@ -103,12 +119,12 @@ export async function writeStreams(
     where version > seen
   ),
   known as materialized (
-    select number, stored.stream_name, stored.position
+    select number, stored.stream_name, stored.position, stored.global_position
     from message, lateral (
       select * from message_store.messages where messages.id = message.id limit 1
     ) as stored
     union all
-    select number, (stored).stream_name, (stored).position
+    select number, (stored).stream_name, (stored).position, (stored).global_position
     from message join added on (stored).id = message.id::text
   ),
   fresh as materialized (
@@ -125,34 +141,38 @@ export async function writeStreams(
     from message join fresh using (stream_name)
     where not exists (select from refused)
     order by number
-    returning position
+    returning global_position
   ),
   answer as materialized (
     select
       json_build_object(
-        'known', (select json_agg(json_build_array(number, stream_name, position)) from known),
+        'known', (
+          select json_agg(json_build_array(number, stream_name, position, global_position))
+          from known
+        ),
         'positions', (select json_agg(version + size order by first) from fresh),
-        'written', (select count(*) from inserted)
+        'globalPosition', (select max(global_position) from inserted)
       )::text as json
   )`;
-  return (known === null ? positions : positionsOfRetry(streams, ids, known)).map(safe);
+  return known === null ? places : placesOfRetry(streams, ids, known);
 }
 
-interface Answer {
+interface Answer extends Places {
   /** Which of the messages, counted from 1, the store has already, and where; null for none. */
-  readonly known: [number: number, streamName: string, position: number][] | null;
-  readonly positions: number[];
+  readonly known: Known[] | null;
 }
 
-/** The last positions of messages that are in the store as they would have been written. */
-function positionsOfRetry(
+type Known = [number: number, streamName: string, position: number, globalPosition: number];
+
+/** Where messages are that are in the store as they would have been written. */
+function placesOfRetry(
   streams: readonly StreamInput[],
   ids: readonly string[],
-  known: NonNullable<Answer["known"]>,
-): number[] {
+  known: readonly Known[],
+): Places {
   const stored = new Map(known.map(([number, ...place]) => [number, place]));
   let number = 0;
-  return streams.map(({ streamName, messages }) => {
+  const positions = streams.map(({ streamName, messages }) => {
     const first = stored.get(number + 1)?.[1];
     messages.forEach((_, at) => {
       const [name, position] = stored.get(++number) ?? [];
@@ -162,4 +182,5 @@ function positionsOfRetry(
     });
     return first! + messages.length - 1;
   });
+  return { positions, globalPosition: stored.get(number)![2] };
 }

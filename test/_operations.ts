@@ -11,6 +11,8 @@ export const operations: Record<string, (sql: client.Sql) => Promise<unknown>> =
   "write with a known id": (sql) => client.write(sql, "known-1", known),
   "writeBatch again": (sql) => client.writeBatch(sql, "known-1", [known]),
   writeBatch: (sql) => client.writeBatch(sql, "account-1", [once(), message]),
+  append: (sql) => client.append(sql, "account-1", [once(), message]),
+  "append again": (sql) => client.append(sql, "known-1", known),
   writeStreams: (sql) =>
     client.writeStreams(sql, [{ streamName: "a-1", messages: [message] }, {
       streamName: "b-1",

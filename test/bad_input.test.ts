@@ -29,6 +29,8 @@ const writers = {
   write: (name: unknown, options?: unknown) => client.write(sql, any(name), message, any(options)),
   writeBatch: (name: unknown, options?: unknown) =>
     client.writeBatch(sql, any(name), [message], any(options)),
+  append: (name: unknown, options?: unknown) =>
+    client.append(sql, any(name), message, any(options)),
   writeStreams: (name: unknown, options: unknown = {}) =>
     client.writeStreams(sql, [{
       streamName: any(name),
@@ -240,6 +242,12 @@ refuse(
   /\[\] as "messages"/,
 );
 refuse(
+  "nothing to append",
+  () => client.append(sql, "a-1", []),
+  RangeError,
+  /\[\] as "messages"/,
+);
+refuse(
   "no streams",
   () => client.writeStreams(sql, []),
   RangeError,
@@ -291,6 +299,12 @@ for (const [what, options] of Object.entries({ null: null, text: "x", number: 5 
     /"options"/,
   );
   refuse(
+    `append() with options that are ${what}`,
+    () => client.append(sql, "a-1", message, any(options)),
+    TypeError,
+    /"options"/,
+  );
+  refuse(
     `synchronize() with options that are ${what}`,
     () => client.synchronize(sql, "a-1", [], any(options)),
     TypeError,
@@ -336,6 +350,7 @@ refuse(
   /"message"/,
 );
 refuse("holes for a batch", () => client.writeBatch(sql, "a-1", Array(2)), TypeError, /"message"/);
+refuse("holes to append", () => client.append(sql, "a-1", Array(2)), TypeError, /"message"/);
 refuse("holes for ids", () => client.readMessages(sql, Array(2)), TypeError, /"id"/);
 refuse("$all as a category", () => client.readCategory(sql, "$all"), TypeError, /readAll/);
 refuse(
@@ -474,6 +489,19 @@ for (const [what, input, error] of messages) {
   refuse(
     `${what} in a batch`,
     () => client.writeBatch(sql, "account-1", [message, any(input)]),
+    TypeError,
+    error,
+  );
+  refuse(
+    `${what} to append`,
+    () => client.append(sql, "account-1", [message, any(input)]),
+    TypeError,
+    error,
+  );
+  if (Array.isArray(input)) continue;
+  refuse(
+    `${what} alone to append`,
+    () => client.append(sql, "account-1", any(input)),
     TypeError,
     error,
   );

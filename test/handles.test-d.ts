@@ -6,6 +6,7 @@ import pg from "pg";
 import postgres from "postgres";
 import { describe, expectTypeOf, test } from "vitest";
 import {
+  append,
   fromQuery,
   type Message,
   type MessageDbErrorCode,
@@ -99,6 +100,8 @@ describe("the operations", () => {
   test("refuse what they would refuse at run time", () => {
     // @ts-expect-error: a message has a type
     write(sql, "a-1", { data: 1 });
+    // @ts-expect-error: what is appended has types, too
+    append(sql, "a-1", [{ data: 1 }]);
     // @ts-expect-error: a direction is one of two
     readStream(sql, "a-1", { direction: "sideways" });
     // @ts-expect-error: synchronize() tells messages by their ids
@@ -108,6 +111,8 @@ describe("the operations", () => {
   test("take what was read as what is to be written", () => {
     const message = {} as Message;
     write(sql, "a-1", message);
+    append(sql, "a-1", message);
+    append(sql, "a-1", [message] as const);
     synchronize(sql, "a-1", [message]);
   });
 });

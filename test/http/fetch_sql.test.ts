@@ -1,4 +1,5 @@
 import {
+  append,
   messageStoreVersion,
   NO_STREAM,
   NotInstalledError,
@@ -84,6 +85,7 @@ describe("what is sent again when the answer was lost is written once, and answe
     "write() with an id": (sql, stream) => write(sql, stream, known),
     "writeBatch()": async (sql, stream) =>
       await writeBatch(sql, stream, [message], { expectedVersion: NO_STREAM }),
+    "append()": async (sql, stream) => (await append(sql, stream, message)).position,
     "writeStreams()": async (sql, streamName) =>
       (await writeStreams(sql, [{ streamName, messages: [message] }]))[0],
     "synchronize()": (sql, stream) =>

@@ -1,4 +1,5 @@
 import {
+  append,
   cardinalId,
   categories,
   category,
@@ -341,6 +342,42 @@ it("20 concurrent batches to one stream do not mix", async ({ sql }) => {
   for (let at = 0; at < 40; at += 2) {
     deepEqual([messages[at]!.type, messages[at + 1]!.type], ["A", "B"]);
     equal(messages[at]!.data, messages[at + 1]!.data);
+  }
+});
+
+it("append() answers the positions of the last message, in its stream and in the store", async ({ sql }) => {
+  const stream = newStream();
+  for (const messages of [{ type: "Opened" }, counted(3)]) {
+    const { position, globalPosition } = await append(sql, stream, messages);
+    const last = await readLastMessage(sql, stream);
+    deepEqual([position, globalPosition], [last!.position, last!.globalPosition]);
+  }
+  equal(await streamVersion(sql, stream), 3);
+});
+
+it("append() of the same ids 10 times at once writes once and answers one place", async ({ sql }) => {
+  const stream = newStream();
+  const batch = counted(3).map((message) => ({ ...message, id: crypto.randomUUID() }));
+  const answers = await Promise.all(
+    numbers(1, 10).map(() => append(sql, stream, batch, { expectedVersion: NO_STREAM })),
+  );
+  const messages = await readStream(sql, stream);
+  deepEqual(positions(messages), [0, 1, 2]);
+  const { position, globalPosition } = messages[2]!;
+  deepEqual(answers, Array(10).fill({ position, globalPosition }));
+});
+
+it("append() of concurrent writers answers the global position that each message has", async ({ sql }) => {
+  const streams = [newStream(), newStream(), newStream()];
+  const answers = await Promise.all(
+    numbers(0, 29).map((data) => append(sql, streams[data % 3]!, { type: "Counted", data })),
+  );
+  for (const stream of streams) {
+    const messages = await readStream<number>(sql, stream);
+    equal(messages.length, 10);
+    for (const { data, position, globalPosition } of messages) {
+      deepEqual(answers[data], { position, globalPosition });
+    }
   }
 });
 
@@ -769,6 +806,7 @@ it("a bad argument is a TypeError or a RangeError, before anything is sent", asy
     () => write(sql, stream, message, { expectedVersion: -2 }),
     () => write(sql, stream, message, { expectedVersion: 0.5 }),
     () => writeBatch(sql, stream, []),
+    () => append(sql, stream, []),
     () => writeStreams(sql, []),
     () => readStream(sql, stream, { position: -1 }),
     () => readStream(sql, stream, { batchSize: 0 }),
@@ -967,6 +1005,7 @@ function operations(sql: Sql, stream: string): Record<string, () => Promise<unkn
     "write with an id": () => write(sql, stream, message),
     "write with the same id": () => write(sql, stream, message),
     writeBatch: () => writeBatch(sql, stream, counted(2)),
+    append: () => append(sql, stream, counted(2)),
     writeStreams: () => writeStreams(sql, [{ streamName: stream, messages: counted(2) }]),
     synchronize: () =>
       synchronize(sql, `${stream}s`, [{ id: crypto.randomUUID(), type: "Opened" }]),

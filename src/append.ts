@@ -1,0 +1,55 @@
+import { checkOptions } from "./_check.ts";
+import { safe } from "./_message.ts";
+import type { MessageInput, Sql } from "./types.ts";
+import type { WriteOptions } from "./write.ts";
+import { appendToStreams } from "./write_streams.ts";
+
+/** Where the last message of an `append` is. */
+export interface Appended {
+  /** The position in the stream, from 0. */
+  readonly position: number;
+  /** The position in the whole store, from 1. */
+  readonly globalPosition: number;
+}
+
+/**
+ * Writes messages to a stream, as `writeBatch` does, and answers the global position too.
+ *
+ * A consumer whose position has passed the global position has seen what was written. It is learned in
+ * the statement that writes, so nothing is read afterwards. Sending the same messages with the same ids
+ * again writes nothing and answers the first place of the last. As esdbclient's `append_to_stream`,
+ * which answers the commit position.
+ *
+ * @example
+ * ```ts
+ * import { append, readAll } from "@messagedb/client";
+ *
+ * const { globalPosition } = await append(sql, "account-123", { type: "Opened" });
+ * const since = await readAll(sql, { position: globalPosition });
+ * console.log(since[0]!.type); // Opened
+ * ```
+ *
+ * @param sql The handle; inside a transaction, the transaction's.
+ * @param streamName The stream: `"account-123"`.
+ * @param messages What to write: a message, or a list of at least one.
+ * @param options What the write expects.
+ * @returns The position of the last message, in the stream and in the whole store.
+ * @throws {WrongExpectedVersionError} If the stream is at another version.
+ * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the name is no stream's, a type is empty, an id is no UUID, or JSON cannot hold the data.
+ * @throws {RangeError} If there is no message, or the expected version is no integer from -1.
+ */
+export async function append(
+  sql: Sql,
+  streamName: string,
+  messages: MessageInput | readonly MessageInput[],
+  options: WriteOptions = {},
+): Promise<Appended> {
+  checkOptions(options);
+  const { expectedVersion } = options;
+  const list = (Array.isArray(messages) ? messages : [messages]) as readonly MessageInput[];
+  const streams = [{ streamName, messages: list, expectedVersion }];
+  const { positions, globalPosition } = await appendToStreams(sql, streams);
+  return { position: safe(positions[0]!), globalPosition: safe(globalPosition) };
+}
