@@ -8,32 +8,32 @@ import { appendToStreams } from "./write_streams.ts";
 export interface Appended {
   /** The position in the stream, from 0. */
   readonly position: number;
-  /** The position in the whole store, from 1. */
+  /** The position in the store, from 1, with gaps. */
   readonly globalPosition: number;
 }
 
 /**
  * Writes messages to a stream, as `writeBatch` does, and answers the global position too.
  *
- * A consumer whose position has passed the global position has seen what was written. It is learned in
- * the statement that writes, so nothing is read afterwards. Sending the same messages with the same ids
- * again writes nothing and answers the first place of the last. As esdbclient's `append_to_stream`,
- * which answers the commit position.
+ * A consumer of the category that has handled that position, or a later one, has seen the messages.
+ * One statement and one round trip, so it is atomic without a transaction. Sending the same messages
+ * with the same ids again writes nothing and answers the first positions of the last. As esdbclient's
+ * `append_to_stream`, which answers the commit position.
  *
- * @example
+ * @example Write, and read all from there on
  * ```ts
  * import { append, readAll } from "@messagedb/client";
  *
  * const { globalPosition } = await append(sql, "account-123", { type: "Opened" });
- * const since = await readAll(sql, { position: globalPosition });
- * console.log(since[0]!.type); // Opened
+ * const [opened] = await readAll(sql, { position: globalPosition });
+ * opened?.type; // "Opened"
  * ```
  *
  * @param sql The handle; inside a transaction, the transaction's.
  * @param streamName The stream: `"account-123"`.
  * @param messages What to write: a message, or a list of at least one.
  * @param options What the write expects.
- * @returns The position of the last message, in the stream and in the whole store.
+ * @returns The position of the last message in the stream, and that in the store.
  * @throws {WrongExpectedVersionError} If the stream is at another version.
  * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
