@@ -112,7 +112,7 @@ describe("the operations", () => {
     const message = {} as Message;
     write(sql, "a-1", message);
     append(sql, "a-1", message);
-    append(sql, "a-1", [message] as const);
+    append(sql, "a-1", [message] as readonly Message[]);
     synchronize(sql, "a-1", [message]);
   });
 });
