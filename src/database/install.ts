@@ -18,6 +18,7 @@
  * @module
  */
 import type { Sql, TransactionSql } from "postgres";
+import { stepsToNotify } from "./_notify.ts";
 import { readRelease, type Release, type SqlFile } from "./_release.ts";
 import { inspect, type State } from "./_state.ts";
 
@@ -29,6 +30,28 @@ export interface InstallOptions {
    * @default {false}
    */
   readonly createDatabase?: boolean | undefined;
+  /**
+   * Whether writing wakes those who listen: each transaction that writes messages sends
+   * `NOTIFY message_store` with the name of each category that it has written to, once, when it
+   * commits. `true` puts a trigger on the table of messages, or replaces one that is not as this
+   * version makes it; `false` takes it out again. Where the trigger comes or goes, this waits for the
+   * transactions that have written to end, and those who write wait meanwhile.
+   *
+   * A write that succeeds without the trigger succeeds with it. Where its category cannot be sent,
+   * because its name has 8000 bytes or because the server's queue is half full behind a listener that
+   * does not read, nobody is woken, so those who listen have to look from time to time as well. Only
+   * `PREPARE TRANSACTION` fails: PostgreSQL refuses it after a `NOTIFY`.
+   *
+   * It costs writers: of all transactions of the server that notify, PostgreSQL commits one at a time,
+   * the wait for the disk and for synchronous replicas included, where they would share that wait
+   * otherwise. With it, 16 writers in a category each did 0.4 to 0.5 times as many writes a second as
+   * without, and 64 writers 0.25 to 0.33 times. A single writer, and writers in one category, which
+   * wait for each other anyway, did 0.77 to 0.96 times as many. (PostgreSQL 18 with `fsync`, two
+   * cores.)
+   *
+   * @default {undefined} What is there stays as it is.
+   */
+  readonly notify?: boolean | undefined;
 }
 
 /** What {@linkcode uninstall} may be told. */
@@ -72,10 +95,19 @@ export interface UninstallOptions {
  * await install(sql, { createDatabase: true }); // over a connection of its own, to `postgres`
  * ```
  *
+ * @example Wake those who listen when messages are written
+ * ```ts
+ * import postgres from "postgres";
+ * import { install } from "@messagedb/client/install";
+ *
+ * const sql = postgres("postgres://postgres@localhost/message_store");
+ * await install(sql, { notify: true });
+ * ```
+ *
  * @param sql The `sql` of postgres.js. Its role needs the rights to create what is missing: a schema
  * and an extension in the database (`create` on it), the role `message_store` (`createrole`) and,
  * where asked for, the database (`createdb`).
- * @param options Whether to create the database.
+ * @param options Whether to create the database, and whether to wake those who listen.
  * @returns Nothing, once all of Message DB is there.
  * @throws {TypeError} If the handle is not the `sql` of postgres.js.
  * @throws {Error} If the role lacks a right, or the SQL files are not there. An error from PostgreSQL
@@ -85,7 +117,7 @@ export async function install(sql: Sql, options: InstallOptions = {}): Promise<v
   assertPostgres(sql, "install");
   const release = await readRelease();
   try {
-    await installInto(sql, release);
+    await installInto(sql, release, options);
   } catch (error) {
     if (sqlState(error) !== NO_SUCH_DATABASE) throw error;
     if (!options.createDatabase) {
@@ -96,7 +128,7 @@ export async function install(sql: Sql, options: InstallOptions = {}): Promise<v
       );
     }
     await createDatabase(sql);
-    await installInto(sql, release);
+    await installInto(sql, release, options);
   }
 }
 
@@ -184,47 +216,68 @@ const INSUFFICIENT_PRIVILEGE = "42501";
 /** A race for a name is lost as "duplicate database" or "object", or by the catalog's unique index. */
 const ALREADY_THERE = ["42P04", "42710", "23505"];
 
-async function installInto(sql: Sql, release: Release): Promise<void> {
-  const { version, files } = release;
+async function installInto(
+  sql: Sql,
+  release: Release,
+  { notify }: InstallOptions,
+): Promise<void> {
   await sql.begin(async (tx) => {
     const state = await lockAndInspect(tx, release);
-    const isOlder = state.version !== null &&
-      state.version.localeCompare(version, "en", { numeric: true }) < 0;
-    const isDue = ({ key }: SqlFile): boolean =>
-      !state.present.has(key) || (isOlder && /^(types|functions|views)\//.test(key));
-    if (!files.some(isDue)) return;
-
-    const run = async (folders: RegExp, may: string, path?: string): Promise<void> => {
-      // What was dropped and created anew has lost its grants.
-      const due = files.filter((file) =>
-        folders.test(file.key) && (isDue(file) || file.key.startsWith("privileges/"))
-      );
-      if (due.length === 0) return;
-      try {
-        if (path) await tx.unsafe(`set local search_path = ${path}`);
-        await tx.savepoint((sp) => sp.unsafe(due.map((file) => file.text).join("\n")));
-      } catch (error) {
-        if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
-        throw new Error(
-          `Cannot install Message DB: the role "${state.user}" may not ${may} (${text(error)})`,
-          { cause: error },
-        );
-      }
-    };
-    const where = `in database "${state.database}"`;
-    await run(/^roles\//, `create the role "message_store"`).catch((error) => {
-      // Roles are shared by all databases, the lock is not: another install was first.
-      if (!ALREADY_THERE.includes(sqlState(error) ?? "")) throw error;
-    });
-    await run(/^schema\//, `create schemas ${where}`);
-    await run(/^extensions\//, `create the extension "pgcrypto" ${where}`, "public, message_store");
-    const change = `change the schema "message_store" ${where}`;
-    // Before PostgreSQL 13, gen_random_uuid() is pgcrypto's and in public.
-    await run(/^(types|tables|functions)\//, change, "message_store, public");
-    // An index is dropped by its bare name, which must not be found in another schema.
-    await run(/^indexes\//, change, "message_store");
-    await run(/^(views|privileges)\//, change, "message_store, public");
+    await installFiles(tx, release, state);
+    // Last, because a trigger comes and goes under a lock that keeps out all who write.
+    for (const step of notify === undefined ? [] : await stepsToNotify(tx, notify)) {
+      await run(tx, state, step.sql, `${step.right} in database "${state.database}"`);
+    }
   });
+}
+
+async function installFiles(tx: TransactionSql, release: Release, state: State): Promise<void> {
+  const { version, files } = release;
+  const isOlder = state.version !== null &&
+    state.version.localeCompare(version, "en", { numeric: true }) < 0;
+  const isDue = ({ key }: SqlFile): boolean =>
+    !state.present.has(key) || (isOlder && /^(types|functions|views)\//.test(key));
+  if (!files.some(isDue)) return;
+
+  const runFiles = async (folders: RegExp, may: string, path?: string): Promise<void> => {
+    // What was dropped and created anew has lost its grants.
+    const due = files.filter((file) =>
+      folders.test(file.key) && (isDue(file) || file.key.startsWith("privileges/"))
+    );
+    if (due.length === 0) return;
+    if (path) await tx.unsafe(`set local search_path = ${path}`);
+    await run(tx, state, due.map((file) => file.text).join("\n"), may);
+  };
+  const where = `in database "${state.database}"`;
+  await runFiles(/^roles\//, `create the role "message_store"`).catch((error) => {
+    // Roles are shared by all databases, the lock is not: another install was first.
+    if (!ALREADY_THERE.includes(sqlState(error) ?? "")) throw error;
+  });
+  await runFiles(/^schema\//, `create schemas ${where}`);
+  await runFiles(
+    /^extensions\//,
+    `create the extension "pgcrypto" ${where}`,
+    "public, message_store",
+  );
+  const change = `change the schema "message_store" ${where}`;
+  // Before PostgreSQL 13, gen_random_uuid() is pgcrypto's and in public.
+  await runFiles(/^(types|tables|functions)\//, change, "message_store, public");
+  // An index is dropped by its bare name, which must not be found in another schema.
+  await runFiles(/^indexes\//, change, "message_store");
+  await runFiles(/^(views|privileges)\//, change, "message_store, public");
+}
+
+/** Runs SQL that the role may lack a right to. */
+async function run(tx: TransactionSql, state: State, sql: string, may: string): Promise<void> {
+  try {
+    await tx.savepoint((sp) => sp.unsafe(sql));
+  } catch (error) {
+    if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+    throw new Error(
+      `Cannot install Message DB: the role "${state.user}" may not ${may} (${text(error)})`,
+      { cause: error },
+    );
+  }
 }
 
 async function lockAndInspect(tx: TransactionSql, release: Release): Promise<State> {

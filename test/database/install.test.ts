@@ -1,4 +1,8 @@
+import { write, writeStreams } from "@messagedb/client";
 import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { startEmbedded } from "../../src/database/embedded.ts";
@@ -89,6 +93,9 @@ async function fingerprint(sql: postgres.Sql): Promise<unknown> {
     union all
     select 'relation', relname, oid, xmin::text, relacl::text
     from pg_class where relnamespace = 'message_store'::regnamespace
+    union all
+    select 'trigger', tgname, oid, xmin::text, tgenabled::text
+    from pg_trigger where tgrelid = 'message_store.messages'::regclass
     order by 1, 2, 3
   `;
 }
@@ -417,6 +424,436 @@ describe("install()", () => {
         await sql.end();
       }
     });
+  });
+});
+
+/** What the trigger and its function are called, as far as they are there. */
+async function notifiers(sql: postgres.Sql): Promise<string[]> {
+  const rows = await sql`
+    select proname as name from pg_proc
+    where pronamespace = to_regnamespace('message_store') and proname like 'notify%'
+    union all
+    select tgname from pg_trigger
+    where tgrelid = to_regclass('message_store.messages') and not tgisinternal
+    order by 1
+  `;
+  return rows.map(({ name }) => name);
+}
+
+const BOTH = ["messages_notify", "notify_categories"];
+
+/** Listens; what it returns answers what was heard since it was last asked, of all committed by now. */
+async function listen(sql: postgres.Sql): Promise<() => Promise<string[]>> {
+  let heard: string[] = [];
+  await sql.listen("message_store", (category) => heard.push(category));
+  return async () => {
+    // It comes after all that was committed before it.
+    await sql.notify("message_store", "that was all");
+    await vi.waitFor(() => expect(heard).toContain("that was all"), {
+      interval: 1,
+      timeout: 10_000,
+    });
+    const news = heard.filter((category) => category !== "that was all");
+    heard = [];
+    return news;
+  };
+}
+
+describe("install() with notify", () => {
+  const message = { type: "Opened" };
+
+  test("has each category that a transaction writes to said once, when it is committed", async () => {
+    const sql = await emptyDatabase();
+    await install(sql, { notify: true });
+    expect(await notifiers(sql)).toEqual(BOTH);
+    const news = await listen(sql);
+    await write(sql, "account-1", message);
+    expect(await news()).toEqual(["account"]);
+    await write(sql, "account:command-1", message);
+    expect(await news()).toEqual(["account:command"]);
+    await writeStreams(sql, [
+      { streamName: "account-1", messages: [message, message] },
+      { streamName: "account-2", messages: [message] },
+      { streamName: "order-1-2", messages: [message] },
+    ]);
+    expect((await news()).sort()).toEqual(["account", "order"]);
+    await sql.begin(async (tx) => {
+      await write(tx, "account-1", message);
+      await write(tx, "order-1", message);
+      await tx.savepoint((sp) => write(sp, "account-2", message));
+      expect(await news()).toEqual([]);
+    });
+    expect((await news()).sort()).toEqual(["account", "order"]);
+  });
+
+  test("has nothing said of what was rolled back, or of no message", async () => {
+    const sql = await emptyDatabase();
+    await install(sql, { notify: true });
+    const news = await listen(sql);
+    const undo = new Error("undo");
+    await expect(sql.begin(async (tx) => {
+      await write(tx, "account-1", message);
+      throw undo;
+    })).rejects.toBe(undo);
+    await sql.begin(async (tx) => {
+      await tx.savepoint(async (sp) => {
+        await write(sp, "order-1", message);
+        throw undo;
+      }).catch(() => {});
+      await write(tx, "payment-1", message);
+    });
+    await sql`
+      insert into message_store.messages (stream_name, position, type)
+      select 'account-1', 0, 'Opened' where false
+    `;
+    await sql`
+      insert into message_store.messages (stream_name, position, type)
+      values ('payment-1', 0, 'Opened') on conflict do nothing
+    `;
+    expect(await news()).toEqual(["payment"]);
+  });
+
+  test("takes it out again when told not to notify, and leaves it as it is when told nothing", async () => {
+    const sql = await emptyDatabase();
+    await install(sql);
+    expect(await notifiers(sql)).toEqual([]);
+    await install(sql, { notify: true });
+    await install(sql);
+    expect(await notifiers(sql)).toEqual(BOTH);
+    const news = await listen(sql);
+    await install(sql, { notify: false });
+    expect(await notifiers(sql)).toEqual([]);
+    expect(await isInstalled(sql)).toBe(true);
+    await write(sql, "account-1", message);
+    expect(await news()).toEqual([]);
+    await install(sql, { notify: false });
+    await install(sql, { notify: true });
+    await write(sql, "account-1", message);
+    expect(await news()).toEqual(["account"]);
+    expect(await countMessages(sql)).toBe(2);
+  });
+
+  test("changes nothing where it is as told, for any role, and waits for nobody", async () => {
+    for (const notify of [true, false]) {
+      const sql = await emptyDatabase();
+      const name = databases.at(-1)!;
+      await install(sql, { notify });
+      const before = await fingerprint(sql);
+      await inRole("", async (role) => {
+        const other = connect((url) => {
+          asRole(role)(url);
+          url.pathname = name;
+        });
+        await sql.begin(async (tx) => {
+          await write(tx, "account-1", message);
+          await install(other, { notify });
+        });
+        await other.end();
+      });
+      expect(await fingerprint(sql)).toEqual(before);
+    }
+  });
+
+  test.each([
+    ["the function has gone", "drop function message_store.notify_categories cascade"],
+    ["the trigger has gone", "drop trigger messages_notify on message_store.messages"],
+    ["the trigger is off", "alter table message_store.messages disable trigger messages_notify"],
+    [
+      "the trigger comes once a row",
+      `drop trigger messages_notify on message_store.messages;
+      create trigger messages_notify after insert on message_store.messages
+      referencing new table as inserted
+      for each row execute function message_store.notify_categories()`,
+    ],
+    [
+      "the trigger has another name for the rows",
+      `drop trigger messages_notify on message_store.messages;
+      create trigger messages_notify after insert on message_store.messages
+      referencing new table as added
+      for each statement execute function message_store.notify_categories()`,
+    ],
+    [
+      "the trigger has a condition",
+      `drop trigger messages_notify on message_store.messages;
+      create trigger messages_notify after insert on message_store.messages
+      referencing new table as inserted
+      for each statement when (false) execute function message_store.notify_categories()`,
+    ],
+    [
+      "the trigger calls another function",
+      `create function message_store.nothing() returns trigger
+      as $$ begin return null; end; $$ language plpgsql;
+      drop trigger messages_notify on message_store.messages;
+      create trigger messages_notify after insert on message_store.messages
+      referencing new table as inserted
+      for each statement execute function message_store.nothing()`,
+    ],
+  ])("puts it right where %s", async (_, change) => {
+    const sql = await emptyDatabase();
+    await install(sql, { notify: true });
+    const before = await definition(sql);
+    await sql.unsafe(change);
+    await install(sql, { notify: true });
+    expect(await definition(sql)).toEqual(before);
+    const news = await listen(sql);
+    await write(sql, "account-1", message);
+    expect(await news()).toEqual(["account"]);
+  });
+
+  test.each([
+    [
+      "its text",
+      `create or replace function message_store.notify_categories() returns trigger
+      as $$ begin return null; end; $$ language plpgsql
+      security definer set search_path = pg_catalog, pg_temp`,
+    ],
+    ["its rights", "alter function message_store.notify_categories security invoker"],
+    ["its path", "alter function message_store.notify_categories reset search_path"],
+  ])("replaces a function that differs in %s, while others write", async (_, change) => {
+    const sql = await emptyDatabase();
+    await install(sql, { notify: true });
+    const before = await definition(sql);
+    await sql.unsafe(change);
+    const news = await listen(sql);
+    await sql.begin(async (tx) => {
+      await write(tx, "account-1", message);
+      await install(sql, { notify: true });
+    });
+    expect(await definition(sql)).toEqual(before);
+    await news();
+    await write(sql, "account-1", message);
+    expect(await news()).toEqual(["account"]);
+  });
+
+  async function definition(sql: postgres.Sql): Promise<unknown> {
+    return await sql`
+      select pg_get_functiondef(tgfoid), pg_get_triggerdef(oid), tgenabled
+      from pg_trigger where tgname = 'messages_notify'
+    `;
+  }
+
+  test("may be run by eight processes at once, while others write", async () => {
+    const first = await emptyDatabase();
+    const others = Array.from(
+      { length: 7 },
+      () => connect((url) => url.pathname = databases.at(-1)!),
+    );
+    await Promise.all([first, ...others].map((sql) => install(sql, { notify: true })));
+    expect(await notifiers(first)).toEqual(BOTH);
+    let isDone = false;
+    const writers = [0, 1, 2, 3].map(async (writer) => {
+      let written = 0;
+      for (; !isDone; written += 1) await write(first, `account${writer}-1`, message);
+      return written;
+    });
+    for (let round = 0; round < 10; round += 1) {
+      await Promise.all(others.map((sql, at) => install(sql, { notify: at % 2 === 0 })));
+    }
+    isDone = true;
+    const written = await Promise.all(writers);
+    expect(Math.min(...written)).toBeGreaterThan(0);
+    expect(await countMessages(first)).toBe(written.reduce((sum, count) => sum + count));
+  });
+
+  test("is part of the one transaction: when it fails, nothing is installed", async () => {
+    const sql = await emptyDatabase();
+    await sql.unsafe(`
+      create schema message_store;
+      create function message_store.notify_categories() returns int as 'select 1' language sql;
+    `);
+    await expect(install(sql, { notify: true })).rejects.toMatchObject({ code: "42P13" });
+    expect(await sql`select to_regclass('message_store.messages') as messages`)
+      .toEqual([{ messages: null }]);
+  });
+
+  test.each([
+    ["create the function", true, "", "", "permission denied for schema message_store"],
+    [
+      "create the trigger",
+      true,
+      "",
+      "grant usage, create on schema message_store to",
+      "permission denied for table messages",
+    ],
+    [
+      "drop the trigger",
+      false,
+      "",
+      "grant usage on schema message_store to",
+      "must be owner of relation messages",
+    ],
+    [
+      "drop the function",
+      false,
+      "drop trigger messages_notify on message_store.messages",
+      "grant usage on schema message_store to",
+      "must be owner of function message_store.notify_categories",
+    ],
+  ])("says which right is missing to %s", async (action, notify, change, grant, detail) => {
+    const sql = await emptyDatabase();
+    const name = databases.at(-1)!;
+    await install(sql, { notify: !notify });
+    await sql.unsafe(change);
+    const before = await fingerprint(sql);
+    await inRole("", async (role) => {
+      if (grant) await sql.unsafe(`${grant} "${role}"`);
+      const other = connect((url) => {
+        asRole(role)(url);
+        url.pathname = name;
+      });
+      const what = action.endsWith("trigger") ? "messages_notify" : "notify_categories";
+      await expect(install(other, { notify })).rejects.toMatchObject({
+        message: `Cannot install Message DB: the role "${role}" may not ${action} "${what}" ` +
+          `in database "${name}" (${detail})`,
+        cause: { code: "42501" },
+      });
+      await other.end();
+      await sql.unsafe(`drop owned by "${role}"`);
+    });
+    expect(await fingerprint(sql)).toEqual(before);
+  });
+
+  test("is heard when a role writes that has the rights of message_store alone", async () => {
+    const sql = await emptyDatabase();
+    const name = databases.at(-1)!;
+    await install(sql, { notify: true });
+    // Servers are hardened in this way.
+    await sql`revoke execute on all functions in schema pg_catalog from public`;
+    await sql`grant execute on all functions in schema pg_catalog to message_store`;
+    await sql`revoke execute on function
+      pg_notify, pg_notification_queue_usage, octet_length(text) from message_store`;
+    const news = await listen(sql);
+    await inRole("in role message_store", async (role) => {
+      const writer = connect((url) => {
+        asRole(role)(url);
+        url.pathname = name;
+      });
+      await expect(writer`select pg_notify('message_store', 'account')`).rejects.toThrow("denied");
+      await write(writer, "account-1", message);
+      await writer`
+        insert into message_store.messages (stream_name, position, type)
+        values ('order-1', 0, 'Opened')`;
+      await writer.end();
+    });
+    expect(await news()).toEqual(["account", "order"]);
+  });
+
+  test("is heard whatever the writer's search path holds", async () => {
+    const sql = await emptyDatabase({ max: 1 });
+    await install(sql, { notify: true });
+    const news = await listen(sql);
+    await sql.unsafe(`
+      create schema other;
+      create table other.inserted (stream_name text);
+      create table other.messages (stream_name text);
+      create function other.pg_notify(text, text) returns void
+      as $$ begin raise 'theirs'; end $$ language plpgsql;
+      create function other.pg_notification_queue_usage() returns float8
+      as 'select 1::float8' language sql;
+      create function other.split_part(text, text, int) returns text
+      as $$ select 'theirs' $$ language sql;
+      create function other.false(int, int) returns boolean as 'select false' language sql;
+      create operator other.< (leftarg = int, rightarg = int, function = other.false);
+    `);
+    for (
+      const path of [
+        "other, pg_catalog",
+        "''",
+        "other, message_store, public",
+        "message_store, pg_temp",
+      ]
+    ) {
+      await sql.begin(async (tx) => {
+        await tx.unsafe(`set local search_path = ${path}`);
+        await write(tx, "account-1", message);
+        await tx`
+          insert into message_store.messages (stream_name, position, type)
+          values (${`order-${path}`}::pg_catalog.text, 0, 'Opened')`;
+        expect(await tx`select pg_catalog.current_setting('search_path') as path`)
+          .toEqual([{ path: path === "''" ? '""' : path }]);
+      });
+      expect((await news()).sort()).toEqual(["account", "order"]);
+    }
+  });
+
+  test("is heard of COPY, and of ten thousand messages in a thousand categories", async () => {
+    const sql = await emptyDatabase();
+    await install(sql, { notify: true });
+    const news = await listen(sql);
+    const copy = await sql`
+      copy message_store.messages (stream_name, position, type) from stdin`.writable();
+    await new Promise<void>((resolve, reject) => {
+      copy.on("finish", resolve).on("error", reject);
+      copy.end("account-1\t0\tOpened\naccount-2\t0\tOpened\norder-1\t0\tOpened\n");
+    });
+    expect((await news()).sort()).toEqual(["account", "order"]);
+    await sql`
+      insert into message_store.messages (stream_name, position, type)
+      select 'many' || n % 1000 || '-' || n, 0, 'Opened' from generate_series(1, 10000) n`;
+    expect((await news()).sort())
+      .toEqual(Array.from({ length: 1000 }, (_, at) => `many${at}`).sort());
+  });
+
+  test("fails no write whose category is too long to be said", async () => {
+    const sql = await emptyDatabase();
+    await install(sql, { notify: true });
+    const news = await listen(sql);
+    await sql`
+      insert into message_store.messages (stream_name, position, type)
+      values
+        (repeat('a', 8000) || '-1', 0, 'Opened'),
+        (repeat('é', 4000) || '-1', 0, 'Opened'),
+        (repeat('a', 7999) || '-1', 0, 'Opened'),
+        ('-1', 0, 'Opened')`;
+    expect((await news()).sort()).toEqual(["", "a".repeat(7999)]);
+  });
+
+  test("fails no write when a listener that does not read has filled the queue", async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), "messagedb-notify-"));
+    let server = await startEmbedded({ dataDir });
+    try {
+      const admin = postgres(server.url, { max: 1 });
+      await admin`alter system set max_notify_queue_pages = 64`;
+      await admin.end();
+      await server.stop();
+      server = await startEmbedded({ dataDir });
+      const sql = postgres(server.url, { onnotice: () => {} });
+      await install(sql, { notify: true });
+      const deaf = await sql.reserve();
+      await deaf`listen message_store`;
+      await deaf`begin`;
+      // A page each: half as much again as the queue holds.
+      const writeLong = (at: number) =>
+        sql`
+          insert into message_store.messages (stream_name, position, type)
+          values (repeat('a', 7000) || ${at}::text || '-1', 0, 'Opened')`;
+      for (let at = 0; at < 96; at += 1) await writeLong(at);
+      await deaf`commit`;
+      await deaf`unlisten message_store`;
+      deaf.release();
+      expect(await countMessages(sql)).toBe(96);
+      const news = await listen(sql);
+      await write(sql, "account-1", message);
+      expect(await news()).toEqual(["account"]);
+      await sql.end();
+    } finally {
+      await server.stop();
+      await rm(dataDir, { recursive: true });
+    }
+  });
+
+  test("goes with uninstall(), and comes back when asked for", async () => {
+    const sql = await emptyDatabase();
+    await install(sql, { notify: true });
+    await uninstall(sql);
+    expect(await notifiers(sql)).toEqual([]);
+    await install(sql);
+    expect(await notifiers(sql)).toEqual([]);
+    await uninstall(sql);
+    await install(sql, { notify: true });
+    const news = await listen(sql);
+    await write(sql, "account-1", message);
+    expect(await news()).toEqual(["account"]);
   });
 });
 
