@@ -63,8 +63,11 @@ export async function untilReached<T>(work: () => Promise<T>, retrying: Retrying
   }
 }
 
-/** Whether the connection was lost, other than by the caller's own ending of the handle. */
+/**
+ * Whether the connection was lost and may come back: not when the caller has ended the handle, nor when
+ * there is no such database (any more), or no such right.
+ */
 export function isLost(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
-  return isUnavailable(error) && !/^CONNECTION_(ENDED|DESTROYED)$/.test(String(code));
+  return isUnavailable(error) && !/^(CONNECTION_(ENDED|DESTROYED)$|28|3D)/.test(String(code));
 }

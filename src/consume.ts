@@ -31,7 +31,7 @@ export interface ConsumeOptions {
  *
  * @example
  * ```ts
- * import { consume } from "@messagedb/client";
+ * import { consume, type Message } from "@messagedb/client";
  *
  * const balances = new Map<string, number>();
  * await consume(sql, {
@@ -42,7 +42,7 @@ export interface ConsumeOptions {
  *       balances.set(streamName, (balances.get(streamName) ?? 0) + data.amount);
  *     },
  *   },
- * }, { signal: AbortSignal.timeout(60_000) });
+ * }, { signal: AbortSignal.timeout(500) });
  * ```
  *
  * @param sql The handle; for `transactional`, one that has `begin`.

@@ -61,8 +61,8 @@ export interface SubscribeOptions extends FollowOptions {
  * ```ts
  * import { subscribe } from "@messagedb/client";
  *
- * const signal = AbortSignal.timeout(60_000);
- * for await (const message of subscribe(sql, "account", { startAt: "end", signal })) {
+ * const signal = AbortSignal.timeout(500);
+ * for await (const message of subscribe(sql, "account", { signal })) {
  *   console.log(message.streamName, message.type);
  * }
  * ```

@@ -35,11 +35,12 @@ export interface WaitForOptions {
  *
  * @example Read what was written
  * ```ts
- * import { append, waitFor } from "@messagedb/client";
+ * import { append, drain, waitFor } from "@messagedb/client";
  *
- * const deposited = { type: "Deposited", data: { amount: 11 } };
- * const { globalPosition } = await append(sql, "account-123", deposited);
- * await waitFor(sql, { category: "account", consumerId: "balances" }, globalPosition);
+ * const views = { category: "account", consumerId: "views" };
+ * const { globalPosition } = await append(sql, "account-123", { type: "Closed" });
+ * drain(sql, { ...views, handle: () => {} }); // as somebody else does
+ * await waitFor(sql, views, globalPosition);
  * ```
  *
  * @param sql The handle.

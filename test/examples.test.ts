@@ -1,12 +1,17 @@
-import { readStream, write, writeBatch } from "@messagedb/client";
+import { append, readStream, streamVersion, waitFor, write, writeBatch } from "@messagedb/client";
 import { fetchSql, FetchSqlError } from "@messagedb/client/fetch";
+import { gateway } from "@messagedb/client/gateway";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import postgres from "postgres";
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
+import type { Parked } from "../src/_park.ts";
 import { pathOf } from "./_blocks.ts";
+import { serve } from "./_serve.ts";
+import { createDatabase } from "./_server.ts";
 import { startWorker } from "./_worker.ts";
 import { useDatabase } from "./database.ts";
 
@@ -105,6 +110,92 @@ test("worker.ts signs the guest book once for one idempotency key", async () => 
     await worker.dispose();
   }
 });
+
+test.each([
+  ["Node", tsx, ["consumer.ts"]],
+  ["Deno", deno, ["run", "--quiet", "--allow-env", "--allow-net", "--allow-sys", "consumer.ts"]],
+  ["Bun", bun, ["consumer.ts"]],
+])("consumer.ts keeps the balances in two processes on %s", async (_, command, args) => {
+  const database = await createDatabase(inject("databaseOrigin"));
+  const sql = postgres(database.url);
+  const env = { ...process.env, DATABASE_URL: database.url };
+  const start = () => spawn(command, args, { cwd: pathOf("examples"), env, stdio: "inherit" });
+  const processes = [start()];
+  onTestFinished(async () => {
+    const running = processes.filter((it) => (it.exitCode ?? it.signalCode) === null);
+    const exits = running.map((it) => once(it, "exit"));
+    for (const it of running) it.kill("SIGTERM");
+    await Promise.all(exits);
+    await sql.end();
+    await database.drop();
+  });
+
+  const consumer = { category: "account", consumerId: "balances", consumerGroup: { size: 4 } };
+  const inAll = async () => {
+    const { globalPosition } = await append(sql, "account-0", { type: "Seen" });
+    await waitFor(sql, consumer, globalPosition, { timeout: 50_000 });
+    const [row] = await sql`select sum(amount)::int as sum, count(*)::int as count from balances`;
+    return row;
+  };
+  await Promise.all(
+    Array.from({ length: 20 }, (_, at) =>
+      writeBatch(sql, `account-${at}`, [
+        { type: "Deposited", data: { amount: 10 } },
+        { type: "Withdrawn", data: { amount: 3 } },
+      ])),
+  );
+  expect(await inAll()).toEqual({ sum: 140, count: 20 });
+  // Two that create the table at the same time would be in each other's way.
+  processes.push(start());
+  await expect.poll(() => streamVersion(sql, "account:group-balances+waiting"), { timeout: 50_000 })
+    .toBe(0);
+
+  const exits = processes.map((it) => once(it, "exit"));
+  for (const it of processes) it.kill("SIGTERM");
+  expect(await Promise.all(exits)).toEqual([[0, null], [0, null]]);
+  processes.push(start());
+  await write(sql, "account-7", { type: "Deposited", data: { amount: 1 } });
+  expect(await inAll()).toEqual({ sum: 141, count: 20 });
+});
+
+test("webhook_worker.ts tells a webhook of each payment, and parks what it does not take", async () => {
+  await writeBatch(db.sql, "payment-1", [{ type: "Received" }, { type: "Refunded" }]);
+  await write(db.sql, "payment-2", { type: "Received" });
+  const events = await serve(gateway(db.sql, {
+    authorize: (request, { writes, category }) =>
+      request.headers.get("authorization") === "Bearer a-token" &&
+      (!writes || /^payment:(position|group|parked)$/.test(category!)),
+  }));
+  const told: string[] = [];
+  const webhook = await serve(async (request) => {
+    const { streamName, type } = await request.json();
+    if (type === "Refunded") return new Response("No", { status: 500 });
+    told.push(streamName);
+    return new Response("Thanks");
+  });
+  const worker = await startWorker(pathOf("examples/webhook_worker.ts"), undefined, {
+    EVENTS_URL: `${events}/sql`,
+    EVENTS_TOKEN: "a-token",
+    WEBHOOK_URL: webhook,
+  });
+  onTestFinished(() => worker.dispose());
+  const scheduled = async () => {
+    const { scheduled } = await worker.getWorker() as unknown as Scheduled;
+    return (await scheduled()).outcome;
+  };
+
+  expect(await scheduled()).toBe("ok");
+  expect(told.sort()).toEqual(["payment-1", "payment-2"]);
+  const parked = await readStream<Parked>(db.sql, "payment:parked-webhook");
+  expect(parked.map(({ data }) => [data.message.type, data.attempts])).toEqual([["Refunded", 3]]);
+  expect(await scheduled()).toBe("ok");
+  expect(told.length).toBe(2);
+});
+
+/** What miniflare's types leave out, where the DOM's are. */
+interface Scheduled {
+  scheduled(): Promise<{ readonly outcome: string }>;
+}
 
 /** A gateway that was started, and how to stop it. */
 interface Started {
