@@ -69,7 +69,8 @@ export async function consumeShare(consumer: CheckedConsumer, ending: Ending): P
     const owners = new Set([...holders.values(), lease.owner].filter((it) => it !== undefined));
     const waiting = new Set((await waitingOwners(consumer)).filter((it) => !owners.has(it)));
     const processes = owners.size + waiting.size;
-    const share = Math.ceil(size / processes);
+    // One who has nothing takes what is free, for those that wait may be gone, and gives it back later.
+    const share = Math.ceil(size / (held.size === 0 ? owners.size : processes));
 
     const least = Math.max(Math.floor(size / processes), 1);
     const excess = [...held.values()].slice(waiting.size > 0 ? least : share);
