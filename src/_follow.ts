@@ -28,19 +28,23 @@ export async function* follow(
   // What has never worked may never do.
   let first: Following | undefined = { ...following, attempts: 1 };
   let pause = Math.min(FIRST_PAUSE, pollInterval);
+  const readFrom = (from: number) => {
+    // What rings while it is read may have come too late for it.
+    bell?.silence();
+    return read(from);
+  };
   try {
     while (!signal.aborted) {
-      bell?.silence();
       const from = position;
-      const page = await (ahead ?? untilReached(() => read(from), first ?? following));
+      const page = await (ahead ?? untilReached(() => readFrom(from), first ?? following));
       first = undefined;
       position = page.next;
-      ahead = page.atEnd ? undefined : untilReached(() => read(page.next), following);
+      ahead = page.atEnd ? undefined : untilReached(() => readFrom(page.next), following);
       // Who waits for it may never come again.
       ahead?.catch(() => {});
       yield page;
-      if (!page.atEnd) continue;
       if (page.messages.length > 0) pause = Math.min(FIRST_PAUSE, pollInterval);
+      if (!page.atEnd) continue;
       await (bell ? bell.wait(pause) : sleep(pause, signal));
       pause = Math.min(pause * 2, pollInterval);
     }
@@ -87,7 +91,15 @@ export async function listen(
     if (category === null || payload === category) ring();
   };
   // When it listens, too: what was written before was told to nobody.
-  const listening = await abortable(sql.listen("message_store", onNotify, ring), signal);
+  const listening = sql.listen("message_store", onNotify, ring);
+  const unlisten = () => {
+    // A connection that is lost does not listen any more, either.
+    listening.then((it) => it.unlisten()).catch(() => {});
+  };
+  await abortable(listening, signal).catch((error) => {
+    unlisten();
+    throw error;
+  });
   signal.addEventListener("abort", ring);
   return {
     silence: () => {
@@ -98,10 +110,11 @@ export async function listen(
       sleeping = new AbortController();
       await sleep(milliseconds, sleeping.signal);
     },
-    remove: async () => {
+    remove: () => {
       signal.removeEventListener("abort", ring);
-      // A connection that is lost does not listen any more, either.
-      await listening.unlisten().catch(() => {});
+      // Not waited for: who ends it may do so because the database does not answer.
+      unlisten();
+      return Promise.resolve();
     },
   };
 }
