@@ -78,11 +78,15 @@ export function translate(error: unknown): unknown {
   return error;
 }
 
+// What pg, workerd and neon() say without a code.
+const LOST =
+  /^(Connection terminated|Network connection lost|timeout exceeded|Error connecting to database|Server error \(HTTP status (429|5))/;
+
 /**
  * Whether the database could not be reached, or had no room: what can go away by itself.
  *
  * The driver's own codes are ECONNREFUSED, CONNECTION_CLOSED, ERR_POSTGRES_CONNECTION_TIMEOUT and our
- * own FETCH_FAILED; pg has none where a connection breaks.
+ * own FETCH_FAILED; pg and neon() have none where a connection breaks.
  */
 export function isUnavailable(error: unknown): boolean {
   const state = sqlStateOf(error);
@@ -91,5 +95,5 @@ export function isUnavailable(error: unknown): boolean {
   if (code === "FETCH_FAILED") return status === null || status === 408 || Number(status) >= 429;
   return typeof code === "string"
     ? /^E(?!RR_)[A-Z_]+$|^CONNECT|^ERR_POSTGRES_\w*(CONNECTION|TIMEOUT)/.test(code)
-    : /^(Connection terminated|Network connection lost|timeout exceeded)/.test(String(message));
+    : LOST.test(String(message));
 }
