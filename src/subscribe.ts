@@ -93,6 +93,10 @@ export function subscribe(
   checkOptions(options);
   const { startAt = "beginning", signal, onCaughtUp } = options;
   checkStartAt(startAt);
+  checkFunction("onCaughtUp", onCaughtUp);
+  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
+    throw invalid("signal", signal, "an AbortSignal");
+  }
   const reader = readerOf(sql, source, options);
   return messagesOf(reader, { ...checkFollowing(sql, options), startAt, signal, onCaughtUp });
 }
@@ -147,10 +151,16 @@ export function checkFollowing(
     "pollInterval" | "notify" | "onRetry"
   >,
 ): Required<Pick<Subscription, "pollInterval" | "onRetry" | "listener">> {
-  checkInteger("pollInterval", pollInterval, 1);
+  // Beyond that, a timer does not wait at all.
+  checkInteger("pollInterval", pollInterval, 1, 2 ** 31 - 1);
+  checkFunction("onRetry", onRetry);
   if (notify && !canListen(sql)) {
     const rule = "left out for this handle, which has no listen(), as postgres.js has";
     throw invalid("notify", notify, rule);
   }
   return { pollInterval, onRetry, listener: notify ? sql as unknown as ListeningSql : undefined };
+}
+
+function checkFunction(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "function") throw invalid(name, value, "a function");
 }
