@@ -48,7 +48,7 @@ export interface ReadAggregateOptions {
   readonly batchSize?: number | undefined;
   /**
    * Only the partitions that are this member's share: those whose number leaves `member` when divided
-   * by `size`; one that is no number, by the hash of its name.
+   * by `size`; one that is no number, by the hash of its name. Not of a partition alone.
    */
   readonly consumerGroup?: ConsumerGroup | undefined;
 }
@@ -86,6 +86,9 @@ export async function readAggregate<Data = unknown>(
   const { batchSize } = checkPage(options);
   const { partition, position = 0, consumerGroup } = options;
   if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
+  if (partition !== undefined && consumerGroup !== undefined) {
+    throw invalid("consumerGroup", consumerGroup, "left out where a partition is given");
+  }
   const wanted = { name, position, batchSize: Number(batchSize), consumerGroup };
   const page = partition === undefined
     ? await readAggregatePage(sql, wanted)
@@ -99,10 +102,14 @@ export function checkAggregateName(option: string, name: unknown): asserts name 
   }
 }
 
-/** The stream of a partition. */
-export function partitionStream(name: string, partition: unknown): string {
+export function checkPartition(partition: unknown): asserts partition is number | string {
   if (typeof partition === "number") checkInteger("partition", partition, 0);
   else if (typeof partition !== "string") throw invalid("partition", partition, "a number or text");
+}
+
+/** The stream of a partition. */
+export function partitionStream(name: string, partition: unknown): string {
+  checkPartition(partition);
   return streamName(name, String(partition));
 }
 
@@ -121,20 +128,20 @@ export async function readAggregatePage(sql: Sql, wanted: WantedOfAggregate): Pr
   const member = consumerGroup ? String(consumerGroup.member) : null;
   const size = consumerGroup ? String(consumerGroup.size) : null;
   const answer = await askReferences(sql)`
-  reference as materialized (
-    select *, message_store.id(stream_name) as partition
-    from message_store.messages
-    where message_store.category(stream_name) = ${name}::text
-      and global_position >= ${String(position)}::text::bigint
+    where message_store.category(reference.stream_name) = ${name}::text
+      and reference.global_position >= ${String(position)}::text::bigint
       and (
         ${size}::text is null
         or case
-          when message_store.id(stream_name) ~ '^[0-9]{1,15}$'
-            then mod(message_store.id(stream_name)::bigint, ${size}::text::bigint)
-          else mod(abs(message_store.hash_64(message_store.id(stream_name))), ${size}::text::bigint)
+          when message_store.id(reference.stream_name) ~ '^[0-9]{1,15}$'
+            then mod(message_store.id(reference.stream_name)::bigint, ${size}::text::bigint)
+          else mod(
+            abs(message_store.hash_64(message_store.id(reference.stream_name))),
+            ${size}::text::bigint
+          )
         end = ${member}::text::bigint
       )
-    order by global_position
+    order by reference.global_position
     limit ${String(batchSize)}::text::bigint
   ),
   head as (
@@ -154,11 +161,9 @@ async function readPartition(
 ): Promise<Page> {
   const { partition, position, batchSize } = wanted;
   const answer = await askReferences(sql)`
-  reference as materialized (
-    select *
-    from message_store.messages
-    where stream_name = ${partition}::text and position >= ${String(position)}::text::bigint
-    order by position
+    where reference.stream_name = ${partition}::text
+      and reference.position >= ${String(position)}::text::bigint
+    order by reference.position
     limit ${String(batchSize)}::text::bigint
   ),
   head as (
@@ -176,31 +181,38 @@ interface Answer extends Extent {
   readonly references: readonly [streamName: string, position: number, globalPosition: number][];
 }
 
-/** Asks for the messages of `reference`, from the first on. */
+/** Asks for messages by their references: which of those, is what follows. */
 function askReferences(sql: Sql): Statement<Answer> {
+  // The limit makes the look-up of each message an index scan.
   return (strings, ...parameters) =>
     ask<Answer>(sql)(
       within(
         strings,
-        "\nwith",
         `
-  page as (
+with
+  scanned as materialized (
     select
       origin.*, reference.stream_name as partition, reference.position as place,
       reference.global_position as global_place
-    from reference
-    join message_store.messages as origin
-      on origin.global_position =
+    from message_store.messages as reference
+    cross join lateral (
+      select *
+      from message_store.messages
+      where messages.global_position =
         (reference.metadata->>'causationMessageGlobalPosition')::bigint
+      limit 1
+    ) as origin`,
+        `
+  page as (
+    select *
+    from scanned
     where (select types from wanted) is null
-      or reference.type in (
-        select json_array_elements_text((select types from wanted)::json)
-      )
-    order by reference.global_position
+      or type in (select json_array_elements_text((select types from wanted)::json))
+    order by global_place
   )
 select
-  '{"count":' || (select count(*) from reference)::text ||
-  ',"last":' || coalesce((select max(global_position)::text from reference), 'null') ||
+  '{"count":' || (select count(*) from scanned)::text ||
+  ',"last":' || coalesce((select max(global_place)::text from scanned), 'null') ||
   ',"head":' || coalesce((select position::text from head), 'null') ||
   ',"references":' ||
     coalesce(json_agg(json_build_array(partition, place, global_place))::text, '[]') ||
