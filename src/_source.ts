@@ -3,7 +3,12 @@ import type { Page } from "./_page.ts";
 import { readCategoryPage } from "./_read_category_page.ts";
 import { readSettled } from "./_read_settled.ts";
 import { firstSince, type StartAt } from "./_start.ts";
-import { type AggregatedMessage, checkAggregateName, readAggregatePage } from "./read_aggregate.ts";
+import {
+  type AggregatedMessage,
+  checkAggregateName,
+  firstReferenceSince,
+  readAggregatePage,
+} from "./read_aggregate.ts";
 import { readAll } from "./read_all.ts";
 import { readCategory } from "./read_category.ts";
 import { readStream } from "./read_stream.ts";
@@ -61,7 +66,7 @@ export function readerOf(sql: Sql, source: Source, options: SourceOptions): Read
       category: name,
       read: (position) => readAggregatePage(sql, { name, position, consumerGroup, ...page }),
       place: (message) => (message as AggregatedMessage).reference.globalPosition,
-      start: (at) => startOf(sql, at, null, name),
+      start: (at) => startOf(sql, at, null, name, firstReferenceSince),
     };
   }
   checkName("source", source);
@@ -118,12 +123,13 @@ async function startOf(
   at: StartAt,
   streamName: string | null,
   category: string | null,
+  since = firstSince,
 ): Promise<number> {
   if (typeof at === "number") return at;
   if (at === "beginning") return 0;
   // First: what is written while the time is looked for must not be left out.
   const end = await endOf(sql, streamName, category);
-  return at === "end" ? end : await firstSince(sql, { streamName, category }, at) ?? end;
+  return at === "end" ? end : await since(sql, { streamName, category }, at) ?? end;
 }
 
 async function endOf(

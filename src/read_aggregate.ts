@@ -1,6 +1,7 @@
 import { checkConsumerGroup, checkInteger, checkPage, invalid } from "./_check.ts";
 import { COLUMNS, type Columns, decode, safe } from "./_message.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
+import type { Place } from "./_start.ts";
 import { ask, type Statement, within } from "./_statement.ts";
 import { isCategory, streamName } from "./stream_name.ts";
 import type { ConsumerGroup, Message, Sql } from "./types.ts";
@@ -173,6 +174,21 @@ async function readPartition(
     select null::text as types
   ),`;
   return pageOfReferences(answer, wanted);
+}
+
+/** The global position of the first reference to a message that was written at a time or later. */
+export async function firstReferenceSince(
+  sql: Sql,
+  { category }: Pick<Place, "category">,
+  time: Date,
+): Promise<number | null> {
+  return await ask<number | null>(sql)`
+select coalesce(min(reference.global_position)::text, 'null') as json
+from message_store.messages as reference
+join message_store.messages as origin
+  on origin.global_position = (reference.metadata->>'causationMessageGlobalPosition')::bigint
+where message_store.category(reference.stream_name) = ${category}::text
+  and origin.time >= ${time.toISOString()}::text::timestamptz at time zone 'utc'`;
 }
 
 interface Answer extends Extent {

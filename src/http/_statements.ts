@@ -14,7 +14,7 @@ import { checkStartAt, firstSince } from "../_start.ts";
 import { readLastMessages } from "../_stored_positions.ts";
 import { messageStoreVersion } from "../message_store_version.ts";
 import { categories, entityIds, streamNames } from "../names.ts";
-import { readAggregate } from "../read_aggregate.ts";
+import { checkAggregateName, firstReferenceSince, readAggregate } from "../read_aggregate.ts";
 import { readAll } from "../read_all.ts";
 import { readCategory } from "../read_category.ts";
 import { readLastMessage } from "../read_last_message.ts";
@@ -93,6 +93,7 @@ const STATEMENTS: readonly Statement[] = [
     sample: { ...stream, ...category, time: "2000-01-01T00:00:00.000Z" },
     callOf: firstSinceOf,
   },
+  { sample: { ...category, time: "2000-01-01T00:00:00.000Z" }, callOf: firstReferenceSinceOf },
   { sample: { streamNames: '["category-id"]' }, callOf: readLastMessagesOf },
   { sample: { ...stream, type: "type" }, callOf: readLastMessageOf },
   { sample: { ids: `["${id}"]` }, callOf: readMessagesOf },
@@ -350,6 +351,20 @@ function firstSinceOf({ streamName = null, category = null, time }: Parameters):
       const startAt = new Date(required(time));
       checkStartAt(startAt);
       return await firstSince(sql, place, startAt);
+    },
+  };
+}
+
+/** As `firstSinceOf`, of an aggregate, by the times of its messages. */
+function firstReferenceSinceOf({ category: name, time }: Parameters): Call<unknown> {
+  const category = required(name);
+  return {
+    asks: [ask("readAggregate", { category, position: 0, batchSize: 1 })],
+    send: async (sql) => {
+      const startAt = new Date(required(time));
+      checkAggregateName("category", category);
+      checkStartAt(startAt);
+      return await firstReferenceSince(sql, { category }, startAt);
     },
   };
 }
