@@ -1,4 +1,4 @@
-import { checkInteger, checkOptions, checkPattern, invalid } from "./_check.ts";
+import { checkInteger, checkName, checkOptions, checkPattern, invalid } from "./_check.ts";
 import { positionOf } from "./_cursor.ts";
 import { endingOf } from "./_ending.ts";
 import { follow, listen } from "./_follow.ts";
@@ -9,8 +9,8 @@ import { checkStartAt, type StartAt } from "./_start.ts";
 import { readLastMessages } from "./_stored_positions.ts";
 import { abortable, untilReached } from "./_wait.ts";
 import { WrongExpectedVersionError } from "./errors.ts";
-import { checkAggregateName, partitionStream } from "./read_aggregate.ts";
-import { category, streamName, types } from "./stream_name.ts";
+import { checkAggregateName, checkPartition, partitionStream } from "./read_aggregate.ts";
+import { category, types } from "./stream_name.ts";
 import { checkFollowing, type FollowOptions } from "./subscribe.ts";
 import type { Message, MessageInput, Sql } from "./types.ts";
 import { NO_STREAM } from "./write.ts";
@@ -20,8 +20,7 @@ import { writeStreams } from "./write_streams.ts";
 const POSITION_UPDATE_INTERVAL = 1000;
 
 /** What an aggregate is made of. */
-export interface Aggregate
-  extends Pick<FollowOptions, "batchSize" | "pollInterval" | "notify" | "onRetry"> {
+export interface Aggregate extends Pick<FollowOptions, "pollInterval" | "notify" | "onRetry"> {
   /** Its name, which is the category of its partitions: `"ledger"`. */
   readonly name: string;
   /**
@@ -44,6 +43,13 @@ export interface Aggregate
    * @default "beginning"
    */
   readonly startAt?: StartAt | undefined;
+  /**
+   * How many messages to read at once, from 1. The references to them are written at once, too, with
+   * one message more, so it has to be less than a gateway's `maxBatchSize`.
+   *
+   * @default 500
+   */
+  readonly batchSize?: number | undefined;
 }
 
 /** Options of `aggregate`. */
@@ -68,7 +74,8 @@ export interface AggregateOptions {
  * how far it has come (the stream `{name}:aggregate-{name}`) in one statement, so each message gets one
  * reference, whoever runs this how often at the same time and whatever crashes. It reads as `readAll`
  * does: a message that commits late gets its reference late, and none is lost. The messages of a
- * partition are in their global order. Positions that consumers store are left out.
+ * partition are in their global order. Positions that consumers store are left out, and what aggregates
+ * write.
  *
  * @example
  * ```ts
@@ -99,24 +106,29 @@ export async function aggregate(
   const checked = checkAggregate(sql, aggregate);
   checkOptions(options);
   const { signal, once = false } = options;
-  const { patterns, batchSize, listener, pollInterval, onRetry } = checked;
+  const { name, patterns, batchSize, listener, pollInterval, onRetry } = checked;
   const ending = endingOf([signal], 0);
   const { stopping } = ending;
   const retrying = { onRetry, signal: stopping, ...(once && { attempts: 5 }) };
   const read = (position: number): Promise<Page> =>
     readSettled(sql, { position, batchSize, pattern: null, filter: { patterns } });
+  // The first read of all is not tried again, as what has never worked may never do.
+  const readAgain = (position: number): Promise<Page> =>
+    untilReached(() => read(position), retrying);
   let bell;
   try {
     if (stopping.aborted) return;
     let stored: Stored | undefined = await abortable(findStored(sql, checked), stopping);
     if (listener) bell = await listen(listener, null, stopping);
-    while (!stopping.aborted) {
+    for (let readNow = read; !stopping.aborted; readNow = readAgain) {
       // Another one was faster: on from where it is.
       stored ??= await untilReached(() => findStored(sql, checked), retrying);
-      const pages = follow(read, stored.position + 1, { ...retrying, pollInterval, bell });
+      const pages = follow(readNow, stored.position + 1, { ...retrying, pollInterval, bell });
       for await (const page of pages) {
         const from: Stored = stored;
-        stored = await untilReached(() => refer(sql, checked, page, from), retrying);
+        const references = referTo(page.messages, checked);
+        const store = () => storeReferences(sql, name, references, page.next - 1, from);
+        stored = await untilReached(store, retrying);
         if (stored === undefined) break;
         if (once && page.atEnd) return;
       }
@@ -136,7 +148,7 @@ interface Stored {
 }
 
 function positionStream(name: string): string {
-  return streamName(name, name, ["aggregate"]);
+  return `${name}:aggregate-${name}`;
 }
 
 async function findStored(sql: Sql, { name, startAt }: CheckedAggregate): Promise<Stored> {
@@ -146,22 +158,30 @@ async function findStored(sql: Sql, { name, startAt }: CheckedAggregate): Promis
   return { position: Math.max(start - 1, 0), version: NO_STREAM };
 }
 
-/** Refers to the messages of a page; undefined where another one has already. */
-async function refer(
-  sql: Sql,
+/** The references to messages, each partition's in order. */
+function referTo(
+  messages: readonly Message[],
   { name, partitionOf }: CheckedAggregate,
-  page: Page,
-  from: Stored,
-): Promise<Stored | undefined> {
+): ReadonlyMap<string, readonly MessageInput[]> {
   const references = new Map<string, MessageInput[]>();
-  for (const message of page.messages) {
+  for (const message of messages) {
     if (isBookkeeping(name, message)) continue;
     const partition = partitionStream(name, partitionOf(message));
     const inPartition = references.get(partition) ?? [];
-    inPartition.push(referenceTo(message));
+    inPartition.push(referenceTo(message, name));
     references.set(partition, inPartition);
   }
-  const position = page.next - 1;
+  return references;
+}
+
+/** Writes references, with how far that is; undefined where another one has already. */
+async function storeReferences(
+  sql: Sql,
+  name: string,
+  references: ReadonlyMap<string, readonly MessageInput[]>,
+  position: number,
+  from: Stored,
+): Promise<Stored | undefined> {
   const isWorthStoring = references.size > 0 || from.version === NO_STREAM ||
     position - from.position >= POSITION_UPDATE_INTERVAL;
   if (!isWorthStoring) return from;
@@ -181,15 +201,22 @@ async function refer(
   }
 }
 
-/** What the aggregate writes itself, and positions, would have it write more. */
-function isBookkeeping(name: string, { streamName }: Message): boolean {
-  return category(streamName).split(":")[0] === name || types(streamName).includes("position");
+/** What consumers and aggregates write themselves, and would have them write more. */
+function isBookkeeping(name: string, { streamName, metadata }: Message): boolean {
+  const base = category(streamName).split(":")[0]!;
+  return base === name || streamName === positionStream(base) ||
+    metadata?.["referringAggregate"] === base || types(streamName).includes("position");
 }
 
-function referenceTo({ type, streamName, position, globalPosition }: Message): MessageInput {
+function referenceTo(
+  { type, streamName, position, globalPosition }: Message,
+  name: string,
+): MessageInput {
   return {
     type,
     metadata: {
+      // Else two aggregates of all streams would refer to each other's references without an end.
+      referringAggregate: name,
       causationMessageStreamName: streamName,
       causationMessagePosition: position,
       causationMessageGlobalPosition: globalPosition,
@@ -207,12 +234,14 @@ interface CheckedAggregate extends ReturnType<typeof checkFollowing> {
 
 function checkAggregate(sql: Sql, aggregate: Aggregate): CheckedAggregate {
   checkOptions(aggregate);
-  const { name, from, partition, partitions, startAt = "beginning", batchSize = 1000 } = aggregate;
+  const { name, from, partition, partitions, startAt = "beginning", batchSize = 500 } = aggregate;
   checkAggregateName("name", name);
   if (!Array.isArray(from) || from.length === 0) {
     throw invalid("from", from, "an array of at least one category or pattern");
   }
-  for (const pattern of from) checkPattern(pattern);
+  for (const it of from) checkName("from", it);
+  const patterns = from.flatMap(patternsOf);
+  for (const pattern of patterns) checkPattern(pattern);
   if (typeof partition !== "function") throw invalid("partition", partition, "a function");
   if (partitions !== undefined) checkInteger("partitions", partitions, 1, 32767);
   checkStartAt(startAt);
@@ -220,20 +249,22 @@ function checkAggregate(sql: Sql, aggregate: Aggregate): CheckedAggregate {
   return {
     ...checkFollowing(sql, aggregate),
     name,
-    patterns: from.map(patternOf),
+    patterns,
     partitionOf: partitions === undefined ? partition : (message) => {
       const key = partition(message);
-      if (typeof key === "number") checkInteger("partition", key, 0);
-      return (typeof key === "number" ? key : hash(String(key))) % partitions;
+      checkPartition(key);
+      return (typeof key === "number" ? key : hash(key)) % partitions;
     },
     startAt,
     batchSize,
   };
 }
 
-/** A category, in which `_` is a character as any other, as the pattern of its streams. */
-function patternOf(from: string): string {
-  return /[%-]/.test(from) ? from : `${from.replace(/[\\_]/g, "\\$&")}-%`;
+/** Of a category, in which `_` is a character as any other, the patterns of what Message DB has in it. */
+function patternsOf(from: string): string[] {
+  if (/[%-]/.test(from)) return [from];
+  const escaped = from.replace(/[\\_]/g, "\\$&");
+  return [escaped, `${escaped}-%`];
 }
 
 /** FNV-1a, 32 bits, over UTF-16 code units: it must never change, nor where messages are. */
