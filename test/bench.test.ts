@@ -8,11 +8,28 @@ import { useDatabase } from "./database.ts";
 const db = useDatabase();
 
 test("bench:gateway compares each operation, by ones and by sixteens", async () => {
-  const args = ["bench/gateway.ts", "--rounds", "2", "--count", "2", "--duration", "1"];
-  const { stdout } = await promisify(execFile)(pathOf("node_modules/.bin/tsx"), args, {
+  const output = await runBench("gateway", "--rounds", "2", "--count", "2", "--duration", "1");
+  const rows = output.match(/^(write|read).* +(1|16) +[\d.,]+ +[\d.,]+ +\d+\.\d\d \(.*\)$/gm);
+  expect(rows).toHaveLength(10);
+});
+
+test("bench:consumers compares how fast messages are taken, and says what it costs to wait", async () => {
+  const short = ["--messages", "200", "--idle", "0.1", "--wakes", "1", "--writes", "16"];
+  const output = await runBench("consumers", "--rounds", "1", ...short);
+  const taken = output.match(
+    /^(readCategory|subscribe|drain)\(\).* +(1000|100) +[\d.,]+ +[\d.]+ \(.*\)$/gm,
+  );
+  expect(taken).toHaveLength(10);
+  expect(output.match(/^(subscribe|consume)\(\).* +[\d.,]+ +[\d.,]+$/gm)).toHaveLength(3);
+  expect(output.match(/^(polled|notified)( +-?[\d.,]+){3}$/gm)).toHaveLength(2);
+  expect(output.match(/^write.* +(1|16) +[\d.,]+ +[\d.,]+ +[\d.]+ \(.*\)$/gm)).toHaveLength(3);
+});
+
+async function runBench(name: string, ...args: string[]): Promise<string> {
+  const command = [`bench/${name}.ts`, ...args];
+  const { stdout } = await promisify(execFile)(pathOf("node_modules/.bin/tsx"), command, {
     cwd: pathOf("."),
     env: { ...process.env, DATABASE_URL: db.url },
   });
-  const rows = stdout.match(/^(write|read).* +(1|16) +[\d.,]+ +[\d.,]+ +\d+\.\d\d \(.*\)$/gm);
-  expect(rows).toHaveLength(10);
-});
+  return stdout;
+}
