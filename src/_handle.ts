@@ -4,7 +4,7 @@ import type { Ending } from "./_ending.ts";
 import { park } from "./_park.ts";
 import { readLastMessages } from "./_stored_positions.ts";
 import { backoff, isLost, sleep, untilReached } from "./_wait.ts";
-import type { CheckedConsumer, HandlerContext, Verdict } from "./consumer.ts";
+import type { CheckedConsumer, Handler, HandlerContext, Verdict } from "./consumer.ts";
 import { HandlerFailedError } from "./errors.ts";
 import type { Message, Sql } from "./types.ts";
 
@@ -33,15 +33,37 @@ class Answered extends Error {
 /**
  * Handles a message, as often as its policy wants, until it is handled, passed over or put aside, or
  * the consumer has ended before that.
+ *
+ * @returns No promise where the handler is done at once: a promise a message is most of what it costs.
  */
-export async function handleMessage(
+export function handleMessage(
+  consumer: CheckedConsumer,
+  cursor: Cursor,
+  placed: Placed,
+  ending: Ending,
+): Outcome | Promise<Outcome> {
+  const { message } = placed;
+  const handler = consumer.handlerOf(message);
+  if (handler === undefined) return "skipped";
+  if (consumer.begin) return handleUntilDone(consumer, cursor, placed, ending, handler);
+  let answer: ReturnType<Handler>;
+  try {
+    answer = handler(message, { sql: consumer.sql, signal: ending.over, attempt: 1 });
+    if (answer === undefined) return "handled";
+  } catch (error) {
+    answer = Promise.reject(error);
+  }
+  return handleUntilDone(consumer, cursor, placed, ending, handler, { answer });
+}
+
+async function handleUntilDone(
   consumer: CheckedConsumer,
   cursor: Cursor,
   { message, place }: Placed,
   { stopping, over }: Ending,
+  handler: Handler,
+  begun?: { readonly answer: ReturnType<Handler> },
 ): Promise<Outcome> {
-  const handler = consumer.handlerOf(message);
-  if (handler === undefined) return "skipped";
   let outcome: Outcome = "handled";
   /** What is to be done instead of handling it again, once that is decided. */
   let conclusion: ((sql: Sql) => Promise<void>) | undefined;
@@ -51,7 +73,9 @@ export async function handleMessage(
     const work = conclusion ?? (async (sql) => {
       let verdict;
       try {
-        verdict = await handler(message, contextOf(sql));
+        const { answer } = begun ?? { answer: handler(message, contextOf(sql)) };
+        begun = undefined;
+        verdict = await answer;
       } catch (error) {
         failure = { error };
         throw error;

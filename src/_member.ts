@@ -81,9 +81,7 @@ async function run(
   const pages = follow(reader.read, cursor.position + 1, { ...consumer, signal: stopping, bell });
   const handling: Handling = {
     ...ending,
-    storeWhenDue: async () => {
-      if (cursor.isDue()) await untilReached(cursor.store, { ...consumer, signal: over });
-    },
+    store: () => untilReached(cursor.store, { ...consumer, signal: over }),
   };
   let handled = 0;
   let caughtUp = false;
@@ -101,7 +99,7 @@ async function run(
         caughtUp = page.atEnd && bounds.untilCaughtUp;
       }
       if (caughtUp || handled >= bounds.limit) break;
-      await handling.storeWhenDue();
+      if (cursor.isDue()) await handling.store();
     }
   } finally {
     await bell?.remove();
@@ -129,7 +127,7 @@ async function storeLast(
 }
 
 interface Handling extends Ending {
-  storeWhenDue(): Promise<void>;
+  store(): Promise<void>;
 }
 
 /**
@@ -144,7 +142,7 @@ async function handlePage(
   handling: Handling,
 ): Promise<number> {
   const { concurrency } = consumer;
-  const { stopping, over, storeWhenDue } = handling;
+  const { stopping, over, store } = handling;
   const isHandled: boolean[] = [];
   let prefix = 0;
   let count = 0;
@@ -153,8 +151,9 @@ async function handlePage(
   async function work(lane: readonly number[]): Promise<void> {
     for (const at of lane) {
       if (isHalted || stopping.aborted) return;
-      await storeWhenDue();
-      const outcome = await handleMessage(consumer, cursor, placed[at]!, handling);
+      if (cursor.isDue()) await store();
+      const handled = handleMessage(consumer, cursor, placed[at]!, handling);
+      const outcome = handled instanceof Promise ? await handled : handled;
       if (outcome === "ended" || over.aborted) return;
       isHandled[at] = true;
       count++;
