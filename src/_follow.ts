@@ -1,5 +1,5 @@
 import type { Page } from "./_page.ts";
-import { abortable, type Retrying, sleep, untilReached } from "./_wait.ts";
+import { abortable, type Retrying, setOut, sleep, untilReached } from "./_wait.ts";
 
 /** Milliseconds. */
 const FIRST_PAUSE = 25;
@@ -42,6 +42,7 @@ export async function* follow(
       ahead = page.atEnd ? undefined : untilReached(() => readFrom(page.next), following);
       // Who waits for it may never come again.
       ahead?.catch(() => {});
+      if (ahead) await setOut();
       yield page;
       if (page.messages.length > 0) pause = Math.min(FIRST_PAUSE, pollInterval);
       if (!page.atEnd) continue;

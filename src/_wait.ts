@@ -18,6 +18,14 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
   });
 }
 
+/** Lets a statement set out that was begun: a driver may send in a later turn of the event loop. */
+export function setOut(): Promise<void> {
+  // Workers have no setImmediate.
+  const later: (run: () => void) => void = globalThis.setImmediate ?? setTimeout;
+  // Twice: the driver asks for its turn after us.
+  return new Promise((resolve) => later(() => later(resolve)));
+}
+
 /** Does not wait any longer for the work when the signal aborts: rejects with its reason. */
 export async function abortable<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
   if (signal === undefined) return await work;
