@@ -1,7 +1,7 @@
 import { checkConsumerGroup, checkInteger, checkPage, invalid } from "./_check.ts";
 import { COLUMNS, type Columns, decode, safe } from "./_message.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
-import type { Place } from "./_start.ts";
+import { type Place, timestampOf } from "./_start.ts";
 import { ask, type Statement, within } from "./_statement.ts";
 import { isCategory, streamName } from "./stream_name.ts";
 import type { ConsumerGroup, Message, Sql } from "./types.ts";
@@ -188,7 +188,7 @@ from message_store.messages as reference
 join message_store.messages as origin
   on origin.global_position = (reference.metadata->>'causationMessageGlobalPosition')::bigint
 where message_store.category(reference.stream_name) = ${category}::text
-  and origin.time >= ${time.toISOString()}::text::timestamptz at time zone 'utc'`;
+  and origin.time >= ${timestampOf(time)}::text::timestamptz at time zone 'utc'`;
 }
 
 interface Answer extends Extent {
