@@ -16,6 +16,8 @@ const LONGEST_DELAY = 30_000;
 export interface Placed {
   readonly message: Message;
   readonly place: number;
+  /** The id of the parked message that refers to it, where it is handled again because of that. */
+  readonly parkedAs?: string;
 }
 
 /** What has become of a message. */
@@ -59,7 +61,7 @@ export function handleMessage(
 async function handleUntilDone(
   consumer: CheckedConsumer,
   cursor: Cursor,
-  { message, place }: Placed,
+  { message, place, parkedAs }: Placed,
   { stopping, over }: Ending,
   handler: Handler,
   begun?: { readonly answer: ReturnType<Handler> },
@@ -68,8 +70,11 @@ async function handleUntilDone(
   /** What is to be done instead of handling it again, once that is decided. */
   let conclusion: ((sql: Sql) => Promise<void>) | undefined;
   for (let attempt = 1, delays = 1;;) {
+    // It has been done: by another process, or by us where the answer was lost.
+    if (cursor.position >= place) return outcome;
     const contextOf = (sql: Sql): HandlerContext => ({ sql, signal: over, attempt });
     let failure: { readonly error: unknown } | undefined;
+    let isHandled = false;
     const work = conclusion ?? (async (sql) => {
       let verdict;
       try {
@@ -81,6 +86,7 @@ async function handleUntilDone(
         throw error;
       }
       if (verdict !== undefined) throw new Answered(checkVerdict(verdict));
+      isHandled = true;
     });
     let verdict: Verdict;
     try {
@@ -94,13 +100,17 @@ async function handleUntilDone(
         consumer.onRetry?.(error);
         await sleep(backoff(delays++, FIRST_DELAY, LONGEST_DELAY), stopping);
         if (stopping.aborted) return "ended";
-        await untilReached(() => cursor.reload(), { ...consumer, signal: stopping });
-        // It may have been done, by us or by another: the answer was lost.
-        if (cursor.position >= place) return outcome;
+        try {
+          await untilReached(() => cursor.reload(), { ...consumer, signal: stopping });
+        } catch (error) {
+          if (stopping.aborted) return "ended";
+          throw error;
+        }
         continue;
-      } else if (failure === undefined) {
-        throw error;
       } else {
+        // What the commit refuses, the handler has done.
+        if (isHandled) failure = { error };
+        if (failure === undefined) throw error;
         verdict = await decide(consumer, error, message, contextOf(consumer.sql));
       }
     }
@@ -114,7 +124,7 @@ async function handleUntilDone(
       if (stopping.aborted) return "ended";
     } else {
       outcome = verdict === "park" ? "parked" : "skipped";
-      const parked = { error: failure?.error, attempts: attempt, place };
+      const parked = { failure, attempts: attempt, place, parkedAs };
       conclusion = async (sql) => {
         if (outcome === "parked") await park(sql, consumer, message, parked);
       };
@@ -164,7 +174,7 @@ async function isNotTheHandlers(
   if (begin && state?.startsWith("40")) return true;
   if (!isLost(error)) return false;
   // Of these a database alone can be the reason; a handler's other services have the rest in common.
-  if (failure === undefined || state !== undefined) return true;
+  if (failure === undefined || /^(08|57P)|^53300$/.test(String(state))) return true;
   if (/^(CONNECTION_|ERR_POSTGRES_)/.test(String((error as { code?: unknown }).code))) return true;
   try {
     await readLastMessages(sql, [cursor.streamName]);

@@ -30,21 +30,22 @@ export async function park(
   sql: Sql,
   consumer: Pick<CheckedConsumer, "category" | "consumerId">,
   message: Message,
-  { error, attempts, place }: {
-    readonly error: unknown;
+  { failure, attempts, place, parkedAs }: {
+    readonly failure: { readonly error: unknown } | undefined;
     readonly attempts: number;
     readonly place: number;
+    readonly parkedAs: string | undefined;
   },
 ): Promise<void> {
   const name = parkedStream(consumer);
   const { id, type, streamName, position, globalPosition } = message;
   const data: Parked = {
     message: { id, type, streamName, position, globalPosition },
-    error: error === undefined ? null : describe(error),
+    error: failure === undefined ? null : describe(failure.error),
     attempts,
   };
   await write(sql, name, {
-    id: await deterministicId(`${name} ${id} ${place}`),
+    id: await deterministicId(`${name} ${parkedAs ?? `${id} ${place}`}`),
     type: "Parked",
     data,
     metadata: {

@@ -91,13 +91,16 @@ export async function replayParked<Handle extends Sql>(
       const page = await readStream<Parked>(sql, parkedName, from);
       const messages = await readMessages(sql, page.map(({ data }) => data.message.id));
       const byId = new Map(messages.map((it) => [it.id, it]));
-      for (const { position, data } of page) {
+      for (const { id, position, data } of page) {
         if (ending.stopping.aborted) return { replayed, parked };
         const message = byId.get(data.message.id);
         // One that was deleted by hand cannot be handled any more.
-        const outcome = message === undefined
-          ? "skipped"
-          : await handleMessage(checked, cursor, { message, place: position + 1 }, ending);
+        const outcome = message === undefined ? "skipped" : await handleMessage(
+          checked,
+          cursor,
+          { message, place: position + 1, parkedAs: id },
+          ending,
+        );
         if (outcome === "ended") return { replayed, parked };
         cursor.pass(position + 1);
         await cursor.store();
