@@ -6,7 +6,7 @@ import {
   memberStream,
   positionStream,
 } from "./_cursor.ts";
-import type { Ending } from "./_ending.ts";
+import type { Ending, MadeEnding } from "./_ending.ts";
 import { follow, listen } from "./_follow.ts";
 import { handleMessage, type Placed } from "./_handle.ts";
 import { type Reader, readerOf } from "./_source.ts";
@@ -15,6 +15,10 @@ import type { CheckedConsumer } from "./consumer.ts";
 import type { AggregatedMessage } from "./read_aggregate.ts";
 import { types } from "./stream_name.ts";
 import type { ConsumerGroup, Message } from "./types.ts";
+import { NO_STREAM } from "./write.ts";
+
+/** How long the last store may take where what was in hand is given up, in milliseconds. */
+const LAST_STORE = 1000;
 
 /** For how long to go on, besides the signals. */
 export interface Bounds {
@@ -36,7 +40,7 @@ export interface Run {
 /** A member of a group that this process has, or the consumer where it has no group. */
 export interface Member {
   readonly cursor: Cursor;
-  run(ending: Ending, bounds: Bounds): Promise<Run>;
+  run(ending: MadeEnding, bounds: Bounds): Promise<Run>;
 }
 
 /** Finds where the member goes on; undefined where another process has it, by a lease. */
@@ -59,7 +63,10 @@ export async function openMember(
   const found = await findPosition(consumer, member, () => reader.start(startAt));
   if (lease !== undefined && found.holder !== undefined) return undefined;
   const name = member ? memberStream(consumer, member) : positionStream(consumer);
-  const cursor = keepPosition(consumer, name, found, lease);
+  // Where the end is depends on when that is asked: it is stored where it is 0, too.
+  const isMoving = startAt === "end" || typeof startAt === "object";
+  const stored = isMoving && found.version === NO_STREAM ? -1 : found.stored;
+  const cursor = keepPosition(consumer, name, { ...found, stored }, lease);
   // Who starts at the end, or where another group was, starts there again; and who takes it has it.
   await cursor.store();
   return { cursor, run: (ending, bounds) => run(consumer, reader, cursor, ending, bounds) };
@@ -69,7 +76,7 @@ async function run(
   consumer: CheckedConsumer,
   reader: Reader,
   cursor: Cursor,
-  ending: Ending,
+  ending: MadeEnding,
   bounds: Bounds,
 ): Promise<Run> {
   const { stopping, over } = ending;
@@ -81,7 +88,10 @@ async function run(
   const pages = follow(reader.read, cursor.position + 1, { ...consumer, signal: stopping, bell });
   const handling: Handling = {
     ...ending,
-    store: () => untilReached(cursor.store, { ...consumer, signal: over }),
+    store: () =>
+      untilReached(cursor.store, { ...consumer, signal: over }).catch((error) => {
+        if (!over.aborted) throw error;
+      }),
   };
   let handled = 0;
   let caughtUp = false;
@@ -103,14 +113,15 @@ async function run(
     }
   } finally {
     await bell?.remove();
-    if (!over.aborted) await storeLast(consumer, cursor, over);
+    await storeLast(consumer, cursor, over.aborted ? AbortSignal.timeout(LAST_STORE) : over);
   }
   return { handled, position: cursor.position, caughtUp };
 }
 
-/** Of all messages, the positions that consumers store would have them store more. */
+/** Of all messages, what their consumers write, positions and parked ones, would have them write more. */
 function isToHandle({ category }: Reader, { streamName }: Message): boolean {
-  return category !== null || !types(streamName).includes("position");
+  if (category !== null) return true;
+  return !types(streamName).includes("position") && !streamName.startsWith("$all:parked-");
 }
 
 /** What cannot be stored now is handled again: that is no failure. */
@@ -126,7 +137,7 @@ async function storeLast(
   }
 }
 
-interface Handling extends Ending {
+interface Handling extends Ending, Pick<MadeEnding, "stop"> {
   store(): Promise<void>;
 }
 
@@ -142,16 +153,16 @@ async function handlePage(
   handling: Handling,
 ): Promise<number> {
   const { concurrency } = consumer;
-  const { stopping, over, store } = handling;
+  const { stopping, over, stop, store } = handling;
   const isHandled: boolean[] = [];
   let prefix = 0;
   let count = 0;
-  let isHalted = false;
+  const failures: unknown[] = [];
 
   async function work(lane: readonly number[]): Promise<void> {
     for (const at of lane) {
-      if (isHalted || stopping.aborted) return;
       if (cursor.isDue()) await store();
+      if (stopping.aborted) return;
       const handled = handleMessage(consumer, cursor, placed[at]!, handling);
       const outcome = handled instanceof Promise ? await handled : handled;
       if (outcome === "ended" || over.aborted) return;
@@ -162,18 +173,16 @@ async function handlePage(
   }
   const lanes = (concurrency === 1 ? [placed.map((_, at) => at)] : lanesOf(placed)).values();
   const workers = Array.from({ length: concurrency }, async () => {
-    for (const lane of lanes) await work(lane);
-  }).map((worker) =>
-    worker.catch((error) => {
-      isHalted = true;
-      throw error;
-    })
-  );
-  // The others finish what they have in hand.
-  const results = await abortable(Promise.allSettled(workers), over).catch(() => []);
-  for (const result of results) {
-    if (result.status === "rejected") throw result.reason;
-  }
+    try {
+      for (const lane of lanes) await work(lane);
+    } catch (error) {
+      failures.push(error);
+      // The others finish what they have in hand.
+      stop();
+    }
+  });
+  await abortable(Promise.all(workers), over).catch(() => {});
+  if (failures.length > 0) throw failures[0];
   return count;
 }
 

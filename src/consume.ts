@@ -2,6 +2,7 @@ import { checkOptions } from "./_check.ts";
 import { endingOf } from "./_ending.ts";
 import { consumeShare } from "./_group.ts";
 import { openMember } from "./_member.ts";
+import { abortable } from "./_wait.ts";
 import { checkConsumer, type Consumer } from "./consumer.ts";
 import type { ConsumerGroup, Sql } from "./types.ts";
 
@@ -68,9 +69,12 @@ export async function consume<Handle extends Sql>(
     if (group !== undefined && group.member === undefined) {
       await consumeShare(checked, ending);
     } else {
-      const member = await openMember(checked, group as ConsumerGroup | undefined);
+      const opening = openMember(checked, group as ConsumerGroup | undefined);
+      const member = await abortable(opening, ending.over);
       await member.run(ending, { untilCaughtUp: false, limit: Infinity });
     }
+  } catch (error) {
+    if (error !== ending.over.reason) throw error;
   } finally {
     ending.dispose();
   }
