@@ -138,17 +138,15 @@ export function keepPosition(
     },
     storeWith: async (to, begin, work) => {
       await storing.catch(() => {});
-      let written: number;
-      const transaction = begin(async (sql) => {
+      let written = NO_STREAM;
+      // A lease is renewed while the work goes on: in vain, at worst, where it has just stored this.
+      await begin(async (sql) => {
         await work(sql);
         written = await record(sql, to);
-      }).then(() => {
-        version = written;
-        cursor.pass(to);
-        isStored(to);
       });
-      storing = transaction;
-      await transaction;
+      version = Math.max(version, written);
+      cursor.pass(to);
+      isStored(to);
     },
     isConflict: (error) => error instanceof WrongExpectedVersionError && error.streamName === name,
     reload: async () => {
@@ -197,13 +195,26 @@ export async function findPosition(
   if (own !== undefined) bounds.push(positionOf(own));
   const position = bounds.length > 0
     ? Math.max(...bounds)
-    : Math.min(Math.max(await start() - 1, 0), ...stored.map(positionOf));
+    : await startBefore(consumer.sql, Math.max(await start() - 1, 0), stored);
   return {
     position,
     stored: own ? positionOf(own) : 0,
     version: own?.version ?? NO_STREAM,
     holder: own && holderOf(own),
   };
+}
+
+/** Where others have started before: what they have passed since is their own share, and no more. */
+async function startBefore(
+  sql: Sql,
+  position: number,
+  others: readonly LastMessage[],
+): Promise<number> {
+  if (position === 0) return 0;
+  const firsts = await Promise.all(
+    others.map(({ streamName }) => readStream(sql, streamName, { batchSize: 1 })),
+  );
+  return Math.min(position, ...firsts.flat().map(positionOf));
 }
 
 /** Who has the member whose last stored position this is; undefined for nobody. */

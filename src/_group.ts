@@ -2,7 +2,7 @@ import { holderOf, type Lease, LeaseLostError, lowestPosition, memberStreams } f
 import { type Ending, endingOf } from "./_ending.ts";
 import { type Bounds, type Member, openMember, type Run } from "./_member.ts";
 import { readLastMessages } from "./_stored_positions.ts";
-import { sleep, untilReached } from "./_wait.ts";
+import { abortable, sleep, untilReached } from "./_wait.ts";
 import type { CheckedConsumer } from "./consumer.ts";
 import { readStream } from "./read_stream.ts";
 import { streamName } from "./stream_name.ts";
@@ -33,6 +33,7 @@ export async function consumeShare(consumer: CheckedConsumer, ending: Ending): P
   const all = endingOf([ending.stopping], consumer.shutdownTimeout);
   let failure: { readonly error: unknown } | undefined;
   let waitsUntil = 0;
+  let balancing: Promise<void> = Promise.resolve();
 
   async function take(number: number): Promise<void> {
     const member = await openMember(consumer, { member: number, size }, lease)
@@ -92,13 +93,15 @@ export async function consumeShare(consumer: CheckedConsumer, ending: Ending): P
     for (let isFirst = true; !all.stopping.aborted; isFirst = false) {
       // What has never worked may never do.
       const retrying = { ...consumer, signal: all.stopping, ...(isFirst && { attempts: 1 }) };
-      await untilReached(balance, retrying);
+      await untilReached(() => balancing = balance(), retrying);
       await sleep(duration / 3 * (0.8 + Math.random() / 5), all.stopping);
     }
   } catch (error) {
     if (!all.stopping.aborted) failure ??= { error };
   } finally {
     all.stop();
+    // What it is taking now is given back, too.
+    await abortable(balancing, all.over).catch(() => {});
     await Promise.all([...held.values()].map(({ done }) => done));
     all.dispose();
   }
