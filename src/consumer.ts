@@ -1,6 +1,6 @@
 import { checkCategory, checkInteger, checkName, invalid } from "./_check.ts";
 import type { ListeningSql } from "./_follow.ts";
-import { checkTypes, type Source } from "./_source.ts";
+import { readerOf, type Source } from "./_source.ts";
 import { checkStartAt, type StartAt } from "./_start.ts";
 import { checkAggregateName } from "./read_aggregate.ts";
 import { checkFollowing, type FollowOptions } from "./subscribe.ts";
@@ -257,9 +257,15 @@ export function checkConsumer<Handle extends Sql>(
   if (handlers !== undefined && types !== undefined) {
     throw invalid("types", types, 'left out where there are "handlers", which have types');
   }
-  if (types !== undefined) checkTypes(types);
-  if (correlation !== undefined) checkCategory("correlation", correlation);
-  if (batchSize !== undefined) checkInteger("batchSize", batchSize, 1);
+  if (handlers !== undefined && Object.keys(handlers).length === 0) {
+    throw invalid("handlers", handlers, "an object with at least one function");
+  }
+  const selection = {
+    types: handlers === undefined ? types : Object.keys(handlers),
+    correlation,
+    batchSize,
+  };
+  readerOf(sql, identity.source, selection);
   checkStartAt(startAt);
   checkPolicy(onError);
   checkInteger("concurrency", concurrency, 1);
@@ -278,11 +284,9 @@ export function checkConsumer<Handle extends Sql>(
   const { begin } = sql as unknown as { begin(work: (sql: Sql) => Promise<void>): Promise<void> };
   return {
     ...identity,
+    ...selection,
     ...checkFollowing(sql, consumer),
     sql,
-    types: handlers === undefined ? types : Object.keys(handlers),
-    correlation,
-    batchSize,
     startAt,
     handlerOf: handlers === undefined
       ? () => handle
