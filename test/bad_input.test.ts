@@ -372,6 +372,137 @@ refuse(
   /an object of Promise as "expectedVersion"/,
 );
 
+const consumers: [string, unknown, typeof TypeError | typeof RangeError, RegExp][] = [
+  ["null", null, TypeError, /null as "consumer"/],
+  ["text", "account", TypeError, /"account" as "consumer"/],
+  ["no source", { category: undefined }, TypeError, /undefined as "category"/],
+  ["two sources", { aggregate: "ledger" }, TypeError, /"account" as "category"/],
+  ["a stream", { category: "account-1" }, TypeError, /"account-1" as "category"/],
+  ["an empty category", { category: "" }, TypeError, /"" as "category"/],
+  ["an aggregate with a type", { category: undefined, aggregate: "a:b" }, TypeError, /aggregate/],
+  ["no name", { consumerId: undefined }, TypeError, /undefined as "consumerId"/],
+  ["an empty name", { consumerId: "" }, TypeError, /"" as "consumerId"/],
+  ["a compound name", { consumerId: "a+b" }, TypeError, /"a\+b" as "consumerId"/],
+  ["a name with a NUL", { consumerId: "a\0" }, TypeError, /"consumerId"/],
+  ["a group that is null", { consumerGroup: null }, TypeError, /null as "consumerGroup"/],
+  ["a group without a size", { consumerGroup: { member: 0 } }, TypeError, /"consumerGroup.size"/],
+  ["a group of none", { consumerGroup: { size: 0 } }, RangeError, /"consumerGroup.size"/],
+  ["too large a group", { consumerGroup: { size: 32768 } }, RangeError, /"consumerGroup.size"/],
+  [
+    "a member beyond its group",
+    { consumerGroup: { member: 2, size: 2 } },
+    RangeError,
+    /"consumerGroup.member"/,
+  ],
+  [
+    "a group of $all",
+    { category: "$all", consumerGroup: { size: 2 } },
+    TypeError,
+    /"consumerGroup": it must be left out for "\$all"/,
+  ],
+];
+const running: typeof consumers = [
+  ["no handler", { handle: undefined }, TypeError, /undefined as "handle"/],
+  ["a handler that is none", { handle: {} }, TypeError, /an object of Object as "handle"/],
+  ["a handler and handlers", { handlers: { Opened() {} } }, TypeError, /a function as "handle"/],
+  ["no handlers", { handle: undefined, handlers: {} }, TypeError, /"handlers"/],
+  ["handlers in a Map", { handle: undefined, handlers: new Map() }, TypeError, /"handlers"/],
+  ["handlers that are null", { handle: undefined, handlers: null }, TypeError, /"handle"/],
+  ["a handler of none", { handle: undefined, handlers: { Opened: 5 } }, TypeError, /5 as "Opened"/],
+  [
+    "handlers and types",
+    { handle: undefined, handlers: { Opened() {} }, types: ["Opened"] },
+    TypeError,
+    /"types": it must be left out/,
+  ],
+  ["no types", { types: [] }, TypeError, /\[\] as "types"/],
+  ["a type that is none", { types: [""] }, TypeError, /"" as "types"/],
+  ["a correlation that is a stream", { correlation: "a-1" }, TypeError, /"correlation"/],
+  ["a correlation of $all", { category: "$all", correlation: "a" }, TypeError, /"correlation"/],
+  [
+    "a correlation of an aggregate's group",
+    { category: undefined, aggregate: "a", correlation: "a", consumerGroup: { size: 2 } },
+    TypeError,
+    /"correlation"/,
+  ],
+  ["pages of none", { batchSize: 0 }, RangeError, /0 as "batchSize"/],
+  ["a start that is none", { startAt: "now" }, TypeError, /"now" as "startAt"/],
+  ["a start before the first", { startAt: -1 }, RangeError, /-1 as "startAt"/],
+  ["a start at no time", { startAt: new Date(NaN) }, TypeError, /"startAt"/],
+  ["a policy that is none", { onError: "retry" }, TypeError, /"retry" as "onError"/],
+  ["a policy that is null", { onError: null }, TypeError, /null as "onError"/],
+  ["no attempts", { onError: { retry: 0 } }, RangeError, /0 as "onError.retry"/],
+  ["endless attempts", { onError: { retry: Infinity } }, RangeError, /"onError.retry"/],
+  ["a delay before", { onError: { retry: 1, delay: -1 } }, RangeError, /-1 as "onError.delay"/],
+  ["a policy without end", { onError: { retry: 1, then: "retry" } }, TypeError, /"onError.then"/],
+  ["no concurrency", { concurrency: 0 }, RangeError, /0 as "concurrency"/],
+  ["an interval of none", { positionUpdateInterval: 0 }, RangeError, /"positionUpdateInterval"/],
+  ["a lease that is too short", { leaseDuration: 99 }, RangeError, /99 as "leaseDuration"/],
+  ["a lease that is too long", { leaseDuration: 2 ** 31 }, RangeError, /"leaseDuration"/],
+  ["an end before", { shutdownTimeout: -1 }, RangeError, /-1 as "shutdownTimeout"/],
+  ["polling all the time", { pollInterval: 0 }, RangeError, /0 as "pollInterval"/],
+  ["notifications of none", { notify: true }, TypeError, /"notify"/],
+  ["transactions that are text", { transactional: "yes" }, TypeError, /"transactional"/],
+  ["transactions without begin()", { transactional: true }, TypeError, /no begin\(\)/],
+  [
+    "transactions side by side",
+    { transactional: true, concurrency: 2 },
+    TypeError,
+    /2 as "concurrency": it must be 1/,
+  ],
+];
+const consumer = { category: "account", consumerId: "it", handle() {} };
+for (const operation of ["consume", "drain", "replayParked"] as const) {
+  for (const [what, options, Class, error] of [...consumers, ...running]) {
+    const given = typeof options === "object" && options ? { ...consumer, ...options } : options;
+    refuse(`${operation}() with ${what}`, () => client[operation](sql, any(given)), Class, error);
+  }
+  refuse(
+    `${operation}() with options that are null`,
+    () => client[operation](sql, consumer, any(null)),
+    TypeError,
+    /null as "options"/,
+  );
+}
+for (const operation of ["drain", "replayParked"] as const) {
+  refuse(
+    `${operation}() of none`,
+    () => client[operation](sql, consumer, { limit: 0 }),
+    RangeError,
+    /0 as "limit"/,
+  );
+}
+for (const deadline of ["soon", new Date(NaN), NaN, null]) {
+  refuse(
+    `drain() until ${deadline}`,
+    () => client.drain(sql, consumer, { deadline: any(deadline) }),
+    TypeError,
+    /"deadline"/,
+  );
+}
+for (const [what, options, Class, error] of consumers) {
+  const given = typeof options === "object" && options ? { ...consumer, ...options } : options;
+  refuse(`waitFor() with ${what}`, () => client.waitFor(sql, any(given), 1), Class, error);
+}
+refuse(
+  "waitFor() of no position",
+  () => client.waitFor(sql, consumer, -1),
+  RangeError,
+  /-1 as "globalPosition"/,
+);
+refuse(
+  "waitFor() for ever",
+  () => client.waitFor(sql, consumer, 1, { timeout: Infinity }),
+  RangeError,
+  /Infinity as "timeout"/,
+);
+refuse(
+  "waitFor() with options that are null",
+  () => client.waitFor(sql, consumer, 1, any(null)),
+  TypeError,
+  /null as "options"/,
+);
+
 const cycle: Record<string, unknown> = {};
 cycle.self = cycle;
 const messages: [string, unknown, RegExp][] = [

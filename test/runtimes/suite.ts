@@ -4,6 +4,10 @@ import {
   categories,
   category,
   ConditionNotActivatedError,
+  consume,
+  type Consumer,
+  ConsumerBehindError,
+  drain,
   DuplicateMessageError,
   entityIds,
   fromQuery,
@@ -27,12 +31,14 @@ import {
   readMessage,
   readMessages,
   readStream,
+  replayParked,
   type Sql,
   streamName,
   streamNames,
   streamVersion,
   synchronize,
   types,
+  waitFor,
   write,
   writeBatch,
   writeStreams,
@@ -970,6 +976,101 @@ itInTransaction(
     });
   },
 );
+
+// Consumers
+
+it("drain() runs handlers by type, and goes on where it was", async ({ sql }) => {
+  const stream = newStream();
+  await writeBatch(sql, stream, [...counted(3), { type: "Other" }]);
+  const seen: unknown[] = [];
+  const consumer = {
+    category: category(stream),
+    consumerId: "suite",
+    handlers: { Counted: ({ data }: Message) => void seen.push(data) },
+  };
+  const { handled, position, caughtUp } = await drain(sql, consumer);
+  deepEqual([handled, caughtUp, seen], [3, true, [0, 1, 2]]);
+  const name = streamName(consumer.category, "suite", ["position"]);
+  const recorded = await readStream(sql, name);
+  deepEqual(recorded.map(({ type, data }) => [type, data]), [["Recorded", { position }]]);
+  await writeBatch(sql, stream, counted(1));
+  equal((await drain(sql, consumer, { deadline: Date.now() + 60_000 })).handled, 1);
+  deepEqual(seen, [0, 1, 2, 0]);
+});
+
+it("a message is tried again, parked, and handled when that is replayed", async ({ sql }) => {
+  const stream = newStream();
+  await writeBatch(sql, stream, counted(2));
+  const attempts: unknown[] = [];
+  let isWell = false;
+  const consumer: Consumer = {
+    category: category(stream),
+    consumerId: "suite",
+    onError: { retry: 1, delay: 1, then: "park" },
+    handle: ({ data }, { attempt }) => {
+      attempts.push([data, attempt]);
+      if (data === 0 && !isWell) throw new Error("not yet");
+    },
+  };
+  equal((await drain(sql, consumer)).handled, 2);
+  deepEqual(await replayParked(sql, consumer), { replayed: 1, parked: 1 });
+  isWell = true;
+  deepEqual(await replayParked(sql, consumer), { replayed: 1, parked: 0 });
+  deepEqual(attempts, [[0, 1], [0, 2], [1, 1], [0, 1], [0, 2], [0, 1]]);
+});
+
+itInTransaction("a handler's work and its position are one transaction", async (environment) => {
+  const { sql, begin } = environment;
+  const stream = newStream();
+  const effects = newStream();
+  await writeBatch(sql, stream, counted(3));
+  const handle: Sql & { begin(work: (sql: Sql) => Promise<void>): Promise<void> } = Object.assign(
+    ((strings, ...parameters) => sql(strings, ...parameters)) as Sql,
+    { begin: (work: (sql: Sql) => Promise<void>) => begin(work) },
+  );
+  const consumer: Consumer<typeof handle> = {
+    category: category(stream),
+    consumerId: "suite",
+    transactional: true,
+    handle: async ({ data }, context) => {
+      await write(context.sql, effects, { type: "Handled", data });
+      if (data === 1 && context.attempt === 1) throw new Error("once");
+    },
+    onError: { retry: 1, delay: 1 },
+  };
+  equal((await drain(handle, consumer)).handled, 3);
+  deepEqual((await readStream(sql, effects)).map(({ data }) => data), [0, 1, 2]);
+  equal(await streamVersion(sql, streamName(category(stream), "suite", ["position"])), 2);
+});
+
+it("waitFor() resolves when a consumer has passed, and rejects while not", async ({ sql }) => {
+  const stream = newStream();
+  const { globalPosition } = await append(sql, stream, counted(2));
+  const consumer = { category: category(stream), consumerId: "suite" };
+  const waiting = waitFor(sql, consumer, globalPosition, { timeout: 0 });
+  equal((await failure(waiting, ConsumerBehindError)).position, 0);
+  await drain(sql, { ...consumer, handle: () => {} });
+  await waitFor(sql, consumer, globalPosition, { timeout: 0 });
+});
+
+it("consume() ends when its signal aborts, and its position is stored", async ({ sql }) => {
+  const stream = newStream();
+  await writeBatch(sql, stream, counted(3));
+  const ending = new AbortController();
+  const seen: unknown[] = [];
+  await consume(sql, {
+    category: category(stream),
+    consumerId: "suite",
+    handle: ({ data }) => {
+      seen.push(data);
+      if (data === 1) ending.abort();
+    },
+  }, { signal: ending.signal });
+  deepEqual(seen, [0, 1]);
+  const [, last] = await readStream(sql, stream);
+  const name = streamName(category(stream), "suite", ["position"]);
+  deepEqual((await readLastMessage(sql, name))?.data, { position: last!.globalPosition });
+});
 
 // Without a database
 
