@@ -25,8 +25,8 @@ export async function* follow(
 ): AsyncGenerator<Page, void, undefined> {
   const { signal, pollInterval, bell } = following;
   let ahead: Promise<Page> | undefined;
-  // What has never worked may never do.
-  let first: Following | undefined = { ...following, attempts: 1 };
+  // What has never worked may never do, unless the caller knows better.
+  let first: Following | undefined = { attempts: 1, ...following };
   let pause = Math.min(FIRST_PAUSE, pollInterval);
   const readFrom = (from: number) => {
     // What rings while it is read may have come too late for it.

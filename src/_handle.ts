@@ -44,9 +44,10 @@ export function handleMessage(
   placed: Placed,
   ending: Ending,
 ): Outcome | Promise<Outcome> {
-  const { message } = placed;
+  const { message, place } = placed;
   const handler = consumer.handlerOf(message);
-  if (handler === undefined) return "skipped";
+  // Another process may have been ahead, as was learnt after the page had been read.
+  if (handler === undefined || cursor.position >= place) return "skipped";
   if (consumer.begin) return handleUntilDone(consumer, cursor, placed, ending, handler);
   let answer: ReturnType<Handler>;
   try {

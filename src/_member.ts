@@ -81,11 +81,15 @@ async function run(
 ): Promise<Run> {
   const { stopping, over } = ending;
   const { listener } = consumer;
-  const bell = listener && await listen(listener, reader.category, stopping).catch((error) => {
-    if (!stopping.aborted) throw error;
-    return undefined;
-  });
-  const pages = follow(reader.read, cursor.position + 1, { ...consumer, signal: stopping, bell });
+  // Its position was found: the database has been there.
+  const retrying = { attempts: Infinity, ...consumer, signal: stopping };
+  const bell = listener &&
+    await untilReached(() => listen(listener, reader.category, stopping), retrying)
+      .catch((error) => {
+        if (!stopping.aborted) throw error;
+        return undefined;
+      });
+  const pages = follow(reader.read, cursor.position + 1, { ...retrying, bell });
   const handling: Handling = {
     ...ending,
     store: () =>

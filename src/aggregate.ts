@@ -109,21 +109,18 @@ export async function aggregate(
   const { name, patterns, batchSize, listener, pollInterval, onRetry } = checked;
   const ending = endingOf([signal], 0);
   const { stopping } = ending;
-  const retrying = { onRetry, signal: stopping, ...(once && { attempts: 5 }) };
+  const retrying = { onRetry, signal: stopping, attempts: once ? 5 : Infinity };
   const read = (position: number): Promise<Page> =>
     readSettled(sql, { position, batchSize, pattern: null, filter: { patterns } });
-  // The first read of all is not tried again, as what has never worked may never do.
-  const readAgain = (position: number): Promise<Page> =>
-    untilReached(() => read(position), retrying);
   let bell;
   try {
     if (stopping.aborted) return;
     let stored: Stored | undefined = await abortable(findStored(sql, checked), stopping);
     if (listener) bell = await listen(listener, null, stopping);
-    for (let readNow = read; !stopping.aborted; readNow = readAgain) {
+    while (!stopping.aborted) {
       // Another one was faster: on from where it is.
       stored ??= await untilReached(() => findStored(sql, checked), retrying);
-      const pages = follow(readNow, stored.position + 1, { ...retrying, pollInterval, bell });
+      const pages = follow(read, stored.position + 1, { ...retrying, pollInterval, bell });
       for await (const page of pages) {
         const from: Stored = stored;
         const references = referTo(page.messages, checked);
