@@ -2,6 +2,7 @@ import { checkCategory, checkInteger, checkName, invalid } from "./_check.ts";
 import type { ListeningSql } from "./_follow.ts";
 import { readerOf, type Source } from "./_source.ts";
 import { checkStartAt, type StartAt } from "./_start.ts";
+import { type BeginningSql, transact } from "./_transaction.ts";
 import { checkAggregateName } from "./read_aggregate.ts";
 import { checkFollowing, type FollowOptions } from "./subscribe.ts";
 import type { Message, Sql } from "./types.ts";
@@ -281,7 +282,7 @@ export function checkConsumer<Handle extends Sql>(
   if (transactional && typeof (sql as { begin?: unknown }).begin !== "function") {
     throw invalid("transactional", true, "false for this handle, which has no begin()");
   }
-  const { begin } = sql as unknown as { begin(work: (sql: Sql) => Promise<void>): Promise<void> };
+  const beginning = sql as unknown as BeginningSql;
   return {
     ...identity,
     ...selection,
@@ -292,7 +293,7 @@ export function checkConsumer<Handle extends Sql>(
       ? () => handle
       : ({ type }) => Object.hasOwn(handlers, type) ? handlers[type] : undefined,
     onError,
-    begin: transactional ? (work) => begin.call(sql, work) : undefined,
+    begin: transactional ? (work) => transact(beginning, work) : undefined,
     concurrency,
     positionUpdateInterval,
     leaseDuration,

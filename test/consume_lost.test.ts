@@ -1,0 +1,42 @@
+import { consume, type Message, writeBatch } from "@messagedb/client";
+import { expect, test } from "vitest";
+import { useDatabase } from "./database.ts";
+
+const db = useDatabase();
+
+test("a handler whose transaction is lost writes nothing into the next one on its connection", async () => {
+  await db.sql`create table effect (position bigint, attempt int)`;
+  await writeBatch(db.sql, "account-1", [{ type: "Deposited" }, { type: "Deposited" }]);
+  // Both attempts are on it, one after the other.
+  const sql = db.connect({ max: 1, fetch_types: false });
+  const end = new AbortController();
+  let begin = () => {};
+  const begun = new Promise<void>((resolve) => begin = resolve);
+  let tell: (outcome: unknown) => void = () => {};
+  const late = new Promise<unknown>((resolve) => tell = resolve);
+  let attempts = 0;
+
+  await consume(sql, {
+    category: "account",
+    consumerId: "effects",
+    transactional: true,
+    handle: async ({ position }: Message, { sql }) => {
+      const attempt = ++attempts;
+      const insert = async () => await sql`insert into effect values (${position}, ${attempt})`;
+      if (attempt === 1) {
+        const [backend] = await sql`select pg_backend_pid() as pid`;
+        await db.sql`select pg_terminate_backend(${backend!["pid"]}::int)`;
+        await begun;
+        await insert().then(() => tell("written"), tell);
+      } else if (attempt === 2) {
+        begin();
+        expect(await late).toHaveProperty("message", expect.stringMatching(/has ended/));
+      }
+      await insert();
+      if (position === 1) end.abort();
+    },
+  }, { signal: end.signal });
+
+  const effects = await db.sql`select position::int, attempt from effect order by 1, 2`;
+  expect([...effects]).toEqual([{ position: 0, attempt: 2 }, { position: 1, attempt: 3 }]);
+});
