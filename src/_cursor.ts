@@ -82,6 +82,7 @@ export function keepPosition(
   let worthStoring = 0;
   let storing: Promise<void> = Promise.resolve();
   let isClosed = false;
+  let isGivenBack = false;
 
   function record(sql: Sql, position: number): Promise<number> {
     const metadata = lease && !isClosed
@@ -98,12 +99,15 @@ export function keepPosition(
   }
 
   async function storeNow(): Promise<void> {
-    while (stored < position || lease !== undefined) {
+    // A renewal may have come in behind the last one.
+    while (!isGivenBack && (stored < position || lease !== undefined)) {
       const at = position;
       const now = Date.now();
+      const isLast = isClosed;
       try {
         version = await record(sql, at);
         sentAt = now;
+        isGivenBack = isLast;
         return isStored(at);
       } catch (error) {
         if (!cursor.isConflict(error)) throw error;
