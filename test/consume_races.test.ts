@@ -1,4 +1,4 @@
-import { consume, type Message, writeBatch } from "@messagedb/client";
+import { consume, iterateStream, type Message, writeBatch } from "@messagedb/client";
 import { expect, test } from "vitest";
 import { useDatabase } from "./database.ts";
 
@@ -40,3 +40,39 @@ test("a handler whose transaction is lost writes nothing into the next one on it
   const effects = await db.sql`select position::int, attempt from effect order by 1, 2`;
   expect([...effects]).toEqual([{ position: 0, attempt: 2 }, { position: 1, attempt: 3 }]);
 });
+
+test("two processes of a transactional consumer handle each message once, whoever is ahead", async () => {
+  await db.sql`create table entry (id bigint generated always as identity, position bigint)`;
+  const messages = Array.from({ length: 300 }, () => ({ type: "Deposited" }));
+  await writeBatch(db.sql, "transfer-1", messages);
+  const end = new AbortController();
+
+  await Promise.all([1, 2].map((process) =>
+    consume(db.connect({ max: 2, fetch_types: false }), {
+      category: "transfer",
+      consumerId: "entries",
+      transactional: true,
+      pollInterval: 10,
+      handle: async ({ position }: Message, { sql }) => {
+        await sql`insert into entry (position) values (${position})`;
+        // Now one is ahead, now the other.
+        const isSlow = position % 20 < 10 === (process === 1);
+        if (isSlow) await new Promise((resolve) => setTimeout(resolve, 20));
+        if (position === 299) end.abort();
+      },
+    }, { signal: end.signal })
+  ));
+
+  const entries = await db.sql<{ position: number }[]>`select position::int from entry order by id`;
+  expect(entries.map(({ position }) => position)).toEqual(messages.map((_, at) => at));
+  const stored = await storedPositions("transfer:position-entries");
+  expect(stored).toEqual([...stored].sort((a, b) => a - b));
+});
+
+async function storedPositions(streamName: string): Promise<number[]> {
+  const positions: number[] = [];
+  for await (const { data } of iterateStream<{ position: number }>(db.sql, streamName)) {
+    positions.push(data.position);
+  }
+  return positions;
+}

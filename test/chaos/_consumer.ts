@@ -1,0 +1,157 @@
+/** Consumes until it is told to stop, and records each message that it has handled, and when. */
+import {
+  type Aggregate,
+  aggregate,
+  consume,
+  type HandlerContext,
+  type Message,
+  type PlainConsumer,
+  subscribe,
+  type TransactionalConsumer,
+} from "@messagedb/client";
+import { appendFileSync } from "node:fs";
+import process from "node:process";
+import postgres from "postgres";
+import { randomOf, sleep, untilToldToStop } from "./_program.ts";
+
+export type Kind = "lanes" | "twins" | "effects" | "group" | "ledger" | "all";
+
+/** The program's argument, as JSON. */
+export interface ConsumerArguments {
+  readonly kind: Kind;
+  readonly url: string;
+  readonly seed: number;
+  /** Where those of a kind say what they have handled, in the order in which they have. */
+  readonly file: string;
+  /** Which of the processes of the test it is. */
+  readonly life: number;
+  /** Where a subscriber that keeps its position itself goes on. */
+  readonly startAt: number;
+}
+
+/**
+ * A message that was handled, as a line of JSON. The run is one that has a position, from when it is
+ * looked up until it is given up: of a group's member, many a life.
+ */
+export type Handled = readonly [
+  globalPosition: number,
+  streamName: string,
+  position: number,
+  life: number,
+  run: number,
+];
+
+/** The consumers of the category, as the test finds them again. */
+export const consumers = {
+  lanes: { category: "account", consumerId: "lanes" },
+  twins: { category: "account", consumerId: "twins" },
+  effects: { category: "account", consumerId: "effects" },
+  group: { category: "account", consumerId: "group", consumerGroup: { size: 4 } },
+};
+
+export const PARTITIONS = 4;
+
+/** Of the group's members, in milliseconds. */
+export const LEASE = 1500;
+
+export const ledger: Aggregate = {
+  name: "ledger",
+  from: ["account", "late%"],
+  partition: ({ streamName }) => streamName,
+  partitions: PARTITIONS,
+};
+
+/** How a process ends that could not begin, because the database was not there. */
+export const NOT_BEGUN = 75;
+
+if (process.argv[2] !== undefined) await main(JSON.parse(process.argv[2]));
+
+async function main({ kind, url, seed, file, life, startAt }: ConsumerArguments): Promise<void> {
+  const signal = untilToldToStop();
+  const random = randomOf(seed);
+  const sql = postgres(url, { max: 6, fetch_types: false, onnotice: () => {} });
+  const runs: AbortSignal[] = [];
+  let hasWorked = false;
+
+  function record({ globalPosition, streamName, position }: Message, over: AbortSignal): void {
+    hasWorked = true;
+    if (!runs.includes(over)) runs.push(over);
+    const run = runs.indexOf(over);
+    const handled: Handled = [globalPosition, streamName, position, life, run];
+    // A line of its own even behind one that was killed halfway.
+    appendFileSync(file, `\n${JSON.stringify(handled)}`);
+  }
+
+  const options = {
+    batchSize: 100,
+    pollInterval: 200,
+    positionUpdateInterval: 25,
+    onRetry: () => {},
+  };
+  const plain: Omit<PlainConsumer, "consumerId"> = {
+    ...options,
+    handle: async (message, { signal }) => {
+      await sleep(random() * 5);
+      record(message, signal);
+    },
+  };
+  const transactional: Omit<TransactionalConsumer<postgres.Sql>, "consumerId"> = {
+    ...options,
+    transactional: true,
+    handle: async (
+      { globalPosition, streamName, position }: Message,
+      { sql }: HandlerContext<postgres.TransactionSql>,
+    ) => {
+      // Now and then long enough that a lost connection is there anew before it ends.
+      await sleep(random() * (random() < 0.01 ? 400 : 2));
+      await sql`
+        insert into effect (global_position, stream_name, position)
+        values (${globalPosition}, ${streamName}, ${position})`;
+      await sleep(random() * (random() < 0.01 ? 400 : 2));
+      hasWorked = true;
+    },
+  };
+
+  async function work(): Promise<void> {
+    switch (kind) {
+      case "lanes":
+        return await consume(
+          sql,
+          { ...consumers.lanes, ...plain, concurrency: 4, notify: true },
+          { signal },
+        );
+      case "twins":
+        return await consume(sql, { ...consumers.twins, ...plain }, { signal });
+      case "effects":
+        return await consume(sql, { ...consumers.effects, ...transactional }, { signal });
+      case "group":
+        return await consume(
+          sql,
+          { ...consumers.group, ...plain, leaseDuration: LEASE, notify: true },
+          { signal },
+        );
+      case "ledger": {
+        const partition: Aggregate["partition"] = (message) => {
+          hasWorked = true;
+          return ledger.partition(message);
+        };
+        return await aggregate(sql, { ...options, ...ledger, partition }, { signal });
+      }
+      case "all": {
+        const messages = subscribe(sql, "$all", { ...options, startAt, notify: true, signal });
+        for await (const message of messages) record(message, signal);
+      }
+    }
+  }
+
+  try {
+    await work();
+    process.exit();
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    const isDown = /^(57P|08|53|CONN|E[A-Z]+$)/.test(String(code));
+    if (isDown && !hasWorked) process.exit(NOT_BEGUN);
+    console.error(hasWorked ? "It had begun, and then:" : "It could not begin:", error);
+    process.exit(1);
+  }
+}

@@ -1,0 +1,396 @@
+/**
+ * Writers and consumers on one store, all of them processes, while the processes, their connections
+ * and PostgreSQL itself are killed: at random, for CHAOS_SECONDS, by the dice of CHAOS_SEED.
+ */
+import {
+  category,
+  drain,
+  iterateAll,
+  type Message,
+  readAggregate,
+  type Sql,
+} from "@messagedb/client";
+import { install } from "@messagedb/client/install";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import postgres from "postgres";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { freePort } from "../_free_port.ts";
+import {
+  type ConsumerArguments,
+  consumers,
+  type Handled,
+  type Kind,
+  LEASE,
+  NOT_BEGUN,
+  PARTITIONS,
+} from "./_consumer.ts";
+import { type Fleet, gatherFleet, type Ship } from "./_fleet.ts";
+import { randomOf, sleep } from "./_program.ts";
+import { type FragileServer, startFragile } from "./_server.ts";
+import type { WriterArguments, Written } from "./_writer.ts";
+
+const SECONDS = Number(process.env["CHAOS_SECONDS"] ?? 60);
+const SEED = Number(process.env["CHAOS_SEED"] ?? Date.now() % 2 ** 31);
+
+/** In milliseconds, for what comes as soon as there is time for it, on a busy machine too. */
+const PATIENCE = 300_000;
+
+/** How many processes there are of each kind. */
+const fleetOf: Record<Kind, number> = {
+  lanes: 1,
+  twins: 2,
+  effects: 2,
+  group: 3,
+  ledger: 2,
+  all: 1,
+};
+
+const random = randomOf(SEED);
+const draw = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
+
+let folder: string;
+let fleet: Fleet | undefined;
+let server: FragileServer | undefined;
+let sql: postgres.Sql;
+/** All that is in the store in the end, but for what `drain` writes then. */
+let store: Message<{ position: number }>[];
+
+const fileOf = (name: string): string => join(folder, `${name}.jsonl`);
+
+function linesOf<T>(name: string): T[] {
+  const lines: T[] = [];
+  for (const line of readFileSync(fileOf(name), { encoding: "utf8", flag: "a+" }).split("\n")) {
+    try {
+      lines.push(JSON.parse(line));
+    } catch {
+      // Killed in the middle of it: it was not handled, then.
+    }
+  }
+  return lines;
+}
+
+const handledBy = (kind: Kind): Handled[] => linesOf<Handled>(kind);
+
+beforeAll(async () => {
+  console.log(`CHAOS_SEED=${SEED} CHAOS_SECONDS=${SECONDS}`);
+  folder = await mkdtemp(join(tmpdir(), "messagedb-chaos-"));
+  await chmod(folder, 0o755);
+  const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+  fleet = await gatherFleet(folder, [here("_writer.ts"), here("_consumer.ts")]);
+  server = await startFragile(join(folder, "store"), await freePort());
+  // One connection, which the dice spare.
+  sql = postgres(server.url, { max: 1, onnotice: () => {} });
+  await install(sql, { notify: true });
+  await sql`
+    create table effect (
+      id bigint generated always as identity,
+      global_position bigint,
+      stream_name text,
+      position bigint
+    )`;
+
+  const writers = [1, 2, 3].map((number) => {
+    const name = `writer${number}`;
+    const argument = (life: number): WriterArguments => (
+      { name, url: server!.url, seed: SEED + life, file: fileOf(name) }
+    );
+    return fleet!.launch({ name, program: "_writer.ts", argument });
+  });
+  const ships = Object.entries(fleetOf).flatMap(([name, count]) => {
+    const kind = name as Kind;
+    const argument = (life: number): ConsumerArguments => {
+      const startAt = kind === "all" ? (handledBy(kind).at(-1)?.[0] ?? 0) + 1 : 0;
+      return { kind, url: server!.url, seed: SEED + life, file: fileOf(kind), life, startAt };
+    };
+    return Array.from(
+      { length: count },
+      () => fleet!.launch({ name, program: "_consumer.ts", argument, again: NOT_BEGUN }),
+    );
+  });
+  await wreakHavoc(server, ships);
+  await Promise.all(writers.map((writer) => writer.stop()));
+  await untilCaughtUp();
+  await Promise.all(
+    ships.filter(({ name }) => name !== "all").map((ship) => ship.stop()),
+  );
+  store = [];
+  for await (const message of iterateAll<{ position: number }>(sql)) store.push(message);
+  await eventually(() => {
+    expect(handledBy("all").at(-1)?.[0]).toBe(store.at(-1)!.globalPosition);
+  });
+  await Promise.all(ships.map((ship) => ship.stop()));
+}, SECONDS * 1000 + 2 * PATIENCE);
+
+afterAll(async () => {
+  await fleet?.sink();
+  await sql?.end({ timeout: 1 });
+  await server?.stop();
+  if (folder) await rm(folder, { recursive: true, force: true });
+});
+
+/** Kills and takes down, by a plan that is of the seed alone. */
+async function wreakHavoc(server: FragileServer, ships: readonly Ship[]): Promise<void> {
+  const plan: { readonly at: number; readonly what: () => unknown }[] = [];
+  const one = <T>(from: readonly T[], act: (it: T) => unknown) => {
+    const it = draw(from);
+    return () => act(it);
+  };
+  for (let at = 0; at < SECONDS; at += -Math.log(1 - random()) * 0.7) {
+    const dice = random();
+    const act = dice < 0.45
+      ? one(ships, (ship) => ship.kill())
+      : dice < 0.9
+      ? one([0.1, 0.3, 1], terminate)
+      : one(ships.filter(({ name }) => name === "group"), freeze);
+    plan.push({ at, what: act });
+  }
+  const disasters = [
+    () => server.restart(),
+    () => server.crash("SIGKILL"),
+    () => server.crash("SIGQUIT"),
+    killBackend,
+  ];
+  const rounds = Math.max(Math.round(SECONDS / 60), 1);
+  const slot = SECONDS / rounds / disasters.length;
+  for (let round = 0; round < rounds; round++) {
+    const left = [...disasters];
+    while (left.length > 0) {
+      const at = (round * disasters.length + disasters.length - left.length + random()) * slot;
+      plan.push({ at, what: left.splice(Math.floor(random() * left.length), 1)[0]! });
+    }
+  }
+  const start = Date.now();
+  for (const { at, what } of plan.sort((a, b) => a.at - b.at)) {
+    await sleep(start + at * 1000 - Date.now());
+    await what();
+  }
+  await sleep(start + SECONDS * 1000 - Date.now());
+  for (const ship of ships) ship.thaw();
+}
+
+/** Longer than a member is its own. */
+function freeze(ship: Ship): void {
+  ship.freeze();
+  setTimeout(() => ship.thaw(), LEASE * (0.5 + random()));
+}
+
+async function backends(): Promise<number[]> {
+  for (;;) {
+    try {
+      const rows = await sql<{ pid: number }[]>`
+        select pid
+        from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()
+        order by backend_start`;
+      return rows.map(({ pid }) => pid);
+    } catch {
+      // It is coming up again.
+      await sleep(50);
+    }
+  }
+}
+
+async function terminate(share: number): Promise<void> {
+  for (const pid of await backends()) {
+    if (random() < share) await sql`select pg_terminate_backend(${pid})`.catch(() => {});
+  }
+}
+
+/** PostgreSQL then ends all the others and recovers by itself. */
+async function killBackend(): Promise<void> {
+  const pids = await backends();
+  if (pids.length > 0) process.kill(draw(pids), "SIGKILL");
+}
+
+/** Waits for what is sure to come, unless one has failed. */
+async function eventually(assert: () => void | Promise<void>): Promise<void> {
+  let failed = false;
+  await vi.waitFor(async () => {
+    failed = fleet!.failures.length > 0;
+    if (!failed) await assert();
+  }, { timeout: PATIENCE, interval: 100 });
+  if (failed) throw new Error(fleet!.failures.join("\n"));
+}
+
+async function untilCaughtUp(): Promise<void> {
+  const [written] = await sql<{ account: number; all: number }[]>`
+    select
+      count(*) filter (where stream_name like 'account-%')::int as account,
+      count(*)::int as all
+    from message_store.messages
+    where stream_name like any ('{account-%,late%}')`;
+  for (const kind of ["lanes", "twins", "group"] as const) {
+    await eventually(() => {
+      expect(new Set(handledBy(kind).map(([at]) => at)).size, kind).toBe(written!.account);
+    });
+  }
+  await eventually(async () => {
+    const [effects] = await sql`select count(distinct global_position)::int as count from effect`;
+    expect(effects!["count"]).toBe(written!.account);
+  });
+  await eventually(async () => {
+    const [references] = await sql`
+      select count(*)::int as count
+      from message_store.messages
+      where message_store.category(stream_name) = 'ledger'`;
+    expect(references!["count"]).toBe(written!.all);
+  });
+  // Every member of the group is somebody's again.
+  await eventually(async () => {
+    const [held] = await sql`
+      select count(*)::int as count
+      from (
+        select distinct on (stream_name) *
+        from message_store.messages
+        where stream_name like 'account:position-group+%'
+        order by stream_name, position desc
+      ) as last
+      where metadata->>'owner' is not null
+        and clock_timestamp() at time zone 'utc' - time
+          < (metadata->>'leaseDuration')::int * interval '1 ms'`;
+    expect(held!["count"]).toBe(4);
+  });
+}
+
+function inCategory(name: string): Message<{ position: number }>[] {
+  return store.filter(({ streamName }) => category(streamName) === name);
+}
+
+/** Groups what has a key, in order. */
+function groupBy<T>(list: Iterable<T>, keyOf: (it: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const it of list) {
+    const key = keyOf(it);
+    const group = groups.get(key);
+    if (group) group.push(it);
+    else groups.set(key, [it]);
+  }
+  return groups;
+}
+
+const places = (messages: readonly Message[]): number[] =>
+  messages.map(({ globalPosition }) => globalPosition);
+
+const ascending = (numbers: Iterable<number>): number[] => [...numbers].sort((a, b) => a - b);
+
+test("no process failed", () => {
+  expect(fleet!.failures).toEqual([]);
+});
+
+test("what the writers wrote is there once, and what they rolled back is not", () => {
+  const written = [1, 2, 3].flatMap((number) => linesOf<Written>(`writer${number}`));
+  const kept = written.filter(([, isThere]) => isThere).map(([id]) => id);
+  const there = store.filter(({ streamName }) => /^(account|late\w*)-/.test(streamName));
+  expect(there.map(({ id }) => id).sort()).toEqual(kept.sort());
+  expect(written.length).toBeGreaterThan(kept.length);
+});
+
+test.each(["lanes", "twins", "group"] as const)(
+  "the %s handled every message at least once, each stream in its order",
+  (kind) => {
+    const handled = handledBy(kind);
+    const all = places(inCategory("account"));
+    expect(ascending(new Set(handled.map(([at]) => at)))).toEqual(all);
+
+    for (const [streamName, of] of groupBy(handled, ([, streamName]) => streamName)) {
+      // For the first time.
+      const first = [...new Set(of.map(([, , position]) => position))];
+      expect(first, streamName).toEqual(first.map((_, position) => position));
+      // By one that goes on from a position that it has looked up.
+      for (const [run, its] of groupBy(of, ([, , , life, run]) => `${life}.${run}`)) {
+        const positions = its.map(([, , position]) => position);
+        // Where two go on from one position, one skips what it learns that the other has handled.
+        const expected = kind === "twins"
+          ? ascending(new Set(positions))
+          : positions.map((_, at) => positions[0]! + at);
+        expect(positions, `${streamName} by ${run}`).toEqual(expected);
+      }
+    }
+  },
+);
+
+test("each message's effect is there exactly once, in order", async () => {
+  const effects = await sql`select global_position::int as at from effect order by id`;
+  expect(effects.map(({ at }) => at)).toEqual(places(inCategory("account")));
+});
+
+test("stored positions never go back", () => {
+  const positions = store.filter(({ streamName }) => /:(position|aggregate)-/.test(streamName));
+  const streams = groupBy(positions, ({ streamName }) => streamName);
+  expect([...streams.keys()].sort()).toEqual([
+    "account:position-effects",
+    ...[0, 1, 2, 3].map((member) => `account:position-group+${member}+4`),
+    "account:position-lanes",
+    "account:position-twins",
+    "ledger:aggregate-ledger",
+  ]);
+  for (const [streamName, messages] of streams) {
+    const stored = messages.map(({ data }) => data.position);
+    expect(stored, streamName).toEqual(ascending(stored));
+  }
+});
+
+test("a member of the group is one owner's, until its lease is over or given back", () => {
+  for (let member = 0; member < 4; member++) {
+    const name = `account:position-group+${member}+4`;
+    const recorded = store.filter(({ streamName }) => streamName === name);
+    const owners = new Set<unknown>();
+    let before: Message | undefined;
+    for (const message of recorded) {
+      const owner = message.metadata?.["owner"];
+      const isOurs = owner === undefined || owner === before?.metadata?.["owner"];
+      if (!isOurs) {
+        owners.add(owner);
+        const { leaseDuration = 0 } = before?.metadata ?? {};
+        const age = Number(message.time) - Number(before?.time ?? 0);
+        expect(age, `${name} at ${message.position}`).toBeGreaterThanOrEqual(Number(leaseDuration));
+      } else if (owner === undefined) {
+        expect(before?.metadata, `${name} at ${message.position}`).toHaveProperty("owner");
+      }
+      before = message;
+    }
+    expect(owners.size, name).toBeGreaterThan(1);
+    expect(before!.metadata, name).toBe(null);
+  }
+});
+
+test("the aggregate refers to each message once, in its partitions' order", async () => {
+  const from = store.filter(({ streamName }) => /^(account|late\w*)-/.test(streamName));
+  const references = inCategory("ledger");
+  const causes = references.map(({ metadata }) => metadata!.causationMessageGlobalPosition!);
+  expect(ascending(causes)).toEqual(places(from));
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    const messages: Awaited<ReturnType<typeof readAggregate>> = [];
+    for (let isMore = true; isMore;) {
+      const page = await readAggregate(sql, "ledger", { partition, position: messages.length });
+      messages.push(...page);
+      isMore = page.length > 0;
+    }
+    expect(messages.length).toBeGreaterThan(0);
+    expect(messages.map(({ reference }) => reference.position)).toEqual(
+      messages.map((_, at) => at),
+    );
+    expect(places(messages)).toEqual(ascending(places(messages)));
+    const streams = new Set(messages.map(({ streamName }) => streamName));
+    const wanted = from.filter(({ streamName }) => streams.has(streamName));
+    expect(places(messages)).toEqual(places(wanted));
+  }
+});
+
+test("the subscriber to all saw everything once, in order", () => {
+  expect(handledBy("all").map(([at]) => at)).toEqual(places(store));
+});
+
+test("those that have stopped left nothing to be handled again", async () => {
+  for (const consumer of Object.values(consumers)) {
+    const handle = (message: Message) => expect.fail(`There was ${message.globalPosition}`);
+    expect(await drain(sql as Sql, { ...consumer, handle })).toMatchObject(
+      { handled: 0, caughtUp: true },
+    );
+  }
+});
