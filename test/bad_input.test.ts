@@ -166,6 +166,81 @@ for (const [operation, call] of Object.entries(pages)) {
   );
 }
 
+// When it is called, that is, not when its first message is asked for.
+const subscribe = (source: unknown, options?: unknown) => () =>
+  Promise.resolve().then(() => client.subscribe(sql, any(source), any(options)));
+for (const source of ["", undefined, null, 5, {}, [], "nul\0", "half-\ud800"]) {
+  refuse(
+    `subscribe() to ${JSON.stringify(source)}`,
+    subscribe(source),
+    TypeError,
+    /"source"|"aggregate"/,
+  );
+}
+for (const aggregate of ["", "ledger-1", "ledger:typed", "$all", 5]) {
+  refuse(
+    `subscribe() to the aggregate ${JSON.stringify(aggregate)}`,
+    subscribe({ aggregate }),
+    TypeError,
+    /"aggregate"/,
+  );
+}
+for (
+  const [option, values] of Object.entries({
+    startAt: ["start", "1", null, new Date(NaN), 1n, {}],
+    types: [[], "Opened", [""], [5], Array(1), null],
+    correlation: ["", "transfer-1", "$all", 5],
+    consumerGroup: [null, 5, { member: "0", size: 2 }, { size: 2 }],
+    batchSize: ["1", null, 1n],
+    pollInterval: ["1", null],
+    notify: [true],
+    onRetry: [5, null],
+    onCaughtUp: [5, null],
+    signal: [5, null, new AbortController()],
+  })
+) {
+  for (const [at, value] of values.entries()) {
+    refuse(
+      `subscribe() with ${option} that is no such thing (${at})`,
+      subscribe("account", { [option]: value }),
+      TypeError,
+      new RegExp(`"${option}[."]`),
+    );
+  }
+}
+for (
+  const [option, values] of Object.entries({
+    startAt: [-1, 0.5, NaN, 2 ** 53],
+    consumerGroup: [{ member: 2, size: 2 }, { member: 0, size: 0 }],
+    batchSize: [0, -1, 1.5, Infinity],
+    pollInterval: [0, -1, 1.5, Infinity, 2 ** 31],
+  })
+) {
+  for (const [at, value] of values.entries()) {
+    refuse(
+      `subscribe() with ${option} out of range (${at})`,
+      subscribe("account", { [option]: value }),
+      RangeError,
+      new RegExp(`"${option}[."]`),
+    );
+  }
+}
+for (const source of ["account-1", "$all", { aggregate: "ledger" }]) {
+  refuse(
+    `subscribe() with a correlation to ${JSON.stringify(source)}`,
+    subscribe(source, { correlation: "transfer" }),
+    TypeError,
+    /"transfer" as "correlation"/,
+  );
+  if (typeof source !== "string") continue;
+  refuse(
+    `subscribe() with a consumer group to ${source}`,
+    subscribe(source, { consumerGroup: { member: 0, size: 2 } }),
+    TypeError,
+    /"consumerGroup"/,
+  );
+}
+
 const group = (member: unknown, size: unknown) =>
   client.readCategory(sql, "account", { consumerGroup: any({ member, size }) });
 refuse(
@@ -319,6 +394,12 @@ for (const [what, options] of Object.entries({ null: null, text: "x", number: 5 
   refuse(
     `read() with options that are ${what}`,
     () => client.read(sql, "$all", any(options)),
+    TypeError,
+    /"options"/,
+  );
+  refuse(
+    `subscribe() with options that are ${what}`,
+    subscribe("account", options),
     TypeError,
     /"options"/,
   );
