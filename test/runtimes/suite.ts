@@ -36,6 +36,8 @@ import {
   streamName,
   streamNames,
   streamVersion,
+  subscribe,
+  type SubscribeOptions,
   synchronize,
   types,
   waitFor,
@@ -761,6 +763,86 @@ it("streamNames(), entityIds() and categories() list what is there", async ({ sq
 
 it("messageStoreVersion() is Message DB's", async ({ sql }) => {
   ok(/^1\.\d+\.\d+$/.test(await messageStoreVersion(sql)));
+});
+
+// Following
+
+/** The next messages, from when the subscription waits for them. */
+async function next(
+  { sql, source, options, come, count }: {
+    sql: Sql;
+    source: string;
+    options: SubscribeOptions;
+    come: () => Promise<unknown>;
+    count: number;
+  },
+): Promise<Message[]> {
+  const ending = new AbortController();
+  let coming: Promise<unknown> | undefined;
+  const onCaughtUp = () => void (coming ??= come());
+  const messages: Message[] = [];
+  for await (
+    const message of subscribe(sql, source, { ...options, onCaughtUp, signal: ending.signal })
+  ) {
+    if (messages.push(message) === count) ending.abort();
+  }
+  await coming;
+  return messages;
+}
+
+it("subscribe() follows a category, its messages of some types", async ({ sql }) => {
+  const name = newCategory();
+  await writeBatch(sql, `${name}-1`, [{ type: "A" }, { type: "B" }, { type: "C" }]);
+  const options = { types: ["A", "C"], batchSize: 2, pollInterval: 50 };
+  const come = async () => {
+    await write(sql, `${name}-2`, { type: "B" });
+    await write(sql, `${name}-2`, { type: "A" });
+  };
+  const messages = await next({ sql, source: name, options, come, count: 3 });
+  deepEqual(
+    messages.map(({ streamName, type, position }) => [streamName, type, position]),
+    [[`${name}-1`, "A", 0], [`${name}-1`, "C", 2], [`${name}-2`, "A", 1]],
+  );
+});
+
+it("subscribe() starts a stream at a position, at its end, or at a time", async ({ sql }) => {
+  const stream = newStream();
+  await writeBatch(sql, stream, counted(5));
+  const [{ time }] = await readStream(sql, stream) as [Message];
+  const from = async (startAt: SubscribeOptions["startAt"], count: number) => {
+    const come = () => writeBatch(sql, stream, counted(2));
+    const options = { startAt, pollInterval: 50 };
+    return positions(await next({ sql, source: stream, options, come, count }));
+  };
+  deepEqual(await from("end", 2), [5, 6]);
+  deepEqual(await from(5, 4), [5, 6, 7, 8]);
+  deepEqual(await from(time, 11), numbers(0, 10));
+});
+
+it("subscribe() follows all streams", async ({ sql }) => {
+  const stream = newStream();
+  const type = crypto.randomUUID();
+  const options = { startAt: await end(sql) + 1, types: [type], pollInterval: 50 };
+  const come = () => writeBatch(sql, stream, numbers(0, 4).map((data) => ({ type, data })));
+  const messages = await next({ sql, source: "$all", options, come, count: 5 });
+  deepEqual(
+    messages.map(({ streamName, data }) => [streamName, data]),
+    numbers(0, 4).map((data) => [stream, data]),
+  );
+});
+
+it("subscribe() ends when its signal aborts, or when the loop is left", async ({ sql }) => {
+  const stream = newStream();
+  await writeBatch(sql, stream, counted(3));
+  const ending = new AbortController();
+  const { signal } = ending;
+  const onCaughtUp = () => ending.abort();
+  deepEqual(positions(await collect(subscribe(sql, stream, { signal, onCaughtUp }))), [0, 1, 2]);
+  deepEqual(await collect(subscribe(sql, stream, { signal })), []);
+  for await (const { position } of subscribe(sql, stream, { batchSize: 1 })) {
+    if (position === 1) break;
+  }
+  equal(await streamVersion(sql, stream), 2);
 });
 
 // Errors
