@@ -224,6 +224,45 @@ describe("aggregate()", () => {
     );
   });
 
+  test("goes on where the connection is lost just when another was faster", async () => {
+    const [name, account] = [newCategory(), newCategory()];
+    const options = { name, from: [account], partition: () => 0 };
+    const end = new AbortController();
+    const lost = Object.assign(new Error("Connection reset"), { code: "ECONNRESET" });
+    const retried: unknown[] = [];
+    let isFirst = true;
+    let loses = false;
+    const sql: Sql = async (strings, ...parameters) => {
+      const text = strings.join("?");
+      if (isFirst && text.includes("insert into")) {
+        isFirst = false;
+        await aggregate(db.sql, options, { once: true });
+        loses = true;
+      } else if (loses && text.includes('"gap"')) {
+        loses = false;
+        throw lost;
+      }
+      return await db.sql(strings, ...parameters);
+    };
+    await writeBatch(db.sql, `${account}-1`, messages(3));
+    const kept = aggregate(sql, { ...options, onRetry: (it) => retried.push(it) }, end);
+    await Promise.race([kept, until(() => Promise.resolve(retried.length > 0))]);
+    await writeBatch(db.sql, `${account}-1`, messages(3));
+    await Promise.race([kept, until(async () => (await countOf(db.sql, name)) >= 6)]);
+    end.abort();
+    await kept;
+    assert.deepEqual(retried, [lost]);
+    await checkPartitions(db.sql, name, [account], () => 0);
+  });
+
+  test("fails where the first read does", async () => {
+    const [name, account] = [newCategory(), newCategory()];
+    const lost = Object.assign(new Error("Connection reset"), { code: "ECONNRESET" });
+    const sql: Sql = (strings, ...parameters) =>
+      strings.join("?").includes('"gap"') ? Promise.reject(lost) : db.sql(strings, ...parameters);
+    await assert.rejects(aggregate(sql, { name, from: [account], partition: () => 0 }), lost);
+  });
+
   test("refers to what matches several patterns once", async () => {
     const [name, account] = [newCategory(), newCategory()];
     await writeBatch(db.sql, `${account}-1`, messages(3));

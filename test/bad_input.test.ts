@@ -719,6 +719,108 @@ for (const [what, input, error] of messages) {
   );
 }
 
+const aggregates: Record<string, (options: { name?: unknown }) => Promise<unknown>> = {
+  aggregate: (change: object) =>
+    client.aggregate(sql, { name: "ledger", from: ["a"], partition: () => 0, ...change }),
+  readAggregate: ({ name = "ledger", ...options }: { name?: unknown }) =>
+    client.readAggregate(sql, any(name), options),
+  subscribe: async ({ name, ...options }: { name?: unknown }) =>
+    await client.subscribe(sql, { aggregate: any(name) }, options).next(),
+};
+for (const [operation, call] of Object.entries(aggregates)) {
+  for (const name of ["", "a-1", "a:b", ":a", "$all", "$a", null, 5, {}]) {
+    refuse(
+      `${operation}() of the aggregate ${JSON.stringify(name)}`,
+      () => call({ name }),
+      TypeError,
+      /"(name|aggregate)"/,
+    );
+  }
+  for (
+    const [batchSize, Class] of [[0, RangeError], [1.5, RangeError], ["1", TypeError]] as const
+  ) {
+    refuse(
+      `${operation}() of an aggregate with the batch size ${JSON.stringify(batchSize)}`,
+      () => call(any({ name: "ledger", batchSize })),
+      Class,
+      /"batchSize"/,
+    );
+  }
+}
+const aggregateInputs: [object, typeof TypeError | typeof RangeError, RegExp][] = [
+  [{ from: undefined }, TypeError, /undefined as "from"/],
+  [{ from: "account" }, TypeError, /"account" as "from"/],
+  [{ from: [] }, TypeError, /\[\] as "from"/],
+  [{ from: [""] }, TypeError, /"" as "from"/],
+  [{ from: ["a", 5] }, TypeError, /5 as "from"/],
+  [{ from: ["a\0"] }, TypeError, /as "from"/],
+  [{ from: ["a-\\"] }, TypeError, /"a-\\\\" as "pattern"/],
+  [{ partition: undefined }, TypeError, /undefined as "partition"/],
+  [{ partition: 1 }, TypeError, /1 as "partition"/],
+  [{ partitions: 0 }, RangeError, /0 as "partitions"/],
+  [{ partitions: 1.5 }, RangeError, /1.5 as "partitions"/],
+  [{ partitions: 32768 }, RangeError, /32768 as "partitions"/],
+  [{ partitions: "4" }, TypeError, /"4" as "partitions"/],
+  [{ startAt: -1 }, RangeError, /-1 as "startAt"/],
+  [{ startAt: "next" }, TypeError, /"next" as "startAt"/],
+  [{ startAt: new Date(NaN) }, TypeError, /as "startAt"/],
+  [{ pollInterval: 0 }, RangeError, /0 as "pollInterval"/],
+  [{ notify: true }, TypeError, /true as "notify"/],
+];
+for (const [change, Class, error] of aggregateInputs) {
+  refuse(
+    `aggregate() with ${JSON.stringify(change)}`,
+    () => aggregates["aggregate"]!(change),
+    Class,
+    error,
+  );
+}
+refuse("aggregate() of null", () => client.aggregate(sql, any(null)), TypeError, /"options"/);
+refuse(
+  "aggregate() with null for options",
+  () => client.aggregate(sql, { name: "a", from: ["b"], partition: () => 0 }, any(null)),
+  TypeError,
+  /"options"/,
+);
+const readAggregateInputs: [object, typeof TypeError | typeof RangeError, RegExp][] = [
+  [{ partition: -1 }, RangeError, /-1 as "partition"/],
+  [{ partition: 1.5 }, RangeError, /1.5 as "partition"/],
+  [{ partition: NaN }, RangeError, /NaN as "partition"/],
+  [{ partition: "" }, TypeError, /"" as "id"/],
+  [{ partition: null }, TypeError, /null as "partition"/],
+  [{ position: -1 }, RangeError, /-1 as "position"/],
+  [{ consumerGroup: { member: 2, size: 2 } }, RangeError, /"consumerGroup.member"/],
+  [{ consumerGroup: { member: 0, size: 0 } }, RangeError, /"consumerGroup.size"/],
+  [{ consumerGroup: 1 }, TypeError, /"consumerGroup"/],
+  [{ partition: 0, consumerGroup: { member: 0, size: 1 } }, TypeError, /"consumerGroup"/],
+];
+for (const [options, Class, error] of readAggregateInputs) {
+  refuse(
+    `readAggregate() with ${JSON.stringify(options)}`,
+    () => aggregates["readAggregate"]!(options),
+    Class,
+    error,
+  );
+}
+for (const change of [{ category: "a" }, { aggregate: "a-1" }, { aggregate: "" }]) {
+  refuse(
+    `consume() of ${JSON.stringify(change)} for an aggregate`,
+    () =>
+      client.consume(sql, { aggregate: "ledger", consumerId: "a", handle: () => {}, ...change }),
+    TypeError,
+    /"(category|aggregate)"/,
+  );
+}
+refuse(
+  "subscribe() to an aggregate with a correlation",
+  () =>
+    Promise.resolve().then(() =>
+      client.subscribe(sql, { aggregate: "ledger" }, { correlation: "a" }).next()
+    ),
+  TypeError,
+  /"correlation"/,
+);
+
 describe("bad input is refused before anything is sent:", () => {
   test.each(cases)("%s", async (_, call, Class, message) => {
     await assert.rejects(call, (error) => {

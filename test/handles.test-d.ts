@@ -6,12 +6,16 @@ import pg from "pg";
 import postgres from "postgres";
 import { describe, expectTypeOf, test } from "vitest";
 import {
+  aggregate,
+  type AggregatedMessage,
   append,
   fromQuery,
   type Message,
   type MessageDbErrorCode,
+  readAggregate,
   readStream,
   type Sql,
+  subscribe,
   synchronize,
   write,
   type WrongExpectedVersionError,
@@ -95,6 +99,24 @@ describe("the operations", () => {
       .toEqualTypeOf<
         Message<{ amount: number }>[]
       >();
+  });
+
+  test("answer messages of an aggregate with their references", () => {
+    expectTypeOf(subscribe(sql, { aggregate: "a" })).toEqualTypeOf<
+      AsyncGenerator<AggregatedMessage<unknown>, void, undefined>
+    >();
+    expectTypeOf(subscribe<number>(sql, { aggregate: "a" })).toEqualTypeOf<
+      AsyncGenerator<AggregatedMessage<number>, void, undefined>
+    >();
+    expectTypeOf(subscribe<number>(sql, "a")).toEqualTypeOf<
+      AsyncGenerator<Message<number>, void, undefined>
+    >();
+    expectTypeOf(readAggregate<number>(sql, "a")).resolves.toEqualTypeOf<
+      AggregatedMessage<number>[]
+    >();
+    expectTypeOf<AggregatedMessage<number>>().toExtend<Message<number>>();
+    // @ts-expect-error: an aggregate has a partition for each message
+    aggregate(sql, { name: "a", from: ["b"] });
   });
 
   test("refuse what they would refuse at run time", () => {

@@ -1,4 +1,5 @@
 import {
+  aggregate,
   append,
   cardinalId,
   categories,
@@ -24,6 +25,7 @@ import {
   NO_STREAM,
   NotInstalledError,
   read,
+  readAggregate,
   readAll,
   readCategory,
   readLastMessage,
@@ -1152,6 +1154,54 @@ it("consume() ends when its signal aborts, and its position is stored", async ({
   const [, last] = await readStream(sql, stream);
   const name = streamName(category(stream), "suite", ["position"]);
   deepEqual((await readLastMessage(sql, name))?.data, { position: last!.globalPosition });
+// Aggregates
+
+it("aggregate() keeps references to messages, each once, and readAggregate() resolves them", async ({ sql }) => {
+  const [name, one, other] = [newCategory(), newCategory(), newCategory()];
+  const keep = () =>
+    aggregate(
+      sql,
+      { name, from: [one, `${other}-%`], partition: ({ type }) => type, batchSize: 2 },
+      { once: true },
+    );
+  await write(sql, `${one}-1`, { type: "odd", data: { b: 1, a: [null] } });
+  await writeStreams(sql, [
+    { streamName: `${other}-é`, messages: [{ type: "even" }, { type: "odd" }] },
+    { streamName: `${one}-1`, messages: [{ type: "odd" }] },
+  ]);
+  await Promise.all([keep(), keep()]);
+  await keep();
+  const odd = await readAggregate(sql, name, { partition: "odd" });
+  deepEqual(odd.map(({ streamName }) => streamName), [`${one}-1`, `${other}-é`, `${one}-1`]);
+  deepEqual(odd.map(({ reference }) => reference.position), [0, 1, 2]);
+  deepEqual(odd[0]!.data, { b: 1, a: [null] });
+  equal((await readAggregate(sql, name, { partition: "even" })).length, 1);
+  equal((await readAggregate(sql, name)).length, 4);
+  const shares = await Promise.all(
+    [0, 1, 2].map((member) => readAggregate(sql, name, { consumerGroup: { member, size: 3 } })),
+  );
+  equal(shares.flat().length, 4);
+});
+
+it("subscribe() and drain() take an aggregate", async ({ sql }) => {
+  const [name, one] = [newCategory(), newCategory()];
+  const kept = { name, from: [one], partition: ({ position }: Message) => position, partitions: 2 };
+  await writeBatch(sql, `${one}-1`, counted(4));
+  await aggregate(sql, kept, { once: true });
+  const followed: unknown[] = [];
+  for await (const { data, reference } of subscribe(sql, { aggregate: name })) {
+    followed.push([reference.streamName, reference.position, data]);
+    if (followed.length === 4) break;
+  }
+  const expected = [[`${name}-0`, 0, 0], [`${name}-0`, 1, 2], [`${name}-1`, 0, 1]];
+  deepEqual(followed, [...expected, [`${name}-1`, 1, 3]]);
+  const handled: unknown[] = [];
+  const handle = ({ data }: Message) => void handled.push(data);
+  await drain(sql, { aggregate: name, consumerId: "reader", handle });
+  await write(sql, `${one}-1`, { type: "Counted", data: 4 });
+  await aggregate(sql, kept, { once: true });
+  await drain(sql, { aggregate: name, consumerId: "reader", handle });
+  deepEqual(handled, [0, 2, 1, 3, 4]);
 });
 
 // Without a database
@@ -1199,6 +1249,7 @@ function operations(sql: Sql, stream: string): Record<string, () => Promise<unkn
     "readCategory backward": () => readCategory(sql, name, { direction: "backward" }),
     readAll: () => readAll(sql),
     readMatching: () => readMatching(sql, `${name}-%`),
+    readAggregate: () => readAggregate(sql, name),
     readLastMessage: () => readLastMessage(sql, stream),
     readMessage: () => readMessage(sql, id),
     readMessages: () => readMessages(sql, [id]),
