@@ -69,13 +69,13 @@ export interface AggregateOptions {
  * until the signal aborts.
  *
  * As depeche_db's aggregated streams, in Message DB itself. A partition is the stream
- * `{name}-{partition}`, whose messages have the types of those that they refer to, and where these are
- * as Eventide's causation metadata; its positions have no gaps. References are written together with
- * how far it has come (the stream `{name}:aggregate-{name}`) in one statement, so each message gets one
- * reference, whoever runs this how often at the same time and whatever crashes. It reads as `readAll`
- * does: a message that commits late gets its reference late, and none is lost. The messages of a
- * partition are in their global order. Positions that consumers store are left out, and what aggregates
- * write.
+ * `{name}-{partition}`, whose messages have the types of those that they refer to, where these are as
+ * Eventide's causation metadata, and the aggregate's name as `referringAggregate`; its positions have no
+ * gaps. References are written together with how far it has come (the stream `{name}:aggregate-{name}`)
+ * in one statement, so each message gets one reference, whoever runs this how often at the same time and
+ * whatever crashes. It reads as `readAll` does: a message that commits late gets its reference late, and
+ * none is lost. The messages of a partition are in their global order. Positions that consumers store
+ * are left out, and what aggregates write.
  *
  * @example
  * ```ts
