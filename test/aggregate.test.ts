@@ -278,8 +278,10 @@ describe("aggregate()", () => {
     const [name, account] = [newCategory(), newCategory()];
     const of = (signal: AbortSignal, partition: Aggregate["partition"] = () => 0) =>
       aggregate(db.sql, { name, from: [account], partition }, { signal });
-    await of(AbortSignal.abort());
-    assert.equal(await streamVersion(db.sql, positionStream(name)), -1);
+    const { sql, sent } = counting(db.sql);
+    const signal = AbortSignal.abort();
+    await aggregate(sql, { name, from: [account], partition: () => 0 }, { signal });
+    assert.deepEqual(sent, []);
 
     await write(db.sql, `${account}-1`, { type: "Written" });
     const work = new AbortController();
@@ -306,6 +308,11 @@ describe("aggregate()", () => {
       { signal: end.signal },
     );
     await until(async () => (await streamVersion(db.sql, positionStream(name))) >= 0);
+    await until(async () =>
+      (await db.sql`
+        select from pg_stat_activity
+        where query = 'listen "message_store"' and datname = current_database()`).length === 1
+    );
     for (let at = 0; at < 5; at++) {
       await write(db.sql, `${account}-1`, { type: "Written" });
       await until(async () => {
