@@ -1154,6 +1154,8 @@ it("consume() ends when its signal aborts, and its position is stored", async ({
   const [, last] = await readStream(sql, stream);
   const name = streamName(category(stream), "suite", ["position"]);
   deepEqual((await readLastMessage(sql, name))?.data, { position: last!.globalPosition });
+});
+
 // Aggregates
 
 it("aggregate() keeps references to messages, each once, and readAggregate() resolves them", async ({ sql }) => {
