@@ -43,7 +43,6 @@ export async function consumeShare(consumer: CheckedConsumer, ending: Ending): P
 
   function hold(number: number, member: Member): Held {
     const own = endingOf([all.stopping], consumer.shutdownTimeout);
-    // A transaction that is open now renews it when it stores its position.
     const renew = () =>
       member.cursor.store().catch((error) => {
         if (error instanceof LeaseLostError) own.giveUp();

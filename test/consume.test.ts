@@ -174,7 +174,7 @@ describe("the position of a consumer", () => {
   });
 
   test("never goes back where two processes run the same consumer", async () => {
-    await writeCounted(db.sql, "both", 300, { streams: 7 });
+    const last = (await writeCounted(db.sql, "both", 300, { streams: 7 })).at(-1);
     const handled = new Map<unknown, number>();
     const consumer = {
       category: "both",
@@ -187,9 +187,10 @@ describe("the position of a consumer", () => {
       },
     };
     const processes = [db.connect(), db.connect(), db.connect()].map((sql) => drain(sql, consumer));
-    await Promise.all(processes);
+    for (const { position } of await Promise.all(processes)) assert.equal(position, last);
     assert.equal(handled.size, 300);
     const positions = await stored(db.sql, "both:position-run");
+    assert.equal(positions.at(-1), last);
     assert.deepEqual(positions, [...new Set(positions)].sort((a, b) => a - b));
   });
 });

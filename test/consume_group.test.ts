@@ -127,7 +127,11 @@ describe("a group whose size changes", () => {
 function process(
   category: string,
   size: number,
-  { sql = db.connect({ max: 3 }), leaseDuration = 400, handle = (_: Message): void => {} } = {},
+  {
+    sql = db.connect({ max: 3 }),
+    leaseDuration = 400,
+    handle = (_: Message): void | Promise<void> => {},
+  } = {},
 ) {
   const running = start(sql, {
     category,
@@ -138,6 +142,15 @@ function process(
     handle,
   });
   return { ...running, sql };
+}
+
+/** The member of a group of 4 whose message this is. */
+async function shareOf(category: string, number: number): Promise<number> {
+  for (const member of numbers(4)) {
+    const share = await readCategory(db.sql, category, { consumerGroup: { member, size: 4 } });
+    if (share.some(({ data }) => data === number)) return member;
+  }
+  return assert.fail("it is nobody's");
 }
 
 /** Who has how many members, by their claims; one that was given back counts for nobody. */
@@ -266,6 +279,33 @@ describe("members that are taken by leases", () => {
     slow.open();
     await running.stop();
     assert.equal(await streamVersion(db.sql, "stolen:position-it+0+1"), version);
+  });
+
+  test("are all given back when one of them fails, and what is in hand is finished", async () => {
+    await writeCounted(db.sql, "fails", 12, { streams: 12 });
+    const seen = new Set<unknown>();
+    let hasFailed = false;
+    const running = process("fails", 4, {
+      handle: async ({ data }) => {
+        if (await shareOf("fails", data as number) === 0) {
+          await until(() => seen.size > 0);
+          hasFailed = true;
+          throw new Error("zero");
+        }
+        seen.add(data);
+        await until(() => hasFailed);
+      },
+    });
+    await assert.rejects(running.done, { name: "HandlerFailedError", message: /zero/ });
+    for (const member of numbers(4)) {
+      const last = await readLastMessage(db.sql, `fails:position-it+${member}+4`);
+      assert.equal(last?.metadata?.["owner"], undefined);
+    }
+    const rest = noting();
+    const consumer = { category: "fails", consumerId: "it", consumerGroup: { size: 4 } };
+    const { caughtUp } = await drain(db.sql, { ...consumer, handle: rest.handle });
+    assert.equal(caughtUp, true);
+    assert.deepEqual(sorted([...new Set([...seen as Set<number>, ...rest.seen])]), numbers(12));
   });
 
   test("are no one's after an abort, whenever that comes", async () => {
