@@ -1,4 +1,5 @@
 import type { CheckedConsumer } from "./consumer.ts";
+import { wordsOf } from "./errors.ts";
 import { streamName } from "./stream_name.ts";
 import type { Message, Sql } from "./types.ts";
 import { write } from "./write.ts";
@@ -58,7 +59,7 @@ export async function park(
 
 /** An error in words that the database can hold. */
 function describe(error: unknown): Parked["error"] {
-  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  const { name, message } = error instanceof Error ? error : new Error(wordsOf(error));
   // NUL, and half a surrogate pair.
   const clean = (text: unknown) => String(text).replace(/\0|\p{Surrogate}/gu, "\ufffd");
   return { name: clean(name), message: clean(message) };

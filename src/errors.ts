@@ -207,7 +207,7 @@ export class HandlerFailedError extends MessageDbError {
     options?: ErrorOptions,
   ) {
     const { type, streamName, position } = failedMessage;
-    const what = options === undefined ? 'it answered "stop"' : String(options.cause);
+    const what = options === undefined ? 'it answered "stop"' : wordsOf(options.cause);
     super(
       `Cannot go on with consumer "${consumerId}": its handler failed with message "${type}" ` +
         `at position ${position} of stream "${streamName}" (attempt ${attempts}): ${what}`,
@@ -216,6 +216,15 @@ export class HandlerFailedError extends MessageDbError {
     this.consumerId = consumerId;
     this.failedMessage = failedMessage;
     this.attempts = attempts;
+  }
+}
+
+/** What was thrown, in words, whatever it is. */
+export function wordsOf(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    return "something that is no text";
   }
 }
 

@@ -9,7 +9,8 @@ import type { Message, Sql } from "./types.ts";
 /** How to wait for messages: what `subscribe` and `consume` share. */
 export interface FollowOptions extends SourceOptions {
   /**
-   * How long to wait at most between two reads that found nothing, in milliseconds, from 1. The first
+   * How long to wait at most between two reads that found nothing, in milliseconds, from 1 to
+   * 2147483647. The first
    * wait is 25 ms; each is twice as long as the one before.
    *
    * @default 1000
@@ -34,7 +35,8 @@ export interface FollowOptions extends SourceOptions {
 export interface SubscribeOptions extends FollowOptions {
   /**
    * Where to start: a position, which is included (of a stream, in the stream; else global); `"end"`,
-   * behind what is there; a `Date`, at the first message that was written then or later.
+   * behind the last message that is there (of `"$all"`, what is being written at that moment and has a
+   * lower position does not come); a `Date`, at the first message that was written then or later.
    *
    * @default "beginning"
    */
@@ -55,7 +57,7 @@ export interface SubscribeOptions extends FollowOptions {
  * nothing, as `readAll`; of a category, nothing that was written under Message DB's lock, as all of
  * this library's writes are. A lost connection is tried again, after longer and longer waits of up to
  * five seconds, and the subscription goes on where it was. It ends when the signal aborts, or the loop
- * is left.
+ * is left; what waits for a message, the signal alone ends.
  *
  * @example
  * ```ts

@@ -31,7 +31,8 @@ export interface WaitForOptions {
  * It looks at the positions that the consumer has stored, wherever that runs, so it learns of a message
  * when its position is stored: at once where the last store was a second ago, and else within a second
  * or two. A position that is no message's of the consumer's category is passed when all before it are.
- * Of a consumer of an aggregate, it is the position of the message, not of the reference to it.
+ * Of a consumer of an aggregate, it is the position of the message, not of the reference to it, and one
+ * that the aggregate has no reference to is never passed.
  *
  * @example Read what was written
  * ```ts

@@ -598,7 +598,17 @@ describe("a message that is not handled", () => {
   });
 
   test("is parked whatever was thrown", async () => {
-    const thrown = [undefined, null, "a\0b", "\ud800", 5, Symbol("s"), { a: 1 }, new Error("\0")];
+    const thrown = [
+      undefined,
+      null,
+      "a\0b",
+      "\ud800",
+      5,
+      Symbol("s"),
+      { a: 1 },
+      new Error("\0"),
+      Object.create(null),
+    ];
     await writeCounted(db.sql, "throws", thrown.length);
     for (const transactional of [false, true]) {
       const consumerId = `anything${transactional}`;
@@ -622,6 +632,7 @@ describe("a message that is not handled", () => {
         "Symbol(s)",
         "[object Object]",
         "\ufffd",
+        "something that is no text",
       ]);
     }
   });
