@@ -767,7 +767,9 @@ async function terminate(name: string): Promise<number> {
 
 describe("subscribe() over a connection that is lost", () => {
   const handles: Record<string, (name: string) => Sql> = {
-    "postgres.js": (name) => db.connect({ max: 2, connection: { application_name: name } }),
+    // What it asks about types where it opens a connection, it leaves unhandled when that is lost.
+    "postgres.js": (name) =>
+      db.connect({ max: 2, fetch_types: false, connection: { application_name: name } }),
     "pg's Pool": (name) => {
       const pool = new pg.Pool({ connectionString: db.url, max: 2, application_name: name });
       // Else an idle connection that breaks ends the process.
@@ -776,7 +778,11 @@ describe("subscribe() over a connection that is lost", () => {
       return fromQuery((text, parameters) => pool.query(text, parameters));
     },
     "fetchSql()": (name) => {
-      const sql = db.connect({ max: 2, connection: { application_name: name } });
+      const sql = db.connect({
+        max: 2,
+        fetch_types: false,
+        connection: { application_name: name },
+      });
       const handle = gateway(sql, { authorize: () => true });
       const fetch = (url: string, init: RequestInit) => handle(new Request(url, init));
       return fetchSql("http://gateway.test/sql", { fetch: fetch as typeof globalThis.fetch });
@@ -894,7 +900,8 @@ describe("subscribe() over a connection that is lost", () => {
     });
     await until(() => open.every(({ waits }) => waits()));
     const rejected = Promise.all(open.map(({ next }) => assert.rejects(next, NotInstalledError)));
-    await broken.sql`drop schema message_store cascade`;
+    // Renamed rather than dropped: a statement that is at work meanwhile has another error then.
+    await broken.sql`alter schema message_store rename to elsewhere`;
     await rejected;
     for (const { messages } of open) assert.equal((await messages.next()).done, true);
   });

@@ -1,7 +1,6 @@
-import { build, type Plugin } from "esbuild";
+import { build } from "esbuild";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import process from "node:process";
 
@@ -26,39 +25,12 @@ export interface Fleet {
     readonly program: string;
     /** The program's argument, for each process anew. */
     readonly argument: (life: number) => unknown;
-    /** The exit code after which it is started again. */
-    readonly again?: number;
+    /** Whether such an end is none that it should not have had. */
+    readonly isExpected?: (code: number | null, errors: string) => boolean;
   }): Ship;
   /** Kills all that runs; resolves when it has ended. */
   sink(): Promise<void>;
 }
-
-/**
- * postgres.js 3.4.9 ends the process where a connection closes before a statement is written to it, or
- * never writes to that connection again (porsager/postgres #1154, #1208): what is tested here is not that.
- */
-const mendedPostgres: Plugin = {
-  name: "mended-postgres",
-  setup: ({ onLoad }) =>
-    onLoad({ filter: /postgres[/\\]src[/\\]connection\.js$/ }, async ({ path }) => {
-      const source = await readFile(path, "utf8");
-      const contents = source
-        .replace(
-          /(async function closed[^]*?)clearImmediate\(nextWriteTimer\)/,
-          "$&\n    chunk = nextWriteTimer = null",
-        )
-        .replace(
-          /function nextWrite\(fn\) \{/,
-          `$&
-    if (socket === null) {
-      chunk = nextWriteTimer = null
-      error(Errors.connection('CONNECTION_CLOSED', options))
-      return true
-    }`,
-        );
-      return { contents, loader: "js" };
-    }),
-};
 
 /** Makes programs of TypeScript into files that start fast. */
 export async function gatherFleet(folder: string, programs: readonly string[]): Promise<Fleet> {
@@ -71,14 +43,19 @@ export async function gatherFleet(folder: string, programs: readonly string[]): 
     platform: "node",
     target: "node20",
     logLevel: "error",
-    plugins: [mendedPostgres],
+    external: ["pg-native", "pg-cloudflare"],
+    // For what is not a module itself.
+    banner: {
+      js:
+        'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
+    },
   });
   const failures: string[] = [];
   const running = new Set<ChildProcess>();
   let isSunk = false;
   let lives = 0;
 
-  const launch: Fleet["launch"] = ({ name, program, argument, again }) => {
+  const launch: Fleet["launch"] = ({ name, program, argument, isExpected }) => {
     const path = join(folder, basename(program).replace(/\.ts$/, ".mjs"));
     let process_: ChildProcess;
     let count = 0;
@@ -97,8 +74,9 @@ export async function gatherFleet(folder: string, programs: readonly string[]): 
         running.delete(child);
         // Who has only just been started does not know yet how to stop.
         if (isSunk || isStopping && (code === 0 || signal === "SIGTERM")) return;
-        const isExpected = signal === "SIGKILL" || code === again;
-        if (!isExpected) failures.push(`${name} ended with ${signal ?? code}: ${errors}`);
+        if (signal !== "SIGKILL" && !isExpected?.(code, errors)) {
+          failures.push(`${name} ended with ${signal ?? code}: ${errors}`);
+        }
         if (!isStopping) start();
       });
     }

@@ -2,10 +2,10 @@
  * Writes until it is told to stop, and each message until it knows what has become of it: by the
  * library, and by plain INSERTs that commit late, or never.
  */
-import { type MessageInput, write, writeBatch } from "@messagedb/client";
+import { fromQuery, type MessageInput, write, writeBatch } from "@messagedb/client";
 import { appendFileSync } from "node:fs";
 import process from "node:process";
-import postgres from "postgres";
+import pg from "pg";
 import { randomOf, sleep, untilToldToStop } from "./_program.ts";
 
 /** The program's argument, as JSON. */
@@ -23,7 +23,10 @@ export type Written = readonly [id: string, isThere: boolean];
 const { name, url, seed, file }: WriterArguments = JSON.parse(process.argv[2]!);
 const stopping = untilToldToStop();
 const random = randomOf(seed);
-const sql = postgres(url, { max: 4, fetch_types: false, onnotice: () => {} });
+// A driver that outlives its connections: who is killed here are the consumers.
+const pool = new pg.Pool({ connectionString: url, max: 4 });
+pool.on("error", () => {});
+const sql = fromQuery((text, parameters) => pool.query(text, parameters));
 
 function say(ids: readonly string[], isThere: boolean): void {
   const lines = ids.map((id) => JSON.stringify([id, isThere] satisfies Written) + "\n");
@@ -36,8 +39,10 @@ async function untilDone(work: () => Promise<void>): Promise<void> {
       return await work();
     } catch (error) {
       // Whatever of the server's: it is going down, coming up or killed.
-      const { code } = error as { code?: unknown };
-      if (!/^(57P|08|53|23505|CONN|E[A-Z]+$)/.test(String(code))) throw error;
+      const { code, message } = error as { code?: unknown; message: string };
+      if (!/^(57P|08|53|23505|E[A-Z]+$|Connection terminated)/.test(String(code ?? message))) {
+        throw error;
+      }
       await sleep(20 + random() * 100);
     }
   }
@@ -66,22 +71,24 @@ async function writeByInsert(stream: string): Promise<void> {
     const isKept = random() < 0.8;
     await untilDone(async () => {
       // A commit whose answer was lost.
-      const [known] = await sql`select from message_store.messages where id = ${id}`;
-      if (known) return;
+      const known = "select from message_store.messages where id = $1";
+      if ((await pool.query(known, [id])).rowCount === 1) return;
       // Taken now, committed later; or divided by nothing, and rolled back.
-      await sql`
-        with
+      await pool.query(
+        `with
           written as (
             insert into message_store.messages (id, stream_name, position, type)
-            select ${id}, ${stream}, coalesce(max(position), -1) + 1, 'Late'
+            select $1, $2::text, coalesce(max(position), -1) + 1, 'Late'
             from message_store.messages
-            where stream_name = ${stream}
+            where stream_name = $2::text
             returning global_position
           ),
           slept as (
-            select pg_sleep(${random() * 0.2})::text as nothing from written
+            select pg_sleep($3)::text as nothing from written
           )
-        select 1 / (length(nothing) + ${isKept ? 1 : 0}::int) from slept`
+        select 1 / (length(nothing) + $4::int) from slept`,
+        [id, stream, random() * 0.2, isKept ? 1 : 0],
+      )
         .catch((error) => {
           if (isKept || error.code !== "22012") throw error;
         });

@@ -109,10 +109,12 @@ beforeAll(async () => {
     };
     return Array.from(
       { length: count },
-      () => fleet!.launch({ name, program: "_consumer.ts", argument, again: NOT_BEGUN }),
+      () => fleet!.launch({ name, program: "_consumer.ts", argument, isExpected }),
     );
   });
   await wreakHavoc(server, ships);
+  // The driver can be left with a connection to which it writes no more (porsager/postgres #1208).
+  for (const ship of ships) ship.kill();
   await Promise.all(writers.map((writer) => writer.stop()));
   await untilCaughtUp();
   await Promise.all(
@@ -132,6 +134,14 @@ afterAll(async () => {
   await server?.stop();
   if (folder) await rm(folder, { recursive: true, force: true });
 });
+
+/**
+ * Whether a consumer ended as one that is killed: it came up when the server was not there, or the
+ * driver fell over a connection that closed before it wrote to it (porsager/postgres #1154).
+ */
+function isExpected(code: number | null, errors: string): boolean {
+  return code === NOT_BEGUN || /reading 'write'/.test(errors);
+}
 
 /** Kills and takes down, by a plan that is of the seed alone. */
 async function wreakHavoc(server: FragileServer, ships: readonly Ship[]): Promise<void> {
