@@ -60,7 +60,7 @@ export interface Bell {
   silence(): void;
   wait(milliseconds: number): Promise<void>;
   /** No one waits any more. */
-  remove(): Promise<void>;
+  remove(): void;
 }
 
 /** A handle that can be told of notifications: postgres.js over TCP. */
@@ -115,7 +115,6 @@ export async function listen(
       signal.removeEventListener("abort", ring);
       // Not waited for: who ends it may do so because the database does not answer.
       unlisten();
-      return Promise.resolve();
     },
   };
 }

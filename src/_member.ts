@@ -116,7 +116,7 @@ async function run(
       if (cursor.isDue()) await handling.store();
     }
   } finally {
-    await bell?.remove();
+    bell?.remove();
     await storeLast(consumer, cursor, over.aborted ? AbortSignal.timeout(LAST_STORE) : over);
   }
   return { handled, position: cursor.position, caughtUp };

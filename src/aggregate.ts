@@ -11,7 +11,7 @@ import { abortable, untilReached } from "./_wait.ts";
 import { WrongExpectedVersionError } from "./errors.ts";
 import { checkAggregateName, checkPartition, partitionStream } from "./read_aggregate.ts";
 import { category, types } from "./stream_name.ts";
-import { checkFollowing, type FollowOptions } from "./subscribe.ts";
+import { type CheckedFollowing, checkFollowing, type FollowOptions } from "./subscribe.ts";
 import type { Message, MessageInput, Sql } from "./types.ts";
 import { NO_STREAM } from "./write.ts";
 import { writeStreams } from "./write_streams.ts";
@@ -133,7 +133,7 @@ export async function aggregate(
   } catch (error) {
     if (!stopping.aborted) throw error;
   } finally {
-    await bell?.remove();
+    bell?.remove();
     ending.dispose();
   }
 }
@@ -221,7 +221,7 @@ function referenceTo(
   };
 }
 
-interface CheckedAggregate extends ReturnType<typeof checkFollowing> {
+interface CheckedAggregate extends CheckedFollowing {
   readonly name: string;
   readonly patterns: readonly string[];
   readonly partitionOf: (message: Message) => number | string;

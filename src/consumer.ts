@@ -1,10 +1,9 @@
 import { checkCategory, checkInteger, checkName, invalid } from "./_check.ts";
-import type { ListeningSql } from "./_follow.ts";
 import { readerOf, type Source } from "./_source.ts";
 import { checkStartAt, type StartAt } from "./_start.ts";
 import { type BeginningSql, transact } from "./_transaction.ts";
 import { checkAggregateName } from "./read_aggregate.ts";
-import { checkFollowing, type FollowOptions } from "./subscribe.ts";
+import { type CheckedFollowing, checkFollowing, type FollowOptions } from "./subscribe.ts";
 import type { Message, Sql } from "./types.ts";
 
 /** What becomes of a message that was not handled. */
@@ -173,7 +172,7 @@ export type TransactionOf<Handle> = Handle extends
   : never;
 
 /** A consumer, checked, with its defaults. */
-export interface CheckedConsumer {
+export interface CheckedConsumer extends CheckedFollowing {
   readonly sql: Sql;
   readonly category: string;
   readonly consumerId: string;
@@ -188,9 +187,6 @@ export interface CheckedConsumer {
   /** Runs work in a transaction; undefined where the consumer is not transactional. */
   readonly begin: ((work: (sql: Sql) => Promise<void>) => Promise<void>) | undefined;
   readonly concurrency: number;
-  readonly pollInterval: number;
-  readonly listener: ListeningSql | undefined;
-  readonly onRetry: ((error: unknown) => void) | undefined;
   readonly positionUpdateInterval: number;
   readonly leaseDuration: number;
   readonly shutdownTimeout: number;

@@ -1,5 +1,5 @@
 import { checkInteger, checkOptions, invalid } from "./_check.ts";
-import { canListen, follow, type Following, listen, type ListeningSql } from "./_follow.ts";
+import { canListen, follow, listen, type ListeningSql } from "./_follow.ts";
 import { type Reader, readerOf, type Source, type SourceOptions } from "./_source.ts";
 import { checkStartAt, type StartAt } from "./_start.ts";
 import { abortable } from "./_wait.ts";
@@ -103,8 +103,7 @@ export function subscribe(
   return messagesOf(reader, { ...checkFollowing(sql, options), startAt, signal, onCaughtUp });
 }
 
-interface Subscription extends Omit<Following, "signal" | "bell"> {
-  readonly listener: ListeningSql | undefined;
+interface Subscription extends CheckedFollowing {
   readonly startAt: StartAt;
   readonly signal: AbortSignal | undefined;
   readonly onCaughtUp: (() => void) | undefined;
@@ -141,8 +140,16 @@ async function* messagesOf(
   } finally {
     signal?.removeEventListener("abort", end);
     end();
-    await bell?.remove();
+    bell?.remove();
   }
+}
+
+/** What is checked, with defaults. */
+export interface CheckedFollowing {
+  readonly pollInterval: number;
+  readonly onRetry: ((error: unknown) => void) | undefined;
+  /** The handle, where it is to listen. */
+  readonly listener: ListeningSql | undefined;
 }
 
 /** How to follow, with defaults; the listener is there where it is wanted. */
@@ -152,7 +159,7 @@ export function checkFollowing(
     FollowOptions,
     "pollInterval" | "notify" | "onRetry"
   >,
-): Required<Pick<Subscription, "pollInterval" | "onRetry" | "listener">> {
+): CheckedFollowing {
   // Beyond that, a timer does not wait at all.
   checkInteger("pollInterval", pollInterval, 1, 2 ** 31 - 1);
   checkFunction("onRetry", onRetry);

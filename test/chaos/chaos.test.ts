@@ -365,7 +365,8 @@ test("a member of the group is one owner's, until its lease is over or given bac
       before = message;
     }
     expect(owners.size, name).toBeGreaterThan(1);
-    expect(before!.metadata, name).toBe(null);
+    const last = recorded.slice(-4).map(({ time, metadata }) => [time, metadata?.["owner"]]);
+    expect(before!.metadata, `${name}: ${JSON.stringify(last)}`).toBe(null);
   }
 });
 
