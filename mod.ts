@@ -63,6 +63,7 @@ export type {
   TransactionOf,
   Verdict,
 } from "./src/consumer.ts";
+export type { Parked } from "./src/_park.ts";
 
 export { type Replayed, replayParked, type ReplayParkedOptions } from "./src/replay_parked.ts";
 export { waitFor, type WaitForOptions } from "./src/wait_for.ts";

@@ -7,7 +7,8 @@ import type { ConsumerGroup, Sql } from "./types.ts";
 import { NO_STREAM, write } from "./write.ts";
 
 /** For how long a position that could be stored is not, in milliseconds. */
-const IDLE = 1000;
+const BUSY = 1000;
+const IDLE = 250;
 
 /** A stored position, as it is known to the one who keeps it. */
 export interface Cursor {
@@ -16,8 +17,10 @@ export interface Cursor {
   readonly position: number;
   /** Goes on to here. What is worth storing is stored in time, the rest when a lot of it has come. */
   pass(position: number, isWorthStoring?: boolean): void;
-  /** Whether it is time to store it. */
-  isDue(): boolean;
+  /** Whether it is time to store it: sooner where there is nothing to handle. */
+  isDue(isIdle?: boolean): boolean;
+  /** Stores where it begins, if that is not, and claims the lease; fails where another one was first. */
+  open(): Promise<void>;
   /** Stores it, if it is not; a lease is renewed in any case. */
   store(): Promise<void>;
   /** Stores it for the last time, if it is not; a lease is given back. */
@@ -84,9 +87,10 @@ export function keepPosition(
   let isClosed = false;
   let isGivenBack = false;
 
-  function record(sql: Sql, position: number): Promise<number> {
+  /** The message's time is that of its transaction's start, which can be a while ago. */
+  function record(sql: Sql, position: number, age = 0): Promise<number> {
     const metadata = lease && !isClosed
-      ? { owner: lease.owner, leaseDuration: lease.duration }
+      ? { owner: lease.owner, leaseDuration: lease.duration + age }
       : null;
     const message = { type: "Recorded", data: { position }, metadata };
     return write(sql, name, message, { expectedVersion: version });
@@ -126,13 +130,19 @@ export function keepPosition(
       worthStoring += isWorthStoring ? 1 : 0;
       position = to;
     },
-    isDue: () => {
+    isDue: (isIdle = false) => {
       const now = Date.now();
       // Where no renewal has come through, it may be another's by now.
       if (lease !== undefined && now - sentAt >= lease.duration) return true;
       if (worthStoring >= positionUpdateInterval) return true;
       const isMuch = worthStoring > 0 || position - stored >= positionUpdateInterval;
-      return isMuch && now - storedAt >= IDLE;
+      return isMuch && now - storedAt >= (isIdle ? IDLE : BUSY);
+    },
+    open: async () => {
+      if (stored >= position && lease === undefined) return;
+      sentAt = Date.now();
+      version = await record(sql, position);
+      isStored(position);
     },
     // One after another: each has to know the version that the one before has made.
     store: () => storing = storing.catch(() => {}).then(storeNow),
@@ -143,10 +153,11 @@ export function keepPosition(
     storeWith: async (to, begin, work) => {
       await storing.catch(() => {});
       let written = NO_STREAM;
+      const begunAt = Date.now();
       // A lease is renewed while the work goes on: in vain, at worst, where it has just stored this.
       await begin(async (sql) => {
         await work(sql);
-        written = await record(sql, to);
+        written = await record(sql, to, Date.now() - begunAt);
       });
       version = Math.max(version, written);
       cursor.pass(to);

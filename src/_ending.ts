@@ -1,3 +1,5 @@
+import { onAbort } from "./_wait.ts";
+
 /** When to end. */
 export interface Ending {
   /** Nothing new is begun any more. */
@@ -31,10 +33,7 @@ export function endingOf(
     stop();
     over.abort();
   }
-  for (const signal of signals) {
-    if (signal?.aborted) stop();
-    else signal?.addEventListener("abort", stop);
-  }
+  const forget = signals.map((signal) => signal && onAbort(signal, stop));
   return {
     stopping: stopping.signal,
     over: over.signal,
@@ -42,7 +41,7 @@ export function endingOf(
     giveUp,
     dispose: () => {
       clearTimeout(timer);
-      for (const signal of signals) signal?.removeEventListener("abort", stop);
+      for (const it of forget) it?.();
     },
   };
 }

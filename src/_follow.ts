@@ -1,5 +1,5 @@
 import type { Page } from "./_page.ts";
-import { abortable, type Retrying, setOut, sleep, untilReached } from "./_wait.ts";
+import { abortable, onAbort, type Retrying, setOut, sleep, untilReached } from "./_wait.ts";
 
 /** Milliseconds. */
 const FIRST_PAUSE = 25;
@@ -101,7 +101,7 @@ export async function listen(
     unlisten();
     throw error;
   });
-  signal.addEventListener("abort", ring);
+  const forget = onAbort(signal, ring);
   return {
     silence: () => {
       isRung = false;
@@ -112,7 +112,7 @@ export async function listen(
       await sleep(milliseconds, sleeping.signal);
     },
     remove: () => {
-      signal.removeEventListener("abort", ring);
+      forget();
       // Not waited for: who ends it may do so because the database does not answer.
       unlisten();
     },

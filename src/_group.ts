@@ -1,5 +1,5 @@
 import { holderOf, type Lease, LeaseLostError, lowestPosition, memberStreams } from "./_cursor.ts";
-import { type Ending, endingOf } from "./_ending.ts";
+import { type Ending, endingOf, type MadeEnding } from "./_ending.ts";
 import { type Bounds, type Member, openMember, type Run } from "./_member.ts";
 import { readLastMessages } from "./_stored_positions.ts";
 import { abortable, sleep, untilReached } from "./_wait.ts";
@@ -10,7 +10,6 @@ import { write } from "./write.ts";
 
 /** A member that this process has. */
 interface Held {
-  readonly member: Member;
   /** Ends it, as the end of all does. */
   release(): void;
   readonly done: Promise<void>;
@@ -36,31 +35,16 @@ export async function consumeShare(consumer: CheckedConsumer, ending: Ending): P
   let balancing: Promise<void> = Promise.resolve();
 
   async function take(number: number): Promise<void> {
-    const member = await openMember(consumer, { member: number, size }, lease)
-      .catch(orElse(LeaseLostError, undefined));
-    if (member !== undefined) held.set(number, hold(number, member));
-  }
-
-  function hold(number: number, member: Member): Held {
+    const member = await openMember(consumer, { member: number, size }, lease);
+    if (member === undefined) return;
     const own = endingOf([all.stopping], consumer.shutdownTimeout);
-    const renew = () =>
-      member.cursor.store().catch((error) => {
-        if (error instanceof LeaseLostError) own.giveUp();
-        else consumer.onRetry?.(error);
-      });
-    const renewing = setInterval(renew, duration / 3);
-    const done = member.run(own, { untilCaughtUp: false, limit: Infinity })
+    const done = runHeld(consumer, member, own, { untilCaughtUp: false, limit: Infinity })
       .then(() => {}, (error) => {
-        if (error instanceof LeaseLostError) return;
         failure ??= { error };
         all.stop();
       })
-      .finally(() => {
-        clearInterval(renewing);
-        own.dispose();
-        held.delete(number);
-      });
-    return { member, release: own.stop, done };
+      .finally(() => held.delete(number));
+    held.set(number, { release: own.stop, done });
   }
 
   async function balance(): Promise<void> {
@@ -123,34 +107,56 @@ export async function drainGroup(
       caughtUp = false;
       break;
     }
-    const member = await openMember(consumer, { member: number % size, size }, lease)
-      .catch(orElse(LeaseLostError, undefined));
+    const opening = openMember(consumer, { member: number % size, size }, lease);
+    const member = await abortable(opening, ending.over);
     if (member === undefined) {
       caughtUp = false;
       continue;
     }
     const own = endingOf([ending.stopping], consumer.shutdownTimeout);
-    const renewing = setInterval(
-      () => member.cursor.store().catch(() => {}),
-      consumer.leaseDuration / 3,
-    );
-    const run = await member.run(own, { ...bounds, limit: bounds.limit - handled })
-      .catch(orElse(LeaseLostError, undefined))
-      .finally(() => {
-        clearInterval(renewing);
-        own.dispose();
-      });
-    handled += run?.handled ?? 0;
-    caughtUp &&= run?.caughtUp ?? false;
+    const run = await runHeld(consumer, member, own, { ...bounds, limit: bounds.limit - handled });
+    handled += run.handled;
+    caughtUp &&= run.caughtUp;
   }
-  return { handled, caughtUp, position: await lowestPosition(consumer) };
+  return { handled, caughtUp, position: await abortable(lowestPosition(consumer), ending.over) };
 }
 
-function orElse<T>(Class: typeof LeaseLostError, value: T): (error: unknown) => T {
-  return (error) => {
-    if (error instanceof Class) return value;
-    throw error;
+/** Runs a member that this process has claimed, and renews the claim meanwhile. */
+async function runHeld(
+  consumer: CheckedConsumer,
+  member: Member,
+  own: MadeEnding,
+  bounds: Bounds,
+): Promise<Run> {
+  let failure: { readonly error: unknown } | undefined;
+  let isRenewing = false;
+  const renew = async () => {
+    // A store that takes long renews it when it is done.
+    if (isRenewing) return;
+    isRenewing = true;
+    try {
+      await member.cursor.store();
+    } catch (error) {
+      if (error instanceof LeaseLostError) own.giveUp();
+      else consumer.onRetry?.(error);
+    } finally {
+      isRenewing = false;
+    }
   };
+  const renewing = setInterval(() => {
+    renew().catch((error) => {
+      failure ??= { error };
+      own.stop();
+    });
+  }, consumer.leaseDuration / 3);
+  try {
+    const run = await member.run(own, bounds);
+    if (failure) throw failure.error;
+    return run;
+  } finally {
+    clearInterval(renewing);
+    own.dispose();
+  }
 }
 
 function waitingStream({ category, consumerId }: CheckedConsumer): string {

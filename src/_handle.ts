@@ -1,12 +1,22 @@
+import { invalid } from "./_check.ts";
 import { sqlStateOf } from "./_error.ts";
 import type { Cursor } from "./_cursor.ts";
 import type { Ending } from "./_ending.ts";
 import { park } from "./_park.ts";
 import { readLastMessages } from "./_stored_positions.ts";
 import { backoff, isLost, sleep, untilReached } from "./_wait.ts";
-import type { CheckedConsumer, Handler, HandlerContext, Verdict } from "./consumer.ts";
+import {
+  type CheckedConsumer,
+  type Handler,
+  type HandlerContext,
+  type Verdict,
+  VERDICTS,
+} from "./consumer.ts";
 import { HandlerFailedError } from "./errors.ts";
 import type { Message, Sql } from "./types.ts";
+
+/** How often what only a database can be the reason of is taken for ours, while ours is well. */
+const MOST_EXCUSES = 5;
 
 /** Milliseconds. */
 const FIRST_DELAY = 100;
@@ -54,6 +64,7 @@ export function handleMessage(
     answer = handler(message, { sql: consumer.sql, signal: ending.over, attempt: 1 });
     if (answer === undefined) return "handled";
   } catch (error) {
+    // Its rejection is handled there.
     answer = Promise.reject(error);
   }
   return handleUntilDone(consumer, cursor, placed, ending, handler, { answer });
@@ -77,16 +88,18 @@ async function handleUntilDone(
     let failure: { readonly error: unknown } | undefined;
     let isHandled = false;
     const work = conclusion ?? (async (sql) => {
-      let verdict;
+      let verdict: Verdict | undefined;
       try {
         const { answer } = begun ?? { answer: handler(message, contextOf(sql)) };
         begun = undefined;
-        verdict = await answer;
+        const answered = await answer;
+        // What it answers besides, rows for example, says nothing.
+        if (typeof answered === "string") verdict = checkVerdict(answered, "the handler's answer");
       } catch (error) {
         failure = { error };
         throw error;
       }
-      if (verdict !== undefined) throw new Answered(checkVerdict(verdict));
+      if (verdict !== undefined) throw new Answered(verdict);
       isHandled = true;
     });
     let verdict: Verdict;
@@ -97,8 +110,8 @@ async function handleUntilDone(
       if (over.aborted) return "ended";
       if (error instanceof Answered) {
         verdict = limitRetries(consumer, error.verdict, attempt);
-      } else if (await isNotTheHandlers(consumer, cursor, error, failure)) {
-        consumer.onRetry?.(error);
+      } else if (await isNotTheHandlers(consumer, cursor, error, failure, delays)) {
+        if (!cursor.isConflict(error)) consumer.onRetry?.(error);
         await sleep(backoff(delays++, FIRST_DELAY, LONGEST_DELAY), stopping);
         if (stopping.aborted) return "ended";
         try {
@@ -133,11 +146,10 @@ async function handleUntilDone(
   }
 }
 
-function checkVerdict(verdict: unknown): Verdict {
-  if (/^(retry|skip|park|stop)$/.test(String(verdict))) return verdict as Verdict;
-  throw new TypeError(
-    `Cannot use what the handler answered: it must be nothing, "retry", "skip", "park" or "stop"`,
-  );
+/** The verdict that a function has answered. */
+function checkVerdict(answer: unknown, what: string): Verdict {
+  if ((VERDICTS as readonly unknown[]).includes(answer)) return answer as Verdict;
+  throw invalid(what, answer, '"retry", "skip", "park" or "stop"');
 }
 
 async function decide(
@@ -146,7 +158,9 @@ async function decide(
   message: Message,
   context: HandlerContext,
 ): Promise<Verdict> {
-  if (typeof onError === "function") return checkVerdict(await onError(error, message, context));
+  if (typeof onError === "function") {
+    return checkVerdict(await onError(error, message, context), "onError's answer");
+  }
   if (typeof onError === "string") return onError;
   return context.attempt <= onError.retry ? "retry" : onError.then ?? "stop";
 }
@@ -168,15 +182,20 @@ async function isNotTheHandlers(
   cursor: Cursor,
   error: unknown,
   failure: { readonly error: unknown } | undefined,
+  excuses: number,
 ): Promise<boolean> {
   if (cursor.isConflict(error)) return true;
   const state = sqlStateOf(error);
   // A transaction that lost a deadlock or a race is there to be run again.
   if (begin && state?.startsWith("40")) return true;
   if (!isLost(error)) return false;
-  // Of these a database alone can be the reason; a handler's other services have the rest in common.
-  if (failure === undefined || /^(08|57P)|^53300$/.test(String(state))) return true;
-  if (/^(CONNECTION_|ERR_POSTGRES_)/.test(String((error as { code?: unknown }).code))) return true;
+  if (failure === undefined) return true;
+  // Of these a database alone can be the reason, which may be well again, or another one; the rest,
+  // all of a handler's services have in common.
+  const { code } = error as { code?: unknown };
+  const isOfDatabase = /^(08|57P)|^53300$/.test(String(state)) ||
+    /^(CONNECTION_|ERR_POSTGRES_)/.test(String(code));
+  if (isOfDatabase && excuses <= MOST_EXCUSES) return true;
   try {
     await readLastMessages(sql, [cursor.streamName]);
     return false;

@@ -1,8 +1,10 @@
+import { isBookkeeping } from "./_bookkeeping.ts";
 import {
   type Cursor,
   findPosition,
   keepPosition,
   type Lease,
+  LeaseLostError,
   memberStream,
   positionStream,
 } from "./_cursor.ts";
@@ -13,8 +15,7 @@ import { type Reader, readerOf } from "./_source.ts";
 import { abortable, isLost, untilReached } from "./_wait.ts";
 import type { CheckedConsumer } from "./consumer.ts";
 import type { AggregatedMessage } from "./read_aggregate.ts";
-import { types } from "./stream_name.ts";
-import type { ConsumerGroup, Message } from "./types.ts";
+import type { ConsumerGroup } from "./types.ts";
 import { NO_STREAM } from "./write.ts";
 
 /** How long the last store may take where what was in hand is given up, in milliseconds. */
@@ -68,7 +69,12 @@ export async function openMember(
   const stored = isMoving && found.version === NO_STREAM ? -1 : found.stored;
   const cursor = keepPosition(consumer, name, { ...found, stored }, lease);
   // Who starts at the end, or where another group was, starts there again; and who takes it has it.
-  await cursor.store();
+  try {
+    await cursor.open();
+  } catch (error) {
+    if (!cursor.isConflict(error)) throw error;
+    return await openMember(consumer, member, lease!);
+  }
   return { cursor, run: (ending, bounds) => run(consumer, reader, cursor, ending, bounds) };
 }
 
@@ -81,6 +87,7 @@ async function run(
 ): Promise<Run> {
   const { stopping, over } = ending;
   const { listener } = consumer;
+  const isOfAll = reader.category === null;
   // Its position was found: the database has been there.
   const retrying = { attempts: Infinity, ...consumer, signal: stopping };
   const bell = listener &&
@@ -99,33 +106,36 @@ async function run(
   };
   let handled = 0;
   let caughtUp = false;
+  let failure: { readonly error: unknown } | undefined;
   try {
     for await (const page of pages) {
       const ahead = page.messages
         .map((message) => ({ message, place: reader.place(message) }))
-        .filter(({ message, place }) => place > cursor.position && isToHandle(reader, message));
+        .filter(({ message, place }) =>
+          place > cursor.position && !(isOfAll && isBookkeeping(message))
+        );
       const placed = ahead.slice(0, bounds.limit - handled);
       const count = await handlePage(consumer, cursor, placed, handling);
       handled += count;
       if (count < placed.length) break;
       if (placed.length === ahead.length) {
         cursor.pass(page.next - 1, !page.isQuiet);
-        caughtUp = page.atEnd && bounds.untilCaughtUp;
+        caughtUp = page.atEnd && page.isSettled !== false;
       }
-      if (caughtUp || handled >= bounds.limit) break;
-      if (cursor.isDue()) await handling.store();
+      if (page.atEnd && bounds.untilCaughtUp || handled >= bounds.limit) break;
+      if (cursor.isDue(page.atEnd)) await handling.store();
     }
-  } finally {
-    bell?.remove();
-    await storeLast(consumer, cursor, over.aborted ? AbortSignal.timeout(LAST_STORE) : over);
+  } catch (error) {
+    failure = { error };
   }
-  return { handled, position: cursor.position, caughtUp };
-}
-
-/** Of all messages, what their consumers write, positions and parked ones, would have them write more. */
-function isToHandle({ category }: Reader, { streamName }: Message): boolean {
-  if (category !== null) return true;
-  return !types(streamName).includes("position") && !streamName.startsWith("$all:parked-");
+  bell?.remove();
+  try {
+    await storeLast(consumer, cursor, over.aborted ? AbortSignal.timeout(LAST_STORE) : over);
+  } catch (error) {
+    failure ??= { error };
+  }
+  if (failure && !(failure.error instanceof LeaseLostError)) throw failure.error;
+  return { handled, position: cursor.position, caughtUp: caughtUp && failure === undefined };
 }
 
 /** What cannot be stored now is handled again: that is no failure. */
@@ -175,10 +185,11 @@ async function handlePage(
       while (isHandled[prefix]) cursor.pass(placed[prefix++]!.place);
     }
   }
-  const lanes = (concurrency === 1 ? [placed.map((_, at) => at)] : lanesOf(placed)).values();
-  const workers = Array.from({ length: concurrency }, async () => {
+  const lanes = concurrency === 1 ? [placed.map((_, at) => at)] : lanesOf(placed);
+  const left = lanes.values();
+  const workers = Array.from({ length: Math.min(concurrency, lanes.length) }, async () => {
     try {
-      for (const lane of lanes) await work(lane);
+      for (const lane of left) await work(lane);
     } catch (error) {
       failures.push(error);
       // The others finish what they have in hand.

@@ -8,7 +8,9 @@ export interface Page {
   readonly next: number;
   /** Whether there was no more when it was read. */
   readonly atEnd: boolean;
-  /** Whether all that was read, with what was left out, is positions of consumers. */
+  /** Whether nothing behind it waits for a position that is missing; it is, unless it says so. */
+  readonly isSettled?: boolean;
+  /** Whether all that was read, with what was left out, is what consumers write. */
   readonly isQuiet?: boolean;
 }
 

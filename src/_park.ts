@@ -1,5 +1,6 @@
 import type { CheckedConsumer } from "./consumer.ts";
 import { wordsOf } from "./errors.ts";
+import type { AggregatedMessage, Reference } from "./read_aggregate.ts";
 import { streamName } from "./stream_name.ts";
 import type { Message, Sql } from "./types.ts";
 import { write } from "./write.ts";
@@ -14,6 +15,8 @@ export interface Parked {
     readonly position: number;
     readonly globalPosition: number;
   };
+  /** Where an aggregate has it, of a consumer of one. */
+  readonly reference?: Reference | undefined;
   /** What its handler threw; null where it answered so. */
   readonly error: { readonly name: string; readonly message: string } | null;
   /** How often it was tried. */
@@ -40,8 +43,10 @@ export async function park(
 ): Promise<void> {
   const name = parkedStream(consumer);
   const { id, type, streamName, position, globalPosition } = message;
+  const { reference } = message as Partial<AggregatedMessage>;
   const data: Parked = {
     message: { id, type, streamName, position, globalPosition },
+    ...(reference && { reference }),
     error: failure === undefined ? null : describe(failure.error),
     attempts,
   };

@@ -24,7 +24,9 @@ export interface SettledPage<Data> {
   readonly next: number;
   /** Whether there was no more when the page was read, so far as it is settled. */
   readonly atEnd: boolean;
-  /** Whether all that was read, with what was left out, is positions of consumers. */
+  /** Whether nothing behind it waits for a position that is missing. */
+  readonly isSettled: boolean;
+  /** Whether all that was read, with what was left out, is what consumers write. */
   readonly isQuiet: boolean;
 }
 
@@ -58,7 +60,7 @@ export async function readSettled<Data>(sql: Sql, wanted: Wanted): Promise<Settl
   const next = gap ?? (last === null ? wanted.position : safe(last) + 1);
   const messages = beforeGap(page);
   const atEnd = gap === null ? count < wanted.batchSize : messages.length === 0;
-  return { messages, next, atEnd, isQuiet };
+  return { messages, next, atEnd, isSettled: gap === null, isQuiet };
 }
 
 function beforeGap<Data>({ messages, gap }: Page<Data>): Message<Data>[] {
@@ -193,7 +195,14 @@ select
   ',"count":' || (select count(*) from scanned)::text ||
   ',"last":' || coalesce((select max(global_position)::text from scanned), 'null') ||
   ',"isQuiet":' || (
-    select not exists (select from scanned where stream_name !~ '^[^-]*[:+]position-')
+    select not exists (
+      select
+      from scanned
+      where not (
+        type in ('Recorded', 'Sized', 'Waiting', 'Parked')
+        and stream_name ~ '^[^-]*[:+](position|group|parked|aggregate)-'
+      )
+    )
   )::text ||
   ',"snapshot":' || case
     when current_setting('transaction_isolation') like 'read %' then 'null'

@@ -4,17 +4,45 @@ import { isUnavailable } from "./_error.ts";
 const FIRST_DELAY = 100;
 const LONGEST_DELAY = 5000;
 
+/** Who waits for a signal: it has one listener for all of them, since Node warns of more than ten. */
+const waiting = new WeakMap<AbortSignal, { callbacks: Set<() => void>; call: () => void }>();
+
+/**
+ * Calls back when the signal aborts, or at once if it has.
+ *
+ * @returns What takes that back.
+ */
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+  if (signal.aborted) {
+    callback();
+    return () => {};
+  }
+  const callbacks = waiting.get(signal)?.callbacks ?? new Set();
+  const call = waiting.get(signal)?.call ?? (() => {
+    for (const callback of [...callbacks]) callback();
+  });
+  if (callbacks.size === 0) {
+    waiting.set(signal, { callbacks, call });
+    signal.addEventListener("abort", call);
+  }
+  callbacks.add(callback);
+  return () => {
+    callbacks.delete(callback);
+    if (callbacks.size === 0) signal.removeEventListener("abort", call);
+  };
+}
+
 /** Resolves after so many milliseconds, or as soon as the signal aborts. */
 export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
+    let forget = () => {};
     const end = () => {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", end);
+      forget();
       resolve();
     };
     const timer = setTimeout(end, milliseconds);
-    signal?.addEventListener("abort", end);
+    if (signal) forget = onAbort(signal, end);
   });
 }
 
@@ -32,16 +60,14 @@ export function setOut(): Promise<void> {
 /** Does not wait any longer for the work when the signal aborts: rejects with its reason. */
 export async function abortable<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
   if (signal === undefined) return await work;
-  let stop = () => {};
+  let forget = () => {};
   const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop);
+    forget = onAbort(signal, () => reject(signal.reason));
   });
   try {
     return await Promise.race([work, aborted]);
   } finally {
-    signal.removeEventListener("abort", stop);
+    forget();
   }
 }
 

@@ -1,4 +1,5 @@
 import { checkInteger, checkName, checkOptions, checkPattern, invalid } from "./_check.ts";
+import { isBookkeeping } from "./_bookkeeping.ts";
 import { positionOf } from "./_cursor.ts";
 import { endingOf } from "./_ending.ts";
 import { follow, listen } from "./_follow.ts";
@@ -10,7 +11,7 @@ import { readLastMessages } from "./_stored_positions.ts";
 import { abortable, untilReached } from "./_wait.ts";
 import { WrongExpectedVersionError } from "./errors.ts";
 import { checkAggregateName, checkPartition, partitionStream } from "./read_aggregate.ts";
-import { category, types } from "./stream_name.ts";
+import { category } from "./stream_name.ts";
 import { type CheckedFollowing, checkFollowing, type FollowOptions } from "./subscribe.ts";
 import type { Message, MessageInput, Sql } from "./types.ts";
 import { NO_STREAM } from "./write.ts";
@@ -162,7 +163,7 @@ function referTo(
 ): ReadonlyMap<string, readonly MessageInput[]> {
   const references = new Map<string, MessageInput[]>();
   for (const message of messages) {
-    if (isBookkeeping(name, message)) continue;
+    if (isBookkeeping(message) || isReference(message)) continue;
     const partition = partitionStream(name, partitionOf(message));
     const inPartition = references.get(partition) ?? [];
     inPartition.push(referenceTo(message, name));
@@ -198,11 +199,9 @@ async function storeReferences(
   }
 }
 
-/** What consumers and aggregates write themselves, and would have them write more. */
-function isBookkeeping(name: string, { streamName, metadata }: Message): boolean {
-  const base = category(streamName).split(":")[0]!;
-  return base === name || streamName === positionStream(base) ||
-    metadata?.["referringAggregate"] === base || types(streamName).includes("position");
+/** Whether it is a reference: of this aggregate, or of another one of all streams. */
+function isReference({ streamName, metadata }: Message): boolean {
+  return metadata?.["referringAggregate"] === category(streamName);
 }
 
 function referenceTo(

@@ -16,8 +16,9 @@ export interface ConsumeOptions {
  * Runs handlers for the messages of a category, of an aggregate or of all streams, until the signal
  * aborts, and goes on where it was when it is started again.
  *
- * The position is stored in the store itself, in the stream `{category}:position-{consumerId}`, as
- * Eventide's `Recorded` messages, so that a Ruby consumer can be taken over. A message is handled at
+ * The position is stored in the store itself, in the stream `{category}:position-{consumerId}` (or
+ * `{category}+position-…`, where the category has a type), as Eventide's `Recorded` messages, so that a
+ * Ruby consumer can be taken over. A message is handled at
  * least once: after a crash, those since the last stored position are handled again. With
  * `transactional`, the handler's work and the position are one transaction, and each message's effect
  * in the database is there exactly once, whatever is killed when.
@@ -28,7 +29,7 @@ export interface ConsumeOptions {
  *
  * A lost connection is tried again, and so is the message that was in hand. Where two processes run the
  * same consumer, both handle messages, and the position is that of the one that is ahead; with
- * `transactional`, each message is still handled once.
+ * `transactional`, each message still takes effect once in the database.
  *
  * @example
  * ```ts

@@ -17,13 +17,16 @@ export type Verdict =
   /** The consumer stops before it. */
   | "stop";
 
+export const VERDICTS: readonly Verdict[] = ["retry", "skip", "park", "stop"];
+
 /** What a handler gets besides the message. */
 export interface HandlerContext<Handle = Sql> {
   /** The transaction's handle where the consumer is `transactional`, else the consumer's own. */
   readonly sql: Handle;
   /**
-   * Aborts when the handler should give up: when its time to finish after the consumer's end is over,
-   * or when another process has taken over the member.
+   * Aborts when the handler should give up: when its time to finish after the consumer's end is over
+   * (not when the end begins), or when another process has taken over the member. One signal for all
+   * messages: take back what is added to it.
    */
   readonly signal: AbortSignal;
   /** Which attempt this is, from 1. */
@@ -31,18 +34,19 @@ export interface HandlerContext<Handle = Sql> {
 }
 
 /**
- * Handles a message. It is handled when the function is done, or its promise resolves, with nothing;
- * else the answer says what becomes of it, as the policy does when the function throws.
+ * Handles a message. It is handled when the function is done, or its promise resolves, unless with one
+ * of the four verdicts: that says what becomes of it, as the policy does when the function throws. What
+ * else it answers says nothing; another text is an error.
  */
 export type Handler<Handle = Sql> = {
   // A method's parameters may be narrower: a handler says what data it takes.
   handle(
     message: Message,
     context: HandlerContext<Handle>,
-  ): Promise<Verdict | void> | Verdict | void;
+  ): Verdict | object | number | boolean | null | void;
 }["handle"];
 
-/** To try a message again, so and so often. */
+/** To try a message again, a number of times. */
 export interface RetryPolicy {
   /** How many more attempts, from 1. */
   readonly retry: number;
@@ -83,7 +87,8 @@ export interface ConsumerIdentity {
   readonly consumerId: string;
   /**
    * The share of the category that this process consumes: `{ member, size }`, with a position of its
-   * own; or `{ size }` alone, and each process takes free members, by leases.
+   * own, and no other process may have it; or `{ size }` alone, and each process takes free members, by
+   * leases.
    */
   readonly consumerGroup?: GroupMembership | undefined;
 }
@@ -108,7 +113,7 @@ export interface ConsumerOptions<Handle>
   /** Handles messages by their types; those of other types are passed over. */
   readonly handlers?: Readonly<Record<string, Handler<Handle>>> | undefined;
   /**
-   * What becomes of a message whose handler throws: a verdict, so and so many attempts and then a
+   * What becomes of a message whose handler throws: a verdict, a number of attempts and then a
    * verdict, or a function that decides.
    *
    * @default "stop"
@@ -121,15 +126,16 @@ export interface ConsumerOptions<Handle>
    */
   readonly startAt?: StartAt | undefined;
   /**
-   * After how many messages the position is stored at the latest. It also is after a second, where
-   * there is something to store, and at the end.
+   * After how many messages the position is stored at the latest, from 1. It also is after a second,
+   * after a quarter of one where there is nothing to handle, and at the end. (A transactional consumer
+   * stores it with each message.)
    *
    * @default 1000
    */
   readonly positionUpdateInterval?: number | undefined;
   /**
-   * How long a member is this process's after it was last heard of, in milliseconds, from 100. It
-   * says so three times as often.
+   * How long a member is this process's after it was last heard of, in milliseconds, from 100. That
+   * is renewed three times in that span, by a message each: 8,640 a day and member by the default.
    *
    * @default 30000
    */
@@ -165,11 +171,11 @@ export interface TransactionalConsumer<Handle = Sql>
 /** A consumer: what it reads, what it does with it, and its name, under which its position is stored. */
 export type Consumer<Handle = Sql> = PlainConsumer<Handle> | TransactionalConsumer<Handle>;
 
-/** The handle that `begin` of a handle gives. */
+/** The handle that `begin` of a handle gives; of one that has none, itself. */
 export type TransactionOf<Handle> = Handle extends
   { begin(options: string, work: (sql: infer Transaction) => unknown): unknown } ? Transaction
   : Handle extends { begin(work: (sql: infer Transaction) => unknown): unknown } ? Transaction
-  : never;
+  : Handle;
 
 /** A consumer, checked, with its defaults. */
 export interface CheckedConsumer extends CheckedFollowing {
@@ -298,7 +304,7 @@ export function checkConsumer<Handle extends Sql>(
 }
 
 function checkPolicy(policy: unknown): asserts policy is FailurePolicy {
-  const verdicts: unknown[] = ["stop", "skip", "park"];
+  const verdicts: unknown[] = VERDICTS.slice(1);
   if (typeof policy === "function" || verdicts.includes(policy)) return;
   if (typeof policy !== "object" || policy === null) {
     throw invalid("onError", policy, '"stop", "skip", "park", an object with retry, or a function');

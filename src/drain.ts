@@ -2,14 +2,17 @@ import { checkInteger, checkOptions, invalid } from "./_check.ts";
 import { endingOf } from "./_ending.ts";
 import { drainGroup } from "./_group.ts";
 import { openMember } from "./_member.ts";
+import { abortable } from "./_wait.ts";
 import { checkConsumer, type Consumer } from "./consumer.ts";
 import type { ConsumerGroup, Sql } from "./types.ts";
 
 /** Options of `drain`. */
 export interface DrainOptions {
+  /** Ends it as its deadline does. */
+  readonly signal?: AbortSignal | undefined;
   /**
-   * When to begin no more messages: a `Date`, or what `Date.now()` will be. What is in hand then goes
-   * on for `shutdownTimeout` at most.
+   * When to begin no more messages: a `Date`, or what `Date.now()` will be, not how long it may take.
+   * What is in hand then goes on for `shutdownTimeout` at most.
    *
    * @default never
    */
@@ -24,9 +27,12 @@ export interface DrainOptions {
 
 /** What `drain` has done. */
 export interface Drained {
-  /** How many messages it has handled, passed over or put aside. */
+  /** How many messages it has handled, passed over by its policy, or put aside. */
   readonly handled: number;
-  /** The global position up to which all is handled, of a group the lowest; 0 for nothing. */
+  /**
+   * The global position up to which all is handled (of an aggregate, the reference's), of a group the
+   * lowest; 0 for nothing.
+   */
   readonly position: number;
   /** Whether there was no more; not while another process has a member of the group. */
   readonly caughtUp: boolean;
@@ -36,8 +42,8 @@ export interface Drained {
  * Runs a consumer until there is no more to handle, or no more time: for a cron trigger, a queue or an
  * alarm.
  *
- * As `consume`, over any handle, and with nothing left behind but the stored position. A connection
- * that is lost is tried again five times.
+ * As `consume`, over any handle, and with nothing left behind but the stored position. A statement that
+ * loses its connection is tried five times in all; the first ones, once.
  *
  * @example
  * ```ts
@@ -65,11 +71,11 @@ export async function drain<Handle extends Sql>(
   options: DrainOptions = {},
 ): Promise<Drained> {
   checkOptions(options);
-  const { deadline, limit = Infinity } = options;
+  const { signal, deadline, limit = Infinity } = options;
   if (limit !== Infinity) checkInteger("limit", limit, 1);
   const checked = { ...checkConsumer(sql, consumer), attempts: 5 };
   const { group, shutdownTimeout } = checked;
-  const ending = endingOf([], shutdownTimeout);
+  const ending = endingOf([signal], shutdownTimeout);
   const time = deadline === undefined ? Infinity : timeUntil(deadline);
   if (time <= 0) ending.stop();
   // A timer takes no more than that.
@@ -79,8 +85,15 @@ export async function drain<Handle extends Sql>(
     if (group !== undefined && group.member === undefined) {
       return await drainGroup(checked, ending, bounds);
     }
-    const member = await openMember(checked, group as ConsumerGroup | undefined);
+    const opening = openMember(checked, group as ConsumerGroup | undefined);
+    const member = await abortable(opening, ending.over);
     return await member.run(ending, bounds);
+  } catch (error) {
+    // Where the database has not answered in time, there is nothing to say.
+    if (ending.over.aborted && error === ending.over.reason) {
+      return { handled: 0, position: 0, caughtUp: false };
+    }
+    throw error;
   } finally {
     clearTimeout(timer);
     ending.dispose();
@@ -92,5 +105,7 @@ function timeUntil(deadline: Date | number): number {
   if (typeof deadline !== "number" && !(deadline instanceof Date) || Number.isNaN(time)) {
     throw invalid("deadline", deadline, "a valid Date, or a number as Date.now() gives");
   }
+  // In 1973, which is a duration that was mistaken for it.
+  if (typeof deadline === "number" && time < 1e11) throw invalid("deadline", deadline, "a time: Date.now() + 20_000", RangeError);
   return time - Date.now();
 }

@@ -196,7 +196,7 @@ export class HandlerFailedError extends MessageDbError {
   readonly consumerId: string;
   /** The message that was not handled. */
   readonly failedMessage: Message;
-  /** How often it was tried. */
+  /** How many times it was tried. */
   readonly attempts: number;
 
   /** Made by `consume`, `drain` and `replayParked`. What the handler threw is the cause. */
@@ -236,7 +236,10 @@ export class ConsumerBehindError extends MessageDbError {
   readonly consumerId: string;
   /** The global position that it was to pass. */
   readonly globalPosition: number;
-  /** How far it has come: what it has stored, of a group the lowest; 0 for nothing. */
+  /**
+   * How far it has come: what it has stored (of an aggregate, a reference's position), of a group the
+   * lowest; 0 for nothing.
+   */
   readonly position: number;
 
   /** Made by `waitFor`. */

@@ -4,8 +4,9 @@ import { endingOf } from "./_ending.ts";
 import { handleMessage } from "./_handle.ts";
 import { type Parked, parkedStream } from "./_park.ts";
 import { readLastMessages } from "./_stored_positions.ts";
+import { untilReached } from "./_wait.ts";
 import { checkConsumer, type Consumer } from "./consumer.ts";
-import { readMessages } from "./read_messages.ts";
+
 import { readStream } from "./read_stream.ts";
 import { streamVersion } from "./stream_version.ts";
 import type { Sql } from "./types.ts";
@@ -88,14 +89,17 @@ export async function replayParked<Handle extends Sql>(
   try {
     while (cursor.position < end) {
       const from = { position: cursor.position, batchSize: Math.min(end - cursor.position, 100) };
-      const page = await readStream<Parked>(sql, parkedName, from);
-      const messages = await readMessages(sql, page.map(({ data }) => data.message.id));
-      const byId = new Map(messages.map((it) => [it.id, it]));
+      const page = await untilReached(() => readStream<Parked>(sql, parkedName, from), checked);
       for (const { id, position, data } of page) {
         if (ending.stopping.aborted) return { replayed, parked };
-        const message = byId.get(data.message.id);
+        const { streamName, position: place } = data.message;
+        const from = { position: place, batchSize: 1 };
+        const [stored] = await untilReached(() => readStream(sql, streamName, from), checked);
+        const { reference } = data;
+        const message = reference ? { ...stored!, reference } : stored;
         // One that was deleted by hand cannot be handled any more.
-        const outcome = message === undefined ? "skipped" : await handleMessage(
+        const isThere = message?.id === data.message.id;
+        const outcome = !isThere ? "skipped" : await handleMessage(
           checked,
           cursor,
           { message, place: position + 1, parkedAs: id },
@@ -103,7 +107,7 @@ export async function replayParked<Handle extends Sql>(
         );
         if (outcome === "ended") return { replayed, parked };
         cursor.pass(position + 1);
-        await cursor.store();
+        await untilReached(cursor.store, checked);
         replayed++;
         if (outcome === "parked") parked++;
       }

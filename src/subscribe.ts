@@ -2,7 +2,7 @@ import { checkInteger, checkOptions, invalid } from "./_check.ts";
 import { canListen, follow, listen, type ListeningSql } from "./_follow.ts";
 import { type Reader, readerOf, type Source, type SourceOptions } from "./_source.ts";
 import { checkStartAt, type StartAt } from "./_start.ts";
-import { abortable } from "./_wait.ts";
+import { abortable, onAbort } from "./_wait.ts";
 import type { AggregatedMessage } from "./read_aggregate.ts";
 import type { Message, Sql } from "./types.ts";
 
@@ -17,16 +17,16 @@ export interface FollowOptions extends SourceOptions {
    */
   readonly pollInterval?: number | undefined;
   /**
-   * Whether to be woken by PostgreSQL's notifications, which `install(sql, { notify: true })` sets up.
-   * Polling goes on beneath them. The handle has to be postgres.js over TCP, which opens a connection
-   * for it.
+   * Whether to be woken by PostgreSQL's notifications, which `install(sql, { notify: true })` sets up;
+   * without that, none come. Polling goes on beneath them. The handle has to have `listen`, as
+   * postgres.js over TCP has, which opens a connection for it.
    *
    * @default false
    */
   readonly notify?: boolean | undefined;
   /**
-   * Told of each error after which it is tried again: the database could not be reached. Not of the
-   * first read's, which is thrown.
+   * Told of each error after which it is tried again: the database could not be reached, or had the
+   * transaction lose a deadlock. Not of the first read's, which is thrown. What it throws ends all.
    */
   readonly onRetry?: ((error: unknown) => void) | undefined;
 }
@@ -35,8 +35,9 @@ export interface FollowOptions extends SourceOptions {
 export interface SubscribeOptions extends FollowOptions {
   /**
    * Where to start: a position, which is included (of a stream, in the stream; else global); `"end"`,
-   * behind the last message that is there (of `"$all"`, what is being written at that moment and has a
-   * lower position does not come); a `Date`, at the first message that was written then or later.
+   * behind the last message that is there; a `Date`, at the first message that was written then or
+   * later, which is looked for in all messages of the source (one that is yet to come is the end). Of
+   * `"$all"`, what is being written at that moment and has a lower position than that does not come.
    *
    * @default "beginning"
    */
@@ -56,8 +57,9 @@ export interface SubscribeOptions extends FollowOptions {
  * A page is read when the one before is being taken, so at most two are held. Of `"$all"` it loses
  * nothing, as `readAll`; of a category, nothing that was written under Message DB's lock, as all of
  * this library's writes are. A lost connection is tried again, after longer and longer waits of up to
- * five seconds, and the subscription goes on where it was. It ends when the signal aborts, or the loop
- * is left; what waits for a message, the signal alone ends.
+ * five seconds, once the first read has come through, and the subscription goes on where it was. It ends
+ * when the signal aborts, or the loop is left. Only the signal ends a wait for a message: `return()`
+ * waits with it.
  *
  * @example
  * ```ts
@@ -85,6 +87,11 @@ export function subscribe<Data = unknown>(
 export function subscribe<Data = unknown>(
   sql: Sql,
   source: string,
+  options?: SubscribeOptions,
+): AsyncGenerator<Message<Data>, void, undefined>;
+export function subscribe<Data = unknown>(
+  sql: Sql,
+  source: Source,
   options?: SubscribeOptions,
 ): AsyncGenerator<Message<Data>, void, undefined>;
 export function subscribe(
@@ -116,8 +123,7 @@ async function* messagesOf(
   if (signal?.aborted) return;
   // Ends when the caller's does, and when the caller leaves the loop.
   const ending = new AbortController();
-  const end = () => ending.abort();
-  signal?.addEventListener("abort", end);
+  const forget = signal && onAbort(signal, () => ending.abort());
   let bell;
   try {
     const start = await abortable(reader.start(startAt), ending.signal);
@@ -130,7 +136,7 @@ async function* messagesOf(
         yield message;
         if (ending.signal.aborted) return;
       }
-      if (page.atEnd && isNew) {
+      if (page.atEnd && page.isSettled !== false && isNew) {
         isNew = false;
         onCaughtUp?.();
       }
@@ -138,8 +144,8 @@ async function* messagesOf(
   } catch (error) {
     if (!ending.signal.aborted) throw error;
   } finally {
-    signal?.removeEventListener("abort", end);
-    end();
+    forget?.();
+    ending.abort();
     bell?.remove();
   }
 }

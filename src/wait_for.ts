@@ -11,6 +11,8 @@ import type { ConsumerGroup, Sql } from "./types.ts";
 /** Milliseconds. */
 const FIRST_PAUSE = 10;
 const LONGEST_PAUSE = 250;
+/** What a look at the positions may take, however short the time to wait is. */
+const LOOK = 1000;
 
 /** Options of `waitFor`. */
 export interface WaitForOptions {
@@ -29,10 +31,10 @@ export interface WaitForOptions {
  * answers, so that what the consumer makes of it can be read.
  *
  * It looks at the positions that the consumer has stored, wherever that runs, so it learns of a message
- * when its position is stored: at once where the last store was a second ago, and else within a second
- * or two. A position that is no message's of the consumer's category is passed when all before it are.
+ * when its position is stored: after the handler where that is `transactional` or
+ * `positionUpdateInterval` is 1, else within a second. A position that is no message's of the consumer's category is passed when all before it are.
  * Of a consumer of an aggregate, it is the position of the message, not of the reference to it, and one
- * that the aggregate has no reference to is never passed.
+ * that the aggregate has no reference to is never passed. A connection that is lost rejects it.
  *
  * @example Read what was written
  * ```ts
@@ -70,21 +72,33 @@ export async function waitFor(
     ? passedInCategory(sql, identity.category, globalPosition)
     : passedInAggregate(sql, identity.category, globalPosition);
 
-  const deadline = Date.now() + timeout;
-  for (let pause = FIRST_PAUSE;; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
-    signal?.throwIfAborted();
-    const last = await abortable(readLastMessages(sql, [...members.keys()]), signal);
+  let lowest = 0;
+  const look = async (): Promise<boolean> => {
+    const last = await readLastMessages(sql, [...members.keys()]);
     const stored = new Map(last.map((it) => [it.streamName, positionOf(it)]));
-    const passed = await Promise.all(
-      [...members].map(([name, member]) => isPassed(stored.get(name) ?? 0, member)),
-    );
-    if (!passed.includes(false)) return;
-    if (Date.now() >= deadline) {
-      const lowest = Math.min(...[...members.keys()].map((name) => stored.get(name) ?? 0));
-      throw new ConsumerBehindError(identity.consumerId, globalPosition, lowest, timeout);
+    const positions = [...members.keys()].map((name) => stored.get(name) ?? 0);
+    lowest = Math.min(...positions);
+    const passed = [...members.values()].map((member, at) => isPassed(positions[at]!, member));
+    return !(await Promise.all(passed)).includes(false);
+  };
+
+  const deadline = Date.now() + timeout;
+  // A database that does not answer is not waited for, either; but each look has its time.
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), Math.max(timeout, LOOK));
+  try {
+    for (let pause = FIRST_PAUSE;; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+      signal?.throwIfAborted();
+      if (await abortable(abortable(look(), signal), late.signal)) return;
+      if (Date.now() >= deadline) break;
+      await sleep(Math.min(pause, deadline - Date.now()), signal);
     }
-    await sleep(Math.min(pause, deadline - Date.now()), signal);
+  } catch (error) {
+    if (!late.signal.aborted || error !== late.signal.reason) throw error;
+  } finally {
+    clearTimeout(timer);
   }
+  throw new ConsumerBehindError(identity.consumerId, globalPosition, lowest, timeout);
 }
 
 /** The consumer's position streams, and whose they are. */

@@ -64,8 +64,8 @@ describe("a handler's sql", () => {
     });
   });
 
-  test("is none of a transaction where the handle has no begin", () => {
-    expectTypeOf<TransactionOf<Sql>>().toEqualTypeOf<never>();
+  test("is the consumer's own where the handle has no begin", () => {
+    expectTypeOf<TransactionOf<Sql>>().toEqualTypeOf<Sql>();
     consume({} as Sql, {
       ...names,
       handle: (_, context) => void expectTypeOf(context.sql).toEqualTypeOf<Sql>(),
@@ -107,7 +107,10 @@ describe("a consumer", () => {
     expectTypeOf(drain(postgres(), transactional)).resolves.toEqualTypeOf<Drained>();
   });
 
-  test("has handlers that answer a verdict, or nothing", () => {
+  test("has handlers that answer a verdict, or what is no text", () => {
+    consume(sql, { ...names, handle: (_, { sql }) => sql`select 1` });
+    consume(sql, { ...names, handle: async (_, { sql }) => await sql`select 1` });
+    consume(sql, { ...names, handle: (message) => new Map().set(message.id, message) });
     consume(sql, { ...names, handle: () => "park" });
     consume(sql, { ...names, handle: async () => await Promise.resolve("skip" as const) });
     // @ts-expect-error: this is no verdict

@@ -690,16 +690,16 @@ describe("a message that is not handled", () => {
     assert.deepEqual(asked, [1, 2, 3].map((attempt) => ["one is too much", 1, attempt, true]));
   });
 
-  test("stops the consumer where the answer is none", async () => {
+  test("stops the consumer where the policy's answer is none", async () => {
     await writeCounted(db.sql, "none", 1);
     await assert.rejects(
       drain(db.sql, {
         category: "none",
         consumerId: "it",
-        onError: "skip",
-        handle: () => [] as never,
+        onError: () => ["stop"] as never,
+        handle: () => Promise.reject(new Error("no")),
       }),
-      { name: "TypeError", message: /what the handler answered/ },
+      { name: "TypeError", message: /onError's answer/ },
     );
   });
 

@@ -268,10 +268,10 @@ describe("subscribe() starts", () => {
     await db.sql`
       insert into message_store.messages (stream_name, position, type, time)
       values (${stream}, 1, 'Early', ${time}::text::timestamp)`;
-    let waits = false;
-    const messages = subscribe(db.sql, "$all", { startAt, onCaughtUp: () => waits = true });
+    const { sql, sent } = recording();
+    const messages = subscribe(sql, "$all", { startAt, onCaughtUp: () => assert.fail() });
     const first = messages.next();
-    await until(() => waits);
+    await until(() => sent.some(({ text }) => text.includes("pg_locks")));
     await writer`commit`;
     writer.release();
     assert.deepEqual(
