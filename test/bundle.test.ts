@@ -28,7 +28,7 @@ describe.each([
 });
 
 test.each([
-  ["*", "mod.ts", 20_000],
+  ["*", "mod.ts", 20_500],
   [EVERYDAY, "mod.ts", 5_500],
   ["{ write }", "mod.ts", 3_500],
   ["*", FETCH, 2_000],
