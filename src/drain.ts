@@ -106,6 +106,8 @@ function timeUntil(deadline: Date | number): number {
     throw invalid("deadline", deadline, "a valid Date, or a number as Date.now() gives");
   }
   // In 1973, which is a duration that was mistaken for it.
-  if (typeof deadline === "number" && time < 1e11) throw invalid("deadline", deadline, "a time: Date.now() + 20_000", RangeError);
+  if (typeof deadline === "number" && time < 1e11) {
+    throw invalid("deadline", deadline, "a time: Date.now() + 20_000", RangeError);
+  }
   return time - Date.now();
 }
