@@ -1,4 +1,5 @@
 import { type LastMessage, readLastMessages } from "./_stored_positions.ts";
+import { sleep } from "./_wait.ts";
 import type { CheckedConsumer } from "./consumer.ts";
 import { WrongExpectedVersionError } from "./errors.ts";
 import { readStream } from "./read_stream.ts";
@@ -9,6 +10,8 @@ import { NO_STREAM, write } from "./write.ts";
 /** For how long a position that could be stored is not, in milliseconds. */
 const BUSY = 1000;
 const IDLE = 250;
+/** How long a renewal that is under way is waited for, in milliseconds. */
+const RENEWAL = 100;
 
 /** A stored position, as it is known to the one who keeps it. */
 export interface Cursor {
@@ -157,6 +160,8 @@ export function keepPosition(
       // A lease is renewed while the work goes on: in vain, at worst, where it has just stored this.
       await begin(async (sql) => {
         await work(sql);
+        // A renewal that is under way makes a new version; it may wait for this connection, though.
+        if (lease !== undefined) await Promise.race([storing.catch(() => {}), sleep(RENEWAL)]);
         written = await record(sql, to, Date.now() - begunAt);
       });
       version = Math.max(version, written);

@@ -108,8 +108,10 @@ export async function drainGroup(
       break;
     }
     const opening = openMember(consumer, { member: number % size, size }, lease);
-    const member = await abortable(opening, ending.over);
+    const member = await unless(ending.over, opening, undefined);
     if (member === undefined) {
+      // What is claimed too late is given back.
+      if (ending.over.aborted) opening.then((it) => it?.cursor.close()).catch(() => {});
       caughtUp = false;
       continue;
     }
@@ -118,7 +120,17 @@ export async function drainGroup(
     handled += run.handled;
     caughtUp &&= run.caughtUp;
   }
-  return { handled, caughtUp, position: await abortable(lowestPosition(consumer), ending.over) };
+  return { handled, caughtUp, position: await unless(ending.over, lowestPosition(consumer), 0) };
+}
+
+/** What the work comes to, or this where the signal aborts before. */
+async function unless<T, U>(signal: AbortSignal, work: Promise<T>, otherwise: U): Promise<T | U> {
+  try {
+    return await abortable(work, signal);
+  } catch (error) {
+    if (error !== signal.reason) throw error;
+    return otherwise;
+  }
 }
 
 /** Runs a member that this process has claimed, and renews the claim meanwhile. */

@@ -8,7 +8,7 @@ import {
   memberStream,
   positionStream,
 } from "./_cursor.ts";
-import type { Ending, MadeEnding } from "./_ending.ts";
+import { type Ending, endingOf, type MadeEnding } from "./_ending.ts";
 import { follow, listen } from "./_follow.ts";
 import { handleMessage, type Placed } from "./_handle.ts";
 import { type Reader, readerOf } from "./_source.ts";
@@ -130,7 +130,8 @@ async function run(
   }
   bell?.remove();
   try {
-    await storeLast(consumer, cursor, over.aborted ? AbortSignal.timeout(LAST_STORE) : over);
+    const last = endingOf([over], LAST_STORE);
+    await storeLast(consumer, cursor, last.over).finally(last.dispose);
   } catch (error) {
     failure ??= { error };
   }

@@ -28,7 +28,9 @@ export async function transact(
         checked((...args) => Reflect.apply(target as never, self, args))(...args),
       get: (target, name) => {
         const value = Reflect.get(target, name);
-        return typeof value === "function" ? checked(value.bind(target)) : value;
+        if (typeof value !== "function") return value;
+        // A driver's functions may have some of their own: postgres.js's `types` have one for each.
+        return Object.assign(checked(value.bind(target)), value);
       },
     });
   }

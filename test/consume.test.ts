@@ -479,6 +479,29 @@ describe("transactional", () => {
     assert.deepEqual((await db.sql`select * from unique_at_commit`).map((it) => it.number), [1, 2]);
   });
 
+  test("gives the handler the types that the handle has", async () => {
+    await writeCounted(db.sql, "typed", 1);
+    const seen: unknown[] = [];
+    const pair = {
+      to: 1043,
+      from: [],
+      serialize: (it: string) => `<${it}>`,
+      parse: (it: string) => it,
+    };
+    const handle = postgres(db.url, { types: { pair } });
+    await drain(handle, {
+      category: "typed",
+      consumerId: "one",
+      transactional: true,
+      handle: async (_, { sql }) => {
+        const [row] = await sql`select ${sql.types.pair("1/2")}::text as pair`;
+        seen.push(row!["pair"]);
+      },
+    });
+    await handle.end();
+    assert.deepEqual(seen, ["<1/2>"]);
+  });
+
   test("takes the handler's work back where it answers skip or park", async () => {
     await writeCounted(db.sql, "back", 3);
     await drain(db.sql, {
@@ -768,6 +791,17 @@ describe("concurrency", () => {
     }
   });
 
+  test("may be of any number", async () => {
+    await writeCounted(db.sql, "any", 3, { streams: 3 });
+    const { handled } = await drain(db.sql, {
+      category: "any",
+      consumerId: "one",
+      concurrency: Number.MAX_SAFE_INTEGER,
+      handle: () => {},
+    });
+    assert.equal(handled, 3);
+  });
+
   test("stores no more than the longest prefix that is finished", async () => {
     const positions = await writeCounted(db.sql, "prefix", 12, { streams: 3 });
     const slow = gate();
@@ -875,6 +909,23 @@ describe("the end", () => {
       assert.deepEqual((await stored(db.sql, `${category}:position-it`)).at(-1), positions[1]);
     },
   );
+
+  test("stores the position where there is no time to finish anything, too", async () => {
+    const [, last] = await writeCounted(db.sql, "hasty", 2);
+    for (let at = 0; at < 30; at++) {
+      const ending = new AbortController();
+      const consumer = {
+        category: "hasty",
+        consumerId: `number ${at}`,
+        shutdownTimeout: 0,
+        handle: ({ data }: Message) => {
+          if (data === 1) ending.abort();
+        },
+      };
+      await consume(db.sql, consumer, { signal: ending.signal });
+      assert.deepEqual(await stored(db.sql, `hasty:position-number ${at}`), [last]);
+    }
+  });
 
   test("comes where a transaction never finishes and has the one connection", async () => {
     await writeCounted(db.sql, "holds", 1);
