@@ -1,3 +1,4 @@
+import { sqlStateOf } from "./_error.ts";
 import { type LastMessage, readLastMessages } from "./_stored_positions.ts";
 import { sleep } from "./_wait.ts";
 import type { CheckedConsumer } from "./consumer.ts";
@@ -36,6 +37,8 @@ export interface Cursor {
   ): Promise<void>;
   /** Whether the error says that somebody else has stored a position there. */
   isConflict(error: unknown): boolean;
+  /** Whether the error is that of storing the position, not of the work that it is stored with. */
+  isOwn(error: unknown): boolean;
   /** Learns what is stored there: it never goes back. */
   reload(): Promise<void>;
 }
@@ -89,6 +92,7 @@ export function keepPosition(
   let storing: Promise<void> = Promise.resolve();
   let isClosed = false;
   let isGivenBack = false;
+  let ownError: { readonly error: unknown } | undefined;
 
   /** The message's time is that of its transaction's start, which can be a while ago. */
   function record(sql: Sql, position: number, age = 0): Promise<number> {
@@ -162,13 +166,18 @@ export function keepPosition(
         await work(sql);
         // A renewal that is under way makes a new version; it may wait for this connection, though.
         if (lease !== undefined) await Promise.race([storing.catch(() => {}), sleep(RENEWAL)]);
-        written = await record(sql, to, Date.now() - begunAt);
+        written = await record(sql, to, Date.now() - begunAt).catch((error) => {
+          ownError = { error };
+          throw error;
+        });
       });
       version = Math.max(version, written);
       cursor.pass(to);
       isStored(to);
     },
     isConflict: (error) => error instanceof WrongExpectedVersionError && error.streamName === name,
+    // In a transaction that has failed, it is the work that has failed.
+    isOwn: (error) => ownError?.error === error && sqlStateOf(error) !== "25P02",
     reload: async () => {
       const [last] = await readLastMessages(sql, [name]);
       if (lease !== undefined && last?.metadata?.["owner"] !== lease.owner) {

@@ -123,7 +123,7 @@ async function handleUntilDone(
         continue;
       } else {
         // What the commit refuses, the handler has done.
-        if (isHandled) failure = { error };
+        if (isHandled && !cursor.isOwn(error)) failure = { error };
         if (failure === undefined) throw error;
         verdict = await decide(consumer, error, message, contextOf(consumer.sql));
       }
@@ -188,6 +188,8 @@ async function isNotTheHandlers(
   const state = sqlStateOf(error);
   // A transaction that lost a deadlock or a race is there to be run again.
   if (begin && state?.startsWith("40")) return true;
+  // The consumers of a category store their positions one after another.
+  if (cursor.isOwn(error) && /^(55P03|57014)$/.test(String(state))) return true;
   if (!isLost(error)) return false;
   if (failure === undefined) return true;
   // Of these a database alone can be the reason, which may be well again, or another one; the rest,

@@ -479,6 +479,41 @@ describe("transactional", () => {
     assert.deepEqual((await db.sql`select * from unique_at_commit`).map((it) => it.number), [1, 2]);
   });
 
+  test("does not blame the handler where the position cannot be stored", async () => {
+    await writeCounted(db.sql, "held", 2);
+    const other = db.connect({ max: 1 });
+    const lock = gate();
+    const blamed: unknown[] = [];
+    const holding = other.begin(async (sql) => {
+      await write(sql, "held:position-another", { type: "Recorded", data: { position: 0 } });
+      await lock.opened;
+    });
+    await until(async () => {
+      const [row] = await db.sql`
+        select count(*)::int as count
+        from pg_locks
+        where locktype = 'advisory' and granted
+          and database = (select oid from pg_database where datname = current_database())`;
+      return row!["count"] > 0;
+    });
+    const sql = db.connect({ connection: { lock_timeout: 100 } });
+    const drained = await drain(sql, {
+      category: "held",
+      consumerId: "one",
+      transactional: true,
+      handle: effect("held"),
+      onRetry: lock.open,
+      onError: (error) => {
+        blamed.push(error);
+        lock.open();
+        return "skip";
+      },
+    });
+    await holding;
+    assert.deepEqual([drained.handled, blamed], [2, []]);
+    assert.deepEqual(await effectsOf("held"), [0, 1]);
+  });
+
   test("gives the handler the types that the handle has", async () => {
     await writeCounted(db.sql, "typed", 1);
     const seen: unknown[] = [];
