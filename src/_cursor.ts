@@ -92,6 +92,7 @@ export function keepPosition(
   let storing: Promise<void> = Promise.resolve();
   let isClosed = false;
   let isGivenBack = false;
+  let isRecording = false;
   let ownError: { readonly error: unknown } | undefined;
 
   /** The message's time is that of its transaction's start, which can be a while ago. */
@@ -111,7 +112,7 @@ export function keepPosition(
 
   async function storeNow(): Promise<void> {
     // A renewal may have come in behind the last one.
-    while (!isGivenBack && (stored < position || lease !== undefined)) {
+    while (!isGivenBack && !isRecording && (stored < position || lease !== undefined)) {
       const at = position;
       const now = Date.now();
       const isLast = isClosed;
@@ -164,13 +165,15 @@ export function keepPosition(
       // A lease is renewed while the work goes on: in vain, at worst, where it has just stored this.
       await begin(async (sql) => {
         await work(sql);
-        // A renewal that is under way makes a new version; it may wait for this connection, though.
+        // A renewal beside it would have it fail, and the work be done again. One that is under way may
+        // wait for this connection, though.
+        isRecording = true;
         if (lease !== undefined) await Promise.race([storing.catch(() => {}), sleep(RENEWAL)]);
         written = await record(sql, to, Date.now() - begunAt).catch((error) => {
           ownError = { error };
           throw error;
         });
-      });
+      }).finally(() => isRecording = false);
       version = Math.max(version, written);
       cursor.pass(to);
       isStored(to);
