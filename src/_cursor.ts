@@ -255,15 +255,12 @@ export function holderOf({ metadata, age }: LastMessage): string | undefined {
   return typeof owner === "string" && age < Number(leaseDuration) ? owner : undefined;
 }
 
-/** The position of a consumer; of a group, the lowest of its members. */
+/** The lowest of what a group's members have stored; 0 where one has nothing. */
 export async function lowestPosition(
-  { sql, group, ...consumer }: Pick<CheckedConsumer, "sql" | "category" | "consumerId" | "group">,
+  { sql, ...consumer }: Pick<CheckedConsumer, "sql" | "category" | "consumerId">,
+  size: number,
 ): Promise<number> {
-  const streams = group === undefined
-    ? [positionStream(consumer)]
-    : group.member === undefined
-    ? memberStreams(consumer, group.size)
-    : [memberStream(consumer, { member: group.member, size: group.size })];
+  const streams = memberStreams(consumer, size);
   const stored = await readLastMessages(sql, streams);
   return stored.length < streams.length ? 0 : Math.min(...stored.map(positionOf));
 }

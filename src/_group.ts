@@ -120,7 +120,11 @@ export async function drainGroup(
     handled += run.handled;
     caughtUp &&= run.caughtUp;
   }
-  return { handled, caughtUp, position: await unless(ending.over, lowestPosition(consumer), 0) };
+  return {
+    handled,
+    caughtUp,
+    position: await unless(ending.over, lowestPosition(consumer, size), 0),
+  };
 }
 
 /** What the work comes to, or this where the signal aborts before. */
