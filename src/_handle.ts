@@ -153,19 +153,20 @@ function checkVerdict(answer: unknown, what: string): Verdict {
 }
 
 async function decide(
-  { onError }: CheckedConsumer,
+  consumer: CheckedConsumer,
   error: unknown,
   message: Message,
   context: HandlerContext,
 ): Promise<Verdict> {
+  const { onError } = consumer;
   if (typeof onError === "function") {
     return checkVerdict(await onError(error, message, context), "onError's answer");
   }
   if (typeof onError === "string") return onError;
-  return context.attempt <= onError.retry ? "retry" : onError.then ?? "stop";
+  return limitRetries(consumer, "retry", context.attempt);
 }
 
-/** A handler that answers "retry" is bound by the policy's number, where it has one. */
+/** To try again is bound by the policy's number, where it has one, whoever wants it. */
 function limitRetries({ onError }: CheckedConsumer, verdict: Verdict, attempt: number): Verdict {
   if (verdict !== "retry" || typeof onError !== "object" || attempt <= onError.retry) {
     return verdict;
