@@ -25,6 +25,29 @@ export { append, type Appended } from "./src/append.ts";
 export { type StreamInput, writeStreams } from "./src/write_streams.ts";
 export { type IdentifiedMessageInput, synchronize } from "./src/synchronize.ts";
 
+// Define
+export {
+  defineMessages,
+  type DefineMessagesOptions,
+  type DetailedDefinition,
+  type GuardedUpcast,
+  type Lift,
+  type MessageConstructor,
+  type MessageConstructorOptions,
+  type MessageDefinition,
+  type MessageInputOf,
+  type MessageOf,
+  type Messages,
+  type TypedMessage,
+  type TypedMessageInput,
+  type UnknownMessage,
+  type UnknownTypes,
+  type Upcast,
+} from "./src/define_messages.ts";
+export type { Codec, CodedMessage, MessageCatalogue, Typed, TypedInput } from "./src/_catalogue.ts";
+export type { Issue, StandardIssue, StandardResult, StandardSchema } from "./src/_schema.ts";
+export { correlate, follow } from "./src/follow.ts";
+
 // Read
 export { readStream, type ReadStreamOptions } from "./src/read_stream.ts";
 export { readCategory, type ReadCategoryOptions } from "./src/read_category.ts";
@@ -57,6 +80,7 @@ export type {
   GroupMembership,
   Handler,
   HandlerContext,
+  Handlers,
   PlainConsumer,
   RetryPolicy,
   TransactionalConsumer,
@@ -71,11 +95,43 @@ export { waitFor, type WaitForOptions } from "./src/wait_for.ts";
 // Aggregate
 export { type Aggregate, aggregate, type AggregateOptions } from "./src/aggregate.ts";
 export {
+  type Aggregated,
   type AggregatedMessage,
   readAggregate,
   type ReadAggregateOptions,
   type Reference,
 } from "./src/read_aggregate.ts";
+
+// Project
+export {
+  project,
+  projectCategory,
+  type ProjectCategoryOptions,
+  type Projected,
+  type ProjectedCategory,
+  type ProjectOptions,
+} from "./src/project.ts";
+export type { Evolve, Evolvers, Projection } from "./src/_fold.ts";
+
+// Decide
+export {
+  type Entity,
+  entity,
+  type EntityCache,
+  type EntityDefinition,
+  type Fetched,
+  type SnapshotOptions,
+} from "./src/entity.ts";
+export {
+  decide,
+  type Decided,
+  type DecidedTogether,
+  type DecideOptions,
+  type Decision,
+  type DecisionsOf,
+  type Participants,
+  type StatesOf,
+} from "./src/decide.ts";
 
 // Look around
 export { streamVersion } from "./src/stream_version.ts";
@@ -103,6 +159,7 @@ export {
   ConsumerBehindError,
   DuplicateMessageError,
   HandlerFailedError,
+  InvalidMessageError,
   MessageDbError,
   type MessageDbErrorCode,
   MessageMismatchError,

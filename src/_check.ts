@@ -123,3 +123,7 @@ export function checkId(value: unknown): asserts value is string {
     typeof value !== "string" || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value)
   ) throw invalid("id", value, "a UUID");
 }
+
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== "function") throw invalid(name, value, "a function");
+}

@@ -13,6 +13,7 @@ import {
   VERDICTS,
 } from "./consumer.ts";
 import { HandlerFailedError } from "./errors.ts";
+import { follow } from "./follow.ts";
 import type { Message, Sql } from "./types.ts";
 
 /** How often what only a database can be the reason of is taken for ours, while ours is well. */
@@ -61,13 +62,22 @@ export function handleMessage(
   if (consumer.begin) return handleUntilDone(consumer, cursor, placed, ending, handler);
   let answer: ReturnType<Handler>;
   try {
-    answer = handler(message, { sql: consumer.sql, signal: ending.over, attempt: 1 });
+    answer = handler(message, contextFor(message, consumer.sql, ending.over, 1));
     if (answer === undefined) return "handled";
   } catch (error) {
     // Its rejection is handled there.
     answer = Promise.reject(error);
   }
   return handleUntilDone(consumer, cursor, placed, ending, handler, { answer });
+}
+
+function contextFor(
+  message: Message,
+  sql: Sql,
+  signal: AbortSignal,
+  attempt: number,
+): HandlerContext {
+  return { sql, signal, attempt, follow: (next) => follow(message, next) };
 }
 
 async function handleUntilDone(
@@ -84,7 +94,7 @@ async function handleUntilDone(
   for (let attempt = 1, delays = 1;;) {
     // It has been done: by another process, or by us where the answer was lost.
     if (cursor.position >= place) return outcome;
-    const contextOf = (sql: Sql): HandlerContext => ({ sql, signal: over, attempt });
+    const contextOf = (sql: Sql) => contextFor(message, sql, over, attempt);
     let failure: { readonly error: unknown } | undefined;
     let isHandled = false;
     const work = conclusion ?? (async (sql) => {

@@ -53,7 +53,8 @@ export function toJson(
 /** `\u0000` and half a surrogate pair, as `JSON.stringify` writes them: `jsonb` refuses both. */
 const UNWRITABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 
-function stringify(name: string, value: unknown): string | null {
+/** JSON text, of what JSON can hold; null for null. */
+export function stringify(name: string, value: unknown): string | null {
   if (value === null) return null;
   let json;
   let loss;

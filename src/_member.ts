@@ -9,7 +9,7 @@ import {
   positionStream,
 } from "./_cursor.ts";
 import { type Ending, endingOf, type MadeEnding } from "./_ending.ts";
-import { follow, listen } from "./_follow.ts";
+import { followPages, listen } from "./_follow_pages.ts";
 import { handleMessage, type Placed } from "./_handle.ts";
 import { type Reader, readerOf } from "./_source.ts";
 import { abortable, isLost, untilReached } from "./_wait.ts";
@@ -96,7 +96,7 @@ async function run(
         if (!stopping.aborted) throw error;
         return undefined;
       });
-  const pages = follow(reader.read, cursor.position + 1, { ...retrying, bell });
+  const pages = followPages(reader.read, cursor.position + 1, { ...retrying, bell });
   const handling: Handling = {
     ...ending,
     store: () =>

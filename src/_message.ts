@@ -1,3 +1,4 @@
+import { fromStored, type Parser } from "./_catalogue.ts";
 import { ask, askMessageStore, type Statement, within } from "./_statement.ts";
 import type { Message, Sql } from "./types.ts";
 
@@ -34,31 +35,31 @@ export const COLUMNS = `
   end`;
 
 /** Reads messages by a `select` of rows of the table, in the order that they come in. */
-export function askMessages<Data>(sql: Sql): Statement<Message<Data>[]> {
-  return async (strings, ...parameters) =>
-    decode(
-      await ask<Columns | null>(sql)(
-        within(strings, "with page as materialized (", `)\nselect ${COLUMNS} as json from page`),
-        ...parameters,
-      ),
+export function askMessages(sql: Sql, parser?: Parser): Statement<Message[]> {
+  return async (strings, ...parameters) => {
+    const columns = await ask<Columns | null>(sql)(
+      within(strings, "with page as materialized (", `)\nselect ${COLUMNS} as json from page`),
+      ...parameters,
     );
+    return await fromStored(decode(columns), parser);
+  };
 }
 
 /** Reads messages by a `select` of one of Message DB's functions, as `message`, from `ours`. */
-export function askMessageFunction<Data>(sql: Sql): Statement<Message<Data>[]> {
-  return async (strings, ...parameters) =>
-    decode(
-      await askMessageStore<Columns | null>(sql)(
-        within(
-          strings,
-          "\n  called as materialized (",
-          `),
+export function askMessageFunction(sql: Sql, parser?: Parser): Statement<Message[]> {
+  return async (strings, ...parameters) => {
+    const columns = await askMessageStore<Columns | null>(sql)(
+      within(
+        strings,
+        "\n  called as materialized (",
+        `),
   page as materialized (select (message).* from called),
   answer as materialized (select ${COLUMNS} as json from page)`,
-        ),
-        ...parameters,
       ),
+      ...parameters,
     );
+    return await fromStored(decode(columns), parser);
+  };
 }
 
 export function decode<Data>(columns: Columns | null): Message<Data>[] {

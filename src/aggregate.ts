@@ -2,7 +2,7 @@ import { checkInteger, checkName, checkOptions, checkPattern, invalid } from "./
 import { isBookkeeping } from "./_bookkeeping.ts";
 import { positionOf } from "./_cursor.ts";
 import { endingOf } from "./_ending.ts";
-import { follow, listen } from "./_follow.ts";
+import { followPages, listen } from "./_follow_pages.ts";
 import type { Page } from "./_page.ts";
 import { readSettled } from "./_read_settled.ts";
 import { readerOf } from "./_source.ts";
@@ -121,7 +121,7 @@ export async function aggregate(
     while (!stopping.aborted) {
       // Another one was faster: on from where it is.
       stored ??= await untilReached(() => findStored(sql, checked), retrying);
-      const pages = follow(read, stored.position + 1, { ...retrying, pollInterval, bell });
+      const pages = followPages(read, stored.position + 1, { ...retrying, pollInterval, bell });
       for await (const page of pages) {
         const from: Stored = stored;
         const references = referTo(page.messages, checked);

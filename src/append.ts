@@ -1,3 +1,4 @@
+import { type MaybeTyped, parserOf, type TypedInput } from "./_catalogue.ts";
 import { checkOptions } from "./_check.ts";
 import { safe } from "./_message.ts";
 import type { MessageInput, Sql } from "./types.ts";
@@ -37,19 +38,32 @@ export interface Appended {
  * @throws {WrongExpectedVersionError} If the stream is at another version.
  * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {InvalidMessageError} If a message does not fit its catalogue.
  * @throws {TypeError} If the name is no stream's, a type is empty, an id is no UUID, or JSON cannot hold the data.
  * @throws {RangeError} If there is no message, or the expected version is no integer from -1.
  */
+export function append<Input extends MessageInput>(
+  sql: Sql,
+  streamName: string,
+  messages: NoInfer<Input> | readonly NoInfer<Input>[],
+  options: WriteOptions & TypedInput<Input>,
+): Promise<Appended>;
+export function append(
+  sql: Sql,
+  streamName: string,
+  messages: MessageInput | readonly MessageInput[],
+  options?: WriteOptions,
+): Promise<Appended>;
 export async function append(
   sql: Sql,
   streamName: string,
   messages: MessageInput | readonly MessageInput[],
-  options: WriteOptions = {},
+  options: WriteOptions & MaybeTyped = {},
 ): Promise<Appended> {
   checkOptions(options);
   const { expectedVersion } = options;
   const list = (Array.isArray(messages) ? messages : [messages]) as readonly MessageInput[];
   const streams = [{ streamName, messages: list, expectedVersion }];
-  const { positions, globalPosition } = await appendToStreams(sql, streams);
+  const { positions, globalPosition } = await appendToStreams(sql, streams, parserOf(options));
   return { position: safe(positions[0]!), globalPosition: safe(globalPosition) };
 }

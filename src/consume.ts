@@ -4,7 +4,7 @@ import { consumeShare } from "./_group.ts";
 import { openMember } from "./_member.ts";
 import { abortable } from "./_wait.ts";
 import { checkConsumer, type Consumer } from "./consumer.ts";
-import type { ConsumerGroup, Sql } from "./types.ts";
+import type { ConsumerGroup, Message, Sql } from "./types.ts";
 
 /** Options of `consume`. */
 export interface ConsumeOptions {
@@ -56,9 +56,9 @@ export interface ConsumeOptions {
  * @throws {TypeError} If the consumer is none, or needs what the handle does not have.
  * @throws {RangeError} If an option is out of range.
  */
-export async function consume<Handle extends Sql>(
+export async function consume<Handle extends Sql, Handled extends Message = Message>(
   sql: Handle,
-  consumer: Consumer<NoInfer<Handle>>,
+  consumer: Consumer<NoInfer<Handle>, Handled>,
   options: ConsumeOptions = {},
 ): Promise<void> {
   checkOptions(options);

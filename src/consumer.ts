@@ -1,10 +1,12 @@
+import { type MessageCatalogue, type Parser, parserOf } from "./_catalogue.ts";
 import { checkCategory, checkInteger, checkName, invalid } from "./_check.ts";
+import { onceThere } from "./_schema.ts";
 import { readerOf, type Source } from "./_source.ts";
 import { checkStartAt, type StartAt } from "./_start.ts";
 import { type BeginningSql, transact } from "./_transaction.ts";
 import { checkAggregateName } from "./read_aggregate.ts";
 import { type CheckedFollowing, checkFollowing, type FollowOptions } from "./subscribe.ts";
-import type { Message, Sql } from "./types.ts";
+import type { Message, MessageInput, Sql } from "./types.ts";
 
 /** What becomes of a message that was not handled. */
 export type Verdict =
@@ -31,6 +33,8 @@ export interface HandlerContext<Handle = Sql> {
   readonly signal: AbortSignal;
   /** Which attempt this is, from 1. */
   readonly attempt: number;
+  /** As `follow`, of the message in hand: gives a message to write the metadata that says so. */
+  follow<Input extends MessageInput>(this: void, message: Input): Input;
 }
 
 /**
@@ -38,10 +42,10 @@ export interface HandlerContext<Handle = Sql> {
  * of the four verdicts: that says what becomes of it, as the policy does when the function throws. What
  * else it answers says nothing; another text is an error.
  */
-export type Handler<Handle = Sql> = {
+export type Handler<Handle = Sql, Handled extends Message = Message> = {
   // A method's parameters may be narrower: a handler says what data it takes.
   handle(
-    message: Message,
+    message: Handled,
     context: HandlerContext<Handle>,
   ): Verdict | object | number | boolean | null | void;
 }["handle"];
@@ -105,13 +109,28 @@ export interface GroupMembership {
   readonly size: number;
 }
 
+/** Handlers by the types of their messages. */
+export type Handlers<Handle = Sql, Handled extends Message = Message> = {
+  readonly [Type in Exclude<Handled["type"], "$unknown">]?: Handler<
+    Handle,
+    Extract<Handled, { readonly type: Type }>
+  >;
+};
+
 /** What every consumer may say. */
-export interface ConsumerOptions<Handle>
+export interface ConsumerOptions<Handle, Handled extends Message = Message>
   extends ConsumerIdentity, Omit<FollowOptions, "consumerGroup"> {
+  /**
+   * The catalogue that messages are parsed by. One that does not fit is as one whose handler throws: the
+   * policy says what becomes of it.
+   *
+   * @default none: nothing is parsed
+   */
+  readonly messages?: MessageCatalogue<Handled> | undefined;
   /** Handles every message. Either this or `handlers`. */
-  readonly handle?: Handler<Handle> | undefined;
+  readonly handle?: Handler<Handle, NoInfer<Handled>> | undefined;
   /** Handles messages by their types; those of other types are passed over. */
-  readonly handlers?: Readonly<Record<string, Handler<Handle>>> | undefined;
+  readonly handlers?: NoInfer<Handlers<Handle, Handled>> | undefined;
   /**
    * What becomes of a message whose handler throws: a verdict, a number of attempts and then a
    * verdict, or a function that decides.
@@ -149,7 +168,8 @@ export interface ConsumerOptions<Handle>
 }
 
 /** A consumer whose messages are handled at least once. */
-export interface PlainConsumer<Handle = Sql> extends ConsumerOptions<Handle> {
+export interface PlainConsumer<Handle = Sql, Handled extends Message = Message>
+  extends ConsumerOptions<Handle, Handled> {
   readonly transactional?: false | undefined;
   /**
    * How many streams of a page (of an aggregate: partitions) are handled side by side. The messages of
@@ -161,15 +181,17 @@ export interface PlainConsumer<Handle = Sql> extends ConsumerOptions<Handle> {
 }
 
 /** A consumer whose handler's work and position are one transaction: each message exactly once. */
-export interface TransactionalConsumer<Handle = Sql>
-  extends ConsumerOptions<TransactionOf<Handle>> {
+export interface TransactionalConsumer<Handle = Sql, Handled extends Message = Message>
+  extends ConsumerOptions<TransactionOf<Handle>, Handled> {
   /** Whether the handler gets a transaction, in which the position is stored too. */
   readonly transactional: true;
   readonly concurrency?: 1 | undefined;
 }
 
 /** A consumer: what it reads, what it does with it, and its name, under which its position is stored. */
-export type Consumer<Handle = Sql> = PlainConsumer<Handle> | TransactionalConsumer<Handle>;
+export type Consumer<Handle = Sql, Handled extends Message = Message> =
+  | PlainConsumer<Handle, Handled>
+  | TransactionalConsumer<Handle, Handled>;
 
 /** The handle that `begin` of a handle gives; of one that has none, itself. */
 export type TransactionOf<Handle> = Handle extends
@@ -232,9 +254,9 @@ export function checkIdentity(
   };
 }
 
-export function checkConsumer<Handle extends Sql>(
+export function checkConsumer<Handle extends Sql, Handled extends Message>(
   sql: Handle,
-  consumer: Consumer<Handle>,
+  consumer: Consumer<Handle, Handled>,
 ): CheckedConsumer {
   const identity = checkIdentity(consumer);
   const {
@@ -250,7 +272,8 @@ export function checkConsumer<Handle extends Sql>(
     positionUpdateInterval = 1000,
     leaseDuration = 30_000,
     shutdownTimeout = 10_000,
-  } = consumer as PlainConsumer;
+  } = consumer as unknown as PlainConsumer;
+  const parser = parserOf(consumer);
   if ((handle === undefined) === (handlers === undefined)) {
     throw invalid("handle", handle, 'given where "handlers" is not, and only there');
   }
@@ -263,8 +286,9 @@ export function checkConsumer<Handle extends Sql>(
   if (handlers !== undefined && Object.keys(handlers).length === 0) {
     throw invalid("handlers", handlers, "an object with at least one function");
   }
+  const wanted = handlers === undefined ? types : Object.keys(handlers);
   const selection = {
-    types: handlers === undefined ? types : Object.keys(handlers),
+    types: wanted && (parser?.storedTypes(wanted) ?? wanted),
     correlation,
     batchSize,
   };
@@ -291,9 +315,15 @@ export function checkConsumer<Handle extends Sql>(
     ...checkFollowing(sql, consumer),
     sql,
     startAt,
-    handlerOf: handlers === undefined
-      ? () => handle
-      : ({ type }) => Object.hasOwn(handlers, type) ? handlers[type] : undefined,
+    handlerOf: ({ type: storedType }) => {
+      const type = parser?.typeOf(storedType) ?? storedType;
+      const handler = handlers === undefined
+        ? handle
+        : Object.hasOwn(handlers, type)
+        ? handlers[type]
+        : undefined;
+      return parser && handler ? parsing(parser, handler) : handler;
+    },
     onError,
     begin: transactional ? (work) => transact(beginning, work) : undefined,
     concurrency,
@@ -301,6 +331,15 @@ export function checkConsumer<Handle extends Sql>(
     leaseDuration,
     shutdownTimeout,
   };
+}
+
+/** A handler of messages as they are stored. */
+function parsing(parser: Parser, handler: Handler): Handler {
+  return (message, context) =>
+    onceThere<Message | undefined, unknown>(
+      parser.decode(message),
+      (parsed) => parsed && handler(parsed, context),
+    ) as ReturnType<Handler>;
 }
 
 function checkPolicy(policy: unknown): asserts policy is FailurePolicy {

@@ -4,7 +4,7 @@ import { drainGroup } from "./_group.ts";
 import { openMember } from "./_member.ts";
 import { abortable } from "./_wait.ts";
 import { checkConsumer, type Consumer } from "./consumer.ts";
-import type { ConsumerGroup, Sql } from "./types.ts";
+import type { ConsumerGroup, Message, Sql } from "./types.ts";
 
 /** Options of `drain`. */
 export interface DrainOptions {
@@ -65,9 +65,9 @@ export interface Drained {
  * @throws {TypeError} If the consumer is none, or needs what the handle does not have.
  * @throws {RangeError} If an option is out of range.
  */
-export async function drain<Handle extends Sql>(
+export async function drain<Handle extends Sql, Handled extends Message = Message>(
   sql: Handle,
-  consumer: Consumer<NoInfer<Handle>>,
+  consumer: Consumer<NoInfer<Handle>, Handled>,
   options: DrainOptions = {},
 ): Promise<Drained> {
   checkOptions(options);

@@ -1,4 +1,5 @@
-import type { Message } from "./types.ts";
+import type { Issue } from "./_schema.ts";
+import type { Message, MessageInput } from "./types.ts";
 
 /** The `code` of every error class of this library. */
 export type MessageDbErrorCode =
@@ -9,7 +10,8 @@ export type MessageDbErrorCode =
   | "CONDITION_NOT_ACTIVATED"
   | "FETCH_FAILED"
   | "HANDLER_FAILED"
-  | "CONSUMER_BEHIND";
+  | "CONSUMER_BEHIND"
+  | "INVALID_MESSAGE";
 
 /**
  * What every error class of this library extends.
@@ -251,5 +253,35 @@ export class ConsumerBehindError extends MessageDbError {
     this.consumerId = consumerId;
     this.globalPosition = globalPosition;
     this.position = position;
+  }
+}
+
+/** A message does not fit what its catalogue defines: it is not written, or not what was read. */
+export class InvalidMessageError extends MessageDbError {
+  override readonly name = "InvalidMessageError" as const;
+  override readonly code = "INVALID_MESSAGE" as const;
+  /** The message as it was to be written, or as it is stored. */
+  readonly invalidMessage: Message | MessageInput;
+  /** What is wrong with it, and where in its data. */
+  readonly issues: readonly Issue[];
+
+  /** Made by what takes `messages`, and by writes of what a catalogue has made. */
+  constructor(
+    invalidMessage: Message | MessageInput,
+    streamName: string,
+    issues: readonly Issue[],
+    options?: ErrorOptions,
+  ) {
+    const { type, position } = invalidMessage as Message;
+    const what = position === undefined
+      ? `Cannot write message "${type}" to stream "${streamName}"`
+      : `Cannot read message "${type}" at position ${position} of stream "${streamName}"`;
+    const told = issues.slice(0, 3).map(({ path, message }) => {
+      return path.length === 0 ? message : `${path.map(String).join(".")}: ${message}`;
+    });
+    const more = issues.length > 3 ? [`${issues.length - 3} more`] : [];
+    super(`${what}: ${[...told, ...more].join("; ")}`, options);
+    this.invalidMessage = invalidMessage;
+    this.issues = issues;
   }
 }

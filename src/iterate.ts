@@ -1,3 +1,4 @@
+import { type MaybeTyped, type Parser, parserOf, type Typed } from "./_catalogue.ts";
 import { checkInteger, checkPage, checkPattern } from "./_check.ts";
 import { readSettled } from "./_read_settled.ts";
 import { readAll, type ReadAllOptions } from "./read_all.ts";
@@ -37,14 +38,24 @@ export interface IterateOptions {
  * @param options Where to start, which way, how many in all and how many a page.
  * @returns The messages; throws what `readStream` throws when iterated over.
  */
+export function iterateStream<Output extends Message>(
+  sql: Sql,
+  streamName: string,
+  options: ReadStreamOptions & IterateOptions & Typed<Output>,
+): AsyncGenerator<Output, void, undefined>;
 export function iterateStream<Data = unknown>(
   sql: Sql,
   streamName: string,
-  options: ReadStreamOptions & IterateOptions = {},
-): AsyncGenerator<Message<Data>, void, undefined> {
+  options?: ReadStreamOptions & IterateOptions,
+): AsyncGenerator<Message<Data>, void, undefined>;
+export function iterateStream(
+  sql: Sql,
+  streamName: string,
+  options: ReadStreamOptions & IterateOptions & MaybeTyped = {},
+): AsyncGenerator<Message, void, undefined> {
   return pages(
     options,
-    (page) => readStream<Data>(sql, streamName, page),
+    (page) => readStream(sql, streamName, page),
     (message) => message.position,
   );
 }
@@ -69,14 +80,24 @@ export function iterateStream<Data = unknown>(
  * @param options Where to start, which way, how many in all and how many a page, whose.
  * @returns The messages; throws what `readCategory` throws when iterated over.
  */
+export function iterateCategory<Output extends Message>(
+  sql: Sql,
+  category: string,
+  options: ReadCategoryOptions & IterateOptions & Typed<Output>,
+): AsyncGenerator<Output, void, undefined>;
 export function iterateCategory<Data = unknown>(
   sql: Sql,
   category: string,
-  options: ReadCategoryOptions & IterateOptions = {},
-): AsyncGenerator<Message<Data>, void, undefined> {
+  options?: ReadCategoryOptions & IterateOptions,
+): AsyncGenerator<Message<Data>, void, undefined>;
+export function iterateCategory(
+  sql: Sql,
+  category: string,
+  options: ReadCategoryOptions & IterateOptions & MaybeTyped = {},
+): AsyncGenerator<Message, void, undefined> {
   return pages(
     options,
-    (page) => readCategory<Data>(sql, category, page),
+    (page) => readCategory(sql, category, page),
     (message) => message.globalPosition,
   );
 }
@@ -100,12 +121,20 @@ export function iterateCategory<Data = unknown>(
  * @param options Where to start, which way, how many in all and how many a page.
  * @returns The messages; throws what `readAll` throws when iterated over.
  */
+export function iterateAll<Output extends Message>(
+  sql: Sql,
+  options: ReadAllOptions & IterateOptions & Typed<Output>,
+): AsyncGenerator<Output, void, undefined>;
 export function iterateAll<Data = unknown>(
   sql: Sql,
-  options: ReadAllOptions & IterateOptions = {},
-): AsyncGenerator<Message<Data>, void, undefined> {
+  options?: ReadAllOptions & IterateOptions,
+): AsyncGenerator<Message<Data>, void, undefined>;
+export function iterateAll(
+  sql: Sql,
+  options: ReadAllOptions & IterateOptions & MaybeTyped = {},
+): AsyncGenerator<Message, void, undefined> {
   return options?.direction === "backward"
-    ? pages(options, (page) => readAll<Data>(sql, page), (message) => message.globalPosition)
+    ? pages(options, (page) => readAll(sql, page), (message) => message.globalPosition)
     : settledPages(sql, null, options);
 }
 
@@ -131,55 +160,84 @@ export function iterateAll<Data = unknown>(
  * @param options Where to start, how many in all and how many a page.
  * @returns The messages; throws what `readMatching` throws when iterated over.
  */
-export async function* iterateMatching<Data = unknown>(
+export function iterateMatching<Output extends Message>(
   sql: Sql,
   pattern: string,
-  options: ReadMatchingOptions & IterateOptions = {},
-): AsyncGenerator<Message<Data>, void, undefined> {
+  options: ReadMatchingOptions & IterateOptions & Typed<Output>,
+): AsyncGenerator<Output, void, undefined>;
+export function iterateMatching<Data = unknown>(
+  sql: Sql,
+  pattern: string,
+  options?: ReadMatchingOptions & IterateOptions,
+): AsyncGenerator<Message<Data>, void, undefined>;
+export async function* iterateMatching(
+  sql: Sql,
+  pattern: string,
+  options: ReadMatchingOptions & IterateOptions & MaybeTyped = {},
+): AsyncGenerator<Message, void, undefined> {
   checkPattern(pattern);
-  yield* settledPages<Data>(sql, pattern, options);
+  yield* settledPages(sql, pattern, options);
 }
 
-async function* settledPages<Data>(
+async function* settledPages(
   sql: Sql,
   pattern: string | null,
-  options: ReadAllOptions & IterateOptions,
-): AsyncGenerator<Message<Data>, void, undefined> {
+  options: ReadAllOptions & IterateOptions & MaybeTyped,
+): AsyncGenerator<Message, void, undefined> {
   const { position, batchSize } = checkPage(options);
+  const parser = parserOf(options);
   let left = checkLimit(options.limit);
   let next = Number(position ?? 1);
   while (left > 0) {
-    const page = await readSettled<Data>(sql, {
+    const page = await readSettled(sql, {
       position: next,
       batchSize: Math.min(Number(batchSize), left),
       pattern,
       patience: 4000,
     });
-    yield* page.messages;
+    left -= yield* parsed(page.messages, parser);
     if (page.atEnd) return;
-    left -= page.messages.length;
     next = page.next;
   }
 }
 
-async function* pages<Data, Options extends ReadAllOptions & IterateOptions>(
+async function* pages<Options extends ReadAllOptions & IterateOptions & MaybeTyped>(
   options: Options,
-  read: (options: Options) => Promise<Message<Data>[]>,
-  place: (message: Message<Data>) => number,
-): AsyncGenerator<Message<Data>, void, undefined> {
+  read: (options: Options) => Promise<Message[]>,
+  place: (message: Message) => number,
+): AsyncGenerator<Message, void, undefined> {
   const { batchSize, backward } = checkPage(options);
+  const parser = parserOf(options);
   let left = checkLimit(options.limit);
-  let page = options;
+  let page = { ...options, messages: undefined };
   while (left > 0) {
     const size = Math.min(Number(batchSize), left);
     const messages = await read({ ...page, batchSize: size });
-    yield* messages;
+    left -= yield* parsed(messages, parser);
     if (messages.length < size) return;
-    left -= size;
     const position = place(messages.at(-1)!) + (backward ? -1 : 1);
     if (position < 0) return;
-    page = { ...options, position };
+    page = { ...page, position };
   }
+}
+
+/** Those before a message that does not fit are there, so it parses one when that is wanted. */
+async function* parsed(
+  messages: readonly Message[],
+  parser: Parser | undefined,
+): AsyncGenerator<Message, number, undefined> {
+  if (parser === undefined) {
+    yield* messages;
+    return messages.length;
+  }
+  let count = 0;
+  for (const message of messages) {
+    const decoded = await parser.decode(message);
+    if (decoded === undefined) continue;
+    count++;
+    yield decoded;
+  }
+  return count;
 }
 
 function checkLimit(limit: number = Infinity): number {

@@ -1,3 +1,4 @@
+import type { MaybeTyped, Typed } from "./_catalogue.ts";
 import { checkName, checkOptions, invalid } from "./_check.ts";
 import { readAll } from "./read_all.ts";
 import { readCategory, type ReadCategoryOptions } from "./read_category.ts";
@@ -37,17 +38,28 @@ export interface ReadOptions extends ReadCategoryOptions {
  * @throws {ConditionNotActivatedError} If there is a condition and the server does not allow it.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the name is none, or an option is of the wrong type or not for this name.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
  * @throws {RangeError} If an option is out of range.
  */
-export async function read<Data = unknown>(
+export function read<Output extends Message>(
   sql: Sql,
   name: string,
-  options: ReadOptions = {},
-): Promise<Message<Data>[]> {
+  options: ReadOptions & Typed<Output>,
+): Promise<Output[]>;
+export function read<Data = unknown>(
+  sql: Sql,
+  name: string,
+  options?: ReadOptions,
+): Promise<Message<Data>[]>;
+export async function read(
+  sql: Sql,
+  name: string,
+  options: ReadOptions & MaybeTyped = {},
+): Promise<Message[]> {
   checkName("name", name);
   checkOptions(options);
   const all = name === "$all";
-  if (!all && isCategory(name)) return await readCategory<Data>(sql, name, options);
+  if (!all && isCategory(name)) return await readCategory(sql, name, options);
   for (const option of ["correlation", "consumerGroup", "condition"] as const) {
     if (options[option] !== undefined && (all || option !== "condition")) {
       throw invalid(
@@ -57,5 +69,5 @@ export async function read<Data = unknown>(
       );
     }
   }
-  return all ? await readAll<Data>(sql, options) : await readStream<Data>(sql, name, options);
+  return all ? await readAll(sql, options) : await readStream(sql, name, options);
 }

@@ -1,3 +1,4 @@
+import { fromStored, type MaybeTyped, parserOf, type Typed } from "./_catalogue.ts";
 import { checkConsumerGroup, checkInteger, checkPage, invalid } from "./_check.ts";
 import { COLUMNS, type Columns, decode, safe } from "./_message.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
@@ -25,6 +26,9 @@ export interface AggregatedMessage<Data = unknown> extends Message<Data> {
   /** Where the aggregate has it. */
   readonly reference: Reference;
 }
+
+/** A message of a catalogue, and where an aggregate has its reference to it. */
+export type Aggregated<Output extends Message> = Output & Pick<AggregatedMessage, "reference">;
 
 /** Options of `readAggregate`. */
 export interface ReadAggregateOptions {
@@ -78,13 +82,24 @@ export interface ReadAggregateOptions {
  * @throws {TypeError} If the name or the partition is none, or an option is of the wrong type.
  * @throws {RangeError} If the position, the batch size, the member or the group's size is out of range.
  */
-export async function readAggregate<Data = unknown>(
+export function readAggregate<Output extends Message>(
   sql: Sql,
   name: string,
-  options: ReadAggregateOptions = {},
-): Promise<AggregatedMessage<Data>[]> {
+  options: ReadAggregateOptions & Typed<Output>,
+): Promise<Aggregated<Output>[]>;
+export function readAggregate<Data = unknown>(
+  sql: Sql,
+  name: string,
+  options?: ReadAggregateOptions,
+): Promise<AggregatedMessage<Data>[]>;
+export async function readAggregate(
+  sql: Sql,
+  name: string,
+  options: ReadAggregateOptions & MaybeTyped = {},
+): Promise<AggregatedMessage[]> {
   checkAggregateName("name", name);
   const { batchSize } = checkPage(options);
+  const parser = parserOf(options);
   const { partition, position = 0, consumerGroup } = options;
   if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
   if (partition !== undefined && consumerGroup !== undefined) {
@@ -94,7 +109,7 @@ export async function readAggregate<Data = unknown>(
   const page = partition === undefined
     ? await readAggregatePage(sql, wanted)
     : await readPartition(sql, { ...wanted, partition: partitionStream(name, partition) });
-  return page.messages as AggregatedMessage<Data>[];
+  return await fromStored(page.messages, parser) as AggregatedMessage[];
 }
 
 export function checkAggregateName(option: string, name: unknown): asserts name is string {

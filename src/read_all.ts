@@ -1,3 +1,4 @@
+import { fromStored, type MaybeTyped, parserOf, type Typed } from "./_catalogue.ts";
 import { checkPage } from "./_check.ts";
 import { askMessages } from "./_message.ts";
 import { readSettled } from "./_read_settled.ts";
@@ -52,22 +53,32 @@ export interface ReadAllOptions {
  * @returns The messages; fewer than asked for before the end, too.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If an option is of the wrong type.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
  * @throws {RangeError} If the position or the batch size is out of range.
  */
-export async function readAll<Data = unknown>(
+export function readAll<Output extends Message>(
   sql: Sql,
-  options: ReadAllOptions = {},
-): Promise<Message<Data>[]> {
+  options: ReadAllOptions & Typed<Output>,
+): Promise<Output[]>;
+export function readAll<Data = unknown>(
+  sql: Sql,
+  options?: ReadAllOptions,
+): Promise<Message<Data>[]>;
+export async function readAll(
+  sql: Sql,
+  options: ReadAllOptions & MaybeTyped = {},
+): Promise<Message[]> {
   const { position, batchSize, backward } = checkPage(options);
+  const parser = parserOf(options);
   if (!backward) {
-    const page = await readSettled<Data>(sql, {
+    const page = await readSettled(sql, {
       position: Number(position ?? 1),
       batchSize: Number(batchSize),
       pattern: null,
     });
-    return page.messages;
+    return await fromStored(page.messages, parser);
   }
-  return await askMessages<Data>(sql)`
+  return await askMessages(sql, parser)`
     select *
     from message_store.messages
     where global_position <= coalesce(${position}::text::bigint, 9223372036854775807)

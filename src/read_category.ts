@@ -1,3 +1,4 @@
+import { type MaybeTyped, parserOf, type Typed } from "./_catalogue.ts";
 import { checkCategory, checkConsumerGroup, checkName, checkPage } from "./_check.ts";
 import { askMessageFunction, askMessages } from "./_message.ts";
 import type { ReadStreamOptions } from "./read_stream.ts";
@@ -38,24 +39,36 @@ export interface ReadCategoryOptions extends ReadStreamOptions {
  * @throws {ConditionNotActivatedError} If there is a condition and the server does not allow it.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the name is no category's, or an option is of the wrong type.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
  * @throws {RangeError} If the position, the batch size, the member or the group's size is out of range.
  */
-export async function readCategory<Data = unknown>(
+export function readCategory<Output extends Message>(
   sql: Sql,
   category: string,
-  options: ReadCategoryOptions = {},
-): Promise<Message<Data>[]> {
+  options: ReadCategoryOptions & Typed<Output>,
+): Promise<Output[]>;
+export function readCategory<Data = unknown>(
+  sql: Sql,
+  category: string,
+  options?: ReadCategoryOptions,
+): Promise<Message<Data>[]>;
+export async function readCategory(
+  sql: Sql,
+  category: string,
+  options: ReadCategoryOptions & MaybeTyped = {},
+): Promise<Message[]> {
   checkCategory("category", category);
   const { position, batchSize, backward } = checkPage(options);
   const { condition = null, correlation = null, consumerGroup } = options;
   if (condition !== null) checkName("condition", condition);
   if (correlation !== null) checkCategory("correlation", correlation);
   if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
+  const parser = parserOf(options);
   const member = consumerGroup ? String(consumerGroup.member) : null;
   const size = consumerGroup ? String(consumerGroup.size) : null;
 
   if (!backward) {
-    return await askMessageFunction<Data>(sql)`
+    return await askMessageFunction(sql, parser)`
     select
       message_store.get_category_messages(
         ${category}::text, ${position}::text::bigint, ${batchSize}::text::bigint,
@@ -64,7 +77,7 @@ export async function readCategory<Data = unknown>(
     from ours`;
   }
   if (condition !== null) {
-    return await askMessageFunction<Data>(sql)`
+    return await askMessageFunction(sql, parser)`
     select message
     from (
       select
@@ -78,7 +91,7 @@ export async function readCategory<Data = unknown>(
     order by (message).global_position desc
     limit ${batchSize}::text::bigint`;
   }
-  return await askMessages<Data>(sql)`
+  return await askMessages(sql, parser)`
     select *
     from message_store.messages
     where message_store.category(stream_name) = ${category}::text

@@ -1,3 +1,4 @@
+import { type MaybeTyped, type Parser, parserOf, type Typed } from "./_catalogue.ts";
 import { checkName, checkOptions, checkStreamName } from "./_check.ts";
 import { askMessageFunction } from "./_message.ts";
 import type { Message, Sql } from "./types.ts";
@@ -30,20 +31,49 @@ export interface ReadLastMessageOptions {
  * @param options The type wanted.
  * @returns The message, or `null` where there is none.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {InvalidMessageError} If the message does not fit the catalogue that is given as `messages`.
  * @throws {TypeError} If the name is no stream's, or the type is empty.
  */
-export async function readLastMessage<Data = unknown>(
+export function readLastMessage<Output extends Message>(
   sql: Sql,
   streamName: string,
-  options: ReadLastMessageOptions = {},
-): Promise<Message<Data> | null> {
+  options: ReadLastMessageOptions & Typed<Output>,
+): Promise<Output | null>;
+export function readLastMessage<Data = unknown>(
+  sql: Sql,
+  streamName: string,
+  options?: ReadLastMessageOptions,
+): Promise<Message<Data> | null>;
+export async function readLastMessage(
+  sql: Sql,
+  streamName: string,
+  options: ReadLastMessageOptions & MaybeTyped = {},
+): Promise<Message | null> {
   checkStreamName(streamName);
   checkOptions(options);
   const { type = null } = options;
   if (type !== null) checkName("type", type);
-  const [message] = await askMessageFunction<Data>(sql)`
-    select
-      message_store.get_last_stream_message(${streamName}::text, ${type}::text) as message
-    from ours`;
+  const parser = parserOf(options);
+  const wanted = type === null ? null : [type];
+  const types = parser ? parser.storedTypes(wanted) : wanted;
+  return await readLastOfTypes(sql, streamName, types, parser);
+}
+
+/** Reads the last message of a stream that is of one of these types, or of any. */
+export async function readLastOfTypes(
+  sql: Sql,
+  streamName: string,
+  types: readonly string[] | null,
+  parser?: Parser,
+): Promise<Message | null> {
+  const [message] = await askMessageFunction(sql, parser)`
+    select last as message
+    from ours
+    cross join json_array_elements_text(${
+    JSON.stringify(types ?? [null])
+  }::text::json) as asked(type)
+    cross join lateral message_store.get_last_stream_message(${streamName}::text, asked.type) as last
+    order by last.position desc
+    limit 1`;
   return message ?? null;
 }

@@ -1,3 +1,4 @@
+import { fromStored, type MaybeTyped, parserOf, type Typed } from "./_catalogue.ts";
 import { checkPage, checkPattern } from "./_check.ts";
 import { readSettled } from "./_read_settled.ts";
 import type { Message, Sql } from "./types.ts";
@@ -41,19 +42,31 @@ export interface ReadMatchingOptions {
  * @returns The messages; fewer than asked for before the end, too.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the pattern is no text, is empty or ends with a single `\`, or an option is of the wrong type.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
  * @throws {RangeError} If the position or the batch size is out of range.
  */
-export async function readMatching<Data = unknown>(
+export function readMatching<Output extends Message>(
   sql: Sql,
   pattern: string,
-  options: ReadMatchingOptions = {},
-): Promise<Message<Data>[]> {
+  options: ReadMatchingOptions & Typed<Output>,
+): Promise<Output[]>;
+export function readMatching<Data = unknown>(
+  sql: Sql,
+  pattern: string,
+  options?: ReadMatchingOptions,
+): Promise<Message<Data>[]>;
+export async function readMatching(
+  sql: Sql,
+  pattern: string,
+  options: ReadMatchingOptions & MaybeTyped = {},
+): Promise<Message[]> {
   checkPattern(pattern);
   const { position, batchSize } = checkPage(options);
-  const page = await readSettled<Data>(sql, {
+  const parser = parserOf(options);
+  const page = await readSettled(sql, {
     position: Number(position ?? 1),
     batchSize: Number(batchSize),
     pattern,
   });
-  return page.messages;
+  return await fromStored(page.messages, parser);
 }

@@ -1,3 +1,4 @@
+import { type MaybeTyped, parserOf, type Typed } from "./_catalogue.ts";
 import { checkId, invalid } from "./_check.ts";
 import { askMessages } from "./_message.ts";
 import type { Message, Sql } from "./types.ts";
@@ -22,13 +23,24 @@ import type { Message, Sql } from "./types.ts";
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If an id is no UUID.
  */
-export async function readMessages<Data = unknown>(
+export function readMessages<Output extends Message>(
   sql: Sql,
   ids: readonly string[],
-): Promise<Message<Data>[]> {
+  options: Typed<Output>,
+): Promise<Output[]>;
+export function readMessages<Data = unknown>(
+  sql: Sql,
+  ids: readonly string[],
+): Promise<Message<Data>[]>;
+export async function readMessages(
+  sql: Sql,
+  ids: readonly string[],
+  options: MaybeTyped = {},
+): Promise<Message[]> {
+  const parser = parserOf(options);
   if (!Array.isArray(ids)) throw invalid("ids", ids, "an array of UUIDs");
   for (const id of ids) checkId(id);
-  return await askMessages<Data>(sql)`
+  return await askMessages(sql, parser)`
     select messages.*
     from json_array_elements_text(${
     JSON.stringify(ids)
@@ -54,10 +66,20 @@ export async function readMessages<Data = unknown>(
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the id is no UUID.
  */
-export async function readMessage<Data = unknown>(
+export function readMessage<Output extends Message>(
   sql: Sql,
   id: string,
-): Promise<Message<Data> | null> {
-  const [message] = await readMessages<Data>(sql, [id]);
+  options: Typed<Output>,
+): Promise<Output | null>;
+export function readMessage<Data = unknown>(
+  sql: Sql,
+  id: string,
+): Promise<Message<Data> | null>;
+export async function readMessage(
+  sql: Sql,
+  id: string,
+  options: MaybeTyped = {},
+): Promise<Message | null> {
+  const [message] = await readMessages(sql, [id], options as Typed<Message>);
   return message ?? null;
 }

@@ -1,3 +1,4 @@
+import { type MaybeTyped, parserOf, type Typed } from "./_catalogue.ts";
 import { checkName, checkPage, checkStreamName } from "./_check.ts";
 import { askMessageFunction, askMessages } from "./_message.ts";
 import type { Direction, Message, Sql } from "./types.ts";
@@ -51,20 +52,32 @@ export interface ReadStreamOptions {
  * @throws {ConditionNotActivatedError} If there is a condition and the server does not allow it.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the name is no stream's, or an option is of the wrong type.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
  * @throws {RangeError} If the position or the batch size is out of range.
  */
-export async function readStream<Data = unknown>(
+export function readStream<Output extends Message>(
   sql: Sql,
   streamName: string,
-  options: ReadStreamOptions = {},
-): Promise<Message<Data>[]> {
+  options: ReadStreamOptions & Typed<Output>,
+): Promise<Output[]>;
+export function readStream<Data = unknown>(
+  sql: Sql,
+  streamName: string,
+  options?: ReadStreamOptions,
+): Promise<Message<Data>[]>;
+export async function readStream(
+  sql: Sql,
+  streamName: string,
+  options: ReadStreamOptions & MaybeTyped = {},
+): Promise<Message[]> {
   checkStreamName(streamName);
   const { position, batchSize, backward } = checkPage(options);
   const { condition = null } = options;
   if (condition !== null) checkName("condition", condition);
+  const parser = parserOf(options);
 
   if (!backward) {
-    return await askMessageFunction<Data>(sql)`
+    return await askMessageFunction(sql, parser)`
     select
       message_store.get_stream_messages(
         ${streamName}::text, ${position}::text::bigint, ${batchSize}::text::bigint, ${condition}::text
@@ -72,7 +85,7 @@ export async function readStream<Data = unknown>(
     from ours`;
   }
   if (condition !== null) {
-    return await askMessageFunction<Data>(sql)`
+    return await askMessageFunction(sql, parser)`
     select message
     from (
       select message_store.get_stream_messages(${streamName}::text, 0, -1, ${condition}::text) as message
@@ -82,7 +95,7 @@ export async function readStream<Data = unknown>(
     order by (message).position desc
     limit ${batchSize}::text::bigint`;
   }
-  return await askMessages<Data>(sql)`
+  return await askMessages(sql, parser)`
     select *
     from message_store.messages
     where stream_name = ${streamName}::text

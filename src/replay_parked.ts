@@ -9,7 +9,7 @@ import { checkConsumer, type Consumer } from "./consumer.ts";
 
 import { readStream } from "./read_stream.ts";
 import { streamVersion } from "./stream_version.ts";
-import type { Sql } from "./types.ts";
+import type { Message, Sql } from "./types.ts";
 import { NO_STREAM } from "./write.ts";
 
 /** Options of `replayParked`. */
@@ -62,9 +62,9 @@ export interface Replayed {
  * @throws {TypeError} If the consumer is none, or needs what the handle does not have.
  * @throws {RangeError} If an option is out of range.
  */
-export async function replayParked<Handle extends Sql>(
+export async function replayParked<Handle extends Sql, Handled extends Message = Message>(
   sql: Handle,
-  consumer: Consumer<NoInfer<Handle>>,
+  consumer: Consumer<NoInfer<Handle>, Handled>,
   options: ReplayParkedOptions = {},
 ): Promise<Replayed> {
   checkOptions(options);

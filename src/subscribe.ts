@@ -1,9 +1,10 @@
-import { checkInteger, checkOptions, invalid } from "./_check.ts";
-import { canListen, follow, listen, type ListeningSql } from "./_follow.ts";
+import { type MaybeTyped, type Parser, parserOf, type Typed } from "./_catalogue.ts";
+import { checkFunction, checkInteger, checkOptions, invalid } from "./_check.ts";
+import { canListen, followPages, listen, type ListeningSql } from "./_follow_pages.ts";
 import { type Reader, readerOf, type Source, type SourceOptions } from "./_source.ts";
 import { checkStartAt, type StartAt } from "./_start.ts";
 import { abortable, onAbort } from "./_wait.ts";
-import type { AggregatedMessage } from "./read_aggregate.ts";
+import type { Aggregated, AggregatedMessage } from "./read_aggregate.ts";
 import type { Message, Sql } from "./types.ts";
 
 /** How to wait for messages: what `subscribe` and `consume` share. */
@@ -76,9 +77,20 @@ export interface SubscribeOptions extends FollowOptions {
  * @param source `"account-123"`, `"account"`, `"$all"` or `{ aggregate: "ledger" }`.
  * @param options Where to start, which messages, how to wait.
  * @returns The messages; throws what the reads throw, other than a connection that was lost.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`, behind those that do.
  * @throws {TypeError} If the source is none, an option is of the wrong type or not for this source, or the handle cannot listen.
  * @throws {RangeError} If an option is out of range.
  */
+export function subscribe<Output extends Message>(
+  sql: Sql,
+  source: { readonly aggregate: string },
+  options: SubscribeOptions & Typed<Output>,
+): AsyncGenerator<Aggregated<Output>, void, undefined>;
+export function subscribe<Output extends Message>(
+  sql: Sql,
+  source: Source,
+  options: SubscribeOptions & Typed<Output>,
+): AsyncGenerator<Output, void, undefined>;
 export function subscribe<Data = unknown>(
   sql: Sql,
   source: { readonly aggregate: string },
@@ -97,28 +109,32 @@ export function subscribe<Data = unknown>(
 export function subscribe(
   sql: Sql,
   source: Source,
-  options: SubscribeOptions = {},
+  options: SubscribeOptions & MaybeTyped = {},
 ): AsyncGenerator<Message, void, undefined> {
   checkOptions(options);
   const { startAt = "beginning", signal, onCaughtUp } = options;
   checkStartAt(startAt);
-  checkFunction("onCaughtUp", onCaughtUp);
+  if (onCaughtUp !== undefined) checkFunction("onCaughtUp", onCaughtUp);
   if (signal !== undefined && typeof signal?.addEventListener !== "function") {
     throw invalid("signal", signal, "an AbortSignal");
   }
-  const reader = readerOf(sql, source, options);
-  return messagesOf(reader, { ...checkFollowing(sql, options), startAt, signal, onCaughtUp });
+  const parser = parserOf(options);
+  const types = options.types && (parser?.storedTypes(options.types) ?? options.types);
+  const reader = readerOf(sql, source, { ...options, types });
+  const following = checkFollowing(sql, options);
+  return messagesOf(reader, { ...following, startAt, signal, onCaughtUp, parser });
 }
 
 interface Subscription extends CheckedFollowing {
   readonly startAt: StartAt;
   readonly signal: AbortSignal | undefined;
   readonly onCaughtUp: (() => void) | undefined;
+  readonly parser: Parser | undefined;
 }
 
 async function* messagesOf(
   reader: Reader,
-  { startAt, signal, onCaughtUp, listener, ...following }: Subscription,
+  { startAt, signal, onCaughtUp, listener, parser, ...following }: Subscription,
 ): AsyncGenerator<Message, void, undefined> {
   if (signal?.aborted) return;
   // Ends when the caller's does, and when the caller leaves the loop.
@@ -129,11 +145,13 @@ async function* messagesOf(
     const start = await abortable(reader.start(startAt), ending.signal);
     if (listener) bell = await listen(listener, reader.category, ending.signal);
     let isNew = true;
-    const pages = follow(reader.read, start, { ...following, signal: ending.signal, bell });
+    const pages = followPages(reader.read, start, { ...following, signal: ending.signal, bell });
     for await (const page of pages) {
       for (const message of page.messages) {
         isNew = true;
-        yield message;
+        const parsed = parser ? await parser.decode(message) : message;
+        if (parsed === undefined) continue;
+        yield parsed;
         if (ending.signal.aborted) return;
       }
       if (page.atEnd && page.isSettled !== false && isNew) {
@@ -168,14 +186,10 @@ export function checkFollowing(
 ): CheckedFollowing {
   // Beyond that, a timer does not wait at all.
   checkInteger("pollInterval", pollInterval, 1, 2 ** 31 - 1);
-  checkFunction("onRetry", onRetry);
+  if (onRetry !== undefined) checkFunction("onRetry", onRetry);
   if (notify && !canListen(sql)) {
     const rule = "left out for this handle, which has no listen(), as postgres.js has";
     throw invalid("notify", notify, rule);
   }
   return { pollInterval, onRetry, listener: notify ? sql as unknown as ListeningSql : undefined };
-}
-
-function checkFunction(name: string, value: unknown): void {
-  if (value !== undefined && typeof value !== "function") throw invalid(name, value, "a function");
 }

@@ -1,3 +1,4 @@
+import { type MaybeTyped, parserOf, toStored, type TypedInput } from "./_catalogue.ts";
 import { checkExpectedVersion, checkId, checkWritableStreamName, invalid } from "./_check.ts";
 import { encode, toJson } from "./_json.ts";
 import { safe } from "./_message.ts";
@@ -40,20 +41,33 @@ export interface IdentifiedMessageInput extends MessageInput {
  * @throws {WrongExpectedVersionError} If there is something to write and the stream is at another version.
  * @throws {DuplicateMessageError} If the store has one of the messages in another place.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {InvalidMessageError} If a message does not fit its catalogue.
  * @throws {TypeError} If the name is no stream's, an id is missing or no UUID, or JSON cannot hold the data.
  * @throws {RangeError} If the expected version is no integer from -1.
  */
+export function synchronize<Input extends MessageInput>(
+  sql: Sql,
+  streamName: string,
+  messages: readonly (NoInfer<Input> & Pick<IdentifiedMessageInput, "id">)[],
+  options: WriteOptions & TypedInput<Input>,
+): Promise<number>;
+export function synchronize(
+  sql: Sql,
+  streamName: string,
+  messages: readonly IdentifiedMessageInput[],
+  options?: WriteOptions,
+): Promise<number>;
 export async function synchronize(
   sql: Sql,
   streamName: string,
   messages: readonly IdentifiedMessageInput[],
-  options: WriteOptions = {},
+  options: WriteOptions & MaybeTyped = {},
 ): Promise<number> {
   checkWritableStreamName(streamName);
   const expectedVersion = checkExpectedVersion(options);
   if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
   const rows: string[] = [];
-  for (const message of messages) {
+  for (const message of await toStored(messages, streamName, parserOf(options))) {
     const encoded = encode(message);
     checkId(message.id);
     rows.push(toJson(encoded));

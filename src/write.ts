@@ -1,3 +1,4 @@
+import { type MaybeTyped, parserOf, toStored, type TypedInput } from "./_catalogue.ts";
 import { checkExpectedVersion, checkWritableStreamName } from "./_check.ts";
 import { encode, type EncodedMessage } from "./_json.ts";
 import { safe } from "./_message.ts";
@@ -42,18 +43,32 @@ export interface WriteOptions {
  * @throws {WrongExpectedVersionError} If the stream is at another version.
  * @throws {DuplicateMessageError} If another stream has a message of this id.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {InvalidMessageError} If the message does not fit its catalogue.
  * @throws {TypeError} If the name is no stream's, the type is empty, the id is no UUID, or JSON cannot hold the data.
  * @throws {RangeError} If the expected version is no integer from -1.
  */
+export function write<Input extends MessageInput>(
+  sql: Sql,
+  streamName: string,
+  message: NoInfer<Input>,
+  options: WriteOptions & TypedInput<Input>,
+): Promise<number>;
+export function write(
+  sql: Sql,
+  streamName: string,
+  message: MessageInput,
+  options?: WriteOptions,
+): Promise<number>;
 export async function write(
   sql: Sql,
   streamName: string,
   message: MessageInput,
-  options: WriteOptions = {},
+  options: WriteOptions & MaybeTyped = {},
 ): Promise<number> {
   checkWritableStreamName(streamName);
   const expectedVersion = checkExpectedVersion(options);
-  const encoded = encode(message);
+  const [stored] = await toStored([message], streamName, parserOf(options));
+  const encoded = encode(stored!);
   // What is sent again when no answer came has to be looked for, whoever chose its id.
   const isNew = message.id === undefined && !isRepeating(sql);
   return await (isNew ? writeNew : writeOnce)(sql, streamName, encoded, expectedVersion);

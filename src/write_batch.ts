@@ -1,7 +1,9 @@
+import { type MaybeTyped, parserOf, type TypedInput } from "./_catalogue.ts";
 import { checkOptions } from "./_check.ts";
+import { safe } from "./_message.ts";
 import type { MessageInput, Sql } from "./types.ts";
 import type { WriteOptions } from "./write.ts";
-import { writeStreams } from "./write_streams.ts";
+import { appendToStreams } from "./write_streams.ts";
 
 /**
  * Writes messages to a stream, in order: all of them or, on any error, none.
@@ -27,17 +29,31 @@ import { writeStreams } from "./write_streams.ts";
  * @throws {WrongExpectedVersionError} If the stream is at another version.
  * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {InvalidMessageError} If a message does not fit its catalogue.
  * @throws {TypeError} If the name is no stream's, a type is empty, an id is no UUID, or JSON cannot hold the data.
  * @throws {RangeError} If there is no message, or the expected version is no integer from -1.
  */
+export function writeBatch<Input extends MessageInput>(
+  sql: Sql,
+  streamName: string,
+  messages: readonly NoInfer<Input>[],
+  options: WriteOptions & TypedInput<Input>,
+): Promise<number>;
+export function writeBatch(
+  sql: Sql,
+  streamName: string,
+  messages: readonly MessageInput[],
+  options?: WriteOptions,
+): Promise<number>;
 export async function writeBatch(
   sql: Sql,
   streamName: string,
   messages: readonly MessageInput[],
-  options: WriteOptions = {},
+  options: WriteOptions & MaybeTyped = {},
 ): Promise<number> {
   checkOptions(options);
   const { expectedVersion } = options;
-  const [position] = await writeStreams(sql, [{ streamName, messages, expectedVersion }]);
-  return position!;
+  const streams = [{ streamName, messages, expectedVersion }];
+  const { positions } = await appendToStreams(sql, streams, parserOf(options));
+  return safe(positions[0]!);
 }

@@ -1,3 +1,4 @@
+import { type MaybeTyped, type Parser, parserOf, toStored, type TypedInput } from "./_catalogue.ts";
 import { checkExpectedVersion, checkWritableStreamName, invalid } from "./_check.ts";
 import { encode, toJson } from "./_json.ts";
 import { safe } from "./_message.ts";
@@ -7,11 +8,14 @@ import type { MessageInput, Sql } from "./types.ts";
 import type { WriteOptions } from "./write.ts";
 
 /** One stream's part of `writeStreams`. */
-export interface StreamInput extends WriteOptions {
+export interface StreamInput<Input extends MessageInput = MessageInput> extends WriteOptions {
   /** The stream: `"account-123"`. */
   readonly streamName: string;
-  /** What to write to it, in order; at least one message. */
-  readonly messages: readonly MessageInput[];
+  /**
+   * What to write to it, in order. None, and its expected version is checked and nothing is written to
+   * it: what is written to the others was decided by what it holds.
+   */
+  readonly messages: readonly Input[];
 }
 
 /**
@@ -33,18 +37,28 @@ export interface StreamInput extends WriteOptions {
  *
  * @param sql The handle; inside a transaction, the transaction's.
  * @param streams Which messages to write where, each stream once.
- * @returns The position of each stream's last message, in the order of the streams.
+ * @param options The catalogue that all messages have to be of.
+ * @returns The position of each stream's last message, in the order of the streams; of one that nothing
+ * is written to, its version.
  * @throws {WrongExpectedVersionError} If a stream is at another version.
  * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If a stream is named twice, or a name, type, id or data is none.
- * @throws {RangeError} If there is no stream, a stream has no message, or an expected version is no integer from -1.
+ * @throws {InvalidMessageError} If a message does not fit its catalogue.
+ * @throws {RangeError} If there is no message, a stream has none and no expected version, or that is no integer from -1.
  */
+export function writeStreams<Input extends MessageInput>(
+  sql: Sql,
+  streams: readonly StreamInput<NoInfer<Input>>[],
+  options: TypedInput<Input>,
+): Promise<number[]>;
+export function writeStreams(sql: Sql, streams: readonly StreamInput[]): Promise<number[]>;
 export async function writeStreams(
   sql: Sql,
   streams: readonly StreamInput[],
+  options: MaybeTyped = {},
 ): Promise<number[]> {
-  return (await appendToStreams(sql, streams)).positions.map(safe);
+  return (await appendToStreams(sql, streams, parserOf(options))).positions.map(safe);
 }
 
 /** Where messages are; the numbers may be beyond the safe integers. */
@@ -59,6 +73,7 @@ interface Places {
 export async function appendToStreams(
   sql: Sql,
   streams: readonly StreamInput[],
+  parser?: Parser,
 ): Promise<Places> {
   if (!Array.isArray(streams)) throw invalid("streams", streams, "an array");
   if (streams.length === 0) throw invalid("streams", streams, "not empty", RangeError);
@@ -72,13 +87,18 @@ export async function appendToStreams(
     if (names.has(streamName)) throw invalid("streamName", streamName, "given once");
     names.add(streamName);
     if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
-    if (messages.length === 0) throw invalid("messages", messages, "not empty", RangeError);
-    for (const message of messages) {
+    if (messages.length === 0) {
+      // Of every stream there is a row: one without a type is only to be checked.
+      if (expectedVersion === null) throw invalid("messages", messages, "not empty", RangeError);
+      rows.push(JSON.stringify({ stream_name: streamName, expected_version: expectedVersion }));
+    }
+    for (const message of await toStored(messages, streamName, parser)) {
       const encoded = encode(message);
-      ids.push(encoded.id);
+      ids[rows.length] = encoded.id;
       rows.push(toJson(encoded, streamName, expectedVersion));
     }
   }
+  if (ids.length === 0) throw invalid("messages", [], "not empty", RangeError);
 
   // A wrong version is raised by write_message, in its words: without a type it cannot write.
   // `seen`, `added` and `known` are as in `write`; the limit makes each look-up an index scan, however
@@ -94,7 +114,7 @@ export async function appendToStreams(
   ),
   stream as materialized (
     select
-      stream_name, expected_version, min(number) as first, count(*) as size,
+      stream_name, expected_version, min(number) as first, count(type) as size,
       (
         select coalesce(max(stored.position), -1)
         from message_store.messages as stored
@@ -139,7 +159,7 @@ export async function appendToStreams(
     insert into message_store.messages (id, stream_name, position, type, data, metadata)
     select id, stream_name, version + 1 + number - first, type, data, metadata
     from message join fresh using (stream_name)
-    where not exists (select from refused)
+    where type is not null and not exists (select from refused)
     order by number
     returning global_position
   ),
@@ -172,7 +192,11 @@ function placesOfRetry(
 ): Places {
   const stored = new Map(known.map(([number, ...place]) => [number, place]));
   let number = 0;
-  const positions = streams.map(({ streamName, messages }) => {
+  const positions = streams.map(({ streamName, messages, expectedVersion }) => {
+    if (messages.length === 0) {
+      number++;
+      return expectedVersion!;
+    }
     const first = stored.get(number + 1)?.[1];
     messages.forEach((_, at) => {
       const [name, position] = stored.get(++number) ?? [];
@@ -182,5 +206,5 @@ function placesOfRetry(
     });
     return first! + messages.length - 1;
   });
-  return { positions, globalPosition: stored.get(number)![2] };
+  return { positions, globalPosition: known.reduce((last, place) => Math.max(last, place[3]), 0) };
 }

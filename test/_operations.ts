@@ -1,4 +1,5 @@
 import * as client from "@messagedb/client";
+import * as z from "zod";
 
 const message = { type: "Written" };
 const known = { ...message, id: crypto.randomUUID() };
@@ -55,6 +56,26 @@ export const programs: Record<string, (sql: client.Sql) => Promise<unknown>> = {
   drain: (sql) => client.drain(sql, { category: "known", consumerId: "known", handle: () => {} }),
   replayParked: (sql) =>
     client.replayParked(sql, { category: "known", consumerId: "known", handle: () => {} }),
+  project: (sql) => client.project(sql, "known-1", { init: () => 0, evolve: (state) => state + 1 }),
+  projectCategory: (sql) =>
+    client.projectCategory(sql, "known", { init: () => 0, evolve: (state) => state + 1 }),
+  entity: async (sql) => {
+    const snapshot = { every: 1 };
+    const known = { category: "known", init: () => 0, evolve: (state: number) => state + 1 };
+    await client.entity({ ...known, snapshot }).fetch(sql, "1");
+  },
+  decide: async (sql) => {
+    const counter = client.entity({
+      category: "counter",
+      init: () => 0,
+      evolve: (state) => state + 1,
+    });
+    await client.decide(
+      sql,
+      { one: [counter, "1"], two: [counter, "2"] },
+      () => ({ one: message }),
+    );
+  },
   waitFor: (sql) => client.waitFor(sql, { category: "none", consumerId: "known" }, 1),
   aggregate: (sql) =>
     client.aggregate(sql, { name: "known", from: ["a%"], partition: () => 0 }, { once: true }),
@@ -62,6 +83,12 @@ export const programs: Record<string, (sql: client.Sql) => Promise<unknown>> = {
 
 /** Those that send other statements with other options; a condition needs a setting of the server. */
 export const variants: Record<string, (sql: client.Sql) => Promise<unknown>> = {
+  "readLastMessage of types": (sql) => {
+    const messages = client.defineMessages({
+      Written: { schema: z.object({}), aliases: ["Noted"] },
+    });
+    return client.readLastMessage(sql, "account-1", { type: "Written", messages });
+  },
   "readStream with a condition": (sql) => client.readStream(sql, "a-1", { condition: "true" }),
   "readStream backward with a condition": (sql) =>
     client.readStream(sql, "a-1", { condition: "true", direction: "backward" }),
@@ -79,6 +106,9 @@ export const variants: Record<string, (sql: client.Sql) => Promise<unknown>> = {
 
 /** What the client exports that sends nothing. */
 export const pure: readonly string[] = [
+  "defineMessages",
+  "follow",
+  "correlate",
   "fromQuery",
   "category",
   "id",

@@ -9,6 +9,7 @@ import {
 } from "../_check.ts";
 import { encode } from "../_json.ts";
 import { lookAtWriters, readPage, type Wanted } from "../_read_settled.ts";
+import { writeUnlessBusy } from "../_snapshot.ts";
 import { checkTypes, readerOf } from "../_source.ts";
 import { checkStartAt, firstSince } from "../_start.ts";
 import { readLastMessages } from "../_stored_positions.ts";
@@ -17,7 +18,7 @@ import { categories, entityIds, streamNames } from "../names.ts";
 import { checkAggregateName, firstReferenceSince, readAggregate } from "../read_aggregate.ts";
 import { readAll } from "../read_all.ts";
 import { readCategory } from "../read_category.ts";
-import { readLastMessage } from "../read_last_message.ts";
+import { readLastOfTypes } from "../read_last_message.ts";
 import { readMessages } from "../read_messages.ts";
 import { readStream } from "../read_stream.ts";
 import { category as categoryOf, id as idOf } from "../stream_name.ts";
@@ -59,6 +60,7 @@ const condition = "condition";
 const STATEMENTS: readonly Statement[] = [
   { sample: { ...stream, ...message, expectedVersion }, callOf: writeOf },
   { sample: { ...stream, ...message, expectedVersion }, callOf: writeNewOf },
+  { sample: { ...stream, ...message, seen: "seen" }, callOf: writeUnlessBusyOf },
   {
     sample: {
       rows: `[{"stream_name":"category-id","expected_version":"7","id":"${id}","type":"type",` +
@@ -95,7 +97,7 @@ const STATEMENTS: readonly Statement[] = [
   },
   { sample: { ...category, time: "2000-01-01T00:00:00.000Z" }, callOf: firstReferenceSinceOf },
   { sample: { streamNames: '["category-id"]' }, callOf: readLastMessagesOf },
-  { sample: { ...stream, type: "type" }, callOf: readLastMessageOf },
+  { sample: { ...stream, ...types }, callOf: readLastMessageOf },
   { sample: { ids: `["${id}"]` }, callOf: readMessagesOf },
   { sample: stream, callOf: streamVersionOf },
   { sample: category, callOf: streamNamesOf },
@@ -175,6 +177,18 @@ function writeNewOf(parameters: Parameters): Call<number> {
   };
 }
 
+/** A snapshot of an entity. */
+function writeUnlessBusyOf({ seen, ...parameters }: Parameters): Call<unknown> {
+  const { streamName, message } = writtenBy(parameters);
+  return {
+    asks: [ask("write", { streamName, messages: [message] })],
+    send: async (sql) => {
+      checkWritableStreamName(streamName);
+      return await writeUnlessBusy(sql, streamName, encode(message), seen ?? null);
+    },
+  };
+}
+
 function writtenBy({ streamName, id, type, data, metadata, expectedVersion }: Parameters) {
   return {
     streamName: required(streamName),
@@ -195,7 +209,7 @@ function writeStreamsOf({ rows }: Parameters, maxBatchSize: number): Call<number
     if (streams.at(-1)?.streamName !== streamName) {
       streams.push({ streamName, expectedVersion: numberOf(expected_version), messages: [] });
     }
-    streams.at(-1)!.messages.push(message);
+    if ("type" in message) streams.at(-1)!.messages.push(message);
   }
   return {
     asks: streams.map((it) => ask(streams.length === 1 ? "writeBatch" : "writeStreams", it)),
@@ -381,12 +395,18 @@ function readLastMessagesOf(parameters: Parameters): Call<unknown> {
   };
 }
 
-function readLastMessageOf({ streamName, type }: Parameters): Call<unknown> {
-  const name = required(streamName);
-  const options = { type: type ?? undefined };
+function readLastMessageOf(parameters: Parameters): Call<unknown> {
+  const streamName = required(parameters["streamName"]);
+  const types = textsOf(parameters["types"]) ?? [];
+  const isAny = types.length === 1 && types[0] === null;
+  const asked = isAny ? {} : types.length === 1 ? { type: types[0] } : { types };
   return {
-    asks: [ask("readLastMessage", { streamName: name, ...options })],
-    send: (sql) => readLastMessage(sql, name, options),
+    asks: [ask("readLastMessage", { streamName, ...asked })],
+    send: async (sql) => {
+      checkStreamName(streamName);
+      if (!isAny) checkTypes(types);
+      return await readLastOfTypes(sql, streamName, isAny ? null : types);
+    },
   };
 }
 

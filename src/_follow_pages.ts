@@ -18,7 +18,7 @@ export interface Following extends Retrying {
  *
  * While a full page is in hand, the next one is read, and no more than that.
  */
-export async function* follow(
+export async function* followPages(
   read: (position: number) => Promise<Page>,
   position: number,
   following: Following,

@@ -1,0 +1,177 @@
+import { stringify } from "./_json.ts";
+
+/**
+ * A schema of any library that has the interface Standard Schema, version 1 (https://standardschema.dev):
+ * zod, valibot and arktype among them.
+ *
+ * @typeParam Input What it takes.
+ * @typeParam Output What it makes of that.
+ */
+export interface StandardSchema<Input = unknown, Output = Input> {
+  /** What the interface asks for. */
+  readonly "~standard": {
+    /** Checks a value, at once or with a promise. */
+    readonly validate: (
+      value: unknown,
+    ) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    /** The two types; nothing is there at run time. */
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+  };
+}
+
+/** What a schema answers: what it makes of the value, or what is wrong with it. */
+export type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly StandardIssue[] };
+
+/** One thing that is wrong, as a schema tells it. */
+export interface StandardIssue {
+  /** What is wrong, in words. */
+  readonly message: string;
+  /** Where, from the value down. */
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+/** One thing that is wrong with a message. */
+export interface Issue {
+  /** What is wrong, in words. */
+  readonly message: string;
+  /** Where: the keys from `data` down, none for all of it. */
+  readonly path: readonly PropertyKey[];
+}
+
+/** A schema, and the way back from what it makes to what it takes, where it has none of its own. */
+export interface Shape {
+  readonly schema: StandardSchema;
+  readonly encode?: ((value: never) => unknown) | undefined;
+}
+
+/** A value that fits, or what is wrong with it. */
+export type Checked =
+  | { readonly value: unknown; readonly issues?: undefined }
+  | { readonly issues: readonly Issue[] };
+
+/** What a schema makes of what is stored. */
+export function decodeShape({ schema }: Shape, stored: unknown): Checked | Promise<Checked> {
+  try {
+    const result = schema["~standard"].validate(stored);
+    return result instanceof Promise ? result.then(checkedOf, checkedThrow) : checkedOf(result);
+  } catch (error) {
+    return checkedThrow(error);
+  }
+}
+
+/** A codec may throw at what it is not made for, as BigInt("x") does: that does not fit. */
+function checkedThrow(error: unknown): Checked {
+  const isOfData = error instanceof TypeError || error instanceof SyntaxError ||
+    error instanceof RangeError;
+  if (!isOfData) throw error;
+  return { issues: [{ path: [], message: error.message }] };
+}
+
+/**
+ * The JSON that is stored of a value: nothing that the schema could not read again. What JSON would lose
+ * is a TypeError that says so by the name.
+ *
+ * Where there is a way back, the value is what the schema makes; where that does not fit, and where
+ * there is none, it is what the schema takes, and what the schema makes of it is stored.
+ */
+export async function encodeShape(
+  shape: Shape,
+  value: unknown,
+  name: string,
+): Promise<Checked> {
+  const jsonOf = (value: unknown) => JSON.parse(stringify(name, digitsOf(value)) ?? "null");
+  const readBack = async (encoded: Checked): Promise<Checked> => {
+    if (encoded.issues) return encoded;
+    const json = jsonOf(encoded.value);
+    const { issues } = await decodeShape(shape, json);
+    if (issues === undefined) return { value: json };
+    const hint = "as JSON holds it: a codec, or encode, can make JSON of what does not fit";
+    return {
+      issues: issues.map(({ path, message }) => ({ path, message: `${message} (${hint})` })),
+    };
+  };
+
+  // An encode of the caller's may throw at what it is not made for, which the schema then tells of.
+  const direct = await encodeOutput(shape, value).catch(() => undefined);
+  const first = direct && await readBack(direct);
+  if (first && !first.issues) return first;
+
+  const parsed = await decodeShape(shape, value);
+  if (parsed.issues) {
+    // What it is closer to is what it was meant to be.
+    const isCloser = parsed.issues.length < (first?.issues.length ?? Infinity) &&
+      parsed.issues.every(({ path }) => path.length > 0);
+    return first && !isCloser ? first : parsed;
+  }
+  const encoded = await encodeOutput(shape, parsed.value);
+  if (encoded) return await readBack(encoded);
+  const stored = await readBack(parsed);
+  if (stored.issues) return stored;
+  const again = await decodeShape(shape, stored.value);
+  if (!again.issues && JSON.stringify(jsonOf(again.value)) === JSON.stringify(stored.value)) {
+    return stored;
+  }
+  const message = "what the schema makes of it, it makes something else of when that is read: " +
+    "a codec, or encode, can make it read the same";
+  return { issues: [{ path: [], message }] };
+}
+
+/** What zod's schemas have. */
+interface ZodSchema {
+  safeEncodeAsync?(
+    value: unknown,
+  ): Promise<{ data?: unknown; error?: { readonly issues: readonly StandardIssue[] } }>;
+}
+
+/** Goes the way back; undefined where there is none. */
+async function encodeOutput(
+  { schema, encode }: Shape,
+  value: unknown,
+): Promise<Checked | undefined> {
+  if (encode !== undefined) return { value: await encode(value as never) };
+  const zod = schema as ZodSchema;
+  if (typeof zod.safeEncodeAsync !== "function") return undefined;
+  try {
+    const { data, error } = await zod.safeEncodeAsync(value);
+    return checkedOf(error ?? { value: data });
+  } catch (error) {
+    // A transform of zod's goes one way only.
+    if ((error as { name?: unknown } | null)?.name === "ZodEncodeError") return undefined;
+    throw error;
+  }
+}
+
+function checkedOf(result: StandardResult<unknown>): Checked {
+  if (result.issues === undefined) return result;
+  return {
+    issues: result.issues.map(({ message, path = [] }) => ({
+      message,
+      path: path.map((key) => typeof key === "object" ? key.key : key),
+    })),
+  };
+}
+
+/** Goes on at once where there is nothing to wait for: a promise a message costs more than its data. */
+export function onceThere<T, U>(
+  value: T | Promise<T>,
+  next: (value: T) => U | Promise<U>,
+): U | Promise<U> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+/** The value, with each bigint as its digits. */
+function digitsOf(value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  if (Array.isArray(value)) return value.map(digitsOf);
+  if (!isPlain(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, digitsOf(it)]));
+}
+
+/** Whether it is an object that is nothing more than its members. */
+export function isPlain(value: unknown): value is object {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}

@@ -1,0 +1,75 @@
+import { CATALOGUE, type MessageCatalogue } from "./_catalogue.ts";
+import { checkStreamName } from "./_check.ts";
+import type { Message, MessageInput, Metadata } from "./types.ts";
+
+/**
+ * Gives a message to write the metadata that says which message caused it.
+ *
+ * As Eventide's `follow`: the cause is the previous message's place (`causationMessageStreamName`,
+ * `causationMessagePosition`, `causationMessageGlobalPosition`); its `correlationStreamName` and
+ * `replyStreamName` are taken over, or taken away where it has none; so are its `properties`, but for
+ * those that are `local`. What else the message's metadata says stays.
+ *
+ * @example
+ * ```ts
+ * import { follow, readLastMessage, write } from "@messagedb/client";
+ *
+ * const cause = await write(sql, "account:command-123", { type: "Deposit", data: { amount: 11 } })
+ *   .then(() => readLastMessage(sql, "account:command-123"));
+ * const deposited = { type: "Deposited", data: { amount: 11 } };
+ * await write(sql, "account-123", follow(cause!, deposited));
+ * ```
+ *
+ * @param previous The message that is the cause, as it was read.
+ * @param message The message to write.
+ * @returns A copy of it, with that metadata.
+ */
+export function follow<Input extends MessageInput>(previous: Message, message: Input): Input {
+  const { correlationStreamName, replyStreamName, properties } = previous.metadata ?? {};
+  return withMetadata(message, {
+    ...message.metadata,
+    ...propertiesOf(message.metadata?.properties, properties),
+    causationMessageStreamName: previous.streamName,
+    causationMessagePosition: previous.position,
+    causationMessageGlobalPosition: previous.globalPosition,
+    correlationStreamName,
+    replyStreamName,
+  });
+}
+
+/**
+ * Gives a message to write the stream that its conversation is of: what follows from it carries that on,
+ * and `readCategory` finds all of it by its `correlation`.
+ *
+ * @example
+ * ```ts
+ * import { correlate, readCategory, write } from "@messagedb/client";
+ *
+ * const withdraw = { type: "Withdraw", data: { amount: 5 } };
+ * await write(sql, "account:command-123", correlate(withdraw, "transfer-7"));
+ * await readCategory(sql, "account:command", { correlation: "transfer" }); // one message
+ * ```
+ *
+ * @param message The message to write.
+ * @param streamName The stream: `"transfer-7"`.
+ * @returns A copy of it, with `correlationStreamName` in its metadata.
+ * @throws {TypeError} If the name is no stream's.
+ */
+export function correlate<Input extends MessageInput>(message: Input, streamName: string): Input {
+  checkStreamName(streamName);
+  return withMetadata(message, { ...message.metadata, correlationStreamName: streamName });
+}
+
+/** A copy that the same catalogue has made. */
+function withMetadata<Input extends MessageInput>(message: Input, metadata: Metadata): Input {
+  const value = (message as Partial<MessageCatalogue>)[CATALOGUE];
+  const copy = { ...message, metadata };
+  return value ? Object.defineProperty(copy, CATALOGUE, { value }) : copy;
+}
+
+/** Eventide's properties, each an object with its value, and whether it is the one message's alone. */
+function propertiesOf(own: unknown, previous: unknown): Metadata {
+  const inherited = Object.entries(previous ?? {}).filter(([, property]) => !property?.local);
+  if (inherited.length === 0) return {};
+  return { properties: { ...own as object, ...Object.fromEntries(inherited) } };
+}
