@@ -85,7 +85,7 @@ export const programs: Record<string, (sql: client.Sql) => Promise<unknown>> = {
 export const variants: Record<string, (sql: client.Sql) => Promise<unknown>> = {
   "readLastMessage of types": (sql) => {
     const messages = client.defineMessages({
-      Written: { schema: z.object({}), aliases: ["Noted"] },
+      Written: { schema: z.null(), aliases: ["Noted"] },
     });
     return client.readLastMessage(sql, "account-1", { type: "Written", messages });
   },

@@ -25,6 +25,15 @@ test("bench:consumers compares how fast messages are taken, and says what it cos
   expect(output.match(/^write.* +(1|16) +[\d.,]+ +[\d.,]+ +[\d.]+ \(.*\)$/gm)).toHaveLength(3);
 });
 
+test("bench:entities compares a long entity with a short one, and folding with reading", async () => {
+  const output = await runBench(
+    "entities",
+    ...["--rounds", "1", "--duration", "1", "--messages", "300"],
+  );
+  expect(output.match(/^(10|300) messages.* \d+\.\d\d ms/gm)).toHaveLength(3);
+  expect(output.match(/^(readStream|project).*( +\d+\.\d\d){3}$/gm)).toHaveLength(3);
+});
+
 async function runBench(name: string, ...args: string[]): Promise<string> {
   const command = [`bench/${name}.ts`, ...args];
   const { stdout } = await promisify(execFile)(pathOf("node_modules/.bin/tsx"), command, {

@@ -8,12 +8,17 @@ import {
   consume,
   type Consumer,
   ConsumerBehindError,
+  decide,
+  defineMessages,
   drain,
   DuplicateMessageError,
+  entity,
   entityIds,
+  follow,
   fromQuery,
   id,
   ids,
+  InvalidMessageError,
   isCategory,
   iterateAll,
   iterateCategory,
@@ -24,6 +29,8 @@ import {
   messageStoreVersion,
   NO_STREAM,
   NotInstalledError,
+  project,
+  projectCategory,
   read,
   readAggregate,
   readAll,
@@ -35,6 +42,7 @@ import {
   readStream,
   replayParked,
   type Sql,
+  type StandardSchema,
   streamName,
   streamNames,
   streamVersion,
@@ -791,6 +799,105 @@ async function next(
   await coming;
   return messages;
 }
+
+/** A schema that takes a number as text, and makes a bigint of it. */
+const digits: StandardSchema<bigint | string, bigint> = {
+  "~standard": {
+    validate: (value) => {
+      if (typeof value === "bigint") return { value };
+      if (typeof value === "string" && /^\d+$/.test(value)) return { value: BigInt(value) };
+      return { issues: [{ message: "not digits" }] };
+    },
+  },
+};
+const catalogue = defineMessages({ Added: digits });
+
+it("a catalogue parses what is written and what is read", async ({ sql }) => {
+  const stream = newStream();
+  const cause = { type: "Asked", metadata: { correlationStreamName: "talk-1" } };
+  await write(sql, stream, cause);
+  const [asked] = await readStream(sql, stream);
+  await writeBatch(sql, stream, [follow(asked!, catalogue.Added(9007199254740993n))]);
+  const [stored] = await readStream(sql, stream, { position: 1 });
+  equal(stored!.data, "9007199254740993");
+  equal(stored!.metadata!.causationMessageGlobalPosition, asked!.globalPosition);
+  equal(stored!.metadata!.correlationStreamName, "talk-1");
+  const [added] = await readStream(sql, stream, { position: 1, messages: catalogue });
+  equal(added!.data, 9007199254740993n);
+  const refused = write(sql, stream, catalogue.Added("x"));
+  deepEqual((await failure(refused, InvalidMessageError)).issues, [
+    { path: [], message: "not digits" },
+  ]);
+  await failure(readStream(sql, stream, { messages: catalogue }), InvalidMessageError);
+  equal(await streamVersion(sql, stream), 1);
+});
+
+it("project() folds page by page what was written", async ({ sql }) => {
+  const name = newCategory();
+  await writeBatch(sql, `${name}-1`, counted(7));
+  await writeBatch(sql, `${name}-2`, counted(3));
+  const sum = {
+    init: () => 0,
+    evolve: (state: number, { data }: Message<number>) => state + data,
+    batchSize: 2,
+  };
+  deepEqual(await project(sql, `${name}-1`, sum), { state: 21, version: 6 });
+  deepEqual(await project(sql, `${name}-1`, { ...sum, from: 2, until: 4 }), {
+    state: 9,
+    version: 4,
+  });
+  const { state, position } = await projectCategory(sql, name, sum);
+  const [last] = await readCategory(sql, name, { direction: "backward", batchSize: 1 });
+  deepEqual({ state, position }, { state: 24, position: last!.globalPosition });
+});
+
+it("entities are decided over, by snapshots and from a cache, and nothing is lost", async ({ sql }) => {
+  const kept = new Map<string, object>();
+  const counter = entity({
+    category: newCategory(),
+    messages: catalogue,
+    init: () => ({ sum: "0" }),
+    handlers: { Added: ({ sum }, { data }) => ({ sum: String(BigInt(sum) + data) }) },
+    snapshot: { every: 3 },
+    cache: { get: (name) => kept.get(name), set: (name, value) => kept.set(name, value) },
+  });
+  const deciding = numbers(1, 8).map((number) =>
+    counter.decide(sql, "1", () => catalogue.Added(BigInt(number)), { retries: 50 })
+  );
+  const versions = (await Promise.all(deciding)).map(({ version }) => version);
+  deepEqual(versions.sort((a, b) => a - b), numbers(0, 7));
+  deepEqual(await counter.fetch(sql, "1"), { state: { sum: "36" }, version: 7 });
+  const [snapshot] = await readStream<{ entityVersion: number }>(
+    sql,
+    `${counter.category}:snapshot-1`,
+    { direction: "backward", batchSize: 1 },
+  );
+  ok(snapshot!.data.entityVersion >= 2);
+  kept.clear();
+  deepEqual(await counter.fetch(sql, "1"), { state: { sum: "36" }, version: 7 });
+
+  const both = { from: [counter, "1"], to: [counter, "2"] } as const;
+  const { versions: after } = await decide(sql, both, ({ from }) => {
+    return { to: catalogue.Added(BigInt(from.sum)) };
+  });
+  deepEqual(after, { from: 7, to: 0 });
+});
+
+itInTransaction("decide() in a transaction is undone with it", async ({ sql, begin }) => {
+  const kept = new Map<string, object>();
+  const counter = entity({
+    category: newCategory(),
+    init: () => 0,
+    evolve: (state) => state + 1,
+    cache: { get: (name) => kept.get(name), set: (name, value) => kept.set(name, value) },
+  });
+  await counter.decide(sql, "1", () => ({ type: "Added" }));
+  await rolledBack(begin, async (sql) => {
+    await counter.decide(sql, "1", (state) => (equal(state, 1), { type: "Added" }));
+    deepEqual(await counter.fetch(sql, "1"), { state: 2, version: 1 });
+  });
+  deepEqual(await counter.fetch(sql, "1"), { state: 1, version: 0 });
+});
 
 it("subscribe() follows a category, its messages of some types", async ({ sql }) => {
   const name = newCategory();
