@@ -58,9 +58,10 @@ export async function readSnapshot(
 }
 
 /**
- * Writes a snapshot, unless there is one by now that was not seen, or somebody is at it.
+ * Writes a snapshot, unless there is one by now that was not seen, or somebody is at it, or the role or
+ * the transaction may only read.
  *
- * @returns The last snapshot's id; null where somebody is at it.
+ * @returns The last snapshot's id; null where nothing can be written now.
  */
 export async function writeSnapshot(
   sql: Sql,
@@ -114,11 +115,11 @@ function checkMember(this: Record<string, unknown>, key: string, value: unknown)
 }
 
 /**
- * Writes a message if the last one of its type is the one that was seen.
+ * Writes a message if the last one of its type is the one that was seen, where it can be written at all.
  *
  * Without waiting for the lock: who has another category's could wait for who waits for that.
  *
- * @returns The id of the last message of the type; null where somebody has the lock.
+ * @returns The id of the last message of the type; null where nothing can be written now.
  */
 export async function writeUnlessBusy(
   sql: Sql,
@@ -133,6 +134,7 @@ export async function writeUnlessBusy(
     ) as is_free
     from ours
     where current_setting('transaction_read_only') = 'off'
+      and has_table_privilege('message_store.messages', 'insert')
   ),
   last as materialized (
     select (message_store.get_last_stream_message(${streamName}::text, ${type}::text)).id as id

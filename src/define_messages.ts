@@ -204,7 +204,12 @@ export function defineMessages<
       data: unknown = {},
       { id, metadata }: MessageConstructorOptions = {},
     ): MessageInput => {
-      const message = { type, data, ...(id && { id }), ...(metadata && { metadata }) };
+      const message = {
+        type,
+        data,
+        ...(id !== undefined && { id }),
+        ...(metadata && { metadata }),
+      };
       return Object.defineProperty(message, CATALOGUE, { value: parser });
     };
     return [type, construct] as const;
