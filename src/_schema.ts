@@ -148,7 +148,8 @@ function checkedOf(result: StandardResult<unknown>): Checked {
   return {
     issues: result.issues.map(({ message, path = [] }) => ({
       message,
-      path: path.map((key) => typeof key === "object" ? key.key : key),
+      // A plain array: a library's own kind of one would make that of it again.
+      path: Array.from(path, (key) => typeof key === "object" ? key.key : key),
     })),
   };
 }
