@@ -162,12 +162,14 @@ export function onceThere<T, U>(
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
-/** The value, with each bigint as its digits. */
-function digitsOf(value: unknown): unknown {
+/** The value, with each bigint as its digits; a cycle is left, for JSON to refuse. */
+function digitsOf(value: unknown, around: readonly unknown[] = []): unknown {
   if (typeof value === "bigint") return String(value);
-  if (Array.isArray(value)) return value.map(digitsOf);
-  if (!isPlain(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, digitsOf(it)]));
+  const isList = Array.isArray(value);
+  if (!isList && !isPlain(value) || around.includes(value)) return value;
+  const within = [...around, value];
+  if (isList) return value.map((it) => digitsOf(it, within));
+  return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, digitsOf(it, within)]));
 }
 
 /** Whether it is an object that is nothing more than its members. */
