@@ -119,6 +119,13 @@ export async function fromStored(
   parser: Parser | undefined,
 ): Promise<Message[]> {
   if (parser === undefined) return messages as Message[];
-  const parsed = await Promise.all(messages.map((message) => parser.decode(message)));
+  const parsed = await Promise.all(messages.map((message) => {
+    try {
+      return parser.decode(message);
+    } catch (error) {
+      // Thrown here, it would leave the promises of those before to nobody.
+      return Promise.reject(error);
+    }
+  }));
   return parsed.filter((message) => message !== undefined);
 }
