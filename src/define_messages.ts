@@ -208,7 +208,7 @@ export function defineMessages<
         type,
         data,
         ...(id !== undefined && { id }),
-        ...(metadata && { metadata }),
+        ...(metadata !== undefined && { metadata }),
       };
       return Object.defineProperty(message, CATALOGUE, { value: parser });
     };
