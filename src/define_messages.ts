@@ -269,7 +269,10 @@ function parserFor(definitions: Definitions, options: DefineMessagesOptions): Pa
     },
 
     async encode(message, streamName) {
-      const { type, data, metadata = null } = message ?? {};
+      if (typeof message !== "object" || message === null) {
+        throw invalid("message", message, "an object with a type");
+      }
+      const { type, data, metadata = null } = message;
       const definition = defined.get(type);
       if (definition === undefined) {
         throw new InvalidMessageError(message, streamName, [undefinedType(type, names())]);
