@@ -344,11 +344,12 @@ function undefinedType(type: unknown, defined: string) {
 function lift({ upcasts }: Defined, data: unknown, message: Message): unknown {
   if (upcasts.length === 0) return data;
   const { streamName, metadata } = message;
-  const stamp = metadata?.schemaVersion;
+  const stamp: unknown = metadata?.schemaVersion;
   const fail = (words: string, options?: ErrorOptions): never => {
     throw new InvalidMessageError(message, streamName, [{ path: [], message: words }], options);
   };
-  const version = stamp === undefined ? undefined : Number(stamp);
+  const isText = typeof stamp === "string" || typeof stamp === "number";
+  const version = stamp === undefined ? undefined : isText ? Number(stamp) : NaN;
   const newest = upcasts.length + 1;
   if (version !== undefined && !(Number.isInteger(version) && version >= 1 && version <= newest)) {
     fail(`its schemaVersion is ${JSON.stringify(stamp)}, and those up to "${newest}" are defined`);
