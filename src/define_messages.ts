@@ -273,6 +273,9 @@ function parserFor(definitions: Definitions, options: DefineMessagesOptions): Pa
         throw invalid("message", message, "an object with a type");
       }
       const { type, data, metadata = null } = message;
+      if (typeof metadata !== "object" || Array.isArray(metadata)) {
+        throw invalid("metadata", metadata, "an object");
+      }
       const definition = defined.get(type);
       if (definition === undefined) {
         throw new InvalidMessageError(message, streamName, [undefinedType(type, names())]);
