@@ -1,5 +1,6 @@
 import { CATALOGUE, type MessageCatalogue } from "./_catalogue.ts";
 import { checkStreamName } from "./_check.ts";
+import { isPlain } from "./_schema.ts";
 import type { Message, MessageInput, Metadata } from "./types.ts";
 
 /**
@@ -69,7 +70,8 @@ function withMetadata<Input extends MessageInput>(message: Input, metadata: Meta
 
 /** Eventide's properties, each an object with its value, and whether it is the one message's alone. */
 function propertiesOf(own: unknown, previous: unknown): Metadata {
-  const inherited = Object.entries(previous ?? {}).filter(([, property]) => !property?.local);
+  if (!isPlain(previous)) return {};
+  const inherited = Object.entries(previous).filter(([, property]) => property?.local !== true);
   if (inherited.length === 0) return {};
   return { properties: { ...own as object, ...Object.fromEntries(inherited) } };
 }
