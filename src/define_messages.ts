@@ -91,11 +91,19 @@ export interface UnknownMessage extends Message {
 }
 
 /** Makes a message of a type: its data, and its id and metadata where it has any. */
-export type MessageConstructor<Type extends string, Data> = (
-  ...parameters: Record<never, never> extends Data
-    ? [data?: Data, options?: MessageConstructorOptions]
-    : [data: Data, options?: MessageConstructorOptions]
-) => TypedMessageInput<Type, Data>;
+export interface MessageConstructor<Type extends string, Data> {
+  /** With an id, which `synchronize` asks for. */
+  (
+    data: Data,
+    options: MessageConstructorOptions & { readonly id: string },
+  ): TypedMessageInput<Type, Data> & { readonly id: string };
+  /** With a new id, or one that may be there. */
+  (
+    ...parameters: Record<never, never> extends Data
+      ? [data?: Data, options?: MessageConstructorOptions]
+      : [data: Data, options?: MessageConstructorOptions]
+  ): TypedMessageInput<Type, Data>;
+}
 
 /** What a message has besides its type and data. */
 export type MessageConstructorOptions = Pick<MessageInput, "id" | "metadata">;
