@@ -278,6 +278,38 @@ describe("what a schema makes of the data", () => {
     assert.deepEqual(await throughStore(catalogue, catalogue.Made([["a", 1]])), expected);
   });
 
+  test("is what a way back makes JSON of, of what goes in as JSON, too", async () => {
+    const hex = z.codec(z.string(), z.bigint(), {
+      decode: (text) => BigInt(`0x${text}`),
+      encode: (value) => value.toString(16),
+    });
+    const padded = v.pipe(v.string(), v.transform((it) => BigInt(`0x${it}`)));
+    const encode = (value: bigint) => {
+      if (typeof value !== "bigint") throw new Error("this is no bigint");
+      return value.toString(16);
+    };
+    const byCodec = defineMessages({ Made: hex });
+    const byEncode = defineMessages({ Made: { schema: padded, encode } });
+    const expected = { stored: "ff", read: 255n };
+    for (const data of [255n, "ff", "00FF"]) {
+      assert.deepEqual(await throughStore(byCodec, byCodec.Made(data)), expected);
+      assert.deepEqual(await throughStore(byEncode, byEncode.Made(data)), expected);
+    }
+  });
+
+  test("that has a way back is told what is wrong in the form that it is closer to", async () => {
+    const catalogue = defineMessages({
+      Made: z.object({ at: iso, cents: digits, n: z.number() }),
+    });
+    const pathsOf = async (data: unknown) => {
+      const issues = await issuesOf(catalogue.Made(data as never));
+      return issues.map(({ path }) => path);
+    };
+    assert.deepEqual(await pathsOf({ at, cents: 5n, n: "5" }), [["n"]]);
+    assert.deepEqual(await pathsOf({ at: at.toISOString(), cents: "5", n: "5" }), [["n"]]);
+    assert.deepEqual(await pathsOf({ at, cents: "5", n: 5 }), [["cents"]]);
+  });
+
   test("is refused with a TypeError where JSON would lose it", async () => {
     const any = defineMessages({ Made: z.object({ it: z.unknown() }) });
     for (
@@ -895,6 +927,20 @@ describe("every read", () => {
     assert.throws(() => subscribe(db.sql, "account", { messages }), { name: "TypeError" });
   });
 
+  test("readAggregate() and subscribe() say where the aggregate has what they parse", async () => {
+    const { ledger } = await written([paid, deposited]);
+    const places = (await readAggregate(db.sql, ledger)).map(({ reference }) => reference);
+    assert.deepEqual(places.map(({ position }) => position), [0, 1]);
+    const messages = account;
+    const read = await readAggregate(db.sql, ledger, { messages });
+    assert.deepEqual(read.map(({ reference }) => reference), places);
+    const seen = [];
+    for await (const { reference } of subscribe(db.sql, { aggregate: ledger }, { messages })) {
+      if (seen.push(reference) === 2) break;
+    }
+    assert.deepEqual(seen, places);
+  });
+
   test("readMessage() parses, and answers null for what is skipped", async () => {
     const { stored: [first, second] } = await written([paid, elsewhere]);
     const read = await readMessage(db.sql, first!.id, { messages: account });
@@ -1196,6 +1242,34 @@ describe("the codec of a catalogue", () => {
     keys.delete(ada);
     await assert.rejects(readStream(db.sql, ada, { messages: person }), { name: "OperationError" });
     assert.equal((await readStream(db.sql, bob, { messages: person })).length, 1);
+  });
+
+  test("is waited for by a subscription and a consumer, in the order of the messages", async () => {
+    const codec = {
+      encode: (data: unknown) => [data],
+      // The first takes longest.
+      decode: async (data: unknown) => {
+        const [value] = data as [{ n: number }];
+        for (let turns = 5 - value.n; turns > 0; turns--) await new Promise(setImmediate);
+        return value;
+      },
+    };
+    const messages = defineMessages({ Made: z.object({ n: z.number() }) }, { codec });
+    const category = newCategory();
+    const all = [1, 2, 3, 4].map((n) => ({ n }));
+    await writeBatch(db.sql, `${category}-1`, all.map((it) => messages.Made(it)));
+    const { seen } = await outcomeOf(subscribe(db.sql, category, { messages }), 4);
+    assert.deepEqual(seen.map(({ data }) => data), all);
+    const handled: unknown[] = [];
+    await drain(db.sql, {
+      category,
+      consumerId: "it",
+      messages,
+      handle: ({ data }) => void handled.push(data),
+    });
+    assert.deepEqual(handled, all);
+    const read = await readCategory(db.sql, category, { messages });
+    assert.deepEqual(read.map(({ data }) => data), all);
   });
 
   test("gets the JSON, the stored type, the stream and the metadata as it is stored", async () => {
