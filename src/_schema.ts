@@ -81,16 +81,27 @@ export async function encodeShape(
   value: unknown,
   name: string,
 ): Promise<Checked> {
-  const jsonOf = (value: unknown) => JSON.parse(stringify(name, digitsOf(value)) ?? "null");
+  const jsonOf = (value: unknown) =>
+    JSON.parse(stringify(name, mapLeaves(value, digitsOf)) ?? "null");
+  const kindsOf = (value: unknown) => JSON.stringify(mapLeaves(value, kindOf));
   const readBack = async (encoded: Checked): Promise<Checked> => {
     if (encoded.issues) return encoded;
     const json = jsonOf(encoded.value);
-    const { issues } = await decodeShape(shape, json);
-    if (issues === undefined) return { value: json };
-    const hint = "as JSON holds it: a codec, or encode, can make JSON of what does not fit";
-    return {
-      issues: issues.map(({ path, message }) => ({ path, message: `${message} (${hint})` })),
-    };
+    const decoded = await decodeShape(shape, json);
+    if (decoded.issues) {
+      const hint = "as JSON holds it: a codec, or encode, can make JSON of what does not fit";
+      return {
+        issues: decoded.issues.map(({ path, message }) => ({
+          path,
+          message: `${message} (${hint})`,
+        })),
+      };
+    }
+    // A schema that takes text, too, would leave a Date as the text that JSON made of it.
+    const kinds = kindsOf(encoded.value);
+    if (kinds === kindsOf(json)) return { value: json };
+    const again = await encodeOutput(shape, decoded.value) ?? decoded;
+    return !again.issues && kindsOf(again.value) === kinds ? { value: json } : OTHERWISE_READ;
   };
 
   // An encode of the caller's may throw at what it is not made for, which the schema then tells of.
@@ -113,10 +124,16 @@ export async function encodeShape(
   if (!again.issues && JSON.stringify(jsonOf(again.value)) === JSON.stringify(stored.value)) {
     return stored;
   }
-  const message = "what the schema makes of it, it makes something else of when that is read: " +
-    "a codec, or encode, can make it read the same";
-  return { issues: [{ path: [], message }] };
+  return OTHERWISE_READ;
 }
+
+const OTHERWISE_READ: Checked = {
+  issues: [{
+    path: [],
+    message: "what the schema makes of it, it makes something else of when that is read: " +
+      "a codec, or encode, can make it read the same",
+  }],
+};
 
 /** What zod's schemas have. */
 interface ZodSchema {
@@ -162,14 +179,28 @@ export function onceThere<T, U>(
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
-/** The value, with each bigint as its digits; a cycle is left, for JSON to refuse. */
-function digitsOf(value: unknown, around: readonly unknown[] = []): unknown {
-  if (typeof value === "bigint") return String(value);
+/** The value, with what is no list and no plain object replaced; a cycle is left, for JSON to refuse. */
+function mapLeaves(
+  value: unknown,
+  replace: (leaf: unknown) => unknown,
+  around: readonly unknown[] = [],
+): unknown {
   const isList = Array.isArray(value);
-  if (!isList && !isPlain(value) || around.includes(value)) return value;
-  const within = [...around, value];
-  if (isList) return value.map((it) => digitsOf(it, within));
-  return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, digitsOf(it, within)]));
+  if (!isList && !isPlain(value)) return replace(value);
+  if (around.includes(value)) return value;
+  const map = (it: unknown) => mapLeaves(it, replace, [...around, value]);
+  if (isList) return value.map(map);
+  return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, map(it)]));
+}
+
+function digitsOf(leaf: unknown): unknown {
+  return typeof leaf === "bigint" ? String(leaf) : leaf;
+}
+
+/** What tells a bigint and a Date from the text that JSON makes of them. */
+function kindOf(leaf: unknown): unknown {
+  if (typeof leaf === "bigint") return { bigint: String(leaf) };
+  return leaf instanceof Date ? { date: leaf.getTime() } : leaf;
 }
 
 /** Whether it is an object that is nothing more than its members. */

@@ -177,6 +177,27 @@ describe("a Date and a bigint", () => {
     }
   });
 
+  test("are refused by a schema that would leave them as the text that JSON makes of them", async () => {
+    for (const it of [at, 5n]) {
+      for (
+        const message of [
+          defineMessages({ Made: z.object({ it: z.unknown() }) }).Made({ it }),
+          defineMessages({
+            Made: z.object({ it: z.union([z.date(), z.bigint(), z.string()]), list: z.json() }),
+          }).Made({ it, list: [] }),
+          defineMessages({ Made: v.object({ it: v.any() }) }).Made({ it }),
+          defineMessages({ Made: v.object({ it: v.union([v.date(), v.bigint(), v.string()]) }) })
+            .Made({ it }),
+          defineMessages({ Made: type({ it: "Date | bigint | string" }) }).Made({ it }),
+          defineMessages({ Made: { schema: z.unknown(), encode: (data) => data } }).Made([it]),
+        ]
+      ) {
+        const [issue] = await issuesOf(message);
+        assert.match(issue!.message, /^what the schema makes of it, it makes something else of/);
+      }
+    }
+  });
+
   test("are refused where the text is none", async () => {
     const Made = z.object({ cents: digits });
     assert.match((await issuesOf(defineMessages({ Made }).Made({ cents: "x" })))[0]!.message, /x/);
