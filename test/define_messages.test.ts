@@ -318,6 +318,19 @@ describe("what a schema makes of the data", () => {
     }
   });
 
+  test("is read the same where a part has a way back, and JSON's own does for another", async () => {
+    const minutes = z.codec(z.number(), z.object({ ms: z.number() }), {
+      decode: (it) => ({ ms: it * 60_000 }),
+      encode: ({ ms }) => ms / 60_000,
+    });
+    const catalogue = defineMessages({ Made: z.object({ at: z.coerce.date(), minutes }) });
+    const read = { at, minutes: { ms: 120_000 } };
+    assert.deepEqual(await throughStore(catalogue, catalogue.Made(read)), {
+      stored: { at: at.toISOString(), minutes: 2 },
+      read,
+    });
+  });
+
   test("that has a way back is told what is wrong in the form that it is closer to", async () => {
     const catalogue = defineMessages({
       Made: z.object({ at: iso, cents: digits, n: z.number() }),
