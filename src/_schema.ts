@@ -70,70 +70,46 @@ function checkedThrow(error: unknown): Checked {
 }
 
 /**
- * The JSON that is stored of a value: nothing that the schema could not read again. What JSON would lose
- * is a TypeError that says so by the name.
+ * The JSON that is stored of a value: nothing that the schema would not read again, as it was. What JSON
+ * would lose is a TypeError that says so by the name.
  *
  * Where there is a way back, the value is what the schema makes; where that does not fit, and where
  * there is none, it is what the schema takes, and what the schema makes of it is stored.
  */
-export async function encodeShape(
-  shape: Shape,
-  value: unknown,
-  name: string,
-): Promise<Checked> {
-  const jsonOf = (value: unknown) =>
-    JSON.parse(stringify(name, mapLeaves(value, digitsOf)) ?? "null");
-  const kindsOf = (value: unknown) => JSON.stringify(mapLeaves(value, kindOf));
-  const readBack = async (encoded: Checked): Promise<Checked> => {
-    if (encoded.issues) return encoded;
-    const json = jsonOf(encoded.value);
-    const decoded = await decodeShape(shape, json);
-    if (decoded.issues) {
-      const hint = "as JSON holds it: a codec, or encode, can make JSON of what does not fit";
-      return {
-        issues: decoded.issues.map(({ path, message }) => ({
-          path,
-          message: `${message} (${hint})`,
-        })),
-      };
-    }
-    // A schema that takes text, too, would leave a Date as the text that JSON made of it.
-    const kinds = kindsOf(encoded.value);
-    if (kinds === kindsOf(json)) return { value: json };
-    const again = await encodeOutput(shape, decoded.value) ?? decoded;
-    return !again.issues && kindsOf(again.value) === kinds ? { value: json } : OTHERWISE_READ;
-  };
-
+export async function encodeShape(shape: Shape, value: unknown, name: string): Promise<Checked> {
   // An encode of the caller's may throw at what it is not made for, which the schema then tells of.
   const direct = await encodeOutput(shape, value).catch(() => undefined);
-  const first = direct && await readBack(direct);
+  const first = direct && await jsonOf(shape, direct, name);
   if (first && !first.issues) return first;
 
   const parsed = await decodeShape(shape, value);
-  if (parsed.issues) {
-    // What it is closer to is what it was meant to be.
-    const isCloser = parsed.issues.length < (first?.issues.length ?? Infinity) &&
-      parsed.issues.every(({ path }) => path.length > 0);
-    return first && !isCloser ? first : parsed;
+  if (!parsed.issues) {
+    return await jsonOf(shape, await encodeOutput(shape, parsed.value) ?? parsed, name);
   }
-  const encoded = await encodeOutput(shape, parsed.value);
-  if (encoded) return await readBack(encoded);
-  const stored = await readBack(parsed);
-  if (stored.issues) return stored;
-  const again = await decodeShape(shape, stored.value);
-  if (!again.issues && JSON.stringify(jsonOf(again.value)) === JSON.stringify(stored.value)) {
-    return stored;
-  }
-  return OTHERWISE_READ;
+  // What it is closer to is what it was meant to be.
+  const isCloser = parsed.issues.length < (first?.issues?.length ?? Infinity) &&
+    parsed.issues.every(({ path }) => path.length > 0);
+  return first && !isCloser ? first : parsed;
 }
 
-const OTHERWISE_READ: Checked = {
-  issues: [{
-    path: [],
-    message: "what the schema makes of it, it makes something else of when that is read: " +
-      "a codec, or encode, can make it read the same",
-  }],
-};
+/** The JSON of what was encoded, if the schema reads that as it was. */
+async function jsonOf(shape: Shape, encoded: Checked, name: string): Promise<Checked> {
+  if (encoded.issues) return encoded;
+  const json = JSON.parse(stringify(name, mapLeaves(encoded.value, digitsOf)) ?? "null");
+  const read = await decodeShape(shape, json);
+  if (read.issues) {
+    const hint = "as JSON holds it: a codec, or encode, can make JSON of what does not fit";
+    return {
+      issues: read.issues.map(({ path, message }) => ({ path, message: `${message} (${hint})` })),
+    };
+  }
+  // A transform would be done twice, and a Date could be left as the text that JSON makes of it.
+  const again = await encodeOutput(shape, read.value) ?? read;
+  if (!again.issues && textOf(again.value) === textOf(encoded.value)) return { value: json };
+  const message = "what the schema makes of it, it makes something else of when that is read: " +
+    "a codec, or encode, can make it read the same";
+  return { issues: [{ path: [], message }] };
+}
 
 /** What zod's schemas have. */
 interface ZodSchema {
@@ -197,7 +173,11 @@ function digitsOf(leaf: unknown): unknown {
   return typeof leaf === "bigint" ? String(leaf) : leaf;
 }
 
-/** What tells a bigint and a Date from the text that JSON makes of them. */
+/** The value as text that tells a bigint and a Date from what JSON makes of them. */
+function textOf(value: unknown): string {
+  return JSON.stringify(mapLeaves(value, kindOf));
+}
+
 function kindOf(leaf: unknown): unknown {
   if (typeof leaf === "bigint") return { bigint: String(leaf) };
   return leaf instanceof Date ? { date: leaf.getTime() } : leaf;
