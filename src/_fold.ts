@@ -62,6 +62,9 @@ export function foldOf<State, Output extends Message>(projection: Projection<Sta
   if ((evolve === undefined) === (handlers === undefined)) {
     throw invalid("evolve", evolve, 'given where "handlers" is not, and only there');
   }
+  if (handlers !== undefined && (typeof handlers !== "object" || Array.isArray(handlers))) {
+    throw invalid("handlers", handlers, "an object with a function for each type");
+  }
   if (unknown !== "skip" && unknown !== "refuse") {
     throw invalid("unknown", unknown, '"skip" or "refuse"');
   }
@@ -91,6 +94,8 @@ export function foldOf<State, Output extends Message>(projection: Projection<Sta
 function checkState(state: unknown, type: string): unknown {
   if (state !== undefined && !(state instanceof Promise)) return state;
   const what = state === undefined ? "nothing" : "a promise";
+  // It may reject, and there is nobody else who would hear of that.
+  state?.catch(() => {});
   throw new TypeError(
     `Cannot go on after message "${type}": its evolve has returned ${what}, and must return the state`,
   );
