@@ -125,11 +125,12 @@ export async function* pagesFrom(
   place: (message: Message) => number,
   position: number,
   batchSize: number,
-): AsyncGenerator<Message[], void, undefined> {
+): AsyncGenerator<readonly Message[], void, undefined> {
   for (;;) {
     const messages = await read({ position, batchSize });
+    const last = messages.length < batchSize ? undefined : messages.at(-1)!;
     yield messages;
-    if (messages.length < batchSize) return;
-    position = place(messages.at(-1)!) + 1;
+    if (last === undefined) return;
+    position = place(last) + 1;
   }
 }

@@ -216,8 +216,8 @@ export function entity<
     for await (const page of pages) {
       const isOfBasis = version !== undefined && folded.last === undefined;
       if (isOfBasis && page[0]?.id !== messageId) return undefined;
-      if (isOfBasis) folded.last = page.shift();
-      await foldPage(fold, folded, page);
+      if (isOfBasis) folded.last = page[0];
+      await foldPage(fold, folded, isOfBasis ? page.slice(1) : page);
     }
     return folded;
   }
