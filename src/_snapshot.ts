@@ -9,6 +9,7 @@ import type { Sql } from "./types.ts";
 /** Which snapshots an entity has. */
 export interface Snapshots {
   readonly category: string;
+  readonly every: number;
   readonly version: number | string;
   readonly schema: StandardSchema | undefined;
   readonly codec: Codec | undefined;

@@ -188,7 +188,7 @@ export function entity<
   const fold = foldOf(definition);
   const { category, messages, init, snapshot, cache } = definition;
   checkCategory("category", category);
-  const snapshots = snapshot && checkSnapshot(definition, snapshot);
+  const snapshots = snapshot === undefined ? undefined : checkSnapshot(definition, snapshot);
   if (cache !== undefined) {
     checkFunction("cache.get", cache?.get);
     checkFunction("cache.set", cache?.set);
@@ -232,7 +232,7 @@ export function entity<
       const { position: version, id: messageId } = last;
       const now = { state, version, messageId };
       let seen = basis.snapshot;
-      if (snapshots && version - seen.version >= snapshot.every) {
+      if (snapshots && version - seen.version >= snapshots.every) {
         const written = await writeSnapshot(sql, snapshots, id, now, seen.id);
         seen = { id: written ?? seen.id, version };
       }
@@ -264,15 +264,15 @@ function checkSnapshot(
   definition: Pick<EntityDefinition<unknown>, "category" | "init" | "messages">,
   snapshot: SnapshotOptions<unknown>,
 ): Snapshots {
-  const { every, version = 1, schema } = snapshot;
+  const { every, version = 1, schema } = snapshot ?? {};
   checkInteger("snapshot.every", every, 1);
-  checkName("snapshot.version", String(version));
+  if (typeof version !== "number") checkName("snapshot.version", version);
   if (schema === undefined) checkRestorable(definition.init());
   else if (typeof schema?.["~standard"]?.validate !== "function") {
     throw invalid("snapshot.schema", schema, "a schema, of zod for instance");
   }
   const { category } = definition;
-  return { category, version, schema, codec: parserOf(definition)?.codec };
+  return { category, every, version, schema, codec: parserOf(definition)?.codec };
 }
 
 /** A state that evolve changes, rather than making a new one, would be changed for everyone. */
