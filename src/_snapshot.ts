@@ -22,6 +22,8 @@ export interface StateAt {
   readonly version: number;
   /** Its id. */
   readonly messageId: string;
+  /** Its global position, which no other is ever given: one of the same id may be written anew. */
+  readonly messageGlobalPosition: number;
 }
 
 /** A snapshot's data: by Eventide's names, and which message it is the state after. */
@@ -29,6 +31,7 @@ interface Recorded {
   readonly entityData: unknown;
   readonly entityVersion: number;
   readonly messageId: string;
+  readonly messageGlobalPosition: number;
 }
 
 /** The last snapshot's id, null for none, and what it says; undefined where that cannot be read. */
@@ -38,11 +41,12 @@ export async function readSnapshot(
   id: string,
 ): Promise<{ readonly id: string | null; readonly said?: StateAt }> {
   const { name, type, coded } = placeOf(snapshots, id);
-  const message = await readLastMessage<Recorded>(sql, name, { type });
+  const message = await readLastMessage(sql, name, { type });
   if (message === null) return { id: null };
-  const { entityData, entityVersion: version, messageId } = message.data;
   const { schema, codec } = snapshots;
   const unreadable = { id: message.id };
+  if (!isRecorded(message.data)) return unreadable;
+  const { entityData, entityVersion: version, messageId, messageGlobalPosition } = message.data;
   let state = entityData;
   try {
     if (codec) state = await codec.decode(entityData, coded);
@@ -55,26 +59,36 @@ export async function readSnapshot(
     if (decoded.issues) return unreadable;
     state = decoded.value;
   }
-  return { id: message.id, said: { state, version, messageId } };
+  return { id: message.id, said: { state, version, messageId, messageGlobalPosition } };
+}
+
+/** Whether it is what `writeSnapshot` writes; of which message, `fetch` sees. */
+function isRecorded(data: unknown): data is Recorded {
+  const { entityData, entityVersion } = (data ?? {}) as Partial<Recorded>;
+  return entityData !== undefined && Number.isSafeInteger(entityVersion) && entityVersion! >= 0;
 }
 
 /**
- * Writes a snapshot, unless there is one by now that was not seen, or somebody is at it, or the role or
- * the transaction may only read.
+ * Writes a snapshot, unless there is one by now that was not seen, or none can be written now.
  *
- * @returns The last snapshot's id; null where nothing can be written now.
+ * @returns The last snapshot's id, null for none; undefined where none can be written.
  */
 export async function writeSnapshot(
   sql: Sql,
   snapshots: Snapshots,
   id: string,
-  { state, version, messageId }: StateAt,
+  { state, version, messageId, messageGlobalPosition }: StateAt,
   seen: string | null,
-): Promise<string | null> {
+): Promise<string | null | undefined> {
   const { name, type, coded } = placeOf(snapshots, id);
   const json = await jsonOf(state, snapshots.schema);
   const entityData = snapshots.codec ? await snapshots.codec.encode(json, coded) : json;
-  const data: Recorded = { entityData, entityVersion: version, messageId };
+  const data: Recorded = {
+    entityData,
+    entityVersion: version,
+    messageId,
+    messageGlobalPosition,
+  };
   return await writeUnlessBusy(sql, name, encode({ type, data, metadata: coded.metadata }), seen);
 }
 
@@ -116,25 +130,29 @@ function checkMember(this: Record<string, unknown>, key: string, value: unknown)
 }
 
 /**
- * Writes a message if the last one of its type is the one that was seen, where it can be written at all.
+ * Writes a message if the last one of its type is the one that was seen.
  *
- * Without waiting for the lock: who has another category's could wait for who waits for that.
+ * Without waiting for the lock: who has another category's could wait for who waits for that. And only
+ * where it cannot fail, since it would fail for what it is to be of use to: not in a transaction that
+ * only reads, nor by a role that may only read, nor where what was written since cannot be seen, which
+ * would be a conflict.
  *
- * @returns The id of the last message of the type; null where nothing can be written now.
+ * @returns The id of the last message of the type, null for none; undefined where it could not be written.
  */
 export async function writeUnlessBusy(
   sql: Sql,
   streamName: string,
   { id, type, data, metadata }: EncodedMessage,
   seen: string | null,
-): Promise<string | null> {
-  return await askMessageStore<string | null>(sql)`
+): Promise<string | null | undefined> {
+  const last = await askMessageStore<{ readonly id: string | null } | null>(sql)`
   free as materialized (
     select pg_try_advisory_xact_lock(
       message_store.hash_64(message_store.category(${streamName}::text))
     ) as is_free
     from ours
     where current_setting('transaction_read_only') = 'off'
+      and current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
       and has_table_privilege('message_store.messages', 'insert')
   ),
   last as materialized (
@@ -152,9 +170,13 @@ export async function writeUnlessBusy(
       and (select id from last) is not distinct from ${seen}::text
   ),
   answer as materialized (
-    select coalesce(
-      to_json(case when exists (select from written) then ${id}::text else (select id from last) end)::text,
-      'null'
-    ) as json
+    select
+      case
+        when exists (select from written) then json_build_object('id', ${id}::text)::text
+        when exists (select from free where is_free)
+          then json_build_object('id', (select id from last))::text
+        else 'null'
+      end as json
   )`;
+  return last === null ? undefined : last.id;
 }

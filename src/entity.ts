@@ -48,7 +48,9 @@ export interface EntityDefinition<
 export interface SnapshotOptions<State> {
   /**
    * After how many messages a state is written, from 1: by the `fetch`, or `decide`, that has read so many
-   * more than the last snapshot has. To `account:snapshot-123`, as Eventide does.
+   * more than the last snapshot has. To `account:snapshot-123`, as Eventide does. Left out where somebody
+   * else has that category's lock, where the transaction or the role only reads, and under REPEATABLE READ
+   * and SERIALIZABLE, where it could be a conflict: no read fails or waits for want of one.
    */
   readonly every: number;
   /**
@@ -208,15 +210,17 @@ export function entity<
   async function foldFrom(
     sql: Sql,
     name: string,
-    { state, version, messageId }: Basis,
+    { state, version, messageId, messageGlobalPosition }: Basis,
   ): Promise<Folded | undefined> {
     const folded: Folded = { state, last: undefined };
     const read = (page: { position: number; batchSize: number }) => readStream(sql, name, page);
     const pages = pagesFrom(read, (message) => message.position, version ?? 0, 1000);
     for await (const page of pages) {
       const isOfBasis = version !== undefined && folded.last === undefined;
-      if (isOfBasis && page[0]?.id !== messageId) return undefined;
-      if (isOfBasis) folded.last = page[0];
+      const [first] = page;
+      const isThere = first?.id === messageId && first?.globalPosition === messageGlobalPosition;
+      if (isOfBasis && !isThere) return undefined;
+      if (isOfBasis) folded.last = first;
       await foldPage(fold, folded, isOfBasis ? page.slice(1) : page);
     }
     return folded;
@@ -229,12 +233,12 @@ export function entity<
       if (folded === undefined) continue;
       const { state, last } = folded;
       if (last === undefined) return { state: state as State, version: NO_STREAM };
-      const { position: version, id: messageId } = last;
-      const now = { state, version, messageId };
+      const { position: version, id: messageId, globalPosition: messageGlobalPosition } = last;
+      const now = { state, version, messageId, messageGlobalPosition };
       let seen = basis.snapshot;
       if (snapshots && version - seen.version >= snapshots.every) {
         const written = await writeSnapshot(sql, snapshots, id, now, seen.id);
-        seen = { id: written ?? seen.id, version };
+        seen = { id: written === undefined ? seen.id : written, version };
       }
       cache?.set(name, { ...now, state: freeze(state), owner, snapshot: seen });
       return { state: state as State, version };
