@@ -30,7 +30,10 @@ export function counting(sql: Sql): CountingSql {
 }
 
 /** Takes the lock of a stream's category, until the transaction ends. */
-export async function lockCategory(sql: postgres.TransactionSql, streamName: string) {
+export async function lockCategory(
+  sql: postgres.TransactionSql,
+  streamName: string,
+): Promise<void> {
   await sql`
     select pg_advisory_xact_lock(
       message_store.hash_64(message_store.category(${streamName}::text))

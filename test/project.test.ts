@@ -112,7 +112,7 @@ describe("project()", () => {
 
   test("asks init once, and each time", async () => {
     let asked = 0;
-    const options = { ...listed, init: () => (asked++, []), batchSize: 1 };
+    const options = { ...listed, init: (): unknown[] => (asked++, []), batchSize: 1 };
     await project(db.sql, "on-1", options);
     await project(db.sql, "on-1", options);
     assert.equal(asked, 2);
