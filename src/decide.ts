@@ -102,7 +102,7 @@ export interface DecidedTogether<Names extends PropertyKey> {
  * @returns The versions after that, and where the last message is.
  * @throws {WrongExpectedVersionError} If somebody else was faster, every time.
  * @throws {InvalidMessageError} If a message does not fit a catalogue.
- * @throws {TypeError} If an entity is there twice, an id is empty, or JSON cannot hold the data.
+ * @throws {TypeError} If an entity is there twice, an id is empty, something is decided about none of them, or JSON cannot hold the data.
  * @throws {RangeError} If `retries` is no integer from 0.
  */
 export async function decide<const Entities extends Participants>(
@@ -124,6 +124,10 @@ export async function decide<const Entities extends Participants>(
     parts,
     async (states, versions) => {
       const decided = await decision(named(states) as StatesOf<Entities>, named(versions));
+      const stranger = Object.keys(decided ?? {}).find((name) => !names.includes(name));
+      if (stranger !== undefined) {
+        throw invalid("decision", stranger, `by the names of the participants: ${names.join(", ")}`);
+      }
       return names.map((name) => decided?.[name] as Decision);
     },
     options,
