@@ -27,7 +27,7 @@ export interface DecideOptions {
    * How often to read and ask again at most, where somebody else has written meanwhile, from 0. Each time
    * it waits longer, from 4 ms to a second.
    *
-   * @default 10
+   * @default 20
    */
   readonly retries?: number | undefined;
 }
@@ -150,7 +150,7 @@ export async function decideAll(
   options: DecideOptions = {},
 ): Promise<{ readonly versions: readonly number[]; readonly globalPosition: number | null }> {
   checkOptions(options);
-  const { retries = 10 } = options;
+  const { retries = 20 } = options;
   checkInteger("retries", retries, 0);
   let conflict: WrongExpectedVersionError | undefined;
   for (let attempt = 1;; attempt++) {
