@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
-import { NO_STREAM, readCategory, streamVersion, write, writeStreams } from "../mod.ts";
+import {
+  NO_STREAM,
+  readCategory,
+  type StreamInput,
+  streamVersion,
+  write,
+  writeStreams,
+} from "../mod.ts";
 import { whileLocked } from "./_locks.ts";
 import { useDatabase } from "./database.ts";
 
@@ -141,6 +148,125 @@ describe("writeStreams()", () => {
     for (const name of names) {
       assert.equal(await streamVersion(sql, name), calls - 1);
     }
+  });
+
+  describe("of a stream with no messages and an expected version", () => {
+    const write1 = (streamName: string) => ({ streamName, messages: [{ type: "One" }] });
+    const check = (streamName: string, expectedVersion: number) => ({
+      streamName,
+      messages: [],
+      expectedVersion,
+    });
+
+    test("checks that alone, and answers it, wherever the stream is in the list", async () => {
+      await write(db.sql, "checked-1", { type: "Before" });
+      const position = async (...streams: StreamInput[]) => await writeStreams(db.sql, streams);
+      assert.deepEqual(await position(check("checked-1", 0), write1("beside-1")), [0, 0]);
+      assert.deepEqual(await position(write1("beside-1"), check("checked-1", 0)), [1, 0]);
+      assert.deepEqual(
+        await position(check("checked-2", NO_STREAM), write1("beside-1"), check("checked-1", 0)),
+        [-1, 2, 0],
+      );
+      assert.deepEqual(
+        await position(
+          { ...write1("beside-2"), messages: [{ type: "One" }, { type: "Two" }] },
+          check("checked-2", NO_STREAM),
+          write1("beside-1"),
+        ),
+        [1, -1, 3],
+      );
+      assert.equal((await readCategory(db.sql, "checked")).length, 1);
+    });
+
+    test("writes nothing where it is at another version", async () => {
+      for (const [name, expected, actual] of [["checked-1", 1, 0], ["checked-2", 0, -1]] as const) {
+        for (const streams of [[0, 1], [1, 0]]) {
+          const both = [check(name, expected), write1("unwritten-1")];
+          await assert.rejects(writeStreams(db.sql, streams.map((at) => both[at]!)), {
+            name: "WrongExpectedVersionError",
+            streamName: name,
+            expectedVersion: expected,
+            actualVersion: actual,
+          });
+        }
+      }
+      await assert.rejects(
+        writeStreams(db.sql, [check("checked-1", NO_STREAM), write1("unwritten-1")]),
+        { name: "WrongExpectedVersionError", actualVersion: 0 },
+      );
+      assert.equal(await streamVersion(db.sql, "unwritten-1"), NO_STREAM);
+    });
+
+    test("sees what was written while it waited for the lock", async () => {
+      await write(db.sql, "guard-1", { type: "Before" });
+      await assert.rejects(
+        whileLocked(
+          db,
+          "guard-1",
+          1,
+          (sql) => writeStreams(sql, [check("guard-1", 0), write1("guarded-1")]),
+          (holder) => write(holder, "guard-1", { type: "Meanwhile" }),
+        ),
+        { name: "WrongExpectedVersionError", streamName: "guard-1", actualVersion: 1 },
+      );
+      assert.equal(await streamVersion(db.sql, "guarded-1"), NO_STREAM);
+    });
+
+    test("lets nobody write to it until the transaction ends", async () => {
+      await write(db.sql, "still-1", { type: "Before" });
+      const order: string[] = [];
+      const other = db.connect({ max: 1 });
+      let writing: Promise<unknown> | undefined;
+      await db.sql.begin(async (sql) => {
+        await writeStreams(sql, [check("still-1", 0), write1("moving-1")]);
+        writing = write(other, "still-1", { type: "After" }).then(() => order.push("after"));
+        for (let waits = false; !waits;) {
+          const [row] = await sql`
+            select exists (
+              select from pg_locks where locktype = 'advisory' and not granted
+                and database = (select oid from pg_database where datname = current_database())
+            ) as waits`;
+          waits = row!.waits;
+        }
+        order.push("checked");
+      });
+      await writing;
+      assert.deepEqual(order, ["checked", "after"]);
+    });
+
+    test("answers the first positions when it is sent again, whatever has become of it", async () => {
+      const messages = [once("One"), once("Two")];
+      const streams = [
+        check("resent-1", NO_STREAM),
+        { streamName: "resent-2", messages, expectedVersion: NO_STREAM },
+        check("resent-3", NO_STREAM),
+        { streamName: "resent-4", messages: [once("Three")] },
+      ];
+      assert.deepEqual(await writeStreams(db.sql, streams), [-1, 1, -1, 0]);
+      await write(db.sql, "resent-1", { type: "Later" });
+      assert.deepEqual(await writeStreams(db.sql, streams), [-1, 1, -1, 0]);
+      assert.equal((await readCategory(db.sql, "resent")).length, 4);
+    });
+
+    test("refuses it twice, without a version, and where there is nothing to write at all", async () => {
+      const twice = [check("checked-1", 0), check("checked-1", 0), write1("a-1")];
+      await assert.rejects(writeStreams(db.sql, twice), TypeError);
+      await assert.rejects(
+        writeStreams(db.sql, [check("checked-1", 0), write1("checked-1")]),
+        TypeError,
+      );
+      await assert.rejects(
+        writeStreams(db.sql, [{ streamName: "checked-1", messages: [] }, write1("a-1")]),
+        RangeError,
+      );
+      await assert.rejects(writeStreams(db.sql, [check("checked-1", 0)]), RangeError);
+      await assert.rejects(writeStreams(db.sql, [check("checked", 0), write1("a-1")]), TypeError);
+      await assert.rejects(
+        writeStreams(db.sql, [check("checked-1", -2), write1("a-1")]),
+        RangeError,
+      );
+      assert.equal(await streamVersion(db.sql, "a-1"), 0);
+    });
   });
 
   test("refuses no streams, a stream without messages and a stream twice", async () => {
