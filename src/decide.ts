@@ -126,7 +126,11 @@ export async function decide<const Entities extends Participants>(
       const decided = await decision(named(states) as StatesOf<Entities>, named(versions));
       const stranger = Object.keys(decided ?? {}).find((name) => !names.includes(name));
       if (stranger !== undefined) {
-        throw invalid("decision", stranger, `by the names of the participants: ${names.join(", ")}`);
+        throw invalid(
+          "decision",
+          stranger,
+          `by the names of the participants: ${names.join(", ")}`,
+        );
       }
       return names.map((name) => decided?.[name] as Decision);
     },
