@@ -72,7 +72,9 @@ export interface DecidedTogether<Names extends PropertyKey> {
  * asks again.
  *
  * One statement writes, so it is atomic without a transaction. An entity that nothing is written to is
- * checked too. In a transaction of yours, a conflict is thrown at once: run the transaction again.
+ * checked too; not so under REPEATABLE READ, which does not see what others have written since, and where
+ * SERIALIZABLE takes its place. In a transaction of yours, a conflict is thrown at once: run the
+ * transaction again.
  *
  * @example Move money, both accounts or neither
  * ```ts

@@ -13,7 +13,8 @@ export interface StreamInput<Input extends MessageInput = MessageInput> extends 
   readonly streamName: string;
   /**
    * What to write to it, in order. None, and its expected version is checked and nothing is written to
-   * it: what is written to the others was decided by what it holds.
+   * it: what is written to the others was decided by what it holds. Under REPEATABLE READ that sees no
+   * further than the transaction does; SERIALIZABLE does.
    */
   readonly messages: readonly Input[];
 }
