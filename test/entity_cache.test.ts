@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { LRUCache } from "lru-cache";
 import { describe, test } from "vitest";
-import { entity, type EntityCache, type Message, type Sql, write, writeBatch } from "../mod.ts";
+import {
+  entity,
+  type EntityCache,
+  type Message,
+  readStream,
+  type Sql,
+  write,
+  writeBatch,
+} from "../mod.ts";
 import { counting, numbered } from "./_folding.ts";
 import { useDatabase } from "./database.ts";
 
@@ -230,12 +238,19 @@ describe("a state of a transaction that is rolled back", () => {
 describe("a cache that is shared", () => {
   test("by two databases with streams of the same name mixes up no states", async () => {
     const it = cachedly("twin");
+    // At the same global positions, too.
+    for (const { sql } of [db, elsewhere]) {
+      await sql`select setval('message_store.messages_global_position_seq', 1000000)`;
+    }
     await writeBatch(db.sql, "twin-1", numbered(3));
     await writeBatch(elsewhere.sql, "twin-1", numbered(4, 50));
     for (let turn = 0; turn < 3; turn++) {
       assert.deepEqual((await it.fetch(db.sql, "1")).state, [0, 1, 2]);
       assert.deepEqual((await it.fetch(elsewhere.sql, "1")).state, [50, 51, 52, 53]);
     }
+    const places = [db, elsewhere].map(async ({ sql }) => (await readStream(sql, "twin-1"))[2]);
+    const [one, other] = await Promise.all(places);
+    assert.equal(one!.globalPosition, other!.globalPosition);
     await writeBatch(db.sql, "twin-2", numbered(3));
     assert.equal((await it.fetch(db.sql, "2")).version, 2);
     assert.deepEqual(await it.fetch(elsewhere.sql, "2"), { state: [], version: -1 });
