@@ -1,0 +1,27 @@
+/**
+ * How does the bank run for good?
+ *
+ * Its consumers go on until they are told to stop. Start it as often as you like: processes that do the
+ * same step write it once.
+ *
+ *     DATABASE_URL=postgres://… npx tsx examples/bank/service.ts
+ */
+import { consume } from "@messagedb/client";
+import process from "node:process";
+import postgres from "postgres";
+import { balances, createBalances } from "./balances.ts";
+import { answers, requests } from "./transfers.ts";
+
+const url = process.env["DATABASE_URL"] ?? "postgres://message_store@localhost/message_store";
+const sql = postgres(url, { onnotice: () => {} });
+await createBalances(sql);
+
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+
+await Promise.all([
+  consume(sql, requests, { signal: stop.signal }),
+  consume(sql, answers, { signal: stop.signal }),
+  consume(sql, balances, { signal: stop.signal }),
+]);
+await sql.end();
