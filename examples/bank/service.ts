@@ -1,8 +1,8 @@
 /**
  * How does the bank run for good?
  *
- * Its consumers go on until they are told to stop. Start it as often as you like: processes that do the
- * same step write it once.
+ * Its consumers go on until they are told to stop. Several processes may run it: a step
+ * that two of them do is written once.
  *
  *     DATABASE_URL=postgres://… npx tsx examples/bank/service.ts
  */

@@ -9,6 +9,9 @@
  *
  * It can be killed at any point, and started twice: each step is one write, it happens once, and all
  * that is to be known is in the store.
+ *
+ * (Two accounts in one store need none of this: `decide` over both writes to both, or to neither. A saga
+ * is for what cannot be written at once: accounts of two banks, a payment and a parcel.)
  */
 import {
   type Consumer,

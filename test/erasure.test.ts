@@ -1,0 +1,129 @@
+import { readStream } from "@messagedb/client";
+import { execFile } from "node:child_process";
+import process from "node:process";
+import { promisify } from "node:util";
+import postgres from "postgres";
+import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { pathOf } from "./_blocks.ts";
+import { until } from "./_consuming.ts";
+import { createDatabase } from "./_server.ts";
+
+const tsx = pathOf("node_modules/.bin/tsx");
+const bun = pathOf("test/node_modules/.bin/bun");
+const deno = pathOf("test/node_modules/.bin/deno");
+
+const STORY = `
+Ada and Grace have accounts
+  Opened     {}
+  Deposited  {"amount":10,"reference":"Ada's rent"}
+  Deposited  {"amount":10,"reference":"Ada's rent"}
+  Deposited  {"amount":10,"reference":"Ada's rent"}
+  Deposited  {"amount":10,"reference":"Ada's rent"}
+  Named      {"owner":"Ada"}
+  Her account: {"owner":"Ada","balance":40}. All accounts: 60
+  What is stored: {"owner":{"iv":"…","key":"…","ciphertext":"…"}}
+
+Ada is erased
+  Opened     {}
+  Deposited  {"amount":10,"reference":null}
+  Deposited  {"amount":10,"reference":null}
+  Deposited  {"amount":10,"reference":null}
+  Deposited  {"amount":10,"reference":null}
+  Named      {"owner":null}
+  Her account: {"owner":null,"balance":40}. All accounts: 60
+
+Ada's account is used again
+  Opened     {}
+  Deposited  {"amount":10,"reference":null}
+  Deposited  {"amount":10,"reference":null}
+  Deposited  {"amount":10,"reference":null}
+  Deposited  {"amount":10,"reference":null}
+  Named      {"owner":null}
+  Withdrawn  {"amount":30}
+  Deposited  {"amount":5,"reference":"Ada, who is back"}
+  Her account: {"owner":null,"balance":15}. All accounts: 35
+`;
+
+/** Runs the program, and answers what it printed, without what is random. */
+async function tell(
+  env: NodeJS.ProcessEnv,
+  command: string,
+  ...args: readonly string[]
+): Promise<string> {
+  const cwd = pathOf("examples");
+  const { stdout } = await promisify(execFile)(command, [...args, "erasure.ts"], { cwd, env });
+  return stdout.replaceAll(/"(key|iv|ciphertext)":"[^"]+"/g, '"$1":"…"');
+}
+
+describe.each([
+  ["Node", tsx],
+  ["Deno", deno, "run", "--quiet", "--allow-all"],
+  ["Bun", bun],
+])("erasure.ts on %s", (_, command, ...args) => {
+  test("forgets who is erased, and nothing else", async () => {
+    const database = await createDatabase(inject("databaseOrigin"));
+    const sql = postgres(database.url);
+    onTestFinished(async () => {
+      await sql.end();
+      await database.drop();
+    });
+    // As the program makes it, so that nobody can make a key before all four are about to.
+    await sql`
+      create table public.keys (
+        subject text primary key,
+        id uuid not null default gen_random_uuid(),
+        key bytea not null
+      )`;
+    const telling = await sql.begin(async (holder) => {
+      await holder`lock table public.keys in share mode`;
+      const story = tell({ ...process.env, DATABASE_URL: database.url }, command, ...args);
+      story.catch(() => {});
+      await until(async () => {
+        const [row] = await sql<{ waiting: number }[]>`
+          select count(*)::int as waiting
+          from pg_locks
+          where relation = 'public.keys'::regclass and not granted`;
+        return row!.waiting === 4;
+      });
+      return { story };
+    });
+    expect(await telling.story).toBe(STORY);
+
+    const plain = await sql`
+      select data from message_store.messages where data::text ~ 'Ada|Grace|rent'`;
+    expect(plain, "nothing personal was ever stored").toEqual([]);
+
+    const [ada] = await sql<{ subject: string }[]>`
+      select message_store.id(stream_name) as subject
+      from message_store.messages
+      where type = 'Withdrawn'`;
+    const stored = await readStream<Stored>(sql, `account-${ada!.subject}`);
+    const keys = stored.flatMap(({ data }) => data.owner?.key ?? data.reference?.key ?? []);
+    expect(new Set(keys.slice(0, 5)).size, "those who wrote at the same time made one key").toBe(1);
+    const there = await sql<{ id: string }[]>`select id from public.keys`;
+    const ids = there.map(({ id }) => id);
+    expect(ids.length, "Grace's, and the new one of Ada").toBe(2);
+    expect(ids).not.toContain(keys[0]);
+    expect(ids).toContain(keys.at(-1));
+
+    const snapshots = await readStream<{ entityData: Stored }>(
+      sql,
+      `account:snapshot-${ada!.subject}`,
+    );
+    const owners = snapshots.map(({ data }) => data.entityData.owner);
+    expect(owners.filter((it) => it !== null), "a snapshot before it has it under that key")
+      .toEqual([expect.objectContaining({ key: keys[0] })]);
+    expect(owners.at(-1), "a snapshot after it has nothing").toBe(null);
+  });
+
+  test("starts a database where there is none", async () => {
+    const { DATABASE_URL: _, ...env } = process.env;
+    expect(await tell(env, command, ...args)).toBe(STORY);
+  });
+});
+
+/** Data as it is stored. */
+interface Stored {
+  readonly owner?: { readonly key: string } | null;
+  readonly reference?: { readonly key: string } | null;
+}
