@@ -103,10 +103,9 @@ async function mapMembers(
  */
 async function keyToWrite(sql: postgres.Sql, message: CodedMessage): Promise<Key | undefined> {
   const subject = id(message.streamName);
-  const isSnapshot = message.type.startsWith("Recorded:");
   while (true) {
     const [key] = await sql<Key[]>`select id, key from public.keys where subject = ${subject}`;
-    if (key !== undefined || isSnapshot) return key;
+    if (key !== undefined || message.isSnapshot) return key;
     const fresh = crypto.getRandomValues(new Uint8Array(32));
     await sql`
       insert into public.keys (subject, key)

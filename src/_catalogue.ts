@@ -60,6 +60,8 @@ export interface CodedMessage {
   readonly streamName: string;
   /** The metadata as it is stored. */
   readonly metadata: MessageInput["metadata"];
+  /** Whether it is the state of an entity, which a snapshot keeps, rather than a message's data. */
+  readonly isSnapshot: boolean;
 }
 
 /** The option of every read, subscription and consumer. */
@@ -94,6 +96,15 @@ export function parserOf({ messages }: MaybeTyped): Parser | undefined {
     throw invalid("messages", messages, "what defineMessages() makes");
   }
   return parser;
+}
+
+/** Checks that handlers are for types of the catalogue, by the names that they have now. */
+export function checkTypesOf(parser: Parser, handlers: object): void {
+  for (const type of Object.keys(handlers)) {
+    if (parser.typeOf(type) !== type) {
+      throw invalid("handlers", type, "by types that the catalogue defines, not by aliases");
+    }
+  }
 }
 
 /** Messages as they are stored: at once the same ones, where no catalogue has anything to do with them. */

@@ -1,6 +1,6 @@
-import { type MessageCatalogue, parserOf } from "./_catalogue.ts";
+import { checkTypesOf, type MessageCatalogue, parserOf } from "./_catalogue.ts";
 import { checkFunction, invalid } from "./_check.ts";
-import { onceThere } from "./_schema.ts";
+import { isPromise, onceThere } from "./_schema.ts";
 import { InvalidMessageError } from "./errors.ts";
 import type { Message } from "./types.ts";
 
@@ -65,12 +65,16 @@ export function foldOf<State, Output extends Message>(projection: Projection<Sta
   if (handlers !== undefined && (typeof handlers !== "object" || Array.isArray(handlers))) {
     throw invalid("handlers", handlers, "an object with a function for each type");
   }
+  if (handlers === undefined && projection.unknown !== undefined) {
+    throw invalid("unknown", unknown, 'left out where there is "evolve", which gets all messages');
+  }
   if (unknown !== "skip" && unknown !== "refuse") {
     throw invalid("unknown", unknown, '"skip" or "refuse"');
   }
   for (const [name, evolver] of Object.entries(handlers ?? { evolve })) {
     checkFunction(name, evolver);
   }
+  if (parser && handlers) checkTypesOf(parser, handlers);
 
   return (state, message) => {
     const type = parser?.typeOf(message.type) ?? message.type;
@@ -92,7 +96,7 @@ export function foldOf<State, Output extends Message>(projection: Projection<Sta
 }
 
 function checkState(state: unknown, type: string): unknown {
-  if (state !== undefined && !(state instanceof Promise)) return state;
+  if (state !== undefined && !isPromise(state)) return state;
   const what = state === undefined ? "nothing" : "a promise";
   // It may reject, and there is nobody else who would hear of that.
   state?.catch(() => {});
@@ -109,7 +113,7 @@ export async function foldPage(
 ): Promise<void> {
   for (const message of messages) {
     const next = fold(folded.state, message);
-    folded.state = next instanceof Promise ? await next : next;
+    folded.state = isPromise(next) ? await next : next;
     folded.last = message;
   }
 }

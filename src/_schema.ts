@@ -1,4 +1,5 @@
 import { stringify } from "./_json.ts";
+import { wordsOf } from "./errors.ts";
 
 /**
  * A schema of any library that has the interface Standard Schema, version 1 (https://standardschema.dev):
@@ -55,7 +56,7 @@ export type Checked =
 export function decodeShape({ schema }: Shape, stored: unknown): Checked | Promise<Checked> {
   try {
     const result = schema["~standard"].validate(stored);
-    return result instanceof Promise ? result.then(checkedOf, checkedThrow) : checkedOf(result);
+    return isPromise(result) ? result.then(checkedOf, checkedThrow) : checkedOf(result);
   } catch (error) {
     return checkedThrow(error);
   }
@@ -77,8 +78,12 @@ function checkedThrow(error: unknown): Checked {
  * there is none, it is what the schema takes, and what the schema makes of it is stored.
  */
 export async function encodeShape(shape: Shape, value: unknown, name: string): Promise<Checked> {
-  // An encode of the caller's may throw at what it is not made for, which the schema then tells of.
-  const direct = await encodeOutput(shape, value).catch(() => undefined);
+  // An encode of the caller's may throw at what the schema takes, which it is not made for.
+  const thrown: Issue[] = [];
+  const direct = await encodeOutput(shape, value).catch((error) => {
+    thrown.push({ path: [], message: `the way back has thrown: ${wordsOf(error)}` });
+    return undefined;
+  });
   const first = direct && await jsonOf(shape, direct, name);
   if (first && !first.issues) return first;
 
@@ -89,7 +94,7 @@ export async function encodeShape(shape: Shape, value: unknown, name: string): P
   // What it is closer to is what it was meant to be.
   const isCloser = parsed.issues.length < (first?.issues?.length ?? Infinity) &&
     parsed.issues.every(({ path }) => path.length > 0);
-  return first && !isCloser ? first : parsed;
+  return first && !isCloser ? first : { issues: [...parsed.issues, ...thrown] };
 }
 
 /** The JSON of what was encoded, if the schema reads that as it was. */
@@ -147,12 +152,17 @@ function checkedOf(result: StandardResult<unknown>): Checked {
   };
 }
 
+/** Whether it is one, of whatever realm or library. */
+export function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof (value as { then?: unknown } | null)?.then === "function";
+}
+
 /** Goes on at once where there is nothing to wait for: a promise a message costs more than its data. */
 export function onceThere<T, U>(
   value: T | Promise<T>,
   next: (value: T) => U | Promise<U>,
 ): U | Promise<U> {
-  return value instanceof Promise ? value.then(next) : next(value);
+  return isPromise(value) ? value.then(next) : next(value);
 }
 
 /** The value, with what is no list and no plain object replaced; a cycle is left, for JSON to refuse. */
@@ -166,15 +176,16 @@ function mapLeaves(
   if (around.includes(value)) return value;
   const map = (it: unknown) => mapLeaves(it, replace, [...around, value]);
   if (isList) return value.map(map);
-  return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, map(it)]));
+  const members = Object.entries(value).sort(([one], [other]) => one < other ? -1 : 1);
+  return Object.fromEntries(members.map(([key, it]) => [key, map(it)]));
 }
 
 function digitsOf(leaf: unknown): unknown {
   return typeof leaf === "bigint" ? String(leaf) : leaf;
 }
 
-/** The value as text that tells a bigint and a Date from what JSON makes of them. */
-function textOf(value: unknown): string {
+/** The value as text, the same for the same value, that tells a bigint and a Date from what JSON makes of them. */
+export function textOf(value: unknown): string {
   return JSON.stringify(mapLeaves(value, kindOf));
 }
 

@@ -1,6 +1,6 @@
 import type { Codec } from "./_catalogue.ts";
 import { encode, type EncodedMessage, stringify } from "./_json.ts";
-import { decodeShape, encodeShape, isPlain, type StandardSchema } from "./_schema.ts";
+import { decodeShape, encodeShape, isPlain, type StandardSchema, textOf } from "./_schema.ts";
 import { askMessageStore } from "./_statement.ts";
 import { readLastMessage } from "./read_last_message.ts";
 import { streamName } from "./stream_name.ts";
@@ -97,7 +97,7 @@ function placeOf({ category, version }: Snapshots, id: string) {
   // Each shape has a type of its own: programs of two versions do not pass over each other's.
   const type = `Recorded:${version}`;
   const metadata = { schemaVersion: String(version) };
-  return { name, type, coded: { type, streamName: name, metadata } };
+  return { name, type, coded: { type, streamName: name, metadata, isSnapshot: true } };
 }
 
 async function jsonOf(state: unknown, schema: StandardSchema | undefined): Promise<unknown> {
@@ -105,10 +105,23 @@ async function jsonOf(state: unknown, schema: StandardSchema | undefined): Promi
     checkRestorable(state);
     return state;
   }
-  const { issues, ...encoded } = await encodeShape({ schema }, state, "state");
-  if (issues === undefined) return (encoded as { value: unknown }).value;
-  const words = issues.map(({ path, message }) => [...path.map(String), message].join(": "));
-  throw new TypeError(`Cannot write a snapshot: its schema refuses the state: ${words.join("; ")}`);
+  const encoded = await encodeShape({ schema }, state, "state");
+  if (encoded.issues) {
+    const words = encoded.issues.map(({ path, message }) =>
+      [...path.map(String), message].join(": ")
+    );
+    throw new TypeError(
+      `Cannot write a snapshot: its schema refuses the state: ${words.join("; ")}`,
+    );
+  }
+  const restored = await decodeShape({ schema }, encoded.value);
+  if (restored.issues || textOf(restored.value) !== textOf(state)) {
+    throw new TypeError(
+      "Cannot write a snapshot: its schema makes something else of the state: " +
+        "it must leave nothing out and put nothing in",
+    );
+  }
+  return encoded.value;
 }
 
 /** Checks that JSON brings back what there is: what is more than that takes a schema. */

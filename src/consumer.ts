@@ -1,4 +1,4 @@
-import { type MessageCatalogue, type Parser, parserOf } from "./_catalogue.ts";
+import { checkTypesOf, type MessageCatalogue, type Parser, parserOf } from "./_catalogue.ts";
 import { checkCategory, checkInteger, checkName, invalid } from "./_check.ts";
 import { onceThere } from "./_schema.ts";
 import { readerOf, type Source } from "./_source.ts";
@@ -286,6 +286,7 @@ export function checkConsumer<Handle extends Sql, Handled extends Message>(
   if (handlers !== undefined && Object.keys(handlers).length === 0) {
     throw invalid("handlers", handlers, "an object with at least one function");
   }
+  if (parser && handlers) checkTypesOf(parser, handlers);
   const wanted = handlers === undefined ? types : Object.keys(handlers);
   const selection = {
     types: wanted && (parser?.storedTypes(wanted) ?? wanted),

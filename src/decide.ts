@@ -34,7 +34,10 @@ export interface DecideOptions {
 
 /** What an entity's `decide` has done. */
 export interface Decided {
-  /** The position of the entity's last message, `NO_STREAM` (-1) for none. */
+  /**
+   * The position of the last message that was written, or that was there by its id; where nothing was to
+   * be written, of the entity's last message, `NO_STREAM` (-1) for none.
+   */
   readonly version: number;
   /** The global position of the last message that was written: what `waitFor` takes; null for none. */
   readonly globalPosition: number | null;
@@ -60,7 +63,7 @@ export type DecisionsOf<Entities extends Participants> = {
 
 /** What `decide` has done. */
 export interface DecidedTogether<Names extends PropertyKey> {
-  /** The position of each entity's last message, `NO_STREAM` (-1) for none. */
+  /** The version of each entity, as an entity's `decide` answers it. */
   readonly versions: Readonly<Record<Names, number>>;
   /** The global position of the last message that was written: what `waitFor` takes; null for none. */
   readonly globalPosition: number | null;

@@ -294,7 +294,7 @@ function parserFor(definitions: Definitions, options: DefineMessagesOptions): Pa
       const stamped: Metadata | null = length === 0
         ? metadata
         : { ...metadata, schemaVersion: String(length + 1) };
-      const coded = { type, streamName, metadata: stamped };
+      const coded = { type, streamName, metadata: stamped, isSnapshot: false };
       const stored = codec ? await codec.encode(encoded.value, coded) : encoded.value;
       return { ...message, data: stored, metadata: stamped };
     },
@@ -312,7 +312,7 @@ function parserFor(definitions: Definitions, options: DefineMessagesOptions): Pa
       }
       const { type, streamName, metadata } = message;
       const data = codec
-        ? codec.decode(message.data, { type, streamName, metadata })
+        ? codec.decode(message.data, { type, streamName, metadata, isSnapshot: false })
         : message.data;
       return onceThere(data, (data) => {
         const lifted = lift(definition, data, message);

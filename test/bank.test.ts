@@ -205,23 +205,25 @@ test("a saga that forgets how far it was, each time, does each step once", async
 
 test("money is neither made nor lost by two processes, one of which is killed", async () => {
   const { sql, url } = await useBank();
-  const start = () => {
+  const start = async () => {
     const child = spawn(process.execPath, ["--import", "tsx", "bank/service.ts"], {
       cwd: pathOf("examples"),
       env: { ...process.env, DATABASE_URL: url },
-      stdio: "inherit",
+      stdio: ["ignore", "pipe", "inherit"],
     });
     const exit = once(child, "exit");
     onTestFinished(async () => {
       child.kill("SIGKILL");
       await exit;
     });
+    // It says so when it heeds signals.
+    await once(child.stdout, "data");
     return { kill: (signal: NodeJS.Signals) => (child.kill(signal), exit) };
   };
   await openAccounts(sql);
   const wanted = orders(120);
   const asking = Promise.all(wanted.map((order, at) => requestTransfer(sql, String(at), order)));
-  const [first, second] = [start(), start()];
+  const [first, second] = await Promise.all([start(), start()]);
 
   const countAnswers = async () => {
     const said = await readCategory(sql, "account", { correlation: "transfer" });
@@ -230,7 +232,7 @@ test("money is neither made nor lost by two processes, one of which is killed", 
   await until(async () => await countAnswers() > 20);
   expect(await first.kill("SIGKILL")).toEqual([null, "SIGKILL"]);
   expect(await countAnswers(), "it was killed midway").toBeLessThan(wanted.length);
-  const third = start();
+  const third = await start();
 
   await asking;
   const hasEnded = async (_: Order, at: number) => {

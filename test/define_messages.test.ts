@@ -1220,6 +1220,31 @@ describe("a consumer with a catalogue", () => {
   });
 });
 
+test("an encode that throws is told of where the schema does not take the data either", async () => {
+  const { Made } = defineMessages({
+    Made: {
+      schema: z.object({ at: z.iso.datetime() }),
+      encode: () => {
+        throw new Error("no calendar");
+      },
+    },
+  });
+  const issues = await issuesOf(Made({ at: new Date() } as never));
+  assert.match(issues.at(-1)!.message, /the way back has thrown: Error: no calendar/);
+});
+
+test("a consumer's handlers are by the types of its catalogue, not by aliases", async () => {
+  const messages = defineMessages({ Deposited: { schema: z.object({}), aliases: ["Paid"] } });
+  for (const type of ["Paid", "Other"]) {
+    const consumer = { category: "account", consumerId: "a", messages, handlers: { [type]() {} } };
+    await assert.rejects(drain(db.sql, consumer as never), {
+      name: "TypeError",
+      message: `Cannot use "${type}" as "handlers": ` +
+        "it must be by types that the catalogue defines, not by aliases",
+    });
+  }
+});
+
 describe("the codec of a catalogue", () => {
   /** A key for each stream, as WebCrypto has it. */
   const keys = new Map<string, Promise<CryptoKey>>();
@@ -1324,14 +1349,26 @@ describe("the codec of a catalogue", () => {
     await write(db.sql, streamName, messages.Deposited({ at }, { metadata: { by: "Ada" } }));
     const metadata = { by: "Ada", schemaVersion: "2" };
     assert.deepEqual(calls.splice(0), [
-      ["encode", data, { type: "Deposited", streamName, metadata }],
+      ["encode", data, { type: "Deposited", streamName, metadata, isSnapshot: false }],
     ]);
     await write(db.sql, streamName, { type: "Paid", data });
     await readStream(db.sql, streamName, { messages });
     assert.deepEqual(calls, [
-      ["decode", data, { type: "Deposited", streamName, metadata }],
-      ["decode", data, { type: "Paid", streamName, metadata: null }],
+      ["decode", data, { type: "Deposited", streamName, metadata, isSnapshot: false }],
+      ["decode", data, { type: "Paid", streamName, metadata: null, isSnapshot: false }],
     ]);
+  });
+
+  test("may answer what is no Promise, and can be waited for", async () => {
+    const later = (data: unknown) => ({
+      then: (resolve: (data: unknown) => void) => resolve(data),
+    });
+    const Made = z.object({ n: z.number() });
+    const messages = defineMessages({ Made }, { codec: { encode: later, decode: later } });
+    const streamName = newStream();
+    await write(db.sql, streamName, messages.Made({ n: 1 }));
+    const [made] = await readStream(db.sql, streamName, { messages });
+    assert.deepEqual(made!.data, { n: 1 });
   });
 
   test("may be at once, and is over what the schema makes and below what is lifted", async () => {

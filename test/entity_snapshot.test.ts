@@ -410,6 +410,7 @@ describe("snapshots of an entity whose catalogue has a codec", () => {
       type: "Recorded:1",
       streamName: "person:snapshot-1",
       metadata: { schemaVersion: "1" },
+      isSnapshot: true,
     }]);
     const [snapshot] = await readStream<Recorded>(db.sql, "person:snapshot-1");
     assert.deepEqual(snapshot!.data.entityData, { sealed: seal({ name: "Ada" }) });
@@ -575,4 +576,27 @@ describe("writing a snapshot", () => {
     });
     assert.deepEqual(await it.fetch(db.sql, "1"), { state: 1, version: 0 });
   });
+});
+
+test("a snapshot whose schema would leave something out, or put something in, is refused", async () => {
+  const messages = defineMessages({ Named: z.object({ name: z.string() }) });
+  const schemas = [
+    z.object({}),
+    z.object({ name: z.string(), more: z.number().default(1) }),
+  ];
+  for (const schema of schemas) {
+    const person = entity({
+      category: "lossy",
+      messages,
+      init: () => ({ name: "" }),
+      handlers: { Named: (_, { data }) => data },
+      snapshot: { every: 1, schema: schema as never },
+    });
+    const id = crypto.randomUUID();
+    await person.decide(db.sql, id, () => messages.Named({ name: "Ada" }));
+    await assert.rejects(person.fetch(db.sql, id), {
+      name: "TypeError",
+      message: /its schema (makes something else of|refuses) the state/,
+    });
+  }
 });

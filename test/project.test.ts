@@ -325,6 +325,7 @@ describe("project() refuses", () => {
         { init, handlers: evolve },
         { init, handlers: [evolve] },
         { init, handlers: { One: evolve }, unknown: "ignore" },
+        { init, evolve, unknown: "refuse" },
         { init, evolve, messages: {} },
         { init, evolve, messages: null },
         { init, evolve, from: "0" },

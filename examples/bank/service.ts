@@ -18,6 +18,7 @@ await createBalances(sql);
 
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+console.log("The bank is open. Control-C closes it");
 
 await Promise.all([
   consume(sql, requests, { signal: stop.signal }),
