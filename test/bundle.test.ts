@@ -28,7 +28,7 @@ describe.each([
 });
 
 test.each([
-  ["*", "mod.ts", 26_500],
+  ["*", "mod.ts", 26_900],
   [EVERYDAY, "mod.ts", 5_850],
   ["{ write }", "mod.ts", 3_650],
   ["*", FETCH, 2_000],
