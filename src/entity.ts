@@ -1,6 +1,7 @@
 import { type MessageCatalogue, parserOf } from "./_catalogue.ts";
 import { checkCategory, checkFunction, checkInteger, checkName, invalid } from "./_check.ts";
 import { type Folded, foldOf, foldPage, pagesFrom, type Projection } from "./_fold.ts";
+import { freeze } from "./_freeze.ts";
 import type { StandardSchema } from "./_schema.ts";
 import {
   checkRestorable,
@@ -277,31 +278,4 @@ function checkSnapshot(
   }
   const { category } = definition;
   return { category, every, version, schema, codec: parserOf(definition)?.codec };
-}
-
-/** What is frozen with all that is in it. */
-const frozen = new WeakSet<object>();
-
-/** A state that evolve changes, rather than making a new one, would be changed for everyone. */
-function freeze(state: unknown): unknown {
-  if (typeof state !== "object" || state === null || frozen.has(state)) return state;
-  if (ArrayBuffer.isView(state)) return state;
-  frozen.add(state);
-  const isCollection = state instanceof Map || state instanceof Set;
-  if (isCollection) {
-    state.forEach((value: unknown, key: unknown) => (freeze(key), freeze(value)));
-  }
-  // What a collection holds is none of its properties.
-  if (isCollection && Object.isExtensible(state)) {
-    for (const name of ["set", "add", "delete", "clear"]) {
-      if (name in state) Object.defineProperty(state, name, { value: refuseChange });
-    }
-  }
-  Object.freeze(state);
-  for (const member of Object.values(state)) freeze(member);
-  return state;
-}
-
-function refuseChange(): never {
-  throw new TypeError("Cannot change a state that is in the cache: evolve has to make a new one");
 }
