@@ -76,7 +76,7 @@ async function runVitest(): Promise<void> {
   const output = join(folder, "vitest.json");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${output}`];
   const command = ["node_modules/.bin/vitest", "run", ...reporters, ...filters];
-  const succeeded = await step("Tests", command, 10 * MINUTE);
+  const succeeded = await step("Tests", command, 30 * MINUTE);
   results.push(countsOf(output, succeeded));
   rmSync(folder, { recursive: true });
 }
