@@ -47,6 +47,7 @@ export {
 export type { Codec, CodedMessage, MessageCatalogue, Typed, TypedInput } from "./src/_catalogue.ts";
 export type { Issue, StandardIssue, StandardResult, StandardSchema } from "./src/_schema.ts";
 export { correlate, follow } from "./src/follow.ts";
+export { idFrom } from "./src/id_from.ts";
 
 // Read
 export { readStream, type ReadStreamOptions } from "./src/read_stream.ts";
@@ -129,8 +130,10 @@ export {
   type DecideOptions,
   type Decision,
   type DecisionsOf,
+  type Participant,
   type Participants,
   type StatesOf,
+  type VersionsOf,
 } from "./src/decide.ts";
 
 // Look around

@@ -15,7 +15,7 @@ export interface Projection<State, Output extends Message = Message> {
   /** Makes the state that is there before the first message. */
   readonly init: () => State;
   /** Makes the next state of a state and any message. Either this or `handlers`. */
-  readonly evolve?: Evolve<NoInfer<State>, NoInfer<Output>> | undefined;
+  readonly evolve?: NoInfer<Evolve<State, Output>> | undefined;
   /** Makes the next state, by the type of the message. */
   readonly handlers?: NoInfer<Evolvers<State, Output>> | undefined;
   /**

@@ -89,6 +89,16 @@ async function handleUntilDone(
   begun?: { readonly answer: ReturnType<Handler> },
 ): Promise<Outcome> {
   let outcome: Outcome = "handled";
+  /** Learns what other processes have done; not where the consumer ends meanwhile. */
+  const reload = async (): Promise<boolean> => {
+    try {
+      await untilReached(() => cursor.reload(), { ...consumer, signal: stopping });
+      return true;
+    } catch (error) {
+      if (stopping.aborted) return false;
+      throw error;
+    }
+  };
   /** What is to be done instead of handling it again, once that is decided. */
   let conclusion: ((sql: Sql) => Promise<void>) | undefined;
   for (let attempt = 1, delays = 1;;) {
@@ -123,13 +133,7 @@ async function handleUntilDone(
       } else if (await isNotTheHandlers(consumer, cursor, error, failure, delays)) {
         if (!cursor.isConflict(error)) consumer.onRetry?.(error);
         await sleep(backoff(delays++, FIRST_DELAY, LONGEST_DELAY), stopping);
-        if (stopping.aborted) return "ended";
-        try {
-          await untilReached(() => cursor.reload(), { ...consumer, signal: stopping });
-        } catch (error) {
-          if (stopping.aborted) return "ended";
-          throw error;
-        }
+        if (stopping.aborted || !await reload()) return "ended";
         continue;
       } else {
         // What the commit refuses, the handler has done.
@@ -139,6 +143,9 @@ async function handleUntilDone(
       }
     }
     if (verdict === "stop") {
+      // What it failed of may be that another process has done it, as a unique key tells.
+      if (consumer.begin) await reload();
+      if (cursor.position >= place) return outcome;
       const options = failure && { cause: failure.error };
       throw new HandlerFailedError(consumer.consumerId, message, attempt, options);
     }

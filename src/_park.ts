@@ -1,6 +1,7 @@
 import type { CheckedConsumer } from "./consumer.ts";
 import { wordsOf } from "./errors.ts";
 import type { AggregatedMessage, Reference } from "./read_aggregate.ts";
+import { idFrom } from "./id_from.ts";
 import { streamName } from "./stream_name.ts";
 import type { Message, Sql } from "./types.ts";
 import { write } from "./write.ts";
@@ -51,7 +52,7 @@ export async function park(
     attempts,
   };
   await write(sql, name, {
-    id: await deterministicId(`${name} ${parkedAs ?? `${id} ${place}`}`),
+    id: await idFrom(`${name} ${parkedAs ?? `${id} ${place}`}`),
     type: "Parked",
     data,
     metadata: {
@@ -68,14 +69,4 @@ function describe(error: unknown): Parked["error"] {
   // NUL, and half a surrogate pair.
   const clean = (text: unknown) => String(text).replace(/\0|\p{Surrogate}/gu, "\ufffd");
   return { name: clean(name), message: clean(message) };
-}
-
-/** A UUID of version 8, made of the text's SHA-256: the same for the same text. */
-async function deterministicId(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  const hex = Array.from(new Uint8Array(digest), (it) => it.toString(16).padStart(2, "0")).join("");
-  const variant = (parseInt(hex[16]!, 16) & 3 | 8).toString(16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${
-    hex.slice(17, 20)
-  }-${hex.slice(20, 32)}`;
 }

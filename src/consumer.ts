@@ -34,7 +34,10 @@ export interface HandlerContext<Handle = Sql> {
   /** Which attempt this is, from 1. */
   readonly attempt: number;
   /** As `follow`, of the message in hand: gives a message to write the metadata that says so. */
-  follow<Input extends MessageInput>(this: void, message: Input): Input;
+  follow<Input extends MessageInput | readonly MessageInput[] | null | undefined>(
+    this: void,
+    message: Input,
+  ): Input;
 }
 
 /**

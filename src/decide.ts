@@ -43,28 +43,35 @@ export interface Decided {
   readonly globalPosition: number | null;
 }
 
-/** Entities by names of yours. */
-export type Participants = Readonly<
-  Record<string, readonly [entity: Entity<unknown, never>, id: string]>
->;
+/** An entity: what it is, and its id. */
+export type Participant = readonly [entity: Entity<unknown, never>, id: string];
 
-/** The states of participants. */
+/** Entities by names of yours, or a list of them. */
+export type Participants = Readonly<Record<string, Participant>> | readonly Participant[];
+
+/** The states of participants: by their names, or a list. */
 export type StatesOf<Entities extends Participants> = {
-  readonly [Name in keyof Entities]: Entities[Name][0] extends Entity<infer State, never> ? State
-    : never;
+  readonly [Name in keyof Entities]: Entities[Name] extends
+    readonly [Entity<infer State, never>, string] ? State : never;
+};
+
+/** The versions of participants: by their names, or a list. */
+export type VersionsOf<Entities extends Participants> = {
+  readonly [Name in keyof Entities]: number;
 };
 
 /** What to write to which of the participants; left out is none. */
 export type DecisionsOf<Entities extends Participants> = {
-  readonly [Name in keyof Entities]?: Entities[Name][0] extends Entity<unknown, infer Input>
-    ? Decision<Input>
-    : never;
+  readonly [Name in keyof Entities]?: Entities[Name] extends
+    readonly [Entity<unknown, infer Input>, string] ? Decision<Input> : never;
 };
 
+type Decisions<Entities extends Participants> = DecisionsOf<Entities> | null | undefined | void;
+
 /** What `decide` has done. */
-export interface DecidedTogether<Names extends PropertyKey> {
+export interface DecidedTogether<Entities extends Participants> {
   /** The version of each entity, as an entity's `decide` answers it. */
-  readonly versions: Readonly<Record<Names, number>>;
+  readonly versions: VersionsOf<Entities>;
   /** The global position of the last message that was written: what `waitFor` takes; null for none. */
   readonly globalPosition: number | null;
 }
@@ -99,10 +106,10 @@ export interface DecidedTogether<Names extends PropertyKey> {
  * });
  * ```
  *
- * @typeParam Entities The participants, by names of yours.
+ * @typeParam Entities The participants, by names of yours, or a list.
  * @param sql The handle; inside a transaction, the transaction's.
- * @param participants The entities: `{ from: [account, "123"], to: [account, "456"] }`.
- * @param decision Tells by the states, and their versions, what to write to which. May be asked more than once.
+ * @param participants The entities: `{ from: [account, "123"], to: [account, "456"] }`; or a list of such pairs.
+ * @param decision Tells by the states, and their versions, what to write to which: by the names, or as a list in the order of the participants. May be asked more than once.
  * @param options How often to ask.
  * @returns The versions after that, and where the last message is.
  * @throws {WrongExpectedVersionError} If somebody else was faster, every time.
@@ -115,20 +122,24 @@ export async function decide<const Entities extends Participants>(
   participants: Entities,
   decision: (
     states: StatesOf<Entities>,
-    versions: Readonly<Record<keyof Entities, number>>,
-  ) => DecisionsOf<Entities> | Promise<DecisionsOf<Entities>>,
+    versions: VersionsOf<Entities>,
+  ) => Decisions<Entities> | Promise<Decisions<Entities>>,
   options: DecideOptions = {},
-): Promise<DecidedTogether<keyof Entities>> {
+): Promise<DecidedTogether<Entities>> {
   checkFunction("decision", decision);
-  const names = Object.keys(participants ?? {}) as (keyof Entities & string)[];
   const parts = checkParticipants(participants);
-  const named = <T>(values: readonly T[]) =>
-    Object.fromEntries(names.map((name, at) => [name, values[at]!])) as Record<keyof Entities, T>;
+  const names = Object.keys(participants);
+  const isList = Array.isArray(participants);
+  const named = (values: readonly unknown[]) =>
+    isList ? values : Object.fromEntries(names.map((name, at) => [name, values[at]]));
   const { versions, globalPosition } = await decideAll(
     sql,
     parts,
     async (states, versions) => {
-      const decided = await decision(named(states) as StatesOf<Entities>, named(versions));
+      const decided = await decision(
+        named(states) as StatesOf<Entities>,
+        named(versions) as VersionsOf<Entities>,
+      ) as Readonly<Record<string, Decision>> | null | undefined;
       const stranger = Object.keys(decided ?? {}).find((name) => !names.includes(name));
       if (stranger !== undefined) {
         throw invalid(
@@ -137,15 +148,15 @@ export async function decide<const Entities extends Participants>(
           `by the names of the participants: ${names.join(", ")}`,
         );
       }
-      return names.map((name) => decided?.[name] as Decision);
+      return names.map((name) => decided?.[name]);
     },
     options,
   );
-  return { versions: named(versions), globalPosition };
+  return { versions: named(versions) as VersionsOf<Entities>, globalPosition };
 }
 
 /** An entity that is decided over. */
-interface Participant {
+interface Part {
   readonly entity: Entity<unknown, never>;
   readonly id: string;
   readonly streamName: string;
@@ -154,7 +165,7 @@ interface Participant {
 /** As `decide`, of a list. */
 export async function decideAll(
   sql: Sql,
-  participants: readonly Participant[],
+  participants: readonly Part[],
   decision: (states: readonly unknown[], versions: readonly number[]) => Promise<Decision[]>,
   options: DecideOptions = {},
 ): Promise<{ readonly versions: readonly number[]; readonly globalPosition: number | null }> {
@@ -191,15 +202,15 @@ export async function decideAll(
   }
 }
 
-function checkParticipants(participants: Participants): Participant[] {
+function checkParticipants(participants: Participants): Part[] {
   if (typeof participants !== "object" || participants === null) {
-    throw invalid("participants", participants, "an object: { from: [account, id] }");
+    throw invalid("participants", participants, "an object: { from: [account, id] }, or a list");
   }
   const checked = Object.entries(participants).map(([name, participant]) => {
     if (!Array.isArray(participant) || typeof participant[0]?.fetch !== "function") {
       throw invalid(name, participant, "an entity and an id: [account, id]");
     }
-    const [entity, id] = participant as Participants[string];
+    const [entity, id] = participant as Participant;
     return { entity, id, streamName: streamName(entity.category, id) };
   });
   const names = checked.map(({ streamName }) => streamName);

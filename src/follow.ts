@@ -22,10 +22,19 @@ import type { Message, MessageInput, Metadata } from "./types.ts";
  * ```
  *
  * @param previous The message that is the cause, as it was read.
- * @param message The message to write.
+ * @param message The message to write; of a list each one, and none stays none: what was decided, whatever it is.
  * @returns A copy of it, with that metadata.
  */
-export function follow<Input extends MessageInput>(previous: Message, message: Input): Input {
+export function follow<Input extends MessageInput | readonly MessageInput[] | null | undefined>(
+  previous: Message,
+  message: Input,
+): Input {
+  if (message == null) return message;
+  if (Array.isArray(message)) return message.map((it) => followOne(previous, it)) as never;
+  return followOne(previous, message as MessageInput) as Input;
+}
+
+function followOne(previous: Message, message: MessageInput): MessageInput {
   const { correlationStreamName, replyStreamName, properties } = previous.metadata ?? {};
   return withMetadata(message, {
     ...message.metadata,

@@ -109,6 +109,7 @@ export const pure: readonly string[] = [
   "defineMessages",
   "follow",
   "correlate",
+  "idFrom",
   "fromQuery",
   "category",
   "id",

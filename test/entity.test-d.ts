@@ -15,6 +15,7 @@ import {
   type MessageInput,
   type MessageInputOf,
   type MessageOf,
+  type Participant,
   type Sql,
 } from "../mod.ts";
 
@@ -157,7 +158,9 @@ describe("decide() over several", () => {
       states.to;
       return { from: messages.Deposited({ amount: 1 }), count: [{ type: "Counted" }] };
     });
-    expectTypeOf(decided).resolves.toEqualTypeOf<DecidedTogether<"from" | "count">>();
+    expectTypeOf(decided).resolves.toEqualTypeOf<
+      DecidedTogether<{ readonly from: Participant; readonly count: Participant }>
+    >();
     // In place, too: no "as const" is needed.
     decide(sql, { one: [account, "1"], two: [account, "2"] }, async ({ one, two }) => {
       await Promise.resolve(one.balance + two.balance);

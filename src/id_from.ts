@@ -1,0 +1,35 @@
+import { checkName } from "./_check.ts";
+
+/**
+ * Makes a message's id of a text: the same for the same text.
+ *
+ * A message whose id is made of the message that caused it is written once, however often a handler is
+ * called with that, in one process or several.
+ *
+ * @example
+ * ```ts
+ * import { drain, idFrom, write } from "@messagedb/client";
+ *
+ * await drain(sql, {
+ *   category: "account",
+ *   consumerId: "greeter",
+ *   handle: async ({ id, streamName }, { sql, follow }) => {
+ *     const greeted = { id: await idFrom(`${id} greeted`), type: "Greeted", data: { streamName } };
+ *     await write(sql, "greeting-1", follow(greeted));
+ *   },
+ * });
+ * ```
+ *
+ * @param text What the id stands for: the cause's `id`, and what else tells the messages that follow from it apart.
+ * @returns A UUID of version 8 (RFC 9562), of the text's SHA-256.
+ * @throws {TypeError} If the text is empty, or is none.
+ */
+export async function idFrom(text: string): Promise<string> {
+  checkName("text", text);
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  const hex = Array.from(new Uint8Array(digest), (it) => it.toString(16).padStart(2, "0")).join("");
+  const variant = (parseInt(hex[16]!, 16) & 3 | 8).toString(16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${
+    hex.slice(17, 20)
+  }-${hex.slice(20, 32)}`;
+}
