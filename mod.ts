@@ -45,7 +45,7 @@ export {
   type Upcast,
 } from "./src/define_messages.ts";
 export type { Codec, CodedMessage, MessageCatalogue, Typed, TypedInput } from "./src/_catalogue.ts";
-export type { Issue, StandardIssue, StandardResult, StandardSchema } from "./src/_schema.ts";
+export type { StandardIssue, StandardResult, StandardSchema } from "./src/_schema.ts";
 export { correlate, follow } from "./src/follow.ts";
 export { idFrom } from "./src/id_from.ts";
 
@@ -163,6 +163,7 @@ export {
   DuplicateMessageError,
   HandlerFailedError,
   InvalidMessageError,
+  type Issue,
   MessageDbError,
   type MessageDbErrorCode,
   MessageMismatchError,

@@ -1,7 +1,7 @@
 import type { Message } from "./types.ts";
 
-/** What consumers and aggregates write for themselves, and would have those of all streams write more. */
+/** What consumers, aggregates and entities write for themselves: of use to nobody else. */
 export function isBookkeeping({ streamName, type }: Message): boolean {
-  return /^(Recorded|Sized|Waiting|Parked)$/.test(type) &&
-    /^[^-]*[:+](position|group|parked|aggregate)-/.test(streamName);
+  return /^(Recorded(:.*)?|Sized|Waiting|Parked)$/s.test(type) &&
+    /^[^-]*[:+](position|group|parked|aggregate|snapshot)-/.test(streamName);
 }

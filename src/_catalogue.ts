@@ -102,26 +102,29 @@ export function parserOf({ messages }: MaybeTyped): Parser | undefined {
 export function checkTypesOf(parser: Parser, handlers: object): void {
   for (const type of Object.keys(handlers)) {
     if (parser.typeOf(type) !== type) {
-      throw invalid("handlers", type, "by types that the catalogue defines, not by aliases");
+      const now = parser.typeOf(type);
+      const rule = now === undefined ? "" : `: "${type}" is an alias of "${now}"`;
+      throw invalid(`handlers.${type}`, type, `a type that the catalogue defines${rule}`);
     }
   }
 }
 
-/** Messages as they are stored: at once the same ones, where no catalogue has anything to do with them. */
-export async function toStored<Input extends MessageInput>(
+/**
+ * Messages as they are stored. Where no catalogue has to do with them, the same ones, and no promise: what
+ * the caller changes after the call must not be what is written.
+ */
+export function toStored<Input extends MessageInput>(
   messages: readonly Input[],
   streamName: string,
   parser: Parser | undefined,
-): Promise<readonly Input[]> {
-  const parsers = messages.map((message) =>
-    parser ?? (message as Partial<MessageCatalogue> | null)?.[CATALOGUE]
-  );
-  if (parsers.every((it) => it === undefined)) return messages;
-  return await Promise.all(
-    messages.map((message, at) =>
-      parsers[at]?.encode(message, streamName) as Promise<Input> ?? message
-    ),
-  );
+): readonly Input[] | Promise<readonly Input[]> {
+  const parserFor = (message: Input | null) =>
+    parser ?? (message as Partial<MessageCatalogue> | null)?.[CATALOGUE];
+  if (!messages.some(parserFor)) return messages;
+  return Promise.all(messages.map((message) => {
+    const own = parserFor(message);
+    return own ? own.encode(message, streamName) as Promise<Input> : message;
+  }));
 }
 
 /** Messages as a catalogue reads them: the same ones, where there is none. */

@@ -1,6 +1,6 @@
 import { checkTypesOf, type MessageCatalogue, parserOf } from "./_catalogue.ts";
 import { checkFunction, invalid } from "./_check.ts";
-import { isPromise, onceThere } from "./_schema.ts";
+import { isPromise, onceThere } from "./_promise.ts";
 import { InvalidMessageError } from "./errors.ts";
 import type { Message } from "./types.ts";
 
@@ -53,9 +53,6 @@ export interface Folded {
 
 /** Checks a projection, and tells how to fold. */
 export function foldOf<State, Output extends Message>(projection: Projection<State, Output>): Fold {
-  if (typeof projection !== "object" || projection === null) {
-    throw invalid("projection", projection, "an object");
-  }
   const { init, evolve, handlers, unknown = "skip" } = projection as Projection<unknown>;
   const parser = parserOf(projection);
   checkFunction("init", init);
@@ -99,7 +96,7 @@ function checkState(state: unknown, type: string): unknown {
   if (state !== undefined && !isPromise(state)) return state;
   const what = state === undefined ? "nothing" : "a promise";
   // It may reject, and there is nobody else who would hear of that.
-  state?.catch(() => {});
+  Promise.resolve(state).catch(() => {});
   throw new TypeError(
     `Cannot go on after message "${type}": its evolve has returned ${what}, and must return the state`,
   );

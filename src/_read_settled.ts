@@ -199,8 +199,8 @@ select
       select
       from scanned
       where not (
-        type in ('Recorded', 'Sized', 'Waiting', 'Parked')
-        and stream_name ~ '^[^-]*[:+](position|group|parked|aggregate)-'
+        type ~ '^(Recorded(:.*)?|Sized|Waiting|Parked)$'
+        and stream_name ~ '^[^-]*[:+](position|group|parked|aggregate|snapshot)-'
       )
     )
   )::text ||

@@ -1,5 +1,7 @@
 import { stringify } from "./_json.ts";
-import { wordsOf } from "./errors.ts";
+import { agrees, canonicalText, withDigits } from "./_plain.ts";
+import { isPromise } from "./_promise.ts";
+import { type Issue, wordsOf } from "./errors.ts";
 
 /**
  * A schema of any library that has the interface Standard Schema, version 1 (https://standardschema.dev):
@@ -33,14 +35,6 @@ export interface StandardIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** One thing that is wrong with a message. */
-export interface Issue {
-  /** What is wrong, in words. */
-  readonly message: string;
-  /** Where: the keys from `data` down, none for all of it. */
-  readonly path: readonly PropertyKey[];
-}
-
 /** A schema, and the way back from what it makes to what it takes, where it has none of its own. */
 export interface Shape {
   readonly schema: StandardSchema;
@@ -51,6 +45,10 @@ export interface Shape {
 export type Checked =
   | { readonly value: unknown; readonly issues?: undefined }
   | { readonly issues: readonly Issue[] };
+
+export function isSchema(value: unknown): value is StandardSchema {
+  return typeof (value as StandardSchema | null)?.["~standard"]?.validate === "function";
+}
 
 /** What a schema makes of what is stored. */
 export function decodeShape({ schema }: Shape, stored: unknown): Checked | Promise<Checked> {
@@ -84,12 +82,16 @@ export async function encodeShape(shape: Shape, value: unknown, name: string): P
     thrown.push({ path: [], message: `the way back has thrown: ${wordsOf(error)}` });
     return undefined;
   });
-  const first = direct && await jsonOf(shape, direct, name);
+  const first = direct && await jsonOf(shape, direct, name, (read) => agrees(read, value));
   if (first && !first.issues) return first;
 
   const parsed = await decodeShape(shape, value);
   if (!parsed.issues) {
-    return await jsonOf(shape, await encodeOutput(shape, parsed.value) ?? parsed, name);
+    const output = parsed.value;
+    const encoded = await encodeOutput(shape, output) ?? parsed;
+    const isSame = (read: unknown) => canonicalText(read) === canonicalText(output);
+    const second = await jsonOf(shape, encoded, name, isSame);
+    return second.issues && first ? first : second;
   }
   // What it is closer to is what it was meant to be.
   const isCloser = parsed.issues.length < (first?.issues?.length ?? Infinity) &&
@@ -98,9 +100,14 @@ export async function encodeShape(shape: Shape, value: unknown, name: string): P
 }
 
 /** The JSON of what was encoded, if the schema reads that as it was. */
-async function jsonOf(shape: Shape, encoded: Checked, name: string): Promise<Checked> {
+async function jsonOf(
+  shape: Shape,
+  encoded: Checked,
+  name: string,
+  isAsItWas: (read: unknown) => boolean,
+): Promise<Checked> {
   if (encoded.issues) return encoded;
-  const json = JSON.parse(stringify(name, mapLeaves(encoded.value, digitsOf)) ?? "null");
+  const json = JSON.parse(stringify(name, withDigits(encoded.value)) ?? "null");
   const read = await decodeShape(shape, json);
   if (read.issues) {
     const hint = "as JSON holds it: a codec, or encode, can make JSON of what does not fit";
@@ -108,9 +115,7 @@ async function jsonOf(shape: Shape, encoded: Checked, name: string): Promise<Che
       issues: read.issues.map(({ path, message }) => ({ path, message: `${message} (${hint})` })),
     };
   }
-  // A transform would be done twice, and a Date could be left as the text that JSON makes of it.
-  const again = await encodeOutput(shape, read.value) ?? read;
-  if (!again.issues && textOf(again.value) === textOf(encoded.value)) return { value: json };
+  if (isAsItWas(read.value)) return { value: json };
   const message = "what the schema makes of it, it makes something else of when that is read: " +
     "a codec, or encode, can make it read the same";
   return { issues: [{ path: [], message }] };
@@ -150,53 +155,4 @@ function checkedOf(result: StandardResult<unknown>): Checked {
       path: Array.from(path, (key) => typeof key === "object" ? key.key : key),
     })),
   };
-}
-
-/** Whether it is one, of whatever realm or library. */
-export function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof (value as { then?: unknown } | null)?.then === "function";
-}
-
-/** Goes on at once where there is nothing to wait for: a promise a message costs more than its data. */
-export function onceThere<T, U>(
-  value: T | Promise<T>,
-  next: (value: T) => U | Promise<U>,
-): U | Promise<U> {
-  return isPromise(value) ? value.then(next) : next(value);
-}
-
-/** The value, with what is no list and no plain object replaced; a cycle is left, for JSON to refuse. */
-function mapLeaves(
-  value: unknown,
-  replace: (leaf: unknown) => unknown,
-  around: readonly unknown[] = [],
-): unknown {
-  const isList = Array.isArray(value);
-  if (!isList && !isPlain(value)) return replace(value);
-  if (around.includes(value)) return value;
-  const map = (it: unknown) => mapLeaves(it, replace, [...around, value]);
-  if (isList) return value.map(map);
-  const members = Object.entries(value).sort(([one], [other]) => one < other ? -1 : 1);
-  return Object.fromEntries(members.map(([key, it]) => [key, map(it)]));
-}
-
-function digitsOf(leaf: unknown): unknown {
-  return typeof leaf === "bigint" ? String(leaf) : leaf;
-}
-
-/** The value as text, the same for the same value, that tells a bigint and a Date from what JSON makes of them. */
-export function textOf(value: unknown): string {
-  return JSON.stringify(mapLeaves(value, kindOf));
-}
-
-function kindOf(leaf: unknown): unknown {
-  if (typeof leaf === "bigint") return { bigint: String(leaf) };
-  return leaf instanceof Date ? { date: leaf.getTime() } : leaf;
-}
-
-/** Whether it is an object that is nothing more than its members. */
-export function isPlain(value: unknown): value is object {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-  const prototype = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }

@@ -1,7 +1,8 @@
-import type { Codec } from "./_catalogue.ts";
-import { encode, type EncodedMessage, stringify } from "./_json.ts";
-import { decodeShape, encodeShape, isPlain, type StandardSchema, textOf } from "./_schema.ts";
-import { askMessageStore } from "./_statement.ts";
+import type { Codec, CodedMessage } from "./_catalogue.ts";
+import { encode, stringify } from "./_json.ts";
+import { canonicalText, isPlain } from "./_plain.ts";
+import { decodeShape, encodeShape, type StandardSchema } from "./_schema.ts";
+import { writeUnlessBusy } from "./_write_unless_busy.ts";
 import { readLastMessage } from "./read_last_message.ts";
 import { streamName } from "./stream_name.ts";
 import type { Sql } from "./types.ts";
@@ -32,6 +33,13 @@ interface Recorded {
   readonly entityVersion: number;
   readonly messageId: string;
   readonly messageGlobalPosition: number;
+}
+
+/** Where an entity's snapshots are. */
+interface Place {
+  readonly name: string;
+  readonly type: string;
+  readonly coded: CodedMessage;
 }
 
 /** The last snapshot's id, null for none, and what it says; undefined where that cannot be read. */
@@ -92,7 +100,7 @@ export async function writeSnapshot(
   return await writeUnlessBusy(sql, name, encode({ type, data, metadata: coded.metadata }), seen);
 }
 
-function placeOf({ category, version }: Snapshots, id: string) {
+function placeOf({ category, version }: Snapshots, id: string): Place {
   const name = streamName(category, id, ["snapshot"]);
   // Each shape has a type of its own: programs of two versions do not pass over each other's.
   const type = `Recorded:${version}`;
@@ -115,7 +123,7 @@ async function jsonOf(state: unknown, schema: StandardSchema | undefined): Promi
     );
   }
   const restored = await decodeShape({ schema }, encoded.value);
-  if (restored.issues || textOf(restored.value) !== textOf(state)) {
+  if (restored.issues || canonicalText(restored.value) !== canonicalText(state)) {
     throw new TypeError(
       "Cannot write a snapshot: its schema makes something else of the state: " +
         "it must leave nothing out and put nothing in",
@@ -126,70 +134,24 @@ async function jsonOf(state: unknown, schema: StandardSchema | undefined): Promi
 
 /** Checks that JSON brings back what there is: what is more than that takes a schema. */
 export function checkRestorable(state: unknown): void {
-  stringify("state", state);
   JSON.stringify(state, checkMember);
+  stringify("state", state);
 }
 
 function checkMember(this: Record<string, unknown>, key: string, value: unknown): unknown {
   const member = this[key];
-  if (typeof member === "object" && member !== null && !Array.isArray(member) && !isPlain(member)) {
-    const kind = Object.prototype.toString.call(member);
-    throw new TypeError(
-      `Cannot write a snapshot: "${key || "state"}" is ${kind}, which JSON does not bring back: ` +
-        "give the snapshot a schema that does",
-    );
-  }
-  return value;
+  if (isRestorable(member)) return value;
+  const kind = typeof member === "bigint" ? "a bigint" : Object.prototype.toString.call(member);
+  throw new TypeError(
+    `Cannot write a snapshot: "${key || "state"}" is ${kind}, which JSON does not bring back: ` +
+      "give the snapshot a schema that does",
+  );
 }
 
-/**
- * Writes a message if the last one of its type is the one that was seen.
- *
- * Without waiting for the lock: who has another category's could wait for who waits for that. And only
- * where it cannot fail, since it would fail for what it is to be of use to: not in a transaction that
- * only reads, nor by a role that may only read, nor where what was written since cannot be seen, which
- * would be a conflict.
- *
- * @returns The id of the last message of the type, null for none; undefined where it could not be written.
- */
-export async function writeUnlessBusy(
-  sql: Sql,
-  streamName: string,
-  { id, type, data, metadata }: EncodedMessage,
-  seen: string | null,
-): Promise<string | null | undefined> {
-  const last = await askMessageStore<{ readonly id: string | null } | null>(sql)`
-  free as materialized (
-    select pg_try_advisory_xact_lock(
-      message_store.hash_64(message_store.category(${streamName}::text))
-    ) as is_free
-    from ours
-    where current_setting('transaction_read_only') = 'off'
-      and current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
-      and has_table_privilege('message_store.messages', 'insert')
-  ),
-  last as materialized (
-    select (message_store.get_last_stream_message(${streamName}::text, ${type}::text)).id as id
-    from free
-    where is_free
-  ),
-  written as materialized (
-    select
-      message_store.write_message(
-        ${id}::text, ${streamName}::text, ${type}::text, ${data}::text::jsonb, ${metadata}::text::jsonb
-      ) as position
-    from free
-    where is_free
-      and (select id from last) is not distinct from ${seen}::text
-  ),
-  answer as materialized (
-    select
-      case
-        when exists (select from written) then json_build_object('id', ${id}::text)::text
-        when exists (select from free where is_free)
-          then json_build_object('id', (select id from last))::text
-        else 'null'
-      end as json
-  )`;
-  return last === null ? undefined : last.id;
+/** Whether it is a list or an object as JSON makes them, or no object at all. */
+function isRestorable(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return typeof value !== "bigint";
+  if (Array.isArray(value)) return Object.keys(value).length === value.length;
+  return isPlain(value) && Object.getPrototypeOf(value) !== null &&
+    Object.getOwnPropertySymbols(value).length === 0 && typeof value["toJSON"] !== "function";
 }

@@ -1,6 +1,6 @@
 import { checkTypesOf, type MessageCatalogue, type Parser, parserOf } from "./_catalogue.ts";
 import { checkCategory, checkInteger, checkName, invalid } from "./_check.ts";
-import { onceThere } from "./_schema.ts";
+import { onceThere } from "./_promise.ts";
 import { readerOf, type Source } from "./_source.ts";
 import { checkStartAt, type StartAt } from "./_start.ts";
 import { type BeginningSql, transact } from "./_transaction.ts";

@@ -82,9 +82,9 @@ export interface DecidedTogether<Entities extends Participants> {
  * asks again.
  *
  * One statement writes, so it is atomic without a transaction. An entity that nothing is written to is
- * checked too; not so under REPEATABLE READ, which does not see what others have written since, and where
- * SERIALIZABLE takes its place. In a transaction of yours, a conflict is thrown at once: run the
- * transaction again.
+ * checked too; a transaction that does not see what others have written since, under REPEATABLE READ or
+ * SERIALIZABLE, cannot do that, and is refused. In a transaction of yours, a conflict is thrown at once:
+ * run the transaction again.
  *
  * @example Move money, both accounts or neither
  * ```ts
@@ -115,7 +115,9 @@ export interface DecidedTogether<Entities extends Participants> {
  * @throws {WrongExpectedVersionError} If somebody else was faster, every time.
  * @throws {InvalidMessageError} If a message does not fit a catalogue.
  * @throws {TypeError} If an entity is there twice, an id is empty, something is decided about none of them, or JSON cannot hold the data.
- * @throws {RangeError} If `retries` is no integer from 0.
+ * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {RangeError} If there is no participant, or `retries` is no integer from 0.
  */
 export async function decide<const Entities extends Participants>(
   sql: Sql,
@@ -140,6 +142,9 @@ export async function decide<const Entities extends Participants>(
         named(states) as StatesOf<Entities>,
         named(versions) as VersionsOf<Entities>,
       ) as Readonly<Record<string, Decision>> | null | undefined;
+      if (decided != null && typeof decided !== "object") {
+        throw invalid("decision", decided, "what to write to which of the participants");
+      }
       const stranger = Object.keys(decided ?? {}).find((name) => !names.includes(name));
       if (stranger !== undefined) {
         throw invalid(
@@ -148,7 +153,9 @@ export async function decide<const Entities extends Participants>(
           `by the names of the participants: ${names.join(", ")}`,
         );
       }
-      return names.map((name) => decided?.[name]);
+      return names.map((name) =>
+        decided && Object.hasOwn(decided, name) ? decided[name] : undefined
+      );
     },
     options,
   );
@@ -172,7 +179,7 @@ export async function decideAll(
   checkOptions(options);
   const { retries = 20 } = options;
   checkInteger("retries", retries, 0);
-  let conflict: WrongExpectedVersionError | undefined;
+  let conflict: unknown;
   for (let attempt = 1;; attempt++) {
     let fetched;
     try {
@@ -195,7 +202,10 @@ export async function decideAll(
       const { positions, globalPosition } = await appendToStreams(sql, streams);
       return { versions: positions.map(safe), globalPosition: safe(globalPosition) };
     } catch (error) {
-      if (!(error instanceof WrongExpectedVersionError) || attempt > retries) throw error;
+      // SERIALIZABLE tells in its own way that somebody else was faster.
+      const isConflict = error instanceof WrongExpectedVersionError ||
+        sqlStateOf(error) === "40001";
+      if (!isConflict || attempt > retries) throw error;
       conflict = error;
     }
     await sleep(backoff(attempt, FIRST_DELAY, LONGEST_DELAY));
@@ -213,6 +223,7 @@ function checkParticipants(participants: Participants): Part[] {
     const [entity, id] = participant as Participant;
     return { entity, id, streamName: streamName(entity.category, id) };
   });
+  if (checked.length === 0) throw invalid("participants", participants, "not empty", RangeError);
   const names = checked.map(({ streamName }) => streamName);
   const twice = names.find((it, at) => names.indexOf(it) < at);
   if (twice !== undefined) throw invalid("participants", twice, "there once");
@@ -220,5 +231,6 @@ function checkParticipants(participants: Participants): Part[] {
 }
 
 function listOf(decision: Decision): readonly MessageInput[] {
-  return Array.isArray(decision) ? decision : decision ? [decision as MessageInput] : [];
+  if (decision == null) return [];
+  return Array.isArray(decision) ? decision : [decision as MessageInput];
 }

@@ -1,13 +1,14 @@
 import { CATALOGUE, type Codec, type MessageCatalogue, type Parser } from "./_catalogue.ts";
 import { checkFunction, checkName, checkOptions, invalid } from "./_check.ts";
+import { onceThere } from "./_promise.ts";
 import {
   type Checked,
   decodeShape,
   encodeShape,
-  onceThere,
+  isSchema,
   type StandardSchema,
 } from "./_schema.ts";
-import { InvalidMessageError, wordsOf } from "./errors.ts";
+import { InvalidMessageError, type Issue, wordsOf } from "./errors.ts";
 import type { Message, MessageInput, Metadata } from "./types.ts";
 
 /** What a type's messages are: a schema of their data, or that and what there is to know besides. */
@@ -257,8 +258,12 @@ function parserFor(definitions: Definitions, options: DefineMessagesOptions): Pa
     defined.set(type, checked);
     for (const storedType of [type, ...aliases]) {
       checkName("type", storedType);
-      if (byStoredType.has(storedType) || storedType === "$unknown") {
+      if (byStoredType.has(storedType)) {
         throw invalid("type", storedType, "given once, as a type or an alias");
+      }
+      // A catalogue with a then() would be taken for a promise.
+      if (storedType === "$unknown" || storedType === "then") {
+        throw invalid("type", storedType, "another name, since this one has a meaning already");
       }
       byStoredType.set(storedType, checked);
     }
@@ -284,12 +289,15 @@ function parserFor(definitions: Definitions, options: DefineMessagesOptions): Pa
       if (typeof metadata !== "object" || Array.isArray(metadata)) {
         throw invalid("metadata", metadata, "an object");
       }
+      // One that was read has a position, which is not where it is to be written.
+      const { position, ...rest } = message as Message;
+      const input = position === undefined ? message : rest;
       const definition = defined.get(type);
       if (definition === undefined) {
-        throw new InvalidMessageError(message, streamName, [undefinedType(type, names())]);
+        throw new InvalidMessageError(input, streamName, [undefinedType(type, names())]);
       }
       const encoded = await encodeShape(definition, data, "data");
-      if (encoded.issues) throw new InvalidMessageError(message, streamName, encoded.issues);
+      if (encoded.issues) throw new InvalidMessageError(input, streamName, encoded.issues);
       const { length } = definition.upcasts;
       const stamped: Metadata | null = length === 0
         ? metadata
@@ -329,8 +337,6 @@ function checkDefinition(
   type: string,
   definition: MessageDefinition,
 ): Defined & { readonly aliases: readonly string[] } {
-  const isSchema = (it: unknown): it is StandardSchema =>
-    typeof (it as StandardSchema | null)?.["~standard"]?.validate === "function";
   const detailed = isSchema(definition) ? { schema: definition } : definition as DetailedDefinition;
   const { schema, encode, aliases = [], upcasts = [] } = detailed ?? {};
   if (!isSchema(schema)) {
@@ -347,8 +353,8 @@ function checkDefinition(
   return { type, schema, encode, aliases, upcasts };
 }
 
-function undefinedType(type: unknown, defined: string) {
-  return { path: [], message: `the type "${type}" is not defined, as are ${defined}` };
+function undefinedType(type: unknown, defined: string): Issue {
+  return { path: [], message: `the type "${type}" is not defined; those that are: ${defined}` };
 }
 
 /** Brings the data to the shape that the schema is for, version by version. */
@@ -359,12 +365,14 @@ function lift({ upcasts }: Defined, data: unknown, message: Message): unknown {
   const fail = (words: string, options?: ErrorOptions): never => {
     throw new InvalidMessageError(message, streamName, [{ path: [], message: words }], options);
   };
-  const isText = typeof stamp === "string" || typeof stamp === "number";
-  const version = stamp === undefined ? undefined : isText ? Number(stamp) : NaN;
+  const isNumber = /^[1-9]\d*$/.test(String(stamp)) && !Array.isArray(stamp);
+  const version = stamp == null ? undefined : isNumber ? Number(stamp) : NaN;
   const newest = upcasts.length + 1;
-  if (version !== undefined && !(Number.isInteger(version) && version >= 1 && version <= newest)) {
+  if (version !== undefined && !(version <= newest)) {
     fail(`its schemaVersion is ${JSON.stringify(stamp)}, and those up to "${newest}" are defined`);
   }
+  // What a lift changes must not be what the next attempt lifts again.
+  data = structuredClone(data);
   upcasts.forEach((upcast, at) => {
     const { when, lift } = typeof upcast === "function"
       ? { when: () => true, lift: upcast }

@@ -1,8 +1,15 @@
 import { type MessageCatalogue, parserOf } from "./_catalogue.ts";
 import { checkCategory, checkFunction, checkInteger, checkName, invalid } from "./_check.ts";
-import { type Folded, foldOf, foldPage, pagesFrom, type Projection } from "./_fold.ts";
+import {
+  type Folded,
+  foldOf,
+  foldPage,
+  pagesFrom,
+  type Projection,
+  type ReadPage,
+} from "./_fold.ts";
 import { freeze } from "./_freeze.ts";
-import type { StandardSchema } from "./_schema.ts";
+import { isSchema, type StandardSchema } from "./_schema.ts";
 import {
   checkRestorable,
   readSnapshot,
@@ -43,15 +50,24 @@ export interface EntityDefinition<
    * @default nowhere
    */
   readonly cache?: EntityCache | undefined;
+  /**
+   * How many messages to read at once, from 1.
+   *
+   * @default 1000
+   */
+  readonly batchSize?: number | undefined;
 }
 
 /** How to keep states in the store. */
 export interface SnapshotOptions<State> {
   /**
    * After how many messages a state is written, from 1: by the `fetch`, or `decide`, that has read so many
-   * more than the last snapshot has. To `account:snapshot-123`, as Eventide does. Left out where somebody
-   * else has that category's lock, where the transaction or the role only reads, and under REPEATABLE READ
-   * and SERIALIZABLE, where it could be a conflict: no read fails or waits for want of one.
+   * more than the last snapshot has. To `account:snapshot-123`, as Eventide does. (Eventide's EntityStore
+   * takes the last message there for its own, whatever its type: let one of the two keep snapshots of a
+   * category.) Left out, without waiting, where somebody else has that category's lock, where the
+   * transaction or the role only reads, and under REPEATABLE READ and SERIALIZABLE, where it could be a
+   * conflict. In a transaction of yours it is a write like any other, and holds up readers of all streams
+   * until that ends.
    */
   readonly every: number;
   /**
@@ -115,8 +131,11 @@ export interface Entity<State, Input extends MessageInput = MessageInput> {
    * @param options How often to ask.
    * @returns The version after that, and where the last message is.
    * @throws {WrongExpectedVersionError} If somebody else was faster, every time.
+   * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
    * @throws {InvalidMessageError} If a message does not fit the catalogue.
-   * @throws {TypeError} If the id is empty, or JSON cannot hold the data.
+   * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+   * @throws {TypeError} As `fetch`, or if JSON cannot hold the data, or what is decided is no message.
+   * @throws {RangeError} If `retries` is no integer from 0.
    */
   decide(
     this: void,
@@ -188,8 +207,12 @@ export function entity<
 >(
   definition: EntityDefinition<State, Output, Input>,
 ): Entity<State, Input> {
+  if (typeof definition !== "object" || definition === null) {
+    throw invalid("definition", definition, "an object with a category");
+  }
   const fold = foldOf(definition);
-  const { category, messages, init, snapshot, cache } = definition;
+  const { category, messages, init, snapshot, cache, batchSize = 1000 } = definition;
+  checkInteger("batchSize", batchSize, 1);
   checkCategory("category", category);
   const snapshots = snapshot === undefined ? undefined : checkSnapshot(definition, snapshot);
   if (cache !== undefined) {
@@ -214,8 +237,8 @@ export function entity<
     { state, version, messageId, messageGlobalPosition }: Basis,
   ): Promise<Folded | undefined> {
     const folded: Folded = { state, last: undefined };
-    const read = (page: { position: number; batchSize: number }) => readStream(sql, name, page);
-    const pages = pagesFrom(read, (message) => message.position, version ?? 0, 1000);
+    const read: ReadPage = (page) => readStream(sql, name, page);
+    const pages = pagesFrom(read, (message) => message.position, version ?? 0, batchSize);
     for await (const page of pages) {
       const isOfBasis = version !== undefined && folded.last === undefined;
       const [first] = page;
@@ -271,9 +294,10 @@ function checkSnapshot(
 ): Snapshots {
   const { every, version = 1, schema } = snapshot ?? {};
   checkInteger("snapshot.every", every, 1);
-  if (typeof version !== "number") checkName("snapshot.version", version);
+  if (typeof version === "number") checkInteger("snapshot.version", version, 0);
+  else checkName("snapshot.version", version);
   if (schema === undefined) checkRestorable(definition.init());
-  else if (typeof schema?.["~standard"]?.validate !== "function") {
+  else if (!isSchema(schema)) {
     throw invalid("snapshot.schema", schema, "a schema, of zod for instance");
   }
   const { category } = definition;

@@ -1,4 +1,3 @@
-import type { Issue } from "./_schema.ts";
 import type { Message, MessageInput } from "./types.ts";
 
 /** The `code` of every error class of this library. */
@@ -254,6 +253,14 @@ export class ConsumerBehindError extends MessageDbError {
     this.globalPosition = globalPosition;
     this.position = position;
   }
+}
+
+/** One thing that is wrong with a message. */
+export interface Issue {
+  /** What is wrong, in words. */
+  readonly message: string;
+  /** Where: the keys from `data` down, none for all of it. */
+  readonly path: readonly PropertyKey[];
 }
 
 /** A message does not fit what its catalogue defines: it is not written, or not what was read. */

@@ -1,6 +1,6 @@
 import { CATALOGUE, type MessageCatalogue } from "./_catalogue.ts";
-import { checkStreamName } from "./_check.ts";
-import { isPlain } from "./_schema.ts";
+import { checkStreamName, invalid } from "./_check.ts";
+import { isPlain } from "./_plain.ts";
 import type { Message, MessageInput, Metadata } from "./types.ts";
 
 /**
@@ -24,11 +24,15 @@ import type { Message, MessageInput, Metadata } from "./types.ts";
  * @param previous The message that is the cause, as it was read.
  * @param message The message to write; of a list each one, and none stays none: what was decided, whatever it is.
  * @returns A copy of it, with that metadata.
+ * @throws {TypeError} If the previous message is none.
  */
 export function follow<Input extends MessageInput | readonly MessageInput[] | null | undefined>(
   previous: Message,
   message: Input,
 ): Input {
+  if (typeof previous !== "object" || previous === null) {
+    throw invalid("previous", previous, "a message that was read");
+  }
   if (message == null) return message;
   if (Array.isArray(message)) return message.map((it) => followOne(previous, it)) as never;
   return followOne(previous, message as MessageInput) as Input;
@@ -63,10 +67,13 @@ function followOne(previous: Message, message: MessageInput): MessageInput {
  * @param message The message to write.
  * @param streamName The stream: `"transfer-7"`.
  * @returns A copy of it, with `correlationStreamName` in its metadata.
- * @throws {TypeError} If the name is no stream's.
+ * @throws {TypeError} If the message is none, or the name no stream's.
  */
 export function correlate<Input extends MessageInput>(message: Input, streamName: string): Input {
   checkStreamName(streamName);
+  if (typeof message !== "object" || message === null) {
+    throw invalid("message", message, "an object with a type");
+  }
   return withMetadata(message, { ...message.metadata, correlationStreamName: streamName });
 }
 
@@ -80,7 +87,9 @@ function withMetadata<Input extends MessageInput>(message: Input, metadata: Meta
 /** Eventide's properties, each an object with its value, and whether it is the one message's alone. */
 function propertiesOf(own: unknown, previous: unknown): Metadata {
   if (!isPlain(previous)) return {};
-  const inherited = Object.entries(previous).filter(([, property]) => property?.local !== true);
+  const inherited = Object.entries(previous).filter(([, property]) => {
+    return (property as { readonly local?: unknown } | null)?.local !== true;
+  });
   if (inherited.length === 0) return {};
   return { properties: { ...own as object, ...Object.fromEntries(inherited) } };
 }

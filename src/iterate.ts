@@ -191,11 +191,11 @@ async function* settledPages(
   while (left > 0) {
     const page = await readSettled(sql, {
       position: next,
-      batchSize: Math.min(Number(batchSize), left),
+      batchSize: parser ? Number(batchSize) : Math.min(Number(batchSize), left),
       pattern,
       patience: 4000,
     });
-    left -= yield* parsed(page.messages, parser);
+    left -= yield* parsed(page.messages, parser, left);
     if (page.atEnd) return;
     next = page.next;
   }
@@ -211,9 +211,10 @@ async function* pages<Options extends ReadAllOptions & IterateOptions & MaybeTyp
   let left = checkLimit(options.limit);
   let page = { ...options, messages: undefined };
   while (left > 0) {
-    const size = Math.min(Number(batchSize), left);
+    // Of those that are skipped, there may be any number before the last that is wanted.
+    const size = parser ? Number(batchSize) : Math.min(Number(batchSize), left);
     const messages = await read({ ...page, batchSize: size });
-    left -= yield* parsed(messages, parser);
+    left -= yield* parsed(messages, parser, left);
     if (messages.length < size) return;
     const position = place(messages.at(-1)!) + (backward ? -1 : 1);
     if (position < 0) return;
@@ -225,6 +226,7 @@ async function* pages<Options extends ReadAllOptions & IterateOptions & MaybeTyp
 async function* parsed(
   messages: readonly Message[],
   parser: Parser | undefined,
+  most: number,
 ): AsyncGenerator<Message, number, undefined> {
   if (parser === undefined) {
     yield* messages;
@@ -236,6 +238,7 @@ async function* parsed(
     if (decoded === undefined) continue;
     count++;
     yield decoded;
+    if (count === most) break;
   }
   return count;
 }

@@ -78,6 +78,7 @@ export interface ReadAggregateOptions {
  * @param name The aggregate's name, which is the category of its partitions: `"ledger"`.
  * @param options Which partition, where to start, how many, whose.
  * @returns The messages; none where there are none.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the name or the partition is none, or an option is of the wrong type.
  * @throws {RangeError} If the position, the batch size, the member or the group's size is out of range.

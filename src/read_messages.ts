@@ -1,5 +1,5 @@
 import { type MaybeTyped, parserOf, type Typed } from "./_catalogue.ts";
-import { checkId, invalid } from "./_check.ts";
+import { checkId, checkOptions, invalid } from "./_check.ts";
 import { askMessages } from "./_message.ts";
 import type { Message, Sql } from "./types.ts";
 
@@ -19,7 +19,9 @@ import type { Message, Sql } from "./types.ts";
  * @typeParam Data What you know `data` to be; nothing checks it.
  * @param sql The handle.
  * @param ids UUIDs.
+ * @param options The catalogue to parse by.
  * @returns Those that exist, in the order that they were asked for.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If an id is no UUID.
  */
@@ -37,6 +39,7 @@ export async function readMessages(
   ids: readonly string[],
   options: MaybeTyped = {},
 ): Promise<Message[]> {
+  checkOptions(options);
   const parser = parserOf(options);
   if (!Array.isArray(ids)) throw invalid("ids", ids, "an array of UUIDs");
   for (const id of ids) checkId(id);
@@ -62,7 +65,9 @@ export async function readMessages(
  * @typeParam Data What you know `data` to be; nothing checks it.
  * @param sql The handle.
  * @param id A UUID.
+ * @param options The catalogue to parse by.
  * @returns The message, or `null` where there is none.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the id is no UUID.
  */

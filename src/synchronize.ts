@@ -2,6 +2,7 @@ import { type MaybeTyped, parserOf, toStored, type TypedInput } from "./_catalog
 import { checkExpectedVersion, checkId, checkWritableStreamName, invalid } from "./_check.ts";
 import { encode, toJson } from "./_json.ts";
 import { safe } from "./_message.ts";
+import { isPromise } from "./_promise.ts";
 import { askMessageStore } from "./_statement.ts";
 import { MessageMismatchError } from "./errors.ts";
 import type { MessageInput, Sql } from "./types.ts";
@@ -67,7 +68,8 @@ export async function synchronize(
   const expectedVersion = checkExpectedVersion(options);
   if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
   const rows: string[] = [];
-  for (const message of await toStored(messages, streamName, parserOf(options))) {
+  const storing = toStored(messages, streamName, parserOf(options));
+  for (const message of isPromise(storing) ? await storing : storing) {
     const encoded = encode(message);
     checkId(message.id);
     rows.push(toJson(encoded));

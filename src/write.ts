@@ -2,6 +2,7 @@ import { type MaybeTyped, parserOf, toStored, type TypedInput } from "./_catalog
 import { checkExpectedVersion, checkWritableStreamName } from "./_check.ts";
 import { encode, type EncodedMessage } from "./_json.ts";
 import { safe } from "./_message.ts";
+import { isPromise } from "./_promise.ts";
 import { askMessageStore, isRepeating } from "./_statement.ts";
 import { DuplicateMessageError } from "./errors.ts";
 import type { MessageInput, Sql } from "./types.ts";
@@ -67,7 +68,8 @@ export async function write(
 ): Promise<number> {
   checkWritableStreamName(streamName);
   const expectedVersion = checkExpectedVersion(options);
-  const [stored] = await toStored([message], streamName, parserOf(options));
+  const storing = toStored([message], streamName, parserOf(options));
+  const [stored] = isPromise(storing) ? await storing : storing;
   const encoded = encode(stored!);
   // What is sent again when no answer came has to be looked for, whoever chose its id.
   const isNew = message.id === undefined && !isRepeating(sql);

@@ -1,7 +1,8 @@
 import { type MaybeTyped, type Parser, parserOf, toStored, type TypedInput } from "./_catalogue.ts";
-import { checkExpectedVersion, checkWritableStreamName, invalid } from "./_check.ts";
+import { checkExpectedVersion, checkOptions, checkWritableStreamName, invalid } from "./_check.ts";
 import { encode, toJson } from "./_json.ts";
 import { safe } from "./_message.ts";
+import { isPromise } from "./_promise.ts";
 import { askMessageStore } from "./_statement.ts";
 import { DuplicateMessageError } from "./errors.ts";
 import type { MessageInput, Sql } from "./types.ts";
@@ -13,8 +14,8 @@ export interface StreamInput<Input extends MessageInput = MessageInput> extends 
   readonly streamName: string;
   /**
    * What to write to it, in order. None, and its expected version is checked and nothing is written to
-   * it: what is written to the others was decided by what it holds. Under REPEATABLE READ that sees no
-   * further than the transaction does; SERIALIZABLE does.
+   * it: what is written to the others was decided by what it holds. Refused under REPEATABLE READ and
+   * SERIALIZABLE, which do not see what others have written since the transaction began.
    */
   readonly messages: readonly Input[];
 }
@@ -59,6 +60,7 @@ export async function writeStreams(
   streams: readonly StreamInput[],
   options: MaybeTyped = {},
 ): Promise<number[]> {
+  checkOptions(options);
   return (await appendToStreams(sql, streams, parserOf(options))).positions.map(safe);
 }
 
@@ -93,7 +95,8 @@ export async function appendToStreams(
       if (expectedVersion === null) throw invalid("messages", messages, "not empty", RangeError);
       rows.push(JSON.stringify({ stream_name: streamName, expected_version: expectedVersion }));
     }
-    for (const message of await toStored(messages, streamName, parser)) {
+    const storing = toStored(messages, streamName, parser);
+    for (const message of isPromise(storing) ? await storing : storing) {
       const encoded = encode(message);
       ids[rows.length] = encoded.id;
       rows.push(toJson(encoded, streamName, expectedVersion));
@@ -105,7 +108,7 @@ export async function appendToStreams(
   // `seen`, `added` and `known` are as in `write`; the limit makes each look-up an index scan, however
   // small the table was when it was planned. The greatest global position, which is the last message's,
   // needs all of `inserted`: so all of it has run before the search path goes back.
-  const { known, ...places } = await askMessageStore<Answer>(sql)`
+  const { known, unsure, ...places } = await askMessageStore<Answer>(sql)`
   message as materialized (
     select *
     from rows from (
@@ -148,8 +151,14 @@ export async function appendToStreams(
     select number, (stored).stream_name, (stored).position, (stored).global_position
     from message join added on (stored).id = message.id::text
   ),
+  unsure as materialized (
+    select stream_name
+    from current
+    where size = 0 and current_setting('transaction_isolation') not like 'read %'
+  ),
   fresh as materialized (
-    select * from current where not exists (select from known)
+    select * from current
+    where not exists (select from known) and not exists (select from unsure)
   ),
   refused as materialized (
     select message_store.write_message(null, stream_name, null, null, null, expected_version)
@@ -171,16 +180,24 @@ export async function appendToStreams(
           select json_agg(json_build_array(number, stream_name, position, global_position))
           from known
         ),
+        'unsure', (select min(stream_name) from unsure),
         'positions', (select json_agg(version + size order by first) from fresh),
         'globalPosition', (select max(global_position) from inserted)
       )::text as json
   )`;
-  return known === null ? places : placesOfRetry(streams, ids, known);
+  if (known !== null) return placesOfRetry(streams, ids, known);
+  if (unsure === null) return places;
+  throw new Error(
+    `Cannot check the version of stream "${unsure}" without a message for it: what the transaction ` +
+      "sees may be older than the stream, unless its isolation level is READ COMMITTED",
+  );
 }
 
 interface Answer extends Places {
   /** Which of the messages, counted from 1, the store has already, and where; null for none. */
   readonly known: Known[] | null;
+  /** A stream that is only to be checked, and cannot be. */
+  readonly unsure: string | null;
 }
 
 type Known = [number: number, streamName: string, position: number, globalPosition: number];

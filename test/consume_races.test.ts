@@ -69,6 +69,29 @@ test("two processes of a transactional consumer handle each message once, whoeve
   expect(stored).toEqual([...stored].sort((a, b) => a - b));
 });
 
+test("two processes of a transactional consumer go on where one fails of what the other has done", async () => {
+  await db.sql`create table unique_entry (position bigint primary key)`;
+  const messages = Array.from({ length: 100 }, () => ({ type: "Deposited" }));
+  await writeBatch(db.sql, "payment-1", messages);
+  const end = new AbortController();
+
+  await Promise.all([1, 2].map(() =>
+    consume(db.connect({ max: 2, fetch_types: false }), {
+      category: "payment",
+      consumerId: "entries",
+      transactional: true,
+      pollInterval: 10,
+      handle: async ({ position }: Message, { sql }) => {
+        await sql`insert into unique_entry values (${position})`;
+        if (position === 99) setTimeout(() => end.abort(), 100);
+      },
+    }, { signal: end.signal })
+  ));
+
+  const [row] = await db.sql`select count(*)::int as count from unique_entry`;
+  expect(row!["count"]).toBe(100);
+});
+
 async function storedPositions(streamName: string): Promise<number[]> {
   const positions: number[] = [];
   for await (const { data } of iterateStream<{ position: number }>(db.sql, streamName)) {

@@ -765,3 +765,52 @@ test("a decide waits for the lock of its category, and decides again behind it",
   const { state } = await it.fetch(db.sql, "1");
   assert.deepEqual(state, ["first", 1]);
 });
+
+test("a list of entities is decided over as a list", async () => {
+  const counter = entity({ category: "listed", init: () => 0, evolve: (state) => state + 1 });
+  const ids = ["1", "2", "3"];
+  const list = ids.map((id) => [counter, id] as const);
+  const decided = await decide(db.sql, list, (states, versions) => {
+    assert.deepEqual([states, versions], [[0, 0, 0], [-1, -1, -1]]);
+    return [{ type: "Counted" }, null, [{ type: "Counted" }, { type: "Counted" }]];
+  });
+  assert.deepEqual(decided.versions, [0, -1, 1]);
+});
+
+test("what is no decision is refused, and nothing is written", async () => {
+  const counter = entity({ category: "odd", init: () => 0, evolve: (state) => state + 1 });
+  for (const decision of [7, false, "", "text"]) {
+    const odd = () => decision as never;
+    await assert.rejects(counter.decide(db.sql, "1", odd), TypeError);
+    await assert.rejects(decide(db.sql, { one: [counter, "1"] }, odd), TypeError);
+  }
+  await assert.rejects(decide(db.sql, {}, () => ({})), RangeError);
+  const names = { constructor: [counter, "1"], other: [counter, "2"] } as const;
+  await decide(db.sql, names, () => ({ other: { type: "Counted" } } as never));
+  assert.equal(await streamVersion(db.sql, "odd-1"), NO_STREAM);
+});
+
+test("a transaction that cannot see what others write is refused to check a stream alone", async () => {
+  const counter = entity({ category: "unseen", init: () => 0, evolve: (state) => state + 1 });
+  const pair = { one: [counter, "1"], two: [counter, "2"] } as const;
+  for (const level of ["repeatable read", "serializable"]) {
+    const deciding = db.sql.begin(`isolation level ${level}`, (sql) => {
+      return decide(sql, pair, () => ({ one: { type: "Counted" } }));
+    });
+    await assert.rejects(deciding, {
+      message: 'Cannot check the version of stream "unseen-2" without a message for it: what the ' +
+        "transaction sees may be older than the stream, unless its isolation level is READ COMMITTED",
+    });
+  }
+  assert.equal(await streamVersion(db.sql, "unseen-1"), NO_STREAM);
+});
+
+test("decides again where SERIALIZABLE tells that somebody else was faster", async () => {
+  const sql = db.connect({ connection: { default_transaction_isolation: "serializable" } });
+  const counter = entity({ category: "serial", init: () => 0, evolve: (state) => state + 1 });
+  const ids = Array.from({ length: 24 }, (_, at) => String(at % 6));
+  await Promise.all(ids.map((id) => counter.decide(sql, id, () => ({ type: "Counted" }))));
+  for (const id of ["0", "1", "2", "3", "4", "5"]) {
+    assert.equal((await counter.fetch(sql, id)).version, 3);
+  }
+});

@@ -11,6 +11,7 @@ import {
   type CodedMessage,
   defineMessages,
   drain,
+  entity,
   HandlerFailedError,
   InvalidMessageError,
   iterateAll,
@@ -42,6 +43,7 @@ import {
   writeStreams,
 } from "../mod.ts";
 import { start, until } from "./_consuming.ts";
+import { counting } from "./_folding.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
@@ -593,10 +595,16 @@ describe("defineMessages()", () => {
         { Made: { schema, aliases: ["Other"] }, Other: schema },
         { Other: schema, Made: { schema, aliases: ["Other"] } },
         { Made: { schema, aliases: ["Old"] }, Other: { schema, aliases: ["Old"] } },
-        { Made: { schema, aliases: ["$unknown"] } },
       ]
     ) {
       assert.throws(() => defineMessages(definitions), { name: "TypeError", message: rule });
+    }
+  });
+
+  test("refuses types that have a meaning already", () => {
+    for (const type of ["$unknown", "then"]) {
+      const rule = /it must be another name, since this one has a meaning already$/;
+      assert.throws(() => defineMessages({ [type]: z.object({}) }), { message: rule });
     }
   });
 });
@@ -663,7 +671,7 @@ describe("every write", () => {
         if (path.length > 0) continue;
         assert.equal(
           error.issues[0]!.message,
-          `the type "${message.type}" is not defined, as are "Deposited", "Closed"`,
+          `the type "${message.type}" is not defined; those that are: "Deposited", "Closed"`,
         );
       }
     });
@@ -857,7 +865,7 @@ describe("every read", () => {
       assert.deepEqual(plain([refused.error.invalidMessage as Message]), [of.stored[1]]);
       assert.deepEqual(refused.error.issues, [{
         path: [],
-        message: 'the type "Elsewhere" is not defined, as are "Deposited", "Closed"',
+        message: 'the type "Elsewhere" is not defined; those that are: "Deposited", "Closed"',
       }]);
 
       const skipped = await outcomeOf(reading(of, { messages: skipping }));
@@ -1235,14 +1243,83 @@ test("an encode that throws is told of where the schema does not take the data e
 
 test("a consumer's handlers are by the types of its catalogue, not by aliases", async () => {
   const messages = defineMessages({ Deposited: { schema: z.object({}), aliases: ["Paid"] } });
-  for (const type of ["Paid", "Other"]) {
-    const consumer = { category: "account", consumerId: "a", messages, handlers: { [type]() {} } };
+  for (const [type, more] of [["Paid", ': "Paid" is an alias of "Deposited"'], ["Other", ""]]) {
+    const handlers = { [type!]() {} };
+    const consumer = { category: "account", consumerId: "a", messages, handlers };
     await assert.rejects(drain(db.sql, consumer as never), {
       name: "TypeError",
-      message: `Cannot use "${type}" as "handlers": ` +
-        "it must be by types that the catalogue defines, not by aliases",
+      message: `Cannot use "${type}" as "handlers.${type}": ` +
+        `it must be a type that the catalogue defines${more}`,
     });
   }
+});
+
+test("what a union would read as another kind is refused", async () => {
+  const text = z.string();
+  for (
+    const [schema, data] of [
+      [z.union([text, digits]), 5n],
+      [z.union([text, iso]), at],
+      [z.codec(text, z.date(), { decode: (it) => new Date(it), encode: () => "2000-01-01" }), at],
+      [z.record(text, z.union([text, digits])), { one: "1", two: 2n }],
+    ] as const
+  ) {
+    const { Made } = defineMessages({ Made: schema as StandardSchema });
+    const [issue] = await issuesOf(Made(data));
+    assert.match(issue!.message, /^what the schema makes of it, it makes something else of/);
+  }
+});
+
+test("a message that was read, and is written where it does not fit, is one that cannot be written", async () => {
+  const streamName = newStream();
+  await write(db.sql, streamName, { type: "Made", data: "x" });
+  const [made] = await readStream(db.sql, streamName);
+  const messages = defineMessages({ Made: z.number() });
+  const error = await refusalOf(made!, messages);
+  assert.match(error.message, /^Cannot write message "Made" to stream "typed\d+-1": /);
+});
+
+test("readLastMessage() of a type that is not defined finds it, and refuses it", async () => {
+  const streamName = newStream();
+  await write(db.sql, streamName, { type: "Other", data: 1 });
+  const messages = defineMessages({ Made: z.number() });
+  const reading = readLastMessage(db.sql, streamName, { type: "Other", messages });
+  await assert.rejects(reading, InvalidMessageError);
+});
+
+test("an iterator with a limit reads no more often for what is skipped", async () => {
+  const streamName = newStream();
+  const skipped = Array.from({ length: 300 }, () => ({ type: "Other", data: 1 }));
+  await writeBatch(db.sql, streamName, [...skipped, { type: "Made", data: 1 }]);
+  const messages = defineMessages({ Made: z.number() }, { unknown: "skip" });
+  const sql = counting(db.sql);
+  const made: unknown[] = [];
+  for await (const { data } of iterateStream(sql, streamName, { limit: 1, messages })) {
+    made.push(data);
+  }
+  assert.deepEqual([made, sql.statements], [[1], 1]);
+});
+
+test("snapshots are nothing to a consumer of all streams", async () => {
+  const messages = defineMessages({ Counted: z.number() });
+  const counter = entity({
+    category: newCategory(),
+    messages,
+    init: () => 0,
+    handlers: { Counted: (state) => state + 1 },
+    snapshot: { every: 1 },
+  });
+  const { globalPosition } = await counter.decide(db.sql, "1", () => messages.Counted(1));
+  await counter.fetch(db.sql, "1");
+  const types: string[] = [];
+  const handle = ({ type }: Message) => void types.push(type);
+  await drain(db.sql, {
+    category: "$all",
+    consumerId: "all",
+    startAt: globalPosition!,
+    handle,
+  });
+  assert.deepEqual(types, ["Counted"]);
 });
 
 describe("the codec of a catalogue", () => {

@@ -600,3 +600,53 @@ test("a snapshot whose schema would leave something out, or put something in, is
     });
   }
 });
+
+test("a snapshot whose schema would change what a Map or a Set holds is refused", async () => {
+  const text = z.string();
+  const map = z.codec(z.array(z.tuple([text, z.number()])), z.map(text, z.number()), {
+    decode: (entries) => new Map(entries),
+    encode: (it) => [...it].slice(0, 1),
+  });
+  const set = z.codec(z.array(text), z.set(text), {
+    decode: (members) => new Set(members),
+    encode: (it) => [...it].map((member) => member.toLowerCase()),
+  });
+  const first = new Map([["A", 1], ["B", 2]]);
+  for (const [state, schema] of [[first, map], [new Set(["A"]), set]] as const) {
+    const id = crypto.randomUUID();
+    const kept = entity<unknown>({
+      category: "collection",
+      init: () => state,
+      evolve: (it) => it,
+      snapshot: { every: 1, schema: schema as never },
+    });
+    await write(db.sql, `collection-${id}`, { type: "Any" });
+    await assert.rejects(kept.fetch(db.sql, id), {
+      name: "TypeError",
+      message: /its schema (makes something else of|refuses) the state/,
+    });
+  }
+});
+
+test.each([
+  ["a bigint", 1n],
+  ["a Map", new Map()],
+  ["an object without a prototype", Object.create(null)],
+  ["a list with members of its own", Object.assign([1], { total: 1 })],
+  ["an object that says itself what its JSON is", { toJSON: () => 1 }],
+  ["an object with a symbol", { [Symbol("hidden")]: 1 }],
+])("a state with %s takes a snapshot schema", (_, it) => {
+  const definition = { category: "odd", evolve: <T>(state: T) => state, snapshot: { every: 1 } };
+  assert.throws(() => entity({ ...definition, init: () => ({ it }) }), {
+    name: "TypeError",
+    message: /"it" is .*which JSON does not bring back: give the snapshot a schema that does$/,
+  });
+});
+
+test("an entity is read in batches of the size that is said", async () => {
+  const each = entity({ category: "batched", init: () => 0, evolve: (n) => n + 1, batchSize: 2 });
+  await writeBatch(db.sql, "batched-1", [{ type: "A" }, { type: "A" }, { type: "A" }]);
+  const sql = counting(db.sql);
+  assert.deepEqual(await each.fetch(sql, "1"), { state: 3, version: 2 });
+  assert.equal(sql.statements, 2);
+});

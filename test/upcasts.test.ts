@@ -3,6 +3,7 @@ import { describe, test } from "vitest";
 import * as z from "zod";
 import {
   defineMessages,
+  drain,
   InvalidMessageError,
   type Message,
   type MessageCatalogue,
@@ -76,7 +77,7 @@ describe("upcasts by schemaVersion", () => {
   });
 
   test("take a message without one for the first version", async () => {
-    for (const metadata of [undefined, null, {}, { by: "Ada" }]) {
+    for (const metadata of [undefined, {}, { by: "Ada" }]) {
       const stored = { data: { fullName: "Ada Lovelace" }, ...(metadata && { metadata }) };
       assert.deepEqual(await dataOf(person, stored), [ada]);
     }
@@ -93,7 +94,23 @@ describe("upcasts by schemaVersion", () => {
     assert.deepEqual(read!.metadata, metadata);
   });
 
-  test.each(["5", "0", "-1", "1.5", "two", "", " ", null, true, [2], {}, 5, Infinity])(
+  test.each([
+    "5",
+    "0",
+    "-1",
+    "1.5",
+    "two",
+    "",
+    " ",
+    " 2 ",
+    "0x2",
+    "02",
+    true,
+    [2],
+    {},
+    5,
+    Infinity,
+  ])(
     "refuse a version that is not defined: %j",
     async (version) => {
       const metadata = { schemaVersion: version } as unknown as Metadata;
@@ -350,4 +367,29 @@ describe("a renamed type", () => {
       message: /^Cannot read message "Paid" at position 0 of stream /,
     });
   });
+});
+
+test("a lift that changes what it is given does so once, however often a handler is called", async () => {
+  const category = "retried";
+  await write(db.sql, `${category}-1`, { type: "Made", data: { amount: 5 } });
+  const messages = defineMessages({
+    Made: {
+      schema: z.object({ amount: z.number() }),
+      upcasts: [(data: { amount: number }) => (data.amount *= 100, data)],
+    },
+  });
+  const amounts: number[] = [];
+  await drain(db.sql, {
+    category,
+    consumerId: "lifting",
+    messages,
+    onError: { retry: 2, delay: 0 },
+    handlers: {
+      Made: ({ data }) => {
+        amounts.push(data.amount);
+        if (amounts.length < 3) throw new Error("not yet");
+      },
+    },
+  });
+  assert.deepEqual(amounts, [500, 500, 500]);
 });

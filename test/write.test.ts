@@ -7,6 +7,7 @@ import {
   readStream,
   streamVersion,
   write,
+  writeBatch,
   WrongExpectedVersionError,
 } from "../mod.ts";
 import { whileLocked } from "./_locks.ts";
@@ -258,4 +259,20 @@ describe("write() with an id", () => {
     });
     assert.equal(await streamVersion(db.sql, "second-2"), 0);
   });
+});
+
+test("what is changed after the call is not what is written", async () => {
+  const message = { type: "Counted", data: { count: 0 } };
+  const writing = [];
+  for (let count = 0; count < 5; count++) {
+    message.data.count = count;
+    writing.push(write(db.sql, "reused-1", message));
+  }
+  const batch = [{ type: "Counted", data: 5 }];
+  const last = Promise.all(writing).then(() => readStream(db.sql, "reused-1"));
+  const flushed = writeBatch(db.sql, "reused-2", batch);
+  batch.length = 0;
+  assert.equal(await flushed, 0);
+  const counts = (await last).map(({ data }) => (data as { count: number }).count);
+  assert.deepEqual(counts.sort(), [0, 1, 2, 3, 4]);
 });

@@ -282,3 +282,13 @@ describe("writeStreams()", () => {
     });
   });
 });
+
+test("a duplicate behind a stream that is only checked is told by its id", async () => {
+  const id = crypto.randomUUID();
+  await write(db.sql, "elsewhere-1", { id, type: "Written" });
+  const writing = writeStreams(db.sql, [
+    { streamName: "checked-1", messages: [], expectedVersion: NO_STREAM },
+    { streamName: "doubled-1", messages: [{ id, type: "Written" }] },
+  ]);
+  await assert.rejects(writing, { name: "DuplicateMessageError", id });
+});

@@ -9,7 +9,7 @@ import {
 } from "../_check.ts";
 import { encode } from "../_json.ts";
 import { lookAtWriters, readPage, type Wanted } from "../_read_settled.ts";
-import { writeUnlessBusy } from "../_snapshot.ts";
+import { writeUnlessBusy } from "../_write_unless_busy.ts";
 import { checkTypes, readerOf } from "../_source.ts";
 import { checkStartAt, firstSince } from "../_start.ts";
 import { readLastMessages } from "../_stored_positions.ts";

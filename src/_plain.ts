@@ -1,0 +1,64 @@
+/** Whether it is an object that is nothing more than its members. */
+export function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+/** The value, with each bigint as its digits; a cycle is left, for JSON to refuse. */
+export function withDigits(value: unknown): unknown {
+  return mapLeaves(value, (leaf) => typeof leaf === "bigint" ? String(leaf) : leaf);
+}
+
+/** The value as text: the same for the same value, and another for a Date than for its text. */
+export function canonicalText(value: unknown): string {
+  return JSON.stringify(mapLeaves(value, kindOf));
+}
+
+/** What JSON would make nothing of, or the same as of something else. */
+function kindOf(leaf: unknown): unknown {
+  if (typeof leaf === "bigint") return { bigint: String(leaf) };
+  if (leaf instanceof Date) return { date: leaf.getTime() };
+  if (leaf instanceof Map) {
+    return { map: [...leaf].map(([key, value]) => [canonicalText(key), canonicalText(value)]) };
+  }
+  return leaf instanceof Set ? { set: [...leaf].map(canonicalText) } : leaf;
+}
+
+/**
+ * Whether what was read is what was given, so far as it was given: members may have been left out or put
+ * in, and text and numbers changed, but a Date is that Date, and text is no bigint.
+ */
+export function agrees(read: unknown, given: unknown): boolean {
+  if (Array.isArray(read) && Array.isArray(given)) {
+    return read.every((it, at) => agrees(it, given[at]));
+  }
+  if (isPlain(read) && isPlain(given)) {
+    const shared = Object.keys(read).filter((key) =>
+      Object.hasOwn(given, key) && given[key] !== undefined
+    );
+    return shared.every((key) => agrees(read[key], given[key]));
+  }
+  return typeof read === "object" || typeof read === "bigint"
+    ? canonicalText(read) === canonicalText(given)
+    : typeof read === typeof given;
+}
+
+/** The value, with what is no list and no plain object replaced. */
+function mapLeaves(
+  value: unknown,
+  replace: (leaf: unknown) => unknown,
+  around: Set<unknown> = new Set(),
+): unknown {
+  const isList = Array.isArray(value);
+  if (!isList && !isPlain(value)) return replace(value);
+  if (around.has(value)) return value;
+  around.add(value);
+  const map = (it: unknown) => mapLeaves(it, replace, around);
+  const members = () =>
+    Object.entries(value).sort(([one], [other]) => one < other ? -1 : 1)
+      .map(([key, it]) => [key, map(it)]);
+  const mapped = isList ? value.map(map) : Object.fromEntries(members());
+  around.delete(value);
+  return mapped;
+}
