@@ -30,6 +30,7 @@ export interface Appended {
  * opened?.type; // "Opened"
  * ```
  *
+ * @typeParam Input The messages of the catalogue that is given as `messages`.
  * @param sql The handle; inside a transaction, the transaction's.
  * @param streamName The stream: `"account-123"`.
  * @param messages What to write: a message, or a list of at least one.

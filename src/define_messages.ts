@@ -27,12 +27,18 @@ export interface DetailedDefinition {
   // Its parameter is the schema's output, which one object of many definitions cannot tell it.
   // deno-lint-ignore no-explicit-any
   readonly encode?: ((data: any) => unknown) | undefined;
-  /** Other types that messages of this one were written with: they are read as this one. */
+  /**
+   * Other types that messages of this one were written with: they are read as this one.
+   *
+   * @default none
+   */
   readonly aliases?: readonly string[] | undefined;
   /**
    * How older shapes become the one that the schema is for, one version at a time: the first makes
    * version 2 of version 1. Messages are written with the `schemaVersion` that is one more than there
    * are of these.
+   *
+   * @default none: a `schemaVersion` says nothing
    */
   readonly upcasts?: readonly Upcast[] | undefined;
 }
@@ -66,7 +72,11 @@ export interface DefineMessagesOptions<Unknown extends UnknownTypes = UnknownTyp
    * @default "refuse"
    */
   readonly unknown?: Unknown | undefined;
-  /** Makes of the data what is stored, and of that the data: to encrypt it, for instance. */
+  /**
+   * Makes of the data what is stored, and of that the data: to encrypt it, for instance.
+   *
+   * @default none
+   */
   readonly codec?: Codec | undefined;
 }
 
@@ -75,12 +85,15 @@ export type UnknownTypes = "refuse" | "skip" | "pass";
 
 /** A message of a type that is known. */
 export interface TypedMessage<Type extends string, Data> extends Message<Data> {
+  /** The type, by its name now. */
   readonly type: Type;
 }
 
 /** A message to write, of a type that is known. */
 export interface TypedMessageInput<Type extends string, Data> extends MessageInput {
+  /** The type, by its name now. */
   readonly type: Type;
+  /** The payload: what the schema takes, or makes where there is a way back. */
   readonly data: Data;
 }
 

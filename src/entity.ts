@@ -195,6 +195,8 @@ interface Cached extends Basis {
  * ```
  *
  * @typeParam State What the messages are folded into.
+ * @typeParam Output The messages, as the catalogue reads them.
+ * @typeParam Input The messages, as the catalogue writes them.
  * @param definition The category, how the state comes from messages, and where to keep it.
  * @returns `fetch` and `decide`.
  * @throws {TypeError} If the definition is none, or its first state is more than JSON and snapshots have no schema.

@@ -21,6 +21,7 @@ import type { Message, MessageInput, Metadata } from "./types.ts";
  * await write(sql, "account-123", follow(cause!, deposited));
  * ```
  *
+ * @typeParam Input The message, or what else is decided.
  * @param previous The message that is the cause, as it was read.
  * @param message The message to write; of a list each one, and none stays none: what was decided, whatever it is.
  * @returns A copy of it, with that metadata.
@@ -64,6 +65,7 @@ function followOne(previous: Message, message: MessageInput): MessageInput {
  * await readCategory(sql, "account:command", { correlation: "transfer" }); // one message
  * ```
  *
+ * @typeParam Input The message.
  * @param message The message to write.
  * @param streamName The stream: `"transfer-7"`.
  * @returns A copy of it, with `correlationStreamName` in its metadata.

@@ -32,7 +32,8 @@ export interface IterateOptions {
  * }
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param streamName The stream: `"account-123"`.
  * @param options Where to start, which way, how many in all and how many a page.
@@ -74,7 +75,8 @@ export function iterateStream(
  * }
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param category The category: `"account"`.
  * @param options Where to start, which way, how many in all and how many a page, whose.
@@ -116,7 +118,8 @@ export function iterateCategory(
  * for await (const { type } of iterateAll(sql)) count.set(type, (count.get(type) ?? 0) + 1);
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param options Where to start, which way, how many in all and how many a page.
  * @returns The messages; throws what `readAll` throws when iterated over.
@@ -154,7 +157,8 @@ export function iterateAll(
  * }
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param pattern The LIKE pattern.
  * @param options Where to start, how many in all and how many a page.

@@ -66,6 +66,7 @@ export interface Projected<State> {
  * ```
  *
  * @typeParam State What the messages are folded into.
+ * @typeParam Output The messages, as the catalogue reads them.
  * @param sql The handle.
  * @param streamName The stream: `"account-123"`.
  * @param options How the state comes from messages, and which.
@@ -92,9 +93,17 @@ export async function project<State, Output extends Message = Message>(
 /** Options of `projectCategory`: those of `project`, with global positions, and whose messages. */
 export interface ProjectCategoryOptions<State, Output extends Message = Message>
   extends ProjectOptions<State, Output> {
-  /** Only messages whose `correlationStreamName` is of this category. */
+  /**
+   * Only messages whose `correlationStreamName` is of this category.
+   *
+   * @default all
+   */
   readonly correlation?: string | undefined;
-  /** Only the streams that are this member's share. */
+  /**
+   * Only the streams that are this member's share.
+   *
+   * @default all
+   */
   readonly consumerGroup?: ConsumerGroup | undefined;
 }
 
@@ -128,6 +137,7 @@ export interface ProjectedCategory<State> {
  * ```
  *
  * @typeParam State What the messages are folded into.
+ * @typeParam Output The messages, as the catalogue reads them.
  * @param sql The handle.
  * @param category The category: `"account"`.
  * @param options How the state comes from messages, and which; `from` and `until` are global positions.

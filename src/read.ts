@@ -30,7 +30,8 @@ export interface ReadOptions extends ReadCategoryOptions {
  * await read(sql, "$all");
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param name `"$all"`, a stream or a category.
  * @param options Where to start, which way, how many; what only a category takes is refused elsewhere.

@@ -20,7 +20,8 @@ export interface Reference {
 /**
  * A message that an aggregate refers to: as it is in its own stream, with the place of the reference.
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  */
 export interface AggregatedMessage<Data = unknown> extends Message<Data> {
   /** Where the aggregate has it. */
@@ -73,7 +74,8 @@ export interface ReadAggregateOptions {
  * }
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param name The aggregate's name, which is the category of its partitions: `"ledger"`.
  * @param options Which partition, where to start, how many, whose.

@@ -47,7 +47,8 @@ export interface ReadAllOptions {
  * const messages = await readAll(sql, { position: 1, batchSize: 100 });
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param options Where to start, which way, how many.
  * @returns The messages; fewer than asked for before the end, too.

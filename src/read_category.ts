@@ -31,7 +31,8 @@ export interface ReadCategoryOptions extends ReadStreamOptions {
  * await readCategory(sql, "account", { position: 1, consumerGroup: { member: 0, size: 2 } });
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param category The category: `"account"`.
  * @param options Where to start (a global position, from 1), which way, how many, whose.

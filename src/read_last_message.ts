@@ -25,7 +25,8 @@ export interface ReadLastMessageOptions {
  * await readLastMessage(sql, "account-123", { type: "Deposited" });
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param streamName The stream: `"account-123"`.
  * @param options The type wanted.

@@ -35,7 +35,8 @@ export interface ReadMatchingOptions {
  * await readMatching(sql, "account%-123");
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param pattern The LIKE pattern.
  * @param options Where to start, how many.

@@ -16,7 +16,8 @@ import type { Message, Sql } from "./types.ts";
  * ]);
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param ids UUIDs.
  * @param options The catalogue to parse by.
@@ -62,7 +63,8 @@ export async function readMessages(
  * await readMessage(sql, "6f5e0a5c-5d1a-4d0e-9d6c-2f3b8a1c7e90");
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param id A UUID.
  * @param options The catalogue to parse by.

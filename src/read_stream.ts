@@ -44,7 +44,8 @@ export interface ReadStreamOptions {
  * await readStream(sql, "account-123", { direction: "backward", batchSize: 10 });
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param streamName The stream: `"account-123"`.
  * @param options Where to start, which way, how many.

@@ -72,7 +72,8 @@ export interface SubscribeOptions extends FollowOptions {
  * }
  * ```
  *
- * @typeParam Data What you know `data` to be; nothing checks it.
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
  * @param sql The handle.
  * @param source `"account-123"`, `"account"`, `"$all"` or `{ aggregate: "ledger" }`.
  * @param options Where to start, which messages, how to wait.

@@ -33,6 +33,7 @@ export interface IdentifiedMessageInput extends MessageInput {
  * await synchronize(sql, "account-123", events, { expectedVersion: 0 }); // writes Closed
  * ```
  *
+ * @typeParam Input The messages of the catalogue that is given as `messages`.
  * @param sql The handle; inside a transaction, the transaction's.
  * @param streamName The stream: `"account-123"`.
  * @param messages The whole stream as it should be, each message with its id.

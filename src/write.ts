@@ -36,6 +36,7 @@ export interface WriteOptions {
  * await write(sql, "account-123", opened, { expectedVersion: NO_STREAM });
  * ```
  *
+ * @typeParam Input The messages of the catalogue that is given as `messages`.
  * @param sql The handle; inside a transaction, the transaction's.
  * @param streamName The stream: `"account-123"`.
  * @param message What to write.

@@ -21,6 +21,7 @@ import { appendToStreams } from "./write_streams.ts";
  * ]);
  * ```
  *
+ * @typeParam Input The messages of the catalogue that is given as `messages`.
  * @param sql The handle; inside a transaction, the transaction's.
  * @param streamName The stream: `"account-123"`.
  * @param messages What to write; at least one message.

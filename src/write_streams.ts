@@ -37,6 +37,7 @@ export interface StreamInput<Input extends MessageInput = MessageInput> extends 
  * ]);
  * ```
  *
+ * @typeParam Input The messages of the catalogue that is given as `messages`.
  * @param sql The handle; inside a transaction, the transaction's.
  * @param streams Which messages to write where, each stream once.
  * @param options The catalogue that all messages have to be of.

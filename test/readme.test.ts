@@ -132,7 +132,6 @@ function typeErrorsOf(blocks: readonly Block[], types: readonly string[]): strin
   const program = ts.createProgram(blocks.map((block) => programs.get(block)!), {
     ...options,
     declaration: false,
-    isolatedDeclarations: false,
     // The last value of an example may be left lying.
     noUnusedLocals: false,
     types: [...types],

@@ -8,7 +8,6 @@
  * - messages.ts: what happens in this bank?
  * - account.ts: what is an account, and what can be asked of it?
  * - transfers.ts: how does money get from one account to another?
- * - once.ts: how does a step happen once?
  * - balances.ts: how much is in which account?
  * - service.ts: how does the bank run for good?
  *
@@ -21,7 +20,7 @@ import {
   drain,
   id,
   type Parked,
-  readStream,
+  readLastMessage,
   replayParked,
   streamName,
   write,
@@ -81,9 +80,8 @@ const before = defineMessages({
   Requested: z.object({ from: z.string(), to: z.string(), amount: z.coerce.bigint() }),
 });
 await drain(sql, { ...requests, messages: before });
-for (const { data } of await readStream<Parked>(sql, "transfer:parked-transfers")) {
-  console.log(`  parked: ${data.error?.message}`);
-}
+const parked = await readLastMessage<Parked>(sql, "transfer:parked-transfers");
+console.log(`  parked: ${parked?.data.error?.message}`);
 
 // The saga as it is now: messages.ts says how last year's become today's.
 const { replayed } = await replayParked(sql, requests);

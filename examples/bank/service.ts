@@ -5,6 +5,8 @@
  * that two of them do is written once.
  *
  *     DATABASE_URL=postgres://… npx tsx examples/bank/service.ts
+ *
+ * The role may create a table, for the balances. To see it at work, run main.ts beside it.
  */
 import { consume } from "@messagedb/client";
 import process from "node:process";

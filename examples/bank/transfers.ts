@@ -7,8 +7,9 @@
  *                        │                 └ to: DepositRefused ─ from: Refunded ─── transfer Cancelled
  *                        └ from: WithdrawalRefused ───────────────────────────────── transfer Cancelled
  *
- * It can be killed at any point, and started twice: each step is one write, it happens once, and all
- * that is to be known is in the store.
+ * It can be killed at any point, and started twice: each step is one write, and all that is to be known is
+ * in the store. A step happens once, though its message may be handled twice: the id of what follows from a
+ * message is made of that message's id, and a message of a known id is not written again.
  *
  * (Two accounts in one store need none of this: `decide` over both writes to both, or to neither. A saga
  * is for what cannot be written at once: accounts of two banks, a payment and a parcel.)
@@ -20,6 +21,7 @@ import {
   entity,
   type HandlerContext,
   id,
+  idFrom,
   iterateCategory,
   type Message,
   readStream,
@@ -34,7 +36,6 @@ import {
   type TransferMessage,
   transferMessages,
 } from "./messages.ts";
-import { idAfter } from "./once.ts";
 
 const { Requested, Completed, Cancelled } = transferMessages;
 
@@ -82,7 +83,7 @@ export const requests: Consumer<Sql, TransferMessage> = {
   handlers: {
     async Requested(message, { sql, follow }) {
       const { from, amount } = message.data;
-      const id = await idAfter(message);
+      const id = await idFrom(message.id);
       // Asked again, the account may well answer something else: the first answer has the id, and stays.
       await account.decide(sql, from, (state) => follow(withdraw(state, amount, { id })));
     },
@@ -99,13 +100,13 @@ export const answers: Consumer<Sql, AccountMessage> = {
   handlers: {
     async Withdrawn(message, { sql, follow }) {
       const { to, amount } = await transferOf(message, sql);
-      const id = await idAfter(message);
+      const id = await idFrom(message.id);
       await account.decide(sql, to, (state) => follow(deposit(state, amount, { id })));
     },
     async DepositRefused(message, { sql, follow }) {
       const { from, amount } = await transferOf(message, sql);
       const { reason } = message.data;
-      const id = await idAfter(message);
+      const id = await idFrom(message.id);
       await account.decide(sql, from, () => follow(refund(amount, reason, { id })));
     },
     Deposited: (message, context) => end(message, Completed(), context),
