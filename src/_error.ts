@@ -21,7 +21,8 @@ interface DriverError {
 export const SQLSTATE: RegExp = /^(?=.*\d)[0-9A-Z]{5}$/;
 
 // A trigger of another's on our table may lack a table or a right of its own: these are ours.
-const MISSING = /"(message_store|messages)"|\bmessage_store\./;
+const MISSING =
+  /"(message_store|messages)"|\bmessage_store\.|function (is_category|hash_64|cardinal_id|stream_version|acquire_lock)\(character varying/;
 const FORBIDDEN =
   /\b(message_store|messages|messages_global_position_seq)$|function (\w+_messages?|message_store_version|acquire_lock|stream_version|cardinal_id|hash_64|is_category|category|id)$/;
 

@@ -125,6 +125,11 @@ describe("an error is known", () => {
     }
   });
 
+  test("of Message DB's own functions, which call each other without a schema", () => {
+    const message = "function is_category(character varying) does not exist";
+    assert.ok(translate({ code: "42883", message }) instanceof client.NotInstalledError);
+  });
+
   test("by its constraint as the drivers name it", () => {
     const id = "6f5e0a5c-5d1a-4d0e-9d6c-2f3b8a1c7e90";
     const detail = `Key (id)=(${id}) already exists.`;
