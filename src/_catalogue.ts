@@ -109,6 +109,19 @@ export function checkTypesOf(parser: Parser, handlers: object): void {
   }
 }
 
+/** Finds what takes messages of a stored type: what takes all, or what has the type's name now. */
+export function pickerOf<Taker>(
+  parser: Parser | undefined,
+  all: Taker | undefined,
+  byType: Readonly<Record<string, Taker | undefined>> | undefined,
+): (storedType: string) => Taker | undefined {
+  if (byType === undefined) return () => all;
+  return (storedType) => {
+    const type = parser?.typeOf(storedType) ?? storedType;
+    return Object.hasOwn(byType, type) ? byType[type] : undefined;
+  };
+}
+
 /**
  * Messages as they are stored. Where no catalogue has to do with them, the same ones, and no promise: what
  * the caller changes after the call must not be what is written.

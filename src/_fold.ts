@@ -1,4 +1,4 @@
-import { checkTypesOf, type MessageCatalogue, parserOf } from "./_catalogue.ts";
+import { checkTypesOf, type MessageCatalogue, parserOf, pickerOf } from "./_catalogue.ts";
 import { checkFunction, invalid } from "./_check.ts";
 import { isPromise, onceThere } from "./_promise.ts";
 import { InvalidMessageError } from "./errors.ts";
@@ -73,13 +73,11 @@ export function foldOf<State, Output extends Message>(projection: Projection<Sta
   }
   if (parser && handlers) checkTypesOf(parser, handlers);
 
+  const evolverOf = pickerOf(parser, evolve, handlers);
+
   return (state, message) => {
+    const evolver = evolverOf(message.type);
     const type = parser?.typeOf(message.type) ?? message.type;
-    const evolver = handlers === undefined
-      ? evolve
-      : Object.hasOwn(handlers, type)
-      ? handlers[type]
-      : undefined;
     if (evolver === undefined) {
       if (unknown === "skip") return state;
       const issue = { path: [], message: `the projection has no handler for the type "${type}"` };

@@ -1,4 +1,10 @@
-import { checkTypesOf, type MessageCatalogue, type Parser, parserOf } from "./_catalogue.ts";
+import {
+  checkTypesOf,
+  type MessageCatalogue,
+  type Parser,
+  parserOf,
+  pickerOf,
+} from "./_catalogue.ts";
 import { checkCategory, checkInteger, checkName, invalid } from "./_check.ts";
 import { onceThere } from "./_promise.ts";
 import { readerOf, type Source } from "./_source.ts";
@@ -290,6 +296,7 @@ export function checkConsumer<Handle extends Sql, Handled extends Message>(
     throw invalid("handlers", handlers, "an object with at least one function");
   }
   if (parser && handlers) checkTypesOf(parser, handlers);
+  const pick = pickerOf(parser, handle, handlers);
   const wanted = handlers === undefined ? types : Object.keys(handlers);
   const selection = {
     types: wanted && (parser?.storedTypes(wanted) ?? wanted),
@@ -319,13 +326,8 @@ export function checkConsumer<Handle extends Sql, Handled extends Message>(
     ...checkFollowing(sql, consumer),
     sql,
     startAt,
-    handlerOf: ({ type: storedType }) => {
-      const type = parser?.typeOf(storedType) ?? storedType;
-      const handler = handlers === undefined
-        ? handle
-        : Object.hasOwn(handlers, type)
-        ? handlers[type]
-        : undefined;
+    handlerOf: ({ type }) => {
+      const handler = pick(type);
       return parser && handler ? parsing(parser, handler) : handler;
     },
     onError,

@@ -384,6 +384,7 @@ function lift({ upcasts }: Defined, data: unknown, message: Message): unknown {
   if (version !== undefined && !(version <= newest)) {
     fail(`its schemaVersion is ${JSON.stringify(stamp)}, and those up to "${newest}" are defined`);
   }
+  if (version === newest) return data;
   // What a lift changes must not be what the next attempt lifts again.
   data = structuredClone(data);
   upcasts.forEach((upcast, at) => {
