@@ -23,6 +23,7 @@ export { NO_STREAM, write, type WriteOptions } from "./src/write.ts";
 export { writeBatch } from "./src/write_batch.ts";
 export { append, type Appended } from "./src/append.ts";
 export { type StreamInput, writeStreams } from "./src/write_streams.ts";
+export { groupCommit, type GroupCommitOptions, type GroupedWrite } from "./src/group_commit.ts";
 export { type IdentifiedMessageInput, synchronize } from "./src/synchronize.ts";
 
 // Define

@@ -98,3 +98,14 @@ export function isUnavailable(error: unknown): boolean {
     ? /^E(?!RR_)[A-Z_]+$|^CONNECT|^ERR_POSTGRES_\w*(CONNECTION|TIMEOUT)/.test(code)
     : LOST.test(String(message));
 }
+
+/**
+ * Whether the database has refused a statement for what is in it: nothing of it was done, and a part of
+ * it may be. A lost connection says nothing; a time limit, a transaction that failed before or a server
+ * that only reads would refuse all parts.
+ */
+export function isRefusal(error: unknown): boolean {
+  const state = sqlStateOf(error) ?? sqlStateOf((error as Error | null)?.cause);
+  return state !== undefined && !(error instanceof NotInstalledError) &&
+    !/^(08|25|26|28|3D|40003|53|55|57|58)/.test(state);
+}

@@ -35,18 +35,12 @@ function newId(): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`;
 }
 
-/** A message as an element of the JSON text that a batch travels as. */
+/** A message as an element of the JSON text that a batch travels as, after other columns. */
 export function toJson(
   { id, type, data, metadata }: EncodedMessage,
-  streamName?: string,
-  expectedVersion?: string | null,
+  columns?: Readonly<Record<string, unknown>>,
 ): string {
-  const head = JSON.stringify({
-    stream_name: streamName,
-    expected_version: expectedVersion,
-    id,
-    type,
-  });
+  const head = JSON.stringify({ ...columns, id, type });
   return `${head.slice(0, -1)},"data":${data},"metadata":${metadata}}`;
 }
 

@@ -73,8 +73,8 @@ export async function write(
   const [stored] = isPromise(storing) ? await storing : storing;
   const encoded = encode(stored!);
   // What is sent again when no answer came has to be looked for, whoever chose its id.
-  const isNew = message.id === undefined && !isRepeating(sql);
-  return await (isNew ? writeNew : writeOnce)(sql, streamName, encoded, expectedVersion);
+  const mayBeKnown = message.id !== undefined || isRepeating(sql);
+  return await (mayBeKnown ? writeOnce : writeNew)(sql, streamName, encoded, expectedVersion);
 }
 
 /** Writes a message whose id is new. */
@@ -98,7 +98,7 @@ export async function writeNew(
 }
 
 /** Writes a message unless the store has its id. */
-async function writeOnce(
+export async function writeOnce(
   sql: Sql,
   streamName: string,
   { id, type, data, metadata }: EncodedMessage,

@@ -91,16 +91,17 @@ export async function appendToStreams(
     if (names.has(streamName)) throw invalid("streamName", streamName, "given once");
     names.add(streamName);
     if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
+    const columns = { stream_name: streamName, expected_version: expectedVersion };
     if (messages.length === 0) {
       // Of every stream there is a row: one without a type is only to be checked.
       if (expectedVersion === null) throw invalid("messages", messages, "not empty", RangeError);
-      rows.push(JSON.stringify({ stream_name: streamName, expected_version: expectedVersion }));
+      rows.push(JSON.stringify(columns));
     }
     const storing = toStored(messages, streamName, parser);
     for (const message of isPromise(storing) ? await storing : storing) {
       const encoded = encode(message);
       ids[rows.length] = encoded.id;
-      rows.push(toJson(encoded, streamName, expectedVersion));
+      rows.push(toJson(encoded, columns));
     }
   }
   if (ids.length === 0) throw invalid("messages", [], "not empty", RangeError);

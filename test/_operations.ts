@@ -19,6 +19,10 @@ export const operations: Record<string, (sql: client.Sql) => Promise<unknown>> =
       streamName: "b-1",
       messages: [message],
     }]),
+  groupCommit: (sql) => {
+    const write = client.groupCommit(sql);
+    return Promise.all([write("account-1", message), write("b-1", once())]);
+  },
   synchronize: (sql) => client.synchronize(sql, `s-${crypto.randomUUID()}`, [once()]),
   readStream: (sql) => client.readStream(sql, "account-1"),
   "readStream backward": (sql) => client.readStream(sql, "account-1", { direction: "backward" }),

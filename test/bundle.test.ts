@@ -28,7 +28,7 @@ describe.each([
 });
 
 test.each([
-  ["*", "mod.ts", 27_500],
+  ["*", "mod.ts", 30_000],
   [EVERYDAY, "mod.ts", 6_050],
   ["{ write }", "mod.ts", 3_650],
   ["*", FETCH, 2_000],

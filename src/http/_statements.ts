@@ -6,9 +6,11 @@ import {
   checkPattern,
   checkStreamName,
   checkWritableStreamName,
+  invalid,
 } from "../_check.ts";
 import { encode } from "../_json.ts";
 import { lookAtWriters, readPage, type Wanted } from "../_read_settled.ts";
+import { toRow, writeEach } from "../_write_each.ts";
 import { writeUnlessBusy } from "../_write_unless_busy.ts";
 import { checkTypes, readerOf } from "../_source.ts";
 import { checkStartAt, firstSince } from "../_start.ts";
@@ -67,6 +69,13 @@ const STATEMENTS: readonly Statement[] = [
         `"data":1,"metadata":{}}]`,
     },
     callOf: writeStreamsOf,
+  },
+  {
+    sample: {
+      rows: `[{"stream_name":"category-id","expected_version":"7","may_be_known":true,` +
+        `"id":"${id}","type":"type","data":1,"metadata":{}}]`,
+    },
+    callOf: writeEachOf,
   },
   {
     sample: {
@@ -217,6 +226,32 @@ function writeStreamsOf({ rows }: Parameters, maxBatchSize: number): Call<number
   };
 }
 
+/** Writes that share a statement: each is asked for as if it were alone. */
+function writeEachOf({ rows }: Parameters, maxBatchSize: number): Call<unknown> {
+  const writes = rowsOf(rows, maxBatchSize).map(
+    ({ stream_name, expected_version, may_be_known, ...message }) => ({
+      streamName: required(stream_name),
+      message,
+      options: { expectedVersion: numberOf(expected_version) },
+      mayBeKnown: may_be_known === true,
+    }),
+  );
+  return {
+    asks: writes.map(({ streamName, message, options }) =>
+      ask("write", { streamName, messages: [message], ...options })
+    ),
+    send: async (sql) => {
+      if (writes.length === 0) throw invalid("messages", [], "not empty", RangeError);
+      const checked = writes.map(({ streamName, message, options, mayBeKnown }) => {
+        checkWritableStreamName(streamName);
+        const expectedVersion = checkExpectedVersion(options);
+        return toRow({ ...encode(message), streamName, expectedVersion, mayBeKnown });
+      });
+      return await writeEach(sql, checked);
+    },
+  };
+}
+
 function synchronizeOf(
   { streamName, rows, expectedVersion }: Parameters,
   maxBatchSize: number,
@@ -234,6 +269,7 @@ function synchronizeOf(
 interface Row extends IdentifiedMessageInput {
   readonly stream_name?: Parameter;
   readonly expected_version?: Parameter;
+  readonly may_be_known?: unknown;
 }
 
 function rowsOf(rows: Parameter | undefined, maxBatchSize: number): Row[] {

@@ -91,6 +91,7 @@ const made: Readonly<Record<string, string>> = {
   append: "writeBatch",
   read: "readAll",
   readMessage: "readMessages",
+  groupCommit: "write",
   iterateStream: "readStream",
   iterateCategory: "readCategory",
   iterateAll: "readAll",

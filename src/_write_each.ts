@@ -1,0 +1,157 @@
+import { type EncodedMessage, toJson } from "./_json.ts";
+import { askMessageStore } from "./_statement.ts";
+import type { Sql } from "./types.ts";
+
+/** A write beside others, each of which has its own outcome. */
+export interface EachWrite extends EncodedMessage {
+  readonly streamName: string;
+  readonly expectedVersion: string | null;
+  /** Whether the store may have the id already. */
+  readonly mayBeKnown: boolean;
+}
+
+/**
+ * What has become of a write: the position of its message, now or since it was first written; the
+ * version that its stream is at, where that is not the expected one; or another stream has its id.
+ */
+export type Outcome = number | readonly [version: number] | "duplicate";
+
+/** A write as an element of the JSON text that they travel as. */
+export function toRow(write: EachWrite): string {
+  return toJson(write, {
+    stream_name: write.streamName,
+    expected_version: write.expectedVersion,
+    may_be_known: write.mayBeKnown,
+  });
+}
+
+/**
+ * Writes each of the messages by itself, in order, in one statement and one commit: one that finds its
+ * stream at another version, or its id in the store, leaves the others as they are.
+ *
+ * Of several categories, those that somebody else writes to are "busy" and left out: who waited for one
+ * would hold up the others, as long as a long transaction does. One category alone is waited for.
+ *
+ * @param rows Made by `toRow`, no id twice.
+ */
+export async function writeEach(sql: Sql, rows: readonly string[]): Promise<(Outcome | "busy")[]> {
+  // `seen`, `added` and `known` are as in `write`. Within a stream, a write succeeds where it needs the
+  // version that it was at, less one for each that has failed before it: `judged` goes from one that
+  // expects a version to the next.
+  return await askMessageStore<(Outcome | "busy")[]>(sql)`
+  message as materialized (
+    select *
+    from rows from (
+      json_to_recordset(${`[${rows}]`}::text::json) as (
+        stream_name text, expected_version bigint, may_be_known boolean,
+        id uuid, type text, data jsonb, metadata jsonb
+      )
+    ) with ordinality as message(
+      stream_name, expected_version, may_be_known, id, type, data, metadata, number
+    )
+  ),
+  stream as materialized (
+    select
+      stream_name, message_store.category(stream_name) as category,
+      bool_or(may_be_known) as may_be_known,
+      (
+        select coalesce(max(stored.position), -1)
+        from message_store.messages as stored
+        where stored.stream_name = message.stream_name
+      ) as seen
+    from message
+    group by stream_name
+  ),
+  locked as materialized (
+    select
+      category,
+      case (select count(distinct category) from stream)
+        when 1 then message_store.acquire_lock(category) is not null
+        else pg_try_advisory_xact_lock(message_store.hash_64(category))
+      end as is_free
+    from (select distinct category from stream) as distinct_category, ours
+  ),
+  current as materialized (
+    select stream.*, coalesce(message_store.stream_version(stream_name), -1) as version
+    from stream join locked using (category)
+    where is_free
+  ),
+  added as materialized (
+    select message_store.get_stream_messages(stream_name, seen + 1, -1) as stored
+    from current
+    where version > seen and may_be_known
+  ),
+  known as materialized (
+    select number, stored.stream_name, stored.position
+    from message, lateral (
+      select * from message_store.messages where messages.id = message.id limit 1
+    ) as stored
+    where may_be_known
+    union all
+    select number, (stored).stream_name, (stored).position
+    from message join added on (stored).id = message.id::text
+  ),
+  fresh as materialized (
+    select
+      number, stream_name, version, expected_version,
+      row_number() over (partition by stream_name order by number) as rank
+    from message join current using (stream_name)
+    where number not in (select number from known)
+  ),
+  expecting as materialized (
+    select
+      number, stream_name, version, expected_version - rank + 1 as needed,
+      row_number() over (partition by stream_name order by number) as turn
+    from fresh
+    where expected_version is not null
+  ),
+  judged as materialized (
+    with recursive judged as (
+      select
+        number, stream_name, turn, needed = version as is_right,
+        version - (needed <> version)::int as base
+      from expecting
+      where turn = 1
+      union all
+      select
+        expecting.number, stream_name, expecting.turn, needed = base,
+        base - (needed <> base)::int
+      from judged join expecting using (stream_name)
+      where expecting.turn = judged.turn + 1
+    )
+    select number, is_right from judged
+  ),
+  outcome as materialized (
+    select
+      number, coalesce(is_right, true) as is_written,
+      version + rank - count(*) filter (where not is_right) over (
+        partition by stream_name order by number
+      ) as place
+    from fresh left join judged using (number)
+  ),
+  inserted as (
+    insert into message_store.messages (id, stream_name, position, type, data, metadata)
+    select id, stream_name, place, type, data, metadata
+    from message join outcome using (number)
+    where is_written
+    order by number
+    returning global_position
+  ),
+  answer as materialized (
+    select
+      '[' || string_agg(
+        case
+          when known.stream_name = message.stream_name then known.position::text
+          when known.stream_name is not null then '"duplicate"'
+          when is_written then place::text
+          when not is_written then '[' || place || ']'
+          else '"busy"'
+        end,
+        ',' order by number
+      ) || ']' as json
+    from message
+      left join known using (number)
+      left join outcome using (number),
+      (select count(*) from inserted) as complete
+  )`;
+}
