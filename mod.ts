@@ -25,6 +25,12 @@ export { append, type Appended } from "./src/append.ts";
 export { type StreamInput, writeStreams } from "./src/write_streams.ts";
 export { groupCommit, type GroupCommitOptions, type GroupedWrite } from "./src/group_commit.ts";
 export { type IdentifiedMessageInput, synchronize } from "./src/synchronize.ts";
+export {
+  type ImportedMessage,
+  importMessages,
+  type ImportOptions,
+  type ImportProgress,
+} from "./src/import_messages.ts";
 
 // Define
 export {

@@ -8,6 +8,8 @@ export interface EachWrite extends EncodedMessage {
   readonly expectedVersion: string | null;
   /** Whether the store may have the id already. */
   readonly mayBeKnown: boolean;
+  /** When it was written, where that is not now. */
+  readonly time?: string | undefined;
 }
 
 /**
@@ -16,12 +18,16 @@ export interface EachWrite extends EncodedMessage {
  */
 export type Outcome = number | readonly [version: number] | "duplicate";
 
+/** How many characters of rows are sent at once, unless it is one: a gateway takes a megabyte, escaped. */
+export const MAX_LENGTH: number = 2 ** 19;
+
 /** A write as an element of the JSON text that they travel as. */
 export function toRow(write: EachWrite): string {
   return toJson(write, {
     stream_name: write.streamName,
     expected_version: write.expectedVersion,
     may_be_known: write.mayBeKnown,
+    time: write.time,
   });
 }
 
@@ -29,12 +35,16 @@ export function toRow(write: EachWrite): string {
  * Writes each of the messages by itself, in order, in one statement and one commit: one that finds its
  * stream at another version, or its id in the store, leaves the others as they are.
  *
- * Of several categories, those that somebody else writes to are "busy" and left out: who waited for one
- * would hold up the others, as long as a long transaction does. One category alone is waited for.
+ * Who waits for one category's lock holds up those that it has already. So, of several categories, those
+ * that somebody else writes to are "busy", and left out, unless all are to be waited for.
  *
  * @param rows Made by `toRow`, no id twice.
  */
-export async function writeEach(sql: Sql, rows: readonly string[]): Promise<(Outcome | "busy")[]> {
+export async function writeEach(
+  sql: Sql,
+  rows: readonly string[],
+  waitsForAll: boolean,
+): Promise<(Outcome | "busy")[]> {
   // `seen`, `added` and `known` are as in `write`. Within a stream, a write succeeds where it needs the
   // version that it was at, less one for each that has failed before it: `judged` goes from one that
   // expects a version to the next.
@@ -43,11 +53,11 @@ export async function writeEach(sql: Sql, rows: readonly string[]): Promise<(Out
     select *
     from rows from (
       json_to_recordset(${`[${rows}]`}::text::json) as (
-        stream_name text, expected_version bigint, may_be_known boolean,
+        stream_name text, expected_version bigint, may_be_known boolean, time timestamp,
         id uuid, type text, data jsonb, metadata jsonb
       )
     ) with ordinality as message(
-      stream_name, expected_version, may_be_known, id, type, data, metadata, number
+      stream_name, expected_version, may_be_known, time, id, type, data, metadata, number
     )
   ),
   stream as materialized (
@@ -65,11 +75,17 @@ export async function writeEach(sql: Sql, rows: readonly string[]): Promise<(Out
   locked as materialized (
     select
       category,
-      case (select count(distinct category) from stream)
-        when 1 then message_store.acquire_lock(category) is not null
+      case
+        when waits then message_store.acquire_lock(category) is not null
         else pg_try_advisory_xact_lock(message_store.hash_64(category))
       end as is_free
-    from (select distinct category from stream) as distinct_category, ours
+    from (
+      select
+        category, ${String(waitsForAll)}::text::boolean or count(*) over () = 1 as waits
+      from stream, ours
+      group by category
+      order by message_store.hash_64(category)
+    ) as ordered
   ),
   current as materialized (
     select stream.*, coalesce(message_store.stream_version(stream_name), -1) as version
@@ -130,8 +146,9 @@ export async function writeEach(sql: Sql, rows: readonly string[]): Promise<(Out
     from fresh left join judged using (number)
   ),
   inserted as (
-    insert into message_store.messages (id, stream_name, position, type, data, metadata)
-    select id, stream_name, place, type, data, metadata
+    insert into message_store.messages (id, stream_name, position, type, data, metadata, time)
+    select
+      id, stream_name, place, type, data, metadata, coalesce(time, now() at time zone 'utc')
     from message join outcome using (number)
     where is_written
     order by number

@@ -10,7 +10,7 @@ import { encode, type EncodedMessage } from "./_json.ts";
 import { safe } from "./_message.ts";
 import { isPromise, onceThere } from "./_promise.ts";
 import { isRepeating } from "./_statement.ts";
-import { type EachWrite, type Outcome, toRow, writeEach } from "./_write_each.ts";
+import { type EachWrite, MAX_LENGTH, type Outcome, toRow, writeEach } from "./_write_each.ts";
 import { DuplicateMessageError, WrongExpectedVersionError } from "./errors.ts";
 import { category } from "./stream_name.ts";
 import type { MessageInput, Sql } from "./types.ts";
@@ -19,7 +19,7 @@ import { writeNew, writeOnce, type WriteOptions } from "./write.ts";
 /** Options of `groupCommit`. */
 export interface GroupCommitOptions {
   /**
-   * How many writes share a commit at most, from 1. A batch ends at a megabyte of JSON, too.
+   * How many writes share a commit at most, from 1. A batch ends at half a megabyte of JSON, too.
    *
    * @default 256
    */
@@ -49,9 +49,6 @@ interface Waiting extends EachWrite {
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: unknown) => void;
 }
-
-/** How many characters of JSON are sent at once, unless it is one message. */
-const MAX_LENGTH = 2 ** 20;
 
 /**
  * Makes a `write` whose concurrent calls share statements and commits.
@@ -169,7 +166,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   async function store(batch: readonly Waiting[]): Promise<Waiting[]> {
     const [first] = batch;
     try {
-      if (batch.length > 1) return settle(batch, await writeEach(sql, batch.map(toRow)));
+      if (batch.length > 1) return settle(batch, await writeEach(sql, batch.map(toRow), false));
       if (first === undefined) return [];
       const { streamName, expectedVersion, mayBeKnown } = first;
       const one = mayBeKnown ? writeOnce : writeNew;

@@ -23,6 +23,11 @@ export const operations: Record<string, (sql: client.Sql) => Promise<unknown>> =
     const write = client.groupCommit(sql);
     return Promise.all([write("account-1", message), write("b-1", once())]);
   },
+  importMessages: (sql) =>
+    client.importMessages(sql, [
+      { ...once(), streamName: "account-1", time: new Date(0) },
+      { ...once(), streamName: "b-1" },
+    ]),
   synchronize: (sql) => client.synchronize(sql, `s-${crypto.randomUUID()}`, [once()]),
   readStream: (sql) => client.readStream(sql, "account-1"),
   "readStream backward": (sql) => client.readStream(sql, "account-1", { direction: "backward" }),

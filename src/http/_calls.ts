@@ -14,12 +14,13 @@ export interface GatewayCall {
   /**
    * The operation by its name in this package. What is made of others arrives as those: the iterators
    * and `subscribe` as their reads, `readMessage` as `readMessages`, `writeStreams` to one stream as
-   * `writeBatch`. A consumer reads its source, and reads and writes the streams of its category's
+   * `writeBatch`, each write of `groupCommit` as `write`. A consumer reads its source, and reads and writes the streams of its category's
    * types `position`, `group` and `parked`.
    */
   readonly operation:
     | "categories"
     | "entityIds"
+    | "importMessages"
     | "messageStoreVersion"
     | "readAggregate"
     | "readAll"
@@ -36,7 +37,7 @@ export interface GatewayCall {
     | "writeStreams";
   /** Whether it writes. */
   readonly writes: boolean;
-  /** The stream that it writes to or reads: of `writeStreams`, one of them a call. */
+  /** The stream that it writes to or reads: of `writeStreams` and `importMessages`, one of them a call. */
   readonly streamName?: string | undefined;
   /** The category that it reads, or that its stream is of: `"order"`. */
   readonly category?: string | undefined;
@@ -81,7 +82,7 @@ export function ask(
   const { streamName } = parameters;
   return {
     operation,
-    writes: /^write|^synchronize$/.test(operation),
+    writes: /^write|^synchronize$|^import/.test(operation),
     ...(streamName !== undefined && { category: category(streamName) }),
     ...parameters,
   };

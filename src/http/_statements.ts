@@ -74,6 +74,7 @@ const STATEMENTS: readonly Statement[] = [
     sample: {
       rows: `[{"stream_name":"category-id","expected_version":"7","may_be_known":true,` +
         `"id":"${id}","type":"type","data":1,"metadata":{}}]`,
+      waitsForAll: "true",
     },
     callOf: writeEachOf,
   },
@@ -226,28 +227,41 @@ function writeStreamsOf({ rows }: Parameters, maxBatchSize: number): Call<number
   };
 }
 
-/** Writes that share a statement: each is asked for as if it were alone. */
-function writeEachOf({ rows }: Parameters, maxBatchSize: number): Call<unknown> {
-  const writes = rowsOf(rows, maxBatchSize).map(
-    ({ stream_name, expected_version, may_be_known, ...message }) => ({
-      streamName: required(stream_name),
-      message,
-      options: { expectedVersion: numberOf(expected_version) },
-      mayBeKnown: may_be_known === true,
-    }),
-  );
+/** Writes that share a statement: each is asked for as if it were alone, or all of an import's stream. */
+function writeEachOf({ rows, waitsForAll }: Parameters, maxBatchSize: number): Call<unknown> {
+  const isImport = waitsForAll === "true";
+  const all = rowsOf(rows, maxBatchSize);
+  const names = [...new Set(all.map((row) => required(row.stream_name)))];
+  const messagesOf = (name: string) => all.filter((row) => row.stream_name === name);
   return {
-    asks: writes.map(({ streamName, message, options }) =>
-      ask("write", { streamName, messages: [message], ...options })
-    ),
+    asks: isImport
+      ? names.map((streamName) =>
+        ask("importMessages", { streamName, messages: messagesOf(streamName) })
+      )
+      : all.map((row) => {
+        const expectedVersion = numberOf(row.expected_version);
+        return ask("write", {
+          streamName: required(row.stream_name),
+          messages: [row],
+          expectedVersion,
+        });
+      }),
     send: async (sql) => {
-      if (writes.length === 0) throw invalid("messages", [], "not empty", RangeError);
-      const checked = writes.map(({ streamName, message, options, mayBeKnown }) => {
-        checkWritableStreamName(streamName);
-        const expectedVersion = checkExpectedVersion(options);
-        return toRow({ ...encode(message), streamName, expectedVersion, mayBeKnown });
-      });
-      return await writeEach(sql, checked);
+      if (all.length === 0) throw invalid("messages", [], "not empty", RangeError);
+      const checked = all.map(
+        ({ stream_name, expected_version, may_be_known, time, ...message }) => {
+          const streamName = required(stream_name);
+          checkWritableStreamName(streamName);
+          return toRow({
+            ...encode(message),
+            streamName,
+            expectedVersion: checkExpectedVersion({ expectedVersion: numberOf(expected_version) }),
+            mayBeKnown: may_be_known === true,
+            time: isImport && time ? new Date(time).toISOString() : undefined,
+          });
+        },
+      );
+      return await writeEach(sql, checked, isImport);
     },
   };
 }
@@ -270,6 +284,7 @@ interface Row extends IdentifiedMessageInput {
   readonly stream_name?: Parameter;
   readonly expected_version?: Parameter;
   readonly may_be_known?: unknown;
+  readonly time?: string | null;
 }
 
 function rowsOf(rows: Parameter | undefined, maxBatchSize: number): Row[] {

@@ -111,7 +111,7 @@ describe("a gateway runs", () => {
     const name = made[operated] ?? operated;
     expect([...new Set(calls.map((call) => call.operation))]).toEqual([name]);
     expect(calls.map(({ writes }) => writes)).toEqual(
-      calls.map(() => /^write|^synchronize$/.test(name)),
+      calls.map(() => /^write|^synchronize$|^import/.test(name)),
     );
   });
 });

@@ -1,0 +1,155 @@
+import { toStored } from "./_catalogue.ts";
+import {
+  checkFunction,
+  checkId,
+  checkOptions,
+  checkWritableStreamName,
+  invalid,
+} from "./_check.ts";
+import { encode } from "./_json.ts";
+import { MAX_LENGTH, toRow, writeEach } from "./_write_each.ts";
+import { DuplicateMessageError } from "./errors.ts";
+import type { IdentifiedMessageInput } from "./synchronize.ts";
+import type { Sql } from "./types.ts";
+
+/** A message with its place: a `Message` that was read from another store is one. */
+export interface ImportedMessage extends IdentifiedMessageInput {
+  /** The stream that it comes into, behind what is there: `"account-123"`. */
+  readonly streamName: string;
+  /**
+   * When it was written.
+   *
+   * @default now
+   */
+  readonly time?: Date | undefined;
+}
+
+/** How far an import has come. */
+export interface ImportProgress<Imported extends ImportedMessage = ImportedMessage> {
+  /** How many of the source's messages are in the store, those that were there before included. */
+  readonly count: number;
+  /** The last of them; undefined where there are none. */
+  readonly last: Imported | undefined;
+}
+
+/** Options of `importMessages`. */
+export interface ImportOptions<Imported extends ImportedMessage = ImportedMessage> {
+  /**
+   * Called after each commit, and waited for: keep `last`, and an import that is cut short can go on from
+   * there.
+   */
+  readonly onProgress?:
+    | ((progress: ImportProgress<Imported>) => unknown)
+    | undefined;
+}
+
+/** How many messages share a commit. */
+const MAX_COUNT = 1000;
+
+/**
+ * Writes messages of many streams, as many as there are: a backfill, a copy of a store, a restored backup.
+ *
+ * In the order in which they come, a thousand a statement, while the next thousand are read; no more than
+ * those are held. Each statement is a commit of its own. A message whose id its stream has already is
+ * passed over, so an import that was cut short can be done again, from the beginning or from what
+ * `onProgress` was told last. Others can write meanwhile: to a category that is in a statement, they wait
+ * until it is done.
+ *
+ * @example From one store to another
+ * ```ts
+ * import { importMessages, iterateAll } from "@messagedb/client";
+ *
+ * const { count } = await importMessages(sql, iterateAll(old), {
+ *   onProgress: ({ count, last }) => console.log(count, last?.globalPosition),
+ * });
+ * ```
+ *
+ * @typeParam Imported What the source yields.
+ * @param sql The handle.
+ * @param source The messages, each with an id and its stream; one that ends.
+ * @param options What to call when there is progress.
+ * @returns How many there were, and the last.
+ * @throws {DuplicateMessageError} If another stream has a message of this id.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that has made it.
+ * @throws {TypeError} If a message has no id, its stream is none, or JSON cannot hold its data.
+ */
+export async function importMessages<Imported extends ImportedMessage>(
+  sql: Sql,
+  source: AsyncIterable<Imported> | Iterable<Imported>,
+  options: ImportOptions<Imported> = {},
+): Promise<ImportProgress<Imported>> {
+  checkOptions(options);
+  const { onProgress = () => {} } = options;
+  checkFunction("onProgress", onProgress);
+  let progress: ImportProgress<Imported> = { count: 0, last: undefined };
+  const store = async ({ messages, rows }: Chunk<Imported>): Promise<void> => {
+    const outcomes = await writeEach(sql, rows, true);
+    const refused = outcomes.indexOf("duplicate");
+    if (refused !== -1) throw new DuplicateMessageError(messages[refused]!.id);
+    progress = { count: progress.count + messages.length, last: messages.at(-1) };
+    await onProgress(progress);
+  };
+
+  let storing = Promise.resolve();
+  try {
+    for await (const chunk of chunksOf(source)) {
+      await storing;
+      storing = store(chunk);
+      // It is thrown where it is awaited.
+      storing.catch(() => {});
+    }
+  } finally {
+    await storing;
+  }
+  return progress;
+}
+
+interface Chunk<Imported> {
+  readonly messages: Imported[];
+  readonly rows: string[];
+}
+
+async function* chunksOf<Imported extends ImportedMessage>(
+  source: AsyncIterable<Imported> | Iterable<Imported>,
+): AsyncGenerator<Chunk<Imported>, void, undefined> {
+  let chunk: Chunk<Imported> = { messages: [], rows: [] };
+  const ids = new Set<string>();
+  let length = 0;
+  for await (const message of source) {
+    const row = await rowOf(message);
+    const id = message.id.toLowerCase();
+    const isFull = ids.size === MAX_COUNT || length + row.length > MAX_LENGTH;
+    if (ids.size > 0 && (isFull || ids.has(id))) {
+      yield chunk;
+      chunk = { messages: [], rows: [] };
+      ids.clear();
+      length = 0;
+    }
+    chunk.messages.push(message);
+    chunk.rows.push(row);
+    ids.add(id);
+    length += row.length;
+  }
+  if (ids.size > 0) yield chunk;
+}
+
+async function rowOf(message: ImportedMessage): Promise<string> {
+  if (typeof message !== "object" || message === null) {
+    throw invalid("message", message, "an object with a streamName, an id and a type");
+  }
+  const { streamName, time } = message;
+  checkWritableStreamName(streamName);
+  checkId(message.id);
+  if (time !== undefined && !(time instanceof Date && Number.isFinite(time.getTime()))) {
+    throw invalid("time", time, "a valid Date");
+  }
+  const [stored] = await toStored([message], streamName, undefined);
+  return toRow({
+    ...encode(stored!),
+    streamName,
+    expectedVersion: null,
+    mayBeKnown: true,
+    time: time?.toISOString(),
+  });
+}
