@@ -35,13 +35,19 @@ function newId(): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`;
 }
 
-/** A message as an element of the JSON text that a batch travels as, after other columns. */
-export function toJson(
-  { id, type, data, metadata }: EncodedMessage,
-  columns?: Readonly<Record<string, unknown>>,
+/** The columns of messages, as one JSON text: PostgreSQL takes lists apart three times as fast as objects. */
+export function toColumns(
+  messages: readonly (EncodedMessage | null)[],
+  columns?: Readonly<Record<string, readonly unknown[]>>,
 ): string {
-  const head = JSON.stringify({ ...columns, id, type });
-  return `${head.slice(0, -1)},"data":${data},"metadata":${metadata}}`;
+  const head = JSON.stringify({
+    ...columns,
+    id: messages.map((message) => message?.id ?? null),
+    type: messages.map((message) => message?.type ?? null),
+  });
+  const data = messages.map((message) => message?.data ?? "null");
+  const metadata = messages.map((message) => message?.metadata ?? "null");
+  return `${head.slice(0, -1)},"data":[${data}],"metadata":[${metadata}]}`;
 }
 
 /** `\u0000` and half a surrogate pair, as `JSON.stringify` writes them: `jsonb` refuses both. */

@@ -1,4 +1,4 @@
-import { type EncodedMessage, toJson } from "./_json.ts";
+import { type EncodedMessage, toColumns } from "./_json.ts";
 import { askMessageStore } from "./_statement.ts";
 import type { Sql } from "./types.ts";
 
@@ -18,17 +18,12 @@ export interface EachWrite extends EncodedMessage {
  */
 export type Outcome = number | readonly [version: number] | "duplicate";
 
-/** How many characters of rows are sent at once, unless it is one: a gateway takes a megabyte, escaped. */
+/** How many characters are sent at once, unless it is one message: a gateway takes a megabyte, escaped. */
 export const MAX_LENGTH: number = 2 ** 19;
 
-/** A write as an element of the JSON text that they travel as. */
-export function toRow(write: EachWrite): string {
-  return toJson(write, {
-    stream_name: write.streamName,
-    expected_version: write.expectedVersion,
-    may_be_known: write.mayBeKnown,
-    time: write.time,
-  });
+/** About how many characters a write is. */
+export function lengthOf({ streamName, type, data, metadata }: EachWrite): number {
+  return streamName.length + type.length + (data?.length ?? 4) + (metadata?.length ?? 4);
 }
 
 /**
@@ -38,27 +33,38 @@ export function toRow(write: EachWrite): string {
  * Who waits for one category's lock holds up those that it has already. So, of several categories, those
  * that somebody else writes to are "busy", and left out, unless all are to be waited for.
  *
- * @param rows Made by `toRow`, no id twice.
+ * @param writes No id twice.
  */
 export async function writeEach(
   sql: Sql,
-  rows: readonly string[],
+  writes: readonly EachWrite[],
   waitsForAll: boolean,
 ): Promise<(Outcome | "busy")[]> {
   // `seen`, `added` and `known` are as in `write`. Within a stream, a write succeeds where it needs the
   // version that it was at, less one for each that has failed before it: `judged` goes from one that
   // expects a version to the next.
+  const columns = {
+    streamName: writes.map(({ streamName }) => streamName),
+    expectedVersion: writes.map(({ expectedVersion }) => expectedVersion),
+    mayBeKnown: writes.map(({ mayBeKnown }) => mayBeKnown),
+    time: writes.map(({ time = null }) => time),
+  };
   return await askMessageStore<(Outcome | "busy")[]>(sql)`
   message as materialized (
-    select *
-    from rows from (
-      json_to_recordset(${`[${rows}]`}::text::json) as (
-        stream_name text, expected_version bigint, may_be_known boolean, time timestamp,
-        id uuid, type text, data jsonb, metadata jsonb
+    select
+      stream_name, expected_version::bigint, may_be_known::boolean, time::timestamp, id::uuid, type,
+      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
+    from
+      (select ${toColumns(writes, columns)}::text::jsonb as list) as columns,
+      rows from (
+        jsonb_array_elements_text(list->'streamName'),
+        jsonb_array_elements_text(list->'expectedVersion'),
+        jsonb_array_elements_text(list->'mayBeKnown'), jsonb_array_elements_text(list->'time'),
+        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
+        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
+      ) with ordinality as message(
+        stream_name, expected_version, may_be_known, time, id, type, data, metadata, number
       )
-    ) with ordinality as message(
-      stream_name, expected_version, may_be_known, time, id, type, data, metadata, number
-    )
   ),
   stream as materialized (
     select

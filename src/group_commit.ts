@@ -10,7 +10,7 @@ import { encode, type EncodedMessage } from "./_json.ts";
 import { safe } from "./_message.ts";
 import { isPromise, onceThere } from "./_promise.ts";
 import { isRepeating } from "./_statement.ts";
-import { type EachWrite, MAX_LENGTH, type Outcome, toRow, writeEach } from "./_write_each.ts";
+import { type EachWrite, lengthOf, MAX_LENGTH, type Outcome, writeEach } from "./_write_each.ts";
 import { DuplicateMessageError, WrongExpectedVersionError } from "./errors.ts";
 import { category } from "./stream_name.ts";
 import type { MessageInput, Sql } from "./types.ts";
@@ -133,8 +133,9 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
     let length = 0;
     for (const name of single === undefined ? free : [single]) {
       const lane = lanes.get(name)!;
-      const end = lane.findIndex(({ id, data, metadata }) => {
-        length += (data?.length ?? 0) + (metadata?.length ?? 0);
+      const end = lane.findIndex((write) => {
+        const { id } = write;
+        length += lengthOf(write);
         const isFull = ids.size === maxBatch || ids.size > 0 && length > MAX_LENGTH;
         if (isFull || ids.has(id)) return true;
         ids.add(id);
@@ -166,7 +167,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   async function store(batch: readonly Waiting[]): Promise<Waiting[]> {
     const [first] = batch;
     try {
-      if (batch.length > 1) return settle(batch, await writeEach(sql, batch.map(toRow), false));
+      if (batch.length > 1) return settle(batch, await writeEach(sql, batch, false));
       if (first === undefined) return [];
       const { streamName, expectedVersion, mayBeKnown } = first;
       const one = mayBeKnown ? writeOnce : writeNew;

@@ -7,7 +7,7 @@ import {
   invalid,
 } from "./_check.ts";
 import { encode } from "./_json.ts";
-import { MAX_LENGTH, toRow, writeEach } from "./_write_each.ts";
+import { type EachWrite, lengthOf, MAX_LENGTH, writeEach } from "./_write_each.ts";
 import { DuplicateMessageError } from "./errors.ts";
 import type { IdentifiedMessageInput } from "./synchronize.ts";
 import type { Sql } from "./types.ts";
@@ -83,8 +83,8 @@ export async function importMessages<Imported extends ImportedMessage>(
   const { onProgress = () => {} } = options;
   checkFunction("onProgress", onProgress);
   let progress: ImportProgress<Imported> = { count: 0, last: undefined };
-  const store = async ({ messages, rows }: Chunk<Imported>): Promise<void> => {
-    const outcomes = await writeEach(sql, rows, true);
+  const store = async ({ messages, writes }: Chunk<Imported>): Promise<void> => {
+    const outcomes = await writeEach(sql, writes, true);
     const refused = outcomes.indexOf("duplicate");
     if (refused !== -1) throw new DuplicateMessageError(messages[refused]!.id);
     progress = { count: progress.count + messages.length, last: messages.at(-1) };
@@ -107,34 +107,33 @@ export async function importMessages<Imported extends ImportedMessage>(
 
 interface Chunk<Imported> {
   readonly messages: Imported[];
-  readonly rows: string[];
+  readonly writes: EachWrite[];
 }
 
 async function* chunksOf<Imported extends ImportedMessage>(
   source: AsyncIterable<Imported> | Iterable<Imported>,
 ): AsyncGenerator<Chunk<Imported>, void, undefined> {
-  let chunk: Chunk<Imported> = { messages: [], rows: [] };
+  let chunk: Chunk<Imported> = { messages: [], writes: [] };
   const ids = new Set<string>();
   let length = 0;
   for await (const message of source) {
-    const row = await rowOf(message);
-    const id = message.id.toLowerCase();
-    const isFull = ids.size === MAX_COUNT || length + row.length > MAX_LENGTH;
-    if (ids.size > 0 && (isFull || ids.has(id))) {
+    const write = await writeOf(message);
+    const isFull = ids.size === MAX_COUNT || length + lengthOf(write) > MAX_LENGTH;
+    if (ids.size > 0 && (isFull || ids.has(write.id))) {
       yield chunk;
-      chunk = { messages: [], rows: [] };
+      chunk = { messages: [], writes: [] };
       ids.clear();
       length = 0;
     }
     chunk.messages.push(message);
-    chunk.rows.push(row);
-    ids.add(id);
-    length += row.length;
+    chunk.writes.push(write);
+    ids.add(write.id);
+    length += lengthOf(write);
   }
   if (ids.size > 0) yield chunk;
 }
 
-async function rowOf(message: ImportedMessage): Promise<string> {
+async function writeOf(message: ImportedMessage): Promise<EachWrite> {
   if (typeof message !== "object" || message === null) {
     throw invalid("message", message, "an object with a streamName, an id and a type");
   }
@@ -145,11 +144,11 @@ async function rowOf(message: ImportedMessage): Promise<string> {
     throw invalid("time", time, "a valid Date");
   }
   const [stored] = await toStored([message], streamName, undefined);
-  return toRow({
+  return {
     ...encode(stored!),
     streamName,
     expectedVersion: null,
     mayBeKnown: true,
     time: time?.toISOString(),
-  });
+  };
 }

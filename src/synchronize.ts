@@ -1,6 +1,6 @@
 import { type MaybeTyped, parserOf, toStored, type TypedInput } from "./_catalogue.ts";
 import { checkExpectedVersion, checkId, checkWritableStreamName, invalid } from "./_check.ts";
-import { encode, toJson } from "./_json.ts";
+import { encode, type EncodedMessage, toColumns } from "./_json.ts";
 import { safe } from "./_message.ts";
 import { isPromise } from "./_promise.ts";
 import { askMessageStore } from "./_statement.ts";
@@ -68,22 +68,25 @@ export async function synchronize(
   checkWritableStreamName(streamName);
   const expectedVersion = checkExpectedVersion(options);
   if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
-  const rows: string[] = [];
+  const encoded: EncodedMessage[] = [];
   const storing = toStored(messages, streamName, parserOf(options));
   for (const message of isPromise(storing) ? await storing : storing) {
-    const encoded = encode(message);
+    encoded.push(encode(message));
     checkId(message.id);
-    rows.push(toJson(encoded));
   }
 
   // `seen`, `added` and `stored` are as in `write`, `refused` as in `writeStreams`.
   const { version, other } = await askMessageStore<Answer>(sql)`
   message as materialized (
-    select number - 1 as position, id, type, data, metadata
-    from rows from (
-      json_to_recordset(${`[${rows}]`}::text::json)
-        as (id uuid, type text, data jsonb, metadata jsonb)
-    ) with ordinality as message(id, type, data, metadata, number)
+    select
+      number - 1 as position, id::uuid, type,
+      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata
+    from
+      (select ${toColumns(encoded)}::text::jsonb as list) as columns,
+      rows from (
+        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
+        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
+      ) with ordinality as message(id, type, data, metadata, number)
   ),
   seen as materialized (
     select coalesce(max(position), -1) as version

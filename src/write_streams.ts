@@ -1,6 +1,6 @@
 import { type MaybeTyped, type Parser, parserOf, toStored, type TypedInput } from "./_catalogue.ts";
 import { checkExpectedVersion, checkOptions, checkWritableStreamName, invalid } from "./_check.ts";
-import { encode, toJson } from "./_json.ts";
+import { encode, type EncodedMessage, toColumns } from "./_json.ts";
 import { safe } from "./_message.ts";
 import { isPromise } from "./_promise.ts";
 import { askMessageStore } from "./_statement.ts";
@@ -82,8 +82,8 @@ export async function appendToStreams(
   if (!Array.isArray(streams)) throw invalid("streams", streams, "an array");
   if (streams.length === 0) throw invalid("streams", streams, "not empty", RangeError);
   const names = new Set<string>();
-  const ids: string[] = [];
-  const rows: string[] = [];
+  const encoded: (EncodedMessage | null)[] = [];
+  const columns = { streamName: [] as string[], expectedVersion: [] as (string | null)[] };
   for (const stream of streams) {
     const expectedVersion = checkExpectedVersion(stream);
     const { streamName, messages } = stream;
@@ -91,20 +91,22 @@ export async function appendToStreams(
     if (names.has(streamName)) throw invalid("streamName", streamName, "given once");
     names.add(streamName);
     if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
-    const columns = { stream_name: streamName, expected_version: expectedVersion };
+    const add = (message: EncodedMessage | null) => {
+      encoded.push(message);
+      columns.streamName.push(streamName);
+      columns.expectedVersion.push(expectedVersion);
+    };
     if (messages.length === 0) {
       // Of every stream there is a row: one without a type is only to be checked.
       if (expectedVersion === null) throw invalid("messages", messages, "not empty", RangeError);
-      rows.push(JSON.stringify(columns));
+      add(null);
     }
     const storing = toStored(messages, streamName, parser);
-    for (const message of isPromise(storing) ? await storing : storing) {
-      const encoded = encode(message);
-      ids[rows.length] = encoded.id;
-      rows.push(toJson(encoded, columns));
-    }
+    for (const message of isPromise(storing) ? await storing : storing) add(encode(message));
   }
-  if (ids.length === 0) throw invalid("messages", [], "not empty", RangeError);
+  if (encoded.every((message) => message === null)) {
+    throw invalid("messages", [], "not empty", RangeError);
+  }
 
   // A wrong version is raised by write_message, in its words: without a type it cannot write.
   // `seen`, `added` and `known` are as in `write`; the limit makes each look-up an index scan, however
@@ -112,11 +114,17 @@ export async function appendToStreams(
   // needs all of `inserted`: so all of it has run before the search path goes back.
   const { known, unsure, ...places } = await askMessageStore<Answer>(sql)`
   message as materialized (
-    select *
-    from rows from (
-      json_to_recordset(${`[${rows}]`}::text::json)
-        as (stream_name text, expected_version bigint, id uuid, type text, data jsonb, metadata jsonb)
-    ) with ordinality as message(stream_name, expected_version, id, type, data, metadata, number)
+    select
+      stream_name, expected_version::bigint, id::uuid, type,
+      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
+    from
+      (select ${toColumns(encoded, columns)}::text::jsonb as list) as columns,
+      rows from (
+        jsonb_array_elements_text(list->'streamName'),
+        jsonb_array_elements_text(list->'expectedVersion'),
+        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
+        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
+      ) with ordinality as message(stream_name, expected_version, id, type, data, metadata, number)
   ),
   stream as materialized (
     select
@@ -187,7 +195,7 @@ export async function appendToStreams(
         'globalPosition', (select max(global_position) from inserted)
       )::text as json
   )`;
-  if (known !== null) return placesOfRetry(streams, ids, known);
+  if (known !== null) return placesOfRetry(streams, encoded, known);
   if (unsure === null) return places;
   throw new Error(
     `Cannot check the version of stream "${unsure}" without a message for it: what the transaction ` +
@@ -207,7 +215,7 @@ type Known = [number: number, streamName: string, position: number, globalPositi
 /** Where messages are that are in the store as they would have been written. */
 function placesOfRetry(
   streams: readonly StreamInput[],
-  ids: readonly string[],
+  encoded: readonly (EncodedMessage | null)[],
   known: readonly Known[],
 ): Places {
   const stored = new Map(known.map(([number, ...place]) => [number, place]));
@@ -221,7 +229,7 @@ function placesOfRetry(
     messages.forEach((_, at) => {
       const [name, position] = stored.get(++number) ?? [];
       if (name !== streamName || position !== first! + at) {
-        throw new DuplicateMessageError(ids[known[0]![0] - 1]!);
+        throw new DuplicateMessageError(encoded[known[0]![0] - 1]!.id);
       }
     });
     return first! + messages.length - 1;

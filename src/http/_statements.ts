@@ -10,7 +10,7 @@ import {
 } from "../_check.ts";
 import { encode } from "../_json.ts";
 import { lookAtWriters, readPage, type Wanted } from "../_read_settled.ts";
-import { toRow, writeEach } from "../_write_each.ts";
+import { writeEach } from "../_write_each.ts";
 import { writeUnlessBusy } from "../_write_unless_busy.ts";
 import { checkTypes, readerOf } from "../_source.ts";
 import { checkStartAt, firstSince } from "../_start.ts";
@@ -65,15 +65,15 @@ const STATEMENTS: readonly Statement[] = [
   { sample: { ...stream, ...message, seen: "seen" }, callOf: writeUnlessBusyOf },
   {
     sample: {
-      rows: `[{"stream_name":"category-id","expected_version":"7","id":"${id}","type":"type",` +
-        `"data":1,"metadata":{}}]`,
+      columns: `{"streamName":["category-id"],"expectedVersion":["7"],` +
+        `"id":["${id}"],"type":["type"],"data":[1],"metadata":[{}]}`,
     },
     callOf: writeStreamsOf,
   },
   {
     sample: {
-      rows: `[{"stream_name":"category-id","expected_version":"7","may_be_known":true,` +
-        `"id":"${id}","type":"type","data":1,"metadata":{}}]`,
+      columns: `{"streamName":["category-id"],"expectedVersion":["7"],"mayBeKnown":[true],` +
+        `"time":[null],"id":["${id}"],"type":["type"],"data":[1],"metadata":[{}]}`,
       waitsForAll: "true",
     },
     callOf: writeEachOf,
@@ -81,7 +81,7 @@ const STATEMENTS: readonly Statement[] = [
   {
     sample: {
       ...stream,
-      rows: `[{"id":"${id}","type":"type","data":1,"metadata":{}}]`,
+      columns: `{"id":["${id}"],"type":["type"],"data":[1],"metadata":[{}]}`,
       expectedVersion,
     },
     callOf: synchronizeOf,
@@ -212,14 +212,13 @@ function writtenBy({ streamName, id, type, data, metadata, expectedVersion }: Pa
   };
 }
 
-function writeStreamsOf({ rows }: Parameters, maxBatchSize: number): Call<number[]> {
-  const streams: (StreamInput & { readonly messages: Row[] })[] = [];
-  for (const { stream_name, expected_version, ...message } of rowsOf(rows, maxBatchSize)) {
-    const streamName = required(stream_name);
+function writeStreamsOf({ columns }: Parameters, maxBatchSize: number): Call<number[]> {
+  const streams: (StreamInput & { readonly messages: Row["message"][] })[] = [];
+  for (const { streamName, options, message } of rowsOf(columns, maxBatchSize)) {
     if (streams.at(-1)?.streamName !== streamName) {
-      streams.push({ streamName, expectedVersion: numberOf(expected_version), messages: [] });
+      streams.push({ streamName: required(streamName), ...options, messages: [] });
     }
-    if ("type" in message) streams.at(-1)!.messages.push(message);
+    if (message.type !== null) streams.at(-1)!.messages.push(message);
   }
   return {
     asks: streams.map((it) => ask(streams.length === 1 ? "writeBatch" : "writeStreams", it)),
@@ -228,50 +227,47 @@ function writeStreamsOf({ rows }: Parameters, maxBatchSize: number): Call<number
 }
 
 /** Writes that share a statement: each is asked for as if it were alone, or all of an import's stream. */
-function writeEachOf({ rows, waitsForAll }: Parameters, maxBatchSize: number): Call<unknown> {
+function writeEachOf({ columns, waitsForAll }: Parameters, maxBatchSize: number): Call<unknown> {
   const isImport = waitsForAll === "true";
-  const all = rowsOf(rows, maxBatchSize);
-  const names = [...new Set(all.map((row) => required(row.stream_name)))];
-  const messagesOf = (name: string) => all.filter((row) => row.stream_name === name);
+  const rows = rowsOf(columns, maxBatchSize);
+  const imported = new Map<string, Row["message"][]>();
+  for (const { streamName, message } of rows) {
+    const messages = imported.get(required(streamName));
+    if (messages) messages.push(message);
+    else imported.set(required(streamName), [message]);
+  }
   return {
     asks: isImport
-      ? names.map((streamName) =>
-        ask("importMessages", { streamName, messages: messagesOf(streamName) })
+      ? [...imported].map(([streamName, messages]) =>
+        ask("importMessages", { streamName, messages })
       )
-      : all.map((row) => {
-        const expectedVersion = numberOf(row.expected_version);
-        return ask("write", {
-          streamName: required(row.stream_name),
-          messages: [row],
-          expectedVersion,
-        });
-      }),
+      : rows.map(({ streamName, message, options }) =>
+        ask("write", { streamName: required(streamName), messages: [message], ...options })
+      ),
     send: async (sql) => {
-      if (all.length === 0) throw invalid("messages", [], "not empty", RangeError);
-      const checked = all.map(
-        ({ stream_name, expected_version, may_be_known, time, ...message }) => {
-          const streamName = required(stream_name);
-          checkWritableStreamName(streamName);
-          return toRow({
-            ...encode(message),
-            streamName,
-            expectedVersion: checkExpectedVersion({ expectedVersion: numberOf(expected_version) }),
-            mayBeKnown: may_be_known === true,
-            time: isImport && time ? new Date(time).toISOString() : undefined,
-          });
-        },
-      );
-      return await writeEach(sql, checked, isImport);
+      if (rows.length === 0) throw invalid("messages", [], "not empty", RangeError);
+      const writes = rows.map(({ message, options, mayBeKnown, time, ...row }) => {
+        const streamName = required(row.streamName);
+        checkWritableStreamName(streamName);
+        return {
+          ...encode(message),
+          streamName,
+          expectedVersion: checkExpectedVersion(options),
+          mayBeKnown: mayBeKnown === true,
+          time: isImport && time ? new Date(time).toISOString() : undefined,
+        };
+      });
+      return await writeEach(sql, writes, isImport);
     },
   };
 }
 
 function synchronizeOf(
-  { streamName, rows, expectedVersion }: Parameters,
+  { streamName, columns, expectedVersion }: Parameters,
   maxBatchSize: number,
 ): Call<number> {
   const name = required(streamName);
-  const messages = rowsOf(rows, maxBatchSize);
+  const messages = rowsOf(columns, maxBatchSize).map(({ message }) => message);
   const options = { expectedVersion: numberOf(expectedVersion) };
   return {
     asks: [ask("synchronize", { streamName: name, messages, ...options })],
@@ -280,18 +276,30 @@ function synchronizeOf(
 }
 
 /** A message as a batch has it. */
-interface Row extends IdentifiedMessageInput {
-  readonly stream_name?: Parameter;
-  readonly expected_version?: Parameter;
-  readonly may_be_known?: unknown;
-  readonly time?: string | null;
+interface Row {
+  readonly streamName: Parameter | undefined;
+  readonly options: { readonly expectedVersion?: number | undefined };
+  readonly mayBeKnown: unknown;
+  readonly time: string | null | undefined;
+  readonly message: IdentifiedMessageInput;
 }
 
-function rowsOf(rows: Parameter | undefined, maxBatchSize: number): Row[] {
-  const all = jsonOf(rows);
-  if (!Array.isArray(all)) throw new Refusal(422, `${CANNOT}: its messages are no array`);
-  checkCount(all.length, maxBatchSize);
-  return all.map((row) => row ?? {});
+function rowsOf(columns: Parameter | undefined, maxBatchSize: number): Row[] {
+  const lists = jsonOf(columns) as Record<string, unknown[] | undefined> | null;
+  const ids = lists?.["id"];
+  if (!Array.isArray(ids)) throw new Refusal(422, `${CANNOT}: its messages are no lists`);
+  checkCount(ids.length, maxBatchSize);
+  return ids.map((id, at) => {
+    const cell = (name: string): unknown => lists?.[name]?.[at];
+    const message = { id, type: cell("type"), data: cell("data"), metadata: cell("metadata") };
+    return {
+      streamName: cell("streamName") as Parameter | undefined,
+      options: { expectedVersion: numberOf(cell("expectedVersion") as Parameter | undefined) },
+      mayBeKnown: cell("mayBeKnown"),
+      time: cell("time") as string | null | undefined,
+      message: message as IdentifiedMessageInput,
+    };
+  });
 }
 
 function readStreamOf(direction: Direction): Statement["callOf"] {

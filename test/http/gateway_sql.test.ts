@@ -149,18 +149,21 @@ test("a batch that two parsers could read in two ways is refused", async () => {
   const [statement] = await statementsOf((sql) =>
     writeStreams(sql, [{ streamName: stream, messages: [message] }])
   );
-  const { query, params: [rows] } = statement!;
+  const { query, params: [columns] } = statement!;
   for (
     const params of [
-      [rows!.replace('{"stream_name"', '{"stream_name":"other-1","stream_name"')],
-      [rows!.replace('"type"', '"Stream_name":"other-1","type"')],
-      [rows!.replace('"type"', '"stream_name\\u0000":"other-1","type"')],
-      [rows!.replace('"stream_name"', '"stream\\u005fname"')],
-      [` ${rows}`],
-      [rows!.replace("[", "[null,")],
-      [`{"0":${rows!.slice(1, -1)}}`],
+      [columns!.replace('{"streamName"', '{"streamName":["other-1"],"streamName"')],
+      [columns!.replace('"type"', '"StreamName":["other-1"],"type"')],
+      [columns!.replace('"type"', '"streamName\\u0000":["other-1"],"type"')],
+      [columns!.replace('"streamName"', '"stream\\u004eame"')],
+      [` ${columns}`],
+      [columns!.replace(`["${stream}"`, `[null,"${stream}"`)],
+      [columns!.replace(`["${stream}"`, `["${stream}","other-1"`)],
+      [columns!.replace(`["${stream}"]`, `{"0":"${stream}"}`)],
+      [`[${columns}]`],
     ]
   ) {
+    expect(params[0]).not.toBe(columns);
     expect(await post({ query, params })).toMatchObject({ status: 422, sent: 0 });
   }
 });
