@@ -1,5 +1,5 @@
 import { fromStored, type Parser } from "./_catalogue.ts";
-import { ask, askMessageStore, type Statement, within } from "./_statement.ts";
+import { ask, BEGIN_OURS, END_OURS, type Statement, within } from "./_statement.ts";
 import type { Message, Sql } from "./types.ts";
 
 /** Messages as the statement answers them: a list a column, which Postgres and JSON.parse do fastest. */
@@ -45,16 +45,19 @@ export function askMessages(sql: Sql, parser?: Parser): Statement<Message[]> {
   };
 }
 
-/** Reads messages by a `select` of one of Message DB's functions, as `message`, from `ours`. */
+/**
+ * Reads messages by a `select` from one of Message DB's functions, with `ours.nothing` in an argument.
+ *
+ * From it, and in the statement itself: a row of a list would be taken apart field by field, and a
+ * common table expression copies all that goes through it.
+ */
 export function askMessageFunction(sql: Sql, parser?: Parser): Statement<Message[]> {
   return async (strings, ...parameters) => {
-    const columns = await askMessageStore<Columns | null>(sql)(
+    const columns = await ask<Columns | null>(sql)(
       within(
         strings,
-        "\n  called as materialized (",
-        `),
-  page as materialized (select (message).* from called),
-  answer as materialized (select ${COLUMNS} as json from page)`,
+        `${BEGIN_OURS}${END_OURS}(\n  select ${COLUMNS} as json\n  from (`,
+        ") as page\n) as complete",
       ),
       ...parameters,
     );

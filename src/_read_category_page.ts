@@ -1,6 +1,6 @@
 import { COLUMNS, type Columns, decode } from "./_message.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
-import { askMessageStore, type Statement, within } from "./_statement.ts";
+import { ask, BEGIN_OURS, END_OURS, type Statement, within } from "./_statement.ts";
 import type { ConsumerGroup, Sql } from "./types.ts";
 
 /** Which page of a category to read. */
@@ -24,16 +24,15 @@ export async function readCategoryPage(sql: Sql, wanted: WantedOfCategory): Prom
   const types = wanted.types === undefined ? null : JSON.stringify(wanted.types);
   // The function's snapshot is newer than the statement's: `head` is of the older one.
   const { columns, ...extent } = await askPage(sql)`
-  called as materialized (
-    select
-      message_store.get_category_messages(
-        ${category}::text, ${String(position)}::text::bigint, ${String(batchSize)}::text::bigint,
-        ${correlation}::text, ${member}::text::bigint, ${size}::text::bigint
-      ) as message
-    from ours
-  ),
   scanned as materialized (
-    select (message).* from called
+    select message.*
+    from
+      ours,
+      message_store.get_category_messages(
+        ${category}::text || ours.nothing, ${String(position)}::text::bigint,
+        ${String(batchSize)}::text::bigint, ${correlation}::text,
+        ${member}::text::bigint, ${size}::text::bigint
+      ) as message
   ),
   page as (
     select *
@@ -54,16 +53,20 @@ export async function readCategoryPage(sql: Sql, wanted: WantedOfCategory): Prom
         'null'
       ) || ',"columns":' as json
     from scanned
-  ),
-  answer as materialized (
-    select (select json from extent) ||`;
+  )`;
   return pageOf(decode(columns), extent, wanted);
 }
 
 function askPage(sql: Sql): Statement<Extent & { readonly columns: Columns | null }> {
   return (strings, ...parameters) =>
-    askMessageStore<Extent & { readonly columns: Columns | null }>(sql)(
-      within(strings, "", `${COLUMNS} || '}' as json from page\n  )`),
+    ask<Extent & { readonly columns: Columns | null }>(sql)(
+      within(
+        strings,
+        `${BEGIN_OURS},`,
+        `${END_OURS}(
+  select (select json from extent) || ${COLUMNS} || '}' as json from page
+) as complete`,
+      ),
       ...parameters,
     );
 }

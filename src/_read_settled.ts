@@ -208,7 +208,7 @@ select
     when current_setting('transaction_isolation') like 'read %' then 'null'
     else to_json(now()::text)::text
   end ||
-  ',"columns":' ||`;
+  ',"store":' ||`;
   return { ...page, messages: decode<Data>(columns) };
 }
 
@@ -217,7 +217,8 @@ type Answer = Omit<Page<unknown>, "messages"> & { readonly columns: Columns | nu
 function askPage(sql: Sql): Statement<Answer> {
   return (strings, ...parameters) =>
     ask<Answer>(sql)(
-      within(strings, "", `${COLUMNS} || ',"store":' || ${STORE} || '}' as json from page`),
+      // What stands behind the columns would have all of it copied once more.
+      within(strings, "", `${STORE} || ',"columns":' || ${COLUMNS} || '}' as json from page`),
       ...parameters,
     );
 }

@@ -62,28 +62,39 @@ export function valueOf(answer: unknown): string {
 }
 
 /**
+ * How a statement begins that calls Message DB's functions, which call each other and the table by
+ * bare names: a first step makes their schema the search path, with nothing beside it that has a
+ * function or temporary table of such a name.
+ *
+ * What calls them in a list selects from `ours`, so as to come after that; what selects from them
+ * gives them an argument with `ours.nothing` in it, which is empty.
+ */
+export const BEGIN_OURS = `with
+  caller as materialized (select current_setting('search_path') as path),
+  ours as materialized (
+    select left(set_config('search_path', 'message_store, pg_temp', true), 0) as nothing from caller
+  )`;
+
+/**
+ * How it goes on: a last step puts the caller's search path back. What follows is an aggregate with
+ * its one row of `json`, in parentheses: that has read to its end before the last step, as Postgres
+ * goes on with a common table expression only as far as it is read.
+ */
+export const END_OURS = `
+select json, set_config('search_path', caller.path, true)
+from caller, `;
+
+/**
  * As `ask`, for common table expressions that call Message DB's functions, the last one `answer`
  * with its one row of `json`.
- *
- * Those functions call each other and the table by bare names. A first step makes their schema the
- * search path, with nothing beside it that has a function or temporary table of such a name, and the
- * last puts the caller's back. What calls them selects from `ours`, so as to come after the
- * first; an aggregate reads `answer` to its end before the last, since Postgres goes on with a common
- * table expression only as far as it is read.
  */
 export function askMessageStore<T>(sql: Sql): Statement<T> {
   return (strings, ...parameters) =>
     ask<T>(sql)(
       within(
         strings,
-        `with
-  caller as materialized (select current_setting('search_path') as path),
-  ours as materialized (
-    select set_config('search_path', 'message_store, pg_temp', true) from caller
-  ),`,
-        `
-select json, set_config('search_path', path, true)
-from caller, (select max(json) as json from answer) as complete`,
+        `${BEGIN_OURS},`,
+        `${END_OURS}(select max(json) as json from answer) as complete`,
       ),
       ...parameters,
     );

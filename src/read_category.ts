@@ -70,26 +70,25 @@ export async function readCategory(
 
   if (!backward) {
     return await askMessageFunction(sql, parser)`
-    select
+    select message.*
+    from
+      ours,
       message_store.get_category_messages(
-        ${category}::text, ${position}::text::bigint, ${batchSize}::text::bigint,
+        ${category}::text || ours.nothing, ${position}::text::bigint, ${batchSize}::text::bigint,
         ${correlation}::text, ${member}::text::bigint, ${size}::text::bigint, ${condition}::text
-      ) as message
-    from ours`;
+      ) as message`;
   }
   if (condition !== null) {
     return await askMessageFunction(sql, parser)`
-    select message
-    from (
-      select
-        message_store.get_category_messages(
-          ${category}::text, 1, -1,
-          ${correlation}::text, ${member}::text::bigint, ${size}::text::bigint, ${condition}::text
-        ) as message
-      from ours
-    ) as matching
-    where ${position}::text is null or (message).global_position <= ${position}::text::bigint
-    order by (message).global_position desc
+    select message.*
+    from
+      ours,
+      message_store.get_category_messages(
+        ${category}::text || ours.nothing, 1, -1,
+        ${correlation}::text, ${member}::text::bigint, ${size}::text::bigint, ${condition}::text
+      ) as message
+    where ${position}::text is null or message.global_position <= ${position}::text::bigint
+    order by message.global_position desc
     limit ${batchSize}::text::bigint`;
   }
   return await askMessages(sql, parser)`

@@ -68,12 +68,13 @@ export async function readLastOfTypes(
   parser?: Parser,
 ): Promise<Message | null> {
   const [message] = await askMessageFunction(sql, parser)`
-    select last as message
+    select last.*
     from ours
     cross join json_array_elements_text(${
     JSON.stringify(types ?? [null])
   }::text::json) as asked(type)
-    cross join lateral message_store.get_last_stream_message(${streamName}::text, asked.type) as last
+    cross join lateral
+      message_store.get_last_stream_message(${streamName}::text || ours.nothing, asked.type) as last
     order by last.position desc
     limit 1`;
   return message ?? null;

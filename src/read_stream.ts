@@ -79,21 +79,24 @@ export async function readStream(
 
   if (!backward) {
     return await askMessageFunction(sql, parser)`
-    select
+    select message.*
+    from
+      ours,
       message_store.get_stream_messages(
-        ${streamName}::text, ${position}::text::bigint, ${batchSize}::text::bigint, ${condition}::text
-      ) as message
-    from ours`;
+        ${streamName}::text || ours.nothing, ${position}::text::bigint,
+        ${batchSize}::text::bigint, ${condition}::text
+      ) as message`;
   }
   if (condition !== null) {
     return await askMessageFunction(sql, parser)`
-    select message
-    from (
-      select message_store.get_stream_messages(${streamName}::text, 0, -1, ${condition}::text) as message
-      from ours
-    ) as matching
-    where ${position}::text is null or (message).position <= ${position}::text::bigint
-    order by (message).position desc
+    select message.*
+    from
+      ours,
+      message_store.get_stream_messages(
+        ${streamName}::text || ours.nothing, 0, -1, ${condition}::text
+      ) as message
+    where ${position}::text is null or message.position <= ${position}::text::bigint
+    order by message.position desc
     limit ${batchSize}::text::bigint`;
   }
   return await askMessages(sql, parser)`
