@@ -1,6 +1,7 @@
 import { checkTypesOf, type MessageCatalogue, parserOf, pickerOf } from "./_catalogue.ts";
 import { checkFunction, invalid } from "./_check.ts";
 import { isPromise, onceThere } from "./_promise.ts";
+import { readAhead } from "./_read_ahead.ts";
 import { InvalidMessageError } from "./errors.ts";
 import type { Message } from "./types.ts";
 
@@ -118,18 +119,20 @@ export type ReadPage = (
   page: { readonly position: number; readonly batchSize: number },
 ) => Promise<Message[]>;
 
-/** Page after page, until there is no more. */
-export async function* pagesFrom(
+/** Page after page, until there is no more, or none is wanted. */
+export function pagesFrom(
   read: ReadPage,
   place: (message: Message) => number,
   position: number,
   batchSize: number,
+  until = Infinity,
 ): AsyncGenerator<readonly Message[], void, undefined> {
-  for (;;) {
-    const messages = await read({ position, batchSize });
-    const last = messages.length < batchSize ? undefined : messages.at(-1)!;
-    yield messages;
-    if (last === undefined) return;
-    position = place(last) + 1;
-  }
+  return readAhead<readonly Message[], number>(
+    (position) => read({ position, batchSize }),
+    position,
+    (messages) => {
+      const last = messages.length < batchSize ? Infinity : place(messages.at(-1)!);
+      return last >= until ? undefined : last + 1;
+    },
+  );
 }

@@ -1,5 +1,6 @@
 import { type MaybeTyped, type Parser, parserOf, type Typed } from "./_catalogue.ts";
 import { checkInteger, checkPage, checkPattern } from "./_check.ts";
+import { readAhead } from "./_read_ahead.ts";
 import { readSettled } from "./_read_settled.ts";
 import { readAll, type ReadAllOptions } from "./read_all.ts";
 import { readCategory, type ReadCategoryOptions } from "./read_category.ts";
@@ -20,7 +21,9 @@ export interface IterateOptions {
 /**
  * Iterates over a stream to its current end, page by page.
  *
- * Holds one page of `batchSize` messages. Takes the options of `readStream`.
+ * Reads the next page of `batchSize` messages while this one is used, and no more than that; with a
+ * `limit`, nothing behind it. So what is written meanwhile may come or not. Takes the options of
+ * `readStream`.
  *
  * @example
  * ```ts
@@ -64,7 +67,9 @@ export function iterateStream(
 /**
  * Iterates over a category to its current end, page by page.
  *
- * Holds one page of `batchSize` messages. Takes the options of `readCategory`.
+ * Reads the next page of `batchSize` messages while this one is used, and no more than that; with a
+ * `limit`, nothing behind it. So what is written meanwhile may come or not. Takes the options of
+ * `readCategory`.
  *
  * @example
  * ```ts
@@ -107,8 +112,8 @@ export function iterateCategory(
 /**
  * Iterates over all streams to the current end, page by page, and loses no message.
  *
- * Holds one page of `batchSize` messages. Takes the options of `readAll`; forward, it waits four
- * seconds for a missing position to settle, and ends before it where that is not enough.
+ * Reads ahead as `iterateStream` does. Takes the options of `readAll`; forward, it waits four seconds for
+ * a missing position to settle, from when the page is read, and ends before it where that is not enough.
  *
  * @example
  * ```ts
@@ -145,7 +150,7 @@ export function iterateAll(
  * Iterates over the streams whose names match a SQL LIKE pattern to the current end, page by page, and
  * loses no message.
  *
- * Holds one page of `batchSize` messages. Takes the options of `readMatching`; as depeche_db's
+ * Reads ahead as `iterateStream` does. Takes the options of `readMatching`; as depeche_db's
  * `read_wildcard`.
  *
  * @example
@@ -183,46 +188,59 @@ export async function* iterateMatching(
   yield* settledPages(sql, pattern, options);
 }
 
-async function* settledPages(
+function settledPages(
   sql: Sql,
   pattern: string | null,
   options: ReadAllOptions & IterateOptions & MaybeTyped,
 ): AsyncGenerator<Message, void, undefined> {
-  const { position, batchSize } = checkPage(options);
-  const parser = parserOf(options);
-  let left = checkLimit(options.limit);
-  let next = Number(position ?? 1);
-  while (left > 0) {
-    const page = await readSettled(sql, {
-      position: next,
-      batchSize: parser ? Number(batchSize) : Math.min(Number(batchSize), left),
-      pattern,
-      patience: 4000,
-    });
-    left -= yield* parsed(page.messages, parser, left);
-    if (page.atEnd) return;
-    next = page.next;
-  }
+  return upToLimit(options, async (position = 1, batchSize) => {
+    const wanted = { position, batchSize, pattern, patience: 4000 };
+    const { messages, next, atEnd } = await readSettled(sql, wanted);
+    return { messages, next: atEnd ? undefined : next };
+  });
 }
 
-async function* pages<Options extends ReadAllOptions & IterateOptions & MaybeTyped>(
+function pages<Options extends ReadAllOptions & IterateOptions & MaybeTyped>(
   options: Options,
   read: (options: Options) => Promise<Message[]>,
   place: (message: Message) => number,
 ): AsyncGenerator<Message, void, undefined> {
-  const { batchSize, backward } = checkPage(options);
+  return upToLimit(options, async (position, batchSize) => {
+    const messages = await read({ ...options, messages: undefined, position, batchSize });
+    if (messages.length < batchSize) return { messages, next: undefined };
+    const next = place(messages.at(-1)!) + (options.direction === "backward" ? -1 : 1);
+    return { messages, next: next < 0 ? undefined : next };
+  });
+}
+
+interface Part {
+  readonly messages: readonly Message[];
+  /** Where to read on; undefined where there is no more. */
+  readonly next: number | undefined;
+}
+
+async function* upToLimit(
+  options: ReadAllOptions & IterateOptions & MaybeTyped,
+  read: (position: number | undefined, batchSize: number) => Promise<Part>,
+): AsyncGenerator<Message, void, undefined> {
+  const batchSize = Number(checkPage(options).batchSize);
   const parser = parserOf(options);
   let left = checkLimit(options.limit);
-  let page = { ...options, messages: undefined };
-  while (left > 0) {
-    // Of those that are skipped, there may be any number before the last that is wanted.
-    const size = parser ? Number(batchSize) : Math.min(Number(batchSize), left);
-    const messages = await read({ ...page, batchSize: size });
+  let unread = left;
+  const parts = readAhead(
+    async (position: number | undefined) => {
+      // Of those that are skipped, there may be any number before the last that is wanted.
+      const part = await read(position, parser ? batchSize : Math.min(batchSize, unread));
+      unread -= part.messages.length;
+      return part;
+    },
+    options.position,
+    ({ next }) => next,
+    ({ messages }) => messages.length >= left,
+  );
+  for await (const { messages } of parts) {
     left -= yield* parsed(messages, parser, left);
-    if (messages.length < size) return;
-    const position = place(messages.at(-1)!) + (backward ? -1 : 1);
-    if (position < 0) return;
-    page = { ...page, position };
+    if (left === 0) return;
   }
 }
 

@@ -175,10 +175,8 @@ async function foldAll<State, Type extends Message>(
   checkInteger("batchSize", batchSize, 1);
   const fold = foldOf(options);
   const folded: Folded = { state: init(), last: undefined };
-  for await (const page of pagesFrom(read, place, from, batchSize)) {
-    const wanted = page.filter((message) => place(message) <= until);
-    await foldPage(fold, folded, wanted);
-    if (wanted.length < page.length) break;
+  for await (const page of pagesFrom(read, place, from, batchSize, until)) {
+    await foldPage(fold, folded, page.filter((message) => place(message) <= until));
   }
   const before = Math.max(from, beginning) - 1;
   return { state: folded.state as State, last: folded.last, before };

@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { beforeAll, describe, test } from "vitest";
+import * as z from "zod";
 import {
+  defineMessages,
   fromQuery,
   iterateAll,
   iterateCategory,
   iterateMatching,
   iterateStream,
   type Message,
+  readStream,
   type Sql,
+  write,
   writeStreams,
 } from "../mod.ts";
 import { useDatabase } from "./database.ts";
@@ -105,7 +109,7 @@ for (const [name, { iterate, key, first, last }] of Object.entries(sources)) {
       );
     });
 
-    test("reads one page at a time", async () => {
+    test("asks for the next page when it begins to yield this one, and for no more", async () => {
       let statements = 0;
       const counted = fromQuery((text, parameters) => {
         statements++;
@@ -113,11 +117,100 @@ for (const [name, { iterate, key, first, last }] of Object.entries(sources)) {
       });
       const messages = iterate({ batchSize: 5 }, counted);
       assert.equal(statements, 0);
-      for (let at = 0; at < 5; at++) await messages.next();
-      assert.equal(statements, 1);
+      const counts: number[] = [];
+      for (let at = 0; at < 11; at++) {
+        await messages.next();
+        // Whatever else it might ask for, it has asked for then.
+        await db.sql`select 1`;
+        counts.push(statements);
+      }
+      assert.deepEqual(counts, [2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 4]);
       await messages.return(undefined);
       assert.equal((await messages.next()).done, true);
-      assert.equal(statements, 1);
+      assert.equal(statements, 4);
+    });
+
+    test("asks for nothing behind a limit, a page that is not full, or an empty one", async () => {
+      const statementsOf = async (options: object) => {
+        let statements = 0;
+        const counted = fromQuery((text, parameters) => {
+          statements++;
+          return db.sql.unsafe(text, parameters);
+        });
+        await collect(iterate(options, counted), key);
+        return statements;
+      };
+      const count = last - first + 1;
+      assert.equal(await statementsOf({ limit: 5, batchSize: 5 }), 1);
+      assert.equal(await statementsOf({ limit: 6, batchSize: 5 }), 2);
+      assert.equal(await statementsOf({ batchSize: count + 1 }), 1);
+      assert.equal(await statementsOf({ batchSize: count }), 2);
+      assert.equal(await statementsOf({ position: last + 1, batchSize: 5 }), 1);
+      // The catalogue skips some: the limit may be reached in this page, or not.
+      const messages = defineMessages({ Written: z.null() }, { unknown: "skip" });
+      assert.equal(await statementsOf({ limit: 5, batchSize: 5, messages }), 1);
+      assert.equal(await statementsOf({ limit: 6, batchSize: 5, messages }), 2);
+      const others = defineMessages({ Other: z.null() }, { unknown: "skip" });
+      assert.equal(await statementsOf({ limit: 1, batchSize: count, messages: others }), 2);
+    });
+
+    test("ends at once for who leaves before the next page is there, or fails", async () => {
+      const never = () => new Promise<never>(() => {});
+      const lost = () => Promise.reject(new Error("Lost"));
+      for (const next of [never, lost]) {
+        let statements = 0;
+        const failing = fromQuery((text, parameters) =>
+          ++statements === 2 ? next() : db.sql.unsafe(text, parameters)
+        );
+        const keys: number[] = [];
+        for await (const message of iterate({ batchSize: 5 }, failing)) {
+          keys.push(key(message));
+          if (keys.length === 2) break;
+        }
+        assert.deepEqual(keys, range(first, first + 1));
+        assert.equal(statements, 2);
+      }
+    });
+
+    test("yields all of a page before it throws what the next one has failed with", async () => {
+      let statements = 0;
+      const failing = fromQuery((text, parameters) =>
+        ++statements === 2
+          ? Promise.reject(new Error("Cannot go on"))
+          : db.sql.unsafe(text, parameters)
+      );
+      const keys: number[] = [];
+      await assert.rejects(async () => {
+        for await (const message of iterate({ batchSize: 5 }, failing)) {
+          // Nobody has waited for the next page: its rejection is not to be unhandled.
+          await db.sql`select 1`;
+          keys.push(key(message));
+        }
+      }, /Cannot go on/);
+      assert.deepEqual(keys, range(first, first + 4));
+    });
+
+    test("goes on beside writes on the same connection, in a transaction and not", async () => {
+      const single = db.connect({ max: 1 });
+      try {
+        const copy = async (sql: Sql, to: string) => {
+          for await (const message of iterate({ batchSize: 5, limit: 24 }, sql)) {
+            await write(sql, to, { type: "Copied", data: key(message) });
+          }
+          return (await readStream(sql, to)).map(({ data }) => data);
+        };
+        const wanted = range(first, first + 23);
+        assert.deepEqual(await copy(single, `${name}Copy-1`), wanted);
+        assert.deepEqual(await single.begin((tx) => copy(tx, `${name}Copy-2`)), wanted);
+        await single.begin(async (tx) => {
+          for await (const _ of iterate({ batchSize: 5 }, tx)) break;
+          await write(tx, `${name}Copy-3`, { type: "Left" });
+          for await (const _ of iterate({ batchSize: 5 }, tx)) break;
+        });
+        assert.equal((await readStream(single, `${name}Copy-3`)).length, 1);
+      } finally {
+        await db.sql`delete from message_store.messages where type in ('Copied', 'Left')`;
+      }
     });
 
     test("refuses what the read refuses, and a limit of 0", async () => {

@@ -4,6 +4,7 @@ import { describe, test } from "vitest";
 import * as z from "zod";
 import {
   defineMessages,
+  fromQuery,
   type Message,
   NO_STREAM,
   project,
@@ -44,6 +45,24 @@ describe("project()", () => {
     assert.deepEqual(state, numbered(2001).map(({ data }) => data));
     // A whole number of pages.
     assert.equal((await project(db.sql, "long-1", { ...listed, until: 1999 })).state.length, 2000);
+  });
+
+  test("reads the next page while one is folded, and none behind the last that is wanted", async () => {
+    await writeBatch(db.sql, "ahead-1", numbered(7));
+    const countsOf = async (options: { readonly until?: number }) => {
+      let statements = 0;
+      const sql = fromQuery((text, parameters) => {
+        statements++;
+        return db.sql.unsafe(text, parameters);
+      });
+      const evolve = (counts: number[]) => [...counts, statements];
+      const init = (): number[] => [];
+      return (await project(sql, "ahead-1", { init, evolve, batchSize: 3, ...options })).state;
+    };
+    assert.deepEqual(await countsOf({}), [2, 2, 2, 3, 3, 3, 3]);
+    assert.deepEqual(await countsOf({ until: 5 }), [2, 2, 2, 2, 2, 2]);
+    assert.deepEqual(await countsOf({ until: 4 }), [2, 2, 2, 2, 2]);
+    assert.deepEqual(await countsOf({ until: 2 }), [1, 1, 1]);
   });
 
   test("answers what init makes, and NO_STREAM, of a stream without messages", async () => {
