@@ -1,4 +1,4 @@
-import { type MaybeTyped, type Parser, parserOf, type Typed } from "./_catalogue.ts";
+import { type MaybeTyped, parserOf, type Typed } from "./_catalogue.ts";
 import { checkInteger, checkPage, checkPattern } from "./_check.ts";
 import { readAhead } from "./_read_ahead.ts";
 import { readSettled } from "./_read_settled.ts";
@@ -21,9 +21,9 @@ export interface IterateOptions {
 /**
  * Iterates over a stream to its current end, page by page.
  *
- * Reads the next page of `batchSize` messages while this one is used, and no more than that; with a
- * `limit`, nothing behind it. So what is written meanwhile may come or not. Takes the options of
- * `readStream`.
+ * Holds two pages of `batchSize` messages: the next one is read while one is used, by the same handle,
+ * and nothing behind the `limit`. It ends with the first page that is not full when it is read: of what
+ * is written while it goes on, it may yield some or none. Takes the options of `readStream`.
  *
  * @example
  * ```ts
@@ -67,9 +67,9 @@ export function iterateStream(
 /**
  * Iterates over a category to its current end, page by page.
  *
- * Reads the next page of `batchSize` messages while this one is used, and no more than that; with a
- * `limit`, nothing behind it. So what is written meanwhile may come or not. Takes the options of
- * `readCategory`.
+ * Holds two pages of `batchSize` messages: the next one is read while one is used, by the same handle,
+ * and nothing behind the `limit`. It ends with the first page that is not full when it is read: of what
+ * is written while it goes on, it may yield some or none. Takes the options of `readCategory`.
  *
  * @example
  * ```ts
@@ -179,13 +179,12 @@ export function iterateMatching<Data = unknown>(
   pattern: string,
   options?: ReadMatchingOptions & IterateOptions,
 ): AsyncGenerator<Message<Data>, void, undefined>;
-export async function* iterateMatching(
+export function iterateMatching(
   sql: Sql,
   pattern: string,
   options: ReadMatchingOptions & IterateOptions & MaybeTyped = {},
 ): AsyncGenerator<Message, void, undefined> {
-  checkPattern(pattern);
-  yield* settledPages(sql, pattern, options);
+  return settledPages(sql, pattern, options);
 }
 
 function settledPages(
@@ -194,6 +193,7 @@ function settledPages(
   options: ReadAllOptions & IterateOptions & MaybeTyped,
 ): AsyncGenerator<Message, void, undefined> {
   return upToLimit(options, async (position = 1, batchSize) => {
+    if (pattern !== null) checkPattern(pattern);
     const wanted = { position, batchSize, pattern, patience: 4000 };
     const { messages, next, atEnd } = await readSettled(sql, wanted);
     return { messages, next: atEnd ? undefined : next };
@@ -239,30 +239,14 @@ async function* upToLimit(
     ({ messages }) => messages.length >= left,
   );
   for await (const { messages } of parts) {
-    left -= yield* parsed(messages, parser, left);
-    if (left === 0) return;
+    for (const message of messages) {
+      // Those before a message that does not fit are there, so it is parsed when it is wanted.
+      const decoded = parser ? await parser.decode(message) : message;
+      if (decoded === undefined) continue;
+      yield decoded;
+      if (--left === 0) return;
+    }
   }
-}
-
-/** Those before a message that does not fit are there, so it parses one when that is wanted. */
-async function* parsed(
-  messages: readonly Message[],
-  parser: Parser | undefined,
-  most: number,
-): AsyncGenerator<Message, number, undefined> {
-  if (parser === undefined) {
-    yield* messages;
-    return messages.length;
-  }
-  let count = 0;
-  for (const message of messages) {
-    const decoded = await parser.decode(message);
-    if (decoded === undefined) continue;
-    count++;
-    yield decoded;
-    if (count === most) break;
-  }
-  return count;
 }
 
 function checkLimit(limit: number = Infinity): number {
