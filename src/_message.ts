@@ -1,5 +1,11 @@
 import { fromStored, type Parser } from "./_catalogue.ts";
-import { ask, BEGIN_OURS, END_OURS, type Statement, within } from "./_statement.ts";
+import {
+  ask,
+  BEGIN_OURS_IN_ORDER,
+  END_OURS_IN_ORDER,
+  type Statement,
+  within,
+} from "./_statement.ts";
 import type { Message, Sql } from "./types.ts";
 
 /** Messages as the statement answers them: a list a column, which Postgres and JSON.parse do fastest. */
@@ -56,7 +62,7 @@ export function askMessageFunction(sql: Sql, parser?: Parser): Statement<Message
     const columns = await ask<Columns | null>(sql)(
       within(
         strings,
-        `${BEGIN_OURS}${END_OURS}(\n  select ${COLUMNS} as json\n  from (`,
+        `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${COLUMNS} as json\n  from (`,
         ") as page\n) as complete",
       ),
       ...parameters,

@@ -1,6 +1,12 @@
 import { COLUMNS, type Columns, decode } from "./_message.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
-import { ask, BEGIN_OURS, END_OURS, type Statement, within } from "./_statement.ts";
+import {
+  ask,
+  BEGIN_OURS_IN_ORDER,
+  END_OURS_IN_ORDER,
+  type Statement,
+  within,
+} from "./_statement.ts";
 import type { ConsumerGroup, Sql } from "./types.ts";
 
 /** Which page of a category to read. */
@@ -62,8 +68,8 @@ function askPage(sql: Sql): Statement<Extent & { readonly columns: Columns | nul
     ask<Extent & { readonly columns: Columns | null }>(sql)(
       within(
         strings,
-        `${BEGIN_OURS},`,
-        `${END_OURS}(
+        `${BEGIN_OURS_IN_ORDER},`,
+        `${END_OURS_IN_ORDER}(
   select (select json from extent) || ${COLUMNS} || '}' as json from page
 ) as complete`,
       ),

@@ -151,6 +151,7 @@ export async function readPage<Data>(
   const from = String(Math.max(position, settled + 1, 1));
   const types = filter.types === undefined ? null : JSON.stringify(filter.types);
   const patterns = filter.patterns === undefined ? null : JSON.stringify(filter.patterns);
+  // Positions are counted, and only where some are missing are they gone through one by one.
   const { columns, ...page } = await askPage(sql)`
 with
   scanned as materialized (
@@ -173,7 +174,7 @@ with
         or stream_name like any (array(select json_array_elements_text(${patterns}::text::json)))
       )
   ),
-  positions as (
+  positions as not materialized (
     select global_position
     from message_store.messages
     where global_position between

@@ -1,10 +1,11 @@
 import { checkInteger, invalid } from "./_check.ts";
-import { ask } from "./_statement.ts";
+import { ask, type Statement, within } from "./_statement.ts";
 import type { Sql } from "./types.ts";
 
 /**
  * Where to start: a position, which is included; `"beginning"`; `"end"`, behind what is there; or the
- * first message that was written at this time or later (one that is yet to come is the end).
+ * first message that was written at this time or later (one that is yet to come is the end). There is
+ * no index of times: the messages before it are passed over, which takes about a second for a million.
  */
 export type StartAt = number | "beginning" | "end" | Date;
 
@@ -32,28 +33,57 @@ export async function firstSince(
   { streamName, category }: Place,
   time: Date,
 ): Promise<number | null> {
-  return await ask<number | null>(sql)`
-with
-  first as (
-    select min(case when ${streamName}::text is null then global_position else position end) as place
-    from message_store.messages
-    where time >= ${timestampOf(time)}::text::timestamptz at time zone 'utc'
-      and (${streamName}::text is null or stream_name = ${streamName}::text)
-      and (${category}::text is null or message_store.category(stream_name) = ${category}::text)
-  )
+  const since = timestampOf(time);
+  // They go through the messages in order, up to the first: by coalesce() that never looks far off.
+  if (streamName !== null) {
+    return await ask<number | null>(sql)`
 select
   coalesce(
-    case
-      when ${streamName}::text is null and place is not null then (
+    (
+      select position::text
+      from message_store.messages
+      where stream_name = ${streamName}::text
+        and coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)
+      order by messages.position
+      limit 1
+    ),
+    'null'
+  ) as json`;
+  }
+  if (category !== null) {
+    return await askPlace(sql)`
+      where message_store.category(stream_name) = ${category}::text
+        and coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
+  }
+  return await askPlace(sql)`
+      where coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
+}
+
+/** The position behind the one before the first of these messages. */
+function askPlace(sql: Sql): Statement<number | null> {
+  return (strings, ...parameters) =>
+    ask<number | null>(sql)(
+      within(
+        strings,
+        `
+select
+  coalesce(
+    (
+      select (
         select coalesce(max(global_position), 0) + 1
         from message_store.messages
-        where global_position < place
-      )
-      else place
-    end::text,
+        where global_position < first.global_position
+      )::text
+      from message_store.messages as first`,
+        `
+      order by first.global_position
+      limit 1
+    ),
     'null'
-  ) as json
-from first`;
+  ) as json`,
+      ),
+      ...parameters,
+    );
 }
 
 /** Postgres writes the years before 1 and after 9999 in another way. */

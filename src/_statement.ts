@@ -100,6 +100,31 @@ export function askMessageStore<T>(sql: Sql): Statement<T> {
     );
 }
 
+/**
+ * As `BEGIN_OURS`, for functions that read pages: in the order of an index, and no further.
+ *
+ * Few streams are long, so Postgres takes what is left of a long one for little: it would fetch all of
+ * that and sort it, for each page.
+ */
+export const BEGIN_OURS_IN_ORDER = `with
+  caller as materialized (
+    select current_setting('search_path') as path, current_setting('enable_sort') as sort
+  ),
+  ours as materialized (
+    select
+      left(
+        set_config('search_path', 'message_store, pg_temp', true)
+          || set_config('enable_sort', 'off', true),
+        0
+      ) as nothing
+    from caller
+  )`;
+
+/** As `END_OURS`. */
+export const END_OURS_IN_ORDER = `
+select json, set_config('search_path', caller.path, true), set_config('enable_sort', sort, true)
+from caller, `;
+
 const wholes = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
 
 /** A statement's strings between two texts: made once a place in the code. */

@@ -146,19 +146,23 @@ export async function readAggregatePage(sql: Sql, wanted: WantedOfAggregate): Pr
   const { name, position, batchSize, types, consumerGroup } = wanted;
   const member = consumerGroup ? String(consumerGroup.member) : null;
   const size = consumerGroup ? String(consumerGroup.size) : null;
+  // By coalesce() no share looks so small that sorting the whole of it would pay.
   const answer = await askReferences(sql)`
     where message_store.category(reference.stream_name) = ${name}::text
       and reference.global_position >= ${String(position)}::text::bigint
       and (
         ${size}::text is null
-        or case
-          when message_store.id(reference.stream_name) ~ '^[0-9]{1,15}$'
-            then mod(message_store.id(reference.stream_name)::bigint, ${size}::text::bigint)
-          else mod(
-            abs(message_store.hash_64(message_store.id(reference.stream_name))),
-            ${size}::text::bigint
-          )
-        end = ${member}::text::bigint
+        or coalesce(
+          case
+            when message_store.id(reference.stream_name) ~ '^[0-9]{1,15}$'
+              then mod(message_store.id(reference.stream_name)::bigint, ${size}::text::bigint)
+            else mod(
+              abs(message_store.hash_64(message_store.id(reference.stream_name))),
+              ${size}::text::bigint
+            )
+          end = ${member}::text::bigint,
+          false
+        )
       )
     order by reference.global_position
     limit ${String(batchSize)}::text::bigint
@@ -200,13 +204,30 @@ export async function firstReferenceSince(
   { category }: Pick<Place, "category">,
   time: Date,
 ): Promise<number | null> {
+  // Goes through the references in their order, up to the first; the limits make both index scans.
   return await ask<number | null>(sql)`
-select coalesce(min(reference.global_position)::text, 'null') as json
-from message_store.messages as reference
-join message_store.messages as origin
-  on origin.global_position = (reference.metadata->>'causationMessageGlobalPosition')::bigint
-where message_store.category(reference.stream_name) = ${category}::text
-  and origin.time >= ${timestampOf(time)}::text::timestamptz at time zone 'utc'`;
+select
+  coalesce(
+    (
+      select reference.global_position::text
+      from message_store.messages as reference
+      cross join lateral (
+        select time
+        from message_store.messages
+        where messages.global_position =
+          (reference.metadata->>'causationMessageGlobalPosition')::bigint
+        limit 1
+      ) as origin
+      where message_store.category(reference.stream_name) = ${category}::text
+        and coalesce(
+          origin.time >= ${timestampOf(time)}::text::timestamptz at time zone 'utc',
+          false
+        )
+      order by reference.global_position
+      limit 1
+    ),
+    'null'
+  ) as json`;
 }
 
 interface Answer extends Extent {

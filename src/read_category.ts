@@ -91,6 +91,7 @@ export async function readCategory(
     order by message.global_position desc
     limit ${batchSize}::text::bigint`;
   }
+  // By coalesce() no share looks so small that sorting the whole of it would pay.
   return await askMessages(sql, parser)`
     select *
     from message_store.messages
@@ -102,10 +103,13 @@ export async function readCategory(
       )
       and (
         ${size}::text is null
-        or mod(
-          abs(message_store.hash_64(split_part(message_store.id(stream_name), '+', 1))),
-          ${size}::text::bigint
-        ) = ${member}::text::bigint
+        or coalesce(
+          mod(
+            abs(message_store.hash_64(split_part(message_store.id(stream_name), '+', 1))),
+            ${size}::text::bigint
+          ) = ${member}::text::bigint,
+          false
+        )
       )
     order by global_position desc
     limit ${batchSize}::text::bigint`;

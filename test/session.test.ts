@@ -133,3 +133,18 @@ test("every operation is one statement, but for readAll() where positions are mi
     assert.equal(statements, 1, name);
   }
 });
+
+test("the caller's enable_sort is as it was after a read, within a transaction too", async () => {
+  const sql = db.connect({ max: 1 });
+  for (const value of ["on", "off"]) {
+    await sql`select set_config('enable_sort', ${value}, false)`;
+    await sql.begin(async (tx) => {
+      await client.readCategory(tx, "account");
+      const [row] = await tx`select current_setting('enable_sort') as sort`;
+      assert.equal(row!["sort"], value);
+    });
+    await client.readStream(sql, "account-1");
+    const [row] = await sql`select current_setting('enable_sort') as sort`;
+    assert.equal(row!["sort"], value);
+  }
+});

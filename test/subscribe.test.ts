@@ -1204,3 +1204,17 @@ describe("subscribe() over a gateway", () => {
     assert.equal((await firstOf(category, { startAt: "end" }, come, sql)).type, "Later");
   });
 });
+
+test("subscribe() starts at the first message of a stream since a time, not at the first of ten", async () => {
+  await writeBatch(db.sql, "long-1", Array.from({ length: 12 }, () => ({ type: "Written" })));
+  await db.sql`
+    update message_store.messages
+    set time = timestamp '2020-01-01' + position * interval '1 day'
+    where stream_name = 'long-1'`;
+  for await (
+    const { position } of subscribe(db.sql, "long-1", { startAt: new Date("2020-01-10") })
+  ) {
+    assert.equal(position, 9);
+    break;
+  }
+});

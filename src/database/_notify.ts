@@ -1,6 +1,6 @@
 import type { TransactionSql } from "postgres";
 
-/** The wake-ups, or a part of them, that are to be made or taken away. */
+/** What is to be made or taken away, besides Message DB. */
 export interface Step {
   readonly sql: string;
   /** What a role must be allowed to, to run it. */

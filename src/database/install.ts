@@ -18,6 +18,7 @@
  * @module
  */
 import type { Sql, TransactionSql } from "postgres";
+import { stepsToIndexNames } from "./_name_index.ts";
 import { stepsToNotify } from "./_notify.ts";
 import { readRelease, type Release, type SqlFile } from "./_release.ts";
 import { inspect, type State } from "./_state.ts";
@@ -52,6 +53,20 @@ export interface InstallOptions {
    * @default {undefined} What is there stays as it is.
    */
   readonly notify?: boolean | undefined;
+  /**
+   * Whether there is an index of the names of streams, besides those of Message DB: for `streamNames`
+   * and `entityIds`, and for `readMatching` of a pattern that begins with a text rather than a wildcard.
+   * `true` makes it, or makes it anew where it is not as this version makes it; `false` drops it. While
+   * it is made nobody can write.
+   *
+   * Without it `streamNames` looks at each message of the category in the table, with it at the index
+   * alone: of 420,000 messages in 40,000 streams, it took a fifth of the time. A database with the
+   * collation `C` finds patterns without it. Of 1,000,000 messages it had 10 MB, and was made in 3
+   * seconds. (PostgreSQL 18, two cores.)
+   *
+   * @default {undefined} What is there stays as it is.
+   */
+  readonly nameIndex?: boolean | undefined;
 }
 
 /** What {@linkcode uninstall} may be told. */
@@ -107,7 +122,7 @@ export interface UninstallOptions {
  * @param sql The `sql` of postgres.js. Its role needs the rights to create what is missing: a schema
  * and an extension in the database (`create` on it), the role `message_store` (`createrole`) and,
  * where asked for, the database (`createdb`).
- * @param options Whether to create the database, and whether to wake those who listen.
+ * @param options Whether to create the database, to wake those who listen, and to index names.
  * @returns Nothing, once all of Message DB is there.
  * @throws {TypeError} If the handle is not the `sql` of postgres.js.
  * @throws {Error} If the role lacks a right, or the SQL files are not there. An error from PostgreSQL
@@ -219,13 +234,17 @@ const ALREADY_THERE = ["42P04", "42710", "23505"];
 async function installInto(
   sql: Sql,
   release: Release,
-  { notify }: InstallOptions,
+  { notify, nameIndex }: InstallOptions,
 ): Promise<void> {
   await sql.begin(async (tx) => {
     const state = await lockAndInspect(tx, release);
     await installFiles(tx, release, state);
-    // Last, because a trigger comes and goes under a lock that keeps out all who write.
-    for (const step of notify === undefined ? [] : await stepsToNotify(tx, notify)) {
+    // Last, because triggers and indexes come and go under locks that keep out all who write.
+    const steps = [
+      ...nameIndex === undefined ? [] : await stepsToIndexNames(tx, nameIndex),
+      ...notify === undefined ? [] : await stepsToNotify(tx, notify),
+    ];
+    for (const step of steps) {
       await run(tx, state, step.sql, `${step.right} in database "${state.database}"`);
     }
   });

@@ -57,6 +57,7 @@ const group = { member: "2", size: "3" };
 const share = { correlation: "correlation", ...group };
 const types = { types: '["type"]' };
 const condition = "condition";
+const time = "2000-01-01T00:00:00.000Z";
 
 /** Every statement that an operation sends. The SQL is not here: the operation is asked for it. */
 const STATEMENTS: readonly Statement[] = [
@@ -101,11 +102,10 @@ const STATEMENTS: readonly Statement[] = [
   { sample: { ...category, ...page, ...share, ...types }, callOf: readCategoryPageOf },
   { sample: { name: "name", ...page, ...group, ...types }, callOf: readAggregateOf },
   { sample: { partition: "name-id", ...page }, callOf: readPartitionOf },
-  {
-    sample: { ...stream, ...category, time: "2000-01-01T00:00:00.000Z" },
-    callOf: firstSinceOf,
-  },
-  { sample: { ...category, time: "2000-01-01T00:00:00.000Z" }, callOf: firstReferenceSinceOf },
+  { sample: { ...stream, time }, callOf: firstSinceOf },
+  { sample: { ...category, time }, callOf: firstSinceOf },
+  { sample: { time }, callOf: firstSinceOf },
+  { sample: { ...category, time }, callOf: firstReferenceSinceOf },
   { sample: { streamNames: '["category-id"]' }, callOf: readLastMessagesOf },
   { sample: { ...stream, ...types }, callOf: readLastMessageOf },
   { sample: { ids: `["${id}"]` }, callOf: readMessagesOf },

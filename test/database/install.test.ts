@@ -1,4 +1,4 @@
-import { write, writeStreams } from "@messagedb/client";
+import { entityIds, streamNames, write, writeStreams } from "@messagedb/client";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -941,3 +941,67 @@ async function makeOlder(sql: postgres.Sql): Promise<void> {
     `)
   );
 }
+
+describe("install() with nameIndex", () => {
+  const indexes = (sql: postgres.Sql) =>
+    sql`
+      select indexdef from pg_indexes
+      where schemaname = 'message_store' and indexname = 'messages_names'`;
+
+  test("makes the index, leaves it where told nothing, and drops it when told to", async () => {
+    const sql = await emptyDatabase();
+    await install(sql);
+    expect(await indexes(sql)).toHaveLength(0);
+    await install(sql, { nameIndex: true });
+    const made = await fingerprint(sql);
+    expect(await indexes(sql)).toHaveLength(1);
+    await install(sql);
+    await install(sql, { nameIndex: true });
+    expect(await fingerprint(sql)).toEqual(made);
+    await install(sql, { nameIndex: false });
+    await install(sql, { nameIndex: false });
+    expect(await indexes(sql)).toHaveLength(0);
+    expect(await isInstalled(sql)).toBe(true);
+  });
+
+  test("makes it anew where another one has its name", async () => {
+    const sql = await emptyDatabase();
+    await install(sql, { nameIndex: true });
+    const made = await indexes(sql);
+    await sql.unsafe(`
+      drop index message_store.messages_names;
+      create index messages_names on message_store.messages (type)`);
+    await install(sql, { nameIndex: true });
+    expect(await indexes(sql)).toEqual(made);
+  });
+
+  test("changes nothing in what streamNames() and entityIds() answer", async () => {
+    const sql = await emptyDatabase();
+    await install(sql);
+    const names = ["account", "account-1", "account-1+2", "account-10", "account.x-1"];
+    for (const name of [...names, "account:command-1", "accounts-1", "accoun-1", "b-1"]) {
+      await writeOne(sql, name);
+      await writeOne(sql, name);
+    }
+    const answers = async () => [
+      await streamNames(sql, "account"),
+      await entityIds(sql, "account"),
+      await streamNames(sql, "none"),
+    ];
+    const before = await answers();
+    expect(before).toEqual([names.slice(0, 4), ["1", "1+2", "10"], []]);
+    await install(sql, { nameIndex: true });
+    expect(await answers()).toEqual(before);
+  });
+
+  test("says which right is missing to make it", async () => {
+    const { sql } = db;
+    await inRole("", async (role) => {
+      await expect(install(connect(asRole(role)), { nameIndex: true })).rejects.toMatchObject({
+        message: expect.stringMatching(/may not create the index "messages_names" in database/),
+        cause: { code: "42501" },
+      });
+    });
+    expect(await indexes(sql)).toHaveLength(0);
+  });
+});

@@ -1,0 +1,60 @@
+/**
+ * `npm run bench:cost`: what it costs to import the client on Node, and what is open when it is idle.
+ *
+ * It takes what `npm run build` has made, and the database of `DATABASE_URL` or the embedded server.
+ * `--rounds` says how many processes import it, each beside one that imports an empty module.
+ */
+import { startEmbedded } from "@messagedb/client/embedded";
+import { execFile } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+
+const { values } = parseArgs({ options: { rounds: { type: "string", default: "31" } } });
+const built = new URL("../dist/mod.js", import.meta.url).href;
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+async function run(program: string, ...args: string[]): Promise<string> {
+  const command = ["--input-type=module", "--eval", program, ...args];
+  return (await promisify(execFile)(process.execPath, command, { cwd: root })).stdout;
+}
+
+async function importTime(url: string): Promise<number> {
+  return Number(
+    await run(`
+      const start = performance.now();
+      await import(${JSON.stringify(url)});
+      console.log(performance.now() - start);`),
+  );
+}
+
+const times = { built: [] as number[], empty: [] as number[] };
+for (let round = 0; round < Number(values.rounds); round++) {
+  times.empty.push(await importTime("data:text/javascript,"));
+  times.built.push(await importTime(built));
+}
+const median = (all: number[]) => all.sort((a, b) => a - b)[all.length >> 1]!.toFixed(2);
+console.log(`To import the client: ${median(times.built)} ms`);
+console.log(`To import an empty module: ${median(times.empty)} ms`);
+
+const given = process.env["DATABASE_URL"];
+const embedded = given ? undefined : await startEmbedded();
+try {
+  const url = given ?? embedded!.url;
+  const idle = await run(`
+    import postgres from "postgres";
+    import { readStream, write } from ${JSON.stringify(built)};
+
+    const open = () => process.getActiveResourcesInfo().join(", ") || "nothing";
+    const sql = postgres(${JSON.stringify(url)}, { max: 1 });
+    await sql\`select 1\`;
+    const before = open();
+    await write(sql, "bench" + crypto.randomUUID().slice(0, 8) + "-1", { type: "Written" });
+    await readStream(sql, "bench-1");
+    console.log(\`Open before a write and a read: \${before}; after: \${open()}\`);
+    await sql.end();
+    console.log("Open when the driver's connection has ended: " + open());`);
+  console.log(idle.trimEnd());
+} finally {
+  await embedded?.stop();
+}
