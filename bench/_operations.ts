@@ -55,6 +55,17 @@ export function operationsOn(
           return { streamName, messages: [once(), message] };
         }),
       ),
+    groupCommit: (sql) => {
+      const write = client.groupCommit(sql);
+      return Promise.all(
+        ["account-0", "account-8", "order-8", "new-1"].map((name) => write(name, once())),
+      );
+    },
+    importMessages: (sql) =>
+      client.importMessages(
+        sql,
+        Array.from({ length: 500 }, (_, at) => ({ ...once(), streamName: `account-${at}` })),
+      ),
     synchronize: (sql) => client.synchronize(sql, "new-1", Array.from({ length: 100 }, once)),
     readStream: (sql) => client.readStream(sql, "account-0"),
     "readStream from its middle": (sql) => client.readStream(sql, "account-0", { position: 2000 }),
