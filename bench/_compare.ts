@@ -101,7 +101,8 @@ async function measure(
   return count / (performance.now() - start) * 1000;
 }
 
-function spreadOf(values: readonly number[]): Spread {
+/** The median, and the quartiles around it. */
+export function spreadOf(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))]!;
   return { median: at(0.5), low: at(0.25), high: at(0.75) };

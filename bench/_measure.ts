@@ -1,0 +1,284 @@
+import type postgres from "postgres";
+import { type Spread, spreadOf } from "./_compare.ts";
+import { type Job, messageOf, type Outcome, type Runner } from "./_job.ts";
+import type { Peers } from "./_peers.ts";
+import type { Peer, Section, Way, Workload } from "./_workloads.ts";
+
+/** Where it is measured, and how much. */
+export interface Bench {
+  /** A superuser's handle. */
+  readonly sql: postgres.Sql;
+  readonly peers: Peers;
+  readonly rounds: number;
+  /** Milliseconds that a measurement of writes is to take, about. */
+  readonly duration: number;
+}
+
+/** How the database is reached. */
+export interface Route {
+  readonly url: string;
+  /** Whether a millisecond is added to each round trip. */
+  readonly delayed: boolean;
+}
+
+/** A workload, over one route, in all its ways. */
+export interface Result {
+  readonly name: string;
+  readonly section: Section;
+  readonly label: string;
+  readonly delayed: boolean;
+  /** The first is what the others are compared with. */
+  readonly ways: readonly WayResult[];
+}
+
+export interface WayResult {
+  readonly title: string;
+  readonly peer: Peer;
+  readonly rounds: number;
+  /** Messages in a round. */
+  readonly messages: number;
+  /** As a share of the first way's rate in the same round. */
+  readonly ratio: Spread;
+  /** Messages a second. */
+  readonly rate: Spread;
+  /** Of a call, over all rounds, in milliseconds. */
+  readonly latency: { readonly p50: number; readonly p99: number };
+  /** Of the client for 1,000 messages, in milliseconds. */
+  readonly cpu: number | null;
+  /** The most that the client had in memory, in bytes. */
+  readonly memory: number | null;
+}
+
+/** Measures a way no longer than so many times its share, but once at least. */
+const PATIENCE = 10;
+/** The size of a pool, at most. */
+const CONNECTIONS = 64;
+/** How many callers have a connection each, at most: the embedded server has 200. */
+export const CLIENTS = 160;
+
+const run = `bench${crypto.randomUUID().slice(0, 8)}`;
+const prepared = new Map<string, Promise<void>>();
+let jobs = 0;
+
+interface Entry {
+  readonly way: Way;
+  readonly runner: Runner;
+  readonly outcomes: Outcome[];
+  count: number;
+  spent: number;
+}
+
+/** Measures a workload over each route, with one process a way. */
+export async function measure(
+  bench: Bench,
+  workload: Workload,
+  routes: readonly Route[],
+): Promise<Result[]> {
+  const runners = workload.ways.flatMap((way) => {
+    const runner = bench.peers.start(way);
+    return runner ? [{ way, runner }] : [];
+  });
+  const load: Runner[] = [];
+  try {
+    for (const { way } of runners) await prepare(bench, workload, way, routes[0]!.url);
+    if (workload.underWrites) load.push(...startLoad(bench, workload, routes[0]!.url));
+    const results: Result[] = [];
+    for (const route of routes) results.push(await measureOver(bench, workload, route, runners));
+    return results;
+  } finally {
+    await Promise.all([...runners.map(({ runner }) => runner), ...load].map((it) => it.close()));
+  }
+}
+
+async function measureOver(
+  bench: Bench,
+  workload: Workload,
+  route: Route,
+  runners: readonly Pick<Entry, "way" | "runner">[],
+): Promise<Result> {
+  const entries: Entry[] = [];
+  for (const { way, runner } of runners) {
+    const count = await calibrate(bench, workload, route, way, runner);
+    entries.push({ way, runner, outcomes: [], count, spent: 0 });
+  }
+  for (let round = 0; round < bench.rounds; round++) {
+    for (let turn = 0; turn < entries.length; turn++) {
+      const entry = entries[(turn + round) % entries.length]!;
+      const isFirst = entry === entries[0];
+      if (!isFirst && round > 0 && entry.spent > PATIENCE * bench.duration) continue;
+      const job = jobFor(workload, route, entry.way, entry.count);
+      const outcome = await entry.runner.run(await placed(bench, job, workload, entry.way));
+      await check(bench, workload, entry.way, job, outcome);
+      entry.outcomes[round] = outcome;
+      entry.spent += outcome.seconds * 1000;
+    }
+  }
+  const base = entries[0]!.outcomes.map(rateOf);
+  const { name, section, label } = workload;
+  const ways = entries.map(({ way, outcomes }) => summarize(way, outcomes, base));
+  return { name, section, label, delayed: route.delayed, ways };
+}
+
+function summarize({ title, peer }: Way, sparse: readonly Outcome[], base: number[]): WayResult {
+  const ratios = sparse.map((outcome, round) => rateOf(outcome) / base[round]!)
+    .filter((it) => it !== undefined);
+  const outcomes = sparse.filter((it) => it !== undefined);
+  const latencies = outcomes.flatMap(({ latencies }) => latencies).sort((a, b) => a - b);
+  const at = (share: number) => latencies[Math.ceil(share * latencies.length) - 1]!;
+  const cpu = outcomes.flatMap(({ cpu, messages }) => cpu === undefined ? [] : cpu / messages);
+  const memory = outcomes.flatMap(({ memory }) => memory ?? []);
+  return {
+    title,
+    peer,
+    rounds: outcomes.length,
+    messages: outcomes[0]!.messages,
+    ratio: spreadOf(ratios),
+    rate: spreadOf(outcomes.map(rateOf)),
+    latency: { p50: at(0.5), p99: at(0.99) },
+    cpu: cpu.length ? spreadOf(cpu).median * 1000 : null,
+    memory: memory.length ? Math.max(...memory) : null,
+  };
+}
+
+function rateOf({ messages, seconds }: Outcome): number {
+  return messages / seconds;
+}
+
+/** Warms a way up; answers how many messages it writes in a measurement. */
+async function calibrate(
+  bench: Bench,
+  workload: Workload,
+  route: Route,
+  way: Way,
+  runner: Runner,
+): Promise<number> {
+  const { operation, inFlight, count } = workload;
+  if (operation !== "write" && operation !== "writeBatch") {
+    const job = jobFor(workload, route, way, count);
+    const outcome = await runner.run(await placed(bench, job, workload, way));
+    await check(bench, workload, way, job, outcome);
+    return count;
+  }
+  const batchSize = Math.min(1000, workload.batchSize);
+  let rate = 0;
+  // The first is slow, until it is compiled.
+  for (const wanted of [2 * inFlight * batchSize, bench.duration / 1000]) {
+    const messages = wanted >= 2 ? wanted : rate * wanted;
+    const most = Math.ceil(messages / batchSize) * batchSize;
+    const job = jobFor({ ...workload, batchSize }, route, way, Math.max(inFlight, most));
+    rate = rateOf(await runner.run(job));
+    if (job.count / rate > bench.duration / 1000) break;
+  }
+  const unit = workload.batchSize;
+  return Math.max(inFlight, unit, Math.round(rate * bench.duration / 1000 / unit) * unit);
+}
+
+function jobFor(workload: Workload, { url }: Route, way: Way, count: number): Job {
+  const { operation, inFlight, batchSize, many, size } = workload;
+  const writes = operation === "write" || operation === "writeBatch";
+  return {
+    url,
+    operation,
+    // What is written is counted by its name.
+    name: writes ? `${run}j${jobs++}x` : fixtureOf(workload, way),
+    count,
+    batchSize,
+    inFlight,
+    connections: Math.min(inFlight, CONNECTIONS),
+    clients: Math.min(inFlight, CLIENTS),
+    many,
+    position: 1,
+    message: messageOf(size),
+  };
+}
+
+/** Where all messages are read from, which is where the way's own begin. */
+async function placed(bench: Bench, job: Job, { operation }: Workload, way: Way): Promise<Job> {
+  if (operation !== "readAll") return job;
+  const { sql } = bench;
+  const [row] = isEmmett(way)
+    ? await sql`select min(global_position) as position from emt_messages
+        where stream_id like ${`${job.name}-%`}`
+    : await sql`select min(global_position) as position from message_store.messages
+        where message_store.category(stream_name) = ${job.name}`;
+  return { ...job, position: Number(row!["position"]) };
+}
+
+/** Counts what was done. */
+async function check(
+  { sql }: Bench,
+  { operation }: Workload,
+  way: Way,
+  { name, count }: Job,
+  { messages }: Outcome,
+): Promise<void> {
+  let found = messages;
+  if (operation === "write" || operation === "writeBatch") {
+    const [row] = isEmmett(way)
+      ? await sql`select count(*) from emt_messages where stream_id ^@ ${name}`
+      : await sql`select count(*) from message_store.messages
+          where message_store.category(stream_name) ^@ ${name}`;
+    found = Number(row!["count"]);
+  }
+  if (found !== messages || messages < count) {
+    throw new Error(`${way.title} was to do ${count} messages: it did ${messages}, of which ${found}`);
+  }
+}
+
+function isEmmett(way: Way): boolean {
+  return way.peer === "Emmett";
+}
+
+/** What the messages that are read are called. */
+function fixtureOf({ operation, batchSize, size, count }: Workload, way: Way): string {
+  const store = isEmmett(way) ? "e" : "m";
+  return operation === "readStream"
+    ? `${run}${store}streams${batchSize}`
+    : `${run}${store}${size}bytes${count}`;
+}
+
+/** Writes what is read, once; in the store of the way. */
+async function prepare(bench: Bench, workload: Workload, way: Way, url: string): Promise<void> {
+  const { operation, batchSize, size, count } = workload;
+  if (operation === "write" || operation === "writeBatch") return;
+  const name = fixtureOf(workload, way);
+  if (!prepared.has(name)) prepared.set(name, fill());
+  await prepared.get(name);
+
+  async function fill(): Promise<void> {
+    const runner = bench.peers.start(writerFor(way))!;
+    try {
+      const each = operation === "readStream" ? batchSize : Math.min(100, count);
+      const job = jobFor({ ...workload, operation: "writeBatch", batchSize: each }, {
+        url,
+        delayed: false,
+      }, way, count);
+      await runner.run({ ...job, name, inFlight: 1, message: messageOf(size) });
+    } finally {
+      await runner.close();
+    }
+    // As autovacuum does before long.
+    await bench.sql`vacuum analyze message_store.messages`;
+    if (isEmmett(way)) await bench.sql`vacuum analyze emt_messages`;
+  }
+}
+
+/** Two writers to each of the stores, for as long as they are let. */
+function startLoad(bench: Bench, workload: Workload, url: string): Runner[] {
+  const stores = new Map(workload.ways.map((way) => [isEmmett(way), writerFor(way)]));
+  return [...stores.values()].map((way) => {
+    const runner = bench.peers.start(way)!;
+    const endless = jobFor({ ...workload, operation: "write", inFlight: 2 }, {
+      url,
+      delayed: false,
+    }, way, Infinity);
+    void runner.run({ ...endless, count: Number.MAX_SAFE_INTEGER }).catch(() => {});
+    return runner;
+  });
+}
+
+function writerFor(way: Way): Way {
+  return isEmmett(way)
+    ? { title: "Emmett", peer: "Emmett", module: ["emmett", "connect"] }
+    : { title: "write()", peer: "@messagedb/client", module: ["messagedb", "plain"] };
+}

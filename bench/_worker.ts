@@ -1,0 +1,85 @@
+/** The process of a way: it reads jobs from stdin, a line each, and writes what they took to stdout. */
+import { performance } from "node:perf_hooks";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { type Client, type Connect, END, type Job, type Outcome, streamOf } from "./_job.ts";
+
+const [, , peer, way] = process.argv;
+const connect: Connect = (await import(`./peers/${peer}.ts`))[way!];
+
+for await (const line of createInterface({ input: process.stdin })) {
+  console.log(JSON.stringify(await run(JSON.parse(line))));
+}
+
+async function run(job: Job): Promise<Outcome> {
+  const client = connect(job.url, job.connections);
+  try {
+    // Connects, and prepares the statements.
+    const batchSize = Math.min(10, job.batchSize);
+    await perform(client, {
+      ...job,
+      name: `w${job.name}`,
+      batchSize,
+      count: 2 * job.connections * batchSize,
+      position: END,
+    });
+    const before = process.cpuUsage();
+    const start = performance.now();
+    const { messages, latencies } = await perform(client, job);
+    const seconds = (performance.now() - start) / 1000;
+    const { user, system } = process.cpuUsage(before);
+    const memory = process.resourceUsage().maxRSS * 1024;
+    return { messages, seconds, latencies, cpu: (user + system) / 1000, memory };
+  } finally {
+    await client.close();
+  }
+}
+
+async function perform(
+  client: Client,
+  job: Job,
+): Promise<{ readonly messages: number; readonly latencies: readonly number[] }> {
+  const { operation, name, count, batchSize, inFlight, message, position } = job;
+  const batch = Array.from({ length: batchSize }, () => message);
+  const calls = {
+    write: count,
+    writeBatch: count / batchSize,
+    readStream: count / batchSize,
+    readCategory: inFlight,
+    readAll: 1,
+  }[operation];
+  const once = async (worker: number, call: number): Promise<number> => {
+    switch (operation) {
+      case "write":
+        await client.write!(streamOf(job, worker), message);
+        return 1;
+      case "writeBatch":
+        await client.writeBatch!(`${name}-${call}`, batch);
+        return batchSize;
+      case "readStream":
+        return await client.readStream!(`${name}-${call}`, batchSize);
+      case "readCategory": {
+        const group = inFlight === 1 ? undefined : { member: worker, size: inFlight };
+        return await client.readCategory!(name, batchSize, group);
+      }
+      case "readAll":
+        return await client.readAll!(position, batchSize, count);
+    }
+  };
+  let begun = 0;
+  let messages = 0;
+  const latencies: number[] = [];
+  await Promise.all(
+    Array.from({ length: inFlight }, async (_, worker) => {
+      while (begun < calls) {
+        const call = begun++;
+        const start = performance.now();
+        // Awaited before the sum is read, or what the others add meanwhile is lost.
+        const done = await once(worker, call);
+        messages += done;
+        latencies.push(performance.now() - start);
+      }
+    }),
+  );
+  return { messages, latencies };
+}

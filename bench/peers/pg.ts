@@ -1,0 +1,71 @@
+import type { MessageInput } from "@messagedb/client";
+import { randomUUID } from "node:crypto";
+import pg from "pg";
+import { type Client, type Connect, countPages, type Group } from "../_job.ts";
+
+interface Row {
+  readonly data: string;
+  readonly metadata: string;
+  readonly global_position: string;
+}
+
+/** Message DB's functions, called by pg. */
+export const connect: Connect = (url, connections): Client => {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: connections,
+    options: "-c search_path=message_store,public",
+  });
+  const write = (
+    on: pg.Pool | pg.PoolClient,
+    streamName: string,
+    { type, data, metadata }: MessageInput,
+  ) =>
+    on.query(
+      "select write_message($1, $2, $3, $4, $5)",
+      [randomUUID(), streamName, type, data, metadata],
+    );
+  return {
+    write: (streamName, message) => write(pool, streamName, message),
+    writeBatch: async (streamName, messages) => {
+      const client = await pool.connect();
+      try {
+        await client.query("begin");
+        for (const message of messages) await write(client, streamName, message);
+        await client.query("commit");
+      } finally {
+        client.release();
+      }
+    },
+    readStream: async (streamName, batchSize) => {
+      const { rows } = await pool.query<Row>(
+        "select * from get_stream_messages($1, 0, $2)",
+        [streamName, batchSize],
+      );
+      return rows.map(parse).length;
+    },
+    readCategory: (category, batchSize, group?: Group) =>
+      countPages(batchSize, async (position) => {
+        const { rows } = group
+          ? await pool.query<Row>(
+            "select * from get_category_messages($1, $2, $3, null, $4, $5)",
+            [category, position, batchSize, group.member, group.size],
+          )
+          : await pool.query<Row>(
+            "select * from get_category_messages($1, $2, $3)",
+            [category, position, batchSize],
+          );
+        return rows.map(parse);
+      }),
+    close: () => pool.end(),
+  };
+};
+
+function parse(row: Row) {
+  return {
+    ...row,
+    data: JSON.parse(row.data),
+    metadata: JSON.parse(row.metadata),
+    globalPosition: Number(row.global_position),
+  };
+}

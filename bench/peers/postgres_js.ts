@@ -1,0 +1,55 @@
+import type { MessageInput } from "@messagedb/client";
+import { randomUUID } from "node:crypto";
+import postgres from "postgres";
+import { type Client, type Connect, countPages, type Group } from "../_job.ts";
+
+interface Row {
+  readonly data: string;
+  readonly metadata: string;
+  readonly global_position: string;
+}
+
+/** Message DB's functions, called by postgres.js. */
+export const connect: Connect = (url, connections): Client => {
+  const sql = postgres(url, {
+    max: connections,
+    onnotice: () => {},
+    connection: { search_path: "message_store, public" },
+  });
+  const write = (
+    on: postgres.ISql,
+    streamName: string,
+    { type, data, metadata }: MessageInput,
+  ) =>
+    on`select write_message(
+      ${randomUUID()}, ${streamName}, ${type},
+      ${data as postgres.JSONValue}::jsonb, ${metadata as postgres.JSONValue}::jsonb
+    )`;
+  return {
+    write: (streamName, message) => write(sql, streamName, message),
+    writeBatch: (streamName, messages) =>
+      sql.begin((on) => messages.map((message) => write(on, streamName, message))),
+    readStream: async (streamName, batchSize) =>
+      (await sql<Row[]>`select * from get_stream_messages(${streamName}, 0, ${batchSize})`)
+        .map(parse).length,
+    readCategory: (category, batchSize, group?: Group) =>
+      countPages(batchSize, async (position) => {
+        const rows = group
+          ? await sql<Row[]>`select * from get_category_messages(
+              ${category}, ${position}, ${batchSize}, null, ${group.member}, ${group.size})`
+          : await sql<Row[]>`select * from get_category_messages(
+              ${category}, ${position}, ${batchSize})`;
+        return rows.map(parse);
+      }),
+    close: () => sql.end(),
+  };
+};
+
+function parse(row: Row) {
+  return {
+    ...row,
+    data: JSON.parse(row.data),
+    metadata: JSON.parse(row.metadata),
+    globalPosition: Number(row.global_position),
+  };
+}

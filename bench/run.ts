@@ -1,0 +1,172 @@
+/**
+ * `npm run bench`: this client against others, and against what no client can be faster than.
+ *
+ * It starts the embedded server, or takes the database of `DATABASE_URL`, as a superuser, and leaves some
+ * million messages in it, in categories whose names begin with `bench`, and Emmett's tables. `MESSAGE_DB_PY`
+ * is a folder with the source of message-db-py. `--only "write 64"` takes the workloads whose name holds
+ * that, `--rounds` and `--duration` (ms) say how much is measured, `--messages` how many are read, `--quick`
+ * measures next to nothing, and `--json` prints all there is. What was measured whole goes into the README
+ * and its chart; `--chart` puts it there in any case.
+ */
+import { startEmbedded } from "@messagedb/client/embedded";
+import { install } from "@messagedb/client/install";
+import { spawnSync } from "node:child_process";
+import { statSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cpus, tmpdir, totalmem } from "node:os";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import postgres from "postgres";
+import { type Bench, CLIENTS, measure, type Result } from "./_measure.ts";
+import { findPeers } from "./_peers.ts";
+import { end, startProgram } from "./_processes.ts";
+import { markdown, tables, targetLines, targets } from "./_report.ts";
+import { workloads } from "./_workloads.ts";
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string", default: "" },
+    rounds: { type: "string" },
+    duration: { type: "string" },
+    messages: { type: "string" },
+    quick: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    chart: { type: "boolean", default: false },
+  },
+});
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
+const duration = Number(values.duration ?? (values.quick ? 10 : 300));
+const messages = Number(values.messages ?? (values.quick ? 2000 : 100_000));
+const isWhole = !values.only && !values.quick;
+
+installPackages();
+
+const given = process.env["DATABASE_URL"];
+// With a folder of its own the embedded server waits for the disk at each commit, as yours does.
+const dataDir = await mkdtemp(join(tmpdir(), "messagedb-bench-"));
+const embedded = given ? undefined : await startEmbedded({ dataDir });
+const url = given ?? embedded!.url;
+const sql = postgres(url, { onnotice: () => {} });
+const proxy = await startProxy();
+const start = performance.now();
+try {
+  await install(sql);
+  const peers = findPeers();
+  const machine = await describeMachine();
+  const added = await addedRoundTrip();
+  const notes = [
+    `Each round trip 1 ms longer, by a proxy: measured, ${added.toFixed(2)} ms.`,
+    `Callers that have a connection each (pgbench, message-db-py) are ${CLIENTS} at most.`,
+    ...peers.missing.map((peer) => `Skipped: ${peer}`),
+  ];
+  say(`${machine}\n${notes.join("\n")}\nAll of it takes about 15 min on two cores.`);
+
+  const bench: Bench = { sql, peers, rounds, duration };
+  const routes = [{ url, delayed: false }, { url: proxy.url, delayed: true }];
+  const results: Result[] = [];
+  for (const workload of workloads(messages)) {
+    const name = (delayed: boolean) => `${workload.name}${delayed ? ", 1 ms" : ""}`;
+    const wanted = routes.filter(({ delayed }) => name(delayed).includes(values.only));
+    if (wanted.length === 0) continue;
+    if (process.stderr.isTTY) process.stderr.write(`${workload.name}\n`);
+    results.push(...await measure(bench, workload, wanted));
+  }
+  if (results.length === 0) throw new Error(`No workload has a name with "${values.only}" in it`);
+
+  const minutes = (performance.now() - start) / 60_000;
+  const found = targets(results);
+  const date = new Date().toISOString().slice(0, 10);
+  const report = { date, machine, notes, rounds, duration, messages, targets: found, results };
+  if (values.json) console.log(JSON.stringify(report, null, 2));
+  say(`
+${tables(results)}
+
+Medians of ${rounds} rounds, fewer for what takes long, in which the ways take turns; of the ratios to the first
+of each workload, the middle half, too. CPU and memory are the client's. It took ${
+    minutes.toFixed(1)
+  } min.
+
+${targetLines(found)}`);
+  if (isWhole || values.chart) await publish(report);
+} finally {
+  await end(proxy.child);
+  await sql.end();
+  await embedded?.stop();
+  await rm(dataDir, { recursive: true });
+}
+
+function say(text: string): void {
+  if (!values.json) console.log(text);
+}
+
+/** What only this needs is not with the packages of the repository. */
+function installPackages(): void {
+  const modified = (file: string): number =>
+    statSync(pathOf(file), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (modified("node_modules/.package-lock.json") > modified("package-lock.json")) return;
+  const args = ["ci", "--prefix", pathOf("."), "--loglevel", "error", "--no-audit", "--no-fund"];
+  const { status } = spawnSync("npm", args, { stdio: ["ignore", "ignore", "inherit"] });
+  if (status !== 0) throw new Error("The packages in bench/package.json could not be installed");
+}
+
+async function startProxy() {
+  const { hostname, port } = new URL(url);
+  const child = startProgram("_proxy.ts", hostname, port || "5432", "1");
+  for await (const line of createInterface({ input: child.stdout! })) {
+    const proxied = new URL(url);
+    proxied.host = `127.0.0.1:${line}`;
+    return { child, url: proxied.href };
+  }
+  throw new Error("The proxy ended before it listened");
+}
+
+/** How much longer a round trip is, in milliseconds. */
+async function addedRoundTrip(): Promise<number> {
+  const medians: number[] = [];
+  for (const address of [url, proxy.url]) {
+    const one = postgres(address, { max: 1 });
+    const times: number[] = [];
+    for (let at = 0; at < 300; at++) {
+      const begun = performance.now();
+      await one`select 1`;
+      times.push(performance.now() - begun);
+    }
+    await one.end();
+    medians.push(times.sort((a, b) => a - b)[150]!);
+  }
+  return medians[1]! - medians[0]!;
+}
+
+async function describeMachine(): Promise<string> {
+  const [row] = await sql`
+    select current_setting('server_version') as version, current_setting('fsync') as fsync`;
+  const [cpu] = cpus();
+  return `${cpu!.model}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GB, ` +
+    `Node ${process.versions.node}, PostgreSQL ${row!["version"]} ` +
+    `${embedded ? "(embedded)" : "at DATABASE_URL"} on the same machine, fsync ${row!["fsync"]}`;
+}
+
+async function publish(report: {
+  readonly date: string;
+  readonly machine: string;
+  readonly results: readonly Result[];
+}): Promise<void> {
+  const { results } = report;
+  await writeFile(pathOf("results.json"), `${JSON.stringify(report, null, 2)}\n`);
+  const { chart } = await import("./_chart.ts");
+  await writeFile(pathOf("results.svg"), chart(report));
+  const readme = pathOf("../README.md");
+  const text = await readFile(readme, "utf8");
+  const part = /(<!-- npm run bench -->\n)[^]*(<!-- \/npm run bench -->)/;
+  const near = markdown(results.filter(({ delayed }) => !delayed));
+  const far = markdown(results.filter(({ delayed }) => delayed));
+  await writeFile(readme, text.replace(part, (_, from, to) => `${from}${near}\n\n${far}\n${to}`));
+}
+
+function pathOf(file: string): string {
+  return fileURLToPath(new URL(file, import.meta.url));
+}
