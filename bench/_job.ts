@@ -12,10 +12,8 @@ export interface Job {
   readonly batchSize: number;
   /** How many calls are under way at any time; readers of a category are so many members of a group. */
   readonly inFlight: number;
-  /** The size of a pool. */
+  /** The size of a pool; where a caller has a connection to itself, how many callers there are. */
   readonly connections: number;
-  /** Where a caller has a connection to itself: how many callers there are. */
-  readonly clients: number;
   /** Whether each writer has a category of its own. */
   readonly many: boolean;
   /** The global position to read all messages from. */

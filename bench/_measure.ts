@@ -51,10 +51,8 @@ export interface WayResult {
 
 /** Measures a way no longer than so many times its share, but once at least. */
 const PATIENCE = 10;
-/** The size of a pool, at most. */
-const CONNECTIONS = 64;
-/** How many callers have a connection each, at most: the embedded server has 200. */
-export const CLIENTS = 160;
+/** How many connections a client has, at most: the embedded server has 200. */
+export const CONNECTIONS = 64;
 
 const run = `bench${crypto.randomUUID().slice(0, 8)}`;
 const prepared = new Map<string, Promise<void>>();
@@ -185,7 +183,6 @@ function jobFor(workload: Workload, { url }: Route, way: Way, count: number): Jo
     batchSize,
     inFlight,
     connections: Math.min(inFlight, CONNECTIONS),
-    clients: Math.min(inFlight, CLIENTS),
     many,
     position: 1,
     message: messageOf(size),

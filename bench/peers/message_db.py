@@ -15,7 +15,7 @@ from message_db.client import MessageDB  # noqa: E402
 def perform(store, job):
     name, count, size = job["name"], job["count"], job["batchSize"]
     operation, message = job["operation"], job["message"]
-    clients = job["clients"]
+    clients = job["connections"]
     calls = {
         "write": count,
         "writeBatch": count // size,
@@ -77,15 +77,15 @@ def perform(store, job):
 def run(job):
     store = MessageDB.from_url(
         job["url"],
-        max_connections=job["clients"],
+        max_connections=job["connections"],
         options="-c search_path=message_store,public",
     )
     try:
         # The pool keeps only so many connections open that it opened them at the start.
         pool = store.connection_pool
-        pool._connection_pool.minconn = job["clients"]
+        pool._connection_pool.minconn = job["connections"]
         size = min(10, job["batchSize"])
-        warm = {"name": "w" + job["name"], "batchSize": size, "count": 2 * job["clients"] * size}
+        warm = {"name": "w" + job["name"], "batchSize": size, "count": 2 * job["connections"] * size}
         perform(store, {**job, **warm})
         cpu, start = time.process_time(), time.perf_counter()
         messages, latencies = perform(store, job)

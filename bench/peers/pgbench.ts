@@ -7,26 +7,22 @@ import { setInterval } from "node:timers";
 import type { Job, Outcome, Runner } from "../_job.ts";
 import { peakMemoryOf } from "../_processes.ts";
 
-/** Calls `write_message`, prepared, on connections of its own: no client that calls it once a message is faster. */
+/** Calls `write_message`, prepared: no client that calls it once a message is faster. */
 export function startPgbench(program: string): Runner {
+  let connecting: number | undefined;
   return {
     async run(job) {
-      const { clients } = job;
-      const each = Math.ceil(job.count / clients);
-      const idle = await measure(program, { ...job, name: `w${job.name}` }, 1);
-      const outcome = await measure(program, job, each);
       // It is started for each job, and the time in which it connects is not the writes'.
-      const cpu = outcome.cpu === undefined || idle.cpu === undefined
-        ? {}
-        : { cpu: Math.max(0, outcome.cpu - idle.cpu) };
-      return { ...outcome, ...cpu };
+      connecting ??= (await measure(program, { ...job, name: `w${job.name}` }, 1)).cpu!;
+      const outcome = await measure(program, job, Math.ceil(job.count / job.connections));
+      return { ...outcome, cpu: Math.max(0, outcome.cpu! - connecting) };
     },
     close: async () => {},
   };
 }
 
 async function measure(program: string, job: Job, each: number): Promise<Outcome> {
-  const { url, name, clients, many, message } = job;
+  const { url, name, connections, many, message } = job;
   const folder = await mkdtemp(join(tmpdir(), "messagedb-pgbench-"));
   try {
     const script = join(folder, "write.sql");
@@ -37,9 +33,14 @@ async function measure(program: string, job: Job, each: number): Promise<Outcome
       `select write_message(gen_random_uuid()::varchar, ${stream}, '${message.type}', ` +
         `${text(message.data)}, ${text(message.metadata)});\n`,
     );
-    const jobs = Math.min(2, clients);
-    const args = ["-n", "-M", "prepared", "-c", clients, "-j", jobs, "-t", each, "-l", "-f", script];
-    const { stdout, stderr, memory } = await spawnTimed(program, args.map(String), url, folder);
+    const threads = Math.min(2, connections);
+    const args = ["-n", "-l", "-M", "prepared", "-c", connections, "-j", threads, "-t", each];
+    const { stdout, stderr, memory } = await spawnTimed(
+      program,
+      [...args.map(String), "-f", script],
+      url,
+      folder,
+    );
     const rate = Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1]);
     if (!(rate > 0)) throw new Error(`pgbench did not say how fast it was: ${stdout}${stderr}`);
     const latencies: number[] = [];

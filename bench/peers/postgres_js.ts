@@ -23,7 +23,7 @@ export const connect: Connect = (url, connections): Client => {
   ) =>
     on`select write_message(
       ${randomUUID()}, ${streamName}, ${type},
-      ${data as postgres.JSONValue}::jsonb, ${metadata as postgres.JSONValue}::jsonb
+      ${sql.json(data as postgres.JSONValue)}, ${sql.json(metadata as postgres.JSONValue)}
     )`;
   return {
     write: (streamName, message) => write(sql, streamName, message),

@@ -14,18 +14,20 @@ export function startPsql(program: string): Runner {
       try {
         const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
         const answer = async (input: string): Promise<string> => {
-          child.stdin.write(`${input}\n\\echo :ROW_COUNT\n`);
+          child.stdin.write(`${input}\n`);
           const { value, done } = await lines.next();
           if (done) throw new Error("psql ended");
           return value;
         };
-        await answer(`\\o /dev/null\n${copy({ ...job, name: `w${job.name}`, position: END })}`);
+        await answer(copy({ ...job, name: `w${job.name}`, position: END }));
         const before = cpuOf(child.pid!);
         const start = performance.now();
-        const messages = Number(await answer(copy(job)));
+        await answer(copy(job));
         const seconds = (performance.now() - start) / 1000;
         const cpu = cpuOf(child.pid!);
         const memory = peakMemoryOf(child.pid!);
+        // psql does not say how many it copied.
+        const messages = Number(await answer(`\\o\nselect count(*) from (${rows(job)}) as copied;`));
         return {
           messages,
           seconds,
@@ -41,10 +43,15 @@ export function startPsql(program: string): Runner {
   };
 }
 
-function copy({ operation, name, position, count }: Job): string {
+/** Says when it is done. */
+function copy(job: Job): string {
+  return `\\o /dev/null\ncopy (${rows(job)}) to stdout;\n\\echo copied`;
+}
+
+function rows({ operation, name, position, count }: Job): string {
   const which = operation === "readAll"
     ? `global_position >= ${position} order by global_position limit ${count}`
-    : `message_store.category(stream_name) = '${name}' and global_position >= 1 order by global_position`;
-  return `copy (select id, stream_name, type, position, global_position, data, metadata, time ` +
-    `from message_store.messages where ${which}) to stdout;`;
+    : `message_store.category(stream_name) = '${name}' order by global_position`;
+  return `select id, stream_name, type, position, global_position, data, metadata, time ` +
+    `from message_store.messages where ${which}`;
 }
