@@ -13,11 +13,12 @@ import { type Peer, type Section, SECTIONS } from "./_workloads.ts";
 
 use([CustomChart, LineChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
 
+const FONT = "system-ui, -apple-system, sans-serif";
 const WIDTH = 880;
 const HEAD = 118;
 const FOOT = 34;
 const COLUMNS = 4;
-const PANEL = { width: 172, height: 118, gapX: 46, gapY: 92 };
+const PANEL = { width: 168, height: 118, gapX: 46, gapY: 92 };
 
 const PAGE = "#ffffff";
 const INK = "#1f2328";
@@ -46,7 +47,7 @@ const AXES: Readonly<Record<Section, string>> = {
   Batches: "messages in a batch",
   "Streams read": "messages in a stream",
   "A category read": "messages a page",
-  "All messages read, while others write": "messages a page",
+  "A group, and all under writes": "",
   "Writes by size, 8 in flight": "of data",
   "Reads by size, 100 a page": "of data",
 };
@@ -85,14 +86,13 @@ export function chart(
   const yAxis: object[] = [];
   const series: (LineSeriesOption | CustomSeriesOption)[] = [];
   for (const [at, { section, delayed, results }] of panels.entries()) {
-    const left = 54 + at % COLUMNS * (PANEL.width + PANEL.gapX);
+    const left = 50 + at % COLUMNS * (PANEL.width + PANEL.gapX);
     const top = HEAD + Math.floor(at / COLUMNS) * (PANEL.height + PANEL.gapY) + 36;
     const pair = panels.filter((panel) => panel.section === section);
     const base = results[0]!.ways[0]!;
-    const baseTitle = base.title + (base.title === "pgbench" ? ", write_message" : "");
     titles.push(
-      title(left - 30, top - 46, section.replace(", while others write", ", under writes"), 12, INK, "bold"),
-      title(left - 30, top - 30, `${delayed ? "1 ms away, " : ""}1 = ${baseTitle}`, 11, FAINT),
+      title(left - 30, top - 46, section, 12, INK, "bold"),
+      title(left - 30, top - 30, `${delayed ? "1 ms away, " : ""}1 = ${base.title}`, 11, FAINT),
     );
     grid.push({ left, top, width: PANEL.width, height: PANEL.height });
     xAxis.push({
@@ -124,18 +124,15 @@ export function chart(
       symbol: "none",
       lineStyle: { color: INK, width: 1, type: "dashed" },
       data: results.map(() => 1),
-      // A line needs two points.
-      ...results.length === 1 ? { showSymbol: true, symbol: "rect", symbolSize: [60, 1] } : {},
-      itemStyle: { color: INK },
     });
-    for (const client of CLIENTS) series.push(...seriesOf(client, results, at));
+    for (const client of CLIENTS) series.push(...seriesOf(client, results, at, AXES[section] !== ""));
   }
 
   const drawing = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
   drawing.setOption({
     animation: false,
     backgroundColor: PAGE,
-    textStyle: { fontFamily: "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif" },
+    textStyle: { fontFamily: FONT },
     title: titles,
     legend: {
       left: 20,
@@ -151,12 +148,12 @@ export function chart(
     yAxis,
     series,
   });
-  const svg = drawing.renderToSVGString();
+  const svg = drawing.renderToSVGString().replaceAll(`font-family:${FONT};`, "");
   drawing.dispose();
   const rules = Object.entries(DARK).flatMap(([light, dark]) =>
     ["fill", "stroke"].map((property) => `[${property}="${light}"]{${property}:${dark}}`)
   );
-  const style = `<style>@media (prefers-color-scheme:dark){${rules.join("")}}</style>`;
+  const style = `<style>text{font-family:${FONT}}@media (prefers-color-scheme:dark){${rules.join("")}}</style>`;
   return `${svg.replace(/^<svg[^>]*>/, (tag) => `${tag}${style}`)}\n`;
 }
 
@@ -176,6 +173,7 @@ function seriesOf(
   { peer, color, symbol }: typeof CLIENTS[number],
   results: readonly Result[],
   at: number,
+  areJoined: boolean,
 ): (LineSeriesOption | CustomSeriesOption)[] {
   const ratios = results.map(({ ways }) => ways.find((way) => way.peer === peer)?.ratio);
   if (ratios.every((ratio) => !ratio)) return [];
@@ -190,7 +188,7 @@ function seriesOf(
       symbolSize: isOurs ? 7 : 6,
       z: isOurs ? 4 : 3,
       color,
-      lineStyle: { color, width: isOurs ? 2.5 : 1.5 },
+      lineStyle: { color, width: areJoined ? (isOurs ? 2.5 : 1.5) : 0 },
       data: ratios.map((ratio) => ratio?.median ?? null),
     },
     {
@@ -220,8 +218,5 @@ function rangeOf(results: readonly Result[]): [number, number] {
 }
 
 function shorten(label: string): string {
-  return label.replace(/^of | in flight$| a page$/g, "").replace("group of 4", "group").replace(
-    /,000\b/,
-    "k",
-  );
+  return label.replace(/^of | in flight$| a page$/g, "").replace(/,000\b/, "k");
 }

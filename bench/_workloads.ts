@@ -48,7 +48,7 @@ export const SECTIONS = [
   "Batches",
   "Streams read",
   "A category read",
-  "All messages read, while others write",
+  "A group, and all under writes",
   "Writes by size, 8 in flight",
   "Reads by size, 100 a page",
 ] as const;
@@ -125,8 +125,8 @@ export function workloads(messages: number): Workload[] {
     })),
     {
       ...base,
-      section: "A category read",
-      name: "category reads group",
+      section: "A group, and all under writes",
+      name: "group reads",
       label: "group of 4",
       operation: "readCategory",
       inFlight: 4,
@@ -136,9 +136,9 @@ export function workloads(messages: number): Workload[] {
     },
     {
       ...base,
-      section: "All messages read, while others write",
-      name: "all reads under writes",
-      label: "1,000 a page",
+      section: "A group, and all under writes",
+      name: "all reads",
+      label: "all",
       operation: "readAll",
       batchSize: 1000,
       count: messages / 2,

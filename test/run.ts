@@ -39,10 +39,11 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => process.exit(1));
 }
 
-if (!isInstalled()) {
+for (const [folder, who] of [["test", "tests need"], ["bench", "benchmark needs"]] as const) {
+  if (isInstalled(folder)) continue;
   await check(
-    "Install what only the tests need",
-    ["npm", "ci", "--prefix", "test", "--loglevel", "error", "--no-audit", "--no-fund"],
+    `Install what only the ${who}`,
+    ["npm", "ci", "--prefix", folder, "--loglevel", "error", "--no-audit", "--no-fund"],
     5 * MINUTE,
   );
 }
@@ -60,10 +61,11 @@ console.log(`\n${skipped ? `${counted}, ${skipped} skipped` : counted}`);
 process.exitCode = failed === 0 ? 0 : 1;
 
 /** Whether npm has installed since the lock file last changed. */
-function isInstalled(): boolean {
+function isInstalled(folder: string): boolean {
   const modified = (path: string): number =>
     statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  return modified("test/node_modules/.package-lock.json") > modified("test/package-lock.json");
+  return modified(`${folder}/node_modules/.package-lock.json`) >
+    modified(`${folder}/package-lock.json`);
 }
 
 async function check(heading: string, command: readonly string[], limit: number): Promise<void> {
