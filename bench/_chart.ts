@@ -1,4 +1,9 @@
-import { CustomChart, type CustomSeriesOption, LineChart, type LineSeriesOption } from "echarts/charts";
+import {
+  CustomChart,
+  type CustomSeriesOption,
+  LineChart,
+  type LineSeriesOption,
+} from "echarts/charts";
 import {
   GridComponent,
   type GridComponentOption,
@@ -125,7 +130,9 @@ export function chart(
       lineStyle: { color: INK, width: 1, type: "dashed" },
       data: results.map(() => 1),
     });
-    for (const client of CLIENTS) series.push(...seriesOf(client, results, at, AXES[section] !== ""));
+    for (const client of CLIENTS) {
+      series.push(...seriesOf(client, results, at, AXES[section] !== ""));
+    }
   }
 
   const drawing = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
@@ -153,7 +160,9 @@ export function chart(
   const rules = Object.entries(DARK).flatMap(([light, dark]) =>
     ["fill", "stroke"].map((property) => `[${property}="${light}"]{${property}:${dark}}`)
   );
-  const style = `<style>text{font-family:${FONT}}@media (prefers-color-scheme:dark){${rules.join("")}}</style>`;
+  const style = `<style>text{font-family:${FONT}}@media (prefers-color-scheme:dark){${
+    rules.join("")
+  }}</style>`;
   return `${svg.replace(/^<svg[^>]*>/, (tag) => `${tag}${style}`)}\n`;
 }
 

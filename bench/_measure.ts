@@ -218,7 +218,9 @@ async function check(
     found = Number(row!["count"]);
   }
   if (found !== messages || messages < count) {
-    throw new Error(`${way.title} was to do ${count} messages: it did ${messages}, of which ${found}`);
+    throw new Error(
+      `${way.title} was to do ${count} messages: it did ${messages}, of which ${found}`,
+    );
   }
 }
 
@@ -246,10 +248,15 @@ async function prepare(bench: Bench, workload: Workload, way: Way, url: string):
     const runner = bench.peers.start(writerFor(way))!;
     try {
       const each = operation === "readStream" ? batchSize : Math.min(100, count);
-      const job = jobFor({ ...workload, operation: "writeBatch", batchSize: each }, {
-        url,
-        delayed: false,
-      }, way, count);
+      const job = jobFor(
+        { ...workload, operation: "writeBatch", batchSize: each },
+        {
+          url,
+          delayed: false,
+        },
+        way,
+        count,
+      );
       await runner.run({ ...job, name, inFlight: 1, message: messageOf(size) });
     } finally {
       await runner.close();
@@ -265,10 +272,15 @@ function startLoad(bench: Bench, workload: Workload, url: string): Runner[] {
   const stores = new Map(workload.ways.map((way) => [isEmmett(way), writerFor(way)]));
   return [...stores.values()].map((way) => {
     const runner = bench.peers.start(way)!;
-    const endless = jobFor({ ...workload, operation: "write", inFlight: 2 }, {
-      url,
-      delayed: false,
-    }, way, Infinity);
+    const endless = jobFor(
+      { ...workload, operation: "write", inFlight: 2 },
+      {
+        url,
+        delayed: false,
+      },
+      way,
+      Infinity,
+    );
     void runner.run({ ...endless, count: Number.MAX_SAFE_INTEGER }).catch(() => {});
     return runner;
   });

@@ -9,6 +9,18 @@ export interface Target {
   readonly reached: boolean;
 }
 
+/** All that came of a run. */
+export interface Report {
+  readonly date: string;
+  readonly machine: string;
+  readonly notes: readonly string[];
+  readonly rounds: number;
+  readonly duration: number;
+  readonly messages: number;
+  readonly targets: readonly Target[];
+  readonly results: readonly Result[];
+}
+
 /** A table for each section and route. */
 export function tables(results: readonly Result[]): string {
   const blocks: string[] = [];
@@ -42,8 +54,32 @@ function spread({ median, low, high }: Spread): string {
   return `${number(median)} (${number(low)}-${number(high)})`;
 }
 
-/** A table for the README: a line a workload, a column a client. */
-export function markdown(results: readonly Result[]): string {
+/** The part of the README that is made of a run. */
+export function markdown({ date, machine, targets, results }: Report): string {
+  const near = results.filter(({ delayed }) => !delayed);
+  const far = results.filter(({ delayed }) => delayed);
+  return `<!-- deno-fmt-ignore-start -->
+
+On ${date}: ${machine}.
+
+${markdownTable(near)}
+
+<details><summary>The same, with each round trip a millisecond longer</summary>
+
+${markdownTable(far)}
+
+</details>
+
+What it is to be, and is:
+
+${targets.map((it) => `- ${lineOf(it)}`).join("\n")}
+
+<!-- deno-fmt-ignore-end -->
+`;
+}
+
+/** A line a workload, a column a client. */
+function markdownTable(results: readonly Result[]): string {
   const peers = columns(results);
   const head = ["", "1 is", ...peers.map((peer) => NAMES[peer])];
   const rows: string[][] = [];
@@ -182,7 +218,9 @@ export function targets(results: readonly Result[]): Target[] {
 }
 
 export function targetLines(found: readonly Target[]): string {
-  return found.map(({ target, result, reached }) =>
-    `${reached ? "Reached" : "Fell short"}: ${target} (${result})`
-  ).join("\n");
+  return found.map(lineOf).join("\n");
+}
+
+function lineOf({ target, result, reached }: Target): string {
+  return `${reached ? "Reached" : "Fell short"}: ${target} (${result})`;
 }

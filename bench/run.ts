@@ -24,7 +24,7 @@ import postgres from "postgres";
 import { type Bench, CONNECTIONS, measure, type Result } from "./_measure.ts";
 import { findPeers } from "./_peers.ts";
 import { end, startProgram } from "./_processes.ts";
-import { markdown, tables, targetLines, targets } from "./_report.ts";
+import { markdown, type Report, tables, targetLines, targets } from "./_report.ts";
 import { workloads } from "./_workloads.ts";
 
 const { values } = parseArgs({
@@ -79,12 +79,23 @@ try {
     if (process.stderr.isTTY) process.stderr.write(`${workload.name}\n`);
     results.push(...await measure(bench, workload, wanted));
   }
-  if (results.length === 0) throw new Error(`No workload has a name with ${values.only.join(" or ")} in it`);
+  if (results.length === 0) {
+    throw new Error(`No workload has a name with ${values.only.join(" or ")} in it`);
+  }
 
   const minutes = (performance.now() - start) / 60_000;
   const found = targets(results);
   const date = new Date().toISOString().slice(0, 10);
-  const report = { date, machine, notes, rounds, duration, messages, targets: found, results };
+  const report: Report = {
+    date,
+    machine,
+    notes,
+    rounds,
+    duration,
+    messages,
+    targets: found,
+    results,
+  };
   if (values.json) console.log(JSON.stringify(report, null, 2));
   say(`
 ${tables(results)}
@@ -161,21 +172,15 @@ async function describeMachine(): Promise<string> {
     `${embedded ? "(embedded)" : "at DATABASE_URL"} on the same machine, fsync ${row!["fsync"]}`;
 }
 
-async function publish(report: {
-  readonly date: string;
-  readonly machine: string;
-  readonly results: readonly Result[];
-}): Promise<void> {
-  const { results } = report;
+async function publish(report: Report): Promise<void> {
   await writeFile(pathOf("results.json"), `${JSON.stringify(report, null, 2)}\n`);
+  // Its package may only be installed by now.
   const { chart } = await import("./_chart.ts");
   await writeFile(pathOf("results.svg"), chart(report));
   const readme = pathOf("../README.md");
   const text = await readFile(readme, "utf8");
-  const part = /(<!-- npm run bench -->\n)[^]*(<!-- \/npm run bench -->)/;
-  const near = markdown(results.filter(({ delayed }) => !delayed));
-  const far = markdown(results.filter(({ delayed }) => delayed));
-  await writeFile(readme, text.replace(part, (_, from, to) => `${from}${near}\n\n${far}\n${to}`));
+  const part = /(?<=<!-- npm run bench -->\n)[^]*(?=<!-- \/npm run bench -->)/;
+  await writeFile(readme, text.replace(part, () => markdown(report)));
 }
 
 function pathOf(file: string): string {

@@ -12,8 +12,7 @@ export const connect: Connect = (url, connections): Client => {
   const { execute } = dumbo({ connectionString: url, pool });
   return {
     write: (streamName, message) => store.appendToStream(streamName, [eventOf(message)]),
-    writeBatch: (streamName, messages) =>
-      store.appendToStream(streamName, messages.map(eventOf)),
+    writeBatch: (streamName, messages) => store.appendToStream(streamName, messages.map(eventOf)),
     readStream: async (streamName, batchSize) =>
       (await store.readStream(streamName, { maxCount: BigInt(batchSize) })).events.length,
     readAll: async (position, batchSize, count) => {

@@ -53,7 +53,12 @@ async function measure(program: string, job: Job, each: number): Promise<Outcome
     const messages = latencies.length;
     // The last line is of bash.
     const [user, system] = stderr.trim().split("\n").at(-1)!.split(" ").map(Number);
-    const outcome = { messages, seconds: messages / rate, latencies, cpu: (user! + system!) * 1000 };
+    const outcome = {
+      messages,
+      seconds: messages / rate,
+      latencies,
+      cpu: (user! + system!) * 1000,
+    };
     return memory === undefined ? outcome : { ...outcome, memory };
   } finally {
     await rm(folder, { recursive: true });

@@ -27,7 +27,9 @@ export function startPsql(program: string): Runner {
         const cpu = cpuOf(child.pid!);
         const memory = peakMemoryOf(child.pid!);
         // psql does not say how many it copied.
-        const messages = Number(await answer(`\\o\nselect count(*) from (${rows(job)}) as copied;`));
+        const messages = Number(
+          await answer(`\\o\nselect count(*) from (${rows(job)}) as copied;`),
+        );
         return {
           messages,
           seconds,
