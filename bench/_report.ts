@@ -55,12 +55,12 @@ function spread({ median, low, high }: Spread): string {
 }
 
 /** The part of the README that is made of a run. */
-export function markdown({ date, machine, targets, results }: Report): string {
+export function markdown({ date, machine, rounds, targets, results }: Report): string {
   const near = results.filter(({ delayed }) => !delayed);
   const far = results.filter(({ delayed }) => delayed);
   return `<!-- deno-fmt-ignore-start -->
 
-On ${date}: ${machine}.
+On ${date}, ${rounds} rounds: ${machine}.
 
 ${markdownTable(near)}
 

@@ -7,6 +7,8 @@ import { type Client, type Connect, END, type Job, type Outcome, streamOf } from
 const [, , peer, way] = process.argv;
 const connect: Connect = (await import(`./peers/${peer}.ts`))[way!];
 
+// Whoever gave the jobs is gone.
+process.stdin.on("end", () => process.exit());
 for await (const line of createInterface({ input: process.stdin })) {
   console.log(JSON.stringify(await run(JSON.parse(line))));
 }
