@@ -158,14 +158,15 @@ async function calibrate(
     return count;
   }
   const batchSize = Math.min(1000, workload.batchSize);
-  let rate = 0;
-  // The first is slow, until it is compiled.
-  for (const wanted of [2 * inFlight * batchSize, bench.duration / 1000]) {
-    const messages = wanted >= 2 ? wanted : rate * wanted;
-    const most = Math.ceil(messages / batchSize) * batchSize;
-    const job = jobFor({ ...workload, batchSize }, route, way, Math.max(inFlight, most));
-    rate = rateOf(await runner.run(job));
-    if (job.count / rate > bench.duration / 1000) break;
+  let written = operation === "write" ? 20 * inFlight : 2 * batchSize;
+  let rate: number;
+  // The first are slow, until they are compiled.
+  for (;;) {
+    const job = jobFor({ ...workload, batchSize }, route, way, written);
+    const outcome = await runner.run(job);
+    rate = rateOf(outcome);
+    if (outcome.seconds * 1000 > bench.duration / 4) break;
+    written *= 5;
   }
   const unit = workload.batchSize;
   return Math.max(inFlight, unit, Math.round(rate * bench.duration / 1000 / unit) * unit);

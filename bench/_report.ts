@@ -60,6 +60,8 @@ export function markdown({ date, machine, rounds, targets, results }: Report): s
   const far = results.filter(({ delayed }) => delayed);
   return `<!-- deno-fmt-ignore-start -->
 
+![Ratios of messages a second, by client and workload](bench/results.svg)
+
 On ${date}, ${rounds} rounds: ${machine}.
 
 ${markdownTable(near)}

@@ -13,7 +13,7 @@ import { install } from "@messagedb/client/install";
 import { spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { cpus, tmpdir, totalmem } from "node:os";
+import { cpus, loadavg, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import process from "node:process";
@@ -169,7 +169,8 @@ async function describeMachine(): Promise<string> {
   const [cpu] = cpus();
   return `${cpu!.model}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GB, ` +
     `Node ${process.versions.node}, PostgreSQL ${row!["version"]} ` +
-    `${embedded ? "(embedded)" : "at DATABASE_URL"} on the same machine, fsync ${row!["fsync"]}`;
+    `${embedded ? "(embedded) on the same machine" : "at DATABASE_URL"}, fsync ${row!["fsync"]}, ` +
+    `load average ${loadavg()[0]!.toFixed(1)} before`;
 }
 
 async function publish(report: Report): Promise<void> {

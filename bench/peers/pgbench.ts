@@ -9,19 +9,28 @@ import { peakMemoryOf } from "../_processes.ts";
 
 /** Calls `write_message`, prepared: no client that calls it once a message is faster. */
 export function startPgbench(program: string): Runner {
-  let connecting: number | undefined;
   return {
     async run(job) {
-      // It is started for each job, and the time in which it connects is not the writes'.
-      connecting ??= (await measure(program, { ...job, name: `w${job.name}` }, 1)).cpu!;
-      const outcome = await measure(program, job, Math.ceil(job.count / job.connections));
-      return { ...outcome, cpu: Math.max(0, outcome.cpu! - connecting) };
+      let written = 0;
+      // So long it writes, in whole seconds, and it connects in that time, too. A number of calls for each
+      // connection would leave some of them idle at the end.
+      for (let seconds = 1;; seconds *= 2) {
+        const { span, outcome } = await measure(program, job, seconds);
+        written += outcome.messages;
+        if (span < 0.5) continue;
+        const rate = outcome.messages / outcome.seconds;
+        return { ...outcome, messages: written, seconds: written / rate };
+      }
     },
     close: async () => {},
   };
 }
 
-async function measure(program: string, job: Job, each: number): Promise<Outcome> {
+async function measure(
+  program: string,
+  job: Job,
+  seconds: number,
+): Promise<{ readonly span: number; readonly outcome: Outcome }> {
   const { url, name, connections, many, message } = job;
   const folder = await mkdtemp(join(tmpdir(), "messagedb-pgbench-"));
   try {
@@ -34,23 +43,42 @@ async function measure(program: string, job: Job, each: number): Promise<Outcome
         `${text(message.data)}, ${text(message.metadata)});\n`,
     );
     const threads = Math.min(2, connections);
-    const args = ["-n", "-l", "-M", "prepared", "-c", connections, "-j", threads, "-t", each];
-    const { stdout, stderr, memory } = await spawnTimed(
+    const args = [
+      "-n",
+      "-l",
+      "-M",
+      "prepared",
+      "-c",
+      connections,
+      "-j",
+      threads,
+      "-T",
+      seconds,
+    ];
+    const { stderr, memory } = await spawnTimed(
       program,
       [...args.map(String), "-f", script],
       url,
       folder,
     );
-    const rate = Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1]);
-    if (!(rate > 0)) throw new Error(`pgbench did not say how fast it was: ${stdout}${stderr}`);
-    const latencies: number[] = [];
+    const calls: { readonly latency: number; readonly end: number }[] = [];
     for (const file of await readdir(folder)) {
       if (!file.startsWith("pgbench_log")) continue;
-      for (const line of (await readFile(join(folder, file), "utf8")).trim().split("\n")) {
-        latencies.push(Number(line.split(" ")[2]) / 1000);
+      for (const line of (await readFile(join(folder, file), "utf8")).split("\n")) {
+        if (!line) continue;
+        const [, , latency, , epoch, microseconds] = line.split(" ").map(Number);
+        calls.push({ latency: latency! / 1000, end: epoch! + microseconds! / 1e6 });
       }
     }
-    const messages = latencies.length;
+    // The first calls of a connection are slow, and at the end not all are busy.
+    const ends = calls.map(({ end }) => end).sort((a, b) => a - b);
+    const [first = 0, last = 0] = [ends[0], ends.at(-1)];
+    const from = first + 0.3 * (last - first);
+    const to = first + 0.95 * (last - first);
+    const measured = calls.filter(({ end }) => end > from && end <= to);
+    const rate = measured.length / (to - from);
+    const messages = calls.length;
+    const latencies = measured.map(({ latency }) => latency);
     // The last line is of bash.
     const [user, system] = stderr.trim().split("\n").at(-1)!.split(" ").map(Number);
     const outcome = {
@@ -59,7 +87,10 @@ async function measure(program: string, job: Job, each: number): Promise<Outcome
       latencies,
       cpu: (user! + system!) * 1000,
     };
-    return memory === undefined ? outcome : { ...outcome, memory };
+    return {
+      span: last - first,
+      outcome: memory === undefined ? outcome : { ...outcome, memory },
+    };
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -70,7 +101,7 @@ async function spawnTimed(
   args: readonly string[],
   url: string,
   cwd: string,
-): Promise<{ stdout: string; stderr: string; memory: number | undefined }> {
+): Promise<{ stderr: string; memory: number | undefined }> {
   const { hostname, port, username, password, pathname } = new URL(url);
   return await new Promise((resolve, reject) => {
     // Only who waits for a process learns how long it has run.
@@ -87,10 +118,10 @@ async function spawnTimed(
         PGDATABASE: pathname.slice(1),
         PGOPTIONS: "-c search_path=message_store,public",
       },
-    }, (error, stdout, stderr) => {
+    }, (error, _, stderr) => {
       clearInterval(polling);
       if (error) reject(error);
-      else resolve({ stdout, stderr, memory });
+      else resolve({ stderr, memory });
     });
     let memory: number | undefined;
     const polling = setInterval(async () => {
