@@ -105,6 +105,7 @@ function markdownTable(results: readonly Result[]): string {
 const NAMES: Readonly<Record<Peer, string>> = {
   "@messagedb/client": "@messagedb/client",
   groupCommit: "its `groupCommit`",
+  importMessages: "its `importMessages`",
   iterate: "its `iterate…`",
   "postgres.js": "postgres.js",
   pg: "pg",

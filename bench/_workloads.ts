@@ -13,6 +13,7 @@ export interface Way {
 export type Peer =
   | "@messagedb/client"
   | "groupCommit"
+  | "importMessages"
   | "iterate"
   | "Emmett"
   | "postgres.js"
@@ -67,8 +68,10 @@ export function workloads(messages: number): Workload[] {
     way("pg", "pg", "pg", "connect"),
     { title: "message-db-py", peer: "message-db-py" } satisfies Way,
   ];
-  const writes = [pgbench, ours("write()"), ...peers, emmett];
-  const batches = [ours("writeBatch()"), ...peers, emmett];
+  const grouped = way("groupCommit()", "groupCommit", "messagedb", "grouped");
+  const importing = way("importMessages()", "importMessages", "messagedb", "importing");
+  const writes = [pgbench, ours("write()"), grouped, ...peers, emmett];
+  const batches = [ours("writeBatch()"), importing, ...peers, emmett];
   const streams = [ours("readStream()"), iterating("iterateStream()"), ...peers, emmett];
   const categories = [psql, ours("readCategory()"), iterating("iterateCategory()"), ...peers];
   const all = [psql, ours("readAll()"), iterating("iterateAll()"), emmett];

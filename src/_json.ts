@@ -31,9 +31,18 @@ export function encode(message: MessageInput): EncodedMessage {
 
 /** A UUID of version 7: the time, then 74 random bits. Those of one time share a page of the index. */
 function newId(): string {
-  const time = Date.now().toString(16).padStart(12, "0");
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`;
+  const now = Date.now();
+  if (now !== latest) {
+    latest = now;
+    const time = now.toString(16).padStart(12, "0");
+    beginning = `${time.slice(0, 8)}-${time.slice(8)}-7`;
+  }
+  return beginning + crypto.randomUUID().slice(15);
 }
+
+/** The time of the last id, in milliseconds, and how its ids begin. */
+let latest = NaN;
+let beginning = "";
 
 /** The columns of messages, as one JSON text: PostgreSQL takes lists apart three times as fast as objects. */
 export function toColumns(

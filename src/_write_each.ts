@@ -69,12 +69,13 @@ export async function writeEach(
   stream as materialized (
     select
       stream_name, message_store.category(stream_name) as category,
-      bool_or(may_be_known) as may_be_known,
-      (
-        select coalesce(max(stored.position), -1)
-        from message_store.messages as stored
-        where stored.stream_name = message.stream_name
-      ) as seen
+      case
+        when bool_or(may_be_known) then (
+          select coalesce(max(stored.position), -1)
+          from message_store.messages as stored
+          where stored.stream_name = message.stream_name
+        )
+      end as seen
     from message
     group by stream_name
   ),
@@ -101,7 +102,7 @@ export async function writeEach(
   added as materialized (
     select message_store.get_stream_messages(stream_name, seen + 1, -1) as stored
     from current
-    where version > seen and may_be_known
+    where version > seen
   ),
   known as materialized (
     select number, stored.stream_name, stored.position

@@ -7,6 +7,7 @@ import {
   invalid,
 } from "./_check.ts";
 import { encode } from "./_json.ts";
+import { isPromise, onceThere } from "./_promise.ts";
 import { type EachWrite, lengthOf, MAX_LENGTH, writeEach } from "./_write_each.ts";
 import { DuplicateMessageError } from "./errors.ts";
 import type { IdentifiedMessageInput } from "./synchronize.ts";
@@ -53,15 +54,20 @@ const MAX_COUNT = 1000;
  * those are held. Each statement is a commit of its own. A message whose id its stream has already is
  * passed over, so an import that was cut short can be done again, from the beginning or from what
  * `onProgress` was told last. Others can write meanwhile: to a category that is in a statement, they wait
- * until it is done.
+ * until it is done. `importMessages(sql, iterateAll(other))` copies a store.
  *
- * @example From one store to another
+ * @example Lines of a file, with ids that are the same each time
  * ```ts
- * import { importMessages, iterateAll } from "@messagedb/client";
+ * import { idFrom, importMessages } from "@messagedb/client";
  *
- * const { count } = await importMessages(sql, iterateAll(old), {
- *   onProgress: ({ count, last }) => console.log(count, last?.globalPosition),
- * });
+ * async function* payments() {
+ *   for (const [line, amount] of [11, 25].entries()) {
+ *     const id = await idFrom(`payments.csv ${line}`);
+ *     yield { streamName: "account-123", type: "Deposited", data: { amount }, id };
+ *   }
+ * }
+ * const onProgress = ({ count }: { count: number }) => console.log(count, "imported");
+ * await importMessages(sql, payments(), { onProgress });
  * ```
  *
  * @typeParam Imported What the source yields.
@@ -117,7 +123,8 @@ async function* chunksOf<Imported extends ImportedMessage>(
   const ids = new Set<string>();
   let length = 0;
   for await (const message of source) {
-    const write = await writeOf(message);
+    const writing = writeOf(message);
+    const write = isPromise(writing) ? await writing : writing;
     const isFull = ids.size === MAX_COUNT || length + lengthOf(write) > MAX_LENGTH;
     if (ids.size > 0 && (isFull || ids.has(write.id))) {
       yield chunk;
@@ -133,7 +140,7 @@ async function* chunksOf<Imported extends ImportedMessage>(
   if (ids.size > 0) yield chunk;
 }
 
-async function writeOf(message: ImportedMessage): Promise<EachWrite> {
+function writeOf(message: ImportedMessage): EachWrite | Promise<EachWrite> {
   if (typeof message !== "object" || message === null) {
     throw invalid("message", message, "an object with a streamName, an id and a type");
   }
@@ -143,12 +150,11 @@ async function writeOf(message: ImportedMessage): Promise<EachWrite> {
   if (time !== undefined && !(time instanceof Date && Number.isFinite(time.getTime()))) {
     throw invalid("time", time, "a valid Date");
   }
-  const [stored] = await toStored([message], streamName, undefined);
-  return {
+  return onceThere(toStored([message], streamName, undefined), ([stored]) => ({
     ...encode(stored!),
     streamName,
     expectedVersion: null,
     mayBeKnown: true,
     time: time?.toISOString(),
-  };
+  }));
 }

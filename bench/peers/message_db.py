@@ -85,7 +85,7 @@ def run(job):
         pool = store.connection_pool
         pool._connection_pool.minconn = job["connections"]
         size = min(10, job["batchSize"])
-        warm = {"name": "w" + job["name"], "batchSize": size, "count": 2 * job["connections"] * size}
+        warm = {"name": "w" + job["name"], "batchSize": size, "count": 8 * job["connections"] * size}
         perform(store, {**job, **warm})
         cpu, start = time.process_time(), time.perf_counter()
         messages, latencies = perform(store, job)

@@ -1,4 +1,6 @@
 import {
+  groupCommit,
+  importMessages,
   iterateAll,
   iterateCategory,
   iterateStream,
@@ -34,6 +36,25 @@ export const plain: Connect = (url, connections): Client => {
       }
       return read;
     },
+    close: () => sql.end(),
+  };
+};
+
+/** Concurrent writes share a statement, so few connections will do. */
+export const grouped: Connect = (url, connections): Client => {
+  const sql = postgres(url, { max: Math.min(connections, 4), onnotice: () => {} });
+  return { write: groupCommit(sql), close: () => sql.end() };
+};
+
+/** As much as there is, a thousand messages a statement. */
+export const importing: Connect = (url, connections): Client => {
+  const sql = postgres(url, { max: connections, onnotice: () => {} });
+  return {
+    writeBatch: (streamName, messages) =>
+      importMessages(
+        sql,
+        messages.map((message) => ({ ...message, streamName, id: crypto.randomUUID() })),
+      ),
     close: () => sql.end(),
   };
 };
