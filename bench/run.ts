@@ -38,7 +38,7 @@ const { values } = parseArgs({
     chart: { type: "boolean", default: false },
   },
 });
-const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
 const duration = Number(values.duration ?? (values.quick ? 10 : 200));
 const messages = Number(values.messages ?? (values.quick ? 2000 : 100_000));
 const isWhole = values.only.includes("") && !values.quick;
