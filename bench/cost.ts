@@ -1,8 +1,11 @@
 /**
- * `npm run bench:cost`: what it costs to import the client on Node, and what is open when it is idle.
+ * `npm run bench:cost`: what it costs to import the client on Node, what is open when it is idle, and how
+ * long a Worker takes from its start to its first write.
  *
  * It takes what `npm run build` has made, and the database of `DATABASE_URL` or the embedded server.
- * `--rounds` says how many processes import it, each beside one that imports an empty module.
+ * `--rounds` says how many processes import it, each beside one that imports an empty module, and a third
+ * of that how many Workers are started, each beside one that has the driver alone. workerd is of those
+ * packages that the first `npm test` installs.
  */
 import { startEmbedded } from "@messagedb/client/embedded";
 import { execFile } from "node:child_process";
@@ -55,6 +58,60 @@ try {
     await sql.end();
     console.log("Open when the driver's connection has ended: " + open());`);
   console.log(idle.trimEnd());
+  await showColdStarts(url);
 } finally {
   await embedded?.stop();
+}
+
+async function showColdStarts(connectionString: string): Promise<void> {
+  const ways = {
+    "the client": `
+      import { write } from "${root}mod.ts";
+      const send = (sql, name) => write(sql, name, { type: "Written", data: { amount: 11 } });`,
+    "the driver alone": `
+      const send = (sql, name) => sql\`
+        select message_store.write_message(
+          gen_random_uuid()::varchar, \${name}, 'Written', '{"amount": 11}'::text::jsonb
+        )\`;`,
+  };
+  const times = new Map<string, number[]>();
+  for (let round = 0; round < Number(values.rounds) / 3; round++) {
+    for (const [name, way] of Object.entries(ways)) {
+      const taken = await coldStart(connectionString, way);
+      times.set(name, [...times.get(name) ?? [], taken]);
+    }
+  }
+  for (const [name, taken] of times) {
+    console.log(`From the start of workerd to the first write, by ${name}: ${median(taken)} ms`);
+  }
+}
+
+/** Milliseconds from the start of workerd to the answer of a Worker's first write. */
+async function coldStart(connectionString: string, way: string): Promise<number> {
+  const { bundleWorker, runWorker } = await import("../test/_worker.ts");
+  const script = await bundleWorker({
+    stdin: {
+      resolveDir: root,
+      contents: `
+        import postgres from "postgres";
+        ${way}
+        export default {
+          async fetch(_, { HYPERDRIVE: { connectionString } }) {
+            const connection = { search_path: "message_store,public" };
+            const sql = postgres(connectionString, { max: 1, fetch_types: false, connection });
+            await send(sql, "bench" + crypto.randomUUID().slice(0, 8) + "-1");
+            return new Response("written");
+          },
+        };`,
+    },
+  });
+  const start = performance.now();
+  const worker = runWorker(script, connectionString);
+  try {
+    const response = await worker.dispatchFetch("http://worker/");
+    if (await response.text() !== "written") throw new Error("The Worker could not write");
+    return performance.now() - start;
+  } finally {
+    await worker.dispose();
+  }
 }

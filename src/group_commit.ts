@@ -100,7 +100,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   let isCalled = false;
 
   function enter(write: Waiting): void {
-    const name = category(write.streamName);
+    const name = categoryOf(write);
     const lane = lanes.get(name);
     if (lane) lane.push(write);
     else lanes.set(name, [write]);
@@ -158,7 +158,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
     } catch (error) {
       for (const { reject } of batch) reject(error);
     }
-    for (const { streamName } of batch) underWay.delete(category(streamName));
+    for (const write of batch) underWay.delete(categoryOf(write));
     inFlight--;
     callForSending();
   }
@@ -183,9 +183,9 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   async function storeHalves(batch: readonly Waiting[]): Promise<Waiting[]> {
     const half = batch.length >> 1;
     const postponed = await store(batch.slice(0, half));
-    const names = new Set(postponed.map(({ streamName }) => category(streamName)));
+    const names = new Set(postponed.map(categoryOf));
     // Not before those of their streams.
-    const isPostponed = ({ streamName }: Waiting) => names.has(category(streamName));
+    const isPostponed = (write: Waiting) => names.has(categoryOf(write));
     const rest = batch.slice(half);
     return [
       ...postponed,
@@ -195,9 +195,9 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   }
 
   function putBack(postponed: readonly Waiting[]): void {
-    for (const write of postponed.toReversed()) {
-      const name = category(write.streamName);
-      lanes.set(name, [write, ...lanes.get(name) ?? []]);
+    for (const name of new Set(postponed.map(categoryOf))) {
+      const first = postponed.filter((write) => categoryOf(write) === name);
+      lanes.set(name, [...first, ...lanes.get(name) ?? []]);
       contended.add(name);
     }
   }
@@ -233,6 +233,10 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
     }
     return await position!;
   };
+}
+
+function categoryOf({ streamName }: Waiting): string {
+  return category(streamName);
 }
 
 function settle(batch: readonly Waiting[], outcomes: readonly (Outcome | "busy")[]): Waiting[] {

@@ -6,7 +6,7 @@ import type { Sql } from "./types.ts";
  * The streams of a category, sorted by code point.
  *
  * Looks at every message of the category, by its index: it costs by their number, about a second for a
- * million. The option `nameIndex` of `install` has it look at names alone, in a fifth of that.
+ * million. The option `nameIndex` of `install` has it look at names alone, in less than half of that.
  *
  * @example
  * ```ts

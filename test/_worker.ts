@@ -1,4 +1,4 @@
-import { build } from "esbuild";
+import { build, type BuildOptions } from "esbuild";
 import { Miniflare } from "miniflare";
 
 /**
@@ -10,8 +10,15 @@ export async function startWorker(
   connectionString?: string,
   texts: Readonly<Record<string, string>> = {},
 ): Promise<Miniflare> {
+  return runWorker(await bundleWorker({ entryPoints: [path] }), connectionString, texts);
+}
+
+/** The script of a Worker, in one file. */
+export async function bundleWorker(
+  source: Pick<BuildOptions, "entryPoints" | "stdin">,
+): Promise<string> {
   const { outputFiles: [worker] } = await build({
-    entryPoints: [path],
+    ...source,
     bundle: true,
     write: false,
     format: "esm",
@@ -19,9 +26,18 @@ export async function startWorker(
     conditions: ["workerd", "worker", "browser"],
     external: ["node:*", "cloudflare:*"],
   });
+  return worker!.text;
+}
+
+/** As `startWorker`, of a script. */
+export function runWorker(
+  script: string,
+  connectionString?: string,
+  texts: Readonly<Record<string, string>> = {},
+): Miniflare {
   return new Miniflare({
     modules: true,
-    script: worker!.text,
+    script,
     compatibilityDate: "2026-04-01",
     compatibilityFlags: ["nodejs_compat"],
     bindings: {

@@ -28,7 +28,7 @@ describe.each([
 });
 
 test.each([
-  ["*", "mod.ts", 30_000],
+  ["*", "mod.ts", 30_500],
   [EVERYDAY, "mod.ts", 6_250],
   ["{ write }", "mod.ts", 3_700],
   ["*", FETCH, 2_000],
