@@ -218,7 +218,8 @@ async function check(
           where message_store.category(stream_name) ^@ ${name}`;
     found = Number(row!["count"]);
   }
-  if (found !== messages || messages < count) {
+  // pgbench writes for a time.
+  if (found !== messages || messages < count && way.peer !== "pgbench") {
     throw new Error(
       `${way.title} was to do ${count} messages: it did ${messages}, of which ${found}`,
     );
