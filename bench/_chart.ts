@@ -84,7 +84,13 @@ export function chart(
       12,
       FAINT,
     ),
-    title(24, height - 26, `npm run bench, ${date}: ${machine}`, 10, FAINT),
+    title(
+      24,
+      height - 26,
+      `npm run bench, ${date}: ${machine.replace(/, load average.*/, "")}`,
+      10,
+      FAINT,
+    ),
   ];
   const grid: GridComponentOption[] = [];
   const xAxis: object[] = [];

@@ -65,7 +65,7 @@ try {
     "message-db-py, of which a caller has a connection to itself: of these there are no more.",
     ...peers.missing.map((peer) => `Skipped: ${peer}`),
   ];
-  say(`${machine}\n${notes.join("\n")}\nAll of it takes about 15 min on two cores.`);
+  say(`${machine}\n${notes.join("\n")}\nAll of it takes about half an hour on two cores.`);
 
   const bench: Bench = { sql, peers, rounds, duration };
   const routes = [{ url, delayed: false }, { url: proxy.url, delayed: true }];
