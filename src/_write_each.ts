@@ -40,9 +40,9 @@ export async function writeEach(
   writes: readonly EachWrite[],
   waitsForAll: boolean,
 ): Promise<(Outcome | "busy")[]> {
-  // `seen`, `added` and `known` are as in `write`. Within a stream, a write succeeds where it needs the
-  // version that it was at, less one for each that has failed before it: `judged` goes from one that
-  // expects a version to the next.
+  // `seen`, `added` and `known` are as in `write`, `columns` as in `writeStreams`. Within a stream, a write
+  // succeeds where it needs the version that it was at, less one for each that has failed before it:
+  // `judged` goes from one that expects a version to the next.
   const columns = {
     streamName: writes.map(({ streamName }) => streamName),
     expectedVersion: writes.map(({ expectedVersion }) => expectedVersion),
@@ -55,7 +55,7 @@ export async function writeEach(
       stream_name, expected_version::bigint, may_be_known::boolean, time::timestamp, id::uuid, type,
       nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
     from
-      (select ${toColumns(writes, columns)}::text::jsonb as list) as columns,
+      (select ${toColumns(writes, columns)}::text::jsonb as list offset 0) as columns,
       rows from (
         jsonb_array_elements_text(list->'streamName'),
         jsonb_array_elements_text(list->'expectedVersion'),

@@ -75,14 +75,14 @@ export async function synchronize(
     checkId(message.id);
   }
 
-  // `seen`, `added` and `stored` are as in `write`, `refused` as in `writeStreams`.
+  // `seen`, `added` and `stored` are as in `write`, `columns` and `refused` as in `writeStreams`.
   const { version, other } = await askMessageStore<Answer>(sql)`
   message as materialized (
     select
       number - 1 as position, id::uuid, type,
       nullif(data, 'null') as data, nullif(metadata, 'null') as metadata
     from
-      (select ${toColumns(encoded)}::text::jsonb as list) as columns,
+      (select ${toColumns(encoded)}::text::jsonb as list offset 0) as columns,
       rows from (
         jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
         jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')

@@ -108,7 +108,8 @@ export async function appendToStreams(
     throw invalid("messages", [], "not empty", RangeError);
   }
 
-  // A wrong version is raised by write_message, in its words: without a type it cannot write.
+  // A wrong version is raised by write_message, in its words: without a type it cannot write. But for its
+  // offset, `columns` would be merged into the lists, and the text be parsed once for each of them.
   // `seen`, `added` and `known` are as in `write`; the limit makes each look-up an index scan, however
   // small the table was when it was planned. The greatest global position, which is the last message's,
   // needs all of `inserted`: so all of it has run before the search path goes back.
@@ -118,7 +119,7 @@ export async function appendToStreams(
       stream_name, expected_version::bigint, id::uuid, type,
       nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
     from
-      (select ${toColumns(encoded, columns)}::text::jsonb as list) as columns,
+      (select ${toColumns(encoded, columns)}::text::jsonb as list offset 0) as columns,
       rows from (
         jsonb_array_elements_text(list->'streamName'),
         jsonb_array_elements_text(list->'expectedVersion'),
