@@ -18,12 +18,16 @@ export interface EachWrite extends EncodedMessage {
  */
 export type Outcome = number | readonly [version: number] | "duplicate";
 
-/** How many characters are sent at once, unless it is one message: a gateway takes a megabyte, escaped. */
+/** What is sent at once at most, unless it is one message: a gateway takes twice that, escaped, in bytes. */
 export const MAX_LENGTH: number = 2 ** 19;
 
-/** About how many characters a write is. */
+/** About how many characters a write is; each counts twice where there may be three bytes to one. */
 export function lengthOf({ streamName, type, data, metadata }: EachWrite): number {
-  return streamName.length + type.length + (data?.length ?? 4) + (metadata?.length ?? 4);
+  return weigh(streamName) + weigh(type) + weigh(data ?? "null") + weigh(metadata ?? "null");
+}
+
+function weigh(text: string): number {
+  return /[^\0-\x7f]/.test(text) ? 2 * text.length : text.length;
 }
 
 /**

@@ -18,7 +18,7 @@ export interface ImportedMessage extends IdentifiedMessageInput {
   /** The stream that it comes into, behind what is there: `"account-123"`. */
   readonly streamName: string;
   /**
-   * When it was written.
+   * When it was written, in the years 1 to 9999.
    *
    * @default now
    */
@@ -54,7 +54,7 @@ const MAX_COUNT = 1000;
  * those are held. Each statement is a commit of its own. A message whose id its stream has already is
  * passed over, so an import that was cut short can be done again, from the beginning or from what
  * `onProgress` was told last. Others can write meanwhile: to a category that is in a statement, they wait
- * until it is done. `importMessages(sql, iterateAll(other))` copies a store.
+ * until it is done. `importMessages(sql, iterateAll(other))` copies a store, the times to the millisecond.
  *
  * @example Lines of a file, with ids that are the same each time
  * ```ts
@@ -75,7 +75,8 @@ const MAX_COUNT = 1000;
  * @param source The messages, each with an id and its stream; one that ends.
  * @param options What to call when there is progress.
  * @returns How many there were, and the last.
- * @throws {DuplicateMessageError} If another stream has a message of this id.
+ * @throws {DuplicateMessageError} If another stream has a message of this id; those that were sent with it
+ * may be in the store.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {InvalidMessageError} If a message does not fit the catalogue that has made it.
  * @throws {TypeError} If a message has no id, its stream is none, or JSON cannot hold its data.
@@ -147,9 +148,7 @@ function writeOf(message: ImportedMessage): EachWrite | Promise<EachWrite> {
   const { streamName, time } = message;
   checkWritableStreamName(streamName);
   checkId(message.id);
-  if (time !== undefined && !(time instanceof Date && Number.isFinite(time.getTime()))) {
-    throw invalid("time", time, "a valid Date");
-  }
+  checkTime(time);
   return onceThere(toStored([message], streamName, undefined), ([stored]) => ({
     ...encode(stored!),
     streamName,
@@ -157,4 +156,12 @@ function writeOf(message: ImportedMessage): EachWrite | Promise<EachWrite> {
     mayBeKnown: true,
     time: time?.toISOString(),
   }));
+}
+
+/** Others are none that PostgreSQL reads as they are written. */
+function checkTime(time: unknown): void {
+  if (time === undefined) return;
+  const isDate = Object.prototype.toString.call(time) === "[object Date]";
+  const year = isDate ? (time as Date).getUTCFullYear() : NaN;
+  if (!(year >= 1 && year <= 9999)) throw invalid("time", time, "a Date in the years 1 to 9999");
 }

@@ -1,4 +1,7 @@
+import { fetchSql } from "@messagedb/client/fetch";
+import { gateway } from "@messagedb/client/gateway";
 import assert from "node:assert/strict";
+import { runInNewContext } from "node:vm";
 import { describe, test } from "vitest";
 import {
   type ImportedMessage,
@@ -153,6 +156,29 @@ describe("importMessages()", () => {
     assert.equal(lengths.length, 4);
   });
 
+  test("sends no more than a gateway takes, whatever the script", async () => {
+    const handle = gateway(db.sql, { authorize: () => true });
+    const sql = fetchSql("http://gateway/sql", {
+      fetch: (url, init) => handle(new Request(url, init)),
+    });
+    for (const character of ["語", '"', "\\", "\n"]) {
+      const large = messagesOf("script", 20).map((it) => ({
+        ...it,
+        data: character.repeat(50_000),
+      }));
+      assert.equal((await importMessages(sql, large)).count, 20);
+    }
+  });
+
+  test("takes the times of the years 1 to 9999, and dates of another realm", async () => {
+    const times = ["0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z", new Date(1).toJSON()];
+    const dates = times.map((time) => runInNewContext(`new Date("${time}")`) as Date);
+    const messages = messagesOf("times", 3, 1).map((it, at) => ({ ...it, time: dates[at] }));
+    await importMessages(db.sql, messages);
+    const written = await readStream(db.sql, "times-0");
+    assert.deepEqual(written.map(({ time }) => time.toJSON()), times);
+  });
+
   test("closes its source and stops, whoever fails", async () => {
     let isClosed = false;
     async function* source(messages: unknown[]): AsyncGenerator<ImportedMessage> {
@@ -170,6 +196,8 @@ describe("importMessages()", () => {
         { ...good, streamName: "bad" },
         { ...good, time: new Date(NaN) },
         { ...good, time: "2026-01-01" },
+        { ...good, time: new Date("+010000-01-01") },
+        { ...good, time: new Date("0000-12-31") },
         { ...good, data: undefined },
         null,
       ]
