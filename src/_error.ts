@@ -100,12 +100,15 @@ export function isUnavailable(error: unknown): boolean {
 }
 
 /**
- * Whether the database has refused a statement for what is in it: nothing of it was done, and a part of
- * it may be. A lost connection says nothing; a time limit, a transaction that failed before or a server
- * that only reads would refuse all parts.
+ * Whether the database, or a gateway, has refused a statement for what is in it: nothing of it was done,
+ * and a part of it may be. A lost connection says nothing, nor does an internal error, which poolers make
+ * of one; a time limit, a transaction that failed before or a server that only reads would refuse all
+ * parts.
  */
 export function isRefusal(error: unknown): boolean {
-  const state = sqlStateOf(error) ?? sqlStateOf((error as Error | null)?.cause);
+  const { code, status, cause } = (error ?? {}) as Record<string, unknown>;
+  if (code === "FETCH_FAILED") return /^(400|403|413|422)$/.test(String(status));
+  const state = sqlStateOf(error) ?? sqlStateOf(cause);
   return state !== undefined && !(error instanceof NotInstalledError) &&
-    !/^(08|25|26|28|3D|40003|53|55|57|58)/.test(state);
+    !/^(08|25|26|28|3D|40003|53|55|57|58|XX)/.test(state);
 }

@@ -59,7 +59,7 @@ interface Waiting extends EachWrite {
  * alone goes at once, as `write` sends it.
  *
  * Each write has its own expected version, id, outcome and error. One that finds another version, or
- * whose data the database refuses, fails alone. Writes to one stream are done in the order of the calls.
+ * whose data the database refuses, or that a gateway does not allow, fails alone. Writes to one stream are done in the order of the calls.
  * Where a connection breaks, all writes that it carried reject with its error, whether they were written
  * or not: send them again with the same ids, and they are written once.
  *

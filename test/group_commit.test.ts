@@ -3,6 +3,8 @@ import fc from "fast-check";
 import postgres from "postgres";
 import { describe, test } from "vitest";
 import * as z from "zod";
+import { fetchSql } from "@messagedb/client/fetch";
+import { gateway } from "@messagedb/client/gateway";
 import {
   defineMessages,
   groupCommit,
@@ -206,6 +208,42 @@ describe("groupCommit()", () => {
       }
     } finally {
       await db.sql`alter table message_store.messages drop constraint small`;
+    }
+  });
+
+  test("what a gateway does not allow fails alone, and it may take few messages at once", async () => {
+    const handle = gateway(db.sql, {
+      authorize: (_, { streamName }) => streamName !== "forbidden-1",
+      maxBatchSize: 4,
+    });
+    const write = groupCommit(
+      fetchSql("http://gateway/sql", { fetch: (url, init) => handle(new Request(url, init)) }),
+    );
+    const outcomes = await Promise.allSettled(
+      numbers(20).map((at) => write(at === 7 ? "forbidden-1" : "allowed-1", { type: `T${at}` })),
+    );
+    assert.deepEqual(
+      outcomes.map((it) => it.status === "fulfilled" ? it.value : it.reason.status),
+      numbers(20).map((at) => at === 7 ? 403 : at < 7 ? at : at - 1),
+    );
+  });
+
+  test("an internal error, which poolers make of a lost connection, says nothing of any", async () => {
+    await db.sql.unsafe(`
+      create function message_store.break() returns trigger language plpgsql as $$
+        begin raise exception 'Connection closed' using errcode = 'XX000'; end
+      $$;
+      create trigger broken after insert on message_store.messages
+        for each row when (new.type = 'Broken') execute function message_store.break();`);
+    try {
+      const write = groupCommit(db.sql);
+      const outcomes = await Promise.allSettled(
+        ["One", "Broken", "Two"].map((type) => write("internal-1", { type })),
+      );
+      const reasons = outcomes.map((it) => it.status === "rejected" && it.reason);
+      assert.deepEqual([new Set(reasons).size, reasons[0].code], [1, "XX000"]);
+    } finally {
+      await db.sql`drop function message_store.break() cascade`;
     }
   });
 
