@@ -1,3 +1,6 @@
+import { execFile } from "node:child_process";
+import process from "node:process";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { bundle, EVERYDAY, FETCH } from "../bench/size.ts";
 
@@ -36,6 +39,34 @@ test.each([
   const [names, module, limit] = bundled;
   expect((await bundle(names, module)).gzipped).toBeLessThan(limit);
 });
+
+test.each(["mod.ts", FETCH])(
+  "to import %s opens nothing, starts no timer and ends",
+  async (module) => {
+    const { text } = await bundle("*", module);
+    expect(await openedBy(text)).toEqual([]);
+    expect(await openedBy(`${text};setTimeout(() => {}, 1).unref();`)).toEqual(["Timeout"]);
+  },
+);
+
+/** What a module opens when Node imports it, in a process that ends when nothing is left to do. */
+async function openedBy(module: string): Promise<string[]> {
+  const url = `data:text/javascript,${encodeURIComponent(module)}`;
+  const program = `
+    import { createHook } from "node:async_hooks";
+
+    await import("data:text/javascript,");
+    const opened = [];
+    const hook = createHook({ init: (_, type) => type === "PROMISE" || opened.push(type) });
+    hook.enable();
+    await import(${JSON.stringify(url)});
+    hook.disable();
+    console.log(JSON.stringify(opened));`;
+  // Too long for an argument.
+  const running = promisify(execFile)(process.execPath, ["--input-type=module"]);
+  running.child.stdin!.end(program);
+  return JSON.parse((await running).stdout);
+}
 
 test("a bundle of one operation leaves the other operations out", async () => {
   const [output] = Object.values((await bundle("{ write }")).metafile.outputs);
