@@ -12,6 +12,7 @@ import {
   defineMessages,
   drain,
   follow,
+  groupCommit,
   iterateAll,
   iterateCategory,
   iterateMatching,
@@ -293,6 +294,9 @@ describe("every write with a catalogue", () => {
     writeStreams(sql, [{ streamName: "account-1", messages: [closed, plain] }], { messages });
     synchronize(sql, "account-1", [{ ...plain, id }], { messages });
     write(sql, "account-1", follow({} as Message, closed), { messages });
+    expectTypeOf(groupCommit(sql)("account-1", closed, { messages })).toEqualTypeOf<
+      Promise<number>
+    >();
   });
 
   test("takes no other", () => {
@@ -316,10 +320,13 @@ describe("every write with a catalogue", () => {
     synchronize(sql, "account-1", [{ ...sent, id }], { messages });
     // @ts-expect-error: it has no id
     synchronize(sql, "account-1", [plain], { messages });
+    // @ts-expect-error: it is of another catalogue
+    groupCommit(sql)("account-1", sent, { messages });
   });
 
   test("takes any without one", () => {
     write(sql, "account-1", sent);
+    groupCommit(sql)("account-1", sent);
     writeBatch(sql, "account-1", [closed, sent, { type: "Opened" }]);
     writeStreams(sql, [{ streamName: "account-1", messages: [closed, sent] }]);
     append(sql, "account-1", [closed, sent]);

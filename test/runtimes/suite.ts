@@ -16,8 +16,10 @@ import {
   entityIds,
   follow,
   fromQuery,
+  groupCommit,
   id,
   ids,
+  importMessages,
   InvalidMessageError,
   isCategory,
   iterateAll,
@@ -431,6 +433,51 @@ it("writeStreams() to the same streams in opposite orders do not wait for each o
     }),
   );
   deepEqual(await Promise.all([streamVersion(sql, one), streamVersion(sql, other)]), [19, 19]);
+});
+
+it("groupCommit() answers each of 300 concurrent writes its own outcome", async ({ sql }) => {
+  const write = groupCommit(sql);
+  const category = newCategory();
+  const known = { id: crypto.randomUUID(), type: "Known" };
+  const expecting = { expectedVersion: NO_STREAM };
+  const outcomes = await Promise.allSettled([
+    ...numbers(0, 299).map((at) => write(`${category}-${at % 3}`, { type: "Counted", data: at })),
+    write(`${category}-3`, known, expecting),
+    write(`${category}-3`, { type: "Late" }, expecting),
+    write(`${category}-4`, known),
+    write(`${category}-3`, known, expecting),
+  ]);
+  deepEqual(
+    outcomes.map((it) => it.status === "fulfilled" ? it.value : it.reason.code),
+    [
+      ...numbers(0, 299).map((at) => Math.floor(at / 3)),
+      0,
+      "WRONG_EXPECTED_VERSION",
+      "DUPLICATE_MESSAGE",
+      0,
+    ],
+  );
+  const messages = await readStream<number>(sql, `${category}-1`);
+  deepEqual(messages.map(({ data }) => data), numbers(0, 99).map((at) => at * 3 + 1));
+});
+
+it("importMessages() writes what is missing, with its times", async ({ sql }) => {
+  const category = newCategory();
+  const all = numbers(0, 1499).map((at) => ({
+    streamName: `${category}-${at % 7}`,
+    id: crypto.randomUUID(),
+    type: "Counted",
+    data: { at },
+    metadata: { at },
+    time: new Date(Date.UTC(2024, 1, 29) + at),
+  }));
+  equal((await importMessages(sql, all.slice(200, 300))).count, 100);
+  equal((await importMessages(sql, all)).count, 1500);
+  const stored = await readCategory(sql, category, { batchSize: 2000 });
+  deepEqual(
+    stored.map(({ position: _, globalPosition: __, ...message }) => message),
+    [...all.slice(200, 300), ...all.slice(0, 200), ...all.slice(300)],
+  );
 });
 
 it("synchronize() writes what the stream does not have yet", async ({ sql }) => {
