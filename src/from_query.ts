@@ -5,7 +5,8 @@ import type { Rows, Sql } from "./types.ts";
  * Makes a handle of anything that takes a statement's text and its parameters.
  *
  * For `pg`, a pooler's client, a proxy: parameters are `$1`, `$2`, … in the text, each a string or
- * null. Inside a transaction, make the handle of the client that holds it.
+ * null. Inside a transaction, make the handle of the client that holds it; to iterate there, it has to
+ * queue statements, since iterators read ahead: `pg`'s does, and says that it is deprecated.
  *
  * @example A handle of `pg`
  * ```ts

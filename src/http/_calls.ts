@@ -14,8 +14,9 @@ export interface GatewayCall {
   /**
    * The operation by its name in this package. What is made of others arrives as those: the iterators
    * and `subscribe` as their reads, `readMessage` as `readMessages`, `writeStreams` to one stream as
-   * `writeBatch`, each write of `groupCommit` as `write`. A consumer reads its source, and reads and writes the streams of its category's
-   * types `position`, `group` and `parked`.
+   * `writeBatch`, each write of `groupCommit` as `write`. A consumer reads its source, and reads and
+   * writes the streams of its category's types `position`, `group` and `parked`. Of all that write,
+   * `importMessages` alone says when messages were written.
    */
   readonly operation:
     | "categories"
