@@ -106,6 +106,7 @@ export function isUnavailable(error: unknown): boolean {
  * parts.
  */
 export function isRefusal(error: unknown): boolean {
+  if (error instanceof DuplicateMessageError) return true;
   const { code, status, cause } = (error ?? {}) as Record<string, unknown>;
   if (code === "FETCH_FAILED") return /^(400|403|413|422)$/.test(String(status));
   const state = sqlStateOf(error) ?? sqlStateOf(cause);

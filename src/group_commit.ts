@@ -25,7 +25,8 @@ export interface GroupCommitOptions {
    */
   readonly maxBatch?: number | undefined;
   /**
-   * How many statements are under way at most, each on a connection, from 1: one a category.
+   * How many statements are under way at most, each on a connection, from 1: one a category. Where
+   * others hold as many categories for long, all writes wait.
    *
    * @default 4
    */
@@ -59,9 +60,9 @@ interface Waiting extends EachWrite {
  * alone goes at once, as `write` sends it.
  *
  * Each write has its own expected version, id, outcome and error. One that finds another version, or
- * whose data the database refuses, or that a gateway does not allow, fails alone. Writes to one stream are done in the order of the calls.
- * Where a connection breaks, all writes that it carried reject with its error, whether they were written
- * or not: send them again with the same ids, and they are written once.
+ * that the database or a gateway refuses, fails alone. Writes to one stream are done in the order of the
+ * calls. Where a connection breaks, all writes that it carried reject with its error, whether they were
+ * written or not: send them again with the same ids, and they are written once.
  *
  * At most `maxBatch` × `maxInFlight` writes are on their way; beyond that, callers wait, each message held
  * as its JSON text. Make one for each handle and process, with a handle that is no transaction's: writes
@@ -209,9 +210,10 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   ): Promise<number> => {
     checkWritableStreamName(streamName);
     const expectedVersion = checkExpectedVersion(options);
+    // Before there is a promise, which must not be left to nobody.
+    const mayBeKnown = message?.id !== undefined || isRepeating(sql);
     const storing = toStored([message], streamName, parserOf(options));
     const encoding = onceThere(storing, ([stored]) => encode(stored!));
-    const mayBeKnown = message.id !== undefined || isRepeating(sql);
 
     let position: Promise<number> | undefined;
     const arrive = (encoded: EncodedMessage) => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import fc from "fast-check";
 import postgres from "postgres";
 import { describe, test } from "vitest";
@@ -269,6 +270,28 @@ describe("groupCommit()", () => {
     assert.deepEqual(await typesOf("victim-1"), ["One", "Two"]);
   });
 
+  test("an id of another stream fails alone beside what the database refuses", async () => {
+    const taken = { type: "Taken", id: crypto.randomUUID() };
+    await write(db.sql, "taker-1", taken);
+    await db.sql`
+      alter table message_store.messages add constraint small check (type <> 'Refused')`;
+    try {
+      const write = groupCommit(db.sql);
+      const outcomes = await Promise.allSettled([
+        write("taken-1", taken),
+        write("taken-1", { type: "Refused" }),
+        write("taken-1", { type: "One" }),
+      ]);
+      assert.deepEqual(
+        outcomes.map((it) => it.status === "fulfilled" ? it.value : it.reason.code),
+        ["DUPLICATE_MESSAGE", "23514", 0],
+      );
+      assert.deepEqual(await typesOf("taken-1"), ["One"]);
+    } finally {
+      await db.sql`alter table message_store.messages drop constraint small`;
+    }
+  });
+
   test("where the connection breaks, all reject with one error, and ids make it safe to retry", async () => {
     const sql = db.connect({ max: 1, fetch_types: false });
     const messages = numbers(10).map((at) => ({ type: `T${at}`, id: crypto.randomUUID() }));
@@ -294,6 +317,20 @@ describe("groupCommit()", () => {
     const again = await Promise.all(messages.map((message) => retry("broken-1", message)));
     assert.deepEqual(again, numbers(10));
     assert.deepEqual(await typesOf("broken-1"), messages.map(({ type }) => type));
+  });
+
+  test("where a pooler has lost the server, nothing is sent again", async () => {
+    let statements = 0;
+    // Supavisor says so where it has sent the statement on, and no answer came.
+    const write = groupCommit(async (strings, ...parameters) => {
+      await db.sql(strings, ...parameters);
+      throw Object.assign(new Error(`DbHandler exited ${++statements}`), { code: "XX000" });
+    });
+    const outcomes = await Promise.allSettled(numbers(4).map(() => write("lost-1", { type: "A" })));
+    assert.deepEqual(
+      outcomes.map((it) => it.status === "rejected" && it.reason.message),
+      numbers(4).map(() => "DbHandler exited 1"),
+    );
   });
 
   test("a category that somebody else holds does not hold up the others", async () => {
@@ -357,6 +394,29 @@ describe("groupCommit()", () => {
       [0, 1, "InvalidMessageError", 2, 3, 0],
     );
     assert.deepEqual(await typesOf("parsed-1"), ["Slow", "Quick", "Slow", "Last"]);
+  });
+
+  test("what is no message of a catalogue is one rejection, not one that nobody hears of", async () => {
+    const unheard: unknown[] = [];
+    const hear = (error: unknown) => unheard.push(error);
+    process.on("unhandledRejection", hear);
+    try {
+      const messages = defineMessages({ Known: z.number() });
+      const write = groupCommit(db.sql);
+      const outcomes = await Promise.allSettled([
+        write("none-1", null as never, { messages }),
+        write("none-1", { type: "Known", data: 1 }, { messages }),
+      ]);
+      assert.deepEqual(
+        outcomes.map((it) => it.status === "fulfilled" ? it.value : it.reason.name),
+        ["TypeError", 0],
+      );
+      // A rejection is told of when the turn that it came in ends.
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual(unheard, []);
+    } finally {
+      process.off("unhandledRejection", hear);
+    }
   });
 
   test("several groups that write to the same categories lose nothing and keep their order", async () => {

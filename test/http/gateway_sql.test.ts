@@ -1,6 +1,7 @@
 import { neon, neonConfig } from "@neondatabase/serverless";
 import {
   fromQuery,
+  groupCommit,
   readAll,
   readCategory,
   readMatching,
@@ -387,6 +388,38 @@ test("a call may have maxBatchSize messages, read or written, and no more", asyn
   ])).rejects.toMatchObject(refused);
   expect(await writeStreams(sql, [{ streamName: one, messages: few }])).toEqual([1]);
   expect(await readStream(sql, one, { batchSize: 2 })).toHaveLength(2);
+});
+
+describe("of writes that share a statement,", () => {
+  const outcomesOf = async (writes: Promise<number>[]) =>
+    (await Promise.allSettled(writes)).map((it) =>
+      it.status === "fulfilled" ? it.value : it.reason.status
+    );
+
+  test("one that is not allowed fails alone", async () => {
+    const [one, other] = [newStream(), newStream()];
+    const authorize = (_: Request, { streamName }: GatewayCall) => streamName !== other;
+    const write = groupCommit(through({ authorize }));
+    const outcomes = await outcomesOf([one, other, one, one].map((it) => write(it, message)));
+    expect(outcomes).toEqual([0, 403, 1, 2]);
+  });
+
+  test("one that is too large, or nested too deep, fails alone", async () => {
+    const stream = newStream();
+    const write = groupCommit(through({ maxBodyBytes: 100_000 }));
+    const deep = JSON.parse(`${"[".repeat(501)}${"]".repeat(501)}`);
+    const outcomes = await outcomesOf(
+      [1, "x".repeat(100_000), 2, deep, 3].map((data) => write(stream, { ...message, data })),
+    );
+    expect(outcomes).toEqual([0, 413, 1, 400, 2]);
+  });
+
+  test("fewer are sent at once where there may be fewer", async () => {
+    const stream = newStream();
+    const write = groupCommit(through({ maxBatchSize: 2 }));
+    const outcomes = await outcomesOf([1, 2, 3, 4, 5].map(() => write(stream, message)));
+    expect(outcomes).toEqual([0, 1, 2, 3, 4]);
+  });
 });
 
 describe("what is too much is refused before any work is done for each of it:", () => {
