@@ -18,16 +18,15 @@ export interface EachWrite extends EncodedMessage {
  */
 export type Outcome = number | readonly [version: number] | "duplicate";
 
-/** What is sent at once at most, unless it is one message: a gateway takes twice that, escaped, in bytes. */
-export const MAX_LENGTH: number = 2 ** 19;
+/**
+ * How many characters are sent at once, unless it is one message: a gateway takes a megabyte, and a
+ * character is up to three bytes.
+ */
+export const MAX_LENGTH = 300_000;
 
-/** About how many characters a write is; each counts twice where there may be three bytes to one. */
+/** About how many characters a write is. */
 export function lengthOf({ streamName, type, data, metadata }: EachWrite): number {
-  return weigh(streamName) + weigh(type) + weigh(data ?? "null") + weigh(metadata ?? "null");
-}
-
-function weigh(text: string): number {
-  return /[^\0-\x7f]/.test(text) ? 2 * text.length : text.length;
+  return streamName.length + type.length + (data?.length ?? 4) + (metadata?.length ?? 4);
 }
 
 /**

@@ -19,7 +19,7 @@ import { writeNew, writeOnce, type WriteOptions } from "./write.ts";
 /** Options of `groupCommit`. */
 export interface GroupCommitOptions {
   /**
-   * How many writes share a commit at most, from 1. A batch ends at half a megabyte of JSON, too.
+   * How many writes share a commit at most, from 1. A batch ends at 300,000 characters of JSON, too.
    *
    * @default 256
    */

@@ -357,7 +357,7 @@ describe("groupCommit()", () => {
     assert(counted.statements >= 100);
     const large = counting(db.sql);
     const writeLarge = groupCommit(large.sql);
-    const data = "x".repeat(150_000);
+    const data = "x".repeat(90_000);
     await Promise.all(numbers(10).map(() => writeLarge("large-1", { type: "Large", data })));
     assert.equal(large.statements, 4);
   });

@@ -151,7 +151,7 @@ describe("importMessages()", () => {
       lengths.push(parameters[0]!.length);
       return db.sql(strings, ...parameters);
     }) as Sql;
-    const large = messagesOf("large", 20).map((it) => ({ ...it, data: "x".repeat(100_000) }));
+    const large = messagesOf("large", 20).map((it) => ({ ...it, data: "x".repeat(55_000) }));
     await importMessages(watched, large);
     assert.equal(lengths.length, 4);
   });

@@ -2,6 +2,7 @@ import { neon, neonConfig } from "@neondatabase/serverless";
 import {
   fromQuery,
   groupCommit,
+  importMessages,
   readAll,
   readCategory,
   readMatching,
@@ -419,6 +420,19 @@ describe("of writes that share a statement,", () => {
     const write = groupCommit(through({ maxBatchSize: 2 }));
     const outcomes = await outcomesOf([1, 2, 3, 4, 5].map(() => write(stream, message)));
     expect(outcomes).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  // Each is three bytes, or is sent as four.
+  test.each(["漢", '"'])("a batch of %s is no larger than a body may be", async (character) => {
+    const stream = newStream();
+    const imported = Array.from({ length: 1000 }, () => ({
+      ...message,
+      streamName: stream,
+      id: crypto.randomUUID(),
+      time: new Date(),
+      data: character.repeat(500),
+    }));
+    expect((await importMessages(through(), imported)).count).toBe(1000);
   });
 });
 
