@@ -473,7 +473,8 @@ it("importMessages() writes what is missing, with its times", async ({ sql }) =>
   }));
   equal((await importMessages(sql, all.slice(200, 300))).count, 100);
   equal((await importMessages(sql, all)).count, 1500);
-  const stored = await readCategory(sql, category, { batchSize: 2000 });
+  const stored: Message[] = [];
+  for await (const message of iterateCategory(sql, category)) stored.push(message);
   deepEqual(
     stored.map(({ position: _, globalPosition: __, ...message }) => message),
     [...all.slice(200, 300), ...all.slice(0, 200), ...all.slice(300)],
