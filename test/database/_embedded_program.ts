@@ -13,11 +13,14 @@ const { then, ...options } = JSON.parse(process.argv[2] ?? "{}");
 
 const server = await startEmbedded(options);
 const sql = postgres(server.url, { max: 1 });
-const [row] = await sql`select pg_backend_pid() as backend`;
+const [row] = await sql`
+  select
+    pg_backend_pid() as backend,
+    split_part(pg_read_file('postmaster.pid'), chr(10), 1)::int as postmaster`;
 const installed = await isInstalled(sql);
 await sql.end();
 console.log(
-  JSON.stringify({ url: server.url, installed, backend: row?.["backend"] }),
+  JSON.stringify({ url: server.url, installed, ...row }),
 );
 
 if (then === "stop") await server.stop();

@@ -108,15 +108,8 @@ async function runProgram(options: ProgramOptions = {}): Promise<Program> {
     await closed;
     throw new Error(errors);
   }
-  const home = rest.dataDir ?? (await readdir(temporary))
-    .filter((name) => name.startsWith("messagedb-")).map((name) => join(temporary, name))[0]!;
-  const lock = readFileSync(join(home, "postgres/data/postmaster.pid"), "utf8");
-  return {
-    process: child,
-    answer: JSON.parse(value),
-    temporary,
-    pid: parseInt(lock),
-  };
+  const answer = JSON.parse(value);
+  return { process: child, answer, temporary, pid: answer.postmaster };
 }
 
 /** A zombie has ended, though nobody has asked how. */
