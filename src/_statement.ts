@@ -69,7 +69,7 @@ export function valueOf(answer: unknown): string {
  * What calls them in a list selects from `ours`, so as to come after that; what selects from them
  * gives them an argument with `ours.nothing` in it, which is empty.
  */
-export const BEGIN_OURS = `with
+const BEGIN_OURS = `with
   caller as materialized (select current_setting('search_path') as path),
   ours as materialized (
     select left(set_config('search_path', 'message_store, pg_temp', true), 0) as nothing from caller
@@ -80,7 +80,7 @@ export const BEGIN_OURS = `with
  * its one row of `json`, in parentheses: that has read to its end before the last step, as Postgres
  * goes on with a common table expression only as far as it is read.
  */
-export const END_OURS = `
+const END_OURS = `
 select json, set_config('search_path', caller.path, true)
 from caller, `;
 

@@ -2,12 +2,7 @@ import type { MessageInput } from "@messagedb/client";
 import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { type Client, type Connect, countPages, type Group } from "../_job.ts";
-
-interface Row {
-  readonly data: string;
-  readonly metadata: string;
-  readonly global_position: string;
-}
+import { parse, type Row } from "./_row.ts";
 
 /** Message DB's functions, called by pg. */
 export const connect: Connect = (url, connections): Client => {
@@ -60,12 +55,3 @@ export const connect: Connect = (url, connections): Client => {
     close: () => pool.end(),
   };
 };
-
-function parse(row: Row) {
-  return {
-    ...row,
-    data: JSON.parse(row.data),
-    metadata: JSON.parse(row.metadata),
-    globalPosition: Number(row.global_position),
-  };
-}
