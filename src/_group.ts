@@ -1,6 +1,6 @@
 import { holderOf, type Lease, LeaseLostError, lowestPosition, memberStreams } from "./_cursor.ts";
 import { type Ending, endingOf, type MadeEnding } from "./_ending.ts";
-import { type Bounds, type Member, openMember, type Run } from "./_member.ts";
+import { type Bounds, type Member, openMember, type Run, UNBOUNDED } from "./_member.ts";
 import { readLastMessages } from "./_stored_positions.ts";
 import { abortable, sleep, untilReached } from "./_wait.ts";
 import type { CheckedConsumer } from "./consumer.ts";
@@ -38,7 +38,7 @@ export async function consumeShare(consumer: CheckedConsumer, ending: Ending): P
     const member = await openMember(consumer, { member: number, size }, lease);
     if (member === undefined) return;
     const own = endingOf([all.stopping], consumer.shutdownTimeout);
-    const done = runHeld(consumer, member, own, { untilCaughtUp: false, limit: Infinity })
+    const done = runHeld(consumer, member, own, UNBOUNDED)
       .then(() => {}, (error) => {
         failure ??= { error };
         all.stop();

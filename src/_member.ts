@@ -27,7 +27,12 @@ export interface Bounds {
   readonly untilCaughtUp: boolean;
   /** How many messages to handle at most. */
   readonly limit: number;
+  /** When to begin no more, by `Date.now()`: a timer has no turn between handlers that wait for nothing. */
+  readonly deadline: number;
 }
+
+/** To go on until it is stopped. */
+export const UNBOUNDED: Bounds = { untilCaughtUp: false, limit: Infinity, deadline: Infinity };
 
 /** What a run has done. */
 export interface Run {
@@ -99,6 +104,7 @@ async function run(
   const pages = followPages(reader.read, cursor.position + 1, { ...retrying, bell });
   const handling: Handling = {
     ...ending,
+    deadline: bounds.deadline,
     store: () =>
       untilReached(cursor.store, { ...consumer, signal: over }).catch((error) => {
         if (!over.aborted) throw error;
@@ -152,7 +158,7 @@ async function storeLast(
   }
 }
 
-interface Handling extends Ending, Pick<MadeEnding, "stop"> {
+interface Handling extends Ending, Pick<MadeEnding, "stop">, Pick<Bounds, "deadline"> {
   store(): Promise<void>;
 }
 
@@ -168,7 +174,7 @@ async function handlePage(
   handling: Handling,
 ): Promise<number> {
   const { concurrency } = consumer;
-  const { stopping, over, stop, store } = handling;
+  const { stopping, over, stop, store, deadline } = handling;
   const isHandled: boolean[] = [];
   let prefix = 0;
   let count = 0;
@@ -177,6 +183,7 @@ async function handlePage(
   async function work(lane: readonly number[]): Promise<void> {
     for (const at of lane) {
       if (cursor.isDue()) await store();
+      if (Date.now() >= deadline) stop();
       if (stopping.aborted) return;
       const handled = handleMessage(consumer, cursor, placed[at]!, handling);
       const outcome = handled instanceof Promise ? await handled : handled;

@@ -1,7 +1,7 @@
 import { checkOptions } from "./_check.ts";
 import { endingOf } from "./_ending.ts";
 import { consumeShare } from "./_group.ts";
-import { openMember } from "./_member.ts";
+import { openMember, UNBOUNDED } from "./_member.ts";
 import { abortable } from "./_wait.ts";
 import { checkConsumer, type Consumer } from "./consumer.ts";
 import type { ConsumerGroup, Message, Sql } from "./types.ts";
@@ -72,7 +72,7 @@ export async function consume<Handle extends Sql, Handled extends Message = Mess
     } else {
       const opening = openMember(checked, group as ConsumerGroup | undefined);
       const member = await abortable(opening, ending.over);
-      await member.run(ending, { untilCaughtUp: false, limit: Infinity });
+      await member.run(ending, UNBOUNDED);
     }
   } catch (error) {
     if (error !== ending.over.reason) throw error;

@@ -76,11 +76,12 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
   const checked = { ...checkConsumer(sql, consumer), attempts: 5 };
   const { group, shutdownTimeout } = checked;
   const ending = endingOf([signal], shutdownTimeout);
-  const time = deadline === undefined ? Infinity : timeUntil(deadline);
-  if (time <= 0) ending.stop();
+  const time = deadline === undefined ? Infinity : timeOf(deadline);
+  const left = time - Date.now();
+  if (left <= 0) ending.stop();
   // A timer takes no more than that.
-  const timer = time <= 2 ** 31 - 1 ? setTimeout(ending.stop, time) : undefined;
-  const bounds = { untilCaughtUp: true, limit };
+  const timer = left <= 2 ** 31 - 1 ? setTimeout(ending.stop, left) : undefined;
+  const bounds = { untilCaughtUp: true, limit, deadline: time };
   try {
     if (group !== undefined && group.member === undefined) {
       return await drainGroup(checked, ending, bounds);
@@ -100,7 +101,7 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
   }
 }
 
-function timeUntil(deadline: Date | number): number {
+function timeOf(deadline: Date | number): number {
   const time = Number(deadline);
   if (typeof deadline !== "number" && !(deadline instanceof Date) || Number.isNaN(time)) {
     throw invalid("deadline", deadline, "a valid Date, or a number as Date.now() gives");
@@ -109,5 +110,5 @@ function timeUntil(deadline: Date | number): number {
   if (typeof deadline === "number" && time < 1e11) {
     throw invalid("deadline", deadline, "a time: Date.now() + 20_000", RangeError);
   }
-  return time - Date.now();
+  return time;
 }

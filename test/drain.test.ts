@@ -83,6 +83,17 @@ describe("drain()", () => {
     assert.deepEqual(seen, [0, 1, 2]);
   });
 
+  test("begins nothing after its deadline where no timer has a turn", async () => {
+    const positions = await writeCounted(db.sql, "busy", 3);
+    const deadline = Date.now() + 500;
+    const untilOver = () => {
+      while (Date.now() <= deadline);
+    };
+    const consumer = { category: "busy", consumerId: "it", handle: untilOver };
+    const late = await drain(db.sql, consumer, { deadline });
+    assert.deepEqual(late, { handled: 1, position: positions[0], caughtUp: false });
+  });
+
   test("counts what is passed over and put aside, and not what stops it", async () => {
     await writeCounted(db.sql, "counts", 4);
     const consumer = {
