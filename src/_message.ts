@@ -21,29 +21,33 @@ export interface Columns {
 }
 
 /**
- * The JSON of `page`, whose columns are those of Message DB's `message` type; null where it is empty.
+ * The JSON of the columns of Message DB's `message` type, behind other members of the object: SQL, each
+ * with its comma. `filter` is the aggregates' own.
  *
- * By concat(), which copies each list once: `||` copies all that is before it, each time.
+ * By concat(), which copies each list once, as `||` copies all that is before it; but for `data`, which is
+ * most of a page: concat() would copy that three times.
  */
-export const COLUMNS = `
-  case
-    when count(*) = 0 then 'null'
-    else concat(
-      '{"id":["', string_agg(id::text, '","'),
-      '"],"streamName":', json_agg(stream_name),
-      ',"type":', json_agg(type),
-      ',"position":[', string_agg(position::text, ','),
-      '],"globalPosition":[', string_agg(global_position::text, ','),
-      '],"data":[', string_agg(coalesce(data::text, 'null'), ','),
-      '],"metadata":[', string_agg(coalesce(metadata::text, 'null'), ','),
-      '],"time":[', string_agg(floor(date_part('epoch', time) * 1000)::bigint::text, ','), ']}'
-    )
-  end`;
+export function columnsJson(members = "''", filter = ""): string {
+  const list = (value: string) => `string_agg(${value}, ',') ${filter}`;
+  return `concat(
+    '{', ${members},
+    '"id":[', '"' || string_agg(id::text, '","') ${filter} || '"',
+    '],"streamName":', coalesce(json_agg(stream_name) ${filter}, '[]'),
+    ',"type":', coalesce(json_agg(type) ${filter}, '[]'),
+    ',"position":[', ${list("position::text")},
+    '],"globalPosition":[', ${list("global_position::text")},
+    '],"time":[', ${list("floor(date_part('epoch', time) * 1000)::bigint::text")},
+    '],"metadata":[', ${list("coalesce(metadata::text, 'null')")},
+    '],"data":['
+  ) || coalesce(${list("coalesce(data::text, 'null')")}, '') || ']}'`;
+}
+
+const COLUMNS = /* @__PURE__ */ columnsJson();
 
 /** Reads messages by a `select` of rows of the table, in the order that they come in. */
 export function askMessages(sql: Sql, parser?: Parser): Statement<Message[]> {
   return async (strings, ...parameters) => {
-    const columns = await ask<Columns | null>(sql)(
+    const columns = await ask<Columns>(sql)(
       within(strings, "with page as materialized (", `)\nselect ${COLUMNS} as json from page`),
       ...parameters,
     );
@@ -59,7 +63,7 @@ export function askMessages(sql: Sql, parser?: Parser): Statement<Message[]> {
  */
 export function askMessageFunction(sql: Sql, parser?: Parser): Statement<Message[]> {
   return async (strings, ...parameters) => {
-    const columns = await ask<Columns | null>(sql)(
+    const columns = await ask<Columns>(sql)(
       within(
         strings,
         `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${COLUMNS} as json\n  from (`,
@@ -71,8 +75,7 @@ export function askMessageFunction(sql: Sql, parser?: Parser): Statement<Message
   };
 }
 
-export function decode<Data>(columns: Columns | null): Message<Data>[] {
-  if (columns === null) return [];
+export function decode<Data>(columns: Columns): Message<Data>[] {
   return columns.id.map((id, at) => ({
     id,
     streamName: columns.streamName[at]!,

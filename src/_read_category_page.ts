@@ -1,4 +1,4 @@
-import { COLUMNS, type Columns, decode } from "./_message.ts";
+import { type Columns, columnsJson, decode } from "./_message.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
 import {
   ask,
@@ -29,49 +29,43 @@ export async function readCategoryPage(sql: Sql, wanted: WantedOfCategory): Prom
   const size = consumerGroup ? String(consumerGroup.size) : null;
   const types = wanted.types === undefined ? null : JSON.stringify(wanted.types);
   // The function's snapshot is newer than the statement's: `head` is of the older one.
-  const { columns, ...extent } = await askPage(sql)`
-  scanned as materialized (
-    select message.*
-    from
-      ours,
-      message_store.get_category_messages(
-        ${category}::text || ours.nothing, ${String(position)}::text::bigint,
-        ${String(batchSize)}::text::bigint, ${correlation}::text,
-        ${member}::text::bigint, ${size}::text::bigint
-      ) as message
-  ),
-  page as (
-    select *
-    from scanned
-    where ${types}::text is null
-      or type in (select json_array_elements_text(${types}::text::json))
-  ),
-  extent as (
-    select
-      '{"count":' || count(*)::text ||
-      ',"last":' || coalesce(max(global_position)::text, 'null') ||
-      ',"head":' || coalesce(
-        (
-          select max(global_position)::text
-          from message_store.messages
-          where message_store.category(stream_name) = ${category}::text
-        ),
-        'null'
-      ) || ',"columns":' as json
-    from scanned
-  )`;
-  return pageOf(decode(columns), extent, wanted);
+  const page = await askPage(sql)`
+    (
+      select max(global_position) as head
+      from message_store.messages
+      where message_store.category(stream_name) = ${category}::text
+    ) as category
+    left join (
+      select
+        message.*,
+        ${types}::text is null
+          or type in (select json_array_elements_text(${types}::text::json)) as is_wanted
+      from
+        ours,
+        message_store.get_category_messages(
+          ${category}::text || ours.nothing, ${String(position)}::text::bigint,
+          ${String(batchSize)}::text::bigint, ${correlation}::text,
+          ${member}::text::bigint, ${size}::text::bigint
+        ) as message
+      offset 0
+    ) as read on true`;
+  return pageOf(decode(page), page, wanted);
 }
 
-function askPage(sql: Sql): Statement<Extent & { readonly columns: Columns | null }> {
+const PAGE = /* @__PURE__ */ columnsJson(
+  `'"count":', count(global_position),
+    ',"last":', coalesce(max(global_position)::text, 'null'),
+    ',"head":', coalesce(max(head)::text, 'null'), ','`,
+  "filter (where is_wanted)",
+);
+
+function askPage(sql: Sql): Statement<Extent & Columns> {
   return (strings, ...parameters) =>
-    ask<Extent & { readonly columns: Columns | null }>(sql)(
+    ask<Extent & Columns>(sql)(
       within(
         strings,
-        `${BEGIN_OURS_IN_ORDER},`,
-        `${END_OURS_IN_ORDER}(
-  select (select json from extent) || ${COLUMNS} || '}' as json from page
-) as complete`,
+        `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${PAGE} as json\n  from`,
+        "\n) as complete",
       ),
       ...parameters,
     );

@@ -1,4 +1,4 @@
-import { COLUMNS, type Columns, decode, safe } from "./_message.ts";
+import { type Columns, columnsJson, decode, safe } from "./_message.ts";
 import { ask, type Statement, within } from "./_statement.ts";
 import type { Message, Sql } from "./types.ts";
 
@@ -152,8 +152,7 @@ export async function readPage<Data>(
   const types = filter.types === undefined ? null : JSON.stringify(filter.types);
   const patterns = filter.patterns === undefined ? null : JSON.stringify(filter.patterns);
   // Positions are counted, and only where some are missing are they gone through one by one.
-  const { columns, ...page } = await askPage(sql)`
-with
+  const page = await askPage(sql)`
   scanned as materialized (
     select *
     from message_store.messages
@@ -190,36 +189,36 @@ with
     ) as pairs
     where global_position > previous + 1
       and (select max(global_position) - count(*) >= ${from}::text::bigint from positions)
-  )
-select
-  '{"gap":' || coalesce((select position::text from gap), 'null') ||
-  ',"count":' || (select count(*) from scanned)::text ||
-  ',"last":' || coalesce((select max(global_position)::text from scanned), 'null') ||
-  ',"isQuiet":' || (
-    select not exists (
-      select
-      from scanned
-      where not (
-        type ~ '^(Recorded(:.*)?|Sized|Waiting|Parked)$'
-        and stream_name ~ '^[^-]*[:+](position|group|parked|aggregate|snapshot)-'
-      )
-    )
-  )::text ||
-  ',"snapshot":' || case
-    when current_setting('transaction_isolation') like 'read %' then 'null'
-    else to_json(now()::text)::text
-  end ||
-  ',"store":' ||`;
-  return { ...page, messages: decode<Data>(columns) };
+  )`;
+  return { ...page, messages: decode<Data>(page) };
 }
 
-type Answer = Omit<Page<unknown>, "messages"> & { readonly columns: Columns | null };
+type Answer = Omit<Page<unknown>, "messages"> & Columns;
+
+const PAGE = /* @__PURE__ */ columnsJson(`
+    '"gap":', coalesce((select position::text from gap), 'null'),
+    ',"count":', (select count(*) from scanned),
+    ',"last":', coalesce((select max(global_position)::text from scanned), 'null'),
+    ',"isQuiet":', (
+      select (not exists (
+        select
+        from scanned
+        where not (
+          type ~ '^(Recorded(:.*)?|Sized|Waiting|Parked)$'
+          and stream_name ~ '^[^-]*[:+](position|group|parked|aggregate|snapshot)-'
+        )
+      ))::text
+    ),
+    ',"snapshot":', case
+      when current_setting('transaction_isolation') like 'read %' then 'null'
+      else to_json(now()::text)::text
+    end,
+    ',"store":', ${STORE}, ','`);
 
 function askPage(sql: Sql): Statement<Answer> {
   return (strings, ...parameters) =>
     ask<Answer>(sql)(
-      // What stands behind the columns would have all of it copied once more.
-      within(strings, "", `${STORE} || ',"columns":' || ${COLUMNS} || '}' as json from page`),
+      within(strings, "with", `\nselect ${PAGE} as json from page`),
       ...parameters,
     );
 }

@@ -1,6 +1,6 @@
 import { fromStored, type MaybeTyped, parserOf, type Typed } from "./_catalogue.ts";
 import { checkConsumerGroup, checkInteger, checkPage, invalid } from "./_check.ts";
-import { COLUMNS, type Columns, decode, safe } from "./_message.ts";
+import { type Columns, columnsJson, decode, safe } from "./_message.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
 import { type Place, timestampOf } from "./_start.ts";
 import { ask, type Statement, within } from "./_statement.ts";
@@ -230,11 +230,16 @@ select
   ) as json`;
 }
 
-interface Answer extends Extent {
-  readonly columns: Columns | null;
+interface Answer extends Extent, Columns {
   /** The references' streams, positions and global positions. */
   readonly references: readonly [streamName: string, position: number, globalPosition: number][];
 }
+
+const PAGE = /* @__PURE__ */ columnsJson(`
+    '"count":', (select count(*) from scanned),
+    ',"last":', coalesce((select max(global_place)::text from scanned), 'null'),
+    ',"head":', coalesce((select position::text from head), 'null'),
+    ',"references":', coalesce(json_agg(json_build_array(partition, place, global_place)), '[]'), ','`);
 
 /** Asks for messages by their references: which of those, is what follows. */
 function askReferences(sql: Sql): Statement<Answer> {
@@ -265,13 +270,7 @@ with
       or type in (select json_array_elements_text((select types from wanted)::json))
     order by global_place
   )
-select
-  '{"count":' || (select count(*) from scanned)::text ||
-  ',"last":' || coalesce((select max(global_place)::text from scanned), 'null') ||
-  ',"head":' || coalesce((select position::text from head), 'null') ||
-  ',"references":' ||
-    coalesce(json_agg(json_build_array(partition, place, global_place))::text, '[]') ||
-  ',"columns":' || ${COLUMNS} || '}' as json
+select ${PAGE} as json
 from page`,
       ),
       ...parameters,
@@ -279,11 +278,11 @@ from page`,
 }
 
 function pageOfReferences(
-  { columns, references, ...extent }: Answer,
+  answer: Answer,
   wanted: WantedOfAggregate,
 ): Page {
-  const messages = decode(columns).map((message, at): AggregatedMessage => {
-    const [streamName, position, globalPosition] = references[at]!;
+  const messages = decode(answer).map((message, at): AggregatedMessage => {
+    const [streamName, position, globalPosition] = answer.references[at]!;
     const reference = {
       streamName,
       position: safe(position),
@@ -291,5 +290,5 @@ function pageOfReferences(
     };
     return { ...message, reference };
   });
-  return pageOf(messages, extent, wanted);
+  return pageOf(messages, answer, wanted);
 }

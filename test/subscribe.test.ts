@@ -445,9 +445,9 @@ describe("subscribe() reads", () => {
   }
 
   const filters: Record<string, { source: (category: string) => string; index: number }> = {
-    types: { source: (category) => category, index: 1 },
-    correlation: { source: (category) => category, index: 1 },
-    consumerGroup: { source: (category) => category, index: 1 },
+    types: { source: (category) => category, index: 4 },
+    correlation: { source: (category) => category, index: 4 },
+    consumerGroup: { source: (category) => category, index: 4 },
     "types of a stream": { source: (category) => `${category}-1`, index: 1 },
     "types of $all": { source: () => "$all", index: 0 },
   };
