@@ -51,6 +51,8 @@ export interface WayResult {
 
 /** Measures a way no longer than so many times its share, but once at least. */
 const PATIENCE = 10;
+/** For how many measurements a way writes before: until V8 has compiled all that it will. */
+const WARM_UP = 5;
 /** How many connections a client has, at most: the embedded server has 200. */
 export const CONNECTIONS = 64;
 
@@ -157,19 +159,18 @@ async function calibrate(
     await check(bench, workload, way, job, outcome);
     return count;
   }
-  const batchSize = Math.min(1000, workload.batchSize);
+  const unit = workload.batchSize;
+  const batchSize = Math.min(1000, unit);
   let written = operation === "write" ? 20 * inFlight : 2 * batchSize;
-  let rate: number;
-  // The first are slow, until they are compiled.
-  for (;;) {
+  let spent = 0;
+  do {
     const job = jobFor({ ...workload, batchSize }, route, way, written);
     const outcome = await runner.run(job);
-    rate = rateOf(outcome);
-    if (outcome.seconds * 1000 > bench.duration / 4) break;
-    written *= 5;
-  }
-  const unit = workload.batchSize;
-  return Math.max(inFlight, unit, Math.round(rate * bench.duration / 1000 / unit) * unit);
+    spent += outcome.seconds * 1000;
+    const units = Math.round(rateOf(outcome) * bench.duration / 1000 / unit);
+    written = Math.max(inFlight, unit, units * unit);
+  } while (spent < WARM_UP * bench.duration);
+  return written;
 }
 
 function jobFor(workload: Workload, { url }: Route, way: Way, count: number): Job {
