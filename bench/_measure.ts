@@ -51,12 +51,13 @@ export interface WayResult {
 
 /** Measures a way no longer than so many times its share, but once at least. */
 const PATIENCE = 10;
-/** For how many measurements a way writes before: until V8 has compiled all that it will. */
-const WARM_UP = 5;
+/** For how many measurements a process writes before: until V8 has compiled most of what it will. */
+const WARM_UP = 10;
 /** How many connections a client has, at most: the embedded server has 200. */
 export const CONNECTIONS = 64;
 
 const run = `bench${crypto.randomUUID().slice(0, 8)}`;
+const warm = new WeakSet<Runner>();
 const prepared = new Map<string, Promise<void>>();
 let jobs = 0;
 
@@ -169,7 +170,8 @@ async function calibrate(
     spent += outcome.seconds * 1000;
     const units = Math.round(rateOf(outcome) * bench.duration / 1000 / unit);
     written = Math.max(inFlight, unit, units * unit);
-  } while (spent < WARM_UP * bench.duration);
+  } while (spent < (warm.has(runner) ? 1 : WARM_UP) * bench.duration);
+  warm.add(runner);
   return written;
 }
 
