@@ -149,12 +149,13 @@ function writeOf(message: ImportedMessage): EachWrite | Promise<EachWrite> {
   checkWritableStreamName(streamName);
   checkId(message.id);
   checkTime(time);
+  // V8 is slow to add to what it has spread.
   return onceThere(toStored([message], streamName, undefined), ([stored]) => ({
-    ...encode(stored!),
     streamName,
     expectedVersion: null,
     mayBeKnown: true,
     time: time?.toISOString(),
+    ...encode(stored!),
   }));
 }
 
