@@ -2,7 +2,7 @@
  * `npm run bench:cost`: what it costs to import the client on Node, what is open when it is idle, and how
  * long a Worker takes from its start to its first write.
  *
- * It takes what `npm run build` has made, and the database of `DATABASE_URL` or the embedded server.
+ * It takes what is published, and the database of `DATABASE_URL` or the embedded server.
  * `--rounds` says how many processes import it, each beside one that imports an empty module, and a third
  * of that how many Workers are started, each beside one that has the driver alone. workerd is of those
  * packages that the first `npm test` installs.
