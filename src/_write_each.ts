@@ -8,8 +8,6 @@ export interface EachWrite extends EncodedMessage {
   readonly expectedVersion: string | null;
   /** Whether the store may have the id already. */
   readonly mayBeKnown: boolean;
-  /** When it was written, where that is not now. */
-  readonly time?: string | undefined;
 }
 
 /**
@@ -25,7 +23,9 @@ export type Outcome = number | readonly [version: number] | "duplicate";
 export const MAX_LENGTH = 300_000;
 
 /** About how many characters a write is. */
-export function lengthOf({ streamName, type, data, metadata }: EachWrite): number {
+export function lengthOf(
+  { streamName, type, data, metadata }: EncodedMessage & Pick<EachWrite, "streamName">,
+): number {
   return streamName.length + type.length + (data?.length ?? 4) + (metadata?.length ?? 4);
 }
 
@@ -34,14 +34,13 @@ export function lengthOf({ streamName, type, data, metadata }: EachWrite): numbe
  * stream at another version, or its id in the store, leaves the others as they are.
  *
  * Who waits for one category's lock holds up those that it has already. So, of several categories, those
- * that somebody else writes to are "busy", and left out, unless all are to be waited for.
+ * that somebody else writes to are "busy", and left out.
  *
  * @param writes No id twice.
  */
 export async function writeEach(
   sql: Sql,
   writes: readonly EachWrite[],
-  waitsForAll: boolean,
 ): Promise<(Outcome | "busy")[]> {
   // `seen`, `added` and `known` are as in `write`, `columns` as in `writeStreams`. Within a stream, a write
   // succeeds where it needs the version that it was at, less one for each that has failed before it:
@@ -50,23 +49,22 @@ export async function writeEach(
     streamName: writes.map(({ streamName }) => streamName),
     expectedVersion: writes.map(({ expectedVersion }) => expectedVersion),
     mayBeKnown: writes.map(({ mayBeKnown }) => mayBeKnown),
-    time: writes.map(({ time = null }) => time),
   };
   return await askMessageStore<(Outcome | "busy")[]>(sql)`
   message as materialized (
     select
-      stream_name, expected_version::bigint, may_be_known::boolean, time::timestamp, id::uuid, type,
+      stream_name, expected_version::bigint, may_be_known::boolean, id::uuid, type,
       nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
     from
       (select ${toColumns(writes, columns)}::text::jsonb as list offset 0) as columns,
       rows from (
         jsonb_array_elements_text(list->'streamName'),
         jsonb_array_elements_text(list->'expectedVersion'),
-        jsonb_array_elements_text(list->'mayBeKnown'), jsonb_array_elements_text(list->'time'),
+        jsonb_array_elements_text(list->'mayBeKnown'),
         jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
         jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
       ) with ordinality as message(
-        stream_name, expected_version, may_be_known, time, id, type, data, metadata, number
+        stream_name, expected_version, may_be_known, id, type, data, metadata, number
       )
   ),
   stream as materialized (
@@ -86,12 +84,11 @@ export async function writeEach(
     select
       category,
       case
-        when waits then message_store.acquire_lock(category) is not null
+        when is_only then message_store.acquire_lock(category) is not null
         else pg_try_advisory_xact_lock(message_store.hash_64(category))
       end as is_free
     from (
-      select
-        category, ${String(waitsForAll)}::text::boolean or count(*) over () = 1 as waits
+      select category, count(*) over () = 1 as is_only
       from stream, ours
       group by category
       order by message_store.hash_64(category)
@@ -156,9 +153,8 @@ export async function writeEach(
     from fresh left join judged using (number)
   ),
   inserted as (
-    insert into message_store.messages (id, stream_name, position, type, data, metadata, time)
-    select
-      id, stream_name, place, type, data, metadata, coalesce(time, now() at time zone 'utc')
+    insert into message_store.messages (id, stream_name, position, type, data, metadata)
+    select id, stream_name, place, type, data, metadata
     from message join outcome using (number)
     where is_written
     order by number

@@ -168,7 +168,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   async function store(batch: readonly Waiting[]): Promise<Waiting[]> {
     const [first] = batch;
     try {
-      if (batch.length > 1) return settle(batch, await writeEach(sql, batch, false));
+      if (batch.length > 1) return settle(batch, await writeEach(sql, batch));
       if (first === undefined) return [];
       const { streamName, expectedVersion, mayBeKnown } = first;
       const one = mayBeKnown ? writeOnce : writeNew;

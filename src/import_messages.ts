@@ -6,9 +6,10 @@ import {
   checkWritableStreamName,
   invalid,
 } from "./_check.ts";
-import { encode } from "./_json.ts";
+import { encode, type EncodedMessage, toColumns } from "./_json.ts";
 import { isPromise, onceThere } from "./_promise.ts";
-import { type EachWrite, lengthOf, MAX_LENGTH, writeEach } from "./_write_each.ts";
+import { askMessageStore } from "./_statement.ts";
+import { lengthOf, MAX_LENGTH } from "./_write_each.ts";
 import { DuplicateMessageError } from "./errors.ts";
 import type { IdentifiedMessageInput } from "./synchronize.ts";
 import type { Sql } from "./types.ts";
@@ -90,10 +91,9 @@ export async function importMessages<Imported extends ImportedMessage>(
   const { onProgress = () => {} } = options;
   checkFunction("onProgress", onProgress);
   let progress: ImportProgress<Imported> = { count: 0, last: undefined };
-  const store = async ({ messages, writes }: Chunk<Imported>): Promise<void> => {
-    const outcomes = await writeEach(sql, writes, true);
-    const refused = outcomes.indexOf("duplicate");
-    if (refused !== -1) throw new DuplicateMessageError(messages[refused]!.id);
+  const store = async ({ messages, encoded }: Chunk<Imported>): Promise<void> => {
+    const refused = await writeMissing(sql, encoded);
+    if (refused !== null) throw new DuplicateMessageError(messages[refused]!.id);
     progress = { count: progress.count + messages.length, last: messages.at(-1) };
     await onProgress(progress);
   };
@@ -112,36 +112,43 @@ export async function importMessages<Imported extends ImportedMessage>(
   return progress;
 }
 
+/** A message with its place, as parameters. */
+export interface EncodedImport extends EncodedMessage {
+  readonly streamName: string;
+  /** When it was written; null for now. */
+  readonly time: string | null;
+}
+
 interface Chunk<Imported> {
   readonly messages: Imported[];
-  readonly writes: EachWrite[];
+  readonly encoded: EncodedImport[];
 }
 
 async function* chunksOf<Imported extends ImportedMessage>(
   source: AsyncIterable<Imported> | Iterable<Imported>,
 ): AsyncGenerator<Chunk<Imported>, void, undefined> {
-  let chunk: Chunk<Imported> = { messages: [], writes: [] };
+  let chunk: Chunk<Imported> = { messages: [], encoded: [] };
   const ids = new Set<string>();
   let length = 0;
   for await (const message of source) {
-    const writing = writeOf(message);
-    const write = isPromise(writing) ? await writing : writing;
-    const isFull = ids.size === MAX_COUNT || length + lengthOf(write) > MAX_LENGTH;
-    if (ids.size > 0 && (isFull || ids.has(write.id))) {
+    const encoding = encodeImport(message);
+    const encoded = isPromise(encoding) ? await encoding : encoding;
+    const isFull = ids.size === MAX_COUNT || length + lengthOf(encoded) > MAX_LENGTH;
+    if (ids.size > 0 && (isFull || ids.has(encoded.id))) {
       yield chunk;
-      chunk = { messages: [], writes: [] };
+      chunk = { messages: [], encoded: [] };
       ids.clear();
       length = 0;
     }
     chunk.messages.push(message);
-    chunk.writes.push(write);
-    ids.add(write.id);
-    length += lengthOf(write);
+    chunk.encoded.push(encoded);
+    ids.add(encoded.id);
+    length += lengthOf(encoded);
   }
   if (ids.size > 0) yield chunk;
 }
 
-function writeOf(message: ImportedMessage): EachWrite | Promise<EachWrite> {
+function encodeImport(message: ImportedMessage): EncodedImport | Promise<EncodedImport> {
   if (typeof message !== "object" || message === null) {
     throw invalid("message", message, "an object with a streamName, an id and a type");
   }
@@ -152,9 +159,7 @@ function writeOf(message: ImportedMessage): EachWrite | Promise<EachWrite> {
   // V8 is slow to add to what it has spread.
   return onceThere(toStored([message], streamName, undefined), ([stored]) => ({
     streamName,
-    expectedVersion: null,
-    mayBeKnown: true,
-    time: time?.toISOString(),
+    time: time?.toISOString() ?? null,
     ...encode(stored!),
   }));
 }
@@ -165,4 +170,88 @@ function checkTime(time: unknown): void {
   const isDate = Object.prototype.toString.call(time) === "[object Date]";
   const year = isDate ? (time as Date).getUTCFullYear() : NaN;
   if (!(year >= 1 && year <= 9999)) throw invalid("time", time, "a Date in the years 1 to 9999");
+}
+
+/**
+ * Writes those of the messages that are not there, in order.
+ *
+ * @param messages No id twice.
+ * @returns The index of one whose id another stream has; null for none.
+ */
+export async function writeMissing(
+  sql: Sql,
+  messages: readonly EncodedImport[],
+): Promise<number | null> {
+  // `seen`, `added` and `known` are as in `write`, `columns` as in `writeStreams`.
+  const columns = {
+    streamName: messages.map(({ streamName }) => streamName),
+    time: messages.map(({ time }) => time),
+  };
+  return await askMessageStore<number | null>(sql)`
+  message as materialized (
+    select
+      stream_name, time::timestamp, id::uuid, type,
+      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
+    from
+      (select ${toColumns(messages, columns)}::text::jsonb as list offset 0) as columns,
+      rows from (
+        jsonb_array_elements_text(list->'streamName'), jsonb_array_elements_text(list->'time'),
+        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
+        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
+      ) with ordinality as message(stream_name, time, id, type, data, metadata, number)
+  ),
+  stream as materialized (
+    select
+      stream_name, message_store.category(stream_name) as category,
+      (
+        select coalesce(max(stored.position), -1)
+        from message_store.messages as stored
+        where stored.stream_name = wanted.stream_name
+      ) as seen
+    from (select distinct stream_name from message) as wanted
+  ),
+  locked as materialized (
+    select category, message_store.acquire_lock(category)
+    from (
+      select category
+      from stream, ours
+      group by category
+      order by message_store.hash_64(category)
+    ) as ordered
+  ),
+  current as materialized (
+    select stream.*, coalesce(message_store.stream_version(stream_name), -1) as version
+    from stream join locked using (category)
+  ),
+  added as materialized (
+    select message_store.get_stream_messages(stream_name, seen + 1, -1) as stored
+    from current
+    where version > seen
+  ),
+  known as materialized (
+    select number, message.stream_name <> stored.stream_name as is_elsewhere
+    from message, lateral (
+      select * from message_store.messages where messages.id = message.id limit 1
+    ) as stored
+    union all
+    select number, message.stream_name <> (stored).stream_name
+    from message join added on (stored).id = message.id::text
+  ),
+  missing as materialized (
+    select number, version + row_number() over (partition by stream_name order by number) as position
+    from message join current using (stream_name)
+    where number not in (select number from known)
+  ),
+  inserted as (
+    insert into message_store.messages (id, stream_name, position, type, data, metadata, time)
+    select
+      id, stream_name, position, type, data, metadata, coalesce(time, now() at time zone 'utc')
+    from message join missing using (number)
+    order by number
+    returning global_position
+  ),
+  answer as materialized (
+    select coalesce((min(number) - 1)::text, 'null') as json
+    from (select count(*) from inserted) as complete left join known on is_elsewhere
+  )`;
 }

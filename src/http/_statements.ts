@@ -15,6 +15,7 @@ import { writeUnlessBusy } from "../_write_unless_busy.ts";
 import { checkTypes, readerOf } from "../_source.ts";
 import { checkStartAt, firstSince } from "../_start.ts";
 import { readLastMessages } from "../_stored_positions.ts";
+import { writeMissing } from "../import_messages.ts";
 import { messageStoreVersion } from "../message_store_version.ts";
 import { categories, entityIds, streamNames } from "../names.ts";
 import { checkAggregateName, firstReferenceSince, readAggregate } from "../read_aggregate.ts";
@@ -74,10 +75,16 @@ const STATEMENTS: readonly Statement[] = [
   {
     sample: {
       columns: `{"streamName":["category-id"],"expectedVersion":["7"],"mayBeKnown":[true],` +
-        `"time":[null],"id":["${id}"],"type":["type"],"data":[1],"metadata":[{}]}`,
-      waitsForAll: "true",
+        `"id":["${id}"],"type":["type"],"data":[1],"metadata":[{}]}`,
     },
     callOf: writeEachOf,
+  },
+  {
+    sample: {
+      columns: `{"streamName":["category-id"],"time":["${time}"],` +
+        `"id":["${id}"],"type":["type"],"data":[1],"metadata":[{}]}`,
+    },
+    callOf: importOf,
   },
   {
     sample: {
@@ -226,40 +233,62 @@ function writeStreamsOf({ columns }: Parameters, maxBatchSize: number): Call<num
   };
 }
 
-/** Writes that share a statement: each is asked for as if it were alone, or all of an import's stream. */
-function writeEachOf({ columns, waitsForAll }: Parameters, maxBatchSize: number): Call<unknown> {
-  const isImport = waitsForAll === "true";
-  const rows = rowsOf(columns, maxBatchSize);
-  const imported = new Map<string, Row["message"][]>();
-  for (const { streamName, message } of rows) {
-    const messages = imported.get(required(streamName));
-    if (messages) messages.push(message);
-    else imported.set(required(streamName), [message]);
-  }
+/** Writes that share a statement: each is asked for as if it were alone. */
+function writeEachOf({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
+  const writes = rowsOf(columns, maxBatchSize)
+    .map((row) => ({ ...row, streamName: required(row.streamName) }));
   return {
-    asks: isImport
-      ? [...imported].map(([streamName, messages]) =>
-        ask("importMessages", { streamName, messages })
-      )
-      : rows.map(({ streamName, message, options }) =>
-        ask("write", { streamName: required(streamName), messages: [message], ...options })
-      ),
+    asks: writes.map(({ streamName, message, options }) =>
+      ask("write", { streamName, messages: [message], ...options })
+    ),
     send: async (sql) => {
-      if (rows.length === 0) throw invalid("messages", [], "not empty", RangeError);
-      const writes = rows.map(({ message, options, mayBeKnown, time, ...row }) => {
-        const streamName = required(row.streamName);
+      checkNotEmpty(writes);
+      const encoded = writes.map(({ streamName, message, options, mayBeKnown }) => {
         checkWritableStreamName(streamName);
+        const expectedVersion = checkExpectedVersion(options);
         return {
-          ...encode(message),
           streamName,
-          expectedVersion: checkExpectedVersion(options),
+          expectedVersion,
           mayBeKnown: mayBeKnown === true,
-          time: isImport && time ? new Date(time).toISOString() : undefined,
+          ...encode(message),
         };
       });
-      return await writeEach(sql, writes, isImport);
+      return await writeEach(sql, encoded);
     },
   };
+}
+
+/** What is imported of a stream is asked for at once. */
+function importOf({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
+  const rows = rowsOf(columns, maxBatchSize)
+    .map((row) => ({ ...row, streamName: required(row.streamName) }));
+  const imported = new Map<string, Row["message"][]>();
+  for (const { streamName, message } of rows) {
+    const messages = imported.get(streamName);
+    if (messages) messages.push(message);
+    else imported.set(streamName, [message]);
+  }
+  return {
+    asks: [...imported].map(([streamName, messages]) =>
+      ask("importMessages", { streamName, messages })
+    ),
+    send: async (sql) => {
+      checkNotEmpty(rows);
+      const encoded = rows.map(({ streamName, message, time }) => {
+        checkWritableStreamName(streamName);
+        return {
+          streamName,
+          time: time ? new Date(time).toISOString() : null,
+          ...encode(message),
+        };
+      });
+      return await writeMissing(sql, encoded);
+    },
+  };
+}
+
+function checkNotEmpty(rows: readonly unknown[]): void {
+  if (rows.length === 0) throw invalid("messages", rows, "not empty", RangeError);
 }
 
 function synchronizeOf(
