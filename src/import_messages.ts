@@ -76,8 +76,8 @@ const MAX_COUNT = 1000;
  * @param source The messages, each with an id and its stream; one that ends.
  * @param options What to call when there is progress.
  * @returns How many there were, and the last.
- * @throws {DuplicateMessageError} If another stream has a message of this id; those that were sent with it
- * may be in the store.
+ * @throws {DuplicateMessageError} If another stream has a message of this id. Of those that were to be
+ * written with it, none is.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {InvalidMessageError} If a message does not fit the catalogue that has made it.
  * @throws {TypeError} If a message has no id, its stream is none, or JSON cannot hold its data.
@@ -130,9 +130,17 @@ async function* chunksOf<Imported extends ImportedMessage>(
   let chunk: Chunk<Imported> = { messages: [], encoded: [] };
   const ids = new Set<string>();
   let length = 0;
+  let number = 0;
   for await (const message of source) {
-    const encoding = encodeImport(message);
-    const encoded = isPromise(encoding) ? await encoding : encoding;
+    number++;
+    let encoded: EncodedImport;
+    try {
+      const encoding = encodeImport(message);
+      encoded = isPromise(encoding) ? await encoding : encoding;
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      throw new TypeError(`Cannot import message ${number}: ${error.message}`, { cause: error });
+    }
     const isFull = ids.size === MAX_COUNT || length + lengthOf(encoded) > MAX_LENGTH;
     if (ids.size > 0 && (isFull || ids.has(encoded.id))) {
       yield chunk;
@@ -173,7 +181,7 @@ function checkTime(time: unknown): void {
 }
 
 /**
- * Writes those of the messages that are not there, in order.
+ * Writes those of the messages that are not there, in order; none where another stream has one's id.
  *
  * @param messages No id twice.
  * @returns The index of one whose id another stream has; null for none.
@@ -247,6 +255,7 @@ export async function writeMissing(
     select
       id, stream_name, position, type, data, metadata, coalesce(time, now() at time zone 'utc')
     from message join missing using (number)
+    where not exists (select from known where is_elsewhere)
     order by number
     returning global_position
   ),

@@ -132,6 +132,25 @@ describe("importMessages()", () => {
     });
   });
 
+  test("writes none of those that come with it, so that none comes before it later", async () => {
+    const messages = messagesOf("mended", 5, 1) as ImportedMessage[];
+    await write(db.sql, "taken-2", messages[1]!);
+    await assert.rejects(importMessages(db.sql, messages), { name: "DuplicateMessageError" });
+    assert.deepEqual(await readStream(db.sql, "mended-0"), []);
+    messages[1] = { ...messages[1]!, id: crypto.randomUUID() };
+    await importMessages(db.sql, messages);
+    const written = await readStream(db.sql, "mended-0");
+    assert.deepEqual(written.map(({ id }) => id), messages.map(({ id }) => id));
+  });
+
+  test("says which message it cannot write", async () => {
+    const messages = messagesOf("which", 3);
+    await assert.rejects(importMessages(db.sql, [...messages, { ...messages[0]!, data: NaN }]), {
+      name: "TypeError",
+      message: 'Cannot import message 4: Cannot write "data" as JSON: it is NaN',
+    });
+  });
+
   test("holds no more than two thousand messages, however slow the database", async () => {
     let made = 0;
     let stored = 0;
