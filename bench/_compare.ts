@@ -101,11 +101,15 @@ async function measure(
   return count / (performance.now() - start) * 1000;
 }
 
-/** The median, and the quartiles around it. */
+/** The median, and the quartiles around it: of three values, all. */
 export function spreadOf(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
-  const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))]!;
-  return { median: at(0.5), low: at(0.25), high: at(0.75) };
+  const last = sorted.length - 1;
+  return {
+    median: sorted[Math.round(last / 2)]!,
+    low: sorted[Math.floor(last / 4)]!,
+    high: sorted[Math.ceil(last * 3 / 4)]!,
+  };
 }
 
 /** Lines of text in which the columns stand under each other, all but the first to the right. */

@@ -65,7 +65,8 @@ try {
     "message-db-py, of which a caller has a connection to itself: of these there are no more.",
     ...peers.missing.map((peer) => `Skipped: ${peer}`),
   ];
-  say(`${machine}\n${notes.join("\n")}\nAll of it takes about half an hour on two cores.`);
+  const extent = isWhole ? ["It takes about half an hour on two cores."] : [];
+  say([machine, ...notes, ...extent].join("\n"));
 
   const bench: Bench = { sql, peers, rounds, duration };
   const routes = [{ url, delayed: false }, { url: proxy.url, delayed: true }];
@@ -80,7 +81,13 @@ try {
     results.push(...await measure(bench, workload, wanted));
   }
   if (results.length === 0) {
-    throw new Error(`No workload has a name with ${values.only.join(" or ")} in it`);
+    const names = workloads(messages).map(({ name }) => `"${name}"`).join(", ");
+    throw new Error(
+      `No workload has a name with ${
+        values.only.join(" or ")
+      } in it: there are ${names}, and each ` +
+        'with ", 1 ms" behind it',
+    );
   }
 
   const minutes = (performance.now() - start) / 60_000;
@@ -100,8 +107,9 @@ try {
   say(`
 ${tables(results)}
 
-Medians of ${rounds} rounds, fewer for what takes long, in which the ways take turns; of the ratios to the first
-of each workload, the middle half, too. CPU and memory are the client's. It took ${
+Medians of ${rounds} rounds, fewer for what takes long, in which the ways take turns. A ratio is the median of those
+to the first way in the same round, and not one of medians; behind it is the middle half. CPU is the client's for
+1,000 messages; memory the most that its process has had so far, which does both routes. It took ${
     minutes.toFixed(1)
   } min.
 
