@@ -165,6 +165,9 @@ interface Handling extends Ending, Pick<MadeEnding, "stop">, Pick<Bounds, "deadl
 /**
  * Handles the messages of a page: those of one stream one after another, so many streams side by side.
  *
+ * Each as early as its stream allows: a position says that all before it is handled, so what is done
+ * ahead of one that is not is done again by who goes on from there.
+ *
  * @returns How many it has handled.
  */
 async function handlePage(
@@ -173,50 +176,55 @@ async function handlePage(
   placed: readonly Placed[],
   handling: Handling,
 ): Promise<number> {
-  const { concurrency } = consumer;
   const { stopping, over, stop, store, deadline } = handling;
   const isHandled: boolean[] = [];
   let prefix = 0;
   let count = 0;
   const failures: unknown[] = [];
+  let next = 0;
+  /** The indices of the messages of each stream in hand, to which those that come meanwhile are added. */
+  const lanes = new Map<string, number[]>();
 
-  async function work(lane: readonly number[]): Promise<void> {
-    for (const at of lane) {
-      if (cursor.isDue()) await store();
-      if (Date.now() >= deadline) stop();
-      if (stopping.aborted) return;
-      const handled = handleMessage(consumer, cursor, placed[at]!, handling);
-      const outcome = handled instanceof Promise ? await handled : handled;
-      if (outcome === "ended" || over.aborted) return;
-      isHandled[at] = true;
-      count++;
-      while (isHandled[prefix]) cursor.pass(placed[prefix++]!.place);
+  async function work(): Promise<void> {
+    while (next < placed.length) {
+      const first = next++;
+      const name = laneOf(placed[first]!);
+      const inHand = lanes.get(name);
+      if (inHand) {
+        inHand.push(first);
+        continue;
+      }
+      const lane = [first];
+      lanes.set(name, lane);
+      for (const at of lane) {
+        if (cursor.isDue()) await store();
+        if (Date.now() >= deadline) stop();
+        if (stopping.aborted) return;
+        const handled = handleMessage(consumer, cursor, placed[at]!, handling);
+        const outcome = handled instanceof Promise ? await handled : handled;
+        if (outcome === "ended" || over.aborted) return;
+        isHandled[at] = true;
+        count++;
+        while (isHandled[prefix]) cursor.pass(placed[prefix++]!.place);
+      }
+      lanes.delete(name);
     }
   }
-  const lanes = concurrency === 1 ? [placed.map((_, at) => at)] : lanesOf(placed);
-  const left = lanes.values();
-  const workers = Array.from({ length: Math.min(concurrency, lanes.length) }, async () => {
-    try {
-      for (const lane of left) await work(lane);
-    } catch (error) {
-      failures.push(error);
-      // The others finish what they have in hand.
-      stop();
-    }
-  });
+  const workers = Array.from(
+    { length: Math.min(consumer.concurrency, placed.length) },
+    () =>
+      work().catch((error) => {
+        failures.push(error);
+        // The others finish what they have in hand.
+        stop();
+      }),
+  );
   await abortable(Promise.all(workers), over).catch(() => {});
   if (failures.length > 0) throw failures[0];
   return count;
 }
 
-/** The indices of each stream's messages, of an aggregate each partition's. */
-function lanesOf(placed: readonly Placed[]): number[][] {
-  const lanes = new Map<string, number[]>();
-  for (const [at, { message }] of placed.entries()) {
-    const name = (message as AggregatedMessage).reference?.streamName ?? message.streamName;
-    const lane = lanes.get(name);
-    if (lane) lane.push(at);
-    else lanes.set(name, [at]);
-  }
-  return [...lanes.values()];
+/** The stream that it is of, of an aggregate the partition. */
+function laneOf({ message }: Placed): string {
+  return (message as AggregatedMessage).reference?.streamName ?? message.streamName;
 }

@@ -94,6 +94,26 @@ describe("drain()", () => {
     assert.deepEqual(late, { handled: 1, position: positions[0], caughtUp: false });
   });
 
+  test.each([
+    ["at once", () => {}],
+    ["in a while", () => new Promise<void>((resolve) => setImmediate(resolve))],
+  ])(
+    "has nothing to handle again after its deadline, streams side by side, done %s",
+    async (when, rest) => {
+      const category = `ahead ${when}`;
+      const positions = await writeCounted(db.sql, category, 40, { streams: 10 });
+      const deadline = Date.now() + 500;
+      let count = 0;
+      const handle = () => {
+        if (++count === 12) { while (Date.now() <= deadline); }
+        return rest();
+      };
+      const consumer = { category, consumerId: "it", concurrency: 2, handle };
+      const { handled, position } = await drain(db.sql, consumer, { deadline });
+      assert.equal(position, positions[handled - 1]);
+    },
+  );
+
   test("counts what is passed over and put aside, and not what stops it", async () => {
     await writeCounted(db.sql, "counts", 4);
     const consumer = {
