@@ -173,7 +173,7 @@ function encodeImport(message: ImportedMessage): EncodedImport | Promise<Encoded
 }
 
 /** Others are none that PostgreSQL reads as they are written. */
-function checkTime(time: unknown): void {
+export function checkTime(time: unknown): void {
   if (time === undefined) return;
   const isDate = Object.prototype.toString.call(time) === "[object Date]";
   const year = isDate ? (time as Date).getUTCFullYear() : NaN;

@@ -2,7 +2,7 @@ import { checkExpectedVersion, checkWritableStreamName, invalid } from "../_chec
 import { encode } from "../_json.ts";
 import { writeEach } from "../_write_each.ts";
 import { writeUnlessBusy } from "../_write_unless_busy.ts";
-import { writeMissing } from "../import_messages.ts";
+import { checkTime, writeMissing } from "../import_messages.ts";
 import { type IdentifiedMessageInput, synchronize } from "../synchronize.ts";
 import type { Metadata } from "../types.ts";
 import { write, writeNew } from "../write.ts";
@@ -121,11 +121,9 @@ export function importOf({ columns }: Parameters, maxBatchSize: number): Call<un
       checkNotEmpty(rows);
       const encoded = rows.map(({ streamName, message, time }) => {
         checkWritableStreamName(streamName);
-        return {
-          streamName,
-          time: time ? new Date(time).toISOString() : null,
-          ...encode(message),
-        };
+        const writtenAt = time ? new Date(time) : undefined;
+        checkTime(writtenAt);
+        return { streamName, time: writtenAt?.toISOString() ?? null, ...encode(message) };
       });
       return await writeMissing(sql, encoded);
     },

@@ -170,6 +170,21 @@ test("a batch that two parsers could read in two ways is refused", async () => {
   }
 });
 
+test.each(["0000-12-31T23:59:59.999Z", "+010000-01-01T00:00:00.000Z", "now", "", 0])(
+  "a message is not imported at a time that importMessages refuses: %j",
+  async (refused) => {
+    const time = new Date();
+    const id = crypto.randomUUID();
+    const [statement] = await statementsOf((sql) =>
+      importMessages(sql, [{ streamName: newStream(), id, time, ...message }])
+    );
+    const { query, params: [columns] } = statement!;
+    const params = [columns!.replace(JSON.stringify(time), JSON.stringify(refused))];
+    expect(params[0]).not.toBe(columns);
+    expect(await post({ query, params })).toMatchObject({ status: 422, sent: 0 });
+  },
+);
+
 test("a rule by what is read is asked the same where positions are missing", async () => {
   const calls: GatewayCall[] = [];
   const authorize = (_: Request, call: GatewayCall) => {
