@@ -77,7 +77,7 @@ try {
 async function showColdStarts(connectionString: string): Promise<void> {
   const ways = {
     "the client": `
-      import { write } from "${root}mod.ts";
+      import { write } from ${JSON.stringify(fileURLToPath(built))};
       const send = (sql, name) => write(sql, name, { type: "Written", data: { amount: 11 } });`,
     "the driver alone": `
       const send = (sql, name) => sql\`
