@@ -78,6 +78,8 @@ const MAX_COUNT = 1000;
  * @returns How many there were, and the last.
  * @throws {DuplicateMessageError} If another stream has a message of this id. Of those that were to be
  * written with it, none is.
+ * @throws {WrongExpectedVersionError} If others write to its streams, and the transaction's isolation level,
+ * not READ COMMITTED, hides that from it.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {InvalidMessageError} If a message does not fit the catalogue that has made it.
  * @throws {TypeError} If a message has no id, its stream is none, or JSON cannot hold its data.
