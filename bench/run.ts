@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: this client against others, and against what no client can be faster than.
+ * `npm run bench`: this client against others, and against what does nothing else.
  *
  * It starts the embedded server, or takes the database of `DATABASE_URL`, as a superuser, and leaves some
  * million messages in it, in categories whose names begin with `bench`, and Emmett's tables. `MESSAGE_DB_PY`
