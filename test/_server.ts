@@ -7,6 +7,18 @@ import postgres from "postgres";
 import { startEmbedded } from "../src/database/embedded.ts";
 import { install } from "../src/database/install.ts";
 
+/** How many test files run at once. */
+export const FILES_AT_ONCE = 3;
+
+/**
+ * How many connections a test file may have open at once. The most that one needs is 60: fifty that
+ * decide at once, and the ten that its tests share.
+ */
+export const CONNECTIONS_OF_A_FILE = 60;
+
+/** What the files need at once, and those that create and drop databases. */
+const CONNECTIONS = FILES_AT_ONCE * CONNECTIONS_OF_A_FILE + 20;
+
 /** A PostgreSQL server for tests, and a database in it that others are copied from. */
 export interface TestServer {
   /** The database that others are created from, and where: plain text, for another process. */
@@ -78,7 +90,7 @@ interface FoundServer {
 async function findServer(): Promise<FoundServer> {
   const url = process.env["DATABASE_URL"];
   if (url) {
-    await runAt(url, "select 1").catch((cause) => {
+    await checkConnections(url).catch((cause) => {
       throw new Error("Cannot use the database server of DATABASE_URL", {
         cause,
       });
@@ -89,7 +101,7 @@ async function findServer(): Promise<FoundServer> {
     const { GenericContainer, Wait } = await import("testcontainers");
     const container = await new GenericContainer("postgres:18-alpine")
       .withEnvironment({ POSTGRES_PASSWORD: "postgres" })
-      .withCommand(["postgres", "-c", "fsync=off", "-c", "max_connections=200"])
+      .withCommand(["postgres", "-c", "fsync=off", "-c", `max_connections=${CONNECTIONS}`])
       .withExposedPorts(5432)
       // The first start is for the image's own set-up.
       .withWaitStrategy(
@@ -105,7 +117,22 @@ async function findServer(): Promise<FoundServer> {
     };
   }
   const { url: embedded, stop } = await startEmbedded();
+  await checkConnections(embedded);
   return { url: embedded, source: "the embedded server", stop };
+}
+
+/** Rejects where the server allows fewer connections than the tests need at once. */
+async function checkConnections(url: string): Promise<void> {
+  const sql = connect(url);
+  const [row] = await sql<{ allowed: number }[]>`
+    select current_setting('max_connections')::int as allowed
+  `.finally(() => sql.end());
+  if (row!.allowed < CONNECTIONS) {
+    throw new Error(
+      `Cannot run the tests: the server allows ${row!.allowed} connections, and they need ` +
+        `${CONNECTIONS} at once: set its max_connections`,
+    );
+  }
 }
 
 /** A daemon that answers, that is: the command `docker` is there without one, too. */

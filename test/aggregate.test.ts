@@ -5,7 +5,7 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type postgres from "postgres";
-import { describe, onTestFinished, test } from "vitest";
+import { beforeAll, describe, onTestFinished, test } from "vitest";
 import {
   type Aggregate,
   aggregate,
@@ -29,9 +29,14 @@ import {
 import { fetchSql } from "../src/http/fetch_sql.ts";
 import { gateway } from "../src/http/gateway.ts";
 import { serve } from "./_serve.ts";
+import { until } from "./_until.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
+let writers: postgres.Sql;
+beforeAll(() => {
+  writers = db.connect({ max: 8 });
+});
 let names = 0;
 /** A category that no other test has. */
 const newCategory = () => `name${names++}`;
@@ -1107,10 +1112,6 @@ function counting(sql: postgres.Sql): { sql: Sql; sent: string[] } {
   };
 }
 
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!await condition()) await sleep(10);
-}
-
 async function lastMessage(sql: Sql, streamName: string): Promise<Message | null> {
   return await readLastMessage(sql, streamName);
 }
@@ -1179,7 +1180,6 @@ async function writeAbout(
   categories: readonly string[],
   { count, onCommit }: { count: number; onCommit?: (commits: number) => Promise<void> },
 ): Promise<number> {
-  writers ??= db.connect({ max: 8 });
   const sql = writers;
   let written = 0;
   let commits = 0;
@@ -1208,7 +1208,7 @@ async function writeAbout(
   }));
   return written;
 }
-let writers: postgres.Sql | undefined;
+
 let seed = 0;
 
 /** Reproducible: a linear congruential generator. */

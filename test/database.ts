@@ -1,13 +1,16 @@
 import postgres from "postgres";
-import { afterAll, beforeAll, inject } from "vitest";
-import { createDatabase, type TestDatabase } from "./_server.ts";
+import { afterAll, beforeAll, inject, onTestFinished, TestRunner } from "vitest";
+import { CONNECTIONS_OF_A_FILE, createDatabase, type TestDatabase } from "./_server.ts";
 
 /** The database of a test file. */
 export interface Database {
   readonly url: string;
-  /** A handle to it, as a superuser. */
+  /** A handle to it, as a superuser, which all tests of the file share. */
   readonly sql: postgres.Sql;
-  /** One more handle, with options of its own; it is ended after the file's tests. */
+  /**
+   * One more handle, with options of its own. It is ended with the test that makes it, or with the
+   * file's tests where it is made outside of one.
+   */
   connect(
     options?: postgres.Options<Record<string, postgres.PostgresType>>,
   ): postgres.Sql;
@@ -25,34 +28,57 @@ export interface Database {
  */
 export function useDatabase(): Database {
   let database: TestDatabase | undefined;
-  const handles: postgres.Sql[] = [];
-  const connect: Database["connect"] = (options = {}) => {
-    if (!database) {
-      throw new Error("There is no database before the tests begin");
+  /** The handles that are open, and how many connections each may have. */
+  const handles = new Map<postgres.Sql, number>();
+  let shared: postgres.Sql | undefined;
+
+  function open(
+    options: postgres.Options<Record<string, postgres.PostgresType>> = {},
+  ): postgres.Sql {
+    const sql = postgres(urlOf(database), { onnotice: () => {}, ...options });
+    handles.set(sql, sql.options.max);
+    const connections = [...handles.values()].reduce((sum, max) => sum + max);
+    if (connections > CONNECTIONS_OF_A_FILE) {
+      throw new Error(
+        `Cannot open ${connections} connections at once in a test file: ` +
+          `the server has ${CONNECTIONS_OF_A_FILE} for each`,
+      );
     }
-    const sql = postgres(database.url, { onnotice: () => {}, ...options });
-    handles.push(sql);
     return sql;
-  };
-  let sql: postgres.Sql | undefined;
+  }
+
+  async function end(sql: postgres.Sql): Promise<void> {
+    await sql.end({ timeout: 5 });
+    handles.delete(sql);
+  }
 
   beforeAll(async () => {
     database = await createDatabase(inject("databaseOrigin"));
   });
   afterAll(async () => {
-    await Promise.all(handles.map((handle) => handle.end({ timeout: 5 })));
+    await Promise.all([...handles.keys()].map(end));
     await database?.drop();
   });
   return {
     get url() {
-      if (!database) {
-        throw new Error("There is no database before the tests begin");
-      }
-      return database.url;
+      return urlOf(database);
     },
     get sql() {
-      return sql ??= connect();
+      return shared ??= open();
     },
-    connect,
+    connect: (options) => {
+      const sql = open(options);
+      if (TestRunner.getCurrentTest() !== undefined) {
+        onTestFinished(() => end(sql));
+      }
+      return sql;
+    },
   };
+}
+
+function urlOf(database: TestDatabase | undefined): string {
+  if (database === undefined) {
+    throw new Error("There is no database before the tests begin");
+  }
+  return database.url;
 }
