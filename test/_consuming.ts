@@ -1,7 +1,6 @@
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import type postgres from "postgres";
-import { vi } from "vitest";
 import { consume, type Consumer, readStream, type Sql, writeBatch } from "../mod.ts";
 
 /** A consumer that runs. */
@@ -26,11 +25,6 @@ export function start<Handle extends Sql>(
     },
     done,
   };
-}
-
-/** Resolves when it is so. */
-export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  await vi.waitUntil(isSo, { timeout: 30_000, interval: 5 });
 }
 
 /** A promise that somebody else resolves. */

@@ -17,8 +17,8 @@ import {
   transfer,
 } from "../examples/bank/transfers.ts";
 import { pathOf } from "./_blocks.ts";
-import { until } from "./_consuming.ts";
 import { createDatabase } from "./_server.ts";
+import { until } from "./_until.ts";
 
 const tsx = pathOf("node_modules/.bin/tsx");
 const bun = pathOf("test/node_modules/.bin/bun");

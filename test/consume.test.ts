@@ -15,7 +15,8 @@ import {
   write,
   writeBatch,
 } from "../mod.ts";
-import { gate, start, startProxy, stored, until, writeCounted } from "./_consuming.ts";
+import { gate, start, startProxy, stored, writeCounted } from "./_consuming.ts";
+import { until } from "./_until.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();

@@ -20,7 +20,8 @@ import {
   write,
   writeBatch,
 } from "../mod.ts";
-import { gate, start, stored, until, writeCounted } from "./_consuming.ts";
+import { gate, start, stored, writeCounted } from "./_consuming.ts";
+import { until } from "./_until.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();

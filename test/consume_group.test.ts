@@ -12,7 +12,8 @@ import {
   streamVersion,
   write,
 } from "../mod.ts";
-import { gate, start, stored, until, writeCounted } from "./_consuming.ts";
+import { gate, start, stored, writeCounted } from "./_consuming.ts";
+import { until } from "./_until.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();

@@ -42,8 +42,9 @@ import {
   writeBatch,
   writeStreams,
 } from "../mod.ts";
-import { start, until } from "./_consuming.ts";
+import { start } from "./_consuming.ts";
 import { counting } from "./_folding.ts";
+import { until } from "./_until.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();

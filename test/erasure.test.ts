@@ -5,8 +5,8 @@ import { promisify } from "node:util";
 import postgres from "postgres";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
 import { pathOf } from "./_blocks.ts";
-import { until } from "./_consuming.ts";
 import { createDatabase } from "./_server.ts";
+import { until } from "./_until.ts";
 
 const tsx = pathOf("node_modules/.bin/tsx");
 const bun = pathOf("test/node_modules/.bin/bun");

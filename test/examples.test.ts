@@ -13,6 +13,7 @@ import { pathOf } from "./_blocks.ts";
 import { serve } from "./_serve.ts";
 import { createDatabase } from "./_server.ts";
 import { startWorker } from "./_worker.ts";
+import { PATIENCE, until } from "./_until.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
@@ -34,24 +35,20 @@ describe.each([
   ["Deno", deno, "run", "--quiet", "--allow-all"],
   ["Bun", bun],
 ])("earthquakes.ts on %s", (_, command, ...args) => {
-  test(
-    "writes a week of earthquakes once, and reads what it wrote",
-    { timeout: 120_000 },
-    async () => {
-      const output = await run(command, ...args, "earthquakes.ts");
-      expect(output).toMatch(/Started .* PostgreSQL with Message DB 1\.3\.0/);
-      expect(output).toContain("1,707 events to 12 streams");
-      expect(output).toContain("617 + 1,090 events by a consumer group of two");
-      expect(output).toMatch(
-        /6\.4 {2}22km NNE of Hualian, Taiwan .* earthquake-us/,
-      );
-      expect(output).toMatch(/Southern California +386 /);
-      expect(output).toContain(
-        "the same 1,707 events, and the store still has 1,707",
-      );
-      expect(output, "what is piped is plain").not.toContain("\x1b");
-    },
-  );
+  test("writes a week of earthquakes once, and reads what it wrote", async () => {
+    const output = await run(command, ...args, "earthquakes.ts");
+    expect(output).toMatch(/Started .* PostgreSQL with Message DB 1\.3\.0/);
+    expect(output).toContain("1,707 events to 12 streams");
+    expect(output).toContain("617 + 1,090 events by a consumer group of two");
+    expect(output).toMatch(
+      /6\.4 {2}22km NNE of Hualian, Taiwan .* earthquake-us/,
+    );
+    expect(output).toMatch(/Southern California +386 /);
+    expect(output).toContain(
+      "the same 1,707 events, and the store still has 1,707",
+    );
+    expect(output, "what is piped is plain").not.toContain("\x1b");
+  });
 });
 
 test("node.ts withdraws no more than there is", async () => {
@@ -133,7 +130,7 @@ test.each([
   const consumer = { category: "account", consumerId: "balances", consumerGroup: { size: 4 } };
   const inAll = async () => {
     const { globalPosition } = await append(sql, "account-0", { type: "Seen" });
-    await waitFor(sql, consumer, globalPosition, { timeout: 50_000 });
+    await waitFor(sql, consumer, globalPosition, { timeout: PATIENCE });
     const [row] = await sql`select sum(amount)::int as sum, count(*)::int as count from balances`;
     return row;
   };
@@ -147,8 +144,7 @@ test.each([
   expect(await inAll()).toEqual({ sum: 140, count: 20 });
   // Two that create the table at the same time would be in each other's way.
   processes.push(start());
-  await expect.poll(() => streamVersion(sql, "account:group-balances+waiting"), { timeout: 50_000 })
-    .toBe(0);
+  await until(async () => await streamVersion(sql, "account:group-balances+waiting") === 0);
 
   const exits = processes.map((it) => once(it, "exit"));
   for (const it of processes) it.kill("SIGTERM");
@@ -359,7 +355,7 @@ describe.each([
     while (!(await next()).includes("data:"));
     expect(await countConnections(file)).toBeGreaterThan(0);
     expect(await server.stop()).toEqual(ended);
-    await expect.poll(() => countConnections(file), { timeout: 5000 }).toBe(0);
+    await until(async () => await countConnections(file) === 0);
     await expect(fetch(address)).rejects.toThrow();
   });
 });
@@ -372,7 +368,7 @@ test("gateway_worker.ts keeps no connection when it has answered, or who followe
     await Promise.all(
       [1, 2, 3].map((at) => write(sql, `payment-${at}`, { type: "Paid" })),
     );
-    await expect.poll(count, { timeout: 5000 }).toBe(0);
+    await until(async () => await count() === 0);
 
     const stream = `${worker.address}/streams/payment-1/messages`;
     const followers = await Promise.all([1, 2, 3].map(() => follow(stream)));
@@ -380,7 +376,7 @@ test("gateway_worker.ts keeps no connection when it has answered, or who followe
     expect(await count()).toBe(3);
     for (const { leave } of followers) leave();
     // The runtime sees that a client has gone when it next writes to it: a sign of life, if nothing else.
-    await expect.poll(count, { timeout: 15_000 }).toBe(0);
+    await until(async () => await count() === 0);
   } finally {
     await worker.stop();
   }

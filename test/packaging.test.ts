@@ -199,7 +199,7 @@ test("the version is the same in package.json, deno.json, the changelog and what
 
 /** Runs a command to its end; rejects with all that it said when it fails. */
 async function run(cwd: string, command: string, ...args: string[]): Promise<string> {
-  const options = { cwd, env: { ...process.env, NO_COLOR: "1" }, timeout: 50_000 };
+  const options = { cwd, env: { ...process.env, NO_COLOR: "1" } };
   try {
     const { stdout, stderr } = await promisify(execFile)(command, args, options);
     return stdout || stderr;

@@ -31,6 +31,7 @@ import { startWorker } from "./_worker.ts";
 import { freePort } from "./_free_port.ts";
 import { startGateway } from "./runtimes/_gateway_server.ts";
 import { startNeonBridge } from "./runtimes/neon_bridge.ts";
+import { eventually } from "./_until.ts";
 
 const readme = blocksOfMarkdown("README.md");
 const source = blocksOfSource();
@@ -46,7 +47,7 @@ for (const block of [...readme, ...source].filter(({ language }) => language ===
   programs.set(block, path);
 }
 
-test("the examples have the right types", { timeout: 120_000 }, () => {
+test("the examples have the right types", () => {
   const blocks = [...programs.keys()];
   const isBun = (block: Block) => runtimeOf(block) === "bun";
   const isNode = (block: Block) => !["bun", "deno"].includes(runtimeOf(block));
@@ -240,7 +241,7 @@ async function runCurl(code: string): Promise<void> {
   const commands = code.replaceAll(/\\\n\s*/g, "").trim().split("\n");
   for (const command of commands) {
     const [line, expected] = command.split(/ # (?=[{\[])/) as [string, string?];
-    const { stdout } = await promisify(execFile)("sh", ["-c", `${line} --silent --max-time 20`]);
+    const { stdout } = await promisify(execFile)("sh", ["-c", `${line} --silent`]);
     if (expected) expect(JSON.parse(stdout), line).toMatchObject(JSON.parse(expected));
   }
 }
@@ -268,7 +269,8 @@ async function runServer(path: string): Promise<void> {
   try {
     const url = `http://127.0.0.1:${port}/streams/account-123`;
     const headers = { authorization: "Bearer a-token" };
-    const response = await vi.waitFor(() => fetch(url, { headers }), 20_000);
+    await eventually(async () => void await fetch(url));
+    const response = await fetch(url, { headers });
     expect(await response.json()).toEqual({ streamName: "account-123", version: -1 });
     expect((await fetch(url)).status).toBe(403);
   } finally {

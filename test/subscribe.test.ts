@@ -25,6 +25,7 @@ import { gateway } from "../src/http/gateway.ts";
 import { freePort } from "./_free_port.ts";
 import { serve } from "./_serve.ts";
 import { startNeonBridge } from "./runtimes/neon_bridge.ts";
+import { PATIENCE } from "./_until.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
@@ -41,7 +42,7 @@ const counted = (count: number, type = "Written") =>
 
 /** Waits for what needs no timer to come, so that timers can be fake. */
 async function until(holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + PATIENCE;
   while (!holds()) {
     if (performance.now() > deadline) throw new Error(`Waited in vain until ${holds}`);
     await new Promise((resolve) => setImmediate(resolve));

@@ -4,11 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import postgres from "postgres";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Message, readStream, subscribe, write } from "../mod.ts";
 import { startEmbedded } from "../src/database/embedded.ts";
 import { install } from "../src/database/install.ts";
 import { freePort } from "./_free_port.ts";
+import { until } from "./_until.ts";
 
 // A server of its own, which is stopped and started again.
 let folder: string;
@@ -43,7 +44,7 @@ test("subscribe() goes on where it was after restarts of the server", async () =
     const all = Promise.all(Object.keys(errors).map(follow));
     all.catch(() => {});
     await write(own, stream, { type: "First" });
-    await Promise.race([vi.waitUntil(() => reading === 3, { timeout: 20_000 }), all]);
+    await Promise.race([until(() => reading === 3), all]);
 
     let writing = true;
     let written = 1;
@@ -60,16 +61,15 @@ test("subscribe() goes on where it was after restarts of the server", async () =
     for (let round = 0; round < 2; round++) {
       const before = written;
       const tried = Object.values(errors).map(({ length }) => length);
-      await vi.waitUntil(() => written > before + 50, { timeout: 20_000 });
+      await until(() => written > before + 50);
       await server.stop();
-      await vi.waitUntil(
+      await until(
         () => Object.values(errors).every(({ length }, at) => length > tried[at]!),
-        { timeout: 20_000 },
       );
       server = await startEmbedded(options);
     }
     const before = written;
-    await vi.waitUntil(() => written > before + 50, { timeout: 20_000 });
+    await until(() => written > before + 50);
     writing = false;
     await writer;
     await write(own, stream, { id: last, type: "Last" });

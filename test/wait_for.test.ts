@@ -11,6 +11,7 @@ import {
   write,
 } from "../mod.ts";
 import { start, writeCounted } from "./_consuming.ts";
+import { PATIENCE } from "./_until.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
@@ -24,7 +25,7 @@ describe("waitFor()", () => {
     const running = start(db.sql, { ...consumer, handle: ({ data }) => void seen.push(data) });
     for (let data = 0; data < 3; data++) {
       const { globalPosition } = await append(db.sql, "live-1", { type: "Written", data });
-      await waitFor(db.sql, consumer, globalPosition, { timeout: 30_000 });
+      await waitFor(db.sql, consumer, globalPosition, { timeout: PATIENCE });
       assert.equal(seen.at(-1), data);
     }
     await running.stop();
@@ -86,7 +87,7 @@ describe("waitFor()", () => {
       const consumer = { category: "few", consumerId };
       await assert.rejects(waitFor(db.sql, consumer, positions[4]!, now), ConsumerBehindError);
       const running = start(db.sql, { ...consumer, ...options });
-      await waitFor(db.sql, consumer, positions[4]!, { timeout: 30_000 });
+      await waitFor(db.sql, consumer, positions[4]!, { timeout: PATIENCE });
       await running.stop();
     }
   });
@@ -113,7 +114,7 @@ describe("waitFor()", () => {
     const { globalPosition } = await append(db.sql, "any-1", { type: "Written" });
     await assert.rejects(waitFor(db.sql, consumer, globalPosition, now), ConsumerBehindError);
     const running = start(db.sql, { ...consumer, handle });
-    await waitFor(db.sql, consumer, globalPosition, { timeout: 30_000 });
+    await waitFor(db.sql, consumer, globalPosition, { timeout: PATIENCE });
     await running.stop();
   });
 

@@ -33,12 +33,10 @@ import { type Fleet, gatherFleet, type Ship } from "./_fleet.ts";
 import { randomOf, sleep } from "./_program.ts";
 import { type FragileServer, startFragile } from "./_server.ts";
 import type { WriterArguments, Written } from "./_writer.ts";
+import { PATIENCE } from "../_until.ts";
 
 const SECONDS = Number(process.env["CHAOS_SECONDS"] ?? 60);
 const SEED = Number(process.env["CHAOS_SEED"] ?? Date.now() % 2 ** 31);
-
-/** In milliseconds, for what comes as soon as there is time for it, on a busy machine too. */
-const PATIENCE = 300_000;
 
 /** How many processes there are of each kind. */
 const fleetOf: Record<Kind, number> = {

@@ -10,9 +10,10 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import postgres from "postgres";
 import ts from "typescript";
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.ts";
 import { isInstalled } from "../../src/database/install.ts";
+import { eventually } from "../_until.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const isRoot = process.getuid?.() === 0;
@@ -122,11 +123,11 @@ function isRunning(pid: number): boolean {
 }
 
 async function expectNothingLeft({ pid, temporary }: Program): Promise<void> {
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     expect(isRunning(pid)).toBe(false);
     const left = (await readdir(temporary)).filter((name) => name.startsWith("messagedb-"));
     expect(left).toEqual([]);
-  }, { timeout: 30_000, interval: 20 });
+  });
 }
 
 function portOf(url: string): number {
@@ -170,13 +171,13 @@ describe("startEmbedded()", () => {
     const sql = postgres(server.url, { max: 1 });
     const sleeping = sql`select pg_sleep(60)`;
     const failed = expect(sleeping).rejects.toThrow();
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const admin = postgres(server.url, { max: 1 });
       const rows = await admin`select from pg_stat_activity where query like '%pg_sleep(60)'
         and pid <> pg_backend_pid()`;
       await admin.end();
       expect(rows).toHaveLength(1);
-    }, { timeout: 30_000 });
+    });
     await server.stop();
     await failed;
     await sql.end({ timeout: 0 });
@@ -334,15 +335,12 @@ test("a program that is killed before its server is up leaves nothing", async ()
     execFileSync("find", [temporary, "-name", "PG_VERSION"], {
       encoding: "utf8",
     }).split("\n");
-  await vi.waitFor(() => expect(made().length).toBeGreaterThan(1), {
-    interval: 5,
-    timeout: 10_000,
-  });
+  await eventually(() => expect(made().length).toBeGreaterThan(1));
   child.kill("SIGKILL");
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     const left = (await readdir(temporary)).filter((name) => name.startsWith("messagedb-"));
     expect(left).toEqual([]);
-  }, { timeout: 30_000, interval: 20 });
+  });
   expect(execFileSync("ps", ["-eo", "args"], { encoding: "utf8" })).not
     .toContain(temporary);
 });

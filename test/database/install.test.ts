@@ -7,6 +7,7 @@ import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { startEmbedded } from "../../src/database/embedded.ts";
 import { install, isInstalled, uninstall } from "../../src/database/install.ts";
+import { eventually } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
@@ -399,12 +400,12 @@ describe("install()", () => {
       await admin.begin(async (tx) => {
         await tx.unsafe("create role message_store login");
         installing = install(sql);
-        await vi.waitFor(async () => {
+        await eventually(async () => {
           const waiting = await admin`
             select from pg_stat_activity where datname = 'late' and wait_event_type = 'Lock'
           `;
           expect(waiting).toHaveLength(1);
-        }, { timeout: 10_000 });
+        });
       });
       await installing;
       await writeOne(sql);
@@ -449,10 +450,7 @@ async function listen(sql: postgres.Sql): Promise<() => Promise<string[]>> {
   return async () => {
     // It comes after all that was committed before it.
     await sql.notify("message_store", "that was all");
-    await vi.waitFor(() => expect(heard).toContain("that was all"), {
-      interval: 1,
-      timeout: 10_000,
-    });
+    await eventually(() => expect(heard).toContain("that was all"));
     const news = heard.filter((category) => category !== "that was all");
     heard = [];
     return news;

@@ -15,6 +15,7 @@ import type postgres from "postgres";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { answerLive } from "../../src/http/_live.ts";
 import { serve } from "../_serve.ts";
+import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import { api } from "./_api.ts";
 import { type Event, follow, parse, take } from "./_follow.ts";
@@ -312,7 +313,7 @@ describe("a page is read", () => {
     expect(sent()).toBe(0);
     await reader.read();
     for (let page = 1; page <= 3; page++) {
-      await vi.waitUntil(() => sent() === page && underWay() === 0);
+      await until(() => sent() === page && underWay() === 0);
       await meanwhile();
       expect(sent()).toBe(page);
       await reader.read();
@@ -550,7 +551,7 @@ test("a client that goes away stops the reading, and leaves no connection busy",
   await Promise.all(clients.map((events) => events.next()));
   const waiting = clients.map((events) => events.next().catch(() => {}));
   const read = left.sent();
-  await vi.waitUntil(() => left.sent() >= read + 10);
+  await until(() => left.sent() >= read + 10);
 
   gone.abort();
   await Promise.all(waiting);
@@ -560,9 +561,9 @@ test("a client that goes away stops the reading, and leaves no connection busy",
   const clock = follow(`${await served(other.sql)}/streams/${stream}/messages`);
   await clock.next();
   const next = clock.next();
-  await vi.waitUntil(() => other.sent() >= 4 && left.underWay() === 0, { timeout: 20_000 });
+  await until(() => other.sent() >= 4 && left.underWay() === 0);
   const sent = left.sent();
-  await vi.waitUntil(() => other.sent() >= 9, { timeout: 20_000 });
+  await until(() => other.sent() >= 9);
   await write(db.sql, stream, { type: "T" });
   await next;
   await clock.return(undefined);

@@ -42,9 +42,6 @@ export interface Databases {
   readonly bareUrl: string;
 }
 
-/** More than one run takes by far: a run that is not over then hangs. */
-const TIME_LIMIT = 90_000;
-
 /**
  * Runs the suite in a runtime and registers every behaviour as a test.
  *
@@ -107,7 +104,6 @@ async function runSuite(
     cwd: root,
     env: { ...process.env, NO_COLOR: "1", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: TIME_LIMIT,
   });
   const [output, errors, ending] = await Promise.all([
     text(child.stdout),
