@@ -19,18 +19,22 @@
  */
 
 // Write
-export { NO_STREAM, write, type WriteOptions } from "./src/write.ts";
-export { writeBatch } from "./src/write_batch.ts";
-export { append, type Appended } from "./src/append.ts";
-export { type StreamInput, writeStreams } from "./src/write_streams.ts";
-export { groupCommit, type GroupCommitOptions, type GroupedWrite } from "./src/group_commit.ts";
-export { type IdentifiedMessageInput, synchronize } from "./src/synchronize.ts";
+export { NO_STREAM, write, type WriteOptions } from "./src/write/write.ts";
+export { writeBatch } from "./src/write/write_batch.ts";
+export { append, type Appended } from "./src/write/append.ts";
+export { type StreamInput, writeStreams } from "./src/write/write_streams.ts";
+export {
+  groupCommit,
+  type GroupCommitOptions,
+  type GroupedWrite,
+} from "./src/write/group_commit.ts";
+export { type IdentifiedMessageInput, synchronize } from "./src/write/synchronize.ts";
 export {
   type ImportedMessage,
   importMessages,
   type ImportOptions,
   type ImportProgress,
-} from "./src/import_messages.ts";
+} from "./src/write/import_messages.ts";
 
 // Define
 export {
@@ -50,36 +54,42 @@ export {
   type UnknownMessage,
   type UnknownTypes,
   type Upcast,
-} from "./src/define_messages.ts";
-export type { Codec, CodedMessage, MessageCatalogue, Typed, TypedInput } from "./src/_catalogue.ts";
-export type { StandardIssue, StandardResult, StandardSchema } from "./src/_schema.ts";
-export { correlate, follow } from "./src/follow.ts";
-export { idFrom } from "./src/id_from.ts";
+} from "./src/messages/define_messages.ts";
+export type {
+  Codec,
+  CodedMessage,
+  MessageCatalogue,
+  Typed,
+  TypedInput,
+} from "./src/messages/catalogue.ts";
+export type { StandardIssue, StandardResult, StandardSchema } from "./src/messages/schema.ts";
+export { correlate, follow } from "./src/messages/follow.ts";
+export { idFrom } from "./src/names/id_from.ts";
 
 // Read
-export { readStream, type ReadStreamOptions } from "./src/read_stream.ts";
-export { readCategory, type ReadCategoryOptions } from "./src/read_category.ts";
-export { readAll, type ReadAllOptions } from "./src/read_all.ts";
-export { readMatching, type ReadMatchingOptions } from "./src/read_matching.ts";
-export { read, type ReadOptions } from "./src/read.ts";
-export { readLastMessage, type ReadLastMessageOptions } from "./src/read_last_message.ts";
-export { readMessage, readMessages } from "./src/read_messages.ts";
+export { readStream, type ReadStreamOptions } from "./src/read/read_stream.ts";
+export { readCategory, type ReadCategoryOptions } from "./src/read/read_category.ts";
+export { readAll, type ReadAllOptions } from "./src/read/read_all.ts";
+export { readMatching, type ReadMatchingOptions } from "./src/read/read_matching.ts";
+export { read, type ReadOptions } from "./src/read/read.ts";
+export { readLastMessage, type ReadLastMessageOptions } from "./src/read/read_last_message.ts";
+export { readMessage, readMessages } from "./src/read/read_messages.ts";
 export {
   iterateAll,
   iterateCategory,
   iterateMatching,
   type IterateOptions,
   iterateStream,
-} from "./src/iterate.ts";
+} from "./src/read/iterate.ts";
 
 // Follow
-export { type FollowOptions, subscribe, type SubscribeOptions } from "./src/subscribe.ts";
-export type { Source, SourceOptions } from "./src/_source.ts";
-export type { StartAt } from "./src/_start.ts";
+export { type FollowOptions, subscribe, type SubscribeOptions } from "./src/subscribe/subscribe.ts";
+export type { Source, SourceOptions } from "./src/subscribe/source.ts";
+export type { StartAt } from "./src/read/start_at.ts";
 
 // Consume
-export { consume, type ConsumeOptions } from "./src/consume.ts";
-export { drain, type Drained, type DrainOptions } from "./src/drain.ts";
+export { consume, type ConsumeOptions } from "./src/consume/consume.ts";
+export { drain, type Drained, type DrainOptions } from "./src/consume/drain.ts";
 export type {
   Consumer,
   ConsumerIdentity,
@@ -94,21 +104,25 @@ export type {
   TransactionalConsumer,
   TransactionOf,
   Verdict,
-} from "./src/consumer.ts";
-export type { Parked } from "./src/_park.ts";
+} from "./src/consume/consumer.ts";
+export type { Parked } from "./src/consume/parked.ts";
 
-export { type Replayed, replayParked, type ReplayParkedOptions } from "./src/replay_parked.ts";
-export { waitFor, type WaitForOptions } from "./src/wait_for.ts";
+export {
+  type Replayed,
+  replayParked,
+  type ReplayParkedOptions,
+} from "./src/consume/replay_parked.ts";
+export { waitFor, type WaitForOptions } from "./src/consume/wait_for.ts";
 
 // Aggregate
-export { type Aggregate, aggregate, type AggregateOptions } from "./src/aggregate.ts";
+export { type Aggregate, aggregate, type AggregateOptions } from "./src/consume/aggregate.ts";
 export {
   type Aggregated,
   type AggregatedMessage,
   readAggregate,
   type ReadAggregateOptions,
   type Reference,
-} from "./src/read_aggregate.ts";
+} from "./src/read/read_aggregate.ts";
 
 // Project
 export {
@@ -118,8 +132,8 @@ export {
   type Projected,
   type ProjectedCategory,
   type ProjectOptions,
-} from "./src/project.ts";
-export type { Evolve, Evolvers, Projection } from "./src/_fold.ts";
+} from "./src/decide/project.ts";
+export type { Evolve, Evolvers, Projection } from "./src/decide/projection.ts";
 
 // Decide
 export {
@@ -129,30 +143,36 @@ export {
   type EntityDefinition,
   type Fetched,
   type SnapshotOptions,
-} from "./src/entity.ts";
+} from "./src/decide/entity.ts";
 export {
   decide,
-  type Decided,
   type DecidedTogether,
-  type DecideOptions,
-  type Decision,
   type DecisionsOf,
   type Participant,
   type Participants,
   type StatesOf,
   type VersionsOf,
-} from "./src/decide.ts";
+} from "./src/decide/decide.ts";
+export type { Decided, DecideOptions, Decision } from "./src/decide/decision.ts";
 
 // Look around
-export { streamVersion } from "./src/stream_version.ts";
-export { categories, entityIds, streamNames } from "./src/names.ts";
-export { messageStoreVersion } from "./src/message_store_version.ts";
+export { streamVersion } from "./src/read/stream_version.ts";
+export { categories, entityIds, streamNames } from "./src/read/names.ts";
+export { messageStoreVersion } from "./src/read/message_store_version.ts";
 
 // Names
-export { cardinalId, category, id, ids, isCategory, streamName, types } from "./src/stream_name.ts";
+export {
+  cardinalId,
+  category,
+  id,
+  ids,
+  isCategory,
+  streamName,
+  types,
+} from "./src/names/stream_name.ts";
 
 // Handles
-export { fromQuery } from "./src/from_query.ts";
+export { fromQuery } from "./src/handle/from_query.ts";
 export type {
   ConsumerGroup,
   Direction,

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
-import type { Parked } from "../src/_park.ts";
+import type { Parked } from "../src/consume/parked.ts";
 import { pathOf } from "./_blocks.ts";
 import { serve } from "./_serve.ts";
 import { createDatabase } from "./_server.ts";

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import denoJson from "../deno.json" with { type: "json" };
 import packageLock from "../package-lock.json" with { type: "json" };
 import packageJson from "../package.json" with { type: "json" };
-import { VERSION } from "../src/http/_version.ts";
+import { VERSION } from "../src/http/gateway/_version.ts";
 
 const lock: { packages: Record<string, { version: string }> } = packageLock;
 const root = fileURLToPath(new URL("..", import.meta.url));

@@ -1,7 +1,7 @@
-import type { Gateway } from "./_gateway.ts";
-import { answerOpenapi } from "./_openapi.ts";
-import { urlOf } from "./_input.ts";
-import { Refusal } from "./_problem.ts";
+import type { Gateway } from "./gateway/_gateway.ts";
+import { answerOpenapi } from "./gateway/rest/_openapi.ts";
+import { urlOf } from "./gateway/rest/_input.ts";
+import { Refusal } from "./gateway/_problem.ts";
 import {
   answerAllMessages,
   answerAppend,
@@ -11,8 +11,8 @@ import {
   answerStream,
   answerStreamMessages,
   type Handler,
-} from "./_resources.ts";
-import { answerStatement } from "./_sql.ts";
+} from "./gateway/rest/_resources.ts";
+import { answerStatement } from "./gateway/sql/_sql.ts";
 
 /** What the gateway has: each path has at most one name in it. */
 const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {

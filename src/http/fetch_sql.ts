@@ -12,13 +12,13 @@
  *
  * @module
  */
-import { checkInteger, checkOptions } from "../_check.ts";
-import { SQLSTATE } from "../_error.ts";
-import { REPEATABLE } from "../_statement.ts";
+import { checkInteger, checkOptions } from "../names/_check.ts";
+import { SQLSTATE } from "../handle/_driver_error.ts";
+import { REPEATABLE } from "../handle/_statement.ts";
 import { FetchSqlError } from "../errors.ts";
-import { fromQuery } from "../from_query.ts";
+import { fromQuery } from "../handle/from_query.ts";
 import type { Rows, Sql } from "../types.ts";
-import { VERSION, VERSION_HEADER } from "./_version.ts";
+import { VERSION, VERSION_HEADER } from "./gateway/_version.ts";
 
 export { FetchSqlError };
 

@@ -13,7 +13,7 @@ import { getEventListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type postgres from "postgres";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { answerLive } from "../../src/http/_live.ts";
+import { answerLive } from "../../src/http/gateway/rest/_live.ts";
 import { serve } from "../_serve.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";

@@ -1,0 +1,146 @@
+import { checkInteger, checkOptions } from "../names/_check.ts";
+import { memberStream, positionOf, positionStream } from "./_cursor.ts";
+import { readLastMessages } from "./_stored_positions.ts";
+import { abortable, sleep } from "../lib/wait.ts";
+import { type CheckedConsumer, checkIdentity, type ConsumerIdentity } from "./consumer.ts";
+import { ConsumerBehindError } from "../errors.ts";
+import { readAggregate } from "../read/read_aggregate.ts";
+import { readCategory } from "../read/read_category.ts";
+import type { ConsumerGroup, Sql } from "../types.ts";
+
+/** Milliseconds. */
+const FIRST_PAUSE = 10;
+const LONGEST_PAUSE = 250;
+/** What a look at the positions may take, however short the time to wait is. */
+const LOOK = 1000;
+
+/** Options of `waitFor`. */
+export interface WaitForOptions {
+  /** Ends the waiting: the promise rejects with its reason. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * How long to wait at most, in milliseconds, from 0.
+   *
+   * @default 10000
+   */
+  readonly timeout?: number | undefined;
+}
+
+/**
+ * Waits until a consumer has passed a global position: that of a message just written, which `append`
+ * answers, so that what the consumer makes of it can be read.
+ *
+ * It looks at the positions that the consumer has stored, wherever that runs, so it learns of a message
+ * when its position is stored: after the handler where that is `transactional` or
+ * `positionUpdateInterval` is 1, else within a second. A position that is no message's of the consumer's category is passed when all before it are.
+ * Of a consumer of an aggregate, it is the position of the message, not of the reference to it, and one
+ * that the aggregate has no reference to is never passed. A connection that is lost rejects it.
+ *
+ * @example Read what was written
+ * ```ts
+ * import { append, drain, waitFor } from "@messagedb/client";
+ *
+ * const views = { category: "account", consumerId: "views" };
+ * const { globalPosition } = await append(sql, "account-123", { type: "Closed" });
+ * drain(sql, { ...views, handle: () => {} }); // as somebody else does
+ * await waitFor(sql, views, globalPosition);
+ * ```
+ *
+ * @param sql The handle.
+ * @param consumer The consumer's names, and the size of its group where it has one.
+ * @param globalPosition The position that it is to pass.
+ * @param options How long to wait.
+ * @returns Nothing, when it has passed.
+ * @throws {ConsumerBehindError} If it has not when the time is over.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the consumer's names are none, or an option is of the wrong type.
+ * @throws {RangeError} If the position or the timeout is out of range.
+ */
+export async function waitFor(
+  sql: Sql,
+  consumer: ConsumerIdentity,
+  globalPosition: number,
+  options: WaitForOptions = {},
+): Promise<void> {
+  const identity = checkIdentity(consumer);
+  checkInteger("globalPosition", globalPosition, 0);
+  checkOptions(options);
+  const { signal, timeout = 10_000 } = options;
+  checkInteger("timeout", timeout, 0, 2 ** 31 - 1);
+  const members = membersOf(identity);
+  const isPassed = consumer.aggregate === undefined
+    ? passedInCategory(sql, identity.category, globalPosition)
+    : passedInAggregate(sql, identity.category, globalPosition);
+
+  let lowest = 0;
+  const look = async (): Promise<boolean> => {
+    const last = await readLastMessages(sql, [...members.keys()]);
+    const stored = new Map(last.map((it) => [it.streamName, positionOf(it)]));
+    const positions = [...members.keys()].map((name) => stored.get(name) ?? 0);
+    lowest = Math.min(...positions);
+    const passed = [...members.values()].map((member, at) => isPassed(positions[at]!, member));
+    return !(await Promise.all(passed)).includes(false);
+  };
+
+  const deadline = Date.now() + timeout;
+  // A database that does not answer is not waited for, either; but each look has its time.
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), Math.max(timeout, LOOK));
+  try {
+    for (let pause = FIRST_PAUSE;; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+      signal?.throwIfAborted();
+      if (await abortable(abortable(look(), signal), late.signal)) return;
+      if (Date.now() >= deadline) break;
+      await sleep(Math.min(pause, deadline - Date.now()), signal);
+    }
+  } catch (error) {
+    if (!late.signal.aborted || error !== late.signal.reason) throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  throw new ConsumerBehindError(identity.consumerId, globalPosition, lowest, timeout);
+}
+
+/** The consumer's position streams, and whose they are. */
+function membersOf(
+  consumer: Pick<CheckedConsumer, "category" | "consumerId" | "group">,
+): Map<string, ConsumerGroup | undefined> {
+  const { group } = consumer;
+  if (group === undefined) return new Map([[positionStream(consumer), undefined]]);
+  const { member, size } = group;
+  const numbers = member === undefined ? Array.from({ length: size }, (_, at) => at) : [member];
+  const members = numbers.map((member) => ({ member, size }));
+  return new Map(members.map((it) => [memberStream(consumer, it), it]));
+}
+
+type IsPassed = (stored: number, member: ConsumerGroup | undefined) => Promise<boolean>;
+
+/** Passed is also what is not the member's, where all that is has been handled. */
+function passedInCategory(sql: Sql, category: string, target: number): IsPassed {
+  return async (stored, consumerGroup) => {
+    if (stored >= target) return true;
+    if (category === "$all") return false;
+    const ahead = { position: stored + 1, batchSize: 1, consumerGroup };
+    const [next] = await readCategory(sql, category, ahead);
+    return next === undefined || next.globalPosition > target;
+  };
+}
+
+function passedInAggregate(sql: Sql, name: string, target: number): IsPassed {
+  let place: number | undefined;
+  // A reference comes after its message.
+  let from = target + 1;
+  return async (stored, consumerGroup) => {
+    while (place === undefined) {
+      const references = await readCategory(sql, name, { position: from });
+      place = references.find(({ metadata }) => metadata?.causationMessageGlobalPosition === target)
+        ?.globalPosition;
+      if (references.length === 0) return false;
+      from = references.at(-1)!.globalPosition + 1;
+    }
+    if (stored >= place) return true;
+    const ahead = { position: stored + 1, batchSize: 1, consumerGroup };
+    const [next] = await readAggregate(sql, name, ahead);
+    return next === undefined || next.reference.globalPosition > place;
+  };
+}

@@ -1,0 +1,148 @@
+import { translate } from "./_driver_error.ts";
+import type { Sql } from "../types.ts";
+
+/** What a statement is written in: its text and, between, its parameters. */
+export type Statement<T> = (
+  strings: TemplateStringsArray,
+  ...parameters: (string | null)[]
+) => Promise<T>;
+
+/**
+ * Where a handle keeps its function for statements that may be sent again when no answer came, if it
+ * has one: those of this library, which write once however often they are sent.
+ */
+export const REPEATABLE: unique symbol = Symbol.for("@messagedb/client/repeatable");
+
+/** A handle that sends again what may be sent again. */
+export interface RepeatingSql extends Sql {
+  readonly [REPEATABLE]: Sql;
+}
+
+export function isRepeating(sql: Sql): sql is RepeatingSql {
+  return typeof sql === "function" && REPEATABLE in sql;
+}
+
+/**
+ * Sends a statement that answers one row of one column of JSON text, and parses that.
+ *
+ * One value, because a driver that has handed out rows when a statement fails may hand the rest to
+ * the next; text, because no driver's types, transforms or time zone change it.
+ */
+export function ask<T>(sql: Sql): Statement<T> {
+  return async (strings, ...parameters) => {
+    if (typeof sql !== "function") {
+      throw new TypeError(
+        "Cannot use this handle: it must be a tagged-template function, as postgres() makes, " +
+          "and fromQuery makes one of any other driver",
+      );
+    }
+    let answer;
+    try {
+      answer = await (isRepeating(sql) ? sql[REPEATABLE] : sql)(strings, ...parameters);
+    } catch (error) {
+      throw translate(error);
+    }
+    return JSON.parse(valueOf(answer));
+  };
+}
+
+/** The one value of the one row that a statement answers. */
+export function valueOf(answer: unknown): string {
+  const rows = Array.isArray(answer) ? answer : (answer as { rows?: unknown[] } | null)?.rows;
+  const row = rows?.[0];
+  // Some drivers answer lists; some programs rename columns, or add their own.
+  const json = Array.isArray(row) ? row[0] : row?.json ?? Object.values(row ?? {})[0];
+  if (typeof json !== "string") {
+    throw new TypeError(
+      "Cannot use what the handle answered: it must resolve to rows, or to an object with rows, " +
+        "whose text it leaves as it is",
+    );
+  }
+  return json;
+}
+
+/**
+ * How a statement begins that calls Message DB's functions, which call each other and the table by
+ * bare names: a first step makes their schema the search path, with nothing beside it that has a
+ * function or temporary table of such a name.
+ *
+ * What calls them in a list selects from `ours`, so as to come after that; what selects from them
+ * gives them an argument with `ours.nothing` in it, which is empty.
+ */
+const BEGIN_OURS = `with
+  caller as materialized (select current_setting('search_path') as path),
+  ours as materialized (
+    select left(set_config('search_path', 'message_store, pg_temp', true), 0) as nothing from caller
+  )`;
+
+/**
+ * How it goes on: a last step puts the caller's search path back. What follows is an aggregate with
+ * its one row of `json`, in parentheses: that has read to its end before the last step, as Postgres
+ * goes on with a common table expression only as far as it is read.
+ */
+const END_OURS = `
+select json, set_config('search_path', caller.path, true)
+from caller, `;
+
+/**
+ * As `ask`, for common table expressions that call Message DB's functions, the last one `answer`
+ * with its one row of `json`.
+ */
+export function askMessageStore<T>(sql: Sql): Statement<T> {
+  return (strings, ...parameters) =>
+    ask<T>(sql)(
+      within(
+        strings,
+        `${BEGIN_OURS},`,
+        `${END_OURS}(select max(json) as json from answer) as complete`,
+      ),
+      ...parameters,
+    );
+}
+
+/**
+ * As `BEGIN_OURS`, for functions that read pages: in the order of an index, and no further.
+ *
+ * Few streams are long, so Postgres takes what is left of a long one for little: it would fetch all of
+ * that and sort it, for each page.
+ */
+export const BEGIN_OURS_IN_ORDER = `with
+  caller as materialized (
+    select current_setting('search_path') as path, current_setting('enable_sort') as sort
+  ),
+  ours as materialized (
+    select
+      left(
+        set_config('search_path', 'message_store, pg_temp', true)
+          || set_config('enable_sort', 'off', true),
+        0
+      ) as nothing
+    from caller
+  )`;
+
+/** As `END_OURS`. */
+export const END_OURS_IN_ORDER = `
+select json, set_config('search_path', caller.path, true), set_config('enable_sort', sort, true)
+from caller, `;
+
+const wholes = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
+
+/** A statement's strings between two texts: made once a place in the code. */
+export function within(
+  strings: TemplateStringsArray,
+  before: string,
+  after: string,
+): TemplateStringsArray {
+  let whole = wholes.get(strings);
+  if (whole === undefined) {
+    const parts = [...strings];
+    parts[0] = before + parts[0];
+    parts[parts.length - 1] += after;
+    // Not enumerable, as a template's own is: Bun takes nothing else.
+    whole = Object.defineProperty(parts, "raw", {
+      value: parts,
+    }) as unknown as TemplateStringsArray;
+    wholes.set(strings, whole);
+  }
+  return whole;
+}

@@ -1,0 +1,95 @@
+import { isUnavailable, sqlStateOf } from "../../handle/_driver_error.ts";
+import {
+  DuplicateMessageError,
+  NotInstalledError,
+  WrongExpectedVersionError,
+} from "../../errors.ts";
+
+const TITLES = {
+  400: "Bad Request",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  409: "Conflict",
+  413: "Content Too Large",
+  415: "Unsupported Media Type",
+  422: "Unprocessable Content",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+} as const;
+
+/** Ends a request with a problem document. */
+export class Refusal extends Error {
+  override readonly name = "Refusal" as const;
+  readonly status: keyof typeof TITLES;
+  readonly members: Readonly<Record<string, unknown>>;
+  readonly headers: Readonly<Record<string, string>>;
+
+  /**
+   * @param status The status of the answer.
+   * @param detail What was wrong with this request, and what to do.
+   * @param members Further members of the document.
+   * @param headers Headers of the answer.
+   */
+  constructor(
+    status: Refusal["status"],
+    detail: string,
+    members: Refusal["members"] = {},
+    headers: Refusal["headers"] = {},
+  ) {
+    super(detail);
+    this.status = status;
+    this.members = members;
+    this.headers = headers;
+  }
+}
+
+/** The problem document of RFC 9457 that says it. */
+export function documentOf({ status, message, members }: Refusal): Record<string, unknown> {
+  return { type: "about:blank", title: TITLES[status], status, detail: message, ...members };
+}
+
+/** The answer that has it. */
+export function problem(refusal: Refusal): Response {
+  return new Response(JSON.stringify(documentOf(refusal)), {
+    status: refusal.status,
+    headers: { "content-type": "application/problem+json", ...refusal.headers },
+  });
+}
+
+/**
+ * What an error of a call is to the client. What says something about the gateway's own database, role
+ * or code stays with the gateway: 503 or 500.
+ */
+export function refusalOf(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  if (error instanceof WrongExpectedVersionError) {
+    const { code, streamName, expectedVersion, actualVersion } = error;
+    return new Refusal(409, error.message, { code, streamName, expectedVersion, actualVersion });
+  }
+  if (error instanceof DuplicateMessageError) {
+    const { code, id } = error;
+    return new Refusal(409, error.message, { code, id });
+  }
+  // To try again would not help.
+  if (error instanceof NotInstalledError) return FAILED;
+  const state = sqlStateOf(error);
+  // What a trigger raised, or a limit of Postgres's.
+  if (state !== undefined && /^(22|23|54|P0)/.test(state)) {
+    return new Refusal(422, `The database refused this: ${(error as Error).message}`);
+  }
+  const isPassing = isUnavailable(error) || /^(40|57)/.test(state ?? "");
+  return isPassing ? UNAVAILABLE : FAILED;
+}
+
+export const UNAVAILABLE: Refusal = new Refusal(
+  503,
+  "The message store does not answer now: try again later",
+  {},
+  {
+    "retry-after": "1",
+  },
+);
+
+export const FAILED: Refusal = new Refusal(500, "The gateway failed: its log says why");

@@ -1,0 +1,198 @@
+import * as z from "zod";
+import { invalid } from "../../../lib/invalid.ts";
+import type { Direction, MessageInput, Metadata } from "../../../types.ts";
+import { Refusal } from "../_problem.ts";
+
+/** A page of messages, as a query asks for it. */
+export interface PageQuery {
+  readonly position?: number | undefined;
+  readonly batchSize?: number | undefined;
+  readonly direction?: Direction | undefined;
+}
+
+/** A page of a category. */
+export interface CategoryPageQuery extends PageQuery {
+  readonly correlation?: string | undefined;
+  readonly member?: number | undefined;
+  readonly size?: number | undefined;
+}
+
+/** A message to append, by itself. */
+export interface AppendedMessage extends MessageInput {
+  readonly expectedVersion?: number | undefined;
+}
+
+/** Messages to append. */
+export interface AppendedBatch {
+  readonly messages: readonly MessageInput[];
+  readonly expectedVersion?: number | undefined;
+}
+
+/** An integer in a query or a header. */
+function integer(description: string, least = 0): z.ZodType<number> {
+  const pattern = least < 0 ? /^(-1|\d{1,16})$/ : /^\d{1,16}$/;
+  const text = z.string().regex(pattern, `an integer from ${least}`);
+  return text.transform(Number).meta({ type: "integer", minimum: least, description });
+}
+
+/** For the gateway's rule: an EventSource has no headers, so what tells who it is may be in the query. */
+const ANY = {
+  access_token: z.string().optional(),
+};
+
+const PAGE = {
+  ...ANY,
+  position: integer(
+    "Where to start: this position is included. Of a stream its own, else the global.",
+  ).optional(),
+  batchSize: integer(
+    "How many messages at most: 100, or as many as a call may have, if not given.",
+    1,
+  ).optional(),
+  direction: z.enum(["forward", "backward"], '"forward" or "backward"').meta({
+    description: "Which way to read: forward, if not given; backward begins at the end.",
+  }).optional(),
+};
+
+/** The parameters of a query, for each kind of resource. */
+export const QUERIES: {
+  readonly none: z.ZodType<object>;
+  readonly page: z.ZodType<PageQuery>;
+  readonly categoryPage: z.ZodType<CategoryPageQuery>;
+  readonly lastMessage: z.ZodType<{ readonly type?: string | undefined }>;
+} = {
+  none: z.strictObject(ANY, "an object"),
+  page: z.strictObject(PAGE, "an object"),
+  categoryPage: z.strictObject({
+    ...PAGE,
+    correlation: z.string().meta({
+      description: "Only messages whose correlation stream is of this category.",
+    }).optional(),
+    member: integer("The number of a consumer group's member, from 0: only its share is read.")
+      .optional(),
+    size: integer("How many members the group has; goes with member.", 1).optional(),
+  }),
+  lastMessage: z.strictObject({
+    ...ANY,
+    type: z.string().meta({ description: "The message type wanted; any, if not given." })
+      .optional(),
+  }),
+};
+
+const MESSAGE = {
+  type: z.string("text").meta({ description: "What happened.", minLength: 1 }),
+  data: z.unknown().meta({ description: "The payload: any JSON." }).optional(),
+  metadata: z.custom<Metadata | null>().meta({
+    type: ["object", "null"],
+    description: "What is known about the message rather than said by it.",
+  }).optional(),
+  id: z.string("a UUID").meta({
+    format: "uuid",
+    description: "Chosen by you, it has the message written once, however often it is sent.",
+  }).optional(),
+};
+
+const KEY_RULE = "text of 1 to 255 characters";
+
+const EXPECTED_VERSION = z.number("a number").meta({
+  type: "integer",
+  minimum: -1,
+  description: "The position of the stream's last message as you know it; -1 for none.",
+}).optional();
+
+/** A header that requests may have. */
+export interface Header<Parsed> {
+  readonly name: string;
+  readonly schema: z.ZodType<Parsed>;
+}
+
+export const EXPECTED_VERSION_HEADER: Header<number> = {
+  name: "Expected-Version",
+  schema: integer(
+    "Write only if the stream's last message is at this position; -1 for no message.",
+    -1,
+  ),
+};
+
+export const IDEMPOTENCY_KEY_HEADER: Header<string> = {
+  name: "Idempotency-Key",
+  // Quoted or not: the draft of the IETF has it quoted, and those who were before it do not.
+  schema: z.string().transform((text) => text.replace(/^"(.*)"$/, "$1")).pipe(
+    z.string().min(1, KEY_RULE).max(255, KEY_RULE),
+  ).meta({
+    description:
+      "Gives ids to messages without one, made of this key, the stream's name and their " +
+      "place, so that the same request sent again writes nothing and answers what the first did. The " +
+      "same key with other messages is refused. A new UUID for each request is a good key.",
+  }),
+};
+
+export const LAST_EVENT_ID_HEADER: Header<number> = {
+  name: "Last-Event-ID",
+  schema: integer(
+    "The last event that was seen, to go on after: an EventSource sends it when it comes again. It " +
+      "counts more than position.",
+  ),
+};
+
+/** What may be appended: a message, or several. */
+export const BODIES: {
+  readonly message: z.ZodType<AppendedMessage>;
+  readonly batch: z.ZodType<AppendedBatch>;
+} = {
+  message: z.strictObject({ ...MESSAGE, expectedVersion: EXPECTED_VERSION }, "an object"),
+  batch: z.strictObject({
+    messages: z.array(z.strictObject(MESSAGE, "an object with a type"), "an array")
+      .meta({ description: "Written in this order, all or none.", minItems: 1 }),
+    expectedVersion: EXPECTED_VERSION,
+  }),
+};
+
+/** What was sent, as the schema has it; the refusal says what is first wrong with it, and where. */
+export function parse<Parsed>(schema: z.ZodType<Parsed>, name: string, input: unknown): Parsed {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  if (issue.code === "unrecognized_keys") {
+    const unknown = [...issue.path, issue.keys[0]].join(".");
+    throw new Refusal(
+      422,
+      `Cannot use ${JSON.stringify(unknown)} in ${name}: there is no such thing`,
+    );
+  }
+  const value = issue.path.reduce<unknown>(
+    (value, key) => (value as Record<PropertyKey, unknown>)[key],
+    input,
+  );
+  throw new Refusal(422, invalid(issue.path.join(".") || name, value, issue.message).message);
+}
+
+/** The address of a request: Bun has no host in it where the client gives none. */
+export function urlOf({ url }: Request): URL {
+  try {
+    return new URL(url, "http://gateway");
+  } catch {
+    throw new Refusal(400, "Cannot read the address of this request: its host is none");
+  }
+}
+
+/** The parameters of a request's query. */
+export function parseQuery<Parsed>(schema: z.ZodType<Parsed>, request: Request): Parsed {
+  const { searchParams } = urlOf(request);
+  const query = new Map<string, string>();
+  for (const [name, value] of searchParams) {
+    if (query.has(name)) {
+      throw new Refusal(422, `Cannot use ${JSON.stringify(name)} in the query twice`);
+    }
+    query.set(name, value);
+  }
+  return parse(schema, "the query", Object.fromEntries(query));
+}
+
+/** What a header says; undefined where it is not there. */
+export function parseHeader<Parsed>(
+  { schema, name }: Header<Parsed>,
+  { headers }: Request,
+): Parsed | undefined {
+  return parse(schema.optional(), name, headers.get(name) ?? undefined);
+}

@@ -1,0 +1,172 @@
+import * as z from "zod";
+import { DuplicateMessageError, WrongExpectedVersionError } from "../../../errors.ts";
+import { BODIES } from "./_input.ts";
+import { documentOf, FAILED, Refusal, refusalOf, UNAVAILABLE } from "../_problem.ts";
+
+export type Json = Readonly<Record<string, unknown>>;
+
+const ID = "0b1d6f3e-8a4c-4f6b-b1a7-5c2e9d8f7a61";
+const streamName = { type: "string" };
+const id = { type: "string", format: "uuid" };
+
+export const POSITION: Json = { type: "integer", minimum: 0 };
+export const VERSION: Json = {
+  type: "integer",
+  minimum: -1,
+  description: "The position of the last message; -1 for no message.",
+};
+
+export const MESSAGE_EXAMPLE: Json = {
+  id: ID,
+  streamName: "account-123",
+  type: "Deposited",
+  position: 1,
+  globalPosition: 42,
+  data: { amount: 11 },
+  metadata: null,
+  time: "2026-01-02T03:04:05.678Z",
+};
+
+const NEW_MESSAGE_EXAMPLE: Json = { type: "Deposited", data: { amount: 11 } };
+
+/** Members that every problem document has; those of a conflict say which one it is. */
+const problem = {
+  type: { const: "about:blank" },
+  title: { type: "string" },
+  status: { type: "integer" },
+  detail: { type: "string", description: "What was wrong with this request, and what to do." },
+};
+
+/** The bodies of requests and answers. */
+export const SCHEMAS: Json = {
+  Message: {
+    ...object({
+      id,
+      streamName,
+      type: { type: "string" },
+      position: { ...POSITION, description: "Its place in the stream, from 0." },
+      globalPosition: { ...POSITION, description: "Its place in the store, from 1, with gaps." },
+      data: { description: "The payload: any JSON." },
+      metadata: { type: ["object", "null"] },
+      time: { type: "string", format: "date-time" },
+    }),
+    examples: [MESSAGE_EXAMPLE],
+  },
+  NewMessage: {
+    ...schemaOf(BODIES.message),
+    examples: [NEW_MESSAGE_EXAMPLE, { ...NEW_MESSAGE_EXAMPLE, id: ID, expectedVersion: 0 }],
+  },
+  NewMessages: {
+    ...schemaOf(BODIES.batch),
+    examples: [{ messages: [NEW_MESSAGE_EXAMPLE, { type: "Closed" }], expectedVersion: 0 }],
+  },
+  Problem: { ...object(problem), additionalProperties: true },
+  Conflict: {
+    oneOf: [
+      object({
+        ...problem,
+        code: { const: "WRONG_EXPECTED_VERSION" },
+        streamName,
+        expectedVersion: VERSION,
+        actualVersion: VERSION,
+      }),
+      object({ ...problem, code: { const: "DUPLICATE_MESSAGE" }, id }),
+    ],
+  },
+  DatabaseError: {
+    ...object({ message: { type: "string" }, code: { type: "string", pattern: "^[0-9A-Z]{5}$" } }),
+    additionalProperties: true,
+    description: "An error of PostgreSQL, with its SQLSTATE for a code.",
+    examples: [{ message: "Wrong expected version: …", code: "P0001", severity: "ERROR" }],
+  },
+  Statement: {
+    type: "object",
+    properties: {
+      query: { type: "string" },
+      params: { type: "array", items: { type: ["string", "null"] } },
+    },
+    required: ["query"],
+    examples: [{ query: "select …", params: ["account-123"] }],
+  },
+  Rows: {
+    ...object({
+      command: { const: "SELECT" },
+      rowCount: { const: 1 },
+      fields: { type: "array" },
+      rows: { type: "array", items: { type: ["object", "array"] } },
+    }),
+    examples: [{
+      command: "SELECT",
+      rowCount: 1,
+      fields: [{ name: "json", dataTypeID: 25 }],
+      rows: [{ json: "-1" }],
+    }],
+  },
+};
+
+/** The answers of 400 and more, by status, each with what the gateway would say. */
+export const PROBLEMS: Json = {
+  400: refusal("The path or the body cannot be read.", [
+    new Refusal(400, "Cannot read this body: it is not JSON"),
+  ]),
+  403: refusal("It is not allowed.", [
+    new Refusal(403, 'Cannot write to stream "account-123": it is not allowed'),
+  ]),
+  404: refusal("There is no such message.", [new Refusal(404, "There is no message with this id")]),
+  408: refusal("The body did not come in time.", [
+    new Refusal(408, "Cannot read this body: it did not come within 10000 ms"),
+  ]),
+  409: refusal("The stream is at another version, or an id is taken.", [
+    refusalOf(new WrongExpectedVersionError("account-123", 4, 5)),
+    refusalOf(new DuplicateMessageError(ID)),
+  ], "Conflict"),
+  413: refusal("The body is too large.", [
+    new Refusal(413, "Cannot read this body: it is larger than 1048576 bytes", {
+      maxBytes: 1048576,
+    }),
+  ]),
+  415: refusal("The body is not sent as application/json, or is compressed.", [
+    new Refusal(415, "Cannot read this body: send it as content-type application/json"),
+  ]),
+  422: refusal("A value is not what it has to be.", [
+    new Refusal(422, 'Cannot use "abc" as "position": it must be an integer from 0'),
+  ]),
+  500: refusal("The gateway failed.", [FAILED]),
+  503: {
+    ...refusal("The message store cannot be reached.", [UNAVAILABLE]),
+    headers: { "Retry-After": { description: "In seconds.", schema: { type: "integer" } } },
+  },
+};
+
+function refusal(description: string, refusals: readonly Refusal[], schema = "Problem"): Json {
+  const examples = Object.fromEntries(
+    refusals.map((it) => {
+      const value = documentOf(it);
+      return [String(value["code"] ?? value["title"]).replaceAll(" ", "_"), { value }];
+    }),
+  );
+  return {
+    description,
+    content: { "application/problem+json": { schema: ref(schema), examples } },
+  };
+}
+
+/** An object that has these properties and no other. */
+export function object(properties: Json): Json {
+  return {
+    type: "object",
+    properties,
+    required: Object.keys(properties),
+    additionalProperties: false,
+  };
+}
+
+export function ref(name: string): Json {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+/** What zod parses, as JSON Schema. */
+export function schemaOf(schema: z.ZodType): Json {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { unrepresentable: "any" });
+  return rest;
+}

@@ -1,0 +1,247 @@
+import {
+  checkCategory,
+  checkInteger,
+  checkPage,
+  checkPattern,
+  checkStreamName,
+} from "../../../names/_check.ts";
+import { lookAtWriters, readPage, type Wanted } from "../../../read/_read_settled.ts";
+import { checkTypes, readerOf } from "../../../subscribe/source.ts";
+import { checkStartAt, firstSince } from "../../../read/start_at.ts";
+import { readLastMessages } from "../../../consume/_stored_positions.ts";
+import { entityIds, streamNames } from "../../../read/names.ts";
+import {
+  checkAggregateName,
+  firstReferenceSince,
+  readAggregate,
+} from "../../../read/read_aggregate.ts";
+import { readAll } from "../../../read/read_all.ts";
+import { readCategory } from "../../../read/read_category.ts";
+import { readLastOfTypes } from "../../../read/read_last_message.ts";
+import { readMessages } from "../../../read/read_messages.ts";
+import { readStream } from "../../../read/read_stream.ts";
+import { category as categoryOf, id as idOf } from "../../../names/stream_name.ts";
+import { streamVersion } from "../../../read/stream_version.ts";
+import type { Direction, Sql } from "../../../types.ts";
+import { ask, type Call, type GatewayCall } from "../_calls.ts";
+import {
+  type CallOf,
+  jsonOf,
+  numberOf,
+  type Parameters,
+  required,
+  textsOf,
+} from "./_parameters.ts";
+
+export function readStreamOf(direction: Direction): CallOf {
+  return (parameters) => {
+    const streamName = required(parameters["streamName"]);
+    const options = { ...pageOf(parameters), direction, condition: conditionOf(parameters) };
+    return {
+      asks: [ask("readStream", { streamName, ...options })],
+      send: (sql) => readStream(sql, streamName, options),
+    };
+  };
+}
+
+export function readCategoryOf(direction: Direction): CallOf {
+  return (parameters) => {
+    const category = required(parameters["category"]);
+    const options = {
+      ...pageOf(parameters),
+      direction,
+      ...shareOf(parameters),
+      condition: conditionOf(parameters),
+    };
+    return {
+      asks: [ask("readCategory", { category, ...options })],
+      send: (sql) => readCategory(sql, category, options),
+    };
+  };
+}
+
+export function readAllBackwardOf(parameters: Parameters): Call<unknown> {
+  const options = { ...pageOf(parameters), direction: "backward" } as const;
+  return { asks: [ask("readAll", options)], send: (sql) => readAll(sql, options) };
+}
+
+/** A page of a forward read of all streams, or of those of a pattern, or of several. */
+export function readPageOf(parameters: Parameters): Call<unknown> {
+  return settledCallOf(parameters, async (sql, wanted) => {
+    const from = numberOf(parameters["from"]);
+    checkInteger("from", from, 1);
+    return await readPage(sql, wanted, from - 1);
+  });
+}
+
+/** What such a read does where positions are missing. */
+export function lookAtWritersOf(parameters: Parameters): Call<unknown> {
+  return settledCallOf(parameters, lookAtWriters);
+}
+
+function settledCallOf(
+  { pattern = null, ...parameters }: Parameters,
+  send: (sql: Sql, wanted: Wanted) => Promise<unknown>,
+): Call<unknown> {
+  const { position = 0, batchSize = 0 } = pageOf(parameters);
+  const page = { position, batchSize };
+  const { types } = typesOf(parameters);
+  const patterns = textsOf(parameters["patterns"]);
+  const matching = pattern === null ? patterns ?? [] : [pattern];
+  return {
+    asks: matching.length === 0
+      ? [ask("readAll", { ...page, types })]
+      : matching.map((pattern) => ask("readMatching", { pattern, ...page, types })),
+    send: async (sql) => {
+      checkPage(page);
+      if (types !== undefined) checkTypes(types);
+      for (const pattern of matching) checkPattern(pattern);
+      return await send(sql, { pattern, ...page, filter: { types, patterns } });
+    },
+  };
+}
+
+/** A page of a subscription to a category. */
+export function readCategoryPageOf(parameters: Parameters): Call<unknown> {
+  const category = required(parameters["category"]);
+  const { position = 0, batchSize } = pageOf(parameters);
+  const options = { batchSize, ...shareOf(parameters), ...typesOf(parameters) };
+  return {
+    asks: [ask("readCategory", { category, position, ...options })],
+    send: async (sql) => {
+      checkPage({ position });
+      checkCategory("category", category);
+      return await readerOf(sql, category, options).read(position);
+    },
+  };
+}
+
+export function readAggregateOf(parameters: Parameters): Call<unknown> {
+  const category = required(parameters["name"]);
+  const { position = 0, batchSize } = pageOf(parameters);
+  const { consumerGroup } = shareOf(parameters);
+  const options = { batchSize, consumerGroup, ...typesOf(parameters) };
+  return {
+    asks: [ask("readAggregate", { category, position, ...options })],
+    send: async (sql) => {
+      checkPage({ position });
+      return await readerOf(sql, { aggregate: category }, options).read(position);
+    },
+  };
+}
+
+export function readPartitionOf(parameters: Parameters): Call<unknown> {
+  const streamName = required(parameters["partition"]);
+  const page = pageOf(parameters);
+  const partition = idOf(streamName) ?? "";
+  return {
+    asks: [ask("readAggregate", { streamName, ...page })],
+    send: (sql) => readAggregate(sql, categoryOf(streamName), { partition, ...page }),
+  };
+}
+
+/** Where a subscription that starts at a time does. */
+export function firstSinceOf(
+  { streamName = null, category = null, time }: Parameters,
+): Call<unknown> {
+  const first = { position: 0, batchSize: 1 };
+  const place = { streamName, category };
+  const asked = streamName !== null
+    ? ask("readStream", { streamName, ...first })
+    : category !== null
+    ? ask("readCategory", { category, ...first })
+    : ask("readAll", first);
+  return {
+    asks: [asked],
+    send: async (sql) => {
+      const startAt = new Date(required(time));
+      checkStartAt(startAt);
+      return await firstSince(sql, place, startAt);
+    },
+  };
+}
+
+/** As `firstSinceOf`, of an aggregate, by the times of its messages. */
+export function firstReferenceSinceOf({ category: name, time }: Parameters): Call<unknown> {
+  const category = required(name);
+  return {
+    asks: [ask("readAggregate", { category, position: 0, batchSize: 1 })],
+    send: async (sql) => {
+      const startAt = new Date(required(time));
+      checkAggregateName("category", category);
+      checkStartAt(startAt);
+      return await firstReferenceSince(sql, { category }, startAt);
+    },
+  };
+}
+
+/** The last messages of a consumer's position streams. */
+export function readLastMessagesOf(parameters: Parameters): Call<unknown> {
+  const streamNames = textsOf(parameters["streamNames"]) ?? [];
+  return {
+    asks: streamNames.map((streamName) => ask("readLastMessage", { streamName })),
+    send: async (sql) => {
+      for (const streamName of streamNames) checkStreamName(streamName);
+      return await readLastMessages(sql, streamNames);
+    },
+  };
+}
+
+export function readLastMessageOf(parameters: Parameters): Call<unknown> {
+  const streamName = required(parameters["streamName"]);
+  const types = textsOf(parameters["types"]) ?? [];
+  const isAny = types.length === 1 && types[0] === null;
+  const asked = isAny ? {} : types.length === 1 ? { type: types[0] } : { types };
+  return {
+    asks: [ask("readLastMessage", { streamName, ...asked })],
+    send: async (sql) => {
+      checkStreamName(streamName);
+      if (!isAny) checkTypes(types);
+      return await readLastOfTypes(sql, streamName, isAny ? null : types);
+    },
+  };
+}
+
+export function readMessagesOf(parameters: Parameters): Call<unknown> {
+  const ids = jsonOf(parameters["ids"]) as string[];
+  return { asks: [ask("readMessages", { ids })], send: (sql) => readMessages(sql, ids) };
+}
+
+export function streamVersionOf(parameters: Parameters): Call<number> {
+  const streamName = required(parameters["streamName"]);
+  return {
+    asks: [ask("streamVersion", { streamName })],
+    send: (sql) => streamVersion(sql, streamName),
+  };
+}
+
+export function streamNamesOf(parameters: Parameters): Call<string[]> {
+  const category = required(parameters["category"]);
+  return { asks: [ask("streamNames", { category })], send: (sql) => streamNames(sql, category) };
+}
+
+export function entityIdsOf(parameters: Parameters): Call<string[]> {
+  const category = required(parameters["category"]);
+  return { asks: [ask("entityIds", { category })], send: (sql) => entityIds(sql, category) };
+}
+
+function pageOf({ position, batchSize }: Parameters): Pick<GatewayCall, "position" | "batchSize"> {
+  return { position: numberOf(position), batchSize: numberOf(batchSize) };
+}
+
+function shareOf(
+  { correlation, member, size }: Parameters,
+): Pick<GatewayCall, "correlation" | "consumerGroup"> {
+  return {
+    correlation: correlation ?? undefined,
+    consumerGroup: size == null ? undefined : { member: Number(member), size: Number(size) },
+  };
+}
+
+function typesOf({ types }: Parameters): Pick<GatewayCall, "types"> {
+  return { types: textsOf(types) };
+}
+
+function conditionOf({ condition }: Parameters): string | undefined {
+  return condition ?? undefined;
+}

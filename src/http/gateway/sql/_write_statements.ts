@@ -1,0 +1,176 @@
+import { invalid } from "../../../lib/invalid.ts";
+import { checkExpectedVersion, checkWritableStreamName } from "../../../names/_check.ts";
+import { encode } from "../../../messages/_json.ts";
+import { writeEach } from "../../../write/_write_each.ts";
+import { writeUnlessBusy } from "../../../write/_write_unless_busy.ts";
+import { checkTime, writeMissing } from "../../../write/import_messages.ts";
+import { type IdentifiedMessageInput, synchronize } from "../../../write/synchronize.ts";
+import type { Metadata } from "../../../types.ts";
+import { write, writeNew } from "../../../write/write.ts";
+import { type StreamInput, writeStreams } from "../../../write/write_streams.ts";
+import { ask, type Call } from "../_calls.ts";
+import { checkCount } from "../_gateway.ts";
+import {
+  CANNOT,
+  jsonOf,
+  numberOf,
+  type Parameter,
+  type Parameters,
+  required,
+} from "./_parameters.ts";
+import { Refusal } from "../_problem.ts";
+
+export function writeOf(parameters: Parameters): Call<number> {
+  const { streamName, message, options } = writtenBy(parameters);
+  return {
+    asks: [ask("write", { streamName, messages: [message], ...options })],
+    send: (sql) => write(sql, streamName, message, options),
+  };
+}
+
+export function writeNewOf(parameters: Parameters): Call<number> {
+  const { streamName, message, options } = writtenBy(parameters);
+  return {
+    asks: [ask("write", { streamName, messages: [message], ...options })],
+    send: async (sql) => {
+      checkWritableStreamName(streamName);
+      const expectedVersion = checkExpectedVersion(options);
+      return await writeNew(sql, streamName, encode(message), expectedVersion);
+    },
+  };
+}
+
+/** A snapshot of an entity. */
+export function writeUnlessBusyOf({ seen, ...parameters }: Parameters): Call<unknown> {
+  const { streamName, message } = writtenBy(parameters);
+  return {
+    asks: [ask("write", { streamName, messages: [message] })],
+    send: async (sql) => {
+      checkWritableStreamName(streamName);
+      return await writeUnlessBusy(sql, streamName, encode(message), seen ?? null);
+    },
+  };
+}
+
+function writtenBy({ streamName, id, type, data, metadata, expectedVersion }: Parameters) {
+  return {
+    streamName: required(streamName),
+    message: {
+      id: required(id),
+      type: required(type),
+      data: jsonOf(data),
+      metadata: jsonOf(metadata) as Metadata | null,
+    },
+    options: { expectedVersion: numberOf(expectedVersion) },
+  };
+}
+
+export function writeStreamsOf({ columns }: Parameters, maxBatchSize: number): Call<number[]> {
+  const streams: (StreamInput & { readonly messages: Row["message"][] })[] = [];
+  for (const { streamName, options, message } of rowsOf(columns, maxBatchSize)) {
+    if (streams.at(-1)?.streamName !== streamName) {
+      streams.push({ streamName: required(streamName), ...options, messages: [] });
+    }
+    if (message.type !== null) streams.at(-1)!.messages.push(message);
+  }
+  return {
+    asks: streams.map((it) => ask(streams.length === 1 ? "writeBatch" : "writeStreams", it)),
+    send: (sql) => writeStreams(sql, streams),
+  };
+}
+
+/** Writes that share a statement: each is asked for as if it were alone. */
+export function writeEachOf({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
+  const writes = rowsOf(columns, maxBatchSize)
+    .map((row) => ({ ...row, streamName: required(row.streamName) }));
+  return {
+    asks: writes.map(({ streamName, message, options }) =>
+      ask("write", { streamName, messages: [message], ...options })
+    ),
+    send: async (sql) => {
+      checkNotEmpty(writes);
+      const encoded = writes.map(({ streamName, message, options, mayBeKnown }) => {
+        checkWritableStreamName(streamName);
+        const expectedVersion = checkExpectedVersion(options);
+        return {
+          streamName,
+          expectedVersion,
+          mayBeKnown: mayBeKnown === true,
+          ...encode(message),
+        };
+      });
+      return await writeEach(sql, encoded);
+    },
+  };
+}
+
+/** What is imported of a stream is asked for at once. */
+export function importOf({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
+  const rows = rowsOf(columns, maxBatchSize)
+    .map((row) => ({ ...row, streamName: required(row.streamName) }));
+  const imported = new Map<string, Row["message"][]>();
+  for (const { streamName, message } of rows) {
+    const messages = imported.get(streamName);
+    if (messages) messages.push(message);
+    else imported.set(streamName, [message]);
+  }
+  return {
+    asks: [...imported].map(([streamName, messages]) =>
+      ask("importMessages", { streamName, messages })
+    ),
+    send: async (sql) => {
+      checkNotEmpty(rows);
+      const encoded = rows.map(({ streamName, message, time }) => {
+        checkWritableStreamName(streamName);
+        const writtenAt = time ? new Date(time) : undefined;
+        checkTime(writtenAt);
+        return { streamName, time: writtenAt?.toISOString() ?? null, ...encode(message) };
+      });
+      return await writeMissing(sql, encoded);
+    },
+  };
+}
+
+function checkNotEmpty(rows: readonly unknown[]): void {
+  if (rows.length === 0) throw invalid("messages", rows, "not empty", RangeError);
+}
+
+export function synchronizeOf(
+  { streamName, columns, expectedVersion }: Parameters,
+  maxBatchSize: number,
+): Call<number> {
+  const name = required(streamName);
+  const messages = rowsOf(columns, maxBatchSize).map(({ message }) => message);
+  const options = { expectedVersion: numberOf(expectedVersion) };
+  return {
+    asks: [ask("synchronize", { streamName: name, messages, ...options })],
+    send: (sql) => synchronize(sql, name, messages, options),
+  };
+}
+
+/** A message as a batch has it. */
+interface Row {
+  readonly streamName: Parameter | undefined;
+  readonly options: { readonly expectedVersion?: number | undefined };
+  readonly mayBeKnown: unknown;
+  readonly time: string | null | undefined;
+  readonly message: IdentifiedMessageInput;
+}
+
+function rowsOf(columns: Parameter | undefined, maxBatchSize: number): Row[] {
+  const lists = jsonOf(columns) as Record<string, unknown[] | undefined> | null;
+  const ids = lists?.["id"];
+  if (!Array.isArray(ids)) throw new Refusal(422, `${CANNOT}: its messages are no lists`);
+  checkCount(ids.length, maxBatchSize);
+  return ids.map((id, at) => {
+    const cell = (name: string): unknown => lists?.[name]?.[at];
+    const message = { id, type: cell("type"), data: cell("data"), metadata: cell("metadata") };
+    return {
+      streamName: cell("streamName") as Parameter | undefined,
+      options: { expectedVersion: numberOf(cell("expectedVersion") as Parameter | undefined) },
+      mayBeKnown: cell("mayBeKnown"),
+      time: cell("time") as string | null | undefined,
+      message: message as IdentifiedMessageInput,
+    };
+  });
+}

@@ -1,0 +1,71 @@
+/** Who waits for a signal: it has one listener for all of them, since Node warns of more than ten. */
+const waiting = new WeakMap<AbortSignal, { callbacks: Set<() => void>; call: () => void }>();
+
+/**
+ * Calls back when the signal aborts, or at once if it has.
+ *
+ * @returns What takes that back.
+ */
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+  if (signal.aborted) {
+    callback();
+    return () => {};
+  }
+  const callbacks = waiting.get(signal)?.callbacks ?? new Set();
+  const call = waiting.get(signal)?.call ?? (() => {
+    for (const callback of [...callbacks]) callback();
+  });
+  if (callbacks.size === 0) {
+    waiting.set(signal, { callbacks, call });
+    signal.addEventListener("abort", call);
+  }
+  callbacks.add(callback);
+  return () => {
+    callbacks.delete(callback);
+    if (callbacks.size === 0) signal.removeEventListener("abort", call);
+  };
+}
+
+/** Resolves after so many milliseconds, or as soon as the signal aborts. */
+export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    let forget = () => {};
+    const end = () => {
+      clearTimeout(timer);
+      forget();
+      resolve();
+    };
+    const timer = setTimeout(end, milliseconds);
+    if (signal) forget = onAbort(signal, end);
+  });
+}
+
+/** Lets a statement set out that was begun: a driver may send in a later turn of the event loop. */
+export function setOut(): Promise<void> {
+  // Not everywhere is there a channel; a timer takes a millisecond.
+  if (typeof MessageChannel === "undefined") return sleep(0);
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    port1.onmessage = () => resolve(port1.close());
+    port2.postMessage(null);
+  });
+}
+
+/** Does not wait any longer for the work when the signal aborts: rejects with its reason. */
+export async function abortable<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (signal === undefined) return await work;
+  let forget = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    forget = onAbort(signal, () => reject(signal.reason));
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    forget();
+  }
+}
+
+/** The delay before one more attempt, in milliseconds: it doubles, and is not the same for everyone. */
+export function backoff(attempt: number, first: number, longest: number): number {
+  return Math.min(first * 2 ** (attempt - 1), longest) * (0.5 + Math.random() / 2);
+}

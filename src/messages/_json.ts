@@ -1,0 +1,131 @@
+import { invalid } from "../lib/invalid.ts";
+import { checkId, checkName } from "../names/_check.ts";
+import type { MessageInput } from "../types.ts";
+
+/** A message's columns as parameters: every one text, `data` and `metadata` as JSON. */
+export interface EncodedMessage {
+  readonly id: string;
+  readonly type: string;
+  readonly data: string | null;
+  readonly metadata: string | null;
+}
+
+/** Checks a message and makes text of it; makes an id where it has none. */
+export function encode(message: MessageInput): EncodedMessage {
+  if (typeof message !== "object" || message === null || Array.isArray(message)) {
+    throw invalid("message", message, "an object with a type");
+  }
+  const { id, type, data, metadata } = message;
+  if (id !== undefined) checkId(id);
+  checkName("type", type);
+  const metadataJson = stringify("metadata", metadata ?? null);
+  if (metadataJson !== null && metadataJson[0] !== "{") {
+    throw invalid("metadata", metadata, "an object");
+  }
+  return {
+    id: id?.toLowerCase() ?? newId(),
+    type,
+    data: "data" in message ? stringify("data", data) : null,
+    metadata: metadataJson,
+  };
+}
+
+/** A UUID of version 7: the time, then 74 random bits. Those of one time share a page of the index. */
+function newId(): string {
+  const now = Date.now();
+  if (now !== latest) {
+    latest = now;
+    const time = now.toString(16).padStart(12, "0");
+    beginning = `${time.slice(0, 8)}-${time.slice(8)}-7`;
+  }
+  return beginning + crypto.randomUUID().slice(15);
+}
+
+/** The time of the last id, in milliseconds, and how its ids begin. */
+let latest = NaN;
+let beginning = "";
+
+/** The columns of messages, as one JSON text: PostgreSQL takes lists apart faster than objects. */
+export function toColumns(
+  messages: readonly (EncodedMessage | null)[],
+  columns?: Readonly<Record<string, readonly unknown[]>>,
+): string {
+  const head = JSON.stringify({
+    ...columns,
+    id: messages.map((message) => message?.id ?? null),
+    type: messages.map((message) => message?.type ?? null),
+  });
+  const data = messages.map((message) => message?.data ?? "null");
+  const metadata = messages.map((message) => message?.metadata ?? "null");
+  return `${head.slice(0, -1)},"data":[${data}],"metadata":[${metadata}]}`;
+}
+
+/** `\u0000` and half a surrogate pair, as `JSON.stringify` writes them: `jsonb` refuses both. */
+const UNWRITABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
+
+/** JSON text, of what JSON can hold; null for null. */
+export function stringify(name: string, value: unknown): string | null {
+  if (value === null) return null;
+  let json;
+  let loss;
+  try {
+    json = JSON.stringify(value);
+    loss = findLoss(value);
+  } catch (error) {
+    loss = /BigInt/.test(String(error)) ? findLoss(value) : null;
+    if (loss) throw lossy(name, loss, error);
+    const { message } = error as Error;
+    throw new TypeError(`Cannot write "${name}" as JSON: ${message}`, { cause: error });
+  }
+  if (loss) throw lossy(name, loss);
+  if (UNWRITABLE.test(json)) {
+    throw new TypeError(`Cannot write "${name}" as JSON: it holds "\\u0000" or a lone surrogate`);
+  }
+  return json;
+}
+
+function lossy(name: string, [path, what]: Loss, cause?: unknown): TypeError {
+  return new TypeError(`Cannot write "${name}${path}" as JSON: it is ${what}`, { cause });
+}
+
+type Loss = [path: string, what: string];
+
+/**
+ * What JSON cannot hold, and where: `JSON.stringify` leaves it out or makes null of it.
+ *
+ * @returns The path below the value and what is there, or null where nothing is lost.
+ */
+function findLoss(value: unknown, key = ""): Loss | null {
+  if (value == null) return value === null ? null : ["", "undefined"];
+  const { toJSON } = value as { toJSON?: unknown };
+  if (typeof toJSON === "function") {
+    const json = toJSON.call(value, key);
+    if (json === null && Object.prototype.toString.call(value) === "[object Date]") {
+      return ["", "an invalid date"];
+    }
+    value = json;
+  }
+  if (value === null || typeof value === "string" || typeof value === "boolean") return null;
+  if (typeof value === "number") return Number.isFinite(value) ? null : ["", String(value)];
+  if (typeof value !== "object") return ["", typeof value];
+  if (Array.isArray(value)) {
+    // By index: a hole is undefined, too.
+    for (let at = 0; at < value.length; at++) {
+      const loss = findLoss(value[at], String(at));
+      if (loss) return [`[${at}]${loss[0]}`, loss[1]];
+    }
+    return null;
+  }
+  const keys = Object.keys(value!);
+  // A Map, a Promise or an Error would be written as {}, bytes as an object of numbers.
+  const kind = Object.prototype.toString.call(value);
+  if (kind !== "[object Object]" && (keys.length === 0 || ArrayBuffer.isView(value))) {
+    return ["", kind];
+  }
+  for (const key of keys) {
+    const member = (value as Record<string, unknown>)[key];
+    const loss = member === undefined ? null : findLoss(member, key);
+    if (loss) return [`.${key}${loss[0]}`, loss[1]];
+  }
+  return null;
+}

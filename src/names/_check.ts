@@ -1,0 +1,110 @@
+import { invalid } from "../lib/invalid.ts";
+import { isCategory } from "./stream_name.ts";
+import type { ConsumerGroup, Direction } from "../types.ts";
+
+/** What Postgres cannot hold as text, or would hold as something else: NUL and half a surrogate pair. */
+const UNWRITABLE = /\0|\p{Surrogate}/u;
+
+export function checkName(name: string, value: unknown): asserts value is string {
+  if (typeof value !== "string" || value === "" || UNWRITABLE.test(value)) {
+    throw invalid(name, value, "text that is not empty and holds no NUL and no lone surrogate");
+  }
+}
+
+export function checkStreamName(value: unknown): asserts value is string {
+  checkName("streamName", value);
+  if (isCategory(value)) {
+    throw invalid("streamName", value, "a stream, not a category: account-123");
+  }
+}
+
+/** A stream that is written to can be read back by its category, too. */
+export function checkWritableStreamName(value: unknown): asserts value is string {
+  checkStreamName(value);
+  if (/^-|^\$all-|^[^-]*-$/.test(value)) {
+    throw invalid("streamName", value, 'a category and an id with a "-" between: account-123');
+  }
+}
+
+export function checkCategory(name: string, value: unknown): asserts value is string {
+  checkName(name, value);
+  if (!isCategory(value)) throw invalid(name, value, 'a category, without "-": account');
+  if (value === "$all") throw invalid(name, value, "a category, and readAll reads all");
+}
+
+export function checkPattern(value: unknown): asserts value is string {
+  checkName("pattern", value);
+  if (/^(?:[^\\]|\\.)*\\$/s.test(value)) {
+    throw invalid("pattern", value, 'a LIKE pattern that does not end with "\\"');
+  }
+}
+
+export function checkInteger(
+  name: string,
+  value: unknown,
+  least: number,
+  most: number = Number.MAX_SAFE_INTEGER,
+): asserts value is number {
+  if (typeof value !== "number") throw invalid(name, value, "a number");
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw invalid(name, value, `an integer from ${least} to ${most}`, RangeError);
+  }
+}
+
+/** What every read takes, as parameters: position (null where none is given) and batch size. */
+export function checkPage(
+  options: {
+    readonly position?: number | undefined;
+    readonly batchSize?: number | undefined;
+    readonly direction?: Direction | undefined;
+  },
+): { position: string | null; batchSize: string; backward: boolean } {
+  checkOptions(options);
+  const { position, batchSize = 1000, direction = "forward" } = options;
+  if (position !== undefined) checkInteger("position", position, 0);
+  checkInteger("batchSize", batchSize, 1);
+  if (direction !== "forward" && direction !== "backward") {
+    throw invalid("direction", direction, '"forward" or "backward"');
+  }
+  return {
+    position: position === undefined ? null : String(position),
+    batchSize: String(batchSize),
+    backward: direction === "backward",
+  };
+}
+
+export function checkOptions(options: unknown): asserts options is object {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw invalid("options", options, "an object");
+  }
+}
+
+/** What a write expects, as a parameter: null where it expects nothing. */
+export function checkExpectedVersion(
+  options: { readonly expectedVersion?: number | undefined },
+): string | null {
+  checkOptions(options);
+  const { expectedVersion } = options;
+  if (expectedVersion === undefined) return null;
+  checkInteger("expectedVersion", expectedVersion, -1);
+  return String(expectedVersion);
+}
+
+export function checkConsumerGroup(group: ConsumerGroup): void {
+  if (typeof group !== "object" || group === null) {
+    throw invalid("consumerGroup", group, "an object with member and size");
+  }
+  // Message DB casts the size to smallint.
+  checkInteger("consumerGroup.size", group.size, 1, 32767);
+  checkInteger("consumerGroup.member", group.member, 0, group.size - 1);
+}
+
+export function checkId(value: unknown): asserts value is string {
+  if (
+    typeof value !== "string" || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value)
+  ) throw invalid("id", value, "a UUID");
+}
+
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== "function") throw invalid(name, value, "a function");
+}

@@ -1,0 +1,24 @@
+import { ask } from "../handle/_statement.ts";
+import type { Sql } from "../types.ts";
+
+/**
+ * The version of the Message DB in the database.
+ *
+ * As Message DB's `message_store_version`.
+ *
+ * @example
+ * ```ts
+ * import { messageStoreVersion } from "@messagedb/client";
+ *
+ * await messageStoreVersion(sql); // "1.3.0"
+ * ```
+ *
+ * @param sql The handle.
+ * @returns The version.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ */
+export async function messageStoreVersion(sql: Sql): Promise<string> {
+  return await ask<string>(
+    sql,
+  )`select to_json(message_store.message_store_version())::text as json`;
+}

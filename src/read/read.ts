@@ -1,0 +1,75 @@
+import type { MaybeTyped, Typed } from "../messages/catalogue.ts";
+import { invalid } from "../lib/invalid.ts";
+import { checkName, checkOptions } from "../names/_check.ts";
+import { readAll } from "./read_all.ts";
+import { readCategory, type ReadCategoryOptions } from "./read_category.ts";
+import { readStream } from "./read_stream.ts";
+import { isCategory } from "../names/stream_name.ts";
+import type { Message, Sql } from "../types.ts";
+
+/** Options of `read`: those of the read that the name picks. */
+export interface ReadOptions extends ReadCategoryOptions {
+  /**
+   * The position to start at, which is included: of a stream its own, otherwise the global one.
+   *
+   * @default the beginning, or the end when reading backward
+   */
+  readonly position?: number | undefined;
+}
+
+/**
+ * Reads messages of what the name says: all (`"$all"`), a stream (`"account-123"`) or a category
+ * (`"account"`).
+ *
+ * As message-db-py's `read`: `readAll`, `readStream` or `readCategory`.
+ *
+ * @example
+ * ```ts
+ * import { read } from "@messagedb/client";
+ *
+ * await read(sql, "account-123", { batchSize: 10 });
+ * await read(sql, "$all");
+ * ```
+ *
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @param sql The handle.
+ * @param name `"$all"`, a stream or a category.
+ * @param options Where to start, which way, how many; what only a category takes is refused elsewhere.
+ * @returns The messages; none where there are none.
+ * @throws {ConditionNotActivatedError} If there is a condition and the server does not allow it.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the name is none, or an option is of the wrong type or not for this name.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
+ * @throws {RangeError} If an option is out of range.
+ */
+export function read<Output extends Message>(
+  sql: Sql,
+  name: string,
+  options: ReadOptions & Typed<Output>,
+): Promise<Output[]>;
+export function read<Data = unknown>(
+  sql: Sql,
+  name: string,
+  options?: ReadOptions,
+): Promise<Message<Data>[]>;
+export async function read(
+  sql: Sql,
+  name: string,
+  options: ReadOptions & MaybeTyped = {},
+): Promise<Message[]> {
+  checkName("name", name);
+  checkOptions(options);
+  const all = name === "$all";
+  if (!all && isCategory(name)) return await readCategory(sql, name, options);
+  for (const option of ["correlation", "consumerGroup", "condition"] as const) {
+    if (options[option] !== undefined && (all || option !== "condition")) {
+      throw invalid(
+        option,
+        options[option],
+        `left out when reading ${all ? '"$all"' : "a stream"}`,
+      );
+    }
+  }
+  return all ? await readAll(sql, options) : await readStream(sql, name, options);
+}

@@ -1,0 +1,116 @@
+import { type MaybeTyped, parserOf, type Typed } from "../messages/catalogue.ts";
+import { checkCategory, checkConsumerGroup, checkName, checkPage } from "../names/_check.ts";
+import { askMessageFunction, askMessages } from "../messages/_columns.ts";
+import type { ReadStreamOptions } from "./read_stream.ts";
+import type { ConsumerGroup, Message, Sql } from "../types.ts";
+
+/** Options of `readCategory`: those of `readStream`, with global positions, and more. */
+export interface ReadCategoryOptions extends ReadStreamOptions {
+  /**
+   * The global position to start at, which is included.
+   *
+   * @default 1, or the end when reading backward
+   */
+  readonly position?: number | undefined;
+  /** Only messages whose `correlationStreamName` is of this category. */
+  readonly correlation?: string | undefined;
+  /** Only the streams that are this member's share. */
+  readonly consumerGroup?: ConsumerGroup | undefined;
+}
+
+/**
+ * Reads messages of all streams of a category, in the order of their global positions.
+ *
+ * As Message DB's `get_category_messages`, and backward, too. Writers of one category take turns, so
+ * what is written by `write` never appears behind what was read already.
+ *
+ * @example This process's half of the category
+ * ```ts
+ * import { readCategory } from "@messagedb/client";
+ *
+ * await readCategory(sql, "account", { position: 1, consumerGroup: { member: 0, size: 2 } });
+ * ```
+ *
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @param sql The handle.
+ * @param category The category: `"account"`.
+ * @param options Where to start (a global position, from 1), which way, how many, whose.
+ * @returns The messages; none where there are none.
+ * @throws {ConditionNotActivatedError} If there is a condition and the server does not allow it.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the name is no category's, or an option is of the wrong type.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
+ * @throws {RangeError} If the position, the batch size, the member or the group's size is out of range.
+ */
+export function readCategory<Output extends Message>(
+  sql: Sql,
+  category: string,
+  options: ReadCategoryOptions & Typed<Output>,
+): Promise<Output[]>;
+export function readCategory<Data = unknown>(
+  sql: Sql,
+  category: string,
+  options?: ReadCategoryOptions,
+): Promise<Message<Data>[]>;
+export async function readCategory(
+  sql: Sql,
+  category: string,
+  options: ReadCategoryOptions & MaybeTyped = {},
+): Promise<Message[]> {
+  checkCategory("category", category);
+  const { position, batchSize, backward } = checkPage(options);
+  const { condition = null, correlation = null, consumerGroup } = options;
+  if (condition !== null) checkName("condition", condition);
+  if (correlation !== null) checkCategory("correlation", correlation);
+  if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
+  const parser = parserOf(options);
+  const member = consumerGroup ? String(consumerGroup.member) : null;
+  const size = consumerGroup ? String(consumerGroup.size) : null;
+
+  if (!backward) {
+    return await askMessageFunction(sql, parser)`
+    select message.*
+    from
+      ours,
+      message_store.get_category_messages(
+        ${category}::text || ours.nothing, ${position}::text::bigint, ${batchSize}::text::bigint,
+        ${correlation}::text, ${member}::text::bigint, ${size}::text::bigint, ${condition}::text
+      ) as message`;
+  }
+  if (condition !== null) {
+    return await askMessageFunction(sql, parser)`
+    select message.*
+    from
+      ours,
+      message_store.get_category_messages(
+        ${category}::text || ours.nothing, 1, -1,
+        ${correlation}::text, ${member}::text::bigint, ${size}::text::bigint, ${condition}::text
+      ) as message
+    where ${position}::text is null or message.global_position <= ${position}::text::bigint
+    order by message.global_position desc
+    limit ${batchSize}::text::bigint`;
+  }
+  // By coalesce() no share looks so small that sorting the whole of it would pay.
+  return await askMessages(sql, parser)`
+    select *
+    from message_store.messages
+    where message_store.category(stream_name) = ${category}::text
+      and global_position <= coalesce(${position}::text::bigint, 9223372036854775807)
+      and (
+        ${correlation}::text is null
+        or message_store.category(metadata->>'correlationStreamName') = ${correlation}::text
+      )
+      and (
+        ${size}::text is null
+        or coalesce(
+          mod(
+            abs(message_store.hash_64(split_part(message_store.id(stream_name), '+', 1))),
+            ${size}::text::bigint
+          ) = ${member}::text::bigint,
+          false
+        )
+      )
+    order by global_position desc
+    limit ${batchSize}::text::bigint`;
+}

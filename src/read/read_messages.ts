@@ -1,0 +1,93 @@
+import { type MaybeTyped, parserOf, type Typed } from "../messages/catalogue.ts";
+import { invalid } from "../lib/invalid.ts";
+import { checkId, checkOptions } from "../names/_check.ts";
+import { askMessages } from "../messages/_columns.ts";
+import type { Message, Sql } from "../types.ts";
+
+/**
+ * Reads messages by their ids.
+ *
+ * @example
+ * ```ts
+ * import { readMessages } from "@messagedb/client";
+ *
+ * await readMessages(sql, [
+ *   "6f5e0a5c-5d1a-4d0e-9d6c-2f3b8a1c7e90",
+ *   "0b1d6f3e-8a4c-4f6b-b1a7-5c2e9d8f7a61",
+ * ]);
+ * ```
+ *
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @param sql The handle.
+ * @param ids UUIDs.
+ * @param options The catalogue to parse by.
+ * @returns Those that exist, in the order that they were asked for.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If an id is no UUID.
+ */
+export function readMessages<Output extends Message>(
+  sql: Sql,
+  ids: readonly string[],
+  options: Typed<Output>,
+): Promise<Output[]>;
+export function readMessages<Data = unknown>(
+  sql: Sql,
+  ids: readonly string[],
+): Promise<Message<Data>[]>;
+export async function readMessages(
+  sql: Sql,
+  ids: readonly string[],
+  options: MaybeTyped = {},
+): Promise<Message[]> {
+  checkOptions(options);
+  const parser = parserOf(options);
+  if (!Array.isArray(ids)) throw invalid("ids", ids, "an array of UUIDs");
+  for (const id of ids) checkId(id);
+  return await askMessages(sql, parser)`
+    select messages.*
+    from json_array_elements_text(${
+    JSON.stringify(ids)
+  }::text::json) with ordinality as asked(id, number)
+    join message_store.messages on messages.id = asked.id::uuid
+    order by number`;
+}
+
+/**
+ * Reads a message by its id.
+ *
+ * @example
+ * ```ts
+ * import { readMessage } from "@messagedb/client";
+ *
+ * await readMessage(sql, "6f5e0a5c-5d1a-4d0e-9d6c-2f3b8a1c7e90");
+ * ```
+ *
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @param sql The handle.
+ * @param id A UUID.
+ * @param options The catalogue to parse by.
+ * @returns The message, or `null` where there is none.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the id is no UUID.
+ */
+export function readMessage<Output extends Message>(
+  sql: Sql,
+  id: string,
+  options: Typed<Output>,
+): Promise<Output | null>;
+export function readMessage<Data = unknown>(
+  sql: Sql,
+  id: string,
+): Promise<Message<Data> | null>;
+export async function readMessage(
+  sql: Sql,
+  id: string,
+  options: MaybeTyped = {},
+): Promise<Message | null> {
+  const [message] = await readMessages(sql, [id], options as Typed<Message>);
+  return message ?? null;
+}

@@ -1,0 +1,109 @@
+import { type MaybeTyped, parserOf, type Typed } from "../messages/catalogue.ts";
+import { checkName, checkPage, checkStreamName } from "../names/_check.ts";
+import { askMessageFunction, askMessages } from "../messages/_columns.ts";
+import type { Direction, Message, Sql } from "../types.ts";
+
+/** Options of `readStream`. */
+export interface ReadStreamOptions {
+  /**
+   * The position to start at, which is included.
+   *
+   * @default 0, or the end when reading backward
+   */
+  readonly position?: number | undefined;
+  /**
+   * How many messages to read at most, from 1. A batch comes as one text: fewer, where messages are of
+   * a megabyte.
+   *
+   * @default 1000
+   */
+  readonly batchSize?: number | undefined;
+  /**
+   * Which way to read.
+   *
+   * @default "forward"
+   */
+  readonly direction?: Direction | undefined;
+  /**
+   * A SQL condition on the columns of `messages`, as Message DB's `condition`: raw SQL by design, so
+   * never make it of input. What is not Message DB's is named with its schema in it. The server must
+   * allow it, by `message_store.sql_condition`, which any session can set.
+   */
+  readonly condition?: string | undefined;
+}
+
+/**
+ * Reads messages of a stream, in the order of their positions.
+ *
+ * As Message DB's `get_stream_messages`, and backward, too.
+ *
+ * @example The last ten, newest first
+ * ```ts
+ * import { readStream } from "@messagedb/client";
+ *
+ * await readStream(sql, "account-123", { direction: "backward", batchSize: 10 });
+ * ```
+ *
+ * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
+ * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @param sql The handle.
+ * @param streamName The stream: `"account-123"`.
+ * @param options Where to start, which way, how many.
+ * @returns The messages; none where the stream has none.
+ * @throws {ConditionNotActivatedError} If there is a condition and the server does not allow it.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the name is no stream's, or an option is of the wrong type.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
+ * @throws {RangeError} If the position or the batch size is out of range.
+ */
+export function readStream<Output extends Message>(
+  sql: Sql,
+  streamName: string,
+  options: ReadStreamOptions & Typed<Output>,
+): Promise<Output[]>;
+export function readStream<Data = unknown>(
+  sql: Sql,
+  streamName: string,
+  options?: ReadStreamOptions,
+): Promise<Message<Data>[]>;
+export async function readStream(
+  sql: Sql,
+  streamName: string,
+  options: ReadStreamOptions & MaybeTyped = {},
+): Promise<Message[]> {
+  checkStreamName(streamName);
+  const { position, batchSize, backward } = checkPage(options);
+  const { condition = null } = options;
+  if (condition !== null) checkName("condition", condition);
+  const parser = parserOf(options);
+
+  if (!backward) {
+    return await askMessageFunction(sql, parser)`
+    select message.*
+    from
+      ours,
+      message_store.get_stream_messages(
+        ${streamName}::text || ours.nothing, ${position}::text::bigint,
+        ${batchSize}::text::bigint, ${condition}::text
+      ) as message`;
+  }
+  if (condition !== null) {
+    return await askMessageFunction(sql, parser)`
+    select message.*
+    from
+      ours,
+      message_store.get_stream_messages(
+        ${streamName}::text || ours.nothing, 0, -1, ${condition}::text
+      ) as message
+    where ${position}::text is null or message.position <= ${position}::text::bigint
+    order by message.position desc
+    limit ${batchSize}::text::bigint`;
+  }
+  return await askMessages(sql, parser)`
+    select *
+    from message_store.messages
+    where stream_name = ${streamName}::text
+      and position <= coalesce(${position}::text::bigint, 9223372036854775807)
+    order by position desc
+    limit ${batchSize}::text::bigint`;
+}

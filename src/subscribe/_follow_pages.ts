@@ -1,0 +1,121 @@
+import type { Page } from "../read/_page.ts";
+import { type Retrying, untilReached } from "../handle/_retry.ts";
+import { abortable, onAbort, setOut, sleep } from "../lib/wait.ts";
+
+/** Milliseconds. */
+const FIRST_PAUSE = 25;
+
+/** How to follow a source. */
+export interface Following extends Retrying {
+  readonly signal: AbortSignal;
+  /** How long to wait at most between two reads where there was no more, in milliseconds. */
+  readonly pollInterval: number;
+  /** What cuts a wait short. */
+  readonly bell?: Bell | undefined;
+}
+
+/**
+ * Reads page after page, and waits where there is no more, until the signal aborts.
+ *
+ * While a full page is in hand, the next one is read, and no more than that.
+ */
+export async function* followPages(
+  read: (position: number) => Promise<Page>,
+  position: number,
+  following: Following,
+): AsyncGenerator<Page, void, undefined> {
+  const { signal, pollInterval, bell } = following;
+  let ahead: Promise<Page> | undefined;
+  // What has never worked may never do, unless the caller knows better.
+  let first: Following | undefined = { attempts: 1, ...following };
+  let pause = Math.min(FIRST_PAUSE, pollInterval);
+  const readFrom = (from: number) => {
+    // What rings while it is read may have come too late for it.
+    bell?.silence();
+    return read(from);
+  };
+  try {
+    while (!signal.aborted) {
+      const from = position;
+      const page = await (ahead ?? untilReached(() => readFrom(from), first ?? following));
+      first = undefined;
+      position = page.next;
+      ahead = page.atEnd ? undefined : untilReached(() => readFrom(page.next), following);
+      // Who waits for it may never come again.
+      ahead?.catch(() => {});
+      if (ahead) await setOut();
+      yield page;
+      if (page.messages.length > 0) pause = Math.min(FIRST_PAUSE, pollInterval);
+      if (!page.atEnd) continue;
+      await (bell ? bell.wait(pause) : sleep(pause, signal));
+      pause = Math.min(pause * 2, pollInterval);
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** What wakes who waits for messages. */
+export interface Bell {
+  /** From here on, a ring ends the next wait. */
+  silence(): void;
+  wait(milliseconds: number): Promise<void>;
+  /** No one waits any more. */
+  remove(): void;
+}
+
+/** A handle that can be told of notifications: postgres.js over TCP. */
+export interface ListeningSql {
+  listen(
+    channel: string,
+    onNotify: (payload: string) => void,
+    onListen: () => void,
+  ): Promise<{ unlisten(): Promise<unknown> }>;
+}
+
+export function canListen(sql: unknown): sql is ListeningSql {
+  return typeof (sql as ListeningSql).listen === "function";
+}
+
+/** Listens to what the trigger of `install(sql, { notify: true })` says of a category, null for all. */
+export async function listen(
+  sql: ListeningSql,
+  category: string | null,
+  signal: AbortSignal,
+): Promise<Bell> {
+  let isRung = false;
+  let sleeping = new AbortController();
+  const ring = () => {
+    isRung = true;
+    sleeping.abort();
+  };
+  const onNotify = (payload: string) => {
+    if (category === null || payload === category) ring();
+  };
+  // When it listens, too: what was written before was told to nobody.
+  const listening = sql.listen("message_store", onNotify, ring);
+  const unlisten = () => {
+    // A connection that is lost does not listen any more, either.
+    listening.then((it) => it.unlisten()).catch(() => {});
+  };
+  await abortable(listening, signal).catch((error) => {
+    unlisten();
+    throw error;
+  });
+  const forget = onAbort(signal, ring);
+  return {
+    silence: () => {
+      isRung = false;
+    },
+    wait: async (milliseconds) => {
+      if (isRung || signal.aborted) return;
+      sleeping = new AbortController();
+      await sleep(milliseconds, sleeping.signal);
+    },
+    remove: () => {
+      forget();
+      // Not waited for: who ends it may do so because the database does not answer.
+      unlisten();
+    },
+  };
+}

@@ -1,0 +1,180 @@
+import { type EncodedMessage, toColumns } from "../messages/_json.ts";
+import { askMessageStore } from "../handle/_statement.ts";
+import type { Sql } from "../types.ts";
+
+/** A write beside others, each of which has its own outcome. */
+export interface EachWrite extends EncodedMessage {
+  readonly streamName: string;
+  readonly expectedVersion: string | null;
+  /** Whether the store may have the id already. */
+  readonly mayBeKnown: boolean;
+}
+
+/**
+ * What has become of a write: the position of its message, now or since it was first written; the
+ * version that its stream is at, where that is not the expected one; or another stream has its id.
+ */
+export type Outcome = number | readonly [version: number] | "duplicate";
+
+/**
+ * How many characters are sent at once, unless it is one message: a gateway takes a megabyte, and a
+ * character is up to three bytes.
+ */
+export const MAX_LENGTH = 300_000;
+
+/** About how many characters a write is. */
+export function lengthOf(
+  { streamName, type, data, metadata }: EncodedMessage & Pick<EachWrite, "streamName">,
+): number {
+  return streamName.length + type.length + (data?.length ?? 4) + (metadata?.length ?? 4);
+}
+
+/**
+ * Writes each of the messages by itself, in order, in one statement and one commit: one that finds its
+ * stream at another version, or its id in the store, leaves the others as they are.
+ *
+ * Who waits for one category's lock holds up those that it has already. So, of several categories, those
+ * that somebody else writes to are "busy", and left out.
+ *
+ * @param writes No id twice.
+ */
+export async function writeEach(
+  sql: Sql,
+  writes: readonly EachWrite[],
+): Promise<(Outcome | "busy")[]> {
+  // `seen`, `added` and `known` are as in `write`, `columns` as in `writeStreams`. Within a stream, a write
+  // succeeds where it needs the version that it was at, less one for each that has failed before it:
+  // `judged` goes from one that expects a version to the next.
+  const columns = {
+    streamName: writes.map(({ streamName }) => streamName),
+    expectedVersion: writes.map(({ expectedVersion }) => expectedVersion),
+    mayBeKnown: writes.map(({ mayBeKnown }) => mayBeKnown),
+  };
+  return await askMessageStore<(Outcome | "busy")[]>(sql)`
+  message as materialized (
+    select
+      stream_name, expected_version::bigint, may_be_known::boolean, id::uuid, type,
+      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
+    from
+      (select ${toColumns(writes, columns)}::text::jsonb as list offset 0) as columns,
+      rows from (
+        jsonb_array_elements_text(list->'streamName'),
+        jsonb_array_elements_text(list->'expectedVersion'),
+        jsonb_array_elements_text(list->'mayBeKnown'),
+        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
+        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
+      ) with ordinality as message(
+        stream_name, expected_version, may_be_known, id, type, data, metadata, number
+      )
+  ),
+  stream as materialized (
+    select
+      stream_name, message_store.category(stream_name) as category,
+      case
+        when bool_or(may_be_known) then (
+          select coalesce(max(stored.position), -1)
+          from message_store.messages as stored
+          where stored.stream_name = message.stream_name
+        )
+      end as seen
+    from message
+    group by stream_name
+  ),
+  locked as materialized (
+    select
+      category,
+      case
+        when is_only then message_store.acquire_lock(category) is not null
+        else pg_try_advisory_xact_lock(message_store.hash_64(category))
+      end as is_free
+    from (
+      select category, count(*) over () = 1 as is_only
+      from stream, ours
+      group by category
+      order by message_store.hash_64(category)
+    ) as ordered
+  ),
+  current as materialized (
+    select stream.*, coalesce(message_store.stream_version(stream_name), -1) as version
+    from stream join locked using (category)
+    where is_free
+  ),
+  added as materialized (
+    select message_store.get_stream_messages(stream_name, seen + 1, -1) as stored
+    from current
+    where version > seen
+  ),
+  known as materialized (
+    select number, stored.stream_name, stored.position
+    from message, lateral (
+      select * from message_store.messages where messages.id = message.id limit 1
+    ) as stored
+    where may_be_known
+    union all
+    select number, (stored).stream_name, (stored).position
+    from message join added on (stored).id = message.id::text
+  ),
+  fresh as materialized (
+    select
+      number, stream_name, version, expected_version,
+      row_number() over (partition by stream_name order by number) as rank
+    from message join current using (stream_name)
+    where number not in (select number from known)
+  ),
+  expecting as materialized (
+    select
+      number, stream_name, version, expected_version - rank + 1 as needed,
+      row_number() over (partition by stream_name order by number) as turn
+    from fresh
+    where expected_version is not null
+  ),
+  judged as materialized (
+    with recursive judged as (
+      select
+        number, stream_name, turn, needed = version as is_right,
+        version - (needed <> version)::int as base
+      from expecting
+      where turn = 1
+      union all
+      select
+        expecting.number, stream_name, expecting.turn, needed = base,
+        base - (needed <> base)::int
+      from judged join expecting using (stream_name)
+      where expecting.turn = judged.turn + 1
+    )
+    select number, is_right from judged
+  ),
+  outcome as materialized (
+    select
+      number, coalesce(is_right, true) as is_written,
+      version + rank - count(*) filter (where not is_right) over (
+        partition by stream_name order by number
+      ) as place
+    from fresh left join judged using (number)
+  ),
+  inserted as (
+    insert into message_store.messages (id, stream_name, position, type, data, metadata)
+    select id, stream_name, place, type, data, metadata
+    from message join outcome using (number)
+    where is_written
+    order by number
+    returning global_position
+  ),
+  answer as materialized (
+    select
+      '[' || string_agg(
+        case
+          when known.stream_name = message.stream_name then known.position::text
+          when known.stream_name is not null then '"duplicate"'
+          when is_written then place::text
+          when not is_written then '[' || place || ']'
+          else '"busy"'
+        end,
+        ',' order by number
+      ) || ']' as json
+    from message
+      left join known using (number)
+      left join outcome using (number),
+      (select count(*) from inserted) as complete
+  )`;
+}

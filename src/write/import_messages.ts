@@ -1,0 +1,263 @@
+import { toStored } from "../messages/catalogue.ts";
+import { invalid } from "../lib/invalid.ts";
+import { checkFunction, checkId, checkOptions, checkWritableStreamName } from "../names/_check.ts";
+import { encode, type EncodedMessage, toColumns } from "../messages/_json.ts";
+import { isPromise, onceThere } from "../lib/promise.ts";
+import { askMessageStore } from "../handle/_statement.ts";
+import { lengthOf, MAX_LENGTH } from "./_write_each.ts";
+import { DuplicateMessageError } from "../errors.ts";
+import type { IdentifiedMessageInput } from "./synchronize.ts";
+import type { Sql } from "../types.ts";
+
+/** A message with its place: a `Message` that was read from another store is one. */
+export interface ImportedMessage extends IdentifiedMessageInput {
+  /** The stream that it comes into, behind what is there: `"account-123"`. */
+  readonly streamName: string;
+  /**
+   * When it was written, in the years 1 to 9999.
+   *
+   * @default now
+   */
+  readonly time?: Date | undefined;
+}
+
+/** How far an import has come. */
+export interface ImportProgress<Imported extends ImportedMessage = ImportedMessage> {
+  /** How many of the source's messages are in the store, those that were there before included. */
+  readonly count: number;
+  /** The last of them; undefined where there are none. */
+  readonly last: Imported | undefined;
+}
+
+/** Options of `importMessages`. */
+export interface ImportOptions<Imported extends ImportedMessage = ImportedMessage> {
+  /**
+   * Called after each commit, and waited for: keep `last`, and an import that is cut short can go on from
+   * there.
+   */
+  readonly onProgress?:
+    | ((progress: ImportProgress<Imported>) => unknown)
+    | undefined;
+}
+
+/** How many messages share a commit. */
+const MAX_COUNT = 1000;
+
+/**
+ * Writes messages of many streams, as many as there are: a backfill, a copy of a store, a restored backup.
+ *
+ * In the order in which they come, a thousand a statement, while the next thousand are read; no more than
+ * those are held. Each statement is a commit of its own. A message whose id its stream has already is
+ * passed over, so an import that was cut short can be done again, from the beginning or from what
+ * `onProgress` was told last. Others can write meanwhile: to a category that is in a statement, they wait
+ * until it is done. `importMessages(sql, iterateAll(other))` copies a store, the times to the millisecond.
+ *
+ * @example Lines of a file, with ids that are the same each time
+ * ```ts
+ * import { idFrom, importMessages } from "@messagedb/client";
+ *
+ * async function* payments() {
+ *   for (const [line, amount] of [11, 25].entries()) {
+ *     const id = await idFrom(`payments.csv ${line}`);
+ *     yield { streamName: "account-123", type: "Deposited", data: { amount }, id };
+ *   }
+ * }
+ * const onProgress = ({ count }: { count: number }) => console.log(count, "imported");
+ * await importMessages(sql, payments(), { onProgress });
+ * ```
+ *
+ * @typeParam Imported What the source yields.
+ * @param sql The handle.
+ * @param source The messages, each with an id and its stream; one that ends.
+ * @param options What to call when there is progress.
+ * @returns How many there were, and the last.
+ * @throws {DuplicateMessageError} If another stream has a message of this id. Of those that were to be
+ * written with it, none is.
+ * @throws {WrongExpectedVersionError} If others write to its streams, and the transaction's isolation level,
+ * not READ COMMITTED, hides that from it.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that has made it.
+ * @throws {TypeError} If a message has no id, its stream is none, or JSON cannot hold its data.
+ */
+export async function importMessages<Imported extends ImportedMessage>(
+  sql: Sql,
+  source: AsyncIterable<Imported> | Iterable<Imported>,
+  options: ImportOptions<Imported> = {},
+): Promise<ImportProgress<Imported>> {
+  checkOptions(options);
+  const { onProgress = () => {} } = options;
+  checkFunction("onProgress", onProgress);
+  let progress: ImportProgress<Imported> = { count: 0, last: undefined };
+  const store = async ({ messages, encoded }: Chunk<Imported>): Promise<void> => {
+    const refused = await writeMissing(sql, encoded);
+    if (refused !== null) throw new DuplicateMessageError(messages[refused]!.id);
+    progress = { count: progress.count + messages.length, last: messages.at(-1) };
+    await onProgress(progress);
+  };
+
+  let storing = Promise.resolve();
+  try {
+    for await (const chunk of chunksOf(source)) {
+      await storing;
+      storing = store(chunk);
+      // It is thrown where it is awaited.
+      storing.catch(() => {});
+    }
+  } finally {
+    await storing;
+  }
+  return progress;
+}
+
+/** A message with its place, as parameters. */
+export interface EncodedImport extends EncodedMessage {
+  readonly streamName: string;
+  /** When it was written; null for now. */
+  readonly time: string | null;
+}
+
+interface Chunk<Imported> {
+  readonly messages: Imported[];
+  readonly encoded: EncodedImport[];
+}
+
+async function* chunksOf<Imported extends ImportedMessage>(
+  source: AsyncIterable<Imported> | Iterable<Imported>,
+): AsyncGenerator<Chunk<Imported>, void, undefined> {
+  let chunk: Chunk<Imported> = { messages: [], encoded: [] };
+  const ids = new Set<string>();
+  let length = 0;
+  let number = 0;
+  for await (const message of source) {
+    number++;
+    let encoded: EncodedImport;
+    try {
+      const encoding = encodeImport(message);
+      encoded = isPromise(encoding) ? await encoding : encoding;
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      throw new TypeError(`Cannot import message ${number}: ${error.message}`, { cause: error });
+    }
+    const isFull = ids.size === MAX_COUNT || length + lengthOf(encoded) > MAX_LENGTH;
+    if (ids.size > 0 && (isFull || ids.has(encoded.id))) {
+      yield chunk;
+      chunk = { messages: [], encoded: [] };
+      ids.clear();
+      length = 0;
+    }
+    chunk.messages.push(message);
+    chunk.encoded.push(encoded);
+    ids.add(encoded.id);
+    length += lengthOf(encoded);
+  }
+  if (ids.size > 0) yield chunk;
+}
+
+function encodeImport(message: ImportedMessage): EncodedImport | Promise<EncodedImport> {
+  if (typeof message !== "object" || message === null) {
+    throw invalid("message", message, "an object with a streamName, an id and a type");
+  }
+  const { streamName, time } = message;
+  checkWritableStreamName(streamName);
+  checkId(message.id);
+  checkTime(time);
+  // V8 is slow to add to what it has spread.
+  return onceThere(toStored([message], streamName, undefined), ([stored]) => ({
+    streamName,
+    time: time?.toISOString() ?? null,
+    ...encode(stored!),
+  }));
+}
+
+/** Others are none that PostgreSQL reads as they are written. */
+export function checkTime(time: unknown): void {
+  if (time === undefined) return;
+  const isDate = Object.prototype.toString.call(time) === "[object Date]";
+  const year = isDate ? (time as Date).getUTCFullYear() : NaN;
+  if (!(year >= 1 && year <= 9999)) throw invalid("time", time, "a Date in the years 1 to 9999");
+}
+
+/**
+ * Writes those of the messages that are not there, in order; none where another stream has one's id.
+ *
+ * @param messages No id twice.
+ * @returns The index of one whose id another stream has; null for none.
+ */
+export async function writeMissing(
+  sql: Sql,
+  messages: readonly EncodedImport[],
+): Promise<number | null> {
+  // `seen`, `added` and `known` are as in `write`, `columns` as in `writeStreams`.
+  const columns = {
+    streamName: messages.map(({ streamName }) => streamName),
+    time: messages.map(({ time }) => time),
+  };
+  return await askMessageStore<number | null>(sql)`
+  message as materialized (
+    select
+      stream_name, time::timestamp, id::uuid, type,
+      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
+    from
+      (select ${toColumns(messages, columns)}::text::jsonb as list offset 0) as columns,
+      rows from (
+        jsonb_array_elements_text(list->'streamName'), jsonb_array_elements_text(list->'time'),
+        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
+        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
+      ) with ordinality as message(stream_name, time, id, type, data, metadata, number)
+  ),
+  stream as materialized (
+    select
+      stream_name, message_store.category(stream_name) as category,
+      (
+        select coalesce(max(stored.position), -1)
+        from message_store.messages as stored
+        where stored.stream_name = wanted.stream_name
+      ) as seen
+    from (select distinct stream_name from message) as wanted
+  ),
+  locked as materialized (
+    select category, message_store.acquire_lock(category)
+    from (
+      select category
+      from stream, ours
+      group by category
+      order by message_store.hash_64(category)
+    ) as ordered
+  ),
+  current as materialized (
+    select stream.*, coalesce(message_store.stream_version(stream_name), -1) as version
+    from stream join locked using (category)
+  ),
+  added as materialized (
+    select message_store.get_stream_messages(stream_name, seen + 1, -1) as stored
+    from current
+    where version > seen
+  ),
+  known as materialized (
+    select number, message.stream_name <> stored.stream_name as is_elsewhere
+    from message, lateral (
+      select * from message_store.messages where messages.id = message.id limit 1
+    ) as stored
+    union all
+    select number, message.stream_name <> (stored).stream_name
+    from message join added on (stored).id = message.id::text
+  ),
+  missing as materialized (
+    select number, version + row_number() over (partition by stream_name order by number) as position
+    from message join current using (stream_name)
+    where number not in (select number from known)
+  ),
+  inserted as (
+    insert into message_store.messages (id, stream_name, position, type, data, metadata, time)
+    select
+      id, stream_name, position, type, data, metadata, coalesce(time, now() at time zone 'utc')
+    from message join missing using (number)
+    where not exists (select from known where is_elsewhere)
+    order by number
+    returning global_position
+  ),
+  answer as materialized (
+    select coalesce((min(number) - 1)::text, 'null') as json
+    from (select count(*) from inserted) as complete left join known on is_elsewhere
+  )`;
+}

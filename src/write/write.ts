@@ -1,0 +1,147 @@
+import { type MaybeTyped, parserOf, toStored, type TypedInput } from "../messages/catalogue.ts";
+import { checkExpectedVersion, checkWritableStreamName } from "../names/_check.ts";
+import { encode, type EncodedMessage } from "../messages/_json.ts";
+import { safe } from "../messages/_columns.ts";
+import { isPromise } from "../lib/promise.ts";
+import { askMessageStore, isRepeating } from "../handle/_statement.ts";
+import { DuplicateMessageError } from "../errors.ts";
+import type { MessageInput, Sql } from "../types.ts";
+
+/** The version of a stream that has no message, for `expectedVersion`. */
+export const NO_STREAM = -1;
+
+/** Options of `write`, `writeBatch` and `append`. */
+export interface WriteOptions {
+  /**
+   * The position of the stream's last message as you know it, `NO_STREAM` for none.
+   *
+   * @default any version will do
+   */
+  readonly expectedVersion?: number | undefined;
+}
+
+/**
+ * Writes a message to a stream.
+ *
+ * Messages of one category are written one transaction after another, as Message DB's
+ * `write_message` does under its lock, which is held until the transaction ends. A message with an
+ * id of yours is written once: sending it again, at the same time or later, with or without an
+ * expected version, writes nothing and answers the position of the first.
+ *
+ * @example Write to a stream that must not exist yet
+ * ```ts
+ * import { NO_STREAM, write } from "@messagedb/client";
+ *
+ * const opened = { type: "Opened", data: { owner: "Ada" } };
+ * await write(sql, "account-123", opened, { expectedVersion: NO_STREAM });
+ * ```
+ *
+ * @typeParam Input The messages of the catalogue that is given as `messages`.
+ * @param sql The handle; inside a transaction, the transaction's.
+ * @param streamName The stream: `"account-123"`.
+ * @param message What to write.
+ * @param options What the write expects.
+ * @returns The message's position in the stream, from 0.
+ * @throws {WrongExpectedVersionError} If the stream is at another version.
+ * @throws {DuplicateMessageError} If another stream has a message of this id.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {InvalidMessageError} If the message does not fit its catalogue.
+ * @throws {TypeError} If the name is no stream's, the type is empty, the id is no UUID, or JSON cannot hold the data.
+ * @throws {RangeError} If the expected version is no integer from -1.
+ */
+export function write<Input extends MessageInput>(
+  sql: Sql,
+  streamName: string,
+  message: NoInfer<Input>,
+  options: WriteOptions & TypedInput<Input>,
+): Promise<number>;
+export function write(
+  sql: Sql,
+  streamName: string,
+  message: MessageInput,
+  options?: WriteOptions,
+): Promise<number>;
+export async function write(
+  sql: Sql,
+  streamName: string,
+  message: MessageInput,
+  options: WriteOptions & MaybeTyped = {},
+): Promise<number> {
+  checkWritableStreamName(streamName);
+  const expectedVersion = checkExpectedVersion(options);
+  const storing = toStored([message], streamName, parserOf(options));
+  const [stored] = isPromise(storing) ? await storing : storing;
+  const encoded = encode(stored!);
+  // What is sent again when no answer came has to be looked for, whoever chose its id.
+  const mayBeKnown = message.id !== undefined || isRepeating(sql);
+  return await (mayBeKnown ? writeOnce : writeNew)(sql, streamName, encoded, expectedVersion);
+}
+
+/** Writes a message whose id is new. */
+export async function writeNew(
+  sql: Sql,
+  streamName: string,
+  { id, type, data, metadata }: EncodedMessage,
+  expectedVersion: string | null,
+): Promise<number> {
+  return safe(
+    await askMessageStore<number>(sql)`
+  answer as materialized (
+    select
+      message_store.write_message(
+        ${id}::text, ${streamName}::text, ${type}::text,
+        ${data}::text::jsonb, ${metadata}::text::jsonb, ${expectedVersion}::text::bigint
+      )::text as json
+    from ours
+  )`,
+  );
+}
+
+/** Writes a message unless the store has its id. */
+export async function writeOnce(
+  sql: Sql,
+  streamName: string,
+  { id, type, data, metadata }: EncodedMessage,
+  expectedVersion: string | null,
+): Promise<number> {
+  // A statement sees what was committed when it began. Under the lock, what was committed while it
+  // waited is above the version that it sees, and Message DB's volatile functions see that too.
+  const position = await askMessageStore<number | null>(sql)`
+  seen as materialized (
+    select coalesce(max(position), -1) as version
+    from message_store.messages
+    where stream_name = ${streamName}::text
+  ),
+  locked as materialized (
+    select message_store.acquire_lock(${streamName}::text) from ours
+  ),
+  current as materialized (
+    select coalesce(message_store.stream_version(${streamName}::text), -1) as version from locked
+  ),
+  added as materialized (
+    select message_store.get_stream_messages(${streamName}::text, seen.version + 1, -1) as message
+    from seen, current
+    where current.version > seen.version
+  ),
+  known as materialized (
+    select stream_name, position from message_store.messages where id = ${id}::text::uuid
+    union all
+    select (message).stream_name, (message).position from added where (message).id = ${id}::text
+  ),
+  written as materialized (
+    select
+      message_store.write_message(
+        ${id}::text, ${streamName}::text, ${type}::text,
+        ${data}::text::jsonb, ${metadata}::text::jsonb, ${expectedVersion}::text::bigint
+      ) as position
+    from current
+    where not exists (select from known)
+  ),
+  answer as materialized (
+    select position::text as json from written
+    union all
+    select case stream_name when ${streamName}::text then position::text else 'null' end from known
+  )`;
+  if (position === null) throw new DuplicateMessageError(id);
+  return safe(position);
+}

@@ -1,0 +1,300 @@
+/** What consumers do where others are in their way: at the end, behind a gap, in another's stream. */
+import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
+import process from "node:process";
+import { describe, test } from "vitest";
+import {
+  aggregate,
+  type AggregatedMessage,
+  consume,
+  ConsumerBehindError,
+  drain,
+  HandlerFailedError,
+  type Message,
+  readAggregate,
+  readStream,
+  replayParked,
+  type Sql,
+  subscribe,
+  waitFor,
+  write,
+  writeBatch,
+} from "../../mod.ts";
+import { gate, start, stored, writeCounted } from "./_consuming.ts";
+import { until } from "../_until.ts";
+import { useDatabase } from "../database.ts";
+
+const db = useDatabase();
+
+/** A handle that does something else with the statements that hold a text. */
+function intercepting(text: string, instead: (send: () => PromiseLike<unknown>) => unknown): Sql {
+  const sql = db.connect();
+  const handle: Sql = (strings, ...parameters) => {
+    const send = () => sql(strings, ...parameters);
+    return (strings.join("?").includes(text) ? instead(send) : send()) as ReturnType<Sql>;
+  };
+  return handle;
+}
+
+test("two that start at the end at the same time lose nothing that comes between", async () => {
+  await write(db.sql, "end-1", { type: "Old" });
+  const asked = gate();
+  const answered = gate();
+  let isFirst = true;
+  // It finds no position, and then looks for the end, for long.
+  const slow = intercepting("order by global_position desc", async (send) => {
+    if (!isFirst) return await send();
+    isFirst = false;
+    asked.open();
+    await answered.opened;
+    return await send();
+  });
+  const seen: unknown[] = [];
+  const consumer = {
+    category: "end",
+    consumerId: "it",
+    startAt: "end",
+    handle: ({ data }: Message) => void seen.push(data),
+  } as const;
+  const second = start(slow, consumer);
+  await asked.opened;
+  await drain(db.sql, consumer);
+  await writeBatch(db.sql, "end-1", [0, 1, 2, 3, 4].map((data) => ({ type: "New", data })));
+  answered.open();
+  await until(() => seen.length === 5);
+  await second.stop();
+  assert.deepEqual(seen, [0, 1, 2, 3, 4]);
+});
+
+test("a member stays with the process whose every transaction is longer than its lease", async () => {
+  const handled: string[] = [];
+  const run = (who: string) =>
+    start(db.connect({ max: 3 }), {
+      category: "long",
+      consumerId: "it",
+      consumerGroup: { size: 1 },
+      leaseDuration: 200,
+      transactional: true,
+      handle: async ({ data }: Message, { sql }) => {
+        await sql`select pg_sleep(0.3)`;
+        handled.push(`${who}${data}`);
+      },
+    });
+  const a = run("a");
+  await until(async () => (await stored(db.sql, "long:position-it+0+1")).length > 0);
+  const b = run("b");
+  const positions = await writeCounted(db.sql, "long", 8);
+  await until(async () =>
+    (await stored(db.sql, "long:position-it+0+1")).at(-1) === positions.at(-1)
+  );
+  await Promise.all([a.stop(), b.stop()]);
+  assert.deepEqual(handled, positions.map((_, data) => `a${data}`));
+});
+
+test("a handler whose own database is down follows the policy, after some tries", async () => {
+  await writeCounted(db.sql, "other", 1);
+  const down = Object.assign(new Error("write CONNECTION_CLOSED"), { code: "CONNECTION_CLOSED" });
+  let attempts = 0;
+  const { handled } = await drain(db.sql, {
+    category: "other",
+    consumerId: "it",
+    onError: "park",
+    handle: () => {
+      attempts++;
+      throw down;
+    },
+  });
+  assert.deepEqual([handled, attempts], [1, 6]);
+  assert.equal((await readStream(db.sql, "other:parked-it")).length, 1);
+});
+
+test("nobody is caught up while a missing position may still come", async () => {
+  const writer = await db.connect().reserve();
+  await writer`begin`;
+  await write(writer, "open-1", { type: "Open" });
+  const { data } = { data: crypto.randomUUID() };
+  await write(db.sql, "behind-1", { type: "Behind", data });
+  const consumer = { category: "$all", consumerId: "gap", types: ["Open", "Behind"] };
+  const seen: string[] = [];
+  const handle = ({ type }: Message) => void seen.push(type);
+  assert.equal((await drain(db.sql, { ...consumer, handle })).caughtUp, false);
+
+  const ending = new AbortController();
+  let caughtUp = 0;
+  const messages = subscribe(db.sql, "$all", {
+    types: ["Open", "Behind"],
+    signal: ending.signal,
+    onCaughtUp: () => caughtUp++,
+  });
+  const first = messages.next();
+  assert.equal((await drain(db.sql, { ...consumer, handle })).caughtUp, false);
+  assert.equal(caughtUp, 0);
+  await writer`commit`;
+  writer.release();
+  assert.equal((await first).value!.type, "Open");
+  assert.equal((await messages.next()).value!.type, "Behind");
+  const last = messages.next();
+  await until(() => caughtUp === 1);
+  ending.abort();
+  await last;
+  assert.equal((await drain(db.sql, { ...consumer, handle })).caughtUp, true);
+  assert.deepEqual(seen, ["Open", "Behind"]);
+});
+
+test("a database that does not answer keeps nobody longer than they want", async () => {
+  const never = intercepting("", () => new Promise(() => {}));
+  const consumer = { category: "never", consumerId: "it" };
+  const options = { deadline: Date.now(), signal: AbortSignal.abort() };
+  assert.deepEqual(
+    await drain(never, { ...consumer, handle: () => {}, shutdownTimeout: 10 }, options),
+    { handled: 0, position: 0, caughtUp: false },
+  );
+  await assert.rejects(waitFor(never, consumer, 1, { timeout: 0 }), ConsumerBehindError);
+});
+
+test("of all streams, a stream of one's own of the type position is handled, a consumer's is not", async () => {
+  await write(db.sql, "portfolio:position-1", { type: "Bought" });
+  await drain(db.sql, {
+    category: "portfolio:position",
+    consumerId: "it",
+    consumerGroup: { size: 1 },
+    onError: "park",
+    handle: () => Promise.reject(new Error("no")),
+  });
+  const seen = new Set<string>();
+  const handle = ({ streamName, type }: Message) => void seen.add(`${type} ${streamName}`);
+  await drain(db.sql, { category: "$all", consumerId: "own", handle });
+  assert.ok(seen.has("Bought portfolio:position-1"));
+  assert.deepEqual([...seen].filter((it) => /^(Recorded|Sized|Waiting|Parked) /.test(it)), []);
+
+  const from = ["portfolio:position", "portfolio:position+%"];
+  await aggregate(db.sql, { name: "trades", from, partition: () => 0 }, { once: true });
+  const all = await readAggregate(db.sql, "trades");
+  assert.deepEqual(all.map(({ type }) => type), ["Bought"]);
+});
+
+test("an onRetry that throws ends the consumer with its error", async () => {
+  let isLost = false;
+  const lost = Object.assign(new Error("gone"), { code: "CONNECTION_CLOSED" });
+  const sql = intercepting("write_message", (send) => isLost ? Promise.reject(lost) : send());
+  const rejections: unknown[] = [];
+  const onRejection = (error: unknown) => rejections.push(error);
+  process.on("unhandledRejection", onRejection);
+  const running = start(sql, {
+    category: "throwing",
+    consumerId: "it",
+    consumerGroup: { size: 1 },
+    leaseDuration: 100,
+    handle: () => {},
+    onRetry: () => {
+      throw new Error("from onRetry");
+    },
+    shutdownTimeout: 10,
+  });
+  await until(async () => (await stored(db.sql, "throwing:position-it+0+1")).length > 0);
+  isLost = true;
+  await assert.rejects(running.done, { message: "from onRetry" });
+  process.off("unhandledRejection", onRejection);
+  assert.deepEqual(rejections, []);
+});
+
+test("the handler's error is thrown, though the position cannot be stored either", async () => {
+  await writeCounted(db.sql, "full", 2);
+  const full = Object.assign(new Error("disk full"), { code: "53100" });
+  const sql = intercepting(
+    "write_message",
+    () => Promise.reject(Object.assign(full, { code: "P0002" })),
+  );
+  const handle = ({ data }: Message) => {
+    if (data === 1) throw new Error("no");
+  };
+  await assert.rejects(
+    drain(sql, { category: "full", consumerId: "it", handle }),
+    HandlerFailedError,
+  );
+});
+
+test("a lost lease aborts the handler's signal in drain(), too", async () => {
+  await writeCounted(db.sql, "stolen", 1);
+  const name = "stolen:position-it+0+1";
+  const drained = await drain(db.connect(), {
+    category: "stolen",
+    consumerId: "it",
+    consumerGroup: { size: 1 },
+    leaseDuration: 100,
+    handle: async (_, { signal }) => {
+      const aborted = new Promise((resolve) => signal.addEventListener("abort", resolve));
+      const metadata = { owner: crypto.randomUUID(), leaseDuration: 60_000 };
+      await write(db.sql, name, { type: "Recorded", data: { position: 0 }, metadata });
+      await aborted;
+    },
+  });
+  assert.deepEqual([drained.handled, drained.caughtUp], [0, false]);
+});
+
+describe("an aggregate's parked message", () => {
+  test("is handled again with its reference", async () => {
+    await write(db.sql, "parked-1", { type: "Odd" });
+    await aggregate(db.sql, { name: "refers", from: ["parked"], partition: () => 3 }, {
+      once: true,
+    });
+    const references: unknown[] = [];
+    const consumer = {
+      aggregate: "refers",
+      consumerId: "it",
+      onError: "park",
+      handle: ({ reference }: AggregatedMessage) => {
+        references.push(reference);
+        if (references.length === 1) throw new Error("not yet");
+      },
+    } as const;
+    await drain(db.sql, consumer);
+    assert.deepEqual(await replayParked(db.sql, consumer), { replayed: 1, parked: 0 });
+    assert.deepEqual(references[1], references[0]);
+    assert.equal((references[0] as { streamName: string }).streamName, "refers-3");
+  });
+});
+
+test("many members and many lanes leave one listener on the caller's signal, and then none", async () => {
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error) => warnings.push(warning);
+  process.on("warning", onWarning);
+  await writeCounted(db.sql, "many", 40, { streams: 40 });
+  const ending = new AbortController();
+  const attempts = new Set<unknown>();
+  const done = consume(db.connect({ max: 4 }), {
+    category: "many",
+    consumerId: "it",
+    consumerGroup: { size: 16 },
+    concurrency: 20,
+    onError: { retry: 1, delay: 20, then: "skip" },
+    handle: ({ data }, { attempt }) => {
+      attempts.add(`${data} ${attempt}`);
+      throw new Error("no");
+    },
+  }, { signal: ending.signal });
+  await until(() => attempts.size === 80);
+  assert.equal(getEventListeners(ending.signal, "abort").length, 1);
+  ending.abort();
+  await done;
+  assert.deepEqual(getEventListeners(ending.signal, "abort"), []);
+  process.off("warning", onWarning);
+  assert.deepEqual(warnings, []);
+});
+
+test("a handler may answer what is no text, and another text is its failure", async () => {
+  await writeCounted(db.sql, "answers", 4);
+  const answers = [[{ rows: 1 }], new Map(), 5, null];
+  const handle = ({ data }: Message) => answers[data as number]!;
+  const consumer = { category: "answers", consumerId: "it", handle };
+  assert.equal((await drain(db.sql, consumer)).handled, 4);
+  await assert.rejects(
+    drain(db.sql, { ...consumer, consumerId: "text", handle: () => "parked" as never }),
+    (error) => error instanceof HandlerFailedError && error.cause instanceof TypeError,
+  );
+});
+
+test("a deadline that is a duration is refused", async () => {
+  const consumer = { category: "durations", consumerId: "it", handle: () => {} };
+  await assert.rejects(drain(db.sql, consumer, { deadline: 20_000 }), RangeError);
+});

@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import type postgres from "postgres";
+import { describe, test } from "vitest";
+import {
+  drain,
+  type HandlerContext,
+  HandlerFailedError,
+  type Message,
+  readStream,
+  replayParked,
+  streamVersion,
+  write,
+} from "../../mod.ts";
+import { stored, writeCounted } from "./_consuming.ts";
+import { useDatabase } from "../database.ts";
+
+const db = useDatabase();
+
+/** A consumer that parks everything, and has. */
+async function parking(category: string, count: number) {
+  await writeCounted(db.sql, category, count, { streams: 2 });
+  const consumer = { category, consumerId: "it", handle: () => "park" as const };
+  await drain(db.sql, consumer);
+  return consumer;
+}
+
+describe("replayParked()", () => {
+  // The first of the file: the message has the first global position, and the first place.
+  test("keeps what is parked again, however often", async () => {
+    const consumer = await parking("first", 1);
+    const [message] = await readStream(db.sql, "first-0");
+    assert.equal(message!.globalPosition, 1);
+    for (let again = 1; again < 4; again++) {
+      assert.deepEqual(await replayParked(db.sql, consumer, { limit: 1 }), {
+        replayed: 1,
+        parked: 1,
+      });
+      assert.equal(await streamVersion(db.sql, "first:parked-it"), again);
+    }
+    const seen: unknown[] = [];
+    const handle = ({ id }: Message) => void seen.push(id);
+    assert.deepEqual(await replayParked(db.sql, { ...consumer, handle }), {
+      replayed: 1,
+      parked: 0,
+    });
+    assert.deepEqual(seen, [message!.id]);
+  });
+
+  test("handles the messages themselves, in the order in which they were parked, once", async () => {
+    const consumer = await parking("order", 5);
+    const seen: Message[] = [];
+    const handle = (message: Message, { attempt }: HandlerContext) => {
+      assert.equal(attempt, 1);
+      seen.push(message);
+    };
+    const replay = () => replayParked(db.sql, { ...consumer, handle });
+    assert.deepEqual(await replay(), { replayed: 5, parked: 0 });
+    assert.deepEqual(seen.map(({ data }) => data), [0, 1, 2, 3, 4]);
+    assert.deepEqual(seen[0], (await readStream(db.sql, "order-0"))[0]);
+    assert.deepEqual(await replay(), { replayed: 0, parked: 0 });
+    assert.deepEqual(await stored(db.sql, "order:position-it+parked"), [1, 2, 3, 4, 5]);
+    assert.equal((await stored(db.sql, "order:position-it")).length, 1);
+  });
+
+  test("follows the policy, and starts again with the message that it stopped on", async () => {
+    const consumer = await parking("policy", 4);
+    const attempts: unknown[] = [];
+    const handle = ({ data }: Message, { attempt }: HandlerContext) => {
+      attempts.push([data, attempt]);
+      if (data === 1) throw new Error("one");
+    };
+    await assert.rejects(replayParked(db.sql, { ...consumer, handle }), HandlerFailedError);
+    const onError = { retry: 1, delay: 1, then: "park" } as const;
+    const rest = await replayParked(db.sql, { ...consumer, handle, onError });
+    assert.deepEqual(rest, { replayed: 3, parked: 1 });
+    assert.deepEqual(attempts, [[0, 1], [1, 1], [1, 1], [1, 2], [2, 1], [3, 1]]);
+    assert.equal(await streamVersion(db.sql, "policy:parked-it"), 4);
+    const skip = await replayParked(db.sql, { ...consumer, handle, onError: "skip" });
+    assert.deepEqual(skip, { replayed: 1, parked: 0 });
+  });
+
+  test("ends at its limit, and when the signal aborts", async () => {
+    const consumer = await parking("ends", 6);
+    const seen: unknown[] = [];
+    const ending = new AbortController();
+    const handle = ({ data }: Message) => {
+      seen.push(data);
+      if (data === 3) ending.abort();
+    };
+    const replaying = { ...consumer, handle };
+    assert.deepEqual(await replayParked(db.sql, replaying, { limit: 2 }), {
+      replayed: 2,
+      parked: 0,
+    });
+    assert.deepEqual(await replayParked(db.sql, replaying, { signal: ending.signal }), {
+      replayed: 2,
+      parked: 0,
+    });
+    assert.deepEqual(await replayParked(db.sql, replaying), { replayed: 2, parked: 0 });
+    assert.deepEqual(seen, [0, 1, 2, 3, 4, 5]);
+  });
+
+  test("handles each once where it runs twice at the same time, transactional", async () => {
+    const { category, consumerId } = await parking("twice", 40);
+    await db.sql`create table replayed (number int)`;
+    const handle = async (
+      { data }: Message,
+      { sql }: HandlerContext<postgres.TransactionSql>,
+    ) => {
+      await sql`insert into replayed values (${data as number})`;
+    };
+    const consumer = { category, consumerId, transactional: true, handle } as const;
+    await Promise.all([db.connect(), db.connect()].map((sql) => replayParked(sql, consumer)));
+    const rows = await db.sql`select number from replayed order by number`;
+    assert.deepEqual(rows.map(({ number }) => number), Array.from({ length: 40 }, (_, at) => at));
+    const positions = await stored(db.sql, "twice:position-it+parked");
+    assert.deepEqual(positions, Array.from({ length: 40 }, (_, at) => at + 1));
+  });
+
+  test("passes over a message that was deleted, and one of a type without a handler", async () => {
+    const { category, consumerId } = await parking("deleted", 3);
+    await db.sql`delete from message_store.messages where stream_name = 'deleted-1'`;
+    const seen: unknown[] = [];
+    const handle = ({ data }: Message) => void seen.push(data);
+    assert.deepEqual(await replayParked(db.sql, { category, consumerId, handle }), {
+      replayed: 3,
+      parked: 0,
+    });
+    assert.deepEqual(seen, [0, 2]);
+    await write(db.sql, "others-0", { type: "toString" });
+    const others = await parking("others", 2);
+    const consumer = { category: others.category, consumerId, handlers: { Other: handle } };
+    assert.deepEqual(await replayParked(db.sql, consumer), { replayed: 3, parked: 0 });
+    assert.equal(seen.length, 2);
+  });
+});

@@ -1,0 +1,291 @@
+import assert from "node:assert/strict";
+import { describe, test } from "vitest";
+import * as z from "zod";
+import {
+  correlate,
+  defineMessages,
+  drain,
+  follow,
+  type HandlerContext,
+  InvalidMessageError,
+  type Message,
+  type MessageInput,
+  type MessageOf,
+  type Metadata,
+  read,
+  readCategory,
+  readLastMessage,
+  readStream,
+  replayParked,
+  write,
+  writeBatch,
+} from "../../mod.ts";
+import { useDatabase } from "../database.ts";
+
+const db = useDatabase();
+let categories = 0;
+const newCategory = () => `followed${++categories}`;
+
+/** A message as it is stored: the second of its stream. */
+async function previousWith(metadata: Metadata | null): Promise<Message> {
+  const streamName = `${newCategory()}-1`;
+  await writeBatch(db.sql, streamName, [{ type: "First" }, { type: "Deposit", metadata }]);
+  return (await readLastMessage(db.sql, streamName))!;
+}
+
+/** The metadata that is stored of a message. */
+async function storedOf(message: Parameters<typeof write>[2]): Promise<Metadata | null> {
+  const streamName = `${newCategory()}-1`;
+  await write(db.sql, streamName, message);
+  return (await readStream(db.sql, streamName))[0]!.metadata;
+}
+
+const causeOf = (previous: Message) => ({
+  causationMessageStreamName: previous.streamName,
+  causationMessagePosition: previous.position,
+  causationMessageGlobalPosition: previous.globalPosition,
+});
+
+describe("follow()", () => {
+  test("says which message is the cause, by its stream and both positions", async () => {
+    for (const metadata of [null, {}, { by: "Ada" }]) {
+      const previous = await previousWith(metadata);
+      assert.equal(previous.position, 1);
+      assert.notEqual(previous.globalPosition, 1);
+      const stored = await storedOf(follow(previous, { type: "Deposited" }));
+      assert.deepEqual(stored, causeOf(previous));
+    }
+  });
+
+  test("takes over the correlation and the reply stream", async () => {
+    const workflow = { correlationStreamName: "transfer-7", replyStreamName: "teller-1" };
+    const previous = await previousWith(workflow);
+    assert.deepEqual(await storedOf(follow(previous, { type: "Deposited" })), {
+      ...workflow,
+      ...causeOf(previous),
+    });
+  });
+
+  test("takes nothing over of the cause's cause, its schemaVersion or what else it says", async () => {
+    const previous = await previousWith({
+      causationMessageStreamName: "other-1",
+      causationMessagePosition: 11,
+      causationMessageGlobalPosition: 111,
+      schemaVersion: "3",
+      by: "Ada",
+    });
+    assert.deepEqual(await storedOf(follow(previous, { type: "Deposited" })), causeOf(previous));
+  });
+
+  test("takes the place of what the message said of these, and keeps the rest", async () => {
+    const own = {
+      causationMessageStreamName: "other-1",
+      causationMessagePosition: 11,
+      causationMessageGlobalPosition: 111,
+      correlationStreamName: "other-2",
+      replyStreamName: "other-3",
+      schemaVersion: "3",
+      by: "Bob",
+    };
+    const workflow = { correlationStreamName: "transfer-7", replyStreamName: "teller-1" };
+    const previous = await previousWith(workflow);
+    const message = { type: "Deposited", metadata: own };
+    assert.deepEqual(await storedOf(follow(previous, message)), {
+      ...workflow,
+      ...causeOf(previous),
+      schemaVersion: "3",
+      by: "Bob",
+    });
+    // As Eventide does where the cause has none.
+    const alone = await previousWith(null);
+    assert.deepEqual(await storedOf(follow(alone, message)), {
+      ...causeOf(alone),
+      schemaVersion: "3",
+      by: "Bob",
+    });
+  });
+
+  test("copies the properties that are not local, over the message's own", async () => {
+    const properties = {
+      tenant: { value: "a" },
+      trace: { value: { id: 5 }, local: false },
+      attempt: { value: 2, local: true },
+      odd: { value: 3, local: "true" },
+    };
+    const previous = await previousWith({ properties });
+    const { attempt: _, ...inherited } = properties;
+    assert.deepEqual((await storedOf(follow(previous, { type: "Deposited" })))!["properties"], {
+      ...inherited,
+    });
+    const own = { tenant: { value: "b" }, mine: { value: 1, local: true }, attempt: { value: 9 } };
+    const followed = follow(previous, { type: "Deposited", metadata: { properties: own } });
+    assert.deepEqual((await storedOf(followed))!["properties"], { ...own, ...inherited });
+  });
+
+  test("leaves the message's own properties where the cause has none to copy", async () => {
+    const properties = { mine: { value: 1, local: true } };
+    const message = { type: "Deposited", metadata: { properties } };
+    for (
+      const of of [
+        null,
+        {},
+        { properties: {} },
+        { properties: null },
+        { properties: { other: { value: 1, local: true } } },
+        // Of one's own, which Eventide does not know.
+        { properties: "text" },
+        { properties: ["a"] },
+      ]
+    ) {
+      const previous = await previousWith(of);
+      const stored = await storedOf(follow(previous, message));
+      assert.deepEqual(stored, { ...causeOf(previous), properties });
+      const bare = await storedOf(follow(previous, { type: "Deposited" }));
+      assert.deepEqual(bare, causeOf(previous));
+    }
+  });
+
+  test("gives a copy, and leaves both messages as they were", async () => {
+    const previous = await previousWith({ properties: { a: { value: 1 } } });
+    const before = structuredClone(previous);
+    const message = {
+      type: "Deposited",
+      data: { amount: 5 },
+      id: crypto.randomUUID(),
+      metadata: { properties: { b: { value: 2 } } },
+    };
+    const own = structuredClone(message);
+    const followed = follow(previous, message);
+    assert.deepEqual([previous, message], [before, own]);
+    const { metadata: _, ...rest } = followed;
+    assert.deepEqual(rest, { type: "Deposited", data: { amount: 5 }, id: message.id });
+  });
+
+  test("of what a constructor has made is parsed when it is written", async () => {
+    const previous = await previousWith(null);
+    const account = defineMessages({
+      Deposited: {
+        schema: z.object({ cents: z.coerce.bigint() }),
+        upcasts: [(data) => data],
+      },
+    });
+    const streamName = `${newCategory()}-1`;
+    await write(db.sql, streamName, follow(previous, account.Deposited({ cents: 5n })));
+    const [stored] = await readStream(db.sql, streamName);
+    assert.deepEqual(
+      [stored!.data, stored!.metadata],
+      [{ cents: "5" }, { ...causeOf(previous), schemaVersion: "2" }],
+    );
+    const wrong = account.Deposited({ cents: "x" });
+    for (const message of [follow(previous, wrong), correlate(wrong, "transfer-7")]) {
+      await assert.rejects(write(db.sql, streamName, message), InvalidMessageError);
+    }
+    assert.equal((await readStream(db.sql, streamName)).length, 1);
+  });
+});
+
+describe("correlate()", () => {
+  test("gives a copy with the stream, and keeps what else its metadata says", async () => {
+    const message = { type: "Withdraw", data: 5, metadata: { by: "Ada" } };
+    const correlated = correlate(message, "transfer-7");
+    assert.deepEqual(message.metadata, { by: "Ada" });
+    const metadata = { by: "Ada", correlationStreamName: "transfer-7" };
+    assert.deepEqual(correlated, { ...message, metadata });
+    assert.deepEqual(await storedOf(correlated), metadata);
+    assert.deepEqual(await storedOf(correlate(correlated, "transfer-8")), {
+      ...metadata,
+      correlationStreamName: "transfer-8",
+    });
+    assert.deepEqual(await storedOf(correlate({ type: "Withdraw", metadata: null }, "a-1")), {
+      correlationStreamName: "a-1",
+    });
+  });
+
+  test("refuses what is no stream", () => {
+    for (const name of ["transfer", "", 5, null, "a\0-1"]) {
+      assert.throws(() => correlate({ type: "Withdraw" }, name as string), {
+        name: "TypeError",
+        message: /as "streamName"/,
+      });
+    }
+  });
+
+  test("has readCategory() find all that follows, however far, and nothing else", async () => {
+    const [command, event, transfer] = [newCategory(), newCategory(), newCategory()];
+    const name = `${command}:command-1`;
+    await write(db.sql, name, { type: "Withdraw", data: 0 });
+    await write(db.sql, name, correlate({ type: "Withdraw", data: 1 }, `${transfer}-7`));
+    await write(db.sql, name, correlate({ type: "Withdraw", data: 2 }, `${transfer}s-7`));
+    for (const cause of await readStream(db.sql, name)) {
+      await write(db.sql, `${event}-1`, follow(cause, { type: "Withdrawn", data: cause.data }));
+      const withdrawn = (await readLastMessage(db.sql, `${event}-1`))!;
+      await write(db.sql, `${event}-2`, follow(withdrawn, { type: "Sent", data: cause.data }));
+    }
+    const found = await readCategory(db.sql, event, { correlation: transfer });
+    assert.deepEqual(found.map(({ type, data }) => [type, data]), [["Withdrawn", 1], ["Sent", 1]]);
+    const commands = await read(db.sql, `${command}:command`, { correlation: transfer });
+    assert.deepEqual(commands.map(({ data }) => data), [1]);
+  });
+});
+
+describe("a handler's follow()", () => {
+  test("is of the message in hand, and can be called by itself", async () => {
+    const category = newCategory();
+    const account = defineMessages({
+      Deposit: { schema: z.object({ cents: z.coerce.bigint() }), aliases: ["Pay"] },
+      Deposited: z.object({ cents: z.coerce.bigint() }),
+    });
+    const command = `${category}:command`;
+    await writeBatch(db.sql, `${command}-1`, [
+      correlate(account.Deposit({ cents: 1n }), "transfer-7"),
+      { type: "Pay", data: { cents: "2" }, metadata: { replyStreamName: "teller-1" } },
+    ]);
+    const stored = await readStream(db.sql, `${command}-1`);
+    const consumer = { category: command, messages: account };
+    const handlersFor = (events: string) => ({
+      Deposit: async ({ data }: MessageOf<typeof account, "Deposit">, context: HandlerContext) => {
+        const { sql, follow } = context;
+        await write(sql, events, follow(account.Deposited(data)));
+      },
+    });
+    const [plain, transactional] = [`${newCategory()}-1`, `${newCategory()}-1`];
+    await drain(db.sql, { ...consumer, consumerId: "plain", handlers: handlersFor(plain) });
+    await drain(db.sql, {
+      ...consumer,
+      consumerId: "transactional",
+      transactional: true,
+      handlers: handlersFor(transactional),
+    });
+    for (const events of [plain, transactional]) {
+      const written = await readStream(db.sql, events);
+      assert.deepEqual(written.map(({ data }) => data), [{ cents: "1" }, { cents: "2" }]);
+      assert.deepEqual(written.map(({ metadata }) => metadata), [
+        { ...causeOf(stored[0]!), correlationStreamName: "transfer-7" },
+        { ...causeOf(stored[1]!), replyStreamName: "teller-1" },
+      ]);
+    }
+  });
+
+  test("is of the message itself where that is retried, or replayed, and not of what parked it", async () => {
+    const category = newCategory();
+    await writeBatch(db.sql, `${category}-1`, [{ type: "First" }, { type: "Second" }]);
+    const [, second] = await readStream(db.sql, `${category}-1`);
+    const followed: unknown[] = [];
+    const consumer = {
+      category,
+      consumerId: "it",
+      handlers: {
+        Second: (_: Message, { attempt, follow }: HandlerContext) => {
+          const { metadata } = follow<MessageInput>({ type: "Next" });
+          followed.push([attempt, metadata?.causationMessagePosition]);
+          throw new Error("not yet");
+        },
+      },
+      onError: { retry: 1, delay: 0, then: "park" },
+    } as const;
+    await drain(db.sql, consumer);
+    await replayParked(db.sql, consumer);
+    assert.deepEqual(followed, [[1, 1], [2, 1], [1, 1], [2, 1]]);
+    assert.equal(second!.position, 1);
+  });
+});
