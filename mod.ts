@@ -22,7 +22,8 @@
 export { NO_STREAM, write, type WriteOptions } from "./src/write/write.ts";
 export { writeBatch } from "./src/write/write_batch.ts";
 export { append, type Appended } from "./src/write/append.ts";
-export { type StreamInput, writeStreams } from "./src/write/write_streams.ts";
+export type { StreamInput } from "./src/write/stream_input.ts";
+export { writeStreams } from "./src/write/write_streams.ts";
 export {
   groupCommit,
   type GroupCommitOptions,
@@ -37,31 +38,28 @@ export {
 } from "./src/write/import_messages.ts";
 
 // Define
+export type {
+  DefineMessagesOptions,
+  DetailedDefinition,
+  GuardedUpcast,
+  Lift,
+  MessageConstructor,
+  MessageConstructorOptions,
+  MessageDefinition,
+  TypedMessage,
+  TypedMessageInput,
+  UnknownMessage,
+  UnknownTypes,
+  Upcast,
+} from "./src/messages/definition.ts";
 export {
   defineMessages,
-  type DefineMessagesOptions,
-  type DetailedDefinition,
-  type GuardedUpcast,
-  type Lift,
-  type MessageConstructor,
-  type MessageConstructorOptions,
-  type MessageDefinition,
   type MessageInputOf,
   type MessageOf,
   type Messages,
-  type TypedMessage,
-  type TypedMessageInput,
-  type UnknownMessage,
-  type UnknownTypes,
-  type Upcast,
 } from "./src/messages/define_messages.ts";
-export type {
-  Codec,
-  CodedMessage,
-  MessageCatalogue,
-  Typed,
-  TypedInput,
-} from "./src/messages/catalogue.ts";
+export type { Codec, CodedMessage } from "./src/messages/codec.ts";
+export type { MessageCatalogue, Typed, TypedInput } from "./src/messages/catalogue.ts";
 export type { StandardIssue, StandardResult, StandardSchema } from "./src/messages/schema.ts";
 export { correlate, follow } from "./src/messages/follow.ts";
 export { idFrom } from "./src/names/id_from.ts";
@@ -83,7 +81,8 @@ export {
 } from "./src/read/iterate.ts";
 
 // Follow
-export { type FollowOptions, subscribe, type SubscribeOptions } from "./src/subscribe/subscribe.ts";
+export type { FollowOptions } from "./src/subscribe/follow_options.ts";
+export { subscribe, type SubscribeOptions } from "./src/subscribe/subscribe.ts";
 export type { Source, SourceOptions } from "./src/subscribe/source.ts";
 export type { StartAt } from "./src/read/start_at.ts";
 
@@ -116,13 +115,8 @@ export { waitFor, type WaitForOptions } from "./src/consume/wait_for.ts";
 
 // Aggregate
 export { type Aggregate, aggregate, type AggregateOptions } from "./src/consume/aggregate.ts";
-export {
-  type Aggregated,
-  type AggregatedMessage,
-  readAggregate,
-  type ReadAggregateOptions,
-  type Reference,
-} from "./src/read/read_aggregate.ts";
+export type { Aggregated, AggregatedMessage, Reference } from "./src/read/reference.ts";
+export { readAggregate, type ReadAggregateOptions } from "./src/read/read_aggregate.ts";
 
 // Project
 export {

@@ -1,3 +1,4 @@
+import { wordsOf } from "./lib/words.ts";
 import type { Message, MessageInput } from "./types.ts";
 
 /** The `code` of every error class of this library. */
@@ -217,15 +218,6 @@ export class HandlerFailedError extends MessageDbError {
     this.consumerId = consumerId;
     this.failedMessage = failedMessage;
     this.attempts = attempts;
-  }
-}
-
-/** What was thrown, in words, whatever it is. */
-export function wordsOf(thrown: unknown): string {
-  try {
-    return String(thrown);
-  } catch {
-    return "something that is no text";
   }
 }
 

@@ -2,17 +2,12 @@ import { invalid } from "../lib/invalid.ts";
 import { sqlStateOf } from "../handle/_driver_error.ts";
 import type { Cursor } from "./_cursor.ts";
 import type { Ending } from "../lib/shutdown.ts";
-import { park } from "./parked.ts";
+import { park } from "./_park.ts";
 import { readLastMessages } from "./_stored_positions.ts";
 import { isLost, untilReached } from "../handle/_retry.ts";
 import { backoff, sleep } from "../lib/wait.ts";
-import {
-  type CheckedConsumer,
-  type Handler,
-  type HandlerContext,
-  type Verdict,
-  VERDICTS,
-} from "./consumer.ts";
+import { type CheckedConsumer, VERDICTS } from "./_checked_consumer.ts";
+import type { Handler, HandlerContext, Verdict } from "./consumer.ts";
 import { HandlerFailedError } from "../errors.ts";
 import { follow } from "../messages/follow.ts";
 import type { Message, Sql } from "../types.ts";

@@ -1,7 +1,7 @@
 import { sqlStateOf } from "../handle/_driver_error.ts";
 import { type LastMessage, readLastMessages } from "./_stored_positions.ts";
 import { sleep } from "../lib/wait.ts";
-import type { CheckedConsumer } from "./consumer.ts";
+import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { WrongExpectedVersionError } from "../errors.ts";
 import { readStream } from "../read/read_stream.ts";
 import { streamName } from "../names/stream_name.ts";

@@ -4,7 +4,7 @@ import { type Bounds, type Member, openMember, type Run, UNBOUNDED } from "./_me
 import { readLastMessages } from "./_stored_positions.ts";
 import { untilReached } from "../handle/_retry.ts";
 import { abortable, sleep } from "../lib/wait.ts";
-import type { CheckedConsumer } from "./consumer.ts";
+import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { readStream } from "../read/read_stream.ts";
 import { streamName } from "../names/stream_name.ts";
 import { write } from "../write/write.ts";

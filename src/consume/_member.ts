@@ -9,13 +9,14 @@ import {
   positionStream,
 } from "./_cursor.ts";
 import { type Ending, endingOf, type MadeEnding } from "../lib/shutdown.ts";
-import { followPages, listen } from "../subscribe/_follow_pages.ts";
+import { listen } from "../subscribe/_bell.ts";
+import { followPages } from "../subscribe/_follow_pages.ts";
 import { handleMessage, type Placed } from "./_attempt.ts";
-import { type Reader, readerOf } from "../subscribe/source.ts";
+import { type Reader, readerOf } from "../subscribe/_reader.ts";
 import { isLost, untilReached } from "../handle/_retry.ts";
 import { abortable } from "../lib/wait.ts";
-import type { CheckedConsumer } from "./consumer.ts";
-import type { AggregatedMessage } from "../read/read_aggregate.ts";
+import type { CheckedConsumer } from "./_checked_consumer.ts";
+import type { AggregatedMessage } from "../read/reference.ts";
 import type { ConsumerGroup } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 

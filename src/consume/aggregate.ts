@@ -3,22 +3,21 @@ import { checkInteger, checkName, checkOptions, checkPattern } from "../names/_c
 import { isBookkeeping } from "./_bookkeeping.ts";
 import { positionOf } from "./_cursor.ts";
 import { endingOf } from "../lib/shutdown.ts";
-import { followPages, listen } from "../subscribe/_follow_pages.ts";
+import { listen } from "../subscribe/_bell.ts";
+import { followPages } from "../subscribe/_follow_pages.ts";
 import type { Page } from "../read/_page.ts";
 import { readSettled } from "../read/_read_settled.ts";
-import { readerOf } from "../subscribe/source.ts";
-import { checkStartAt, type StartAt } from "../read/start_at.ts";
+import { readerOf } from "../subscribe/_reader.ts";
+import { checkStartAt } from "../read/_first_since.ts";
+import type { StartAt } from "../read/start_at.ts";
 import { readLastMessages } from "./_stored_positions.ts";
 import { untilReached } from "../handle/_retry.ts";
 import { abortable } from "../lib/wait.ts";
 import { WrongExpectedVersionError } from "../errors.ts";
-import { checkAggregateName, checkPartition, partitionStream } from "../read/read_aggregate.ts";
+import { checkAggregateName, checkPartition, partitionStream } from "../names/_aggregate_name.ts";
 import { category } from "../names/stream_name.ts";
-import {
-  type CheckedFollowing,
-  checkFollowing,
-  type FollowOptions,
-} from "../subscribe/subscribe.ts";
+import type { FollowOptions } from "../subscribe/follow_options.ts";
+import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.ts";
 import type { Message, MessageInput, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import { writeStreams } from "../write/write_streams.ts";

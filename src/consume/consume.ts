@@ -3,7 +3,8 @@ import { endingOf } from "../lib/shutdown.ts";
 import { consumeShare } from "./_group.ts";
 import { openMember, UNBOUNDED } from "./_member.ts";
 import { abortable } from "../lib/wait.ts";
-import { checkConsumer, type Consumer } from "./consumer.ts";
+import { checkConsumer } from "./_checked_consumer.ts";
+import type { Consumer } from "./consumer.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 
 /** Options of `consume`. */

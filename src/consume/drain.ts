@@ -4,7 +4,8 @@ import { endingOf } from "../lib/shutdown.ts";
 import { drainGroup } from "./_group.ts";
 import { openMember } from "./_member.ts";
 import { abortable } from "../lib/wait.ts";
-import { checkConsumer, type Consumer } from "./consumer.ts";
+import { checkConsumer } from "./_checked_consumer.ts";
+import type { Consumer } from "./consumer.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 
 /** Options of `drain`. */

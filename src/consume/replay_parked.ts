@@ -2,10 +2,12 @@ import { checkInteger, checkOptions } from "../names/_check.ts";
 import { keepPosition, positionOf, positionStream } from "./_cursor.ts";
 import { endingOf } from "../lib/shutdown.ts";
 import { handleMessage } from "./_attempt.ts";
-import { type Parked, parkedStream } from "./parked.ts";
+import { parkedStream } from "./_park.ts";
+import type { Parked } from "./parked.ts";
 import { readLastMessages } from "./_stored_positions.ts";
 import { untilReached } from "../handle/_retry.ts";
-import { checkConsumer, type Consumer } from "./consumer.ts";
+import { checkConsumer } from "./_checked_consumer.ts";
+import type { Consumer } from "./consumer.ts";
 
 import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";

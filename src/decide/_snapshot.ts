@@ -1,7 +1,8 @@
-import type { Codec, CodedMessage } from "../messages/catalogue.ts";
+import type { Codec, CodedMessage } from "../messages/codec.ts";
 import { encode, stringify } from "../messages/_json.ts";
 import { canonicalText, isPlain } from "../lib/plain.ts";
-import { decodeShape, encodeShape, type StandardSchema } from "../messages/schema.ts";
+import { decodeShape, encodeShape } from "../messages/_shape.ts";
+import type { StandardSchema } from "../messages/schema.ts";
 import { writeUnlessBusy } from "../write/_write_unless_busy.ts";
 import { readLastMessage } from "../read/read_last_message.ts";
 import { streamName } from "../names/stream_name.ts";

@@ -2,7 +2,8 @@ import { invalid } from "../lib/invalid.ts";
 import { checkFunction } from "../names/_check.ts";
 import { streamName } from "../names/stream_name.ts";
 import type { Sql } from "../types.ts";
-import { decideAll, type DecideOptions, type Decision, type Part } from "./decision.ts";
+import { decideAll, type Part } from "./_decide_all.ts";
+import type { DecideOptions, Decision } from "./decision.ts";
 import type { Entity } from "./entity.ts";
 
 /** An entity: what it is, and its id. */

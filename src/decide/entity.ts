@@ -1,16 +1,12 @@
-import { type MessageCatalogue, parserOf } from "../messages/catalogue.ts";
+import { parserOf } from "../messages/_typed.ts";
+import type { MessageCatalogue } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkCategory, checkFunction, checkInteger, checkName } from "../names/_check.ts";
-import {
-  type Folded,
-  foldOf,
-  foldPage,
-  pagesFrom,
-  type Projection,
-  type ReadPage,
-} from "./projection.ts";
+import { type Folded, foldOf, foldPage, pagesFrom, type ReadPage } from "./_fold.ts";
+import type { Projection } from "./projection.ts";
 import { freeze } from "../lib/freeze.ts";
-import { isSchema, type StandardSchema } from "../messages/schema.ts";
+import { isSchema } from "../messages/_shape.ts";
+import type { StandardSchema } from "../messages/schema.ts";
 import {
   checkRestorable,
   readSnapshot,
@@ -18,7 +14,8 @@ import {
   type StateAt,
   writeSnapshot,
 } from "./_snapshot.ts";
-import { decideAll, type Decided, type DecideOptions, type Decision } from "./decision.ts";
+import { decideAll } from "./_decide_all.ts";
+import type { Decided, DecideOptions, Decision } from "./decision.ts";
 import { readStream } from "../read/read_stream.ts";
 import { streamName } from "../names/stream_name.ts";
 import type { Message, MessageInput, Sql } from "../types.ts";

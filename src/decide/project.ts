@@ -1,12 +1,6 @@
 import { checkInteger, checkOptions } from "../names/_check.ts";
-import {
-  type Folded,
-  foldOf,
-  foldPage,
-  pagesFrom,
-  type Projection,
-  type ReadPage,
-} from "./projection.ts";
+import { type Folded, foldOf, foldPage, pagesFrom, type ReadPage } from "./_fold.ts";
+import type { Projection } from "./projection.ts";
 import { readCategory } from "../read/read_category.ts";
 import { readStream } from "../read/read_stream.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";

@@ -1,5 +1,6 @@
 import { invalid } from "../lib/invalid.ts";
 import type { Rows, Sql } from "../types.ts";
+import { textOf } from "./_statement_text.ts";
 
 /**
  * Makes a handle of anything that takes a statement's text and its parameters.
@@ -28,9 +29,4 @@ export function fromQuery(
 ): Sql {
   if (typeof query !== "function") throw invalid("query", query, "a function");
   return (strings, ...parameters) => query(textOf(strings), parameters);
-}
-
-/** The text of a statement, its parameters `$1`, `$2`, … */
-export function textOf(strings: TemplateStringsArray): string {
-  return strings.reduce((text, part, at) => `${text}$${at}${part}`);
 }

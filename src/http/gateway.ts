@@ -13,7 +13,7 @@
  * @module
  */
 import type { Sql } from "../types.ts";
-import type { GatewayCall } from "./gateway/_calls.ts";
+import type { GatewayCall } from "./gateway/call.ts";
 import { answerPreflight, share } from "./gateway/_cors.ts";
 import type { GatewayOptions } from "./gateway/options.ts";
 import { makeGateway } from "./gateway/_gateway.ts";

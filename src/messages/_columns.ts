@@ -1,4 +1,5 @@
-import { fromStored, type Parser } from "./catalogue.ts";
+import type { Parser } from "./_parser.ts";
+import { fromStored } from "./_typed.ts";
 import {
   ask,
   BEGIN_OURS_IN_ORDER,

@@ -1,4 +1,5 @@
-import { CATALOGUE, type MessageCatalogue } from "./catalogue.ts";
+import { CATALOGUE } from "./_parser.ts";
+import type { MessageCatalogue } from "./catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkStreamName } from "../names/_check.ts";
 import { isPlain } from "../lib/plain.ts";

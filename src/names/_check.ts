@@ -1,6 +1,6 @@
 import { invalid } from "../lib/invalid.ts";
-import { isCategory } from "./stream_name.ts";
 import type { ConsumerGroup, Direction } from "../types.ts";
+import { isCategory } from "./stream_name.ts";
 
 /** What Postgres cannot hold as text, or would hold as something else: NUL and half a surrogate pair. */
 const UNWRITABLE = /\0|\p{Surrogate}/u;
@@ -107,4 +107,12 @@ export function checkId(value: unknown): asserts value is string {
 
 export function checkFunction(name: string, value: unknown): void {
   if (typeof value !== "function") throw invalid(name, value, "a function");
+}
+
+/** Others are none that PostgreSQL reads as they are written. */
+export function checkTime(time: unknown): void {
+  if (time === undefined) return;
+  const isDate = Object.prototype.toString.call(time) === "[object Date]";
+  const year = isDate ? (time as Date).getUTCFullYear() : NaN;
+  if (!(year >= 1 && year <= 9999)) throw invalid("time", time, "a Date in the years 1 to 9999");
 }

@@ -1,4 +1,5 @@
-import { type MaybeTyped, parserOf, type Typed } from "../messages/catalogue.ts";
+import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import type { Typed } from "../messages/catalogue.ts";
 import { checkInteger, checkPage, checkPattern } from "../names/_check.ts";
 import { readAhead } from "../lib/read_ahead.ts";
 import { readSettled } from "./_read_settled.ts";

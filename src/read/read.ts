@@ -1,4 +1,5 @@
-import type { MaybeTyped, Typed } from "../messages/catalogue.ts";
+import type { MaybeTyped } from "../messages/_typed.ts";
+import type { Typed } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkName, checkOptions } from "../names/_check.ts";
 import { readAll } from "./read_all.ts";

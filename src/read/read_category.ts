@@ -1,4 +1,5 @@
-import { type MaybeTyped, parserOf, type Typed } from "../messages/catalogue.ts";
+import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import type { Typed } from "../messages/catalogue.ts";
 import { checkCategory, checkConsumerGroup, checkName, checkPage } from "../names/_check.ts";
 import { askMessageFunction, askMessages } from "../messages/_columns.ts";
 import type { ReadStreamOptions } from "./read_stream.ts";

@@ -1,7 +1,8 @@
-import { type MaybeTyped, type Parser, parserOf, type Typed } from "../messages/catalogue.ts";
+import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import type { Typed } from "../messages/catalogue.ts";
 import { checkName, checkOptions, checkStreamName } from "../names/_check.ts";
-import { askMessageFunction } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
+import { readLastOfTypes } from "./_read_last_of_types.ts";
 
 /** Options of `readLastMessage`. */
 export interface ReadLastMessageOptions {
@@ -58,24 +59,4 @@ export async function readLastMessage(
   const wanted = type === null ? null : [type];
   const types = parser ? parser.storedTypes(wanted) : wanted;
   return await readLastOfTypes(sql, streamName, types, parser);
-}
-
-/** Reads the last message of a stream that is of one of these types, or of any. */
-export async function readLastOfTypes(
-  sql: Sql,
-  streamName: string,
-  types: readonly string[] | null,
-  parser?: Parser,
-): Promise<Message | null> {
-  const [message] = await askMessageFunction(sql, parser)`
-    select last.*
-    from ours
-    cross join json_array_elements_text(${
-    JSON.stringify(types ?? [null])
-  }::text::json) as asked(type)
-    cross join lateral
-      message_store.get_last_stream_message(${streamName}::text || ours.nothing, asked.type) as last
-    order by last.position desc
-    limit 1`;
-  return message ?? null;
 }

@@ -1,4 +1,5 @@
-import { fromStored, type MaybeTyped, parserOf, type Typed } from "../messages/catalogue.ts";
+import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import type { Typed } from "../messages/catalogue.ts";
 import { checkPage, checkPattern } from "../names/_check.ts";
 import { readSettled } from "./_read_settled.ts";
 import type { Message, Sql } from "../types.ts";

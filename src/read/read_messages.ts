@@ -1,4 +1,5 @@
-import { type MaybeTyped, parserOf, type Typed } from "../messages/catalogue.ts";
+import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import type { Typed } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkId, checkOptions } from "../names/_check.ts";
 import { askMessages } from "../messages/_columns.ts";

@@ -1,4 +1,5 @@
-import { type MaybeTyped, parserOf, type Typed } from "../messages/catalogue.ts";
+import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import type { Typed } from "../messages/catalogue.ts";
 import { checkName, checkPage, checkStreamName } from "../names/_check.ts";
 import { askMessageFunction, askMessages } from "../messages/_columns.ts";
 import type { Direction, Message, Sql } from "../types.ts";

@@ -1,37 +1,19 @@
-import { type MaybeTyped, type Parser, parserOf, type Typed } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
-import { checkFunction, checkInteger, checkOptions } from "../names/_check.ts";
-import { canListen, followPages, listen, type ListeningSql } from "./_follow_pages.ts";
-import { type Reader, readerOf, type Source, type SourceOptions } from "./source.ts";
-import { checkStartAt, type StartAt } from "../read/start_at.ts";
 import { abortable, onAbort } from "../lib/wait.ts";
-import type { Aggregated, AggregatedMessage } from "../read/read_aggregate.ts";
+import type { Parser } from "../messages/_parser.ts";
+import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import type { Typed } from "../messages/catalogue.ts";
+import { checkFunction, checkOptions } from "../names/_check.ts";
+import { checkStartAt } from "../read/_first_since.ts";
+import type { Aggregated, AggregatedMessage } from "../read/reference.ts";
+import type { StartAt } from "../read/start_at.ts";
 import type { Message, Sql } from "../types.ts";
-
-/** How to wait for messages: what `subscribe` and `consume` share. */
-export interface FollowOptions extends SourceOptions {
-  /**
-   * How long to wait at most between two reads that found nothing, in milliseconds, from 1 to
-   * 2147483647. The first
-   * wait is 25 ms; each is twice as long as the one before.
-   *
-   * @default 1000
-   */
-  readonly pollInterval?: number | undefined;
-  /**
-   * Whether to be woken by PostgreSQL's notifications, which `install(sql, { notify: true })` sets up;
-   * without that, none come. Polling goes on beneath them. The handle has to have `listen`, as
-   * postgres.js over TCP has, which opens a connection for it.
-   *
-   * @default false
-   */
-  readonly notify?: boolean | undefined;
-  /**
-   * Told of each error after which it is tried again: the database could not be reached, or had the
-   * transaction lose a deadlock. Not of the first read's, which is thrown. What it throws ends all.
-   */
-  readonly onRetry?: ((error: unknown) => void) | undefined;
-}
+import { listen } from "./_bell.ts";
+import { followPages } from "./_follow_pages.ts";
+import { type CheckedFollowing, checkFollowing } from "./_following.ts";
+import { type Reader, readerOf } from "./_reader.ts";
+import type { FollowOptions } from "./follow_options.ts";
+import type { Source } from "./source.ts";
 
 /** Options of `subscribe`. */
 export interface SubscribeOptions extends FollowOptions {
@@ -168,30 +150,4 @@ async function* messagesOf(
     ending.abort();
     bell?.remove();
   }
-}
-
-/** What is checked, with defaults. */
-export interface CheckedFollowing {
-  readonly pollInterval: number;
-  readonly onRetry: ((error: unknown) => void) | undefined;
-  /** The handle, where it is to listen. */
-  readonly listener: ListeningSql | undefined;
-}
-
-/** How to follow, with defaults; the listener is there where it is wanted. */
-export function checkFollowing(
-  sql: Sql,
-  { pollInterval = 1000, notify = false, onRetry }: Pick<
-    FollowOptions,
-    "pollInterval" | "notify" | "onRetry"
-  >,
-): CheckedFollowing {
-  // Beyond that, a timer does not wait at all.
-  checkInteger("pollInterval", pollInterval, 1, 2 ** 31 - 1);
-  if (onRetry !== undefined) checkFunction("onRetry", onRetry);
-  if (notify && !canListen(sql)) {
-    const rule = "left out for this handle, which has no listen(), as postgres.js has";
-    throw invalid("notify", notify, rule);
-  }
-  return { pollInterval, onRetry, listener: notify ? sql as unknown as ListeningSql : undefined };
 }

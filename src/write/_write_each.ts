@@ -1,5 +1,5 @@
-import { type EncodedMessage, toColumns } from "../messages/_json.ts";
 import { askMessageStore } from "../handle/_statement.ts";
+import { type EncodedMessage, toColumns } from "../messages/_json.ts";
 import type { Sql } from "../types.ts";
 
 /** A write beside others, each of which has its own outcome. */
@@ -15,19 +15,6 @@ export interface EachWrite extends EncodedMessage {
  * version that its stream is at, where that is not the expected one; or another stream has its id.
  */
 export type Outcome = number | readonly [version: number] | "duplicate";
-
-/**
- * How many characters are sent at once, unless it is one message: a gateway takes a megabyte, and a
- * character is up to three bytes.
- */
-export const MAX_LENGTH = 300_000;
-
-/** About how many characters a write is. */
-export function lengthOf(
-  { streamName, type, data, metadata }: EncodedMessage & Pick<EachWrite, "streamName">,
-): number {
-  return streamName.length + type.length + (data?.length ?? 4) + (metadata?.length ?? 4);
-}
 
 /**
  * Writes each of the messages by itself, in order, in one statement and one commit: one that finds its

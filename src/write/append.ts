@@ -1,9 +1,10 @@
-import { type MaybeTyped, parserOf, type TypedInput } from "../messages/catalogue.ts";
+import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import type { TypedInput } from "../messages/catalogue.ts";
 import { checkOptions } from "../names/_check.ts";
 import { safe } from "../messages/_columns.ts";
 import type { MessageInput, Sql } from "../types.ts";
 import type { WriteOptions } from "./write.ts";
-import { appendToStreams } from "./write_streams.ts";
+import { appendToStreams } from "./_append_to_streams.ts";
 
 /** Where the last message of an `append` is. */
 export interface Appended {

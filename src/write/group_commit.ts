@@ -1,4 +1,5 @@
-import { type MaybeTyped, parserOf, toStored, type TypedInput } from "../messages/catalogue.ts";
+import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
+import type { TypedInput } from "../messages/catalogue.ts";
 import {
   checkExpectedVersion,
   checkInteger,
@@ -10,11 +11,14 @@ import { encode, type EncodedMessage } from "../messages/_json.ts";
 import { safe } from "../messages/_columns.ts";
 import { isPromise, onceThere } from "../lib/promise.ts";
 import { isRepeating } from "../handle/_statement.ts";
-import { type EachWrite, lengthOf, MAX_LENGTH, type Outcome, writeEach } from "./_write_each.ts";
+import { lengthOf, MAX_LENGTH } from "./_batch_length.ts";
+import { type EachWrite, type Outcome, writeEach } from "./_write_each.ts";
 import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
 import { category } from "../names/stream_name.ts";
 import type { MessageInput, Sql } from "../types.ts";
-import { writeNew, writeOnce, type WriteOptions } from "./write.ts";
+import { writeNew } from "./_write_new.ts";
+import { writeOnce } from "./_write_once.ts";
+import type { WriteOptions } from "./write.ts";
 
 /** Options of `groupCommit`. */
 export interface GroupCommitOptions {

@@ -1,4 +1,5 @@
-import { type MaybeTyped, parserOf, toStored, type TypedInput } from "../messages/catalogue.ts";
+import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
+import type { TypedInput } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkExpectedVersion, checkId, checkWritableStreamName } from "../names/_check.ts";
 import { encode, type EncodedMessage, toColumns } from "../messages/_json.ts";

@@ -1,7 +1,7 @@
 import { invalid } from "../../lib/invalid.ts";
 import { checkInteger, checkOptions } from "../../names/_check.ts";
 import type { Sql } from "../../types.ts";
-import type { GatewayCall } from "./_calls.ts";
+import type { GatewayCall } from "./call.ts";
 import { Refusal } from "./_problem.ts";
 import type { GatewayOptions } from "./options.ts";
 

@@ -1,4 +1,4 @@
-import type { GatewayCall } from "./_calls.ts";
+import type { GatewayCall } from "./call.ts";
 
 /** Options of `gateway`. */
 export interface GatewayOptions {

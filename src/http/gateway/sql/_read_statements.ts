@@ -1,3 +1,5 @@
+import { readLastMessages } from "../../../consume/_stored_positions.ts";
+import { checkAggregateName } from "../../../names/_aggregate_name.ts";
 import {
   checkCategory,
   checkInteger,
@@ -5,25 +7,22 @@ import {
   checkPattern,
   checkStreamName,
 } from "../../../names/_check.ts";
-import { lookAtWriters, readPage, type Wanted } from "../../../read/_read_settled.ts";
-import { checkTypes, readerOf } from "../../../subscribe/source.ts";
-import { checkStartAt, firstSince } from "../../../read/start_at.ts";
-import { readLastMessages } from "../../../consume/_stored_positions.ts";
+import { category as categoryOf, id as idOf } from "../../../names/stream_name.ts";
+import { checkStartAt, firstReferenceSince, firstSince } from "../../../read/_first_since.ts";
+import { lookAtWriters } from "../../../read/_look_at_writers.ts";
+import { readLastOfTypes } from "../../../read/_read_last_of_types.ts";
+import { readPage, type Wanted } from "../../../read/_read_settled_page.ts";
 import { entityIds, streamNames } from "../../../read/names.ts";
-import {
-  checkAggregateName,
-  firstReferenceSince,
-  readAggregate,
-} from "../../../read/read_aggregate.ts";
+import { readAggregate } from "../../../read/read_aggregate.ts";
 import { readAll } from "../../../read/read_all.ts";
 import { readCategory } from "../../../read/read_category.ts";
-import { readLastOfTypes } from "../../../read/read_last_message.ts";
 import { readMessages } from "../../../read/read_messages.ts";
 import { readStream } from "../../../read/read_stream.ts";
-import { category as categoryOf, id as idOf } from "../../../names/stream_name.ts";
 import { streamVersion } from "../../../read/stream_version.ts";
+import { checkTypes, readerOf } from "../../../subscribe/_reader.ts";
 import type { Direction, Sql } from "../../../types.ts";
-import { ask, type Call, type GatewayCall } from "../_calls.ts";
+import { ask, type Call } from "../_calls.ts";
+import type { GatewayCall } from "../call.ts";
 import {
   type CallOf,
   jsonOf,

@@ -1,6 +1,7 @@
 import { messageStoreVersion } from "../../../read/message_store_version.ts";
 import { categories } from "../../../read/names.ts";
-import { ask, type Call, type GatewayCall, type SentStatement, statementOf } from "../_calls.ts";
+import type { GatewayCall } from "../call.ts";
+import { ask, type Call, type SentStatement, statementOf } from "../_calls.ts";
 import { type CallOf, CANNOT, type Parameter } from "./_parameters.ts";
 import { Refusal } from "../_problem.ts";
 import {

@@ -1,15 +1,18 @@
 import { invalid } from "../../../lib/invalid.ts";
-import { checkExpectedVersion, checkWritableStreamName } from "../../../names/_check.ts";
 import { encode } from "../../../messages/_json.ts";
-import { writeEach } from "../../../write/_write_each.ts";
-import { writeUnlessBusy } from "../../../write/_write_unless_busy.ts";
-import { checkTime, writeMissing } from "../../../write/import_messages.ts";
-import { type IdentifiedMessageInput, synchronize } from "../../../write/synchronize.ts";
+import { checkExpectedVersion, checkTime, checkWritableStreamName } from "../../../names/_check.ts";
 import type { Metadata } from "../../../types.ts";
-import { write, writeNew } from "../../../write/write.ts";
-import { type StreamInput, writeStreams } from "../../../write/write_streams.ts";
+import { writeEach } from "../../../write/_write_each.ts";
+import { writeMissing } from "../../../write/_write_missing.ts";
+import { writeNew } from "../../../write/_write_new.ts";
+import { writeUnlessBusy } from "../../../write/_write_unless_busy.ts";
+import type { StreamInput } from "../../../write/stream_input.ts";
+import { type IdentifiedMessageInput, synchronize } from "../../../write/synchronize.ts";
+import { write } from "../../../write/write.ts";
+import { writeStreams } from "../../../write/write_streams.ts";
 import { ask, type Call } from "../_calls.ts";
 import { checkCount } from "../_gateway.ts";
+import { Refusal } from "../_problem.ts";
 import {
   CANNOT,
   jsonOf,
@@ -18,7 +21,6 @@ import {
   type Parameters,
   required,
 } from "./_parameters.ts";
-import { Refusal } from "../_problem.ts";
 
 export function writeOf(parameters: Parameters): Call<number> {
   const { streamName, message, options } = writtenBy(parameters);

@@ -1,0 +1,177 @@
+import { type BeginningSql, transact } from "../handle/_transaction.ts";
+import { invalid } from "../lib/invalid.ts";
+import { onceThere } from "../lib/promise.ts";
+import type { Parser } from "../messages/_parser.ts";
+import { checkTypesOf, parserOf, pickerOf } from "../messages/_typed.ts";
+import { checkAggregateName } from "../names/_aggregate_name.ts";
+import { checkCategory, checkInteger, checkName } from "../names/_check.ts";
+import { checkStartAt } from "../read/_first_since.ts";
+import type { StartAt } from "../read/start_at.ts";
+import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.ts";
+import { readerOf } from "../subscribe/_reader.ts";
+import type { Source } from "../subscribe/source.ts";
+import type { Message, Sql } from "../types.ts";
+import type {
+  Consumer,
+  ConsumerIdentity,
+  FailurePolicy,
+  GroupMembership,
+  Handler,
+  PlainConsumer,
+  RetryPolicy,
+  Verdict,
+} from "./consumer.ts";
+
+export const VERDICTS: readonly Verdict[] = ["retry", "skip", "park", "stop"];
+
+/** A consumer, checked, with its defaults. */
+export interface CheckedConsumer extends CheckedFollowing {
+  readonly sql: Sql;
+  readonly category: string;
+  readonly consumerId: string;
+  readonly group: GroupMembership | undefined;
+  readonly source: Source;
+  readonly types: readonly string[] | undefined;
+  readonly correlation: string | undefined;
+  readonly batchSize: number | undefined;
+  readonly startAt: StartAt;
+  readonly handlerOf: (message: Message) => Handler | undefined;
+  readonly onError: FailurePolicy;
+  /** Runs work in a transaction; undefined where the consumer is not transactional. */
+  readonly begin: ((work: (sql: Sql) => Promise<void>) => Promise<void>) | undefined;
+  readonly concurrency: number;
+  readonly positionUpdateInterval: number;
+  readonly leaseDuration: number;
+  readonly shutdownTimeout: number;
+  /** How often what was lost is tried at most. */
+  readonly attempts?: number;
+}
+
+export function checkIdentity(
+  consumer: ConsumerIdentity,
+): Pick<CheckedConsumer, "category" | "consumerId" | "group" | "source"> {
+  if (typeof consumer !== "object" || consumer === null) {
+    throw invalid("consumer", consumer, "an object");
+  }
+  const { category, aggregate, consumerId, consumerGroup: group } = consumer;
+  if ((category === undefined) === (aggregate === undefined)) {
+    throw invalid("category", category, 'given where "aggregate" is not, and only there');
+  }
+  if (aggregate !== undefined) checkAggregateName("aggregate", aggregate);
+  else if (category !== "$all") checkCategory("category", category);
+  checkName("consumerId", consumerId);
+  if (consumerId.includes("+")) throw invalid("consumerId", consumerId, 'a name without "+"');
+  if (group !== undefined) {
+    if (typeof group !== "object" || group === null) {
+      throw invalid("consumerGroup", group, "an object with a size");
+    }
+    checkInteger("consumerGroup.size", group.size, 1, 32767);
+    if (group.member !== undefined) {
+      checkInteger("consumerGroup.member", group.member, 0, group.size - 1);
+    }
+    if (category === "$all") throw invalid("consumerGroup", group, 'left out for "$all"');
+  }
+  return {
+    category: category ?? aggregate!,
+    consumerId,
+    group,
+    source: aggregate === undefined ? category! : { aggregate },
+  };
+}
+
+export function checkConsumer<Handle extends Sql, Handled extends Message>(
+  sql: Handle,
+  consumer: Consumer<Handle, Handled>,
+): CheckedConsumer {
+  const identity = checkIdentity(consumer);
+  const {
+    handle,
+    handlers,
+    types,
+    correlation,
+    batchSize,
+    startAt = "beginning",
+    onError = "stop",
+    transactional = false,
+    concurrency = 1,
+    positionUpdateInterval = 1000,
+    leaseDuration = 30_000,
+    shutdownTimeout = 10_000,
+  } = consumer as unknown as PlainConsumer;
+  const parser = parserOf(consumer);
+  if ((handle === undefined) === (handlers === undefined)) {
+    throw invalid("handle", handle, 'given where "handlers" is not, and only there');
+  }
+  for (const [name, handler] of Object.entries(handlers ?? { handle })) {
+    if (typeof handler !== "function") throw invalid(name, handler, "a function");
+  }
+  if (handlers !== undefined && types !== undefined) {
+    throw invalid("types", types, 'left out where there are "handlers", which have types');
+  }
+  if (handlers !== undefined && Object.keys(handlers).length === 0) {
+    throw invalid("handlers", handlers, "an object with at least one function");
+  }
+  if (parser && handlers) checkTypesOf(parser, handlers);
+  const pick = pickerOf(parser, handle, handlers);
+  const wanted = handlers === undefined ? types : Object.keys(handlers);
+  const selection = {
+    types: wanted && (parser?.storedTypes(wanted) ?? wanted),
+    correlation,
+    batchSize,
+  };
+  readerOf(sql, identity.source, selection);
+  checkStartAt(startAt);
+  checkPolicy(onError);
+  checkInteger("concurrency", concurrency, 1);
+  checkInteger("positionUpdateInterval", positionUpdateInterval, 1);
+  checkInteger("leaseDuration", leaseDuration, 100, 2 ** 31 - 1);
+  checkInteger("shutdownTimeout", shutdownTimeout, 0, 2 ** 31 - 1);
+  if (typeof transactional !== "boolean") {
+    throw invalid("transactional", transactional, "true or false");
+  }
+  if (transactional && concurrency !== 1) {
+    throw invalid("concurrency", concurrency, "1 for a transactional consumer");
+  }
+  if (transactional && typeof (sql as { begin?: unknown }).begin !== "function") {
+    throw invalid("transactional", true, "false for this handle, which has no begin()");
+  }
+  const beginning = sql as unknown as BeginningSql;
+  return {
+    ...identity,
+    ...selection,
+    ...checkFollowing(sql, consumer),
+    sql,
+    startAt,
+    handlerOf: ({ type }) => {
+      const handler = pick(type);
+      return parser && handler ? parsing(parser, handler) : handler;
+    },
+    onError,
+    begin: transactional ? (work) => transact(beginning, work) : undefined,
+    concurrency,
+    positionUpdateInterval,
+    leaseDuration,
+    shutdownTimeout,
+  };
+}
+
+/** A handler of messages as they are stored. */
+function parsing(parser: Parser, handler: Handler): Handler {
+  return (message, context) =>
+    onceThere<Message | undefined, unknown>(
+      parser.decode(message),
+      (parsed) => parsed && handler(parsed, context),
+    ) as ReturnType<Handler>;
+}
+
+function checkPolicy(policy: unknown): asserts policy is FailurePolicy {
+  const verdicts: unknown[] = VERDICTS.slice(1);
+  if (typeof policy === "function" || verdicts.includes(policy)) return;
+  if (typeof policy !== "object" || policy === null) {
+    throw invalid("onError", policy, '"stop", "skip", "park", an object with retry, or a function');
+  }
+  const { retry, delay = 100, then = "stop" } = policy as RetryPolicy;
+  checkInteger("onError.retry", retry, 1);
+  checkInteger("onError.delay", delay, 0, 2 ** 31 - 1);
+  if (!verdicts.includes(then)) throw invalid("onError.then", then, '"stop", "skip" or "park"');
+}

@@ -1,0 +1,72 @@
+import { WrongExpectedVersionError } from "../errors.ts";
+import { sqlStateOf } from "../handle/_driver_error.ts";
+import { backoff, sleep } from "../lib/wait.ts";
+import { safe } from "../messages/_columns.ts";
+import { parserOf, toStored } from "../messages/_typed.ts";
+import type { MessageCatalogue } from "../messages/catalogue.ts";
+import { checkInteger, checkOptions } from "../names/_check.ts";
+import type { MessageInput, Sql } from "../types.ts";
+import { appendToStreams } from "../write/_append_to_streams.ts";
+import type { DecideOptions, Decision } from "./decision.ts";
+
+/** Milliseconds. */
+const FIRST_DELAY = 4;
+const LONGEST_DELAY = 1000;
+
+/** What is decided over: something that is fetched, and its stream. */
+export interface Part {
+  readonly entity: {
+    readonly messages: MessageCatalogue | undefined;
+    fetch(sql: Sql, id: string): Promise<{ readonly state: unknown; readonly version: number }>;
+  };
+  readonly id: string;
+  readonly streamName: string;
+}
+
+/** As `decide`, of a list. */
+export async function decideAll(
+  sql: Sql,
+  participants: readonly Part[],
+  decision: (states: readonly unknown[], versions: readonly number[]) => Promise<Decision[]>,
+  options: DecideOptions = {},
+): Promise<{ readonly versions: readonly number[]; readonly globalPosition: number | null }> {
+  checkOptions(options);
+  const { retries = 20 } = options;
+  checkInteger("retries", retries, 0);
+  let conflict: unknown;
+  for (let attempt = 1;; attempt++) {
+    let fetched;
+    try {
+      fetched = await Promise.all(participants.map(({ entity, id }) => entity.fetch(sql, id)));
+    } catch (error) {
+      // A transaction takes no more statements after a conflict, which is what there is to tell.
+      throw conflict && sqlStateOf(error) === "25P02" ? conflict : error;
+    }
+    const versions = fetched.map(({ version }) => version);
+    const decisions = await decision(fetched.map(({ state }) => state), versions);
+    const streams = await Promise.all(participants.map(async ({ entity, streamName }, at) => ({
+      streamName,
+      messages: await toStored(listOf(decisions[at]), streamName, parserOf(entity)),
+      expectedVersion: versions[at],
+    })));
+    if (streams.every(({ messages }) => messages.length === 0)) {
+      return { versions, globalPosition: null };
+    }
+    try {
+      const { positions, globalPosition } = await appendToStreams(sql, streams);
+      return { versions: positions.map(safe), globalPosition: safe(globalPosition) };
+    } catch (error) {
+      // SERIALIZABLE tells in its own way that somebody else was faster.
+      const isConflict = error instanceof WrongExpectedVersionError ||
+        sqlStateOf(error) === "40001";
+      if (!isConflict || attempt > retries) throw error;
+      conflict = error;
+    }
+    await sleep(backoff(attempt, FIRST_DELAY, LONGEST_DELAY));
+  }
+}
+
+function listOf(decision: Decision): readonly MessageInput[] {
+  if (decision == null) return [];
+  return Array.isArray(decision) ? decision : [decision as MessageInput];
+}

@@ -1,0 +1,103 @@
+import { InvalidMessageError } from "../errors.ts";
+import { invalid } from "../lib/invalid.ts";
+import { isPromise, onceThere } from "../lib/promise.ts";
+import { readAhead } from "../lib/read_ahead.ts";
+import { checkTypesOf, parserOf, pickerOf } from "../messages/_typed.ts";
+import { checkFunction } from "../names/_check.ts";
+import type { Message } from "../types.ts";
+import type { Projection } from "./projection.ts";
+
+/** Makes the next state of a message as it is stored; at once, where its data can be read at once. */
+export type Fold = (state: unknown, message: Message) => unknown;
+
+/** A fold over pages, and how far it has come. */
+export interface Folded {
+  state: unknown;
+  /** The last message that was read, whether it changed anything or not. */
+  last: Message | undefined;
+}
+
+/** Checks a projection, and tells how to fold. */
+export function foldOf<State, Output extends Message>(projection: Projection<State, Output>): Fold {
+  const { init, evolve, handlers, unknown = "skip" } = projection as Projection<unknown>;
+  const parser = parserOf(projection);
+  checkFunction("init", init);
+  if ((evolve === undefined) === (handlers === undefined)) {
+    throw invalid("evolve", evolve, 'given where "handlers" is not, and only there');
+  }
+  if (handlers !== undefined && (typeof handlers !== "object" || Array.isArray(handlers))) {
+    throw invalid("handlers", handlers, "an object with a function for each type");
+  }
+  if (handlers === undefined && projection.unknown !== undefined) {
+    throw invalid("unknown", unknown, 'left out where there is "evolve", which gets all messages');
+  }
+  if (unknown !== "skip" && unknown !== "refuse") {
+    throw invalid("unknown", unknown, '"skip" or "refuse"');
+  }
+  for (const [name, evolver] of Object.entries(handlers ?? { evolve })) {
+    checkFunction(name, evolver);
+  }
+  if (parser && handlers) checkTypesOf(parser, handlers);
+
+  const evolverOf = pickerOf(parser, evolve, handlers);
+
+  return (state, message) => {
+    const evolver = evolverOf(message.type);
+    const type = parser?.typeOf(message.type) ?? message.type;
+    if (evolver === undefined) {
+      if (unknown === "skip") return state;
+      const issue = { path: [], message: `the projection has no handler for the type "${type}"` };
+      throw new InvalidMessageError(message, message.streamName, [issue]);
+    }
+    if (parser === undefined) return checkState(evolver(state, message), type);
+    return onceThere(parser.decode(message), (parsed) => {
+      return parsed === undefined ? state : checkState(evolver(state, parsed), type);
+    });
+  };
+}
+
+function checkState(state: unknown, type: string): unknown {
+  if (state !== undefined && !isPromise(state)) return state;
+  const what = state === undefined ? "nothing" : "a promise";
+  // It may reject, and there is nobody else who would hear of that.
+  Promise.resolve(state).catch(() => {});
+  throw new TypeError(
+    `Cannot go on after message "${type}": its evolve has returned ${what}, and must return the state`,
+  );
+}
+
+/** Folds a page. */
+export async function foldPage(
+  fold: Fold,
+  folded: Folded,
+  messages: readonly Message[],
+): Promise<void> {
+  for (const message of messages) {
+    const next = fold(folded.state, message);
+    folded.state = isPromise(next) ? await next : next;
+    folded.last = message;
+  }
+}
+
+/** Reads a page. */
+export type ReadPage = (
+  page: { readonly position: number; readonly batchSize: number },
+) => Promise<Message[]>;
+
+/** Page after page, until there is no more, or none is wanted. */
+export function pagesFrom(
+  read: ReadPage,
+  place: (message: Message) => number,
+  position: number,
+  batchSize: number,
+  until = Infinity,
+): AsyncGenerator<readonly Message[], void, undefined> {
+  return readAhead<readonly Message[], number>(
+    (position) => read({ position, batchSize }),
+    position,
+    (messages) => {
+      const last = messages.length < batchSize ? Infinity : place(messages.at(-1)!);
+      return last >= until ? undefined : last + 1;
+    },
+  );
+}

@@ -1,0 +1,134 @@
+import { ask, type Statement, within } from "../handle/_statement.ts";
+import { type Columns, columnsJson, decode, safe } from "../messages/_columns.ts";
+import type { ConsumerGroup, Sql } from "../types.ts";
+import { type Extent, type Page, pageOf } from "./_page.ts";
+import type { AggregatedMessage } from "./reference.ts";
+
+/** Which references to read. */
+export interface WantedOfAggregate {
+  readonly name: string;
+  readonly position: number;
+  readonly batchSize: number;
+  readonly types?: readonly string[] | undefined;
+  readonly consumerGroup?: ConsumerGroup | undefined;
+}
+
+/** Reads a page of an aggregate, and how far that reaches. */
+export async function readAggregatePage(sql: Sql, wanted: WantedOfAggregate): Promise<Page> {
+  const { name, position, batchSize, types, consumerGroup } = wanted;
+  const member = consumerGroup ? String(consumerGroup.member) : null;
+  const size = consumerGroup ? String(consumerGroup.size) : null;
+  // By coalesce() no share looks so small that sorting the whole of it would pay.
+  const answer = await askReferences(sql)`
+    where message_store.category(reference.stream_name) = ${name}::text
+      and reference.global_position >= ${String(position)}::text::bigint
+      and (
+        ${size}::text is null
+        or coalesce(
+          case
+            when message_store.id(reference.stream_name) ~ '^[0-9]{1,15}$'
+              then mod(message_store.id(reference.stream_name)::bigint, ${size}::text::bigint)
+            else mod(
+              abs(message_store.hash_64(message_store.id(reference.stream_name))),
+              ${size}::text::bigint
+            )
+          end = ${member}::text::bigint,
+          false
+        )
+      )
+    order by reference.global_position
+    limit ${String(batchSize)}::text::bigint
+  ),
+  head as (
+    select max(global_position) as position
+    from message_store.messages
+    where message_store.category(stream_name) = ${name}::text
+  ),
+  wanted as (
+    select ${types === undefined ? null : JSON.stringify(types)}::text as types
+  ),`;
+  return pageOfReferences(answer, wanted);
+}
+
+export async function readPartition(
+  sql: Sql,
+  wanted: WantedOfAggregate & { readonly partition: string },
+): Promise<Page> {
+  const { partition, position, batchSize } = wanted;
+  const answer = await askReferences(sql)`
+    where reference.stream_name = ${partition}::text
+      and reference.position >= ${String(position)}::text::bigint
+    order by reference.position
+    limit ${String(batchSize)}::text::bigint
+  ),
+  head as (
+    select null::bigint as position
+  ),
+  wanted as (
+    select null::text as types
+  ),`;
+  return pageOfReferences(answer, wanted);
+}
+
+interface Answer extends Extent, Columns {
+  /** The references' streams, positions and global positions. */
+  readonly references: readonly [streamName: string, position: number, globalPosition: number][];
+}
+
+const PAGE = /* @__PURE__ */ columnsJson(`
+    '"count":', (select count(*) from scanned),
+    ',"last":', coalesce((select max(global_place)::text from scanned), 'null'),
+    ',"head":', coalesce((select position::text from head), 'null'),
+    ',"references":', coalesce(json_agg(json_build_array(partition, place, global_place)), '[]'), ','`);
+
+/** Asks for messages by their references: which of those, is what follows. */
+function askReferences(sql: Sql): Statement<Answer> {
+  // The limit makes the look-up of each message an index scan.
+  return (strings, ...parameters) =>
+    ask<Answer>(sql)(
+      within(
+        strings,
+        `
+with
+  scanned as materialized (
+    select
+      origin.*, reference.stream_name as partition, reference.position as place,
+      reference.global_position as global_place
+    from message_store.messages as reference
+    cross join lateral (
+      select *
+      from message_store.messages
+      where messages.global_position =
+        (reference.metadata->>'causationMessageGlobalPosition')::bigint
+      limit 1
+    ) as origin`,
+        `
+  page as (
+    select *
+    from scanned
+    where (select types from wanted) is null
+      or type in (select json_array_elements_text((select types from wanted)::json))
+    order by global_place
+  )
+select ${PAGE} as json
+from page`,
+      ),
+      ...parameters,
+    );
+}
+
+function pageOfReferences(
+  answer: Answer,
+  wanted: WantedOfAggregate,
+): Page {
+  const messages = decode(answer).map((message, at): AggregatedMessage => {
+    const [streamName, position, globalPosition] = answer.references[at]!;
+    const reference = {
+      streamName,
+      position: safe(position),
+      globalPosition: safe(globalPosition),
+    };
+    return { ...message, reference };
+  });
+  return pageOf(messages, answer, wanted);
+}

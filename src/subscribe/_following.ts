@@ -1,0 +1,31 @@
+import { invalid } from "../lib/invalid.ts";
+import { checkFunction, checkInteger } from "../names/_check.ts";
+import type { Sql } from "../types.ts";
+import { canListen, type ListeningSql } from "./_bell.ts";
+import type { FollowOptions } from "./follow_options.ts";
+
+/** What is checked, with defaults. */
+export interface CheckedFollowing {
+  readonly pollInterval: number;
+  readonly onRetry: ((error: unknown) => void) | undefined;
+  /** The handle, where it is to listen. */
+  readonly listener: ListeningSql | undefined;
+}
+
+/** How to follow, with defaults; the listener is there where it is wanted. */
+export function checkFollowing(
+  sql: Sql,
+  { pollInterval = 1000, notify = false, onRetry }: Pick<
+    FollowOptions,
+    "pollInterval" | "notify" | "onRetry"
+  >,
+): CheckedFollowing {
+  // Beyond that, a timer does not wait at all.
+  checkInteger("pollInterval", pollInterval, 1, 2 ** 31 - 1);
+  if (onRetry !== undefined) checkFunction("onRetry", onRetry);
+  if (notify && !canListen(sql)) {
+    const rule = "left out for this handle, which has no listen(), as postgres.js has";
+    throw invalid("notify", notify, rule);
+  }
+  return { pollInterval, onRetry, listener: notify ? sql as unknown as ListeningSql : undefined };
+}

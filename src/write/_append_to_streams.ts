@@ -1,0 +1,183 @@
+import { DuplicateMessageError } from "../errors.ts";
+import { askMessageStore } from "../handle/_statement.ts";
+import { invalid } from "../lib/invalid.ts";
+import { isPromise } from "../lib/promise.ts";
+import { encode, type EncodedMessage, toColumns } from "../messages/_json.ts";
+import type { Parser } from "../messages/_parser.ts";
+import { toStored } from "../messages/_typed.ts";
+import { checkExpectedVersion, checkWritableStreamName } from "../names/_check.ts";
+import type { Sql } from "../types.ts";
+import type { StreamInput } from "./stream_input.ts";
+
+/** Where messages are; the numbers may be beyond the safe integers. */
+interface Places {
+  /** The position of each stream's last message, in the order of the streams. */
+  readonly positions: readonly number[];
+  /** The global position of the last message of all. */
+  readonly globalPosition: number;
+}
+
+/** As `writeStreams`, and answers a global position too. */
+export async function appendToStreams(
+  sql: Sql,
+  streams: readonly StreamInput[],
+  parser?: Parser,
+): Promise<Places> {
+  if (!Array.isArray(streams)) throw invalid("streams", streams, "an array");
+  if (streams.length === 0) throw invalid("streams", streams, "not empty", RangeError);
+  const names = new Set<string>();
+  const encoded: (EncodedMessage | null)[] = [];
+  const columns = { streamName: [] as string[], expectedVersion: [] as (string | null)[] };
+  for (const stream of streams) {
+    const expectedVersion = checkExpectedVersion(stream);
+    const { streamName, messages } = stream;
+    checkWritableStreamName(streamName);
+    if (names.has(streamName)) throw invalid("streamName", streamName, "given once");
+    names.add(streamName);
+    if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
+    const add = (message: EncodedMessage | null) => {
+      encoded.push(message);
+      columns.streamName.push(streamName);
+      columns.expectedVersion.push(expectedVersion);
+    };
+    if (messages.length === 0) {
+      // Of every stream there is a row: one without a type is only to be checked.
+      if (expectedVersion === null) throw invalid("messages", messages, "not empty", RangeError);
+      add(null);
+    }
+    const storing = toStored(messages, streamName, parser);
+    for (const message of isPromise(storing) ? await storing : storing) add(encode(message));
+  }
+  if (encoded.every((message) => message === null)) {
+    throw invalid("messages", [], "not empty", RangeError);
+  }
+
+  // A wrong version is raised by write_message, in its words: without a type it cannot write. But for its
+  // offset, `columns` would be merged into the lists, and the text be parsed once for each of them.
+  // `seen`, `added` and `known` are as in `write`; the limit makes each look-up an index scan, however
+  // small the table was when it was planned. The greatest global position, which is the last message's,
+  // needs all of `inserted`: so all of it has run before the search path goes back.
+  const { known, unsure, ...places } = await askMessageStore<Answer>(sql)`
+  message as materialized (
+    select
+      stream_name, expected_version::bigint, id::uuid, type,
+      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
+    from
+      (select ${toColumns(encoded, columns)}::text::jsonb as list offset 0) as columns,
+      rows from (
+        jsonb_array_elements_text(list->'streamName'),
+        jsonb_array_elements_text(list->'expectedVersion'),
+        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
+        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
+      ) with ordinality as message(stream_name, expected_version, id, type, data, metadata, number)
+  ),
+  stream as materialized (
+    select
+      stream_name, expected_version, min(number) as first, count(type) as size,
+      (
+        select coalesce(max(stored.position), -1)
+        from message_store.messages as stored
+        where stored.stream_name = message.stream_name
+      ) as seen
+    from message
+    group by stream_name, expected_version
+  ),
+  locked as materialized (
+    select *, message_store.acquire_lock(stream_name)
+    from (
+      select stream.* from stream, ours
+      order by message_store.hash_64(message_store.category(stream_name))
+    ) as ordered
+  ),
+  current as materialized (
+    select *, coalesce(message_store.stream_version(stream_name), -1) as version from locked
+  ),
+  added as materialized (
+    select message_store.get_stream_messages(stream_name, seen + 1, -1) as stored
+    from current
+    where version > seen
+  ),
+  known as materialized (
+    select number, stored.stream_name, stored.position, stored.global_position
+    from message, lateral (
+      select * from message_store.messages where messages.id = message.id limit 1
+    ) as stored
+    union all
+    select number, (stored).stream_name, (stored).position, (stored).global_position
+    from message join added on (stored).id = message.id::text
+  ),
+  unsure as materialized (
+    select stream_name
+    from current
+    where size = 0 and current_setting('transaction_isolation') not like 'read %'
+  ),
+  fresh as materialized (
+    select * from current
+    where not exists (select from known) and not exists (select from unsure)
+  ),
+  refused as materialized (
+    select message_store.write_message(null, stream_name, null, null, null, expected_version)
+    from fresh
+    where expected_version <> version
+  ),
+  inserted as (
+    insert into message_store.messages (id, stream_name, position, type, data, metadata)
+    select id, stream_name, version + 1 + number - first, type, data, metadata
+    from message join fresh using (stream_name)
+    where type is not null and not exists (select from refused)
+    order by number
+    returning global_position
+  ),
+  answer as materialized (
+    select
+      json_build_object(
+        'known', (
+          select json_agg(json_build_array(number, stream_name, position, global_position))
+          from known
+        ),
+        'unsure', (select min(stream_name) from unsure),
+        'positions', (select json_agg(version + size order by first) from fresh),
+        'globalPosition', (select max(global_position) from inserted)
+      )::text as json
+  )`;
+  if (known !== null) return placesOfRetry(streams, encoded, known);
+  if (unsure === null) return places;
+  throw new Error(
+    `Cannot check the version of stream "${unsure}" without a message for it: what the transaction ` +
+      "sees may be older than the stream, unless its isolation level is READ COMMITTED",
+  );
+}
+
+interface Answer extends Places {
+  /** Which of the messages, counted from 1, the store has already, and where; null for none. */
+  readonly known: Known[] | null;
+  /** A stream that is only to be checked, and cannot be. */
+  readonly unsure: string | null;
+}
+
+type Known = [number: number, streamName: string, position: number, globalPosition: number];
+
+/** Where messages are that are in the store as they would have been written. */
+function placesOfRetry(
+  streams: readonly StreamInput[],
+  encoded: readonly (EncodedMessage | null)[],
+  known: readonly Known[],
+): Places {
+  const stored = new Map(known.map(([number, ...place]) => [number, place]));
+  let number = 0;
+  const positions = streams.map(({ streamName, messages, expectedVersion }) => {
+    if (messages.length === 0) {
+      number++;
+      return expectedVersion!;
+    }
+    const first = stored.get(number + 1)?.[1];
+    messages.forEach((_, at) => {
+      const [name, position] = stored.get(++number) ?? [];
+      if (name !== streamName || position !== first! + at) {
+        throw new DuplicateMessageError(encoded[known[0]![0] - 1]!.id);
+      }
+    });
+    return first! + messages.length - 1;
+  });
+  return { positions, globalPosition: known.reduce((last, place) => Math.max(last, place[3]), 0) };
+}

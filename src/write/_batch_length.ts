@@ -1,0 +1,15 @@
+import type { EncodedMessage } from "../messages/_json.ts";
+import type { EachWrite } from "./_write_each.ts";
+
+/**
+ * How many characters are sent at once, unless it is one message: a gateway takes a megabyte, and a
+ * character is up to three bytes.
+ */
+export const MAX_LENGTH = 300_000;
+
+/** About how many characters a write is. */
+export function lengthOf(
+  { streamName, type, data, metadata }: EncodedMessage & Pick<EachWrite, "streamName">,
+): number {
+  return streamName.length + type.length + (data?.length ?? 4) + (metadata?.length ?? 4);
+}

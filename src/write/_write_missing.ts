@@ -1,0 +1,95 @@
+import { askMessageStore } from "../handle/_statement.ts";
+import { type EncodedMessage, toColumns } from "../messages/_json.ts";
+import type { Sql } from "../types.ts";
+
+/** A message with its place, as parameters. */
+export interface EncodedImport extends EncodedMessage {
+  readonly streamName: string;
+  /** When it was written; null for now. */
+  readonly time: string | null;
+}
+
+/**
+ * Writes those of the messages that are not there, in order; none where another stream has one's id.
+ *
+ * @param messages No id twice.
+ * @returns The index of one whose id another stream has; null for none.
+ */
+export async function writeMissing(
+  sql: Sql,
+  messages: readonly EncodedImport[],
+): Promise<number | null> {
+  // `seen`, `added` and `known` are as in `write`, `columns` as in `writeStreams`.
+  const columns = {
+    streamName: messages.map(({ streamName }) => streamName),
+    time: messages.map(({ time }) => time),
+  };
+  return await askMessageStore<number | null>(sql)`
+  message as materialized (
+    select
+      stream_name, time::timestamp, id::uuid, type,
+      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
+    from
+      (select ${toColumns(messages, columns)}::text::jsonb as list offset 0) as columns,
+      rows from (
+        jsonb_array_elements_text(list->'streamName'), jsonb_array_elements_text(list->'time'),
+        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
+        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
+      ) with ordinality as message(stream_name, time, id, type, data, metadata, number)
+  ),
+  stream as materialized (
+    select
+      stream_name, message_store.category(stream_name) as category,
+      (
+        select coalesce(max(stored.position), -1)
+        from message_store.messages as stored
+        where stored.stream_name = wanted.stream_name
+      ) as seen
+    from (select distinct stream_name from message) as wanted
+  ),
+  locked as materialized (
+    select category, message_store.acquire_lock(category)
+    from (
+      select category
+      from stream, ours
+      group by category
+      order by message_store.hash_64(category)
+    ) as ordered
+  ),
+  current as materialized (
+    select stream.*, coalesce(message_store.stream_version(stream_name), -1) as version
+    from stream join locked using (category)
+  ),
+  added as materialized (
+    select message_store.get_stream_messages(stream_name, seen + 1, -1) as stored
+    from current
+    where version > seen
+  ),
+  known as materialized (
+    select number, message.stream_name <> stored.stream_name as is_elsewhere
+    from message, lateral (
+      select * from message_store.messages where messages.id = message.id limit 1
+    ) as stored
+    union all
+    select number, message.stream_name <> (stored).stream_name
+    from message join added on (stored).id = message.id::text
+  ),
+  missing as materialized (
+    select number, version + row_number() over (partition by stream_name order by number) as position
+    from message join current using (stream_name)
+    where number not in (select number from known)
+  ),
+  inserted as (
+    insert into message_store.messages (id, stream_name, position, type, data, metadata, time)
+    select
+      id, stream_name, position, type, data, metadata, coalesce(time, now() at time zone 'utc')
+    from message join missing using (number)
+    where not exists (select from known where is_elsewhere)
+    order by number
+    returning global_position
+  ),
+  answer as materialized (
+    select coalesce((min(number) - 1)::text, 'null') as json
+    from (select count(*) from inserted) as complete left join known on is_elsewhere
+  )`;
+}

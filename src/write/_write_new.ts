@@ -1,0 +1,24 @@
+import { askMessageStore } from "../handle/_statement.ts";
+import { safe } from "../messages/_columns.ts";
+import type { EncodedMessage } from "../messages/_json.ts";
+import type { Sql } from "../types.ts";
+
+/** Writes a message whose id is new. */
+export async function writeNew(
+  sql: Sql,
+  streamName: string,
+  { id, type, data, metadata }: EncodedMessage,
+  expectedVersion: string | null,
+): Promise<number> {
+  return safe(
+    await askMessageStore<number>(sql)`
+  answer as materialized (
+    select
+      message_store.write_message(
+        ${id}::text, ${streamName}::text, ${type}::text,
+        ${data}::text::jsonb, ${metadata}::text::jsonb, ${expectedVersion}::text::bigint
+      )::text as json
+    from ours
+  )`,
+  );
+}
