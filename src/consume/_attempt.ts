@@ -1,10 +1,10 @@
 import { invalid } from "../lib/invalid.ts";
 import { sqlStateOf } from "../handle/_driver_error.ts";
 import type { Cursor } from "./_cursor.ts";
-import type { Ending } from "../lib/shutdown.ts";
+import type { Shutdown } from "../lib/shutdown.ts";
 import { park } from "./_park.ts";
 import { readLastMessages } from "./_stored_positions.ts";
-import { isLost, untilReached } from "../handle/_retry.ts";
+import { isLostConnection, retryWhileLost } from "../handle/_retry.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import { type CheckedConsumer, VERDICTS } from "./_checked_consumer.ts";
 import type { Handler, HandlerContext, Verdict } from "./consumer.ts";
@@ -16,8 +16,8 @@ import type { Message, Sql } from "../types.ts";
 const MOST_EXCUSES = 5;
 
 /** Milliseconds. */
-const FIRST_DELAY = 100;
-const LONGEST_DELAY = 30_000;
+const FIRST_ATTEMPT_DELAY = 100;
+const LONGEST_ATTEMPT_DELAY = 30_000;
 
 /** A message at its place in what is consumed. */
 export interface Placed {
@@ -28,7 +28,7 @@ export interface Placed {
 }
 
 /** What has become of a message. */
-export type Outcome = "handled" | "skipped" | "parked" | "ended";
+export type HandledOutcome = "handled" | "skipped" | "parked" | "ended";
 
 /** What the handler has answered, which takes its work back where that is a transaction. */
 class Answered extends Error {
@@ -49,8 +49,8 @@ export function handleMessage(
   consumer: CheckedConsumer,
   cursor: Cursor,
   placed: Placed,
-  ending: Ending,
-): Outcome | Promise<Outcome> {
+  ending: Shutdown,
+): HandledOutcome | Promise<HandledOutcome> {
   const { message, place } = placed;
   const handler = consumer.handlerOf(message);
   // Another process may have been ahead, as was learnt after the page had been read.
@@ -58,7 +58,7 @@ export function handleMessage(
   if (consumer.begin) return handleUntilDone(consumer, cursor, placed, ending, handler);
   let answer: ReturnType<Handler>;
   try {
-    answer = handler(message, contextFor(message, consumer.sql, ending.over, 1));
+    answer = handler(message, contextFor(message, consumer.sql, ending.givingUp, 1));
     if (answer === undefined) return "handled";
   } catch (error) {
     // Its rejection is handled there.
@@ -80,15 +80,15 @@ async function handleUntilDone(
   consumer: CheckedConsumer,
   cursor: Cursor,
   { message, place, parkedAs }: Placed,
-  { stopping, over }: Ending,
+  { stopping, givingUp }: Shutdown,
   handler: Handler,
   begun?: { readonly answer: ReturnType<Handler> },
-): Promise<Outcome> {
-  let outcome: Outcome = "handled";
+): Promise<HandledOutcome> {
+  let outcome: HandledOutcome = "handled";
   /** Learns what other processes have done; not where the consumer ends meanwhile. */
   const reload = async (): Promise<boolean> => {
     try {
-      await untilReached(() => cursor.reload(), { ...consumer, signal: stopping });
+      await retryWhileLost(() => cursor.reload(), { ...consumer, signal: stopping });
       return true;
     } catch (error) {
       if (stopping.aborted) return false;
@@ -100,7 +100,7 @@ async function handleUntilDone(
   for (let attempt = 1, delays = 1;;) {
     // It has been done: by another process, or by us where the answer was lost.
     if (cursor.position >= place) return outcome;
-    const contextOf = (sql: Sql) => contextFor(message, sql, over, attempt);
+    const contextOf = (sql: Sql) => contextFor(message, sql, givingUp, attempt);
     let failure: { readonly error: unknown } | undefined;
     let isHandled = false;
     const work = conclusion ?? (async (sql) => {
@@ -123,19 +123,19 @@ async function handleUntilDone(
       await (consumer.begin ? cursor.storeWith(place, consumer.begin, work) : work(consumer.sql));
       return outcome;
     } catch (error) {
-      if (over.aborted) return "ended";
+      if (givingUp.aborted) return "ended";
       if (error instanceof Answered) {
         verdict = limitRetries(consumer, error.verdict, attempt);
       } else if (await isNotTheHandlers(consumer, cursor, error, failure, delays)) {
         if (!cursor.isConflict(error)) consumer.onRetry?.(error);
-        await sleep(backoff(delays++, FIRST_DELAY, LONGEST_DELAY), stopping);
+        await sleep(backoff(delays++, FIRST_ATTEMPT_DELAY, LONGEST_ATTEMPT_DELAY), stopping);
         if (stopping.aborted || !await reload()) return "ended";
         continue;
       } else {
         // What the commit refuses, the handler has done.
         if (isHandled && !cursor.isOwn(error)) failure = { error };
         if (failure === undefined) throw error;
-        verdict = await decide(consumer, error, message, contextOf(consumer.sql));
+        verdict = await policyVerdict(consumer, error, message, contextOf(consumer.sql));
       }
     }
     if (verdict === "stop") {
@@ -146,8 +146,10 @@ async function handleUntilDone(
       throw new HandlerFailedError(consumer.consumerId, message, attempt, options);
     }
     if (verdict === "retry") {
-      const { delay = FIRST_DELAY } = typeof consumer.onError === "object" ? consumer.onError : {};
-      await sleep(backoff(attempt++, delay, LONGEST_DELAY), stopping);
+      const { delay = FIRST_ATTEMPT_DELAY } = typeof consumer.onError === "object"
+        ? consumer.onError
+        : {};
+      await sleep(backoff(attempt++, delay, LONGEST_ATTEMPT_DELAY), stopping);
       if (stopping.aborted) return "ended";
     } else {
       outcome = verdict === "park" ? "parked" : "skipped";
@@ -165,7 +167,7 @@ function checkVerdict(answer: unknown, what: string): Verdict {
   throw invalid(what, answer, '"retry", "skip", "park" or "stop"');
 }
 
-async function decide(
+async function policyVerdict(
   consumer: CheckedConsumer,
   error: unknown,
   message: Message,
@@ -204,7 +206,7 @@ async function isNotTheHandlers(
   if (begin && state?.startsWith("40")) return true;
   // The consumers of a category store their positions one after another.
   if (cursor.isOwn(error) && /^(55P03|57014)$/.test(String(state))) return true;
-  if (!isLost(error)) return false;
+  if (!isLostConnection(error)) return false;
   if (failure === undefined) return true;
   // Of these a database alone can be the reason, which may be well again, or another one; the rest,
   // all of a handler's services have in common.
@@ -216,6 +218,6 @@ async function isNotTheHandlers(
     await readLastMessages(sql, [cursor.streamName]);
     return false;
   } catch (error) {
-    return isLost(error);
+    return isLostConnection(error);
   }
 }

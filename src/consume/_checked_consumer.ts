@@ -1,6 +1,6 @@
 import { type BeginningSql, transact } from "../handle/_transaction.ts";
 import { invalid } from "../lib/invalid.ts";
-import { onceThere } from "../lib/promise.ts";
+import { whenReady } from "../lib/promise.ts";
 import type { Parser } from "../messages/_parser.ts";
 import { checkTypesOf, parserOf, pickerOf } from "../messages/_typed.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
@@ -158,7 +158,7 @@ export function checkConsumer<Handle extends Sql, Handled extends Message>(
 /** A handler of messages as they are stored. */
 function parsing(parser: Parser, handler: Handler): Handler {
   return (message, context) =>
-    onceThere<Message | undefined, unknown>(
+    whenReady<Message | undefined, unknown>(
       parser.decode(message),
       (parsed) => parsed && handler(parsed, context),
     ) as ReturnType<Handler>;

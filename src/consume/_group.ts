@@ -1,8 +1,8 @@
 import { holderOf, type Lease, LeaseLostError, lowestPosition, memberStreams } from "./_cursor.ts";
-import { type Ending, endingOf, type MadeEnding } from "../lib/shutdown.ts";
-import { type Bounds, type Member, openMember, type Run, UNBOUNDED } from "./_member.ts";
+import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
+import { type Bounds, type Member, type MemberRun, openMember, UNBOUNDED } from "./_member.ts";
 import { readLastMessages } from "./_stored_positions.ts";
-import { untilReached } from "../handle/_retry.ts";
+import { retryWhileLost } from "../handle/_retry.ts";
 import { abortable, sleep } from "../lib/wait.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { readStream } from "../read/read_stream.ts";
@@ -24,13 +24,13 @@ interface Held {
  * fails. Processes that have less than their share, and find nothing free, write that they wait; those
  * that have more than theirs then give back.
  */
-export async function consumeShare(consumer: CheckedConsumer, ending: Ending): Promise<void> {
+export async function consumeShare(consumer: CheckedConsumer, ending: Shutdown): Promise<void> {
   const { group, leaseDuration: duration } = consumer;
   const size = group!.size;
   const lease: Lease = { owner: crypto.randomUUID(), duration };
   const streams = memberStreams(consumer, size);
   const held = new Map<number, Held>();
-  const all = endingOf([ending.stopping], consumer.shutdownTimeout);
+  const all = shutdownOn([ending.stopping], consumer.shutdownTimeout);
   let failure: { readonly error: unknown } | undefined;
   let waitsUntil = 0;
   let balancing: Promise<void> = Promise.resolve();
@@ -38,7 +38,7 @@ export async function consumeShare(consumer: CheckedConsumer, ending: Ending): P
   async function take(number: number): Promise<void> {
     const member = await openMember(consumer, { member: number, size }, lease);
     if (member === undefined) return;
-    const own = endingOf([all.stopping], consumer.shutdownTimeout);
+    const own = shutdownOn([all.stopping], consumer.shutdownTimeout);
     const done = runHeld(consumer, member, own, UNBOUNDED)
       .then(() => {}, (error) => {
         failure ??= { error };
@@ -77,7 +77,7 @@ export async function consumeShare(consumer: CheckedConsumer, ending: Ending): P
     for (let isFirst = true; !all.stopping.aborted; isFirst = false) {
       // What has never worked may never do.
       const retrying = { ...consumer, signal: all.stopping, ...(isFirst && { attempts: 1 }) };
-      await untilReached(() => balancing = balance(), retrying);
+      await retryWhileLost(() => balancing = balance(), retrying);
       await sleep(duration / 3 * (0.8 + Math.random() / 5), all.stopping);
     }
   } catch (error) {
@@ -85,7 +85,7 @@ export async function consumeShare(consumer: CheckedConsumer, ending: Ending): P
   } finally {
     all.stop();
     // What it is taking now is given back, too.
-    await abortable(balancing, all.over).catch(() => {});
+    await abortable(balancing, all.givingUp).catch(() => {});
     await Promise.all([...held.values()].map(({ done }) => done));
     all.dispose();
   }
@@ -95,9 +95,9 @@ export async function consumeShare(consumer: CheckedConsumer, ending: Ending): P
 /** Consumes one member after another of those that are free, each until it is caught up. */
 export async function drainGroup(
   consumer: CheckedConsumer,
-  ending: Ending,
+  ending: Shutdown,
   bounds: Bounds,
-): Promise<Run> {
+): Promise<MemberRun> {
   const size = consumer.group!.size;
   const lease: Lease = { owner: crypto.randomUUID(), duration: consumer.leaseDuration };
   const first = Math.floor(Math.random() * size);
@@ -109,14 +109,14 @@ export async function drainGroup(
       break;
     }
     const opening = openMember(consumer, { member: number % size, size }, lease);
-    const member = await unless(ending.over, opening, undefined);
+    const member = await unless(ending.givingUp, opening, undefined);
     if (member === undefined) {
       // What is claimed too late is given back.
-      if (ending.over.aborted) opening.then((it) => it?.cursor.close()).catch(() => {});
+      if (ending.givingUp.aborted) opening.then((it) => it?.cursor.close()).catch(() => {});
       caughtUp = false;
       continue;
     }
-    const own = endingOf([ending.stopping], consumer.shutdownTimeout);
+    const own = shutdownOn([ending.stopping], consumer.shutdownTimeout);
     const run = await runHeld(consumer, member, own, { ...bounds, limit: bounds.limit - handled });
     handled += run.handled;
     caughtUp &&= run.caughtUp;
@@ -124,7 +124,7 @@ export async function drainGroup(
   return {
     handled,
     caughtUp,
-    position: await unless(ending.over, lowestPosition(consumer, size), 0),
+    position: await unless(ending.givingUp, lowestPosition(consumer, size), 0),
   };
 }
 
@@ -142,9 +142,9 @@ async function unless<T, U>(signal: AbortSignal, work: Promise<T>, otherwise: U)
 async function runHeld(
   consumer: CheckedConsumer,
   member: Member,
-  own: MadeEnding,
+  own: ShutdownControl,
   bounds: Bounds,
-): Promise<Run> {
+): Promise<MemberRun> {
   let failure: { readonly error: unknown } | undefined;
   let isRenewing = false;
   const renew = async () => {

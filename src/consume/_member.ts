@@ -8,12 +8,12 @@ import {
   memberStream,
   positionStream,
 } from "./_cursor.ts";
-import { type Ending, endingOf, type MadeEnding } from "../lib/shutdown.ts";
-import { listen } from "../subscribe/_bell.ts";
+import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
+import { listenForMessages } from "../subscribe/_bell.ts";
 import { followPages } from "../subscribe/_follow_pages.ts";
 import { handleMessage, type Placed } from "./_attempt.ts";
 import { type Reader, readerOf } from "../subscribe/_reader.ts";
-import { isLost, untilReached } from "../handle/_retry.ts";
+import { isLostConnection, retryWhileLost } from "../handle/_retry.ts";
 import { abortable } from "../lib/wait.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
@@ -37,7 +37,7 @@ export interface Bounds {
 export const UNBOUNDED: Bounds = { untilCaughtUp: false, limit: Infinity, deadline: Infinity };
 
 /** What a run has done. */
-export interface Run {
+export interface MemberRun {
   readonly handled: number;
   /** The global position up to which all is handled. */
   readonly position: number;
@@ -48,7 +48,7 @@ export interface Run {
 /** A member of a group that this process has, or the consumer where it has no group. */
 export interface Member {
   readonly cursor: Cursor;
-  run(ending: MadeEnding, bounds: Bounds): Promise<Run>;
+  run(ending: ShutdownControl, bounds: Bounds): Promise<MemberRun>;
 }
 
 /** Finds where the member goes on; undefined where another process has it, by a lease. */
@@ -82,23 +82,23 @@ export async function openMember(
     if (!cursor.isConflict(error)) throw error;
     return await openMember(consumer, member, lease!);
   }
-  return { cursor, run: (ending, bounds) => run(consumer, reader, cursor, ending, bounds) };
+  return { cursor, run: (ending, bounds) => runMember(consumer, reader, cursor, ending, bounds) };
 }
 
-async function run(
+async function runMember(
   consumer: CheckedConsumer,
   reader: Reader,
   cursor: Cursor,
-  ending: MadeEnding,
+  ending: ShutdownControl,
   bounds: Bounds,
-): Promise<Run> {
-  const { stopping, over } = ending;
+): Promise<MemberRun> {
+  const { stopping, givingUp } = ending;
   const { listener } = consumer;
   const isOfAll = reader.category === null;
   // Its position was found: the database has been there.
   const retrying = { attempts: Infinity, ...consumer, signal: stopping };
   const bell = listener &&
-    await untilReached(() => listen(listener, reader.category, stopping), retrying)
+    await retryWhileLost(() => listenForMessages(listener, reader.category, stopping), retrying)
       .catch((error) => {
         if (!stopping.aborted) throw error;
         return undefined;
@@ -108,8 +108,8 @@ async function run(
     ...ending,
     deadline: bounds.deadline,
     store: () =>
-      untilReached(cursor.store, { ...consumer, signal: over }).catch((error) => {
-        if (!over.aborted) throw error;
+      retryWhileLost(cursor.store, { ...consumer, signal: givingUp }).catch((error) => {
+        if (!givingUp.aborted) throw error;
       }),
   };
   let handled = 0;
@@ -138,8 +138,8 @@ async function run(
   }
   bell?.remove();
   try {
-    const last = endingOf([over], LAST_STORE);
-    await storeLast(consumer, cursor, last.over).finally(last.dispose);
+    const last = shutdownOn([givingUp], LAST_STORE);
+    await storeLast(consumer, cursor, last.givingUp).finally(last.dispose);
   } catch (error) {
     failure ??= { error };
   }
@@ -154,13 +154,13 @@ async function storeLast(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await untilReached(cursor.close, { ...consumer, attempts: 5, signal });
+    await retryWhileLost(cursor.close, { ...consumer, attempts: 5, signal });
   } catch (error) {
-    if (!signal.aborted && !isLost(error)) throw error;
+    if (!signal.aborted && !isLostConnection(error)) throw error;
   }
 }
 
-interface Handling extends Ending, Pick<MadeEnding, "stop">, Pick<Bounds, "deadline"> {
+interface Handling extends Shutdown, Pick<ShutdownControl, "stop">, Pick<Bounds, "deadline"> {
   store(): Promise<void>;
 }
 
@@ -178,7 +178,7 @@ async function handlePage(
   placed: readonly Placed[],
   handling: Handling,
 ): Promise<number> {
-  const { stopping, over, stop, store, deadline } = handling;
+  const { stopping, givingUp, stop, store, deadline } = handling;
   const isHandled: boolean[] = [];
   let prefix = 0;
   let count = 0;
@@ -204,7 +204,7 @@ async function handlePage(
         if (stopping.aborted) return;
         const handled = handleMessage(consumer, cursor, placed[at]!, handling);
         const outcome = handled instanceof Promise ? await handled : handled;
-        if (outcome === "ended" || over.aborted) return;
+        if (outcome === "ended" || givingUp.aborted) return;
         isHandled[at] = true;
         count++;
         while (isHandled[prefix]) cursor.pass(placed[prefix++]!.place);
@@ -221,7 +221,7 @@ async function handlePage(
         stop();
       }),
   );
-  await abortable(Promise.all(workers), over).catch(() => {});
+  await abortable(Promise.all(workers), givingUp).catch(() => {});
   if (failures.length > 0) throw failures[0];
   return count;
 }

@@ -1,4 +1,4 @@
-import { ask } from "../handle/_statement.ts";
+import { queryJson } from "../handle/_statement.ts";
 import type { Metadata, Sql } from "../types.ts";
 
 /** The last message of a stream, with its age in milliseconds by the server's clock. */
@@ -16,7 +16,7 @@ export async function readLastMessages(
   sql: Sql,
   streamNames: readonly string[],
 ): Promise<LastMessage[]> {
-  return await ask<LastMessage[]>(sql)`
+  return await queryJson<LastMessage[]>(sql)`
 select
   coalesce(
     json_agg(

@@ -2,8 +2,8 @@ import { invalid } from "../lib/invalid.ts";
 import { checkInteger, checkName, checkOptions, checkPattern } from "../names/_check.ts";
 import { isBookkeeping } from "./_bookkeeping.ts";
 import { positionOf } from "./_cursor.ts";
-import { endingOf } from "../lib/shutdown.ts";
-import { listen } from "../subscribe/_bell.ts";
+import { shutdownOn } from "../lib/shutdown.ts";
+import { listenForMessages } from "../subscribe/_bell.ts";
 import { followPages } from "../subscribe/_follow_pages.ts";
 import type { Page } from "../read/_page.ts";
 import { readSettled } from "../read/_read_settled.ts";
@@ -11,7 +11,7 @@ import { readerOf } from "../subscribe/_reader.ts";
 import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { readLastMessages } from "./_stored_positions.ts";
-import { untilReached } from "../handle/_retry.ts";
+import { retryWhileLost } from "../handle/_retry.ts";
 import { abortable } from "../lib/wait.ts";
 import { WrongExpectedVersionError } from "../errors.ts";
 import { checkAggregateName, checkPartition, partitionStream } from "../names/_aggregate_name.ts";
@@ -113,7 +113,7 @@ export async function aggregate(
   checkOptions(options);
   const { signal, once = false } = options;
   const { name, patterns, batchSize, listener, pollInterval, onRetry } = checked;
-  const ending = endingOf([signal], 0);
+  const ending = shutdownOn([signal], 0);
   const { stopping } = ending;
   const retrying = { onRetry, signal: stopping, attempts: once ? 5 : Infinity };
   const read = (position: number): Promise<Page> =>
@@ -122,16 +122,16 @@ export async function aggregate(
   try {
     if (stopping.aborted) return;
     let stored: Stored | undefined = await abortable(findStored(sql, checked), stopping);
-    if (listener) bell = await listen(listener, null, stopping);
+    if (listener) bell = await listenForMessages(listener, null, stopping);
     while (!stopping.aborted) {
       // Another one was faster: on from where it is.
-      stored ??= await untilReached(() => findStored(sql, checked), retrying);
+      stored ??= await retryWhileLost(() => findStored(sql, checked), retrying);
       const pages = followPages(read, stored.position + 1, { ...retrying, pollInterval, bell });
       for await (const page of pages) {
         const from: Stored = stored;
         const references = referTo(page.messages, checked);
         const store = () => storeReferences(sql, name, references, page.next - 1, from);
-        stored = await untilReached(store, retrying);
+        stored = await retryWhileLost(store, retrying);
         if (stored === undefined) break;
         if (once && page.atEnd) return;
       }

@@ -1,5 +1,5 @@
 import { checkOptions } from "../names/_check.ts";
-import { endingOf } from "../lib/shutdown.ts";
+import { shutdownOn } from "../lib/shutdown.ts";
 import { consumeShare } from "./_group.ts";
 import { openMember, UNBOUNDED } from "./_member.ts";
 import { abortable } from "../lib/wait.ts";
@@ -65,18 +65,18 @@ export async function consume<Handle extends Sql, Handled extends Message = Mess
   checkOptions(options);
   const checked = checkConsumer(sql, consumer);
   const { group, shutdownTimeout } = checked;
-  const ending = endingOf([options.signal], shutdownTimeout);
+  const ending = shutdownOn([options.signal], shutdownTimeout);
   try {
     if (ending.stopping.aborted) return;
     if (group !== undefined && group.member === undefined) {
       await consumeShare(checked, ending);
     } else {
       const opening = openMember(checked, group as ConsumerGroup | undefined);
-      const member = await abortable(opening, ending.over);
+      const member = await abortable(opening, ending.givingUp);
       await member.run(ending, UNBOUNDED);
     }
   } catch (error) {
-    if (error !== ending.over.reason) throw error;
+    if (error !== ending.givingUp.reason) throw error;
   } finally {
     ending.dispose();
   }

@@ -1,6 +1,6 @@
 import { invalid } from "../lib/invalid.ts";
 import { checkInteger, checkOptions } from "../names/_check.ts";
-import { endingOf } from "../lib/shutdown.ts";
+import { shutdownOn } from "../lib/shutdown.ts";
 import { drainGroup } from "./_group.ts";
 import { openMember } from "./_member.ts";
 import { abortable } from "../lib/wait.ts";
@@ -77,7 +77,7 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
   if (limit !== Infinity) checkInteger("limit", limit, 1);
   const checked = { ...checkConsumer(sql, consumer), attempts: 5 };
   const { group, shutdownTimeout } = checked;
-  const ending = endingOf([signal], shutdownTimeout);
+  const ending = shutdownOn([signal], shutdownTimeout);
   const time = deadline === undefined ? Infinity : timeOf(deadline);
   const left = time - Date.now();
   if (left <= 0) ending.stop();
@@ -89,11 +89,11 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
       return await drainGroup(checked, ending, bounds);
     }
     const opening = openMember(checked, group as ConsumerGroup | undefined);
-    const member = await abortable(opening, ending.over);
+    const member = await abortable(opening, ending.givingUp);
     return await member.run(ending, bounds);
   } catch (error) {
     // Where the database has not answered in time, there is nothing to say.
-    if (ending.over.aborted && error === ending.over.reason) {
+    if (ending.givingUp.aborted && error === ending.givingUp.reason) {
       return { handled: 0, position: 0, caughtUp: false };
     }
     throw error;

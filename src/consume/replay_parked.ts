@@ -1,11 +1,11 @@
 import { checkInteger, checkOptions } from "../names/_check.ts";
 import { keepPosition, positionOf, positionStream } from "./_cursor.ts";
-import { endingOf } from "../lib/shutdown.ts";
+import { shutdownOn } from "../lib/shutdown.ts";
 import { handleMessage } from "./_attempt.ts";
 import { parkedStream } from "./_park.ts";
 import type { Parked } from "./parked.ts";
 import { readLastMessages } from "./_stored_positions.ts";
-import { untilReached } from "../handle/_retry.ts";
+import { retryWhileLost } from "../handle/_retry.ts";
 import { checkConsumer } from "./_checked_consumer.ts";
 import type { Consumer } from "./consumer.ts";
 
@@ -85,18 +85,18 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
     holder: undefined,
   });
   const end = Math.min(await streamVersion(sql, parkedName) + 1, stored + limit);
-  const ending = endingOf([signal], checked.shutdownTimeout);
+  const ending = shutdownOn([signal], checked.shutdownTimeout);
   let replayed = 0;
   let parked = 0;
   try {
     while (cursor.position < end) {
       const from = { position: cursor.position, batchSize: Math.min(end - cursor.position, 100) };
-      const page = await untilReached(() => readStream<Parked>(sql, parkedName, from), checked);
+      const page = await retryWhileLost(() => readStream<Parked>(sql, parkedName, from), checked);
       for (const { id, position, data } of page) {
         if (ending.stopping.aborted) return { replayed, parked };
         const { streamName, position: place } = data.message;
         const from = { position: place, batchSize: 1 };
-        const [stored] = await untilReached(() => readStream(sql, streamName, from), checked);
+        const [stored] = await retryWhileLost(() => readStream(sql, streamName, from), checked);
         const { reference } = data;
         const message = reference ? { ...stored!, reference } : stored;
         // One that was deleted by hand cannot be handled any more.
@@ -109,7 +109,7 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
         );
         if (outcome === "ended") return { replayed, parked };
         cursor.pass(position + 1);
-        await untilReached(cursor.store, checked);
+        await retryWhileLost(cursor.store, checked);
         replayed++;
         if (outcome === "parked") parked++;
       }

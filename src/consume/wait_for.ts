@@ -10,10 +10,10 @@ import { readCategory } from "../read/read_category.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 
 /** Milliseconds. */
-const FIRST_PAUSE = 10;
-const LONGEST_PAUSE = 250;
+const FIRST_LOOK_PAUSE = 10;
+const LONGEST_LOOK_PAUSE = 250;
 /** What a look at the positions may take, however short the time to wait is. */
-const LOOK = 1000;
+const LOOK_TIME = 1000;
 
 /** Options of `waitFor`. */
 export interface WaitForOptions {
@@ -86,9 +86,9 @@ export async function waitFor(
   const deadline = Date.now() + timeout;
   // A database that does not answer is not waited for, either; but each look has its time.
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), Math.max(timeout, LOOK));
+  const timer = setTimeout(() => late.abort(), Math.max(timeout, LOOK_TIME));
   try {
-    for (let pause = FIRST_PAUSE;; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    for (let pause = FIRST_LOOK_PAUSE;; pause = Math.min(pause * 2, LONGEST_LOOK_PAUSE)) {
       signal?.throwIfAborted();
       if (await abortable(abortable(look(), signal), late.signal)) return;
       if (Date.now() >= deadline) break;

@@ -65,7 +65,7 @@ const KEEPER = `
 /** What runs is held here, so that no garbage collector closes the pipe to its keeper. */
 const running = new Set<ChildProcess>();
 
-export async function run(
+export async function startKept(
   command: string,
   args: readonly string[],
   data: string,

@@ -29,7 +29,7 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { findNative, isReachable, type Owner, prepareBinaries } from "./_binaries.ts";
-import { type Child, run, type Runner } from "./_keeper.ts";
+import { type Child, type Runner, startKept } from "./_keeper.ts";
 import { install } from "./install.ts";
 
 /** What {@linkcode startEmbedded} may be told. */
@@ -132,7 +132,7 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
 }
 
 /** Where a server lives, and under whom it runs. */
-interface Place extends Runner {
+interface ServerPlace extends Runner {
   /** Where data is kept from one start to the next, if it is. */
   readonly dataDir: string | undefined;
   /** Holds `data`, `password` and `server.log`; made as a whole, or not there. */
@@ -141,7 +141,7 @@ interface Place extends Runner {
   readonly temporary: string;
 }
 
-async function openPlace(dataDir: string | undefined): Promise<Place> {
+async function openPlace(dataDir: string | undefined): Promise<ServerPlace> {
   let owner = process.getuid?.() === 0 ? await findNobody() : undefined;
   const temporary = await makeTemporary(owner);
   if (dataDir === undefined) {
@@ -194,7 +194,7 @@ async function findNobody(): Promise<Owner> {
 }
 
 /** Makes the home of a server; what this returns is to be left, or stopped to remove what it made. */
-async function initialize(bin: string, place: Place): Promise<Child> {
+async function initialize(bin: string, place: ServerPlace): Promise<Child> {
   const { dataDir, home, temporary, owner } = place;
   // Made beside its place and then renamed, so that another process sees all of it or nothing.
   const draft = dataDir === undefined ? home : await mkdtemp(`${home}-`);
@@ -207,7 +207,7 @@ async function initialize(bin: string, place: Place): Promise<Child> {
     if (owner) {
       for (const path of [draft, data, password]) await chown(path, owner.uid, owner.gid);
     }
-    initdb = await run(
+    initdb = await startKept(
       join(bin, "initdb"),
       [
         "--username=postgres",
@@ -240,7 +240,7 @@ async function initialize(bin: string, place: Place): Promise<Child> {
 
 async function serve(
   bin: string,
-  place: Place,
+  place: ServerPlace,
   askedPort: number | undefined,
 ): Promise<{ readonly server: Child; readonly port: number }> {
   const { dataDir, home, temporary } = place;
@@ -258,7 +258,7 @@ async function serve(
       log_checkpoints: "off",
       ...dataDir === undefined ? { fsync: "off", full_page_writes: "off" } : {},
     };
-    const server = await run(
+    const server = await startKept(
       join(bin, "postgres"),
       Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
       data,

@@ -245,7 +245,7 @@ async function installInto(
       ...notify === undefined ? [] : await stepsToNotify(tx, notify),
     ];
     for (const step of steps) {
-      await run(tx, state, step.sql, `${step.right} in database "${state.database}"`);
+      await runWithRight(tx, state, step.sql, `${step.right} in database "${state.database}"`);
     }
   });
 }
@@ -265,7 +265,7 @@ async function installFiles(tx: TransactionSql, release: Release, state: State):
     );
     if (due.length === 0) return;
     if (path) await tx.unsafe(`set local search_path = ${path}`);
-    await run(tx, state, due.map((file) => file.text).join("\n"), may);
+    await runWithRight(tx, state, due.map((file) => file.text).join("\n"), may);
   };
   const where = `in database "${state.database}"`;
   await runFiles(/^roles\//, `create the role "message_store"`).catch((error) => {
@@ -287,7 +287,12 @@ async function installFiles(tx: TransactionSql, release: Release, state: State):
 }
 
 /** Runs SQL that the role may lack a right to. */
-async function run(tx: TransactionSql, state: State, sql: string, may: string): Promise<void> {
+async function runWithRight(
+  tx: TransactionSql,
+  state: State,
+  sql: string,
+  may: string,
+): Promise<void> {
   try {
     await tx.savepoint((sp) => sp.unsafe(sql));
   } catch (error) {

@@ -1,7 +1,7 @@
 import { WrongExpectedVersionError } from "../errors.ts";
 import { sqlStateOf } from "../handle/_driver_error.ts";
 import { backoff, sleep } from "../lib/wait.ts";
-import { safe } from "../messages/_columns.ts";
+import { safeInteger } from "../messages/_columns.ts";
 import { parserOf, toStored } from "../messages/_typed.ts";
 import type { MessageCatalogue } from "../messages/catalogue.ts";
 import { checkInteger, checkOptions } from "../names/_check.ts";
@@ -10,11 +10,11 @@ import { appendToStreams } from "../write/_append_to_streams.ts";
 import type { DecideOptions, Decision } from "./decision.ts";
 
 /** Milliseconds. */
-const FIRST_DELAY = 4;
-const LONGEST_DELAY = 1000;
+const FIRST_CONFLICT_DELAY = 4;
+const LONGEST_CONFLICT_DELAY = 1000;
 
 /** What is decided over: something that is fetched, and its stream. */
-export interface Part {
+export interface DecidedEntity {
   readonly entity: {
     readonly messages: MessageCatalogue | undefined;
     fetch(sql: Sql, id: string): Promise<{ readonly state: unknown; readonly version: number }>;
@@ -26,7 +26,7 @@ export interface Part {
 /** As `decide`, of a list. */
 export async function decideAll(
   sql: Sql,
-  participants: readonly Part[],
+  participants: readonly DecidedEntity[],
   decision: (states: readonly unknown[], versions: readonly number[]) => Promise<Decision[]>,
   options: DecideOptions = {},
 ): Promise<{ readonly versions: readonly number[]; readonly globalPosition: number | null }> {
@@ -54,7 +54,7 @@ export async function decideAll(
     }
     try {
       const { positions, globalPosition } = await appendToStreams(sql, streams);
-      return { versions: positions.map(safe), globalPosition: safe(globalPosition) };
+      return { versions: positions.map(safeInteger), globalPosition: safeInteger(globalPosition) };
     } catch (error) {
       // SERIALIZABLE tells in its own way that somebody else was faster.
       const isConflict = error instanceof WrongExpectedVersionError ||
@@ -62,7 +62,7 @@ export async function decideAll(
       if (!isConflict || attempt > retries) throw error;
       conflict = error;
     }
-    await sleep(backoff(attempt, FIRST_DELAY, LONGEST_DELAY));
+    await sleep(backoff(attempt, FIRST_CONFLICT_DELAY, LONGEST_CONFLICT_DELAY));
   }
 }
 

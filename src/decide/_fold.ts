@@ -1,6 +1,6 @@
 import { InvalidMessageError } from "../errors.ts";
 import { invalid } from "../lib/invalid.ts";
-import { isPromise, onceThere } from "../lib/promise.ts";
+import { isPromise, whenReady } from "../lib/promise.ts";
 import { readAhead } from "../lib/read_ahead.ts";
 import { checkTypesOf, parserOf, pickerOf } from "../messages/_typed.ts";
 import { checkFunction } from "../names/_check.ts";
@@ -50,7 +50,7 @@ export function foldOf<State, Output extends Message>(projection: Projection<Sta
       throw new InvalidMessageError(message, message.streamName, [issue]);
     }
     if (parser === undefined) return checkState(evolver(state, message), type);
-    return onceThere(parser.decode(message), (parsed) => {
+    return whenReady(parser.decode(message), (parsed) => {
       return parsed === undefined ? state : checkState(evolver(state, parsed), type);
     });
   };

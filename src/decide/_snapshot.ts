@@ -1,5 +1,5 @@
 import type { Codec, CodedMessage } from "../messages/codec.ts";
-import { encode, stringify } from "../messages/_json.ts";
+import { encodeMessage, stringify } from "../messages/_json.ts";
 import { canonicalText, isPlain } from "../lib/plain.ts";
 import { decodeShape, encodeShape } from "../messages/_shape.ts";
 import type { StandardSchema } from "../messages/schema.ts";
@@ -37,7 +37,7 @@ interface Recorded {
 }
 
 /** Where an entity's snapshots are. */
-interface Place {
+interface SnapshotPlace {
   readonly name: string;
   readonly type: string;
   readonly coded: CodedMessage;
@@ -90,7 +90,7 @@ export async function writeSnapshot(
   seen: string | null,
 ): Promise<string | null | undefined> {
   const { name, type, coded } = placeOf(snapshots, id);
-  const json = await jsonOf(state, snapshots.schema);
+  const json = await encodeState(state, snapshots.schema);
   const entityData = snapshots.codec ? await snapshots.codec.encode(json, coded) : json;
   const data: Recorded = {
     entityData,
@@ -98,10 +98,15 @@ export async function writeSnapshot(
     messageId,
     messageGlobalPosition,
   };
-  return await writeUnlessBusy(sql, name, encode({ type, data, metadata: coded.metadata }), seen);
+  return await writeUnlessBusy(
+    sql,
+    name,
+    encodeMessage({ type, data, metadata: coded.metadata }),
+    seen,
+  );
 }
 
-function placeOf({ category, version }: Snapshots, id: string): Place {
+function placeOf({ category, version }: Snapshots, id: string): SnapshotPlace {
   const name = streamName(category, id, ["snapshot"]);
   // Each shape has a type of its own: programs of two versions do not pass over each other's.
   const type = `Recorded:${version}`;
@@ -109,7 +114,7 @@ function placeOf({ category, version }: Snapshots, id: string): Place {
   return { name, type, coded: { type, streamName: name, metadata, isSnapshot: true } };
 }
 
-async function jsonOf(state: unknown, schema: StandardSchema | undefined): Promise<unknown> {
+async function encodeState(state: unknown, schema: StandardSchema | undefined): Promise<unknown> {
   if (schema === undefined) {
     checkRestorable(state);
     return state;

@@ -2,7 +2,7 @@ import { invalid } from "../lib/invalid.ts";
 import { checkFunction } from "../names/_check.ts";
 import { streamName } from "../names/stream_name.ts";
 import type { Sql } from "../types.ts";
-import { decideAll, type Part } from "./_decide_all.ts";
+import { decideAll, type DecidedEntity } from "./_decide_all.ts";
 import type { DecideOptions, Decision } from "./decision.ts";
 import type { Entity } from "./entity.ts";
 
@@ -125,7 +125,7 @@ export async function decide<const Entities extends Participants>(
   return { versions: named(versions) as VersionsOf<Entities>, globalPosition };
 }
 
-function checkParticipants(participants: Participants): Part[] {
+function checkParticipants(participants: Participants): DecidedEntity[] {
   if (typeof participants !== "object" || participants === null) {
     throw invalid("participants", participants, "an object: { from: [account, id] }, or a list");
   }

@@ -2,8 +2,8 @@ import { abortable, backoff, sleep } from "../lib/wait.ts";
 import { isUnavailable } from "./_driver_error.ts";
 
 /** Milliseconds. */
-const FIRST_DELAY = 100;
-const LONGEST_DELAY = 5000;
+const FIRST_RECONNECT_DELAY = 100;
+const LONGEST_RECONNECT_DELAY = 5000;
 
 /** How to go on where the database cannot be reached. */
 export interface Retrying {
@@ -15,16 +15,16 @@ export interface Retrying {
 }
 
 /** Does what can be done again until the database is there for it. Rejects when the signal aborts. */
-export async function untilReached<T>(work: () => Promise<T>, retrying: Retrying): Promise<T> {
+export async function retryWhileLost<T>(work: () => Promise<T>, retrying: Retrying): Promise<T> {
   const { signal, onRetry, attempts = Infinity } = retrying;
   for (let attempt = 1;; attempt++) {
     signal?.throwIfAborted();
     try {
       return await abortable(work(), signal);
     } catch (error) {
-      if (signal?.aborted || attempt >= attempts || !isLost(error)) throw error;
+      if (signal?.aborted || attempt >= attempts || !isLostConnection(error)) throw error;
       onRetry?.(error);
-      await sleep(backoff(attempt, FIRST_DELAY, LONGEST_DELAY), signal);
+      await sleep(backoff(attempt, FIRST_RECONNECT_DELAY, LONGEST_RECONNECT_DELAY), signal);
     }
   }
 }
@@ -33,7 +33,7 @@ export async function untilReached<T>(work: () => Promise<T>, retrying: Retrying
  * Whether the connection was lost and may come back: not when the caller has ended the handle, nor when
  * there is no such database (any more), or no such right.
  */
-export function isLost(error: unknown): boolean {
+export function isLostConnection(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
   return isUnavailable(error) && !/^(CONNECTION_(ENDED|DESTROYED)$|28|3D)/.test(String(code));
 }

@@ -2,7 +2,7 @@ import { translate } from "./_driver_error.ts";
 import type { Sql } from "../types.ts";
 
 /** What a statement is written in: its text and, between, its parameters. */
-export type Statement<T> = (
+export type SendStatement<T> = (
   strings: TemplateStringsArray,
   ...parameters: (string | null)[]
 ) => Promise<T>;
@@ -28,7 +28,7 @@ export function isRepeating(sql: Sql): sql is RepeatingSql {
  * One value, because a driver that has handed out rows when a statement fails may hand the rest to
  * the next; text, because no driver's types, transforms or time zone change it.
  */
-export function ask<T>(sql: Sql): Statement<T> {
+export function queryJson<T>(sql: Sql): SendStatement<T> {
   return async (strings, ...parameters) => {
     if (typeof sql !== "function") {
       throw new TypeError(
@@ -88,10 +88,10 @@ from caller, `;
  * As `ask`, for common table expressions that call Message DB's functions, the last one `answer`
  * with its one row of `json`.
  */
-export function askMessageStore<T>(sql: Sql): Statement<T> {
+export function queryMessageStore<T>(sql: Sql): SendStatement<T> {
   return (strings, ...parameters) =>
-    ask<T>(sql)(
-      within(
+    queryJson<T>(sql)(
+      surround(
         strings,
         `${BEGIN_OURS},`,
         `${END_OURS}(select max(json) as json from answer) as complete`,
@@ -125,15 +125,15 @@ export const END_OURS_IN_ORDER = `
 select json, set_config('search_path', caller.path, true), set_config('enable_sort', sort, true)
 from caller, `;
 
-const wholes = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
+const surrounded = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
 
 /** A statement's strings between two texts: made once a place in the code. */
-export function within(
+export function surround(
   strings: TemplateStringsArray,
   before: string,
   after: string,
 ): TemplateStringsArray {
-  let whole = wholes.get(strings);
+  let whole = surrounded.get(strings);
   if (whole === undefined) {
     const parts = [...strings];
     parts[0] = before + parts[0];
@@ -142,7 +142,7 @@ export function within(
     whole = Object.defineProperty(parts, "raw", {
       value: parts,
     }) as unknown as TemplateStringsArray;
-    wholes.set(strings, whole);
+    surrounded.set(strings, whole);
   }
   return whole;
 }

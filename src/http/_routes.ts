@@ -10,12 +10,12 @@ import {
   answerMessage,
   answerStream,
   answerStreamMessages,
-  type Handler,
+  type Endpoint,
 } from "./gateway/rest/_resources.ts";
 import { answerStatement } from "./gateway/sql/_sql.ts";
 
 /** What the gateway has: each path has at most one name in it. */
-const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
+const ROUTES: Readonly<Record<string, Readonly<Record<string, Endpoint>>>> = {
   "/sql": { POST: answerStatement },
   "/streams/{streamName}": { GET: answerStream },
   "/streams/{streamName}/messages": { GET: answerStreamMessages, POST: answerAppend },

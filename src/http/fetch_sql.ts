@@ -116,7 +116,7 @@ interface Server {
   readonly abort: () => void;
 }
 
-interface Statement {
+interface StatementBody {
   readonly query: string;
   readonly params: readonly (string | null)[];
 }
@@ -138,7 +138,7 @@ function addressOf(url: string | URL): URL {
 }
 
 /** Sends a statement, and again where that may help. */
-async function send(server: Server, statement: Statement, retries: number): Promise<Rows> {
+async function send(server: Server, statement: StatementBody, retries: number): Promise<Rows> {
   const body = JSON.stringify(statement);
   for (let attempt = 0;; attempt++) {
     try {
@@ -179,13 +179,13 @@ async function request(server: Server, body: string): Promise<Rows> {
   }
 
   const { response, text } = answered;
-  const answer = parse(text);
+  const answer = parseAnswer(text);
   if (response.ok) {
     if (Array.isArray(answer?.rows)) return answer.rows;
     throw failed("body", "the answer was something else than rows in JSON");
   }
   const { status, statusText } = response;
-  if (status === 400 && SQLSTATE.test(answer?.code)) throw databaseError(answer);
+  if (status === 400 && SQLSTATE.test(answer?.code)) throw errorOfDatabase(answer);
   const why = answer?.detail ?? answer?.message ?? statusText;
   const retryAfter = secondsOf(response.headers.get("retry-after"));
   // In a page, a redirect is 0.
@@ -195,7 +195,7 @@ async function request(server: Server, body: string): Promise<Rows> {
 
 /** What JSON the answer is; undefined where it is no object. */
 // deno-lint-ignore no-explicit-any -- any server may have made it: what is used is looked at first
-function parse(text: string): any {
+function parseAnswer(text: string): any {
   try {
     const answer = JSON.parse(text);
     return typeof answer === "object" && answer !== null ? answer : undefined;
@@ -205,7 +205,7 @@ function parse(text: string): any {
 }
 
 /** An error as a driver would throw it: with the SQLSTATE and what Postgres says besides. */
-function databaseError(answer: { readonly message?: string }): Error {
+function errorOfDatabase(answer: { readonly message?: string }): Error {
   return Object.assign(new Error(answer.message), answer, { name: "PostgresError" });
 }
 

@@ -14,10 +14,10 @@
  */
 import type { Sql } from "../types.ts";
 import type { GatewayCall } from "./gateway/call.ts";
-import { answerPreflight, share } from "./gateway/_cors.ts";
+import { answerPreflight, shareWithOrigin } from "./gateway/_cors.ts";
 import type { GatewayOptions } from "./gateway/options.ts";
 import { makeGateway } from "./gateway/_gateway.ts";
-import { problem, refusalOf } from "./gateway/_problem.ts";
+import { answerProblem, refusalOf } from "./gateway/_problem.ts";
 import { answer } from "./_routes.ts";
 
 export type { GatewayCall, GatewayOptions };
@@ -62,9 +62,9 @@ export function gateway(
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal.status >= 500) made.onError(error, request);
-      response = problem(refusal);
+      response = answerProblem(refusal);
     }
     response.headers.set("cache-control", "no-store");
-    return share(response, request, made);
+    return shareWithOrigin(response, request, made);
   };
 }

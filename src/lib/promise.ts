@@ -4,7 +4,7 @@ export function isPromise(value: unknown): value is Promise<unknown> {
 }
 
 /** Goes on at once where there is nothing to wait for: a promise a message costs more than its data. */
-export function onceThere<T, U>(
+export function whenReady<T, U>(
   value: T | Promise<T>,
   next: (value: T) => U | Promise<U>,
 ): U | Promise<U> {

@@ -1,4 +1,4 @@
-import { setOut } from "./wait.ts";
+import { letSend } from "./wait.ts";
 
 /**
  * Reads page after page: the next one while one is used, and no more than that.
@@ -22,7 +22,7 @@ export async function* readAhead<Page, Position>(
     ahead = from === undefined || mayBeEnough(page) ? undefined : read(from);
     // Who waits for it may never come again.
     ahead?.catch(() => {});
-    if (ahead) await setOut();
+    if (ahead) await letSend();
     yield page;
     if (from === undefined) return;
     position = from;

@@ -1,15 +1,15 @@
 import { onAbort } from "./wait.ts";
 
 /** When to end. */
-export interface Ending {
+export interface Shutdown {
   /** Nothing new is begun any more. */
   readonly stopping: AbortSignal;
   /** What is in hand is given up. */
-  readonly over: AbortSignal;
+  readonly givingUp: AbortSignal;
 }
 
 /** An end that can be made. */
-export interface MadeEnding extends Ending {
+export interface ShutdownControl extends Shutdown {
   stop(): void;
   giveUp(): void;
   /** It will not be needed any more. */
@@ -17,12 +17,12 @@ export interface MadeEnding extends Ending {
 }
 
 /** Stops when one of the signals aborts, and gives up so many milliseconds later. */
-export function endingOf(
+export function shutdownOn(
   signals: readonly (AbortSignal | undefined)[],
   timeout: number,
-): MadeEnding {
+): ShutdownControl {
   const stopping = new AbortController();
-  const over = new AbortController();
+  const givingUp = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
   function stop(): void {
     if (stopping.signal.aborted) return;
@@ -31,12 +31,12 @@ export function endingOf(
   }
   function giveUp(): void {
     stop();
-    over.abort();
+    givingUp.abort();
   }
   const forget = signals.map((signal) => signal && onAbort(signal, stop));
   return {
     stopping: stopping.signal,
-    over: over.signal,
+    givingUp: givingUp.signal,
     stop,
     giveUp,
     dispose: () => {

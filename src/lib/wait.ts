@@ -1,5 +1,5 @@
 /** Who waits for a signal: it has one listener for all of them, since Node warns of more than ten. */
-const waiting = new WeakMap<AbortSignal, { callbacks: Set<() => void>; call: () => void }>();
+const listeners = new WeakMap<AbortSignal, { callbacks: Set<() => void>; call: () => void }>();
 
 /**
  * Calls back when the signal aborts, or at once if it has.
@@ -11,12 +11,12 @@ export function onAbort(signal: AbortSignal, callback: () => void): () => void {
     callback();
     return () => {};
   }
-  const callbacks = waiting.get(signal)?.callbacks ?? new Set();
-  const call = waiting.get(signal)?.call ?? (() => {
+  const callbacks = listeners.get(signal)?.callbacks ?? new Set();
+  const call = listeners.get(signal)?.call ?? (() => {
     for (const callback of [...callbacks]) callback();
   });
   if (callbacks.size === 0) {
-    waiting.set(signal, { callbacks, call });
+    listeners.set(signal, { callbacks, call });
     signal.addEventListener("abort", call);
   }
   callbacks.add(callback);
@@ -41,7 +41,7 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
 }
 
 /** Lets a statement set out that was begun: a driver may send in a later turn of the event loop. */
-export function setOut(): Promise<void> {
+export function letSend(): Promise<void> {
   // Not everywhere is there a channel; a timer takes a millisecond.
   if (typeof MessageChannel === "undefined") return sleep(0);
   const { port1, port2 } = new MessageChannel();

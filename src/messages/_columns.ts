@@ -1,11 +1,11 @@
 import type { Parser } from "./_parser.ts";
 import { fromStored } from "./_typed.ts";
 import {
-  ask,
   BEGIN_OURS_IN_ORDER,
   END_OURS_IN_ORDER,
-  type Statement,
-  within,
+  queryJson,
+  type SendStatement,
+  surround,
 } from "../handle/_statement.ts";
 import type { Message, Sql } from "../types.ts";
 
@@ -46,13 +46,13 @@ export function columnsJson(members = "''", filter = ""): string {
 const COLUMNS = /* @__PURE__ */ columnsJson();
 
 /** Reads messages by a `select` of rows of the table, in the order that they come in. */
-export function askMessages(sql: Sql, parser?: Parser): Statement<Message[]> {
+export function queryMessages(sql: Sql, parser?: Parser): SendStatement<Message[]> {
   return async (strings, ...parameters) => {
-    const columns = await ask<Columns>(sql)(
-      within(strings, "with page as materialized (", `)\nselect ${COLUMNS} as json from page`),
+    const columns = await queryJson<Columns>(sql)(
+      surround(strings, "with page as materialized (", `)\nselect ${COLUMNS} as json from page`),
       ...parameters,
     );
-    return await fromStored(decode(columns), parser);
+    return await fromStored(messagesOfColumns(columns), parser);
   };
 }
 
@@ -62,27 +62,27 @@ export function askMessages(sql: Sql, parser?: Parser): Statement<Message[]> {
  * From it, and in the statement itself: a row of a list would be taken apart field by field, and a
  * common table expression copies all that goes through it.
  */
-export function askMessageFunction(sql: Sql, parser?: Parser): Statement<Message[]> {
+export function queryMessageFunction(sql: Sql, parser?: Parser): SendStatement<Message[]> {
   return async (strings, ...parameters) => {
-    const columns = await ask<Columns>(sql)(
-      within(
+    const columns = await queryJson<Columns>(sql)(
+      surround(
         strings,
         `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${COLUMNS} as json\n  from (`,
         ") as page\n) as complete",
       ),
       ...parameters,
     );
-    return await fromStored(decode(columns), parser);
+    return await fromStored(messagesOfColumns(columns), parser);
   };
 }
 
-export function decode<Data>(columns: Columns): Message<Data>[] {
+export function messagesOfColumns<Data>(columns: Columns): Message<Data>[] {
   return columns.id.map((id, at) => ({
     id,
     streamName: columns.streamName[at]!,
     type: columns.type[at]!,
-    position: safe(columns.position[at]!),
-    globalPosition: safe(columns.globalPosition[at]!),
+    position: safeInteger(columns.position[at]!),
+    globalPosition: safeInteger(columns.globalPosition[at]!),
     data: columns.data[at] as Data,
     metadata: columns.metadata[at]!,
     time: new Date(columns.time[at]!),
@@ -90,7 +90,7 @@ export function decode<Data>(columns: Columns): Message<Data>[] {
 }
 
 /** JSON.parse rounds what is beyond the safe integers, and never to one of them. */
-export function safe(position: number): number {
+export function safeInteger(position: number): number {
   if (position > Number.MAX_SAFE_INTEGER) {
     throw new RangeError(
       `Cannot represent position ${position}: it is beyond Number.MAX_SAFE_INTEGER`,

@@ -11,7 +11,7 @@ export interface EncodedMessage {
 }
 
 /** Checks a message and makes text of it; makes an id where it has none. */
-export function encode(message: MessageInput): EncodedMessage {
+export function encodeMessage(message: MessageInput): EncodedMessage {
   if (typeof message !== "object" || message === null || Array.isArray(message)) {
     throw invalid("message", message, "an object with a type");
   }
@@ -33,17 +33,17 @@ export function encode(message: MessageInput): EncodedMessage {
 /** A UUID of version 7: the time, then 74 random bits. Those of one time share a page of the index. */
 function newId(): string {
   const now = Date.now();
-  if (now !== latest) {
-    latest = now;
+  if (now !== latestTime) {
+    latestTime = now;
     const time = now.toString(16).padStart(12, "0");
-    beginning = `${time.slice(0, 8)}-${time.slice(8)}-7`;
+    latestPrefix = `${time.slice(0, 8)}-${time.slice(8)}-7`;
   }
-  return beginning + crypto.randomUUID().slice(15);
+  return latestPrefix + crypto.randomUUID().slice(15);
 }
 
 /** The time of the last id, in milliseconds, and how its ids begin. */
-let latest = NaN;
-let beginning = "";
+let latestTime = NaN;
+let latestPrefix = "";
 
 /** The columns of messages, as one JSON text: PostgreSQL takes lists apart faster than objects. */
 export function toColumns(
@@ -61,7 +61,7 @@ export function toColumns(
 }
 
 /** `\u0000` and half a surrogate pair, as `JSON.stringify` writes them: `jsonb` refuses both. */
-const UNWRITABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
+const UNWRITABLE_JSON = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 
 /** JSON text, of what JSON can hold; null for null. */
 export function stringify(name: string, value: unknown): string | null {
@@ -78,7 +78,7 @@ export function stringify(name: string, value: unknown): string | null {
     throw new TypeError(`Cannot write "${name}" as JSON: ${message}`, { cause: error });
   }
   if (loss) throw lossy(name, loss);
-  if (UNWRITABLE.test(json)) {
+  if (UNWRITABLE_JSON.test(json)) {
     throw new TypeError(`Cannot write "${name}" as JSON: it holds "\\u0000" or a lone surrogate`);
   }
   return json;

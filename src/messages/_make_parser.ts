@@ -1,6 +1,6 @@
 import { InvalidMessageError, type Issue } from "../errors.ts";
 import { invalid } from "../lib/invalid.ts";
-import { onceThere } from "../lib/promise.ts";
+import { whenReady } from "../lib/promise.ts";
 import { wordsOf } from "../lib/words.ts";
 import { checkFunction, checkName, checkOptions } from "../names/_check.ts";
 import type { Message, Metadata } from "../types.ts";
@@ -23,7 +23,7 @@ export interface Defined {
   readonly upcasts: readonly Upcast[];
 }
 
-export function parserFor(definitions: Definitions, options: DefineMessagesOptions): Parser {
+export function makeParser(definitions: Definitions, options: DefineMessagesOptions): Parser {
   checkOptions(options);
   const { unknown = "refuse", codec } = options;
   if (!["refuse", "skip", "pass"].includes(unknown)) {
@@ -107,9 +107,9 @@ export function parserFor(definitions: Definitions, options: DefineMessagesOptio
       const data = codec
         ? codec.decode(message.data, { type, streamName, metadata, isSnapshot: false })
         : message.data;
-      return onceThere(data, (data) => {
+      return whenReady(data, (data) => {
         const lifted = lift(definition, data, message);
-        return onceThere(decodeShape(definition, lifted), (decoded: Checked) => {
+        return whenReady(decodeShape(definition, lifted), (decoded: Checked) => {
           if (decoded.issues) throw new InvalidMessageError(message, streamName, decoded.issues);
           return { ...message, type: definition.type, data: decoded.value };
         });

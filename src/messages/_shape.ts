@@ -52,7 +52,7 @@ export async function encodeShape(shape: Shape, value: unknown, name: string): P
     thrown.push({ path: [], message: `the way back has thrown: ${wordsOf(error)}` });
     return undefined;
   });
-  const first = direct && await jsonOf(shape, direct, name, (read) => agrees(read, value));
+  const first = direct && await checkRoundTrip(shape, direct, name, (read) => agrees(read, value));
   if (first && !first.issues) return first;
 
   const parsed = await decodeShape(shape, value);
@@ -60,7 +60,7 @@ export async function encodeShape(shape: Shape, value: unknown, name: string): P
     const output = parsed.value;
     const encoded = await encodeOutput(shape, output) ?? parsed;
     const isSame = (read: unknown) => canonicalText(read) === canonicalText(output);
-    const second = await jsonOf(shape, encoded, name, isSame);
+    const second = await checkRoundTrip(shape, encoded, name, isSame);
     return second.issues && first ? first : second;
   }
   // What it is closer to is what it was meant to be.
@@ -70,7 +70,7 @@ export async function encodeShape(shape: Shape, value: unknown, name: string): P
 }
 
 /** The JSON of what was encoded, if the schema reads that as it was. */
-async function jsonOf(
+async function checkRoundTrip(
   shape: Shape,
   encoded: Checked,
   name: string,

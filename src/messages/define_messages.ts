@@ -1,5 +1,5 @@
 import type { Message, MessageInput } from "../types.ts";
-import { parserFor } from "./_make_parser.ts";
+import { makeParser } from "./_make_parser.ts";
 import { CATALOGUE } from "./_parser.ts";
 import type { MessageCatalogue } from "./catalogue.ts";
 import type {
@@ -109,7 +109,7 @@ export function defineMessages<
   definitions: Defined,
   options: DefineMessagesOptions<Unknown> = {},
 ): Messages<Defined, Unknown> {
-  const parser = parserFor(definitions, options);
+  const parser = makeParser(definitions, options);
   const constructors = Object.keys(definitions).map((type) => {
     const construct = (
       data: unknown = {},

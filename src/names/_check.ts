@@ -3,10 +3,10 @@ import type { ConsumerGroup, Direction } from "../types.ts";
 import { isCategory } from "./stream_name.ts";
 
 /** What Postgres cannot hold as text, or would hold as something else: NUL and half a surrogate pair. */
-const UNWRITABLE = /\0|\p{Surrogate}/u;
+const UNWRITABLE_TEXT = /\0|\p{Surrogate}/u;
 
 export function checkName(name: string, value: unknown): asserts value is string {
-  if (typeof value !== "string" || value === "" || UNWRITABLE.test(value)) {
+  if (typeof value !== "string" || value === "" || UNWRITABLE_TEXT.test(value)) {
     throw invalid(name, value, "text that is not empty and holds no NUL and no lone surrogate");
   }
 }

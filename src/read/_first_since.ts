@@ -1,4 +1,4 @@
-import { ask, type Statement, within } from "../handle/_statement.ts";
+import { queryJson, type SendStatement, surround } from "../handle/_statement.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkInteger } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
@@ -13,7 +13,7 @@ export function checkStartAt(value: unknown): asserts value is StartAt {
 }
 
 /** Where the messages are: all of them where both are null. */
-export interface Place {
+export interface SearchScope {
   readonly streamName: string | null;
   readonly category: string | null;
 }
@@ -25,13 +25,13 @@ export interface Place {
  */
 export async function firstSince(
   sql: Sql,
-  { streamName, category }: Place,
+  { streamName, category }: SearchScope,
   time: Date,
 ): Promise<number | null> {
   const since = timestampOf(time);
   // They go through the messages in order, up to the first: by coalesce() that never looks far off.
   if (streamName !== null) {
-    return await ask<number | null>(sql)`
+    return await queryJson<number | null>(sql)`
 select
   coalesce(
     (
@@ -46,19 +46,19 @@ select
   ) as json`;
   }
   if (category !== null) {
-    return await askPlace(sql)`
+    return await queryPositionBefore(sql)`
       where message_store.category(stream_name) = ${category}::text
         and coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
   }
-  return await askPlace(sql)`
+  return await queryPositionBefore(sql)`
       where coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
 }
 
 /** The position behind the one before the first of these messages. */
-function askPlace(sql: Sql): Statement<number | null> {
+function queryPositionBefore(sql: Sql): SendStatement<number | null> {
   return (strings, ...parameters) =>
-    ask<number | null>(sql)(
-      within(
+    queryJson<number | null>(sql)(
+      surround(
         strings,
         `
 select
@@ -91,11 +91,11 @@ export function timestampOf(time: Date): string {
 /** The global position of the first reference to a message that was written at a time or later. */
 export async function firstReferenceSince(
   sql: Sql,
-  { category }: Pick<Place, "category">,
+  { category }: Pick<SearchScope, "category">,
   time: Date,
 ): Promise<number | null> {
   // Goes through the references in their order, up to the first; the limits make both index scans.
-  return await ask<number | null>(sql)`
+  return await queryJson<number | null>(sql)`
 select
   coalesce(
     (

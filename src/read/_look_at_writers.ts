@@ -1,7 +1,7 @@
-import { ask, type Statement, within } from "../handle/_statement.ts";
+import { queryJson, type SendStatement, surround } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 import { STORE } from "./_store_identity.ts";
-import type { Wanted } from "./_read_settled_page.ts";
+import type { SettledQuery } from "./_read_settled_page.ts";
 
 interface Writers {
   readonly store: string;
@@ -14,12 +14,12 @@ interface Writers {
 /** Who holds the lock that writers hold, and the last position that was there before we looked. */
 export async function lookAtWriters(
   sql: Sql,
-  { pattern, position, batchSize }: Wanted,
+  { pattern, position, batchSize }: SettledQuery,
 ): Promise<Writers> {
   // A statement's snapshot is older than what it reads of pg_locks, which shows locks as they are.
   // On a standby the writers are out of sight: there, what is missing stays unsettled.
   // What it is for changes nothing: it is there for a gateway, which decides by it.
-  return await askWriters(sql)`
+  return await queryWriters(sql)`
 select
   json_build_object(
     'last', coalesce((select max(global_position) from message_store.messages), 0),
@@ -47,7 +47,7 @@ select
     'store', `;
 }
 
-function askWriters(sql: Sql): Statement<Writers> {
+function queryWriters(sql: Sql): SendStatement<Writers> {
   return (strings, ...parameters) =>
-    ask<Writers>(sql)(within(strings, "", `${STORE}::json)::text as json`), ...parameters);
+    queryJson<Writers>(sql)(surround(strings, "", `${STORE}::json)::text as json`), ...parameters);
 }

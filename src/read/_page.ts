@@ -1,4 +1,4 @@
-import { safe } from "../messages/_columns.ts";
+import { safeInteger } from "../messages/_columns.ts";
 import type { Message } from "../types.ts";
 
 /** A part of what is followed. */
@@ -31,5 +31,5 @@ export function pageOf(
 ): Page {
   const atEnd = count < wanted.batchSize;
   const read = Math.max(last ?? 0, atEnd ? head ?? 0 : 0);
-  return { messages, next: Math.max(safe(read) + 1, wanted.position), atEnd };
+  return { messages, next: Math.max(safeInteger(read) + 1, wanted.position), atEnd };
 }

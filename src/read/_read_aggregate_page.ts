@@ -1,11 +1,11 @@
-import { ask, type Statement, within } from "../handle/_statement.ts";
-import { type Columns, columnsJson, decode, safe } from "../messages/_columns.ts";
+import { queryJson, type SendStatement, surround } from "../handle/_statement.ts";
+import { type Columns, columnsJson, messagesOfColumns, safeInteger } from "../messages/_columns.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
 import type { AggregatedMessage } from "./reference.ts";
 
 /** Which references to read. */
-export interface WantedOfAggregate {
+export interface AggregateQuery {
   readonly name: string;
   readonly position: number;
   readonly batchSize: number;
@@ -14,12 +14,12 @@ export interface WantedOfAggregate {
 }
 
 /** Reads a page of an aggregate, and how far that reaches. */
-export async function readAggregatePage(sql: Sql, wanted: WantedOfAggregate): Promise<Page> {
+export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promise<Page> {
   const { name, position, batchSize, types, consumerGroup } = wanted;
   const member = consumerGroup ? String(consumerGroup.member) : null;
   const size = consumerGroup ? String(consumerGroup.size) : null;
   // By coalesce() no share looks so small that sorting the whole of it would pay.
-  const answer = await askReferences(sql)`
+  const answer = await queryReferences(sql)`
     where message_store.category(reference.stream_name) = ${name}::text
       and reference.global_position >= ${String(position)}::text::bigint
       and (
@@ -52,10 +52,10 @@ export async function readAggregatePage(sql: Sql, wanted: WantedOfAggregate): Pr
 
 export async function readPartition(
   sql: Sql,
-  wanted: WantedOfAggregate & { readonly partition: string },
+  wanted: AggregateQuery & { readonly partition: string },
 ): Promise<Page> {
   const { partition, position, batchSize } = wanted;
-  const answer = await askReferences(sql)`
+  const answer = await queryReferences(sql)`
     where reference.stream_name = ${partition}::text
       and reference.position >= ${String(position)}::text::bigint
     order by reference.position
@@ -70,23 +70,23 @@ export async function readPartition(
   return pageOfReferences(answer, wanted);
 }
 
-interface Answer extends Extent, Columns {
+interface ReferencedColumns extends Extent, Columns {
   /** The references' streams, positions and global positions. */
   readonly references: readonly [streamName: string, position: number, globalPosition: number][];
 }
 
-const PAGE = /* @__PURE__ */ columnsJson(`
+const REFERENCE_PAGE_JSON = /* @__PURE__ */ columnsJson(`
     '"count":', (select count(*) from scanned),
     ',"last":', coalesce((select max(global_place)::text from scanned), 'null'),
     ',"head":', coalesce((select position::text from head), 'null'),
     ',"references":', coalesce(json_agg(json_build_array(partition, place, global_place)), '[]'), ','`);
 
 /** Asks for messages by their references: which of those, is what follows. */
-function askReferences(sql: Sql): Statement<Answer> {
+function queryReferences(sql: Sql): SendStatement<ReferencedColumns> {
   // The limit makes the look-up of each message an index scan.
   return (strings, ...parameters) =>
-    ask<Answer>(sql)(
-      within(
+    queryJson<ReferencedColumns>(sql)(
+      surround(
         strings,
         `
 with
@@ -110,7 +110,7 @@ with
       or type in (select json_array_elements_text((select types from wanted)::json))
     order by global_place
   )
-select ${PAGE} as json
+select ${REFERENCE_PAGE_JSON} as json
 from page`,
       ),
       ...parameters,
@@ -118,15 +118,15 @@ from page`,
 }
 
 function pageOfReferences(
-  answer: Answer,
-  wanted: WantedOfAggregate,
+  answer: ReferencedColumns,
+  wanted: AggregateQuery,
 ): Page {
-  const messages = decode(answer).map((message, at): AggregatedMessage => {
+  const messages = messagesOfColumns(answer).map((message, at): AggregatedMessage => {
     const [streamName, position, globalPosition] = answer.references[at]!;
     const reference = {
       streamName,
-      position: safe(position),
-      globalPosition: safe(globalPosition),
+      position: safeInteger(position),
+      globalPosition: safeInteger(globalPosition),
     };
     return { ...message, reference };
   });

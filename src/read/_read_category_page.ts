@@ -1,16 +1,16 @@
-import { type Columns, columnsJson, decode } from "../messages/_columns.ts";
+import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
 import {
-  ask,
   BEGIN_OURS_IN_ORDER,
   END_OURS_IN_ORDER,
-  type Statement,
-  within,
+  queryJson,
+  type SendStatement,
+  surround,
 } from "../handle/_statement.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 
 /** Which page of a category to read. */
-export interface WantedOfCategory {
+export interface CategoryQuery {
   readonly category: string;
   readonly position: number;
   readonly batchSize: number;
@@ -23,13 +23,13 @@ export interface WantedOfCategory {
  * Reads a page of a category, as `readCategory` does, and how far that reaches: where few messages are
  * of the types, the correlation or the member's share, what is behind them need not be looked at again.
  */
-export async function readCategoryPage(sql: Sql, wanted: WantedOfCategory): Promise<Page> {
+export async function readCategoryPage(sql: Sql, wanted: CategoryQuery): Promise<Page> {
   const { category, position, batchSize, correlation = null, consumerGroup } = wanted;
   const member = consumerGroup ? String(consumerGroup.member) : null;
   const size = consumerGroup ? String(consumerGroup.size) : null;
   const types = wanted.types === undefined ? null : JSON.stringify(wanted.types);
   // The function's snapshot is newer than the statement's: `head` is of the older one.
-  const page = await askPage(sql)`
+  const page = await queryCategoryPage(sql)`
     (
       select max(global_position) as head
       from message_store.messages
@@ -49,22 +49,22 @@ export async function readCategoryPage(sql: Sql, wanted: WantedOfCategory): Prom
         ) as message
       offset 0
     ) as read on true`;
-  return pageOf(decode(page), page, wanted);
+  return pageOf(messagesOfColumns(page), page, wanted);
 }
 
-const PAGE = /* @__PURE__ */ columnsJson(
+const CATEGORY_PAGE_JSON = /* @__PURE__ */ columnsJson(
   `'"count":', count(global_position),
     ',"last":', coalesce(max(global_position)::text, 'null'),
     ',"head":', coalesce(max(head)::text, 'null'), ','`,
   "filter (where is_wanted)",
 );
 
-function askPage(sql: Sql): Statement<Extent & Columns> {
+function queryCategoryPage(sql: Sql): SendStatement<Extent & Columns> {
   return (strings, ...parameters) =>
-    ask<Extent & Columns>(sql)(
-      within(
+    queryJson<Extent & Columns>(sql)(
+      surround(
         strings,
-        `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${PAGE} as json\n  from`,
+        `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${CATEGORY_PAGE_JSON} as json\n  from`,
         "\n) as complete",
       ),
       ...parameters,

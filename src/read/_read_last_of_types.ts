@@ -1,4 +1,4 @@
-import { askMessageFunction } from "../messages/_columns.ts";
+import { queryMessageFunction } from "../messages/_columns.ts";
 import type { Parser } from "../messages/_parser.ts";
 import type { Message, Sql } from "../types.ts";
 
@@ -9,7 +9,7 @@ export async function readLastOfTypes(
   types: readonly string[] | null,
   parser?: Parser,
 ): Promise<Message | null> {
-  const [message] = await askMessageFunction(sql, parser)`
+  const [message] = await queryMessageFunction(sql, parser)`
     select last.*
     from ours
     cross join json_array_elements_text(${

@@ -1,7 +1,7 @@
-import { safe } from "../messages/_columns.ts";
+import { safeInteger } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 import { lookAtWriters } from "./_look_at_writers.ts";
-import { type Page, readPage, type Wanted } from "./_read_settled_page.ts";
+import { readScannedPage, type ScannedPage, type SettledQuery } from "./_read_settled_page.ts";
 
 /** A page of the whole store, or of the streams that match a pattern. */
 export interface SettledPage<Data> {
@@ -25,31 +25,34 @@ export interface SettledPage<Data> {
  * have taken them; when all of these have ended, what a later statement does not find will never be.
  * No time decides that: while they are at work, the page ends before the first missing position.
  */
-export async function readSettled<Data>(sql: Sql, wanted: Wanted): Promise<SettledPage<Data>> {
-  const known = memory.get(sql);
-  let page = await readPage<Data>(sql, wanted, known?.settled ?? 0);
+export async function readSettled<Data>(
+  sql: Sql,
+  wanted: SettledQuery,
+): Promise<SettledPage<Data>> {
+  const known = memories.get(sql);
+  let page = await readScannedPage<Data>(sql, wanted, known?.settled ?? 0);
   // What is known is of one store, and newer than a snapshot that is the transaction's.
   if (known && (page.store !== known.store || page.snapshot !== null)) {
-    page = await readPage<Data>(sql, wanted, 0);
+    page = await readScannedPage<Data>(sql, wanted, 0);
   }
   if (page.gap !== null) {
     const wait = beforeGap(page).length === 0;
     const patience = wait ? wanted.patience ?? 127 : 0;
-    const settled = await settle(sql, { ...wanted, patience }, page.store, page.gap);
+    const settled = await waitUntilSettled(sql, { ...wanted, patience }, page.store, page.gap);
     if (settled >= page.gap) {
-      const again = await readPage<Data>(sql, wanted, settled);
+      const again = await readScannedPage<Data>(sql, wanted, settled);
       const isNewer = page.snapshot === null || page.snapshot !== again.snapshot;
       if (isNewer && page.store === again.store) page = again;
     }
   }
   const { gap, count, last, isQuiet } = page;
-  const next = gap ?? (last === null ? wanted.position : safe(last) + 1);
+  const next = gap ?? (last === null ? wanted.position : safeInteger(last) + 1);
   const messages = beforeGap(page);
   const atEnd = gap === null ? count < wanted.batchSize : messages.length === 0;
   return { messages, next, atEnd, isSettled: gap === null, isQuiet };
 }
 
-function beforeGap<Data>({ messages, gap }: Page<Data>): Message<Data>[] {
+function beforeGap<Data>({ messages, gap }: ScannedPage<Data>): Message<Data>[] {
   return gap === null ? messages : messages.filter((it) => it.globalPosition < gap);
 }
 
@@ -70,24 +73,24 @@ interface Memory {
   looks: Look[];
 }
 
-const memory = new WeakMap<Sql, Memory>();
+const memories = new WeakMap<Sql, Memory>();
 
 /** The position up to which nothing is open for this transaction, as far as it has to wait for it. */
-async function settle(
+async function waitUntilSettled(
   sql: Sql,
-  wanted: Wanted & { readonly patience: number },
+  wanted: SettledQuery & { readonly patience: number },
   store: string,
   gap: number,
 ): Promise<number> {
   let { patience } = wanted;
   for (let delay = 1;; delay = Math.min(delay * 2, 128)) {
     // Answers may overtake each other: this one says nothing of a look that is taken meanwhile.
-    const earlier = new Set(memory.get(sql)?.looks);
+    const earlier = new Set(memories.get(sql)?.looks);
     const { writers, own, ...now } = await lookAtWriters(sql, wanted);
     if (now.store !== store || writers === null) return 0;
 
-    let seen = memory.get(sql);
-    if (seen?.store !== store) memory.set(sql, seen = { store, settled: 0, looks: [] });
+    let seen = memories.get(sql);
+    if (seen?.store !== store) memories.set(sql, seen = { store, settled: 0, looks: [] });
     for (const look of seen.looks) {
       // A transaction that is prepared goes on under another name.
       const goesOn = (it: string) => look.writers.includes(it) || it.startsWith("-1/");

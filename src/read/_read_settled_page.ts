@@ -1,10 +1,10 @@
-import { ask, type Statement, within } from "../handle/_statement.ts";
-import { type Columns, columnsJson, decode } from "../messages/_columns.ts";
+import { queryJson, type SendStatement, surround } from "../handle/_statement.ts";
+import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 import { STORE } from "./_store_identity.ts";
 
 /** Which page to read. */
-export interface Wanted {
+export interface SettledQuery {
   readonly position: number;
   readonly batchSize: number;
   /** The LIKE pattern, or null for all streams. */
@@ -18,7 +18,7 @@ export interface Wanted {
   readonly patience?: number;
 }
 
-export interface Page<Data> {
+export interface ScannedPage<Data> {
   readonly messages: Message<Data>[];
   /** How many messages were read, with those that were left out, and the last one's position. */
   readonly count: number;
@@ -31,16 +31,16 @@ export interface Page<Data> {
   readonly store: string;
 }
 
-export async function readPage<Data>(
+export async function readScannedPage<Data>(
   sql: Sql,
-  { position, batchSize, pattern, filter = {} }: Wanted,
+  { position, batchSize, pattern, filter = {} }: SettledQuery,
   settled: number,
-): Promise<Page<Data>> {
+): Promise<ScannedPage<Data>> {
   const from = String(Math.max(position, settled + 1, 1));
   const types = filter.types === undefined ? null : JSON.stringify(filter.types);
   const patterns = filter.patterns === undefined ? null : JSON.stringify(filter.patterns);
   // Positions are counted, and only where some are missing are they gone through one by one.
-  const page = await askPage(sql)`
+  const page = await querySettledPage(sql)`
   scanned as materialized (
     select *
     from message_store.messages
@@ -78,12 +78,12 @@ export async function readPage<Data>(
     where global_position > previous + 1
       and (select max(global_position) - count(*) >= ${from}::text::bigint from positions)
   )`;
-  return { ...page, messages: decode<Data>(page) };
+  return { ...page, messages: messagesOfColumns<Data>(page) };
 }
 
-type Answer = Omit<Page<unknown>, "messages"> & Columns;
+type ScannedColumns = Omit<ScannedPage<unknown>, "messages"> & Columns;
 
-const PAGE = /* @__PURE__ */ columnsJson(`
+const SETTLED_PAGE_JSON = /* @__PURE__ */ columnsJson(`
     '"gap":', coalesce((select position::text from gap), 'null'),
     ',"count":', (select count(*) from scanned),
     ',"last":', coalesce((select max(global_position)::text from scanned), 'null'),
@@ -103,10 +103,10 @@ const PAGE = /* @__PURE__ */ columnsJson(`
     end,
     ',"store":', ${STORE}, ','`);
 
-function askPage(sql: Sql): Statement<Answer> {
+function querySettledPage(sql: Sql): SendStatement<ScannedColumns> {
   return (strings, ...parameters) =>
-    ask<Answer>(sql)(
-      within(strings, "with", `\nselect ${PAGE} as json from page`),
+    queryJson<ScannedColumns>(sql)(
+      surround(strings, "with", `\nselect ${SETTLED_PAGE_JSON} as json from page`),
       ...parameters,
     );
 }

@@ -214,7 +214,7 @@ function pages<Options extends ReadAllOptions & IterateOptions & MaybeTyped>(
   });
 }
 
-interface Part {
+interface PageOfLimit {
   readonly messages: readonly Message[];
   /** Where to read on; undefined where there is no more. */
   readonly next: number | undefined;
@@ -222,7 +222,7 @@ interface Part {
 
 async function* upToLimit(
   options: ReadAllOptions & IterateOptions & MaybeTyped,
-  read: (position: number | undefined, batchSize: number) => Promise<Part>,
+  read: (position: number | undefined, batchSize: number) => Promise<PageOfLimit>,
 ): AsyncGenerator<Message, void, undefined> {
   const batchSize = Number(checkPage(options).batchSize);
   const parser = parserOf(options);

@@ -1,4 +1,4 @@
-import { ask } from "../handle/_statement.ts";
+import { queryJson } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
 /**
@@ -18,7 +18,7 @@ import type { Sql } from "../types.ts";
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  */
 export async function messageStoreVersion(sql: Sql): Promise<string> {
-  return await ask<string>(
+  return await queryJson<string>(
     sql,
   )`select to_json(message_store.message_store_version())::text as json`;
 }

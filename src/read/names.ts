@@ -1,5 +1,5 @@
 import { checkCategory } from "../names/_check.ts";
-import { ask, type Statement, within } from "../handle/_statement.ts";
+import { queryJson, type SendStatement, surround } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
 /**
@@ -23,7 +23,7 @@ import type { Sql } from "../types.ts";
  */
 export async function streamNames(sql: Sql, category: string): Promise<string[]> {
   checkCategory("category", category);
-  return await askStreams(
+  return await queryStreamNames(
     sql,
     `
 select coalesce(json_agg(stream_name order by stream_name collate "C"), '[]')::text as json
@@ -52,7 +52,7 @@ from streams`,
  */
 export async function entityIds(sql: Sql, category: string): Promise<string[]> {
   checkCategory("category", category);
-  return await askStreams(
+  return await queryStreamNames(
     sql,
     `
 select coalesce(json_agg(id order by id collate "C"), '[]')::text as json
@@ -63,11 +63,11 @@ from (
 }
 
 /** Asks about the `streams` of a category, which is the only parameter. */
-function askStreams(sql: Sql, about: string): Statement<string[]> {
+function queryStreamNames(sql: Sql, about: string): SendStatement<string[]> {
   // By the index of names where `install` has made it: of the two ways, one is never gone.
   return (strings, ...parameters) =>
-    ask<string[]>(sql)(
-      within(
+    queryJson<string[]>(sql)(
+      surround(
         strings,
         `
 with
@@ -121,7 +121,7 @@ with
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  */
 export async function categories(sql: Sql): Promise<string[]> {
-  return await ask<string[]>(sql)`
+  return await queryJson<string[]>(sql)`
 with recursive found as (
   select min(message_store.category(stream_name)) as category from message_store.messages
   union all

@@ -1,7 +1,7 @@
 import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkPage } from "../names/_check.ts";
-import { askMessages } from "../messages/_columns.ts";
+import { queryMessages } from "../messages/_columns.ts";
 import { readSettled } from "./_read_settled.ts";
 import type { Direction, Message, Sql } from "../types.ts";
 
@@ -80,7 +80,7 @@ export async function readAll(
     });
     return await fromStored(page.messages, parser);
   }
-  return await askMessages(sql, parser)`
+  return await queryMessages(sql, parser)`
     select *
     from message_store.messages
     where global_position <= coalesce(${position}::text::bigint, 9223372036854775807)

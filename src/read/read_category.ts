@@ -1,7 +1,7 @@
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkCategory, checkConsumerGroup, checkName, checkPage } from "../names/_check.ts";
-import { askMessageFunction, askMessages } from "../messages/_columns.ts";
+import { queryMessageFunction, queryMessages } from "../messages/_columns.ts";
 import type { ReadStreamOptions } from "./read_stream.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 
@@ -70,7 +70,7 @@ export async function readCategory(
   const size = consumerGroup ? String(consumerGroup.size) : null;
 
   if (!backward) {
-    return await askMessageFunction(sql, parser)`
+    return await queryMessageFunction(sql, parser)`
     select message.*
     from
       ours,
@@ -80,7 +80,7 @@ export async function readCategory(
       ) as message`;
   }
   if (condition !== null) {
-    return await askMessageFunction(sql, parser)`
+    return await queryMessageFunction(sql, parser)`
     select message.*
     from
       ours,
@@ -93,7 +93,7 @@ export async function readCategory(
     limit ${batchSize}::text::bigint`;
   }
   // By coalesce() no share looks so small that sorting the whole of it would pay.
-  return await askMessages(sql, parser)`
+  return await queryMessages(sql, parser)`
     select *
     from message_store.messages
     where message_store.category(stream_name) = ${category}::text

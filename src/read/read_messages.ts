@@ -2,7 +2,7 @@ import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkId, checkOptions } from "../names/_check.ts";
-import { askMessages } from "../messages/_columns.ts";
+import { queryMessages } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 
 /**
@@ -46,7 +46,7 @@ export async function readMessages(
   const parser = parserOf(options);
   if (!Array.isArray(ids)) throw invalid("ids", ids, "an array of UUIDs");
   for (const id of ids) checkId(id);
-  return await askMessages(sql, parser)`
+  return await queryMessages(sql, parser)`
     select messages.*
     from json_array_elements_text(${
     JSON.stringify(ids)

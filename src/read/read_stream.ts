@@ -1,7 +1,7 @@
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkName, checkPage, checkStreamName } from "../names/_check.ts";
-import { askMessageFunction, askMessages } from "../messages/_columns.ts";
+import { queryMessageFunction, queryMessages } from "../messages/_columns.ts";
 import type { Direction, Message, Sql } from "../types.ts";
 
 /** Options of `readStream`. */
@@ -79,7 +79,7 @@ export async function readStream(
   const parser = parserOf(options);
 
   if (!backward) {
-    return await askMessageFunction(sql, parser)`
+    return await queryMessageFunction(sql, parser)`
     select message.*
     from
       ours,
@@ -89,7 +89,7 @@ export async function readStream(
       ) as message`;
   }
   if (condition !== null) {
-    return await askMessageFunction(sql, parser)`
+    return await queryMessageFunction(sql, parser)`
     select message.*
     from
       ours,
@@ -100,7 +100,7 @@ export async function readStream(
     order by message.position desc
     limit ${batchSize}::text::bigint`;
   }
-  return await askMessages(sql, parser)`
+  return await queryMessages(sql, parser)`
     select *
     from message_store.messages
     where stream_name = ${streamName}::text

@@ -1,6 +1,6 @@
 import { checkStreamName } from "../names/_check.ts";
-import { safe } from "../messages/_columns.ts";
-import { askMessageStore } from "../handle/_statement.ts";
+import { safeInteger } from "../messages/_columns.ts";
+import { queryMessageStore } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
 /**
@@ -24,8 +24,8 @@ import type { Sql } from "../types.ts";
  */
 export async function streamVersion(sql: Sql, streamName: string): Promise<number> {
   checkStreamName(streamName);
-  return safe(
-    await askMessageStore<number>(sql)`
+  return safeInteger(
+    await queryMessageStore<number>(sql)`
   answer as materialized (
     select coalesce(message_store.stream_version(${streamName}::text), -1)::text as json from ours
   )`,

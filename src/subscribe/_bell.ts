@@ -23,7 +23,7 @@ export function canListen(sql: unknown): sql is ListeningSql {
 }
 
 /** Listens to what the trigger of `install(sql, { notify: true })` says of a category, null for all. */
-export async function listen(
+export async function listenForMessages(
   sql: ListeningSql,
   category: string | null,
   signal: AbortSignal,

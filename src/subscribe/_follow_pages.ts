@@ -1,10 +1,10 @@
-import { type Retrying, untilReached } from "../handle/_retry.ts";
-import { setOut, sleep } from "../lib/wait.ts";
+import { type Retrying, retryWhileLost } from "../handle/_retry.ts";
+import { letSend, sleep } from "../lib/wait.ts";
 import type { Page } from "../read/_page.ts";
 import type { Bell } from "./_bell.ts";
 
 /** Milliseconds. */
-const FIRST_PAUSE = 25;
+const FIRST_POLL_PAUSE = 25;
 
 /** How to follow a source. */
 export interface Following extends Retrying {
@@ -29,7 +29,7 @@ export async function* followPages(
   let ahead: Promise<Page> | undefined;
   // What has never worked may never do, unless the caller knows better.
   let first: Following | undefined = { attempts: 1, ...following };
-  let pause = Math.min(FIRST_PAUSE, pollInterval);
+  let pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
   const readFrom = (from: number) => {
     // What rings while it is read may have come too late for it.
     bell?.silence();
@@ -38,15 +38,15 @@ export async function* followPages(
   try {
     while (!signal.aborted) {
       const from = position;
-      const page = await (ahead ?? untilReached(() => readFrom(from), first ?? following));
+      const page = await (ahead ?? retryWhileLost(() => readFrom(from), first ?? following));
       first = undefined;
       position = page.next;
-      ahead = page.atEnd ? undefined : untilReached(() => readFrom(page.next), following);
+      ahead = page.atEnd ? undefined : retryWhileLost(() => readFrom(page.next), following);
       // Who waits for it may never come again.
       ahead?.catch(() => {});
-      if (ahead) await setOut();
+      if (ahead) await letSend();
       yield page;
-      if (page.messages.length > 0) pause = Math.min(FIRST_PAUSE, pollInterval);
+      if (page.messages.length > 0) pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
       if (!page.atEnd) continue;
       await (bell ? bell.wait(pause) : sleep(pause, signal));
       pause = Math.min(pause * 2, pollInterval);

@@ -8,7 +8,7 @@ import { checkStartAt } from "../read/_first_since.ts";
 import type { Aggregated, AggregatedMessage } from "../read/reference.ts";
 import type { StartAt } from "../read/start_at.ts";
 import type { Message, Sql } from "../types.ts";
-import { listen } from "./_bell.ts";
+import { listenForMessages } from "./_bell.ts";
 import { followPages } from "./_follow_pages.ts";
 import { type CheckedFollowing, checkFollowing } from "./_following.ts";
 import { type Reader, readerOf } from "./_reader.ts";
@@ -127,7 +127,7 @@ async function* messagesOf(
   let bell;
   try {
     const start = await abortable(reader.start(startAt), ending.signal);
-    if (listener) bell = await listen(listener, reader.category, ending.signal);
+    if (listener) bell = await listenForMessages(listener, reader.category, ending.signal);
     let isNew = true;
     const pages = followPages(reader.read, start, { ...following, signal: ending.signal, bell });
     for await (const page of pages) {

@@ -1,8 +1,8 @@
 import { DuplicateMessageError } from "../errors.ts";
-import { askMessageStore } from "../handle/_statement.ts";
+import { queryMessageStore } from "../handle/_statement.ts";
 import { invalid } from "../lib/invalid.ts";
 import { isPromise } from "../lib/promise.ts";
-import { encode, type EncodedMessage, toColumns } from "../messages/_json.ts";
+import { type EncodedMessage, encodeMessage, toColumns } from "../messages/_json.ts";
 import type { Parser } from "../messages/_parser.ts";
 import { toStored } from "../messages/_typed.ts";
 import { checkExpectedVersion, checkWritableStreamName } from "../names/_check.ts";
@@ -46,7 +46,7 @@ export async function appendToStreams(
       add(null);
     }
     const storing = toStored(messages, streamName, parser);
-    for (const message of isPromise(storing) ? await storing : storing) add(encode(message));
+    for (const message of isPromise(storing) ? await storing : storing) add(encodeMessage(message));
   }
   if (encoded.every((message) => message === null)) {
     throw invalid("messages", [], "not empty", RangeError);
@@ -57,7 +57,7 @@ export async function appendToStreams(
   // `seen`, `added` and `known` are as in `write`; the limit makes each look-up an index scan, however
   // small the table was when it was planned. The greatest global position, which is the last message's,
   // needs all of `inserted`: so all of it has run before the search path goes back.
-  const { known, unsure, ...places } = await askMessageStore<Answer>(sql)`
+  const { known, unsure, ...places } = await queryMessageStore<AppendAnswer>(sql)`
   message as materialized (
     select
       stream_name, expected_version::bigint, id::uuid, type,
@@ -148,20 +148,20 @@ export async function appendToStreams(
   );
 }
 
-interface Answer extends Places {
+interface AppendAnswer extends Places {
   /** Which of the messages, counted from 1, the store has already, and where; null for none. */
-  readonly known: Known[] | null;
+  readonly known: KnownMessage[] | null;
   /** A stream that is only to be checked, and cannot be. */
   readonly unsure: string | null;
 }
 
-type Known = [number: number, streamName: string, position: number, globalPosition: number];
+type KnownMessage = [number: number, streamName: string, position: number, globalPosition: number];
 
 /** Where messages are that are in the store as they would have been written. */
 function placesOfRetry(
   streams: readonly StreamInput[],
   encoded: readonly (EncodedMessage | null)[],
-  known: readonly Known[],
+  known: readonly KnownMessage[],
 ): Places {
   const stored = new Map(known.map(([number, ...place]) => [number, place]));
   let number = 0;

@@ -5,10 +5,10 @@ import type { EachWrite } from "./_write_each.ts";
  * How many characters are sent at once, unless it is one message: a gateway takes a megabyte, and a
  * character is up to three bytes.
  */
-export const MAX_LENGTH = 300_000;
+export const MAX_BATCH_LENGTH = 300_000;
 
 /** About how many characters a write is. */
-export function lengthOf(
+export function lengthOfWrite(
   { streamName, type, data, metadata }: EncodedMessage & Pick<EachWrite, "streamName">,
 ): number {
   return streamName.length + type.length + (data?.length ?? 4) + (metadata?.length ?? 4);

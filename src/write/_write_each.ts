@@ -1,4 +1,4 @@
-import { askMessageStore } from "../handle/_statement.ts";
+import { queryMessageStore } from "../handle/_statement.ts";
 import { type EncodedMessage, toColumns } from "../messages/_json.ts";
 import type { Sql } from "../types.ts";
 
@@ -14,7 +14,7 @@ export interface EachWrite extends EncodedMessage {
  * What has become of a write: the position of its message, now or since it was first written; the
  * version that its stream is at, where that is not the expected one; or another stream has its id.
  */
-export type Outcome = number | readonly [version: number] | "duplicate";
+export type WriteOutcome = number | readonly [version: number] | "duplicate";
 
 /**
  * Writes each of the messages by itself, in order, in one statement and one commit: one that finds its
@@ -28,7 +28,7 @@ export type Outcome = number | readonly [version: number] | "duplicate";
 export async function writeEach(
   sql: Sql,
   writes: readonly EachWrite[],
-): Promise<(Outcome | "busy")[]> {
+): Promise<(WriteOutcome | "busy")[]> {
   // `seen`, `added` and `known` are as in `write`, `columns` as in `writeStreams`. Within a stream, a write
   // succeeds where it needs the version that it was at, less one for each that has failed before it:
   // `judged` goes from one that expects a version to the next.
@@ -37,7 +37,7 @@ export async function writeEach(
     expectedVersion: writes.map(({ expectedVersion }) => expectedVersion),
     mayBeKnown: writes.map(({ mayBeKnown }) => mayBeKnown),
   };
-  return await askMessageStore<(Outcome | "busy")[]>(sql)`
+  return await queryMessageStore<(WriteOutcome | "busy")[]>(sql)`
   message as materialized (
     select
       stream_name, expected_version::bigint, may_be_known::boolean, id::uuid, type,

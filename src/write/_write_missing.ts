@@ -1,4 +1,4 @@
-import { askMessageStore } from "../handle/_statement.ts";
+import { queryMessageStore } from "../handle/_statement.ts";
 import { type EncodedMessage, toColumns } from "../messages/_json.ts";
 import type { Sql } from "../types.ts";
 
@@ -24,7 +24,7 @@ export async function writeMissing(
     streamName: messages.map(({ streamName }) => streamName),
     time: messages.map(({ time }) => time),
   };
-  return await askMessageStore<number | null>(sql)`
+  return await queryMessageStore<number | null>(sql)`
   message as materialized (
     select
       stream_name, time::timestamp, id::uuid, type,

@@ -1,5 +1,5 @@
-import { askMessageStore } from "../handle/_statement.ts";
-import { safe } from "../messages/_columns.ts";
+import { queryMessageStore } from "../handle/_statement.ts";
+import { safeInteger } from "../messages/_columns.ts";
 import type { EncodedMessage } from "../messages/_json.ts";
 import type { Sql } from "../types.ts";
 
@@ -10,8 +10,8 @@ export async function writeNew(
   { id, type, data, metadata }: EncodedMessage,
   expectedVersion: string | null,
 ): Promise<number> {
-  return safe(
-    await askMessageStore<number>(sql)`
+  return safeInteger(
+    await queryMessageStore<number>(sql)`
   answer as materialized (
     select
       message_store.write_message(

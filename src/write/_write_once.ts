@@ -1,6 +1,6 @@
 import { DuplicateMessageError } from "../errors.ts";
-import { askMessageStore } from "../handle/_statement.ts";
-import { safe } from "../messages/_columns.ts";
+import { queryMessageStore } from "../handle/_statement.ts";
+import { safeInteger } from "../messages/_columns.ts";
 import type { EncodedMessage } from "../messages/_json.ts";
 import type { Sql } from "../types.ts";
 
@@ -13,7 +13,7 @@ export async function writeOnce(
 ): Promise<number> {
   // A statement sees what was committed when it began. Under the lock, what was committed while it
   // waited is above the version that it sees, and Message DB's volatile functions see that too.
-  const position = await askMessageStore<number | null>(sql)`
+  const position = await queryMessageStore<number | null>(sql)`
   seen as materialized (
     select coalesce(max(position), -1) as version
     from message_store.messages
@@ -50,5 +50,5 @@ export async function writeOnce(
     select case stream_name when ${streamName}::text then position::text else 'null' end from known
   )`;
   if (position === null) throw new DuplicateMessageError(id);
-  return safe(position);
+  return safeInteger(position);
 }

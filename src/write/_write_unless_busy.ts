@@ -1,5 +1,5 @@
 import type { EncodedMessage } from "../messages/_json.ts";
-import { askMessageStore } from "../handle/_statement.ts";
+import { queryMessageStore } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
 /**
@@ -18,7 +18,7 @@ export async function writeUnlessBusy(
   { id, type, data, metadata }: EncodedMessage,
   seen: string | null,
 ): Promise<string | null | undefined> {
-  const last = await askMessageStore<{ readonly id: string | null } | null>(sql)`
+  const last = await queryMessageStore<{ readonly id: string | null } | null>(sql)`
   free as materialized (
     select pg_try_advisory_xact_lock(
       message_store.hash_64(message_store.category(${streamName}::text))

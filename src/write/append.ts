@@ -1,7 +1,7 @@
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { TypedInput } from "../messages/catalogue.ts";
 import { checkOptions } from "../names/_check.ts";
-import { safe } from "../messages/_columns.ts";
+import { safeInteger } from "../messages/_columns.ts";
 import type { MessageInput, Sql } from "../types.ts";
 import type { WriteOptions } from "./write.ts";
 import { appendToStreams } from "./_append_to_streams.ts";
@@ -67,5 +67,5 @@ export async function append(
   const list = (Array.isArray(messages) ? messages : [messages]) as readonly MessageInput[];
   const streams = [{ streamName, messages: list, expectedVersion }];
   const { positions, globalPosition } = await appendToStreams(sql, streams, parserOf(options));
-  return { position: safe(positions[0]!), globalPosition: safe(globalPosition) };
+  return { position: safeInteger(positions[0]!), globalPosition: safeInteger(globalPosition) };
 }

@@ -7,12 +7,12 @@ import {
   checkWritableStreamName,
 } from "../names/_check.ts";
 import { isRefusal } from "../handle/_driver_error.ts";
-import { encode, type EncodedMessage } from "../messages/_json.ts";
-import { safe } from "../messages/_columns.ts";
-import { isPromise, onceThere } from "../lib/promise.ts";
+import { type EncodedMessage, encodeMessage } from "../messages/_json.ts";
+import { safeInteger } from "../messages/_columns.ts";
+import { isPromise, whenReady } from "../lib/promise.ts";
 import { isRepeating } from "../handle/_statement.ts";
-import { lengthOf, MAX_LENGTH } from "./_batch_length.ts";
-import { type EachWrite, type Outcome, writeEach } from "./_write_each.ts";
+import { lengthOfWrite, MAX_BATCH_LENGTH } from "./_batch_length.ts";
+import { type EachWrite, writeEach, type WriteOutcome } from "./_write_each.ts";
 import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
 import { category } from "../names/stream_name.ts";
 import type { MessageInput, Sql } from "../types.ts";
@@ -51,7 +51,7 @@ export interface GroupedWrite {
 
 /** A write that waits for its turn, or its outcome. */
 interface Waiting extends EachWrite {
-  readonly resolve: (outcome: Outcome) => void;
+  readonly resolve: (outcome: WriteOutcome) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -140,8 +140,8 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
       const lane = lanes.get(name)!;
       const end = lane.findIndex((write) => {
         const { id } = write;
-        length += lengthOf(write);
-        const isFull = ids.size === maxBatch || ids.size > 0 && length > MAX_LENGTH;
+        length += lengthOfWrite(write);
+        const isFull = ids.size === maxBatch || ids.size > 0 && length > MAX_BATCH_LENGTH;
         if (isFull || ids.has(id)) return true;
         ids.add(id);
         return false;
@@ -172,7 +172,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   async function store(batch: readonly Waiting[]): Promise<Waiting[]> {
     const [first] = batch;
     try {
-      if (batch.length > 1) return settle(batch, await writeEach(sql, batch));
+      if (batch.length > 1) return resolveOutcomes(batch, await writeEach(sql, batch));
       if (first === undefined) return [];
       const { streamName, expectedVersion, mayBeKnown } = first;
       const one = mayBeKnown ? writeOnce : writeNew;
@@ -217,14 +217,16 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
     // Before there is a promise, which must not be left to nobody.
     const mayBeKnown = message?.id !== undefined || isRepeating(sql);
     const storing = toStored([message], streamName, parserOf(options));
-    const encoding = onceThere(storing, ([stored]) => encode(stored!));
+    const encoding = whenReady(storing, ([stored]) => encodeMessage(stored!));
 
     let position: Promise<number> | undefined;
     const arrive = (encoded: EncodedMessage) => {
       // V8 is slow to add to what it has spread.
       const write = { streamName, expectedVersion, mayBeKnown, ...encoded };
-      position = new Promise<Outcome>((resolve, reject) => enter({ resolve, reject, ...write }))
-        .then((outcome) => positionOf(write, outcome));
+      position = new Promise<WriteOutcome>((resolve, reject) =>
+        enter({ resolve, reject, ...write })
+      )
+        .then((outcome) => positionOrError(write, outcome));
     };
     const before = arrivals.get(streamName);
     if (before === undefined && !isPromise(encoding)) {
@@ -246,7 +248,10 @@ function categoryOf({ streamName }: Waiting): string {
   return category(streamName);
 }
 
-function settle(batch: readonly Waiting[], outcomes: readonly (Outcome | "busy")[]): Waiting[] {
+function resolveOutcomes(
+  batch: readonly Waiting[],
+  outcomes: readonly (WriteOutcome | "busy")[],
+): Waiting[] {
   return batch.filter((write, at) => {
     const outcome = outcomes[at]!;
     if (outcome === "busy") return true;
@@ -255,8 +260,11 @@ function settle(batch: readonly Waiting[], outcomes: readonly (Outcome | "busy")
   });
 }
 
-function positionOf({ id, streamName, expectedVersion }: EachWrite, outcome: Outcome): number {
+function positionOrError(
+  { id, streamName, expectedVersion }: EachWrite,
+  outcome: WriteOutcome,
+): number {
   if (outcome === "duplicate") throw new DuplicateMessageError(id);
-  if (typeof outcome === "number") return safe(outcome);
-  throw new WrongExpectedVersionError(streamName, Number(expectedVersion), safe(outcome[0]));
+  if (typeof outcome === "number") return safeInteger(outcome);
+  throw new WrongExpectedVersionError(streamName, Number(expectedVersion), safeInteger(outcome[0]));
 }

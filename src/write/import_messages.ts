@@ -1,7 +1,7 @@
 import { DuplicateMessageError } from "../errors.ts";
 import { invalid } from "../lib/invalid.ts";
-import { isPromise, onceThere } from "../lib/promise.ts";
-import { encode } from "../messages/_json.ts";
+import { isPromise, whenReady } from "../lib/promise.ts";
+import { encodeMessage } from "../messages/_json.ts";
 import { toStored } from "../messages/_typed.ts";
 import {
   checkFunction,
@@ -11,7 +11,7 @@ import {
   checkWritableStreamName,
 } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
-import { lengthOf, MAX_LENGTH } from "./_batch_length.ts";
+import { lengthOfWrite, MAX_BATCH_LENGTH } from "./_batch_length.ts";
 import { type EncodedImport, writeMissing } from "./_write_missing.ts";
 import type { IdentifiedMessageInput } from "./synchronize.ts";
 
@@ -137,7 +137,7 @@ async function* chunksOf<Imported extends ImportedMessage>(
       if (!(error instanceof TypeError)) throw error;
       throw new TypeError(`Cannot import message ${number}: ${error.message}`, { cause: error });
     }
-    const isFull = ids.size === MAX_COUNT || length + lengthOf(encoded) > MAX_LENGTH;
+    const isFull = ids.size === MAX_COUNT || length + lengthOfWrite(encoded) > MAX_BATCH_LENGTH;
     if (ids.size > 0 && (isFull || ids.has(encoded.id))) {
       yield chunk;
       chunk = { messages: [], encoded: [] };
@@ -147,7 +147,7 @@ async function* chunksOf<Imported extends ImportedMessage>(
     chunk.messages.push(message);
     chunk.encoded.push(encoded);
     ids.add(encoded.id);
-    length += lengthOf(encoded);
+    length += lengthOfWrite(encoded);
   }
   if (ids.size > 0) yield chunk;
 }
@@ -161,9 +161,9 @@ function encodeImport(message: ImportedMessage): EncodedImport | Promise<Encoded
   checkId(message.id);
   checkTime(time);
   // V8 is slow to add to what it has spread.
-  return onceThere(toStored([message], streamName, undefined), ([stored]) => ({
+  return whenReady(toStored([message], streamName, undefined), ([stored]) => ({
     streamName,
     time: time?.toISOString() ?? null,
-    ...encode(stored!),
+    ...encodeMessage(stored!),
   }));
 }

@@ -2,10 +2,10 @@ import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
 import type { TypedInput } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkExpectedVersion, checkId, checkWritableStreamName } from "../names/_check.ts";
-import { encode, type EncodedMessage, toColumns } from "../messages/_json.ts";
-import { safe } from "../messages/_columns.ts";
+import { type EncodedMessage, encodeMessage, toColumns } from "../messages/_json.ts";
+import { safeInteger } from "../messages/_columns.ts";
 import { isPromise } from "../lib/promise.ts";
-import { askMessageStore } from "../handle/_statement.ts";
+import { queryMessageStore } from "../handle/_statement.ts";
 import { MessageMismatchError } from "../errors.ts";
 import type { MessageInput, Sql } from "../types.ts";
 import type { WriteOptions } from "./write.ts";
@@ -73,12 +73,12 @@ export async function synchronize(
   const encoded: EncodedMessage[] = [];
   const storing = toStored(messages, streamName, parserOf(options));
   for (const message of isPromise(storing) ? await storing : storing) {
-    encoded.push(encode(message));
+    encoded.push(encodeMessage(message));
     checkId(message.id);
   }
 
   // `seen`, `added` and `stored` are as in `write`, `columns` and `refused` as in `writeStreams`.
-  const { version, other } = await askMessageStore<Answer>(sql)`
+  const { version, other } = await queryMessageStore<SynchronizeAnswer>(sql)`
   message as materialized (
     select
       number - 1 as position, id::uuid, type,
@@ -149,10 +149,10 @@ export async function synchronize(
     from current
   )`;
   if (other) throw new MessageMismatchError(streamName, other.position, other.id, other.actualId);
-  return safe(version);
+  return safeInteger(version);
 }
 
-interface Answer {
+interface SynchronizeAnswer {
   readonly version: number;
   readonly other:
     | { readonly position: number; readonly id: string; readonly actualId: string }

@@ -1,6 +1,6 @@
 import { isRepeating } from "../handle/_statement.ts";
 import { isPromise } from "../lib/promise.ts";
-import { encode } from "../messages/_json.ts";
+import { encodeMessage } from "../messages/_json.ts";
 import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
 import type { TypedInput } from "../messages/catalogue.ts";
 import { checkExpectedVersion, checkWritableStreamName } from "../names/_check.ts";
@@ -72,7 +72,7 @@ export async function write(
   const expectedVersion = checkExpectedVersion(options);
   const storing = toStored([message], streamName, parserOf(options));
   const [stored] = isPromise(storing) ? await storing : storing;
-  const encoded = encode(stored!);
+  const encoded = encodeMessage(stored!);
   // What is sent again when no answer came has to be looked for, whoever chose its id.
   const mayBeKnown = message.id !== undefined || isRepeating(sql);
   return await (mayBeKnown ? writeOnce : writeNew)(sql, streamName, encoded, expectedVersion);

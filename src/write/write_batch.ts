@@ -1,7 +1,7 @@
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { TypedInput } from "../messages/catalogue.ts";
 import { checkOptions } from "../names/_check.ts";
-import { safe } from "../messages/_columns.ts";
+import { safeInteger } from "../messages/_columns.ts";
 import type { MessageInput, Sql } from "../types.ts";
 import type { WriteOptions } from "./write.ts";
 import { appendToStreams } from "./_append_to_streams.ts";
@@ -57,5 +57,5 @@ export async function writeBatch(
   const { expectedVersion } = options;
   const streams = [{ streamName, messages, expectedVersion }];
   const { positions } = await appendToStreams(sql, streams, parserOf(options));
-  return safe(positions[0]!);
+  return safeInteger(positions[0]!);
 }

@@ -1,4 +1,4 @@
-import { safe } from "../messages/_columns.ts";
+import { safeInteger } from "../messages/_columns.ts";
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { TypedInput } from "../messages/catalogue.ts";
 import { checkOptions } from "../names/_check.ts";
@@ -48,5 +48,5 @@ export async function writeStreams(
   options: MaybeTyped = {},
 ): Promise<number[]> {
   checkOptions(options);
-  return (await appendToStreams(sql, streams, parserOf(options))).positions.map(safe);
+  return (await appendToStreams(sql, streams, parserOf(options))).positions.map(safeInteger);
 }

@@ -36,7 +36,7 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
 
 /** Parses JSON that a client sent; refuses what other parts could not take, or would change. */
 export function parseJson(name: string, text: string): unknown {
-  check(name, text);
+  checkStructure(name, text);
   try {
     return JSON.parse(text);
   } catch {
@@ -100,7 +100,7 @@ function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
 const NUMBER = /\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 
 /** Goes by character: a regular expression for strings can be made to crawl. */
-function check(name: string, text: string): void {
+function checkStructure(name: string, text: string): void {
   let depth = 0;
   for (let at = 0; at < text.length; at++) {
     const character = text[at]!;

@@ -7,12 +7,12 @@ import type { GatewayCall } from "./call.ts";
 /** A call of an operation, before it is made. */
 export interface Call<Answer> {
   /** What `authorize` is asked: about each stream that it touches. */
-  readonly asks: readonly GatewayCall[];
+  readonly questions: readonly GatewayCall[];
   readonly send: (sql: Sql) => Promise<Answer>;
 }
 
 /** What `authorize` is asked about an operation. */
-export function ask(
+export function callTo(
   operation: GatewayCall["operation"],
   parameters: Omit<GatewayCall, "operation" | "writes">,
 ): GatewayCall {

@@ -20,7 +20,7 @@ export function answerPreflight(
 }
 
 /** Lets the page that asked have the answer, if its origin is allowed. */
-export function share(response: Response, request: Request, { cors }: Gateway): Response {
+export function shareWithOrigin(response: Response, request: Request, { cors }: Gateway): Response {
   if (cors.length === 0) return response;
   const { headers } = response;
   headers.set("access-control-expose-headers", "retry-after");

@@ -15,7 +15,7 @@ export interface Gateway {
   readonly onError: (error: unknown, request: Request) => void;
   readonly signal: AbortSignal | undefined;
   /** Resolves if all of it is within the limits and allowed; else rejects with what is not. */
-  readonly permit: (request: Request, asks: readonly GatewayCall[]) => Promise<void>;
+  readonly permit: (request: Request, questions: readonly GatewayCall[]) => Promise<void>;
 }
 
 export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
@@ -62,9 +62,9 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
       // What hears of errors has failed, too: nobody is left to tell.
     }
   };
-  const permit: Gateway["permit"] = async (request, asks) => {
-    checkSize(asks, maxBatchSize);
-    for (const ask of asks) {
+  const permit: Gateway["permit"] = async (request, questions) => {
+    checkSize(questions, maxBatchSize);
+    for (const ask of questions) {
       if (ask.condition !== undefined && !allowConditions) {
         throw new Refusal(403, "Cannot read with a condition: this gateway does not allow any");
       }
@@ -97,8 +97,8 @@ export function checkCount(count: number, maxBatchSize: number): void {
   );
 }
 
-function checkSize(asks: readonly GatewayCall[], maxBatchSize: number): void {
-  const sizes = asks.map(({ batchSize, ids, messages }) =>
+function checkSize(questions: readonly GatewayCall[], maxBatchSize: number): void {
+  const sizes = questions.map(({ batchSize, ids, messages }) =>
     batchSize ?? ids?.length ?? messages?.length ?? 0
   );
   checkCount(sizes.reduce((sum, size) => sum + size, 0), maxBatchSize);

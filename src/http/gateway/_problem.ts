@@ -51,7 +51,7 @@ export function documentOf({ status, message, members }: Refusal): Record<string
 }
 
 /** The answer that has it. */
-export function problem(refusal: Refusal): Response {
+export function answerProblem(refusal: Refusal): Response {
   return new Response(JSON.stringify(documentOf(refusal)), {
     status: refusal.status,
     headers: { "content-type": "application/problem+json", ...refusal.headers },

@@ -3,19 +3,19 @@ import type { MessageInput, Sql } from "../../../types.ts";
 import { write } from "../../../write/write.ts";
 import { writeBatch } from "../../../write/write_batch.ts";
 import { checkJson, readJson } from "../_body.ts";
-import { ask, type Call } from "../_calls.ts";
+import { type Call, callTo } from "../_calls.ts";
 import { checkCount, type Gateway } from "../_gateway.ts";
 import {
   type AppendedBatch,
   BODIES,
   EXPECTED_VERSION_HEADER,
   IDEMPOTENCY_KEY_HEADER,
-  parse,
   parseHeader,
+  parseInput,
 } from "./_input.ts";
 import { Refusal } from "../_problem.ts";
 
-/** The call that a POST to a stream's messages asks for. */
+/** The call that a POST to a stream's messages questions for. */
 export async function callOfAppend(
   request: Request,
   { maxBodyBytes, maxBatchSize }: Gateway,
@@ -30,8 +30,8 @@ export async function callOfAppend(
   const key = parseHeader(IDEMPOTENCY_KEY_HEADER, request);
   const identified = key === undefined ? messages : await identify(messages, key, streamName);
   return {
-    asks: [
-      ask(isBatch ? "writeBatch" : "write", { streamName, messages: identified, ...options }),
+    questions: [
+      callTo(isBatch ? "writeBatch" : "write", { streamName, messages: identified, ...options }),
     ],
     send: async (sql) => {
       const position = isBatch
@@ -44,11 +44,11 @@ export async function callOfAppend(
 }
 
 function batchOf(input: unknown): AppendedBatch {
-  return parse(BODIES.batch, "the body", input);
+  return parseInput(BODIES.batch, "the body", input);
 }
 
 function batchOfOne(input: unknown): AppendedBatch {
-  const { expectedVersion, ...message } = parse(BODIES.message, "the body", input);
+  const { expectedVersion, ...message } = parseInput(BODIES.message, "the body", input);
   return { messages: [message], expectedVersion };
 }
 

@@ -3,7 +3,7 @@ import { invalid } from "../../../lib/invalid.ts";
 import type { Direction, MessageInput, Metadata } from "../../../types.ts";
 import { Refusal } from "../_problem.ts";
 
-/** A page of messages, as a query asks for it. */
+/** A page of messages, as a query questions for it. */
 export interface PageQuery {
   readonly position?: number | undefined;
   readonly batchSize?: number | undefined;
@@ -40,7 +40,7 @@ const ANY = {
   access_token: z.string().optional(),
 };
 
-const PAGE = {
+const PAGE_QUERY = {
   ...ANY,
   position: integer(
     "Where to start: this position is included. Of a stream its own, else the global.",
@@ -62,9 +62,9 @@ export const QUERIES: {
   readonly lastMessage: z.ZodType<{ readonly type?: string | undefined }>;
 } = {
   none: z.strictObject(ANY, "an object"),
-  page: z.strictObject(PAGE, "an object"),
+  page: z.strictObject(PAGE_QUERY, "an object"),
   categoryPage: z.strictObject({
-    ...PAGE,
+    ...PAGE_QUERY,
     correlation: z.string().meta({
       description: "Only messages whose correlation stream is of this category.",
     }).optional(),
@@ -79,7 +79,7 @@ export const QUERIES: {
   }),
 };
 
-const MESSAGE = {
+const MESSAGE_FIELDS = {
   type: z.string("text").meta({ description: "What happened.", minLength: 1 }),
   data: z.unknown().meta({ description: "The payload: any JSON." }).optional(),
   metadata: z.custom<Metadata | null>().meta({
@@ -140,16 +140,20 @@ export const BODIES: {
   readonly message: z.ZodType<AppendedMessage>;
   readonly batch: z.ZodType<AppendedBatch>;
 } = {
-  message: z.strictObject({ ...MESSAGE, expectedVersion: EXPECTED_VERSION }, "an object"),
+  message: z.strictObject({ ...MESSAGE_FIELDS, expectedVersion: EXPECTED_VERSION }, "an object"),
   batch: z.strictObject({
-    messages: z.array(z.strictObject(MESSAGE, "an object with a type"), "an array")
+    messages: z.array(z.strictObject(MESSAGE_FIELDS, "an object with a type"), "an array")
       .meta({ description: "Written in this order, all or none.", minItems: 1 }),
     expectedVersion: EXPECTED_VERSION,
   }),
 };
 
 /** What was sent, as the schema has it; the refusal says what is first wrong with it, and where. */
-export function parse<Parsed>(schema: z.ZodType<Parsed>, name: string, input: unknown): Parsed {
+export function parseInput<Parsed>(
+  schema: z.ZodType<Parsed>,
+  name: string,
+  input: unknown,
+): Parsed {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
@@ -186,7 +190,7 @@ export function parseQuery<Parsed>(schema: z.ZodType<Parsed>, request: Request):
     }
     query.set(name, value);
   }
-  return parse(schema, "the query", Object.fromEntries(query));
+  return parseInput(schema, "the query", Object.fromEntries(query));
 }
 
 /** What a header says; undefined where it is not there. */
@@ -194,5 +198,5 @@ export function parseHeader<Parsed>(
   { schema, name }: Header<Parsed>,
   { headers }: Request,
 ): Parsed | undefined {
-  return parse(schema.optional(), name, headers.get(name) ?? undefined);
+  return parseInput(schema.optional(), name, headers.get(name) ?? undefined);
 }

@@ -1,8 +1,8 @@
 import type { Message } from "../../../types.ts";
 
 /** Milliseconds. */
-const FIRST_PAUSE = 100;
-const LONGEST_PAUSE = 1000;
+const FIRST_LIVE_PAUSE = 100;
+const LONGEST_LIVE_PAUSE = 1000;
 /** Less than the ten seconds after which Bun takes a connection for dead. */
 const HEARTBEAT = 5000;
 /** Then the client has to come again, and to be let in again. */
@@ -59,7 +59,7 @@ export function answerLive(live: LiveRead): Response {
 
   /** The next events; undefined when it is over. */
   async function next(): Promise<string | undefined> {
-    let pause = FIRST_PAUSE;
+    let pause = FIRST_LIVE_PAUSE;
     while (!isOver) {
       const messages = await read(position);
       if (isOver) break;
@@ -68,7 +68,7 @@ export function answerLive(live: LiveRead): Response {
         return messages.map((it) => `id: ${place(it)}\ndata: ${JSON.stringify(it)}\n\n`).join("");
       }
       await wait(pause);
-      pause = Math.min(pause * 2, LONGEST_PAUSE);
+      pause = Math.min(pause * 2, LONGEST_LIVE_PAUSE);
     }
     return undefined;
   }
@@ -77,7 +77,7 @@ export function answerLive(live: LiveRead): Response {
     if (isOver) return;
     onError(error);
     // Those that come again at once would come as often as they can.
-    await wait(LONGEST_PAUSE);
+    await wait(LONGEST_LIVE_PAUSE);
     end();
   }
 

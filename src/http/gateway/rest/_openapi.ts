@@ -16,7 +16,7 @@ import {
   ref,
   schemaOf,
   SCHEMAS,
-  VERSION,
+  STREAM_VERSION,
 } from "./_schemas.ts";
 import { VERSION as PACKAGE_VERSION } from "../_version.ts";
 
@@ -52,7 +52,7 @@ const NAMES: Readonly<Record<string, Json>> = {
 
 const BODY_PROBLEMS = [400, 408, 413, 415];
 
-const MESSAGES: Json = {
+const MESSAGES_ANSWER: Json = {
   description: "A page of messages, or all of them as they come: an event a message, whose id is " +
     "its position in what is read.",
   content: {
@@ -67,7 +67,7 @@ const MESSAGES: Json = {
   },
 };
 
-const MESSAGE = json("The message.", ref("Message"), MESSAGE_EXAMPLE);
+const MESSAGE_ANSWER = json("The message.", ref("Message"), MESSAGE_EXAMPLE);
 
 /** What there is: each path of `_routes.ts`. */
 const PATHS: Json = {
@@ -76,7 +76,7 @@ const PATHS: Json = {
       answers: {
         200: json(
           "The version.",
-          object({ streamName: { type: "string" }, version: VERSION }),
+          object({ streamName: { type: "string" }, version: STREAM_VERSION }),
           { streamName: "account-123", version: 1 },
         ),
       },
@@ -86,7 +86,7 @@ const PATHS: Json = {
     get: ["readStream", "The messages of a stream, by position", {
       query: QUERIES.page,
       headers: [LAST_EVENT_ID_HEADER],
-      answers: { 200: MESSAGES },
+      answers: { 200: MESSAGES_ANSWER },
     }],
     post: ["append", "Append to a stream: all of it, or nothing", {
       headers: [EXPECTED_VERSION_HEADER, IDEMPOTENCY_KEY_HEADER],
@@ -101,25 +101,28 @@ const PATHS: Json = {
     get: ["readLastMessage", "The last message of a stream, or the last of a type", {
       query: QUERIES.lastMessage,
       problems: [404],
-      answers: { 200: MESSAGE },
+      answers: { 200: MESSAGE_ANSWER },
     }],
   }),
   ...path("/categories/{category}/messages", {
     get: ["readCategory", "The messages of a category, by global position", {
       query: QUERIES.categoryPage,
       headers: [LAST_EVENT_ID_HEADER],
-      answers: { 200: MESSAGES },
+      answers: { 200: MESSAGES_ANSWER },
     }],
   }),
   ...path("/messages", {
     get: ["readAll", "The messages of all streams, by global position", {
       query: QUERIES.page,
       headers: [LAST_EVENT_ID_HEADER],
-      answers: { 200: MESSAGES },
+      answers: { 200: MESSAGES_ANSWER },
     }],
   }),
   ...path("/messages/{id}", {
-    get: ["readMessage", "A message by its id", { problems: [404], answers: { 200: MESSAGE } }],
+    get: ["readMessage", "A message by its id", {
+      problems: [404],
+      answers: { 200: MESSAGE_ANSWER },
+    }],
   }),
   ...path("/sql", {
     post: ["sql", "Run a statement of @messagedb/client: for fetchSql()", {

@@ -6,11 +6,11 @@ import { documentOf, FAILED, Refusal, refusalOf, UNAVAILABLE } from "../_problem
 export type Json = Readonly<Record<string, unknown>>;
 
 const ID = "0b1d6f3e-8a4c-4f6b-b1a7-5c2e9d8f7a61";
-const streamName = { type: "string" };
-const id = { type: "string", format: "uuid" };
+const streamNameSchema = { type: "string" };
+const idSchema = { type: "string", format: "uuid" };
 
 export const POSITION: Json = { type: "integer", minimum: 0 };
-export const VERSION: Json = {
+export const STREAM_VERSION: Json = {
   type: "integer",
   minimum: -1,
   description: "The position of the last message; -1 for no message.",
@@ -30,7 +30,7 @@ export const MESSAGE_EXAMPLE: Json = {
 const NEW_MESSAGE_EXAMPLE: Json = { type: "Deposited", data: { amount: 11 } };
 
 /** Members that every problem document has; those of a conflict say which one it is. */
-const problem = {
+const problemMembers = {
   type: { const: "about:blank" },
   title: { type: "string" },
   status: { type: "integer" },
@@ -41,8 +41,8 @@ const problem = {
 export const SCHEMAS: Json = {
   Message: {
     ...object({
-      id,
-      streamName,
+      id: idSchema,
+      streamName: streamNameSchema,
       type: { type: "string" },
       position: { ...POSITION, description: "Its place in the stream, from 0." },
       globalPosition: { ...POSITION, description: "Its place in the store, from 1, with gaps." },
@@ -60,17 +60,17 @@ export const SCHEMAS: Json = {
     ...schemaOf(BODIES.batch),
     examples: [{ messages: [NEW_MESSAGE_EXAMPLE, { type: "Closed" }], expectedVersion: 0 }],
   },
-  Problem: { ...object(problem), additionalProperties: true },
+  Problem: { ...object(problemMembers), additionalProperties: true },
   Conflict: {
     oneOf: [
       object({
-        ...problem,
+        ...problemMembers,
         code: { const: "WRONG_EXPECTED_VERSION" },
-        streamName,
-        expectedVersion: VERSION,
-        actualVersion: VERSION,
+        streamName: streamNameSchema,
+        expectedVersion: STREAM_VERSION,
+        actualVersion: STREAM_VERSION,
       }),
-      object({ ...problem, code: { const: "DUPLICATE_MESSAGE" }, id }),
+      object({ ...problemMembers, code: { const: "DUPLICATE_MESSAGE" }, id: idSchema }),
     ],
   },
   DatabaseError: {

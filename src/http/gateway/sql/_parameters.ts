@@ -14,7 +14,7 @@ export const CANNOT = "Cannot run this statement";
 
 /** A list of texts that travels as JSON: what it holds is left to the operation to check. */
 export function textsOf(parameter: Parameter | undefined): string[] | undefined {
-  const texts = jsonOf(parameter) ?? undefined;
+  const texts = parsedJson(parameter) ?? undefined;
   if (texts === undefined || Array.isArray(texts)) return texts;
   throw new Refusal(422, `${CANNOT}: a list is no array`);
 }
@@ -28,6 +28,6 @@ export function numberOf(parameter: Parameter | undefined): number | undefined {
   return parameter == null ? undefined : Number(parameter);
 }
 
-export function jsonOf(parameter: Parameter | undefined): unknown {
+export function parsedJson(parameter: Parameter | undefined): unknown {
   return parameter == null ? null : parseJson("a parameter", parameter);
 }

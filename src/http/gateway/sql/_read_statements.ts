@@ -11,7 +11,7 @@ import { category as categoryOf, id as idOf } from "../../../names/stream_name.t
 import { checkStartAt, firstReferenceSince, firstSince } from "../../../read/_first_since.ts";
 import { lookAtWriters } from "../../../read/_look_at_writers.ts";
 import { readLastOfTypes } from "../../../read/_read_last_of_types.ts";
-import { readPage, type Wanted } from "../../../read/_read_settled_page.ts";
+import { readScannedPage, type SettledQuery } from "../../../read/_read_settled_page.ts";
 import { entityIds, streamNames } from "../../../read/names.ts";
 import { readAggregate } from "../../../read/read_aggregate.ts";
 import { readAll } from "../../../read/read_all.ts";
@@ -21,13 +21,13 @@ import { readStream } from "../../../read/read_stream.ts";
 import { streamVersion } from "../../../read/stream_version.ts";
 import { checkTypes, readerOf } from "../../../subscribe/_reader.ts";
 import type { Direction, Sql } from "../../../types.ts";
-import { ask, type Call } from "../_calls.ts";
+import { type Call, callTo } from "../_calls.ts";
 import type { GatewayCall } from "../call.ts";
 import {
   type CallOf,
-  jsonOf,
   numberOf,
   type Parameters,
+  parsedJson,
   required,
   textsOf,
 } from "./_parameters.ts";
@@ -35,9 +35,13 @@ import {
 export function readStreamOf(direction: Direction): CallOf {
   return (parameters) => {
     const streamName = required(parameters["streamName"]);
-    const options = { ...pageOf(parameters), direction, condition: conditionOf(parameters) };
+    const options = {
+      ...pageParametersOf(parameters),
+      direction,
+      condition: conditionOf(parameters),
+    };
     return {
-      asks: [ask("readStream", { streamName, ...options })],
+      questions: [callTo("readStream", { streamName, ...options })],
       send: (sql) => readStream(sql, streamName, options),
     };
   };
@@ -47,29 +51,29 @@ export function readCategoryOf(direction: Direction): CallOf {
   return (parameters) => {
     const category = required(parameters["category"]);
     const options = {
-      ...pageOf(parameters),
+      ...pageParametersOf(parameters),
       direction,
       ...shareOf(parameters),
       condition: conditionOf(parameters),
     };
     return {
-      asks: [ask("readCategory", { category, ...options })],
+      questions: [callTo("readCategory", { category, ...options })],
       send: (sql) => readCategory(sql, category, options),
     };
   };
 }
 
 export function readAllBackwardOf(parameters: Parameters): Call<unknown> {
-  const options = { ...pageOf(parameters), direction: "backward" } as const;
-  return { asks: [ask("readAll", options)], send: (sql) => readAll(sql, options) };
+  const options = { ...pageParametersOf(parameters), direction: "backward" } as const;
+  return { questions: [callTo("readAll", options)], send: (sql) => readAll(sql, options) };
 }
 
 /** A page of a forward read of all streams, or of those of a pattern, or of several. */
-export function readPageOf(parameters: Parameters): Call<unknown> {
+export function readScannedPageOf(parameters: Parameters): Call<unknown> {
   return settledCallOf(parameters, async (sql, wanted) => {
     const from = numberOf(parameters["from"]);
     checkInteger("from", from, 1);
-    return await readPage(sql, wanted, from - 1);
+    return await readScannedPage(sql, wanted, from - 1);
   });
 }
 
@@ -80,17 +84,17 @@ export function lookAtWritersOf(parameters: Parameters): Call<unknown> {
 
 function settledCallOf(
   { pattern = null, ...parameters }: Parameters,
-  send: (sql: Sql, wanted: Wanted) => Promise<unknown>,
+  send: (sql: Sql, wanted: SettledQuery) => Promise<unknown>,
 ): Call<unknown> {
-  const { position = 0, batchSize = 0 } = pageOf(parameters);
+  const { position = 0, batchSize = 0 } = pageParametersOf(parameters);
   const page = { position, batchSize };
   const { types } = typesOf(parameters);
   const patterns = textsOf(parameters["patterns"]);
   const matching = pattern === null ? patterns ?? [] : [pattern];
   return {
-    asks: matching.length === 0
-      ? [ask("readAll", { ...page, types })]
-      : matching.map((pattern) => ask("readMatching", { pattern, ...page, types })),
+    questions: matching.length === 0
+      ? [callTo("readAll", { ...page, types })]
+      : matching.map((pattern) => callTo("readMatching", { pattern, ...page, types })),
     send: async (sql) => {
       checkPage(page);
       if (types !== undefined) checkTypes(types);
@@ -103,10 +107,10 @@ function settledCallOf(
 /** A page of a subscription to a category. */
 export function readCategoryPageOf(parameters: Parameters): Call<unknown> {
   const category = required(parameters["category"]);
-  const { position = 0, batchSize } = pageOf(parameters);
+  const { position = 0, batchSize } = pageParametersOf(parameters);
   const options = { batchSize, ...shareOf(parameters), ...typesOf(parameters) };
   return {
-    asks: [ask("readCategory", { category, position, ...options })],
+    questions: [callTo("readCategory", { category, position, ...options })],
     send: async (sql) => {
       checkPage({ position });
       checkCategory("category", category);
@@ -117,11 +121,11 @@ export function readCategoryPageOf(parameters: Parameters): Call<unknown> {
 
 export function readAggregateOf(parameters: Parameters): Call<unknown> {
   const category = required(parameters["name"]);
-  const { position = 0, batchSize } = pageOf(parameters);
+  const { position = 0, batchSize } = pageParametersOf(parameters);
   const { consumerGroup } = shareOf(parameters);
   const options = { batchSize, consumerGroup, ...typesOf(parameters) };
   return {
-    asks: [ask("readAggregate", { category, position, ...options })],
+    questions: [callTo("readAggregate", { category, position, ...options })],
     send: async (sql) => {
       checkPage({ position });
       return await readerOf(sql, { aggregate: category }, options).read(position);
@@ -131,10 +135,10 @@ export function readAggregateOf(parameters: Parameters): Call<unknown> {
 
 export function readPartitionOf(parameters: Parameters): Call<unknown> {
   const streamName = required(parameters["partition"]);
-  const page = pageOf(parameters);
+  const page = pageParametersOf(parameters);
   const partition = idOf(streamName) ?? "";
   return {
-    asks: [ask("readAggregate", { streamName, ...page })],
+    questions: [callTo("readAggregate", { streamName, ...page })],
     send: (sql) => readAggregate(sql, categoryOf(streamName), { partition, ...page }),
   };
 }
@@ -146,12 +150,12 @@ export function firstSinceOf(
   const first = { position: 0, batchSize: 1 };
   const place = { streamName, category };
   const asked = streamName !== null
-    ? ask("readStream", { streamName, ...first })
+    ? callTo("readStream", { streamName, ...first })
     : category !== null
-    ? ask("readCategory", { category, ...first })
-    : ask("readAll", first);
+    ? callTo("readCategory", { category, ...first })
+    : callTo("readAll", first);
   return {
-    asks: [asked],
+    questions: [asked],
     send: async (sql) => {
       const startAt = new Date(required(time));
       checkStartAt(startAt);
@@ -164,7 +168,7 @@ export function firstSinceOf(
 export function firstReferenceSinceOf({ category: name, time }: Parameters): Call<unknown> {
   const category = required(name);
   return {
-    asks: [ask("readAggregate", { category, position: 0, batchSize: 1 })],
+    questions: [callTo("readAggregate", { category, position: 0, batchSize: 1 })],
     send: async (sql) => {
       const startAt = new Date(required(time));
       checkAggregateName("category", category);
@@ -178,7 +182,7 @@ export function firstReferenceSinceOf({ category: name, time }: Parameters): Cal
 export function readLastMessagesOf(parameters: Parameters): Call<unknown> {
   const streamNames = textsOf(parameters["streamNames"]) ?? [];
   return {
-    asks: streamNames.map((streamName) => ask("readLastMessage", { streamName })),
+    questions: streamNames.map((streamName) => callTo("readLastMessage", { streamName })),
     send: async (sql) => {
       for (const streamName of streamNames) checkStreamName(streamName);
       return await readLastMessages(sql, streamNames);
@@ -192,7 +196,7 @@ export function readLastMessageOf(parameters: Parameters): Call<unknown> {
   const isAny = types.length === 1 && types[0] === null;
   const asked = isAny ? {} : types.length === 1 ? { type: types[0] } : { types };
   return {
-    asks: [ask("readLastMessage", { streamName, ...asked })],
+    questions: [callTo("readLastMessage", { streamName, ...asked })],
     send: async (sql) => {
       checkStreamName(streamName);
       if (!isAny) checkTypes(types);
@@ -202,29 +206,37 @@ export function readLastMessageOf(parameters: Parameters): Call<unknown> {
 }
 
 export function readMessagesOf(parameters: Parameters): Call<unknown> {
-  const ids = jsonOf(parameters["ids"]) as string[];
-  return { asks: [ask("readMessages", { ids })], send: (sql) => readMessages(sql, ids) };
+  const ids = parsedJson(parameters["ids"]) as string[];
+  return { questions: [callTo("readMessages", { ids })], send: (sql) => readMessages(sql, ids) };
 }
 
 export function streamVersionOf(parameters: Parameters): Call<number> {
   const streamName = required(parameters["streamName"]);
   return {
-    asks: [ask("streamVersion", { streamName })],
+    questions: [callTo("streamVersion", { streamName })],
     send: (sql) => streamVersion(sql, streamName),
   };
 }
 
 export function streamNamesOf(parameters: Parameters): Call<string[]> {
   const category = required(parameters["category"]);
-  return { asks: [ask("streamNames", { category })], send: (sql) => streamNames(sql, category) };
+  return {
+    questions: [callTo("streamNames", { category })],
+    send: (sql) => streamNames(sql, category),
+  };
 }
 
 export function entityIdsOf(parameters: Parameters): Call<string[]> {
   const category = required(parameters["category"]);
-  return { asks: [ask("entityIds", { category })], send: (sql) => entityIds(sql, category) };
+  return {
+    questions: [callTo("entityIds", { category })],
+    send: (sql) => entityIds(sql, category),
+  };
 }
 
-function pageOf({ position, batchSize }: Parameters): Pick<GatewayCall, "position" | "batchSize"> {
+function pageParametersOf(
+  { position, batchSize }: Parameters,
+): Pick<GatewayCall, "position" | "batchSize"> {
   return { position: numberOf(position), batchSize: numberOf(batchSize) };
 }
 

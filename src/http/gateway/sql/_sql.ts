@@ -17,15 +17,15 @@ export async function answerStatement(request: Request, gateway: Gateway): Promi
   }
   const permissible = await recognize(query, params, gateway.maxBatchSize);
   if (permissible === undefined) throw unknownStatement(headers.get(VERSION_HEADER));
-  const { asks, statement } = permissible;
-  await gateway.permit(request, asks);
+  const { questions, statement } = permissible;
+  await gateway.permit(request, questions);
 
   let value;
   try {
     value = valueOf(await gateway.sql(statement.strings, ...statement.parameters));
   } catch (error) {
     if (sqlStateOf(error) === undefined || isUnavailable(error)) throw error;
-    return Response.json(databaseError(error as Record<string, unknown>), { status: 400 });
+    return Response.json(describeDatabaseError(error as Record<string, unknown>), { status: 400 });
   }
   return Response.json({
     command: "SELECT",
@@ -59,7 +59,7 @@ function unknownStatement(header: string | null): Refusal {
 }
 
 /** What tells the error apart, under Neon's names, and nothing of the statement or the server. */
-function databaseError(error: Record<string, unknown>): Record<string, unknown> {
+function describeDatabaseError(error: Record<string, unknown>): Record<string, unknown> {
   return {
     message: error["message"],
     code: sqlStateOf(error),

@@ -1,5 +1,5 @@
 import { invalid } from "../../../lib/invalid.ts";
-import { encode } from "../../../messages/_json.ts";
+import { encodeMessage } from "../../../messages/_json.ts";
 import { checkExpectedVersion, checkTime, checkWritableStreamName } from "../../../names/_check.ts";
 import type { Metadata } from "../../../types.ts";
 import { writeEach } from "../../../write/_write_each.ts";
@@ -10,22 +10,22 @@ import type { StreamInput } from "../../../write/stream_input.ts";
 import { type IdentifiedMessageInput, synchronize } from "../../../write/synchronize.ts";
 import { write } from "../../../write/write.ts";
 import { writeStreams } from "../../../write/write_streams.ts";
-import { ask, type Call } from "../_calls.ts";
+import { type Call, callTo } from "../_calls.ts";
 import { checkCount } from "../_gateway.ts";
 import { Refusal } from "../_problem.ts";
 import {
   CANNOT,
-  jsonOf,
   numberOf,
   type Parameter,
   type Parameters,
+  parsedJson,
   required,
 } from "./_parameters.ts";
 
 export function writeOf(parameters: Parameters): Call<number> {
   const { streamName, message, options } = writtenBy(parameters);
   return {
-    asks: [ask("write", { streamName, messages: [message], ...options })],
+    questions: [callTo("write", { streamName, messages: [message], ...options })],
     send: (sql) => write(sql, streamName, message, options),
   };
 }
@@ -33,11 +33,11 @@ export function writeOf(parameters: Parameters): Call<number> {
 export function writeNewOf(parameters: Parameters): Call<number> {
   const { streamName, message, options } = writtenBy(parameters);
   return {
-    asks: [ask("write", { streamName, messages: [message], ...options })],
+    questions: [callTo("write", { streamName, messages: [message], ...options })],
     send: async (sql) => {
       checkWritableStreamName(streamName);
       const expectedVersion = checkExpectedVersion(options);
-      return await writeNew(sql, streamName, encode(message), expectedVersion);
+      return await writeNew(sql, streamName, encodeMessage(message), expectedVersion);
     },
   };
 }
@@ -46,10 +46,10 @@ export function writeNewOf(parameters: Parameters): Call<number> {
 export function writeUnlessBusyOf({ seen, ...parameters }: Parameters): Call<unknown> {
   const { streamName, message } = writtenBy(parameters);
   return {
-    asks: [ask("write", { streamName, messages: [message] })],
+    questions: [callTo("write", { streamName, messages: [message] })],
     send: async (sql) => {
       checkWritableStreamName(streamName);
-      return await writeUnlessBusy(sql, streamName, encode(message), seen ?? null);
+      return await writeUnlessBusy(sql, streamName, encodeMessage(message), seen ?? null);
     },
   };
 }
@@ -60,8 +60,8 @@ function writtenBy({ streamName, id, type, data, metadata, expectedVersion }: Pa
     message: {
       id: required(id),
       type: required(type),
-      data: jsonOf(data),
-      metadata: jsonOf(metadata) as Metadata | null,
+      data: parsedJson(data),
+      metadata: parsedJson(metadata) as Metadata | null,
     },
     options: { expectedVersion: numberOf(expectedVersion) },
   };
@@ -76,7 +76,9 @@ export function writeStreamsOf({ columns }: Parameters, maxBatchSize: number): C
     if (message.type !== null) streams.at(-1)!.messages.push(message);
   }
   return {
-    asks: streams.map((it) => ask(streams.length === 1 ? "writeBatch" : "writeStreams", it)),
+    questions: streams.map((it) =>
+      callTo(streams.length === 1 ? "writeBatch" : "writeStreams", it)
+    ),
     send: (sql) => writeStreams(sql, streams),
   };
 }
@@ -86,8 +88,8 @@ export function writeEachOf({ columns }: Parameters, maxBatchSize: number): Call
   const writes = rowsOf(columns, maxBatchSize)
     .map((row) => ({ ...row, streamName: required(row.streamName) }));
   return {
-    asks: writes.map(({ streamName, message, options }) =>
-      ask("write", { streamName, messages: [message], ...options })
+    questions: writes.map(({ streamName, message, options }) =>
+      callTo("write", { streamName, messages: [message], ...options })
     ),
     send: async (sql) => {
       checkNotEmpty(writes);
@@ -98,7 +100,7 @@ export function writeEachOf({ columns }: Parameters, maxBatchSize: number): Call
           streamName,
           expectedVersion,
           mayBeKnown: mayBeKnown === true,
-          ...encode(message),
+          ...encodeMessage(message),
         };
       });
       return await writeEach(sql, encoded);
@@ -117,8 +119,8 @@ export function importOf({ columns }: Parameters, maxBatchSize: number): Call<un
     else imported.set(streamName, [message]);
   }
   return {
-    asks: [...imported].map(([streamName, messages]) =>
-      ask("importMessages", { streamName, messages })
+    questions: [...imported].map(([streamName, messages]) =>
+      callTo("importMessages", { streamName, messages })
     ),
     send: async (sql) => {
       checkNotEmpty(rows);
@@ -126,7 +128,7 @@ export function importOf({ columns }: Parameters, maxBatchSize: number): Call<un
         checkWritableStreamName(streamName);
         const writtenAt = time ? new Date(time) : undefined;
         checkTime(writtenAt);
-        return { streamName, time: writtenAt?.toISOString() ?? null, ...encode(message) };
+        return { streamName, time: writtenAt?.toISOString() ?? null, ...encodeMessage(message) };
       });
       return await writeMissing(sql, encoded);
     },
@@ -145,7 +147,7 @@ export function synchronizeOf(
   const messages = rowsOf(columns, maxBatchSize).map(({ message }) => message);
   const options = { expectedVersion: numberOf(expectedVersion) };
   return {
-    asks: [ask("synchronize", { streamName: name, messages, ...options })],
+    questions: [callTo("synchronize", { streamName: name, messages, ...options })],
     send: (sql) => synchronize(sql, name, messages, options),
   };
 }
@@ -160,7 +162,7 @@ interface Row {
 }
 
 function rowsOf(columns: Parameter | undefined, maxBatchSize: number): Row[] {
-  const lists = jsonOf(columns) as Record<string, unknown[] | undefined> | null;
+  const lists = parsedJson(columns) as Record<string, unknown[] | undefined> | null;
   const ids = lists?.["id"];
   if (!Array.isArray(ids)) throw new Refusal(422, `${CANNOT}: its messages are no lists`);
   checkCount(ids.length, maxBatchSize);
