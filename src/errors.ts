@@ -30,17 +30,17 @@ export class WrongExpectedVersionError extends MessageDbError {
   override readonly name = "WrongExpectedVersionError" as const;
   override readonly code = "WRONG_EXPECTED_VERSION" as const;
   /** The stream that was written to. */
-  readonly streamName: string;
+  declare readonly streamName: string;
   /**
    * The version that the write asked for; `NO_STREAM` (-1) is a stream with no message. Under
    * REPEATABLE READ and SERIALIZABLE it can be the one that the transaction's snapshot shows.
    */
-  readonly expectedVersion: number;
+  declare readonly expectedVersion: number;
   /**
    * The version that the stream is at. Under REPEATABLE READ and SERIALIZABLE the transaction
    * cannot see it, and this is the lowest that it can be.
    */
-  readonly actualVersion: number;
+  declare readonly actualVersion: number;
 
   /** Made by the operations that write. */
   constructor(
@@ -73,7 +73,7 @@ export class DuplicateMessageError extends MessageDbError {
   override readonly name = "DuplicateMessageError" as const;
   override readonly code = "DUPLICATE_MESSAGE" as const;
   /** The id that the store has already. */
-  readonly id: string;
+  declare readonly id: string;
 
   /** Made by the operations that write. */
   constructor(id: string, options?: ErrorOptions) {
@@ -91,13 +91,13 @@ export class MessageMismatchError extends MessageDbError {
   override readonly name = "MessageMismatchError" as const;
   override readonly code = "MESSAGE_MISMATCH" as const;
   /** The stream that was to be synchronized. */
-  readonly streamName: string;
+  declare readonly streamName: string;
   /** The first position at which the stream holds another message. */
-  readonly position: number;
+  declare readonly position: number;
   /** The id of the message that was given for this position. */
-  readonly id: string;
+  declare readonly id: string;
   /** The id of the message that the stream holds there. */
-  readonly actualId: string;
+  declare readonly actualId: string;
 
   /** Made by `synchronize`. */
   constructor(
@@ -122,7 +122,7 @@ export class NotInstalledError extends MessageDbError {
   override readonly name = "NotInstalledError" as const;
   override readonly code = "NOT_INSTALLED" as const;
   /** `"missing"`: there is no Message DB of 1.3 or newer; `"forbidden"`: the role may not use it. */
-  readonly reason: "missing" | "forbidden";
+  declare readonly reason: "missing" | "forbidden";
 
   /** Made by every operation. */
   constructor(reason: "missing" | "forbidden", options?: ErrorOptions) {
@@ -161,16 +161,16 @@ export class FetchSqlError extends MessageDbError {
   override readonly name = "FetchSqlError" as const;
   override readonly code = "FETCH_FAILED" as const;
   /** Where the statement was sent, without the query of the address. */
-  readonly url: string;
+  declare readonly url: string;
   /**
    * `"network"`: no connection, or one that broke; `"timeout"`: no answer in time; `"status"`: an
    * answer of another status than 2xx; `"body"`: an answer that is not rows in JSON.
    */
-  readonly reason: "network" | "timeout" | "status" | "body";
+  declare readonly reason: "network" | "timeout" | "status" | "body";
   /** The status of the answer: 403 where the gateway does not allow it. Null for another reason. */
-  readonly status: number | null;
+  declare readonly status: number | null;
   /** How many seconds the server asks to wait, which for more than 30 is up to you; null for none. */
-  readonly retryAfter: number | null;
+  declare readonly retryAfter: number | null;
 
   /** Made by the handle of `fetchSql`. */
   constructor(
@@ -195,11 +195,11 @@ export class HandlerFailedError extends MessageDbError {
   override readonly name = "HandlerFailedError" as const;
   override readonly code = "HANDLER_FAILED" as const;
   /** The consumer that has stopped. Its position is stored: it starts with this message again. */
-  readonly consumerId: string;
+  declare readonly consumerId: string;
   /** The message that was not handled. */
-  readonly failedMessage: Message;
+  declare readonly failedMessage: Message;
   /** How many times it was tried. */
-  readonly attempts: number;
+  declare readonly attempts: number;
 
   /** Made by `consume`, `drain` and `replayParked`. What the handler threw is the cause. */
   constructor(
@@ -226,14 +226,14 @@ export class ConsumerBehindError extends MessageDbError {
   override readonly name = "ConsumerBehindError" as const;
   override readonly code = "CONSUMER_BEHIND" as const;
   /** The consumer that was waited for. */
-  readonly consumerId: string;
+  declare readonly consumerId: string;
   /** The global position that it was to pass. */
-  readonly globalPosition: number;
+  declare readonly globalPosition: number;
   /**
    * How far it has come: what it has stored (of an aggregate, a reference's position), of a group the
    * lowest; 0 for nothing.
    */
-  readonly position: number;
+  declare readonly position: number;
 
   /** Made by `waitFor`. */
   constructor(consumerId: string, globalPosition: number, position: number, timeout: number) {
@@ -260,9 +260,9 @@ export class InvalidMessageError extends MessageDbError {
   override readonly name = "InvalidMessageError" as const;
   override readonly code = "INVALID_MESSAGE" as const;
   /** The message as it was to be written, or as it is stored. */
-  readonly invalidMessage: Message | MessageInput;
+  declare readonly invalidMessage: Message | MessageInput;
   /** What is wrong with it, and where in its data. */
-  readonly issues: readonly Issue[];
+  declare readonly issues: readonly Issue[];
 
   /** Made by what takes `messages`, and by writes of what a catalogue has made. */
   constructor(

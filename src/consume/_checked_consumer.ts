@@ -22,6 +22,7 @@ import type {
   Verdict,
 } from "./consumer.ts";
 
+/** "retry" comes first: a policy may not be that alone. */
 export const VERDICTS: readonly Verdict[] = ["retry", "skip", "park", "stop"];
 
 /** A consumer, checked, with its defaults. */
@@ -37,16 +38,17 @@ export interface CheckedConsumer extends CheckedFollowing {
   readonly startAt: StartAt;
   readonly handlerOf: (message: Message) => Handler | undefined;
   readonly onError: FailurePolicy;
-  /** Runs work in a transaction; undefined where the consumer is not transactional. */
+  /** Does work in a transaction; undefined if the consumer is not transactional. */
   readonly begin: ((work: (sql: Sql) => Promise<void>) => Promise<void>) | undefined;
   readonly concurrency: number;
   readonly positionUpdateInterval: number;
   readonly leaseDuration: number;
   readonly shutdownTimeout: number;
-  /** How often what was lost is tried at most. */
+  /** How often a statement that loses its connection is tried at most. */
   readonly attempts?: number;
 }
 
+/** Checks the names of a consumer, and which share of its group it has. */
 export function checkIdentity(
   consumer: ConsumerIdentity,
 ): Pick<CheckedConsumer, "category" | "consumerId" | "group" | "source"> {
@@ -79,25 +81,37 @@ export function checkIdentity(
   };
 }
 
+/** Checks a consumer for a handle, before anything is sent. */
 export function checkConsumer<Handle extends Sql, Handled extends Message>(
   sql: Handle,
   consumer: Consumer<Handle, Handled>,
 ): CheckedConsumer {
   const identity = checkIdentity(consumer);
-  const {
-    handle,
-    handlers,
-    types,
-    correlation,
-    batchSize,
-    startAt = "beginning",
-    onError = "stop",
-    transactional = false,
-    concurrency = 1,
-    positionUpdateInterval = 1000,
-    leaseDuration = 30_000,
-    shutdownTimeout = 10_000,
-  } = consumer as unknown as PlainConsumer;
+  const options = consumer as unknown as PlainConsumer;
+  const { correlation, batchSize, startAt = "beginning", onError = "stop" } = options;
+  const { types, handlerOf } = checkHandlers(options);
+  const selection = { types, correlation, batchSize };
+  readerOf(sql, identity.source, selection);
+  checkStartAt(startAt);
+  checkPolicy(onError);
+  return {
+    ...identity,
+    ...selection,
+    ...checkPace(options),
+    begin: checkTransactional(sql, options),
+    ...checkFollowing(sql, consumer),
+    sql,
+    startAt,
+    handlerOf,
+    onError,
+  };
+}
+
+/** Checks the handlers: finds the one for a stored message, and the stored types that they handle. */
+function checkHandlers(
+  consumer: PlainConsumer,
+): Pick<CheckedConsumer, "types" | "handlerOf"> {
+  const { handle, handlers, types } = consumer;
   const parser = parserOf(consumer);
   if ((handle === undefined) === (handlers === undefined)) {
     throw invalid("handle", handle, 'given where "handlers" is not, and only there');
@@ -114,48 +128,51 @@ export function checkConsumer<Handle extends Sql, Handled extends Message>(
   if (parser && handlers) checkTypesOf(parser, handlers);
   const pick = pickerOf(parser, handle, handlers);
   const wanted = handlers === undefined ? types : Object.keys(handlers);
-  const selection = {
-    types: wanted && (parser?.storedTypes(wanted) ?? wanted),
-    correlation,
-    batchSize,
-  };
-  readerOf(sql, identity.source, selection);
-  checkStartAt(startAt);
-  checkPolicy(onError);
-  checkInteger("concurrency", concurrency, 1);
-  checkInteger("positionUpdateInterval", positionUpdateInterval, 1);
-  checkInteger("leaseDuration", leaseDuration, 100, 2 ** 31 - 1);
-  checkInteger("shutdownTimeout", shutdownTimeout, 0, 2 ** 31 - 1);
-  if (typeof transactional !== "boolean") {
-    throw invalid("transactional", transactional, "true or false");
-  }
-  if (transactional && concurrency !== 1) {
-    throw invalid("concurrency", concurrency, "1 for a transactional consumer");
-  }
-  if (transactional && typeof (sql as { begin?: unknown }).begin !== "function") {
-    throw invalid("transactional", true, "false for this handle, which has no begin()");
-  }
-  const beginning = sql as unknown as BeginningSql;
   return {
-    ...identity,
-    ...selection,
-    ...checkFollowing(sql, consumer),
-    sql,
-    startAt,
+    types: wanted && (parser?.storedTypes(wanted) ?? wanted),
     handlerOf: ({ type }) => {
       const handler = pick(type);
       return parser && handler ? parsing(parser, handler) : handler;
     },
-    onError,
-    begin: transactional ? (work) => transact(beginning, work) : undefined,
-    concurrency,
-    positionUpdateInterval,
-    leaseDuration,
-    shutdownTimeout,
   };
 }
 
-/** A handler of messages as they are stored. */
+type Pace = "concurrency" | "positionUpdateInterval" | "leaseDuration" | "shutdownTimeout";
+
+function checkPace({
+  concurrency = 1,
+  positionUpdateInterval = 1000,
+  leaseDuration = 30_000,
+  shutdownTimeout = 10_000,
+}: PlainConsumer): Pick<CheckedConsumer, Pace> {
+  checkInteger("concurrency", concurrency, 1);
+  checkInteger("positionUpdateInterval", positionUpdateInterval, 1);
+  checkInteger("leaseDuration", leaseDuration, 100, 2 ** 31 - 1);
+  checkInteger("shutdownTimeout", shutdownTimeout, 0, 2 ** 31 - 1);
+  return { concurrency, positionUpdateInterval, leaseDuration, shutdownTimeout };
+}
+
+/** Checks that the handle can begin transactions, if the consumer wants them; answers how to. */
+function checkTransactional(
+  sql: Sql,
+  { transactional = false, concurrency = 1 }: Pick<PlainConsumer, "concurrency"> & {
+    readonly transactional?: boolean | undefined;
+  },
+): CheckedConsumer["begin"] {
+  if (typeof transactional !== "boolean") {
+    throw invalid("transactional", transactional, "true or false");
+  }
+  if (!transactional) return undefined;
+  if (concurrency !== 1) {
+    throw invalid("concurrency", concurrency, "1 for a transactional consumer");
+  }
+  if (typeof (sql as { begin?: unknown }).begin !== "function") {
+    throw invalid("transactional", true, "false for this handle, which has no begin()");
+  }
+  return (work) => transact(sql as BeginningSql, work);
+}
+
+/** Makes of a handler of parsed messages a handler of stored messages. */
 function parsing(parser: Parser, handler: Handler): Handler {
   return (message, context) =>
     whenReady<Message | undefined, unknown>(

@@ -1,186 +1,127 @@
-import { holderOf, type Lease, LeaseLostError, lowestPosition, memberStreams } from "./_cursor.ts";
-import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
-import { type Bounds, type Member, type MemberRun, openMember, UNBOUNDED } from "./_member.ts";
-import { readLastMessages } from "./_stored_positions.ts";
 import { retryWhileLost } from "../handle/_retry.ts";
+import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
 import { abortable, sleep } from "../lib/wait.ts";
-import type { CheckedConsumer } from "./_checked_consumer.ts";
+import { memberStreams, waitingStream } from "../names/_own_streams.ts";
 import { readStream } from "../read/read_stream.ts";
-import { streamName } from "../names/stream_name.ts";
 import { write } from "../write/write.ts";
+import type { Thrown } from "./_task.ts";
+import type { CheckedConsumer } from "./_checked_consumer.ts";
+import { lowestPosition } from "./_find_position.ts";
+import { closePosition, storePosition } from "./_kept_position.ts";
+import { holderOf, type Lease, LeaseLostError } from "./_lease.ts";
+import { type Member, openMember } from "./_member.ts";
+import { readLastMessages } from "./_read_last_messages.ts";
+import { type Bounds, type MemberRun, UNBOUNDED } from "./_run_member.ts";
 
 /** A member that this process has. */
 interface Held {
-  /** Ends it, as the end of all does. */
+  /** Stops it: it finishes what it has in hand, and gives its lease back. */
   release(): void;
   readonly done: Promise<void>;
 }
 
+/** A process's share of a group. */
+interface Share {
+  readonly consumer: CheckedConsumer;
+  readonly lease: Lease;
+  /** The position streams of the group's members, in their order. */
+  readonly streams: readonly string[];
+  readonly held: Map<number, Held>;
+  /** Stops all members that this process has. */
+  readonly shutdown: ShutdownControl;
+  failure: Thrown | undefined;
+  /** When the process has to say again that it waits, as `Date.now()` gives it. */
+  waitsUntil: number;
+}
+
 /**
- * Consumes the members of a group that are this process's share.
+ * Consumes as many members of a group as are this process's share.
  *
- * A member is whose claim is the last message of its position stream, for as long as that says. Whoever
- * claims it, or stores a position, expects the version of the stream that they have seen: of two, one
- * fails. Processes that have less than their share, and find nothing free, write that they wait; those
- * that have more than theirs then give back.
+ * A process claims a member by a lease. It does so at the version that it has seen of the member's
+ * stream, so of two processes that claim a member at once, one fails. A process that has no member, and
+ * finds none free, writes that it waits; then processes that have more than their share give members back.
  */
-export async function consumeShare(consumer: CheckedConsumer, ending: Shutdown): Promise<void> {
-  const { group, leaseDuration: duration } = consumer;
-  const size = group!.size;
-  const lease: Lease = { owner: crypto.randomUUID(), duration };
-  const streams = memberStreams(consumer, size);
-  const held = new Map<number, Held>();
-  const all = shutdownOn([ending.stopping], consumer.shutdownTimeout);
-  let failure: { readonly error: unknown } | undefined;
-  let waitsUntil = 0;
+export async function consumeShare(consumer: CheckedConsumer, shutdown: Shutdown): Promise<void> {
+  const { group, leaseDuration: duration, shutdownTimeout } = consumer;
+  const share: Share = {
+    consumer,
+    lease: { owner: crypto.randomUUID(), duration },
+    streams: memberStreams(consumer, group!.size),
+    held: new Map(),
+    shutdown: shutdownOn([shutdown.stopping], shutdownTimeout),
+    failure: undefined,
+    waitsUntil: 0,
+  };
+  const { stopping, givingUp, stop, dispose } = share.shutdown;
   let balancing: Promise<void> = Promise.resolve();
-
-  async function take(number: number): Promise<void> {
-    const member = await openMember(consumer, { member: number, size }, lease);
-    if (member === undefined) return;
-    const own = shutdownOn([all.stopping], consumer.shutdownTimeout);
-    const done = runHeld(consumer, member, own, UNBOUNDED)
-      .then(() => {}, (error) => {
-        failure ??= { error };
-        all.stop();
-      })
-      .finally(() => held.delete(number));
-    held.set(number, { release: own.stop, done });
-  }
-
-  async function balance(): Promise<void> {
-    const last = await readLastMessages(consumer.sql, streams);
-    const holders = new Map(last.map((it) => [it.streamName, holderOf(it)]));
-    const owners = new Set([...holders.values(), lease.owner].filter((it) => it !== undefined));
-    const waiting = new Set((await waitingOwners(consumer)).filter((it) => !owners.has(it)));
-    const processes = owners.size + waiting.size;
-    // One who has nothing takes what is free, for those that wait may be gone, and gives it back later.
-    const share = Math.ceil(size / (held.size === 0 ? owners.size : processes));
-
-    const least = Math.max(Math.floor(size / processes), 1);
-    const excess = [...held.values()].slice(waiting.size > 0 ? least : share);
-    for (const { release } of excess) release();
-    for (const [number, name] of streams.entries()) {
-      if (held.size >= share || all.stopping.aborted) return;
-      if (!held.has(number) && holders.get(name) === undefined) await take(number);
-    }
-    if (held.size === 0 && Date.now() >= waitsUntil) {
-      waitsUntil = Date.now() + duration / 2;
-      await write(consumer.sql, waitingStream(consumer), {
-        type: "Waiting",
-        data: { owner: lease.owner, leaseDuration: duration },
-      });
-    }
-  }
-
   try {
-    for (let isFirst = true; !all.stopping.aborted; isFirst = false) {
-      // What has never worked may never do.
-      const retrying = { ...consumer, signal: all.stopping, ...(isFirst && { attempts: 1 }) };
-      await retryWhileLost(() => balancing = balance(), retrying);
-      await sleep(duration / 3 * (0.8 + Math.random() / 5), all.stopping);
+    for (let isFirst = true; !stopping.aborted; isFirst = false) {
+      // An error at the first time is thrown: it may be there for ever.
+      const retrying = { ...consumer, signal: stopping, ...(isFirst && { attempts: 1 }) };
+      await retryWhileLost(() => balancing = balance(share), retrying);
+      await sleep(duration / 3 * (0.8 + Math.random() / 5), stopping);
     }
   } catch (error) {
-    if (!all.stopping.aborted) failure ??= { error };
+    if (!stopping.aborted) share.failure ??= { cause: error };
   } finally {
-    all.stop();
-    // What it is taking now is given back, too.
-    await abortable(balancing, all.givingUp).catch(() => {});
-    await Promise.all([...held.values()].map(({ done }) => done));
-    all.dispose();
+    stop();
+    // A member that is being claimed now is given back as well.
+    await abortable(balancing, givingUp).catch(() => {});
+    await Promise.all([...share.held.values()].map(({ done }) => done));
+    dispose();
   }
-  if (failure) throw failure.error;
+  if (share.failure) throw share.failure.cause;
 }
 
-/** Consumes one member after another of those that are free, each until it is caught up. */
-export async function drainGroup(
-  consumer: CheckedConsumer,
-  ending: Shutdown,
-  bounds: Bounds,
-): Promise<MemberRun> {
-  const size = consumer.group!.size;
-  const lease: Lease = { owner: crypto.randomUUID(), duration: consumer.leaseDuration };
-  const first = Math.floor(Math.random() * size);
-  let handled = 0;
-  let caughtUp = true;
-  for (let number = first; number < first + size; number++) {
-    if (ending.stopping.aborted || handled >= bounds.limit) {
-      caughtUp = false;
-      break;
-    }
-    const opening = openMember(consumer, { member: number % size, size }, lease);
-    const member = await unless(ending.givingUp, opening, undefined);
-    if (member === undefined) {
-      // What is claimed too late is given back.
-      if (ending.givingUp.aborted) opening.then((it) => it?.cursor.close()).catch(() => {});
-      caughtUp = false;
-      continue;
-    }
-    const own = shutdownOn([ending.stopping], consumer.shutdownTimeout);
-    const run = await runHeld(consumer, member, own, { ...bounds, limit: bounds.limit - handled });
-    handled += run.handled;
-    caughtUp &&= run.caughtUp;
+/** Gives back the members above this process's share, or claims free members up to it. */
+async function balance(share: Share): Promise<void> {
+  const { consumer, lease, streams, held, shutdown } = share;
+  const last = await readLastMessages(consumer.sql, streams);
+  const holders = new Map(last.map((message) => [message.streamName, holderOf(message)]));
+  const owners = new Set([...holders.values(), lease.owner].filter((it) => it !== undefined));
+  const waiting = new Set((await waitingOwners(consumer)).filter((it) => !owners.has(it)));
+  const processes = owners.size + waiting.size;
+  // A process without a member counts the owners alone: others that wait may be gone, and what it takes
+  // too much it gives back later.
+  const most = Math.ceil(streams.length / (held.size === 0 ? owners.size : processes));
+  const least = Math.max(Math.floor(streams.length / processes), 1);
+
+  const excess = [...held.values()].slice(waiting.size > 0 ? least : most);
+  for (const { release } of excess) release();
+  for (const [number, name] of streams.entries()) {
+    if (held.size >= most || shutdown.stopping.aborted) return;
+    if (!held.has(number) && holders.get(name) === undefined) await claim(share, number);
   }
-  return {
-    handled,
-    caughtUp,
-    position: await unless(ending.givingUp, lowestPosition(consumer, size), 0),
-  };
+  if (held.size === 0) await writeThatItWaits(share);
 }
 
-/** What the work comes to, or this where the signal aborts before. */
-async function unless<T, U>(signal: AbortSignal, work: Promise<T>, otherwise: U): Promise<T | U> {
-  try {
-    return await abortable(work, signal);
-  } catch (error) {
-    if (error !== signal.reason) throw error;
-    return otherwise;
-  }
+/** Claims a member, unless another process has, and runs it until it is released. */
+async function claim(share: Share, number: number): Promise<void> {
+  const { consumer, lease, streams, held, shutdown } = share;
+  const member = await openMember(consumer, { member: number, size: streams.length }, lease);
+  if (member === undefined) return;
+  const own = shutdownOn([shutdown.stopping], consumer.shutdownTimeout);
+  const done = runWithLease(consumer, member, own, UNBOUNDED)
+    .then(() => {}, (error) => {
+      share.failure ??= { cause: error };
+      shutdown.stop();
+    })
+    .finally(() => held.delete(number));
+  held.set(number, { release: own.stop, done });
 }
 
-/** Runs a member that this process has claimed, and renews the claim meanwhile. */
-async function runHeld(
-  consumer: CheckedConsumer,
-  member: Member,
-  own: ShutdownControl,
-  bounds: Bounds,
-): Promise<MemberRun> {
-  let failure: { readonly error: unknown } | undefined;
-  let isRenewing = false;
-  const renew = async () => {
-    // A store that takes long renews it when it is done.
-    if (isRenewing) return;
-    isRenewing = true;
-    try {
-      await member.cursor.store();
-    } catch (error) {
-      if (error instanceof LeaseLostError) own.giveUp();
-      else consumer.onRetry?.(error);
-    } finally {
-      isRenewing = false;
-    }
-  };
-  const renewing = setInterval(() => {
-    renew().catch((error) => {
-      failure ??= { error };
-      own.stop();
-    });
-  }, consumer.leaseDuration / 3);
-  try {
-    const run = await member.run(own, bounds);
-    if (failure) throw failure.error;
-    return run;
-  } finally {
-    clearInterval(renewing);
-    own.dispose();
-  }
+async function writeThatItWaits(share: Share): Promise<void> {
+  const { consumer, lease: { owner, duration: leaseDuration } } = share;
+  const now = Date.now();
+  if (now < share.waitsUntil) return;
+  share.waitsUntil = now + leaseDuration / 2;
+  await write(consumer.sql, waitingStream(consumer), {
+    type: "Waiting",
+    data: { owner, leaseDuration },
+  });
 }
 
-function waitingStream({ category, consumerId }: CheckedConsumer): string {
-  return streamName(category, [consumerId, "waiting"], ["group"]);
-}
-
-/** The processes that have said not long ago that they wait for a member. */
+/** The processes that have written lately that they wait for a member. */
 async function waitingOwners(consumer: CheckedConsumer): Promise<string[]> {
   const name = waitingStream(consumer);
   const [last] = await readLastMessages(consumer.sql, [name]);
@@ -193,4 +134,92 @@ async function waitingOwners(consumer: CheckedConsumer): Promise<string[]> {
   return recent
     .filter(({ time, data }) => last.age + latest - Number(time) < data.leaseDuration)
     .map(({ data }) => data.owner);
+}
+
+/** Consumes the members that are free, one after another, each until it is caught up. */
+export async function drainGroup(
+  consumer: CheckedConsumer,
+  shutdown: Shutdown,
+  bounds: Bounds,
+): Promise<MemberRun> {
+  const { stopping, givingUp } = shutdown;
+  const size = consumer.group!.size;
+  const lease: Lease = { owner: crypto.randomUUID(), duration: consumer.leaseDuration };
+  // Not every process begins with the same member.
+  const first = Math.floor(Math.random() * size);
+  let handled = 0;
+  let caughtUp = true;
+  for (let number = first; number < first + size; number++) {
+    if (stopping.aborted || handled >= bounds.limit) {
+      caughtUp = false;
+      break;
+    }
+    const opening = openMember(consumer, { member: number % size, size }, lease);
+    const member = await unlessAborted(givingUp, opening, undefined);
+    if (member === undefined) {
+      // A member that is claimed too late is given back.
+      if (givingUp.aborted) opening.then((it) => it && closePosition(it.kept)).catch(() => {});
+      caughtUp = false;
+      continue;
+    }
+    const own = shutdownOn([stopping], consumer.shutdownTimeout);
+    const limit = bounds.limit - handled;
+    const run = await runWithLease(consumer, member, own, { ...bounds, limit });
+    handled += run.handled;
+    caughtUp &&= run.caughtUp;
+  }
+  const lowest = lowestPosition(consumer.sql, consumer, size);
+  return { handled, caughtUp, position: await unlessAborted(givingUp, lowest, 0) };
+}
+
+/** What the work resolves to; if the signal aborts before, the other value. */
+async function unlessAborted<T, U>(
+  signal: AbortSignal,
+  work: Promise<T>,
+  otherwise: U,
+): Promise<T | U> {
+  try {
+    return await abortable(work, signal);
+  } catch (error) {
+    if (error !== signal.reason) throw error;
+    return otherwise;
+  }
+}
+
+/** Runs a member that this process has claimed, and renews its lease meanwhile. */
+async function runWithLease(
+  consumer: CheckedConsumer,
+  member: Member,
+  shutdown: ShutdownControl,
+  bounds: Bounds,
+): Promise<MemberRun> {
+  let failure: Thrown | undefined;
+  let isRenewing = false;
+  const renew = async (): Promise<void> => {
+    // A renewal that takes long is not joined by another.
+    if (isRenewing) return;
+    isRenewing = true;
+    try {
+      await storePosition(member.kept);
+    } catch (error) {
+      if (error instanceof LeaseLostError) shutdown.giveUp();
+      else consumer.onRetry?.(error);
+    } finally {
+      isRenewing = false;
+    }
+  };
+  const timer = setInterval(() => {
+    renew().catch((error) => {
+      failure ??= { cause: error };
+      shutdown.stop();
+    });
+  }, consumer.leaseDuration / 3);
+  try {
+    const run = await member.run(shutdown, bounds);
+    if (failure) throw failure.cause;
+    return run;
+  } finally {
+    clearInterval(timer);
+    shutdown.dispose();
+  }
 }

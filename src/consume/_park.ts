@@ -1,29 +1,26 @@
 import { wordsOf } from "../lib/words.ts";
 import { idFrom } from "../names/id_from.ts";
-import { streamName } from "../names/stream_name.ts";
+import { type ConsumerNames, parkedStream } from "../names/_own_streams.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
-import type { Message, Sql } from "../types.ts";
+import type { Sql } from "../types.ts";
 import { write } from "../write/write.ts";
-import type { CheckedConsumer } from "./_checked_consumer.ts";
+import type { Placed, Thrown } from "./_task.ts";
 import type { Parked } from "./parked.ts";
 
-export function parkedStream(
-  { category, consumerId }: Pick<CheckedConsumer, "category" | "consumerId">,
-): string {
-  return streamName(category, consumerId, ["parked"]);
-}
-
-/** Writes a message to the parked ones: once, however often it is said of this message at this place. */
+/**
+ * Writes that a message is parked.
+ *
+ * The id comes from the message and its place, or from the parked message that is replayed: written
+ * again, it is there once.
+ *
+ * @param failure What the handler threw; undefined if it answered "park".
+ */
 export async function park(
   sql: Sql,
-  consumer: Pick<CheckedConsumer, "category" | "consumerId">,
-  message: Message,
-  { failure, attempts, place, parkedAs }: {
-    readonly failure: { readonly error: unknown } | undefined;
-    readonly attempts: number;
-    readonly place: number;
-    readonly parkedAs: string | undefined;
-  },
+  consumer: ConsumerNames,
+  { message, place, parkedAs }: Placed,
+  attempts: number,
+  failure: Thrown | undefined,
 ): Promise<void> {
   const name = parkedStream(consumer);
   const { id, type, streamName, position, globalPosition } = message;
@@ -31,7 +28,7 @@ export async function park(
   const data: Parked = {
     message: { id, type, streamName, position, globalPosition },
     ...(reference && { reference }),
-    error: failure === undefined ? null : describe(failure.error),
+    error: failure === undefined ? null : describe(failure.cause),
     attempts,
   };
   await write(sql, name, {
@@ -46,10 +43,9 @@ export async function park(
   });
 }
 
-/** An error in words that the database can hold. */
+/** The error as text that Postgres can hold: without NUL and lone surrogates. */
 function describe(error: unknown): Parked["error"] {
   const { name, message } = error instanceof Error ? error : new Error(wordsOf(error));
-  // NUL, and half a surrogate pair.
   const clean = (text: unknown) => String(text).replace(/\0|\p{Surrogate}/gu, "\ufffd");
   return { name: clean(name), message: clean(message) };
 }

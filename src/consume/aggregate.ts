@@ -1,7 +1,5 @@
 import { invalid } from "../lib/invalid.ts";
 import { checkInteger, checkName, checkOptions, checkPattern } from "../names/_check.ts";
-import { isBookkeeping } from "./_bookkeeping.ts";
-import { positionOf } from "./_cursor.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
 import { followPages } from "../subscribe/_follow_pages.ts";
@@ -10,7 +8,8 @@ import { readSettled } from "../read/_read_settled.ts";
 import { readerOf } from "../subscribe/_reader.ts";
 import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
-import { readLastMessages } from "./_stored_positions.ts";
+import { aggregateStream, isOwnMessage } from "../names/_own_streams.ts";
+import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import { retryWhileLost } from "../handle/_retry.ts";
 import { abortable } from "../lib/wait.ts";
 import { WrongExpectedVersionError } from "../errors.ts";
@@ -150,13 +149,9 @@ interface Stored {
   readonly version: number;
 }
 
-function positionStream(name: string): string {
-  return `${name}:aggregate-${name}`;
-}
-
 async function findStored(sql: Sql, { name, startAt }: CheckedAggregate): Promise<Stored> {
-  const [last] = await readLastMessages(sql, [positionStream(name)]);
-  if (last !== undefined) return { position: positionOf(last), version: last.version };
+  const [last] = await readLastMessages(sql, [aggregateStream(name)]);
+  if (last !== undefined) return { position: recordedPosition(last), version: last.version };
   const start = await readerOf(sql, "$all", {}).start(startAt);
   return { position: Math.max(start - 1, 0), version: NO_STREAM };
 }
@@ -168,7 +163,7 @@ function referTo(
 ): ReadonlyMap<string, readonly MessageInput[]> {
   const references = new Map<string, MessageInput[]>();
   for (const message of messages) {
-    if (isBookkeeping(message) || isReference(message)) continue;
+    if (isOwnMessage(message) || isReference(message)) continue;
     const partition = partitionStream(name, partitionOf(message));
     const inPartition = references.get(partition) ?? [];
     inPartition.push(referenceTo(message, name));
@@ -189,7 +184,7 @@ async function storeReferences(
     position - from.position >= POSITION_UPDATE_INTERVAL;
   if (!isWorthStoring) return from;
   const recorded = { type: "Recorded", data: { position } };
-  const streamName = positionStream(name);
+  const streamName = aggregateStream(name);
   try {
     const [version] = await writeStreams(sql, [
       { streamName, messages: [recorded], expectedVersion: from.version },

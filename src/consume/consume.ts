@@ -1,7 +1,8 @@
 import { checkOptions } from "../names/_check.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { consumeShare } from "./_group.ts";
-import { openMember, UNBOUNDED } from "./_member.ts";
+import { openMember } from "./_member.ts";
+import { UNBOUNDED } from "./_run_member.ts";
 import { abortable } from "../lib/wait.ts";
 import { checkConsumer } from "./_checked_consumer.ts";
 import type { Consumer } from "./consumer.ts";

@@ -1,18 +1,18 @@
-import { checkInteger, checkOptions } from "../names/_check.ts";
-import { keepPosition, positionOf, positionStream } from "./_cursor.ts";
-import { shutdownOn } from "../lib/shutdown.ts";
-import { handleMessage } from "./_attempt.ts";
-import { parkedStream } from "./_park.ts";
-import type { Parked } from "./parked.ts";
-import { readLastMessages } from "./_stored_positions.ts";
 import { retryWhileLost } from "../handle/_retry.ts";
-import { checkConsumer } from "./_checked_consumer.ts";
-import type { Consumer } from "./consumer.ts";
-
+import { shutdownOn } from "../lib/shutdown.ts";
+import { checkInteger, checkOptions } from "../names/_check.ts";
+import { parkedStream, replayStream } from "../names/_own_streams.ts";
 import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
+import { checkConsumer, type CheckedConsumer } from "./_checked_consumer.ts";
+import { type HandledOutcome, handleMessage } from "./_handle_message.ts";
+import { keepPosition, type KeptPosition, passTo, storePosition } from "./_kept_position.ts";
+import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import type { Run } from "./_task.ts";
+import type { Consumer } from "./consumer.ts";
+import type { Parked } from "./parked.ts";
 
 /** Options of `replayParked`. */
 export interface ReplayParkedOptions {
@@ -73,49 +73,57 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
   const { signal, limit = Infinity } = options;
   if (limit !== Infinity) checkInteger("limit", limit, 1);
   const checked = { ...checkConsumer(sql, consumer), attempts: 5 };
-  const parkedName = parkedStream(checked);
-  const name = positionStream(checked, "parked");
+  const name = replayStream(checked);
   const [last] = await readLastMessages(sql, [name]);
-  // The stream's positions begin with 0, which stands for none where positions are global.
-  const stored = last === undefined ? 0 : positionOf(last);
-  const cursor = keepPosition(checked, name, {
-    position: stored,
-    stored,
-    version: last?.version ?? NO_STREAM,
-    holder: undefined,
-  });
-  const end = Math.min(await streamVersion(sql, parkedName) + 1, stored + limit);
-  const ending = shutdownOn([signal], checked.shutdownTimeout);
+  // The position of the next message: positions in a stream begin with 0, which stands for none elsewhere.
+  const next = last === undefined ? 0 : recordedPosition(last);
+  const version = last?.version ?? NO_STREAM;
+  const kept = keepPosition(checked, name, { position: next, stored: next, version });
+  const end = Math.min(await streamVersion(sql, parkedStream(checked)) + 1, next + limit);
+  const shutdown = shutdownOn([signal], checked.shutdownTimeout);
   let replayed = 0;
   let parked = 0;
   try {
-    while (cursor.position < end) {
-      const from = { position: cursor.position, batchSize: Math.min(end - cursor.position, 100) };
-      const page = await retryWhileLost(() => readStream<Parked>(sql, parkedName, from), checked);
-      for (const { id, position, data } of page) {
-        if (ending.stopping.aborted) return { replayed, parked };
-        const { streamName, position: place } = data.message;
-        const from = { position: place, batchSize: 1 };
-        const [stored] = await retryWhileLost(() => readStream(sql, streamName, from), checked);
-        const { reference } = data;
-        const message = reference ? { ...stored!, reference } : stored;
-        // One that was deleted by hand cannot be handled any more.
-        const isThere = message?.id === data.message.id;
-        const outcome = !isThere ? "skipped" : await handleMessage(
-          checked,
-          cursor,
-          { message, place: position + 1, parkedAs: id },
-          ending,
-        );
-        if (outcome === "ended") return { replayed, parked };
-        cursor.pass(position + 1);
-        await retryWhileLost(cursor.store, checked);
-        replayed++;
-        if (outcome === "parked") parked++;
-      }
+    for await (const message of parkedMessages(checked, kept, end)) {
+      if (shutdown.stopping.aborted) break;
+      const outcome = await replay({ ...shutdown, consumer: checked, kept }, message);
+      if (outcome === "ended") break;
+      passTo(kept, message.position + 1);
+      await retryWhileLost(() => storePosition(kept), checked);
+      replayed++;
+      if (outcome === "parked") parked++;
     }
     return { replayed, parked };
   } finally {
-    ending.dispose();
+    shutdown.dispose();
   }
+}
+
+/** The parked messages from the position that is kept up to the end, page by page. */
+async function* parkedMessages(
+  consumer: CheckedConsumer,
+  kept: KeptPosition,
+  end: number,
+): AsyncGenerator<Message<Parked>, void, undefined> {
+  const name = parkedStream(consumer);
+  while (kept.position < end) {
+    const from = { position: kept.position, batchSize: Math.min(end - kept.position, 100) };
+    yield* await retryWhileLost(() => readStream<Parked>(consumer.sql, name, from), consumer);
+  }
+}
+
+/** Handles the message that a parked message refers to; it is skipped if it was deleted by hand. */
+async function replay(
+  run: Run,
+  { id: parkedAs, position, data: { message: { id, ...origin }, reference } }: Message<Parked>,
+): Promise<HandledOutcome> {
+  const { consumer } = run;
+  const from = { position: origin.position, batchSize: 1 };
+  const [stored] = await retryWhileLost(
+    () => readStream(consumer.sql, origin.streamName, from),
+    consumer,
+  );
+  if (stored?.id !== id) return "skipped";
+  const message = reference ? { ...stored, reference } : stored;
+  return await handleMessage(run, { message, place: position + 1, parkedAs });
 }

@@ -1,6 +1,6 @@
 import { checkInteger, checkOptions } from "../names/_check.ts";
-import { memberStream, positionOf, positionStream } from "./_cursor.ts";
-import { readLastMessages } from "./_stored_positions.ts";
+import { memberStream, positionStream } from "../names/_own_streams.ts";
+import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import { abortable, sleep } from "../lib/wait.ts";
 import { type CheckedConsumer, checkIdentity } from "./_checked_consumer.ts";
 import type { ConsumerIdentity } from "./consumer.ts";
@@ -76,7 +76,7 @@ export async function waitFor(
   let lowest = 0;
   const look = async (): Promise<boolean> => {
     const last = await readLastMessages(sql, [...members.keys()]);
-    const stored = new Map(last.map((it) => [it.streamName, positionOf(it)]));
+    const stored = new Map(last.map((it) => [it.streamName, recordedPosition(it)]));
     const positions = [...members.keys()].map((name) => stored.get(name) ?? 0);
     lowest = Math.min(...positions);
     const passed = [...members.values()].map((member, at) => isPassed(positions[at]!, member));

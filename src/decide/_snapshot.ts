@@ -5,7 +5,7 @@ import { decodeShape, encodeShape } from "../messages/_shape.ts";
 import type { StandardSchema } from "../messages/schema.ts";
 import { writeUnlessBusy } from "../write/_write_unless_busy.ts";
 import { readLastMessage } from "../read/read_last_message.ts";
-import { streamName } from "../names/stream_name.ts";
+import { snapshotStream } from "../names/_own_streams.ts";
 import type { Sql } from "../types.ts";
 
 /** Which snapshots an entity has. */
@@ -107,7 +107,7 @@ export async function writeSnapshot(
 }
 
 function placeOf({ category, version }: Snapshots, id: string): SnapshotPlace {
-  const name = streamName(category, id, ["snapshot"]);
+  const name = snapshotStream(category, id);
   // Each shape has a type of its own: programs of two versions do not pass over each other's.
   const type = `Recorded:${version}`;
   const metadata = { schemaVersion: String(version) };

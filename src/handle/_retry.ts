@@ -29,6 +29,19 @@ export async function retryWhileLost<T>(work: () => Promise<T>, retrying: Retryi
   }
 }
 
+/** As `retryWhileLost`, but an abort is no error: resolves to undefined when the signal aborts. */
+export async function retryUntilAborted<T>(
+  work: () => Promise<T>,
+  retrying: Retrying & { readonly signal: AbortSignal },
+): Promise<T | undefined> {
+  try {
+    return await retryWhileLost(work, retrying);
+  } catch (error) {
+    if (!retrying.signal.aborted) throw error;
+    return undefined;
+  }
+}
+
 /**
  * Whether the connection was lost and may come back: not when the caller has ended the handle, nor when
  * there is no such database (any more), or no such right.

@@ -1,3 +1,4 @@
+import { OWN_STREAMS, OWN_TYPES } from "../names/_own_streams.ts";
 import { queryJson, type SendStatement, surround } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
@@ -92,8 +93,8 @@ const SETTLED_PAGE_JSON = /* @__PURE__ */ columnsJson(`
         select
         from scanned
         where not (
-          type ~ '^(Recorded(:.*)?|Sized|Waiting|Parked)$'
-          and stream_name ~ '^[^-]*[:+](position|group|parked|aggregate|snapshot)-'
+          type ~ '${OWN_TYPES}'
+          and stream_name ~ '${OWN_STREAMS}'
         )
       ))::text
     ),

@@ -12,14 +12,19 @@ interface Worker {
   scheduled(event: unknown, env: Env): Promise<void>;
 }
 
-/** Writes a letter for each message; as often as it does so for the same one, as many letters. */
-function writeLetters(env: Env, options: DrainOptions): Promise<Drained> {
+/**
+ * Writes a letter for each message; as often as it does so for the same one, as many letters.
+ *
+ * @param pause How long each letter takes at least, in milliseconds.
+ */
+function writeLetters(env: Env, options: DrainOptions, pause = 0): Promise<Drained> {
   return drain(fetchSql(env.GATEWAY), {
     category: "account",
     consumerId: "letters",
     batchSize: 25,
     handle: async ({ globalPosition }: Message, { sql }: HandlerContext) => {
       await write(sql, "letter-1", { type: "Sent", data: globalPosition });
+      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
     },
   }, options);
 }
@@ -27,7 +32,7 @@ function writeLetters(env: Env, options: DrainOptions): Promise<Drained> {
 const worker: Worker = {
   fetch: async (_, env) => Response.json(await writeLetters(env, { limit: 60 })),
   scheduled: async (_, env) => {
-    await writeLetters(env, { deadline: Date.now() + 300 });
+    await writeLetters(env, { deadline: Date.now() + 1000 }, 20);
   },
 };
 

@@ -1,4 +1,4 @@
-import { readLastMessages } from "../../../consume/_stored_positions.ts";
+import { readLastMessages } from "../../../consume/_read_last_messages.ts";
 import { checkAggregateName } from "../../../names/_aggregate_name.ts";
 import {
   checkCategory,

@@ -1,17 +1,18 @@
 import { queryJson } from "../handle/_statement.ts";
 import type { Metadata, Sql } from "../types.ts";
 
-/** The last message of a stream, with its age in milliseconds by the server's clock. */
+/** The last message of a stream. */
 export interface LastMessage {
   readonly streamName: string;
-  /** Its position, which is the stream's version. */
+  /** The message's position, which is the stream's version. */
   readonly version: number;
   readonly data: unknown;
   readonly metadata: Metadata | null;
+  /** How long ago the message was written, in milliseconds, by the server's clock. */
   readonly age: number;
 }
 
-/** Reads the last messages of streams, of those that have any. */
+/** Reads the last message of each stream; a stream without a message is left out. */
 export async function readLastMessages(
   sql: Sql,
   streamNames: readonly string[],
@@ -36,4 +37,15 @@ cross join lateral (
   order by position desc
   limit 1
 ) as last`;
+}
+
+/** The position that the last message of a position stream records. */
+export function recordedPosition(
+  { streamName, data }: Pick<LastMessage, "streamName" | "data">,
+): number {
+  const { position } = (data ?? {}) as { readonly position?: unknown };
+  if (typeof position === "number" && Number.isSafeInteger(position)) return position;
+  throw new TypeError(
+    `Cannot use the position stream "${streamName}": its last message has no position`,
+  );
 }

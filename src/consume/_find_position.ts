@@ -1,0 +1,111 @@
+import {
+  type ConsumerNames,
+  groupStream,
+  memberStream,
+  memberStreams,
+  positionStream,
+} from "../names/_own_streams.ts";
+import { readStream } from "../read/read_stream.ts";
+import type { ConsumerGroup, Sql } from "../types.ts";
+import { NO_STREAM, write } from "../write/write.ts";
+import { holderOf } from "./_lease.ts";
+import { type LastMessage, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+
+/** Where a consumer, or a member of its group, goes on. */
+export interface FoundPosition {
+  /** Everything up to here, included, is handled. */
+  readonly position: number;
+  /** The position that the member's own stream records; 0 for none. Other groups may be ahead of it. */
+  readonly stored: number;
+  /** The version of the member's own stream. */
+  readonly version: number;
+  /** The process that holds the member by a lease; undefined for none. */
+  readonly holder: string | undefined;
+}
+
+/**
+ * Finds where a consumer, or a member of its group, goes on.
+ *
+ * The group may have had other sizes, with other shares of the streams. If every member of a group of
+ * some size has recorded a position, all streams are handled up to the lowest of these positions. So the
+ * member goes on at the highest of these bounds and of its own position.
+ *
+ * @param start Tells the first position to handle, if nothing is recorded.
+ */
+export async function findPosition(
+  sql: Sql,
+  consumer: ConsumerNames,
+  member: ConsumerGroup | undefined,
+  start: () => Promise<number>,
+): Promise<FoundPosition> {
+  const ownStream = member ? memberStream(consumer, member) : positionStream(consumer);
+  const sizes = await groupSizes(sql, consumer, member?.size);
+  // Without a group, the consumer is one member that has all streams.
+  const groups = [
+    [positionStream(consumer)],
+    ...sizes.map((size) => memberStreams(consumer, size)),
+  ];
+  const recorded = await readLastMessages(sql, groups.flat());
+  const last = new Map(recorded.map((message) => [message.streamName, message]));
+  const own = last.get(ownStream);
+
+  const bounds = groups
+    .filter((streams) => streams.every((name) => last.has(name)))
+    .map((streams) => Math.min(...streams.map((name) => recordedPosition(last.get(name)!))));
+  const stored = own ? recordedPosition(own) : 0;
+  if (own) bounds.push(stored);
+  const position = bounds.length > 0
+    ? Math.max(...bounds)
+    : await startBefore(sql, Math.max(await start() - 1, 0), recorded);
+  return {
+    position,
+    stored,
+    version: own?.version ?? NO_STREAM,
+    holder: own && holderOf(own),
+  };
+}
+
+/**
+ * The position before the start, or the first position that another member has recorded, if that is
+ * lower: since then, the other member has handled its own share and no more.
+ */
+async function startBefore(
+  sql: Sql,
+  position: number,
+  others: readonly LastMessage[],
+): Promise<number> {
+  if (position === 0) return 0;
+  const firsts = await Promise.all(
+    others.map(({ streamName }) => readStream(sql, streamName, { batchSize: 1 })),
+  );
+  return Math.min(position, ...firsts.flat().map(recordedPosition));
+}
+
+/** The lowest position that the members of a group have recorded; 0 if one of them has none. */
+export async function lowestPosition(
+  sql: Sql,
+  consumer: ConsumerNames,
+  size: number,
+): Promise<number> {
+  const streams = memberStreams(consumer, size);
+  const recorded = await readLastMessages(sql, streams);
+  return recorded.length < streams.length ? 0 : Math.min(...recorded.map(recordedPosition));
+}
+
+/** The sizes that the consumer's group has had. Its size of now is written down for later. */
+async function groupSizes(
+  sql: Sql,
+  consumer: ConsumerNames,
+  size: number | undefined,
+): Promise<number[]> {
+  const name = groupStream(consumer);
+  const sizes = new Set<number>();
+  for (const { type, data } of await readStream<{ size: number }>(sql, name)) {
+    if (type === "Sized") sizes.add(data.size);
+  }
+  if (size !== undefined && !sizes.has(size)) {
+    await write(sql, name, { type: "Sized", data: { size } });
+    sizes.add(size);
+  }
+  return [...sizes];
+}

@@ -1,0 +1,84 @@
+import { HandlerFailedError } from "../errors.ts";
+import { backoff, sleep } from "../lib/wait.ts";
+import { attempt, contextFor } from "./_attempt.ts";
+import { reload, workUntilStored } from "./_interruption.ts";
+import { park } from "./_park.ts";
+import type { Placed, Run, Task } from "./_task.ts";
+
+/** Milliseconds. */
+const FIRST_ATTEMPT_DELAY = 100;
+const LONGEST_ATTEMPT_DELAY = 30_000;
+
+/** What has become of a message; "ended" if the consumer has stopped before anything did. */
+export type HandledOutcome = "handled" | "skipped" | "parked" | "ended";
+
+/**
+ * Handles a message: as often as its policy wants, until it is handled, skipped or parked, or the
+ * consumer stops.
+ *
+ * @returns No promise if the handler returns none: a promise is most of what a message costs.
+ */
+export function handleMessage(
+  run: Run,
+  placed: Placed,
+): HandledOutcome | Promise<HandledOutcome> {
+  const { consumer, kept, givingUp } = run;
+  const { message, place } = placed;
+  const handler = consumer.handlerOf(message);
+  // The position can be ahead: another process has handled the message since the page was read.
+  if (handler === undefined || kept.position >= place) return "skipped";
+  let begun: Task["begun"];
+  if (!consumer.begin) {
+    try {
+      const answer = handler(message, contextFor(message, consumer.sql, givingUp, 1));
+      if (answer === undefined) return "handled";
+      begun = { answer };
+    } catch (error) {
+      begun = { answer: Promise.reject(error) };
+    }
+  }
+  return handleUntilDone({ run, placed, handler, begun, failure: undefined, interruptions: 0 });
+}
+
+async function handleUntilDone(task: Task): Promise<HandledOutcome> {
+  const { consumer: { onError }, stopping } = task.run;
+  for (let number = 1;; number++) {
+    const outcome = await attempt(task, number);
+    switch (outcome) {
+      case "handled":
+      case "ended":
+        return outcome;
+      case "park":
+        return await parkMessage(task, number);
+      case "skip":
+        return await workUntilStored(task, async () => {}) ? "skipped" : "ended";
+      case "stop":
+        return await stopBefore(task, number);
+      case "retry": {
+        const { delay = FIRST_ATTEMPT_DELAY } = typeof onError === "object" ? onError : {};
+        await sleep(backoff(number, delay, LONGEST_ATTEMPT_DELAY), stopping);
+        if (stopping.aborted) return "ended";
+      }
+    }
+  }
+}
+
+async function parkMessage(task: Task, attempts: number): Promise<HandledOutcome> {
+  const { run: { consumer }, placed, failure } = task;
+  const isParked = await workUntilStored(task, (sql) => {
+    return park(sql, consumer, placed, attempts, failure);
+  });
+  return isParked ? "parked" : "ended";
+}
+
+/** Stops the consumer before the message. */
+async function stopBefore(
+  { run, placed: { message, place }, failure }: Task,
+  attempts: number,
+): Promise<HandledOutcome> {
+  const { consumer: { begin, consumerId }, kept } = run;
+  // It may have failed because another process already did this: a unique key violation says so.
+  if (begin) await reload(run);
+  if (kept.position >= place) return "handled";
+  throw new HandlerFailedError(consumerId, message, attempts, failure);
+}

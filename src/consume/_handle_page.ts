@@ -1,0 +1,99 @@
+import type { ShutdownControl } from "../lib/shutdown.ts";
+import { abortable } from "../lib/wait.ts";
+import type { AggregatedMessage } from "../read/reference.ts";
+import { handleMessage } from "./_handle_message.ts";
+import { isStoreDue, passTo } from "./_kept_position.ts";
+import type { Placed, Run } from "./_task.ts";
+
+/** A run that handles pages. */
+export interface PageRun extends Run, Pick<ShutdownControl, "stop"> {
+  /** When to begin no more messages, by `Date.now()`. */
+  readonly deadline: number;
+  /** Stores the position. */
+  store(): Promise<unknown>;
+}
+
+/**
+ * Handles the messages of a page: one stream's messages one after another, as many streams side by side
+ * as the consumer's concurrency.
+ *
+ * The messages are begun in the order of the page, as far as their streams allow. The position moves up
+ * to the first message that is not handled: what is handled behind that message is handled again after a
+ * crash, so it should not be much.
+ *
+ * @returns How many messages were handled, skipped or parked.
+ */
+export async function handlePage(run: PageRun, placed: readonly Placed[]): Promise<number> {
+  const { consumer, kept, stopping, givingUp, stop, store, deadline } = run;
+  const lanes = lanesOf(placed);
+  const isHandled: boolean[] = [];
+  let firstUnhandled = 0;
+  let count = 0;
+
+  async function work(): Promise<void> {
+    for (let lane = lanes.take(); lane !== undefined; lane = lanes.take()) {
+      for (const at of lane) {
+        if (isStoreDue(kept)) await store();
+        if (Date.now() >= deadline) stop();
+        if (stopping.aborted) return;
+        const handled = handleMessage(run, placed[at]!);
+        const outcome = handled instanceof Promise ? await handled : handled;
+        if (outcome === "ended" || givingUp.aborted) return;
+        count++;
+        isHandled[at] = true;
+        while (isHandled[firstUnhandled]) passTo(kept, placed[firstUnhandled++]!.place);
+      }
+      lanes.release(lane);
+    }
+  }
+
+  const failures: unknown[] = [];
+  const workers = Array.from(
+    { length: Math.min(consumer.concurrency, placed.length) },
+    () =>
+      work().catch((error) => {
+        failures.push(error);
+        // The other workers finish the messages that they have in hand.
+        stop();
+      }),
+  );
+  await abortable(Promise.all(workers), givingUp).catch(() => {});
+  if (failures.length > 0) throw failures[0];
+  return count;
+}
+
+/** The streams of a page. Each lane is the indices of one stream's messages, and one worker has it. */
+interface Lanes {
+  /** Takes the next message of a stream that no worker has; undefined if all messages are taken. */
+  take(): number[] | undefined;
+  /** Gives back a lane whose messages are handled. */
+  release(lane: readonly number[]): void;
+}
+
+function lanesOf(placed: readonly Placed[]): Lanes {
+  const lanes = new Map<string, number[]>();
+  let next = 0;
+  return {
+    take: () => {
+      while (next < placed.length) {
+        const at = next++;
+        const name = laneNameOf(placed[at]!);
+        const taken = lanes.get(name);
+        if (taken === undefined) {
+          const lane = [at];
+          lanes.set(name, lane);
+          return lane;
+        }
+        // The worker that has the lane goes on with this message.
+        taken.push(at);
+      }
+      return undefined;
+    },
+    release: ([first]) => void lanes.delete(laneNameOf(placed[first!]!)),
+  };
+}
+
+/** The stream whose messages are handled in order: of an aggregate, the partition. */
+function laneNameOf({ message }: Placed): string {
+  return (message as AggregatedMessage).reference?.streamName ?? message.streamName;
+}

@@ -1,0 +1,123 @@
+import { isLostConnection, retryUntilAborted } from "../handle/_retry.ts";
+import { type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
+import { isOwnMessage } from "../names/_own_streams.ts";
+import type { Page } from "../read/_page.ts";
+import { listenForMessages } from "../subscribe/_bell.ts";
+import { followPages } from "../subscribe/_follow_pages.ts";
+import type { Reader } from "../subscribe/_reader.ts";
+import type { Placed, Run, Thrown } from "./_task.ts";
+import type { CheckedConsumer } from "./_checked_consumer.ts";
+import { handlePage, type PageRun } from "./_handle_page.ts";
+import {
+  closePosition,
+  isStoreDue,
+  type KeptPosition,
+  passTo,
+  storePosition,
+} from "./_kept_position.ts";
+import { LeaseLostError } from "./_lease.ts";
+
+/** How long the last store may take after the consumer has given up, in milliseconds. */
+const LAST_STORE = 1000;
+
+/** What ends a run, besides a shutdown. */
+export interface Bounds {
+  /** Whether to end when there are no more messages. */
+  readonly untilCaughtUp: boolean;
+  /** How many messages to handle at most. */
+  readonly limit: number;
+  /**
+   * When to begin no more messages, by `Date.now()`. A timer is not enough: between handlers that wait
+   * for nothing, no timer has a turn.
+   */
+  readonly deadline: number;
+}
+
+export const UNBOUNDED: Bounds = { untilCaughtUp: false, limit: Infinity, deadline: Infinity };
+
+/** What a run has done. */
+export interface MemberRun {
+  readonly handled: number;
+  /** Everything up to here, included, is handled. */
+  readonly position: number;
+  /** Whether it ended where there were no more messages. */
+  readonly caughtUp: boolean;
+}
+
+/** Reads and handles page after page, then stores the position for the last time. */
+export async function runMember(
+  consumer: CheckedConsumer,
+  reader: Reader,
+  kept: KeptPosition,
+  shutdown: ShutdownControl,
+  bounds: Bounds,
+): Promise<MemberRun> {
+  const { stopping, givingUp } = shutdown;
+  const { listener } = consumer;
+  // The database has answered before, when the position was found: so any error may be passing.
+  const retrying = { attempts: Infinity, ...consumer, signal: stopping };
+  const listening = () => listenForMessages(listener!, reader.category, stopping);
+  const bell = listener && await retryUntilAborted(listening, retrying);
+  const storing = { ...consumer, signal: givingUp };
+  const store = () => retryUntilAborted(() => storePosition(kept), storing);
+  const run = { consumer, kept, ...shutdown, deadline: bounds.deadline, store };
+  const progress = { handled: 0, caughtUp: false };
+  let failure: Thrown | undefined;
+  try {
+    const pages = followPages(reader.read, kept.position + 1, { ...retrying, bell });
+    await handlePages(run, reader, pages, bounds, progress);
+  } catch (cause) {
+    failure = { cause };
+  }
+  bell?.remove();
+  try {
+    const last = shutdownOn([givingUp], LAST_STORE);
+    await storeLast(run, last.givingUp).finally(last.dispose);
+  } catch (cause) {
+    failure ??= { cause };
+  }
+  // A lost lease is no failure: another process goes on.
+  if (failure && !(failure.cause instanceof LeaseLostError)) throw failure.cause;
+  progress.caughtUp &&= failure === undefined;
+  return { ...progress, position: kept.position };
+}
+
+async function handlePages(
+  run: PageRun,
+  reader: Reader,
+  pages: AsyncIterable<Page>,
+  { untilCaughtUp, limit }: Bounds,
+  progress: { handled: number; caughtUp: boolean },
+): Promise<void> {
+  const { kept } = run;
+  for await (const page of pages) {
+    const ahead = messagesAhead(page, reader, kept);
+    const placed = ahead.slice(0, limit - progress.handled);
+    const count = await handlePage(run, placed);
+    progress.handled += count;
+    if (count < placed.length) return;
+    if (placed.length === ahead.length) {
+      passTo(kept, page.next - 1, !page.isQuiet);
+      progress.caughtUp = page.atEnd && page.isSettled !== false;
+    }
+    if (page.atEnd && untilCaughtUp || progress.handled >= limit) return;
+    if (isStoreDue(kept, page.atEnd)) await run.store();
+  }
+}
+
+/** The messages of a page that are still to be handled, with their places. */
+function messagesAhead(page: Page, reader: Reader, kept: KeptPosition): Placed[] {
+  const isOfAll = reader.category === null;
+  return page.messages
+    .map((message) => ({ message, place: reader.place(message) }))
+    .filter(({ message, place }) => place > kept.position && !(isOfAll && isOwnMessage(message)));
+}
+
+/** Stores the position. If the database is out of reach, messages are handled again: no failure. */
+async function storeLast({ consumer, kept }: Run, signal: AbortSignal): Promise<void> {
+  try {
+    await retryUntilAborted(() => closePosition(kept), { ...consumer, attempts: 5, signal });
+  } catch (error) {
+    if (!isLostConnection(error)) throw error;
+  }
+}

@@ -1,0 +1,38 @@
+import type { Shutdown } from "../lib/shutdown.ts";
+import type { Message } from "../types.ts";
+import type { CheckedConsumer } from "./_checked_consumer.ts";
+import type { KeptPosition } from "./_kept_position.ts";
+import type { Handler } from "./consumer.ts";
+
+/** A run of a consumer, or of a member of its group: what all its messages share. */
+export interface Run extends Shutdown {
+  readonly consumer: CheckedConsumer;
+  readonly kept: KeptPosition;
+}
+
+/** A message with its place in what is consumed. */
+export interface Placed {
+  readonly message: Message;
+  /** The position that the consumer has when the message is handled. */
+  readonly place: number;
+  /** The id of the parked message, if this is a replay of one. */
+  readonly parkedAs?: string;
+}
+
+/** A message in hand, with all that its attempts share. */
+export interface Task {
+  readonly run: Run;
+  readonly placed: Placed;
+  readonly handler: Handler;
+  /** The handler's answer, if it has been called before the first attempt. */
+  begun: { readonly answer: ReturnType<Handler> } | undefined;
+  /** What the handler threw in the last attempt. */
+  failure: Thrown | undefined;
+  /** How many times the database has interrupted an attempt. */
+  interruptions: number;
+}
+
+/** What was thrown, which may be `undefined`: as the options of an error that it causes. */
+export interface Thrown {
+  readonly cause: unknown;
+}

@@ -1,0 +1,80 @@
+import type { ConsumerGroup, Message } from "../types.ts";
+import { streamName } from "./stream_name.ts";
+
+/*
+ * The streams that this library writes for itself, by the type of their category:
+ *
+ *   account:position-{consumerId}                    how far a consumer is
+ *   account:position-{consumerId}+{member}+{size}    how far a member of its group is
+ *   account:position-{consumerId}+parked             how far replayParked is
+ *   account:group-{consumerId}                       the sizes that its group has had
+ *   account:group-{consumerId}+waiting               the processes that wait for a member
+ *   account:parked-{consumerId}                      the messages that it has parked
+ *   ledger:aggregate-ledger                          how far an aggregate is
+ *   account:snapshot-{entityId}                      the state of an entity
+ *
+ * Eventide names positions and snapshots in the same way, and records both in messages of the type
+ * "Recorded": Ruby and TypeScript services can take over each other's consumers. So none of these
+ * names may change. The other types are this library's own.
+ */
+
+/** The names of a consumer. */
+export interface ConsumerNames {
+  readonly category: string;
+  readonly consumerId: string;
+}
+
+export function positionStream(
+  { category, consumerId }: ConsumerNames,
+  ...suffix: readonly string[]
+): string {
+  return streamName(category, [consumerId, ...suffix], ["position"]);
+}
+
+export function memberStream(consumer: ConsumerNames, { member, size }: ConsumerGroup): string {
+  return positionStream(consumer, String(member), String(size));
+}
+
+/** The position streams of all members of a group, in their order. */
+export function memberStreams(consumer: ConsumerNames, size: number): string[] {
+  return Array.from({ length: size }, (_, member) => memberStream(consumer, { member, size }));
+}
+
+export function replayStream(consumer: ConsumerNames): string {
+  return positionStream(consumer, "parked");
+}
+
+export function groupStream(
+  { category, consumerId }: ConsumerNames,
+  ...suffix: readonly string[]
+): string {
+  return streamName(category, [consumerId, ...suffix], ["group"]);
+}
+
+export function waitingStream(consumer: ConsumerNames): string {
+  return groupStream(consumer, "waiting");
+}
+
+export function parkedStream({ category, consumerId }: ConsumerNames): string {
+  return streamName(category, consumerId, ["parked"]);
+}
+
+export function aggregateStream(name: string): string {
+  return streamName(name, name, ["aggregate"]);
+}
+
+export function snapshotStream(category: string, entityId: string): string {
+  return streamName(category, entityId, ["snapshot"]);
+}
+
+/** Which messages are of these streams, as regular expressions: JavaScript and Postgres read them alike. */
+export const OWN_TYPES = "^(Recorded(:.*)?|Sized|Waiting|Parked)$";
+export const OWN_STREAMS = "^[^-]*[:+](position|group|parked|aggregate|snapshot)-";
+
+const ownTypes = /* @__PURE__ */ new RegExp(OWN_TYPES, "s");
+const ownStreams = /* @__PURE__ */ new RegExp(OWN_STREAMS);
+
+/** Whether this library wrote the message for itself: readers of all messages have no use for it. */
+export function isOwnMessage({ streamName, type }: Message): boolean {
+  return ownTypes.test(type) && ownStreams.test(streamName);
+}
