@@ -1,5 +1,5 @@
 /**
- * A handle for where there is fetch and no socket: edge functions, service workers, pages.
+ * A handle for runtimes that have fetch and no socket: edge functions, service workers, pages.
  *
  * @example Write from a page
  * ```ts
@@ -15,53 +15,58 @@
 import { checkInteger, checkOptions } from "../names/_check.ts";
 import { SQLSTATE } from "../handle/_driver_error.ts";
 import { REPEATABLE } from "../handle/_statement.ts";
-import { FetchSqlError } from "../errors.ts";
+import { FetchSqlError, type MessageDbError, type MessageDbErrorCode } from "../errors.ts";
 import { fromQuery } from "../handle/from_query.ts";
 import type { Rows, Sql } from "../types.ts";
 import { VERSION, VERSION_HEADER } from "./gateway/_version.ts";
 
 export { FetchSqlError };
+export type { MessageDbError, MessageDbErrorCode, Rows, Sql };
 
 /** Options of `fetchSql`. */
 export interface FetchSqlOptions {
-  /** What each request carries besides: `authorization`, say. */
+  /** Further headers of each request: `authorization`, for example. */
   readonly headers?: RequestInit["headers"];
   /**
-   * What sends a request and resolves to its response.
+   * The function that sends a request and resolves to its response.
    *
    * @default the runtime's own `fetch`
    */
   readonly fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
-  /** Ends what is under way, and refuses what comes after; its reason is what is thrown. */
+  /**
+   * When this signal aborts, the requests under way end and later requests are refused. Both reject
+   * with the signal's reason.
+   */
   readonly signal?: AbortSignal | undefined;
   /**
-   * How many milliseconds one request may take, the whole answer included, from 1.
+   * How many milliseconds one request may take, until its whole answer is there: from 1.
    *
    * @default 15000
    */
   readonly timeout?: number | undefined;
 }
 
-/** Statuses of a server that did not come to answer, and may the next time. */
-const PASSING = /408|425|429|50[234]/;
+/** Statuses of a server that cannot answer now, and may answer later. */
+const PASSING_STATUS = /408|425|429|50[234]/;
 
-/** How often a statement is sent again at most. */
+/** How many times a statement is sent again, at most. */
 const RETRIES = 5;
 
-/** Milliseconds: a server that asks for more is not waited for. */
-const LONGEST_WAIT = 30_000;
+/** In milliseconds. A statement is not retried if `Retry-After` asks for more. */
+const LONGEST_RETRY_AFTER = 30_000;
 
 /**
- * Makes a handle of an address that takes statements by HTTP: a gateway of this package, or Neon's.
+ * Makes a handle that sends statements by HTTP: to a gateway of this package, or to Neon's.
  *
  * Each statement is one POST, in the shape that Neon's serverless driver sends. Redirects are not
  * followed. A database error is the same as through any driver. There are no transactions.
  *
- * The statements of this package's operations are sent again, up to five times, where the network
- * fails, no answer comes in time, or the status is 408, 425, 429, 502, 503 or 504. The wait between
- * doubles and varies, and comes to about three seconds; where `Retry-After` asks for more, it is that,
- * up to 30 seconds each time. Nothing is written twice: a message has an id, and one whose answer was
- * lost answers its first position. Any other statement is sent once.
+ * The handle retries the statements of this package's operations, up to five times: if the network
+ * fails, if no answer comes in time, or if the status is 408, 425, 429, 502, 503 or 504. The pauses
+ * double and vary, and come to about three seconds. `Retry-After` makes a pause longer; if it asks for
+ * more than 30 seconds, the handle does not retry. A retry writes nothing twice, because each message
+ * has an id: if the message is there already, the answer is its first position. Any other statement is
+ * sent once.
  *
  * @example Write and read where there is nothing but fetch
  * ```ts
@@ -75,12 +80,12 @@ const LONGEST_WAIT = 30_000;
  * await readStream(sql, "account-123");
  * ```
  *
- * @param url Where to send statements; in a page or a worker of one, relative to it.
- * @param options What requests carry, who sends them, how long they may take.
- * @returns The handle. What it is used for rejects with `FetchSqlError` where no rows come, and with the
- * signal's reason where that ends it.
- * @throws {TypeError} If the address is none of http or https, or an option is of the wrong type.
- * @throws {RangeError} If the timeout is no integer from 1.
+ * @param url The address to send statements to. In a page or its worker, it may be relative.
+ * @param options The headers of the requests, the function that sends them, and how long one may take.
+ * @returns The handle. Its statements reject with `FetchSqlError` if no rows come, and with the signal's
+ * reason if the signal aborts.
+ * @throws {TypeError} If the address is not of http or https, or an option is of the wrong type.
+ * @throws {RangeError} If the timeout is not an integer from 1.
  */
 export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): Sql {
   checkOptions(options);
@@ -98,21 +103,21 @@ export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): Sql 
   server.headers.set("content-type", "application/json");
   server.headers.set(VERSION_HEADER, VERSION);
 
-  const once = fromQuery((query, params) => send(server, { query, params }, 0));
-  const repeatable = fromQuery((query, params) => send(server, { query, params }, RETRIES));
-  return Object.assign(once, { [REPEATABLE]: repeatable });
+  const handleWithRetries = (retries: number): Sql =>
+    fromQuery((query, params) => sendWithRetries(server, { query, params }, retries));
+  return Object.assign(handleWithRetries(0), { [REPEATABLE]: handleWithRetries(RETRIES) });
 }
 
-type Fetch = (url: string, init: RequestInit) => Promise<Response>;
-
+/** The server of one handle, and how to reach it. */
 interface Server {
   readonly url: URL;
-  readonly fetch: Fetch;
+  readonly fetch: NonNullable<FetchSqlOptions["fetch"]>;
   readonly headers: Headers;
   readonly signal: AbortSignal | undefined;
   readonly timeout: number;
-  /** What the signal ends: one listener for all of it, as long as there is any. */
+  /** The requests and pauses under way. */
   readonly running: Set<AbortController>;
+  /** The one listener at the signal, for all that is running. It is there only while anything is. */
   readonly abort: () => void;
 }
 
@@ -121,13 +126,13 @@ interface StatementBody {
   readonly params: readonly (string | null)[];
 }
 
-/** The value is not shown: what is mistaken for an address may hold a password. */
+/** The error does not show the value, because the value may hold a password. */
 function addressOf(url: string | URL): URL {
   let address;
   try {
     address = new URL(url, globalThis.location?.href);
   } catch {
-    // As wrong as any other.
+    // Refused below, as any other wrong address.
   }
   if (!address || !/^https?:$/.test(address.protocol) || address.username || address.password) {
     throw new TypeError(
@@ -137,36 +142,36 @@ function addressOf(url: string | URL): URL {
   return address;
 }
 
-/** Sends a statement, and again where that may help. */
-async function send(server: Server, statement: StatementBody, retries: number): Promise<Rows> {
+/** Sends a statement, and sends it again if that may help. */
+async function sendWithRetries(
+  server: Server,
+  statement: StatementBody,
+  retries: number,
+): Promise<Rows> {
   const body = JSON.stringify(statement);
   for (let attempt = 0;; attempt++) {
     try {
-      return await request(server, body);
+      return await sendOnce(server, body);
     } catch (error) {
       if (!(error instanceof FetchSqlError) || attempt === retries) throw error;
       const { status, retryAfter } = error;
-      if (status !== null ? !PASSING.test(String(status)) : error.reason === "body") throw error;
+      if (status !== null ? !PASSING_STATUS.test(String(status)) : error.reason === "body") {
+        throw error;
+      }
       const wait = (retryAfter ?? 0) * 1000;
-      if (wait > LONGEST_WAIT) throw error;
+      if (wait > LONGEST_RETRY_AFTER) throw error;
       await pause(server, wait + (0.5 + Math.random()) * 100 * 2 ** attempt);
     }
   }
 }
 
-async function request(server: Server, body: string): Promise<Rows> {
-  const { url, timeout } = server;
-  const failed = (
-    reason: FetchSqlError["reason"],
-    what: string,
-    options?: ConstructorParameters<typeof FetchSqlError>[3],
-  ) => new FetchSqlError(url.origin + url.pathname, reason, what, options);
-
+/** Sends a statement once, and resolves to its rows. */
+async function sendOnce(server: Server, body: string): Promise<Rows> {
+  const { url, headers, timeout } = server;
   let answered;
   try {
-    answered = await limited(server, timeout, async (signal) => {
-      const { headers } = server;
-      // Another address would get the headers, and what they tell, too.
+    answered = await withTimeout(server, timeout, async (signal) => {
+      // Redirects are not followed: another address would get the headers, and with them the token.
       const init = { method: "POST", headers, body, signal, redirect: "manual" } as const;
       const response = await server.fetch(url.href, init);
       return { response, text: await response.text() };
@@ -174,48 +179,59 @@ async function request(server: Server, body: string): Promise<Rows> {
   } catch (cause) {
     server.signal?.throwIfAborted();
     throw cause === LATE
-      ? failed("timeout", `no answer came within ${timeout} ms`)
-      : failed("network", `the network failed (${messageOf(cause)})`, { cause });
+      ? fetchError(server, "timeout", `no answer came within ${timeout} ms`)
+      : fetchError(server, "network", `the network failed (${messageOf(cause)})`, { cause });
   }
+  return rowsOf(server, answered.response, answered.text);
+}
 
-  const { response, text } = answered;
+/** The rows of a response. A response without rows is thrown as an error. */
+function rowsOf(server: Server, response: Response, text: string): Rows {
   const answer = parseAnswer(text);
   if (response.ok) {
     if (Array.isArray(answer?.rows)) return answer.rows;
-    throw failed("body", "the answer was something else than rows in JSON");
+    throw fetchError(server, "body", "the answer was something else than rows in JSON");
   }
   const { status, statusText } = response;
-  if (status === 400 && SQLSTATE.test(answer?.code)) throw errorOfDatabase(answer);
+  if (status === 400 && SQLSTATE.test(answer?.code)) throw databaseError(answer);
   const why = answer?.detail ?? answer?.message ?? statusText;
   const retryAfter = secondsOf(response.headers.get("retry-after"));
-  // In a page, a redirect is 0.
+  // A page sees the status of a redirect as 0.
   const what = status < 400 ? "a redirect, which is not followed" : `${status}${why && `, ${why}`}`;
-  throw failed("status", `the answer was ${what}`, { status, retryAfter });
+  throw fetchError(server, "status", `the answer was ${what}`, { status, retryAfter });
 }
 
-/** What JSON the answer is; undefined where it is no object. */
-// deno-lint-ignore no-explicit-any -- any server may have made it: what is used is looked at first
+function fetchError(
+  { url }: Server,
+  reason: FetchSqlError["reason"],
+  what: string,
+  options?: ConstructorParameters<typeof FetchSqlError>[3],
+): FetchSqlError {
+  return new FetchSqlError(url.origin + url.pathname, reason, what, options);
+}
+
+/** The JSON value of the answer; undefined if the answer is not JSON. */
+// deno-lint-ignore no-explicit-any -- any server may have made the answer: each field is checked before use
 function parseAnswer(text: string): any {
   try {
-    const answer = JSON.parse(text);
-    return typeof answer === "object" && answer !== null ? answer : undefined;
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
 }
 
-/** An error as a driver would throw it: with the SQLSTATE and what Postgres says besides. */
-function errorOfDatabase(answer: { readonly message?: string }): Error {
+/** An error as a driver would throw it: with the SQLSTATE, and Postgres's other fields. */
+function databaseError(answer: { readonly message?: string }): Error {
   return Object.assign(new Error(answer.message), answer, { name: "PostgresError" });
 }
 
-/** Runtimes say "fetch failed", and why in the error's cause. */
+/** Runtimes say "fetch failed", and the reason is in the error's cause. */
 function messageOf(error: unknown): string {
   const { message, cause } = (error ?? {}) as { message?: unknown; cause?: { message?: unknown } };
   return String(cause?.message || message || error);
 }
 
-/** `Retry-After` is seconds or a date. */
+/** `Retry-After` is a number of seconds or a date. */
 function secondsOf(retryAfter: string | null): number | null {
   if (retryAfter === null) return null;
   const seconds = /^\d+$/.test(retryAfter)
@@ -224,18 +240,21 @@ function secondsOf(retryAfter: string | null): number | null {
   return Number.isNaN(seconds) ? null : Math.max(seconds, 0);
 }
 
-/** Waits, unless the handle's signal aborts before. */
+/** Waits; rejects if the handle's signal aborts meanwhile. */
 async function pause(server: Server, milliseconds: number): Promise<void> {
   const never = () => new Promise<never>(() => {});
-  await limited(server, milliseconds, never).catch((error) => {
+  await withTimeout(server, milliseconds, never).catch((error) => {
     if (error !== LATE) throw error;
   });
 }
 
 const LATE = new Error("Late");
 
-/** Does the work; when its time is over, or the handle's signal aborts, does not wait for it any more. */
-async function limited<T>(
+/**
+ * Does the work, and stops waiting for it when its time is over, or when the handle's signal aborts:
+ * a `fetch` of the caller's may not look at the signal that it is given.
+ */
+async function withTimeout<T>(
   { signal, running, abort }: Server,
   milliseconds: number,
   work: (signal: AbortSignal) => Promise<T>,
