@@ -1,112 +1,123 @@
+import { onAbort, sleep } from "../../../lib/wait.ts";
 import type { Message } from "../../../types.ts";
 
-/** Milliseconds. */
+// All in milliseconds.
 const FIRST_LIVE_PAUSE = 100;
 const LONGEST_LIVE_PAUSE = 1000;
-/** Less than the ten seconds after which Bun takes a connection for dead. */
-const HEARTBEAT = 5000;
-/** Then the client has to come again, and to be let in again. */
-const LIFETIME = 300_000;
+/** Shorter than ten seconds, because Bun takes a connection for dead after ten seconds without data. */
+const HEARTBEAT_INTERVAL = 5000;
+/** After this time the client has to connect again, so that `authorize` is asked again. */
+const LIVE_LIFETIME = 300_000;
 
 /** What a live read reads, page after page. */
 export interface LiveRead {
   /** Where to start. */
   readonly position: number;
   readonly read: (position: number) => Promise<readonly Message[]>;
-  /** The position of a message in what is read. */
+  /** The position of a message, as `read` counts positions: in its stream, or global. */
   readonly place: (message: Message) => number;
   readonly onError: (error: unknown) => void;
-  /** Ends it: the server stops. */
+  /** Ends the live read, because the server stops. */
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Answers messages as server-sent events: what is there, then what comes.
+ * Answers messages as server-sent events: first the stored messages, then new messages as they come.
  *
- * A page is read when the client has taken the last one. Whatever ends the stream, an EventSource comes
- * again with the id of the last event that it has seen; so trouble ends it, since a status of 500 would
- * have an EventSource give up.
+ * The next page is read when the client has taken the last one. Whatever ends the stream, an EventSource
+ * connects again, with the id of the last event that it has seen. So an error ends the stream too: a
+ * status of 500 would make an EventSource give up.
  */
 export function answerLive(live: LiveRead): Response {
-  const { read, place, onError, signal } = live;
-  const deadline = Date.now() + LIFETIME;
-  const encoder = new TextEncoder();
-  let { position } = live;
-  let isOver = false;
-  let heartbeat: ReturnType<typeof setInterval>;
-  let wake = () => {};
-  let close = () => {};
-
-  function end(): void {
-    if (isOver) return;
-    isOver = true;
-    clearInterval(heartbeat);
-    // It lives on, with the gateway.
-    signal?.removeEventListener("abort", end);
-    wake();
-    close();
-  }
-
-  function wait(milliseconds: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-
-  /** The next events; undefined when it is over. */
-  async function next(): Promise<string | undefined> {
-    let pause = FIRST_LIVE_PAUSE;
-    while (!isOver) {
-      const messages = await read(position);
-      if (isOver) break;
-      if (messages.length > 0) {
-        position = place(messages.at(-1)!) + 1;
-        return messages.map((it) => `id: ${place(it)}\ndata: ${JSON.stringify(it)}\n\n`).join("");
-      }
-      await wait(pause);
-      pause = Math.min(pause * 2, LONGEST_LIVE_PAUSE);
-    }
-    return undefined;
-  }
-
-  async function fail(error: unknown): Promise<undefined> {
-    if (isOver) return;
-    onError(error);
-    // Those that come again at once would come as often as they can.
-    await wait(LONGEST_LIVE_PAUSE);
-    end();
-  }
-
+  const over = new AbortController();
+  const pages = readLive(live, over.signal);
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => {
-      controller.enqueue(encoder.encode("retry: 1000\n\n"));
-      close = () => controller.close();
-      heartbeat = setInterval(() => {
-        if (Date.now() >= deadline) end();
-        // Not while the client has something to take still.
-        else if (controller.desiredSize! > 0) controller.enqueue(encoder.encode(":\n\n"));
-      }, HEARTBEAT);
-      signal?.addEventListener("abort", end);
-      if (signal?.aborted) end();
+      sendText(controller, "retry: 1000\n\n");
+      keepAlive(controller, over);
+      endWithSignal(live.signal, controller, over);
     },
     pull: async (controller) => {
-      const events = await next().catch(fail);
-      if (events !== undefined) controller.enqueue(encoder.encode(events));
+      try {
+        const { value: messages } = await pages.next();
+        if (messages) sendText(controller, eventsOf(messages, live.place));
+      } catch (error) {
+        if (over.signal.aborted) return;
+        live.onError(error);
+        // Without this, a client that connects again at once would do so as often as it can.
+        await sleep(LONGEST_LIVE_PAUSE, over.signal);
+        end(controller, over);
+      }
     },
-    cancel: () => {
-      close = () => {};
-      end();
-    },
+    cancel: () => over.abort(),
   });
   return new Response(body, {
     headers: {
       "content-type": "text/event-stream",
-      // nginx would keep events until it has a buffer full.
+      // Without this, nginx keeps events until they fill a buffer.
       "x-accel-buffering": "no",
     },
   });
+}
+
+/** Yields each page that has messages. Pauses before it reads again after a page without messages. */
+async function* readLive(
+  { position, read, place }: LiveRead,
+  over: AbortSignal,
+): AsyncGenerator<readonly Message[], void> {
+  let next = position;
+  let pause = FIRST_LIVE_PAUSE;
+  while (!over.aborted) {
+    const messages = await read(next);
+    if (over.aborted) return;
+    if (messages.length === 0) {
+      await sleep(pause, over);
+      pause = Math.min(pause * 2, LONGEST_LIVE_PAUSE);
+      continue;
+    }
+    next = place(messages.at(-1)!) + 1;
+    pause = FIRST_LIVE_PAUSE;
+    yield messages;
+  }
+}
+
+function eventsOf(messages: readonly Message[], place: LiveRead["place"]): string {
+  return messages.map((it) => `id: ${place(it)}\ndata: ${JSON.stringify(it)}\n\n`).join("");
+}
+
+type EventController = ReadableStreamDefaultController<Uint8Array>;
+
+const encoder = new TextEncoder();
+
+function sendText(controller: EventController, text: string): void {
+  controller.enqueue(encoder.encode(text));
+}
+
+/** Sends heartbeats until the lifetime is over. Then this ends the stream. */
+function keepAlive(controller: EventController, over: AbortController): void {
+  const deadline = Date.now() + LIVE_LIFETIME;
+  const timer = setInterval(() => {
+    if (Date.now() >= deadline) end(controller, over);
+    // A client that has not taken the last events yet needs no heartbeat.
+    else if (controller.desiredSize! > 0) sendText(controller, ":\n\n");
+  }, HEARTBEAT_INTERVAL);
+  onAbort(over.signal, () => clearInterval(timer));
+}
+
+function endWithSignal(
+  signal: AbortSignal | undefined,
+  controller: EventController,
+  over: AbortController,
+): void {
+  if (signal === undefined) return;
+  const forget = onAbort(signal, () => end(controller, over));
+  // The signal lives as long as the gateway, so no listener of this stream may stay there.
+  onAbort(over.signal, forget);
+}
+
+/** Closes the stream from this side. A client that cancels the stream has closed it already. */
+function end(controller: EventController, over: AbortController): void {
+  if (over.signal.aborted) return;
+  over.abort();
+  controller.close();
 }
