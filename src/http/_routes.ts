@@ -14,8 +14,11 @@ import {
 } from "./gateway/rest/_resources.ts";
 import { answerStatement } from "./gateway/sql/_sql.ts";
 
-/** What the gateway has: each path has at most one name in it. */
-const ROUTES: Readonly<Record<string, Readonly<Record<string, Endpoint>>>> = {
+/** The endpoints of one path, by method. */
+type Endpoints = Readonly<Record<string, Endpoint>>;
+
+/** The endpoints of each path. A path has at most one parameter. */
+const ROUTES: Readonly<Record<string, Endpoints>> = {
   "/sql": { POST: answerStatement },
   "/streams/{streamName}": { GET: answerStream },
   "/streams/{streamName}/messages": { GET: answerStreamMessages, POST: answerAppend },
@@ -26,46 +29,55 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Endpoint>>>> = {
   "/openapi.json": { GET: answerOpenapi },
 };
 
-/** Answers a request by the handler of its path and method. */
-export async function answer(request: Request, gateway: Gateway): Promise<Response> {
+/** Answers a request by the endpoint of its path and method. */
+export async function answerRequest(request: Request, gateway: Gateway): Promise<Response> {
   const { basePath } = gateway;
-  const { pathname } = urlOf(request);
-  if (pathname.startsWith(`${basePath}/`)) {
-    const segments = pathname.slice(basePath.length).split("/");
-    for (const [path, handlers] of Object.entries(ROUTES)) {
-      const name = nameIn(segments, path);
-      if (name === undefined) continue;
-      const isHead = request.method === "HEAD";
-      const method = isHead ? "GET" : request.method;
-      // Its own: a method can be named "constructor".
-      if (Object.hasOwn(handlers, method)) {
-        const response = await handlers[method]!(request, gateway, name);
-        if (!isHead) return response;
-        await response.body?.cancel();
-        return new Response(null, response);
-      }
-      const allow = Object.keys(handlers).join(", ").replace("GET", "GET, HEAD");
-      throw new Refusal(405, `Cannot ${request.method} this: it takes ${allow}`, {}, { allow });
-    }
+  const route = findRoute(urlOf(request).pathname, basePath);
+  if (route === undefined) {
+    throw new Refusal(
+      404,
+      `There is nothing here: statements go to ${basePath}/sql, and ${basePath}/openapi.json says ` +
+        "what else there is",
+    );
   }
-  throw new Refusal(
-    404,
-    `There is nothing here: statements go to ${basePath}/sql, and ${basePath}/openapi.json says ` +
-      "what else there is",
-  );
+  const { endpoints, parameter } = route;
+  const isHead = request.method === "HEAD";
+  const method = isHead ? "GET" : request.method;
+  // Only its own keys: a request can have the method "constructor".
+  if (!Object.hasOwn(endpoints, method)) {
+    const allow = Object.keys(endpoints).join(", ").replace("GET", "GET, HEAD");
+    throw new Refusal(405, `Cannot ${request.method} this: it takes ${allow}`, {}, { allow });
+  }
+  const response = await endpoints[method]!(request, gateway, parameter);
+  if (!isHead) return response;
+  await response.body?.cancel();
+  return new Response(null, response);
 }
 
-/** What the segments have where the path has a name, "" where it has none; undefined if they differ. */
-function nameIn(segments: readonly string[], path: string): string | undefined {
+function findRoute(
+  pathname: string,
+  basePath: string,
+): { readonly endpoints: Endpoints; readonly parameter: string } | undefined {
+  if (!pathname.startsWith(`${basePath}/`)) return undefined;
+  const segments = pathname.slice(basePath.length).split("/");
+  for (const [path, endpoints] of Object.entries(ROUTES)) {
+    const parameter = pathParameterOf(segments, path);
+    if (parameter !== undefined) return { endpoints, parameter };
+  }
+  return undefined;
+}
+
+/** The value of the path's parameter, "" if the path has none; undefined if the segments do not match. */
+function pathParameterOf(segments: readonly string[], path: string): string | undefined {
   const parts = path.split("/");
   if (segments.length !== parts.length) return undefined;
-  let name = "";
+  let value = "";
   for (const [at, part] of parts.entries()) {
-    if (part.startsWith("{")) name = segments[at]!;
+    if (part.startsWith("{")) value = segments[at]!;
     else if (part !== segments[at]) return undefined;
   }
   try {
-    return decodeURIComponent(name);
+    return decodeURIComponent(value);
   } catch {
     throw new Refusal(400, "Cannot read this path: a name in it is not percent-encoded UTF-8");
   }

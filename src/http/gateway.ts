@@ -12,25 +12,28 @@
  *
  * @module
  */
-import type { Sql } from "../types.ts";
+import type { ConsumerGroup, Direction, MessageInput, Metadata, Rows, Sql } from "../types.ts";
 import type { GatewayCall } from "./gateway/call.ts";
 import { answerPreflight, shareWithOrigin } from "./gateway/_cors.ts";
 import type { GatewayOptions } from "./gateway/options.ts";
 import { makeGateway } from "./gateway/_gateway.ts";
 import { answerProblem, refusalOf } from "./gateway/_problem.ts";
-import { answer } from "./_routes.ts";
+import { answerRequest } from "./_routes.ts";
 
 export type { GatewayCall, GatewayOptions };
+export type { ConsumerGroup, Direction, MessageInput, Metadata, Rows, Sql };
 
 /**
  * Makes a server of a handle: for `fetchSql`, for other languages, and for people with curl.
  *
- * What comes back answers a request of the Fetch API, as `Deno.serve`, `Bun.serve`, a Worker's `fetch`
- * and Hono take it, and Node with `@hono/node-server`. `POST /sql` runs the statements that this
- * package's operations send, and no other SQL; the rest is a JSON API, which `GET /openapi.json`
- * describes. Every answer of 400 or more is a problem document (RFC 9457), but for a database's error
- * at `/sql`, which is as Neon's driver knows it. The gateway keeps nothing between requests: any number
- * of them can stand before one database.
+ * The server is a function that answers a request of the Fetch API. `Deno.serve`, `Bun.serve`, a
+ * Worker's `fetch` and Hono take such a function, and Node takes it with `@hono/node-server`.
+ *
+ * `POST /sql` runs the statements that this package's operations send, and no other SQL. The other
+ * paths are a JSON API, which `GET /openapi.json` describes. Every answer of 400 or more is a problem
+ * document (RFC 9457). The one exception is a database error at `/sql`, which has the shape that Neon's
+ * driver expects. The gateway keeps no state between requests, so any number of gateways can share one
+ * database.
  *
  * @example Let everyone read, and those who know a secret write orders
  * ```ts
@@ -44,27 +47,27 @@ export type { GatewayCall, GatewayOptions };
  * await response.json(); // { "streamName": "order-1", "version": -1 }
  * ```
  *
- * @param sql The handle that the statements are sent by.
+ * @param sql The handle that sends the statements.
  * @param options Who may do what, and how much.
- * @returns Answers a request; it never rejects.
- * @throws {TypeError} If there is no `authorize`, or an option is of the wrong type.
- * @throws {RangeError} If a limit is no integer from 1.
+ * @returns A function that answers a request, and never rejects.
+ * @throws {TypeError} If `authorize` is missing, or an option is of the wrong type.
+ * @throws {RangeError} If a limit is not an integer from 1.
  */
 export function gateway(
   sql: Sql,
   options: GatewayOptions,
 ): (request: Request) => Promise<Response> {
-  const made = makeGateway(sql, options);
+  const context = makeGateway(sql, options);
   return async (request) => {
     let response;
     try {
-      response = answerPreflight(request, made) ?? await answer(request, made);
+      response = answerPreflight(request, context) ?? await answerRequest(request, context);
     } catch (error) {
       const refusal = refusalOf(error);
-      if (refusal.status >= 500) made.onError(error, request);
+      if (refusal.status >= 500) context.onError(error, request);
       response = answerProblem(refusal);
     }
     response.headers.set("cache-control", "no-store");
-    return shareWithOrigin(response, request, made);
+    return shareWithOrigin(response, request, context);
   };
 }

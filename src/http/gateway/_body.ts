@@ -1,21 +1,21 @@
 import { Refusal } from "./_problem.ts";
 
-/** Milliseconds that a request may take to bring its body. */
-const TIME_LIMIT = 10_000;
+/** In milliseconds. */
+const BODY_TIMEOUT = 10_000;
 
-/** How deep arrays and objects may be nested: far less than what Postgres's and any runtime's stack take. */
-const DEPTH_LIMIT = 500;
+/** How deep arrays and objects may be nested: far less than the stacks of Postgres and of any runtime. */
+const MAX_DEPTH = 500;
 
-/** What comes after a body that was given up is not read. */
-const CLOSE = { connection: "close" };
+/** The rest of a body that was given up is not read, so the connection cannot be used again. */
+const CLOSE_CONNECTION = { connection: "close" };
 
-/** A page of another origin cannot send this content type without being asked whether it may. */
-export function checkJson({ headers }: Request): void {
+/** The content type must be JSON, because a page of another origin needs a preflight to send that. */
+export function checkContentType({ headers }: Request): void {
   if (/^application\/json\s*(;|$)/i.test(headers.get("content-type") ?? "")) return;
   throw new Refusal(415, "Cannot read this body: send it as content-type application/json");
 }
 
-/** Reads a request's body as JSON, and no more of it than is allowed. */
+/** Reads a request's body as JSON, and stops reading at the limit. */
 export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding !== "identity") {
@@ -34,9 +34,9 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
   return parseJson("this body", text);
 }
 
-/** Parses JSON that a client sent; refuses what other parts could not take, or would change. */
+/** Parses JSON that a client sent. Refuses JSON that is too deep, and numbers that would change. */
 export function parseJson(name: string, text: string): unknown {
-  checkStructure(name, text);
+  checkDepthAndNumbers(name, text);
   try {
     return JSON.parse(text);
   } catch {
@@ -48,23 +48,36 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
   const length = request.headers.get("content-length");
   if (Number(length) > maxBytes) throw tooLarge(maxBytes);
 
-  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   let timer;
   const deadline = new Promise<never>((_, reject) => {
-    const detail = `Cannot read this body: it did not come within ${TIME_LIMIT} ms`;
-    timer = setTimeout(() => reject(new Refusal(408, detail, {}, CLOSE)), TIME_LIMIT);
+    const detail = `Cannot read this body: it did not come within ${BODY_TIMEOUT} ms`;
+    timer = setTimeout(() => reject(new Refusal(408, detail, {}, CLOSE_CONNECTION)), BODY_TIMEOUT);
   });
   try {
-    if (length !== null) {
-      // Adaptors of Node's server are slow to make a stream of it.
-      const whole = await Promise.race([request.arrayBuffer(), deadline]);
-      if (whole.byteLength > maxBytes) throw tooLarge(maxBytes);
-      return new Uint8Array(whole);
-    }
-    if (request.body === null) return new Uint8Array();
-    reader = request.body.getReader();
-    const chunks: Uint8Array[] = [];
-    let size = 0;
+    if (length === null) return await readChunks(request, maxBytes, deadline);
+    // Not by chunks: with an adaptor for Node's server, a request is slow to make a stream of its body.
+    const whole = await Promise.race([request.arrayBuffer(), deadline]);
+    if (whole.byteLength > maxBytes) throw tooLarge(maxBytes);
+    return new Uint8Array(whole);
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    throw new Refusal(400, "Cannot read this body: it broke off");
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Reads a body whose length the client did not say. */
+async function readChunks(
+  { body }: Request,
+  maxBytes: number,
+  deadline: Promise<never>,
+): Promise<Uint8Array> {
+  if (body === null) return new Uint8Array();
+  const reader = body.getReader();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
     while (true) {
       const { done, value } = await Promise.race([reader.read(), deadline]);
       if (done) return concat(chunks, size);
@@ -73,18 +86,15 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
       chunks.push(value);
     }
   } catch (error) {
-    // Not awaited: a client that sends nothing more does not hold up the answer.
-    reader?.cancel(error).catch(() => {});
-    if (error instanceof Refusal) throw error;
-    throw new Refusal(400, "Cannot read this body: it broke off");
-  } finally {
-    clearTimeout(timer);
+    // Not awaited: a client that sends nothing more must not delay the answer.
+    reader.cancel(error).catch(() => {});
+    throw error;
   }
 }
 
 function tooLarge(maxBytes: number): Refusal {
   const detail = `Cannot read this body: it is larger than ${maxBytes} bytes`;
-  return new Refusal(413, detail, { maxBytes }, CLOSE);
+  return new Refusal(413, detail, { maxBytes }, CLOSE_CONNECTION);
 }
 
 function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
@@ -99,18 +109,18 @@ function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
 
 const NUMBER = /\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 
-/** Goes by character: a regular expression for strings can be made to crawl. */
-function checkStructure(name: string, text: string): void {
+/** Goes character by character, because some texts make a regular expression for strings very slow. */
+function checkDepthAndNumbers(name: string, text: string): void {
   let depth = 0;
   for (let at = 0; at < text.length; at++) {
     const character = text[at]!;
     if (character === '"') {
       at = endOfString(text, at);
     } else if (character === "[" || character === "{") {
-      if (++depth > DEPTH_LIMIT) {
+      if (++depth > MAX_DEPTH) {
         throw new Refusal(
           400,
-          `Cannot read ${name}: it is nested deeper than ${DEPTH_LIMIT} levels`,
+          `Cannot read ${name}: it is nested deeper than ${MAX_DEPTH} levels`,
         );
       }
     } else if (character === "]" || character === "}") {
@@ -118,7 +128,7 @@ function checkStructure(name: string, text: string): void {
     } else if (character >= "0" && character <= "9") {
       NUMBER.lastIndex = at;
       const [number] = NUMBER.exec(text)!;
-      if (!isKept(number)) {
+      if (!isExact(number)) {
         throw new Refusal(422, `Cannot keep the number ${number.slice(0, 40)}: write it as text`);
       }
       at += number.length - 1;
@@ -132,16 +142,18 @@ function endOfString(text: string, start: number): number {
   return at;
 }
 
-/** Whether JavaScript writes the same digits as were sent. Those of a fraction are the nearest, everywhere. */
-function isKept(text: string): boolean {
+/**
+ * Whether JavaScript writes the number with the same digits as the client. A fraction passes in any case:
+ * it becomes the nearest number that JavaScript has.
+ */
+function isExact(text: string): boolean {
   const number = Number(text);
-  if (number !== 0 && Number.isFinite(number)) {
-    if (text.length < 16 || !Number.isInteger(number)) return true;
-  }
-  return digitsOf(String(number)) === digitsOf(text);
+  const isOrdinary = number !== 0 && Number.isFinite(number);
+  if (isOrdinary && (text.length < 16 || !Number.isInteger(number))) return true;
+  return significantDigits(String(number)) === significantDigits(text);
 }
 
-function digitsOf(number: string): string {
+function significantDigits(number: string): string {
   const [digits] = number.replace(".", "").split(/e/i);
   return digits!.replace(/^0+/, "").replace(/0+$/, "");
 }

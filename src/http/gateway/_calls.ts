@@ -4,14 +4,14 @@ import type { Sql } from "../../types.ts";
 import { Refusal } from "./_problem.ts";
 import type { GatewayCall } from "./call.ts";
 
-/** A call of an operation, before it is made. */
+/** A call of an operation that has not been sent yet. */
 export interface Call<Answer> {
-  /** What `authorize` is asked: about each stream that it touches. */
-  readonly questions: readonly GatewayCall[];
+  /** What `authorize` is asked: once for each stream that the call touches. */
+  readonly toAuthorize: readonly GatewayCall[];
   readonly send: (sql: Sql) => Promise<Answer>;
 }
 
-/** What `authorize` is asked about an operation. */
+/** Describes a call of an operation for `authorize`. */
 export function callTo(
   operation: GatewayCall["operation"],
   parameters: Omit<GatewayCall, "operation" | "writes">,
@@ -33,15 +33,15 @@ export interface SentStatement {
 }
 
 /**
- * The first statement of a call, taken instead of sent: what it rejects with is what the operation has
- * against its arguments.
+ * Takes the first statement of a call, which does not reach the database. If the operation rejects its
+ * arguments, this rejects with a refusal that gives the operation's reason.
  */
-export function statementOf(call: Call<unknown>): Promise<SentStatement> {
+export function captureStatement(call: Call<unknown>): Promise<SentStatement> {
   return new Promise((resolve, reject) => {
-    const taking: Sql = (strings, ...parameters) => {
+    const capturing: Sql = (strings, ...parameters) => {
       resolve({ strings, text: textOf(strings), parameters });
       return new Promise(() => {});
     };
-    call.send(taking).catch((error: Error) => reject(new Refusal(422, error.message)));
+    call.send(capturing).catch((error: Error) => reject(new Refusal(422, error.message)));
   });
 }

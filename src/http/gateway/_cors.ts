@@ -1,6 +1,6 @@
 import type { Gateway } from "./_gateway.ts";
 
-/** Answers a page's question whether it may send a request; undefined where this is none, or no page may. */
+/** Answers a preflight request; undefined if the request is not one, or no other origin is allowed. */
 export function answerPreflight(
   { method, headers }: Request,
   { cors }: Gateway,
@@ -11,7 +11,7 @@ export function answerPreflight(
     status: 204,
     headers: {
       "access-control-allow-methods": "GET, POST",
-      // Whatever a rule may look at: who asks is decided by origin.
+      // Every header is allowed, since `authorize` may look at any. The origin decides who may call.
       "access-control-allow-headers": headers.get("access-control-request-headers") ?? "",
       "access-control-max-age": "600",
       vary: "access-control-request-headers",
@@ -19,7 +19,7 @@ export function answerPreflight(
   });
 }
 
-/** Lets the page that asked have the answer, if its origin is allowed. */
+/** Lets the page that sent the request read the response, if the page's origin is allowed. */
 export function shareWithOrigin(response: Response, request: Request, { cors }: Gateway): Response {
   if (cors.length === 0) return response;
   const { headers } = response;
@@ -32,7 +32,7 @@ export function shareWithOrigin(response: Response, request: Request, { cors }: 
   const origin = request.headers.get("origin");
   if (origin !== null && cors.includes(origin)) {
     headers.set("access-control-allow-origin", origin);
-    // An EventSource carries nothing but cookies.
+    // An EventSource can send cookies, and no other credentials.
     headers.set("access-control-allow-credentials", "true");
   }
   return response;

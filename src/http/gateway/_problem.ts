@@ -19,7 +19,7 @@ const TITLES = {
   503: "Service Unavailable",
 } as const;
 
-/** Ends a request with a problem document. */
+/** Thrown to answer a request with a problem document. */
 export class Refusal extends Error {
   override readonly name = "Refusal" as const;
   readonly status: keyof typeof TITLES;
@@ -28,8 +28,8 @@ export class Refusal extends Error {
 
   /**
    * @param status The status of the answer.
-   * @param detail What was wrong with this request, and what to do.
-   * @param members Further members of the document.
+   * @param detail What was wrong with this request, and what the client can do.
+   * @param members Further members of the problem document.
    * @param headers Headers of the answer.
    */
   constructor(
@@ -45,22 +45,21 @@ export class Refusal extends Error {
   }
 }
 
-/** The problem document of RFC 9457 that says it. */
-export function documentOf({ status, message, members }: Refusal): Record<string, unknown> {
+/** The problem document (RFC 9457) of a refusal. */
+export function problemDocumentOf({ status, message, members }: Refusal): Record<string, unknown> {
   return { type: "about:blank", title: TITLES[status], status, detail: message, ...members };
 }
 
-/** The answer that has it. */
 export function answerProblem(refusal: Refusal): Response {
-  return new Response(JSON.stringify(documentOf(refusal)), {
+  return new Response(JSON.stringify(problemDocumentOf(refusal)), {
     status: refusal.status,
     headers: { "content-type": "application/problem+json", ...refusal.headers },
   });
 }
 
 /**
- * What an error of a call is to the client. What says something about the gateway's own database, role
- * or code stays with the gateway: 503 or 500.
+ * The refusal that tells the client of an error. An error that says something about the gateway's own
+ * database, role or code becomes 503 or 500, and its text is not shown.
  */
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
@@ -72,10 +71,10 @@ export function refusalOf(error: unknown): Refusal {
     const { code, id } = error;
     return new Refusal(409, error.message, { code, id });
   }
-  // To try again would not help.
+  // Not 503, because a retry would not help.
   if (error instanceof NotInstalledError) return FAILED;
   const state = sqlStateOf(error);
-  // What a trigger raised, or a limit of Postgres's.
+  // A trigger raised this, or the values break a constraint or a limit of Postgres.
   if (state !== undefined && /^(22|23|54|P0)/.test(state)) {
     return new Refusal(422, `The database refused this: ${(error as Error).message}`);
   }

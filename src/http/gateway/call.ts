@@ -1,19 +1,21 @@
 import type { ConsumerGroup, Direction, MessageInput } from "../../types.ts";
 
 /**
- * What a request asks of the gateway, for `authorize` to decide.
+ * An operation that a request asks for. `authorize` decides whether it is allowed.
  *
- * A field that the operation does not have, or that was left out, is `undefined`. A rule should say
- * what it allows rather than what it forbids: a read of everything has no `streamName`, and a read by
- * ids or of an aggregate may be of any stream.
+ * A field is `undefined` if the operation does not have it, or if the request leaves it out. A rule
+ * should say what it allows rather than what it forbids: a read of all messages has no `streamName`, and
+ * a read by ids or of an aggregate can answer messages of any stream.
  */
 export interface GatewayCall {
   /**
-   * The operation by its name in this package. What is made of others arrives as those: the iterators
-   * and `subscribe` as their reads, `readMessage` as `readMessages`, `writeStreams` to one stream as
-   * `writeBatch`, each write of `groupCommit` as `write`. A consumer reads its source, and reads and
-   * writes the streams of its category's types `position`, `group` and `parked`. Of all that write,
-   * `importMessages` alone says when messages were written.
+   * The name of the operation in this package.
+   *
+   * Some functions of this package arrive under another name, because they are made of other
+   * operations: the iterators and `subscribe` arrive as reads, `readMessage` as `readMessages`,
+   * `writeStreams` to one stream as `writeBatch`, and each write of `groupCommit` as `write`. A consumer
+   * reads its source. It also reads and writes streams of the types `position`, `group` and `parked` of
+   * its category. `importMessages` is the only write that chooses the time of its messages.
    */
   readonly operation:
     | "categories"
@@ -33,33 +35,36 @@ export interface GatewayCall {
     | "write"
     | "writeBatch"
     | "writeStreams";
-  /** Whether it writes. */
+  /** Whether the operation writes. */
   readonly writes: boolean;
-  /** The stream that it writes to or reads: of `writeStreams` and `importMessages`, one of them a call. */
+  /**
+   * The stream that the operation writes to or reads. `writeStreams` and `importMessages` make one call
+   * for each of their streams.
+   */
   readonly streamName?: string | undefined;
-  /** The category that it reads, or that its stream is of: `"order"`. */
+  /** The category that the operation reads, or the category of its stream: `"order"`. */
   readonly category?: string | undefined;
-  /** What is to be written to the stream. */
+  /** The messages to write to the stream. */
   readonly messages?: readonly MessageInput[] | undefined;
-  /** What the write expects. */
+  /** The version of the stream that the write expects. */
   readonly expectedVersion?: number | undefined;
-  /** Where the read starts. */
+  /** The position where the read starts. */
   readonly position?: number | undefined;
-  /** How many messages are to be read at most. */
+  /** How many messages to read, at most. */
   readonly batchSize?: number | undefined;
   /** Which way to read. */
   readonly direction?: Direction | undefined;
-  /** The category of the correlation stream. */
+  /** Reads only messages whose correlation stream is of this category. */
   readonly correlation?: string | undefined;
-  /** The member of a consumer group that reads. */
+  /** The member of the consumer group that reads. */
   readonly consumerGroup?: ConsumerGroup | undefined;
-  /** A SQL condition; only where the gateway allows conditions. */
+  /** A SQL condition. A gateway without `allowConditions` refuses it before it asks `authorize`. */
   readonly condition?: string | undefined;
   /** The LIKE pattern of `readMatching`. */
   readonly pattern?: string | undefined;
   /** The ids of `readMessages`. */
   readonly ids?: readonly string[] | undefined;
-  /** The message types that a subscription wants. */
+  /** The message types that a subscription reads. */
   readonly types?: readonly string[] | undefined;
   /** The message type of `readLastMessage`. */
   readonly type?: string | undefined;

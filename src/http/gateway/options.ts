@@ -3,17 +3,19 @@ import type { GatewayCall } from "./call.ts";
 /** Options of `gateway`. */
 export interface GatewayOptions {
   /**
-   * Decides each call: it is made if this is, or resolves to, `true`, and refused with 403 if it is
-   * anything else or throws. A call that writes to several streams is asked about once for each, and
-   * what is followed live when that begins, and anew after five minutes. The request's body has been
-   * read.
+   * Decides whether a call is allowed. The gateway makes the call if the answer is `true`, or a promise
+   * of `true`. It refuses the call with 403 if the answer is anything else, or if this function throws.
+   *
+   * A request that writes to several streams is asked about once for each stream. A live read is asked
+   * about when it begins; after five minutes it ends, and the client's next request is asked about
+   * again. The request's body has been read already.
    */
   readonly authorize: (
     request: Request,
     call: GatewayCall,
   ) => boolean | PromiseLike<boolean>;
   /**
-   * The path under which the gateway is: `"/events"`.
+   * The path that all paths of the gateway begin with: `"/events"`.
    *
    * @default "", the root
    */
@@ -31,27 +33,27 @@ export interface GatewayOptions {
    */
   readonly maxBatchSize?: number | undefined;
   /**
-   * The origins whose pages may call: `["https://app.example.com"]`, with cookies; or `"*"` for all,
-   * without.
+   * The origins whose pages may call the gateway, with cookies: `["https://app.example.com"]`. `"*"`
+   * allows every origin, without cookies.
    *
    * @default none but the gateway's own
    */
   readonly cors?: "*" | readonly string[] | undefined;
   /**
-   * Whether reads may have a `condition`. It is raw SQL, with which a client can read whatever the
-   * gateway's role can.
+   * Whether reads may have a `condition`. A condition is raw SQL: with it, a client can read whatever
+   * the gateway's role can read.
    *
    * @default false
    */
   readonly allowConditions?: boolean | undefined;
   /**
-   * Ends the answers that are followed live, so that a server can stop: their clients come again, to
-   * another.
+   * When this signal aborts, all live reads end, so that the server can stop. Their clients connect
+   * again, to another server.
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Hears of what became a status of 500 or more, whose answer says nothing of it, and of what
-   * `authorize` threw.
+   * Is told of each error that became a status of 500 or more, because the answer does not show it, and
+   * of each error that `authorize` threw.
    *
    * @default console.error, with the request's method and path
    */

@@ -2,9 +2,10 @@ import { readMessages } from "../../../read/read_messages.ts";
 import type { MessageInput, Sql } from "../../../types.ts";
 import { write } from "../../../write/write.ts";
 import { writeBatch } from "../../../write/write_batch.ts";
-import { checkJson, readJson } from "../_body.ts";
+import { checkContentType, readJson } from "../_body.ts";
 import { type Call, callTo } from "../_calls.ts";
-import { checkCount, type Gateway } from "../_gateway.ts";
+import { checkMessageCount } from "../_authorize.ts";
+import type { Gateway } from "../_gateway.ts";
 import {
   type AppendedBatch,
   BODIES,
@@ -15,39 +16,41 @@ import {
 } from "./_input.ts";
 import { Refusal } from "../_problem.ts";
 
-/** The call that a POST to a stream's messages questions for. */
-export async function callOfAppend(
+/** Makes the call for a POST to the messages of a stream. */
+export async function appendCall(
   request: Request,
   { maxBodyBytes, maxBatchSize }: Gateway,
   streamName: string,
 ): Promise<Call<number>> {
-  checkJson(request);
+  checkContentType(request);
   const input = await readJson(request, maxBodyBytes);
   const isBatch = typeof input === "object" && input !== null && "messages" in input;
-  if (isBatch && Array.isArray(input.messages)) checkCount(input.messages.length, maxBatchSize);
-  const { messages, expectedVersion } = isBatch ? batchOf(input) : batchOfOne(input);
+  if (isBatch && Array.isArray(input.messages)) {
+    checkMessageCount(input.messages.length, maxBatchSize);
+  }
+  const { messages, expectedVersion } = isBatch ? parseBatch(input) : parseSingle(input);
   const options = { expectedVersion: expectedVersionOf(request, expectedVersion) };
   const key = parseHeader(IDEMPOTENCY_KEY_HEADER, request);
-  const identified = key === undefined ? messages : await identify(messages, key, streamName);
+  const identified = key === undefined ? messages : await withIds(messages, key, streamName);
   return {
-    questions: [
+    toAuthorize: [
       callTo(isBatch ? "writeBatch" : "write", { streamName, messages: identified, ...options }),
     ],
     send: async (sql) => {
       const position = isBatch
         ? await writeBatch(sql, streamName, identified, options)
         : await write(sql, streamName, identified[0]!, options);
-      if (key !== undefined) await checkWritten(sql, identified);
+      if (key !== undefined) await checkSameContent(sql, identified);
       return position;
     },
   };
 }
 
-function batchOf(input: unknown): AppendedBatch {
+function parseBatch(input: unknown): AppendedBatch {
   return parseInput(BODIES.batch, "the body", input);
 }
 
-function batchOfOne(input: unknown): AppendedBatch {
+function parseSingle(input: unknown): AppendedBatch {
   const { expectedVersion, ...message } = parseInput(BODIES.message, "the body", input);
   return { messages: [message], expectedVersion };
 }
@@ -63,21 +66,21 @@ function expectedVersionOf(request: Request, field: number | undefined): number 
 }
 
 /**
- * Gives ids to messages that have none: the same for the same key, stream and place, so that the same
- * request again writes nothing.
+ * Gives an id to each message that has none. The same key, stream and place in the batch give the same
+ * id, so that the same request writes nothing when it is sent again.
  */
-async function identify(
+async function withIds(
   messages: readonly MessageInput[],
   key: string,
   streamName: string,
 ): Promise<readonly MessageInput[]> {
   return await Promise.all(messages.map(async (message, at) => {
-    return { ...message, id: message.id ?? await idOf([key, streamName, at]) };
+    return { ...message, id: message.id ?? await hashedId([key, streamName, at]) };
   }));
 }
 
-/** Whether what the store has by these ids is these messages: a key may have been used for others. */
-async function checkWritten(sql: Sql, messages: readonly MessageInput[]): Promise<void> {
+/** Refuses the key if the store has other messages by these ids: the key was used for them before. */
+async function checkSameContent(sql: Sql, messages: readonly MessageInput[]): Promise<void> {
   const stored = await readMessages(sql, messages.map((message) => message.id!));
   const other = stored.find((it, at) => contentOf(it) !== contentOf(messages[at]!));
   if (other === undefined) return;
@@ -88,7 +91,7 @@ async function checkWritten(sql: Sql, messages: readonly MessageInput[]): Promis
   );
 }
 
-/** What a message says, the same however its keys are ordered: the store orders them. */
+/** The content as text. Object keys are sorted, because the store does not keep their order. */
 function contentOf({ type, data = null, metadata = null }: MessageInput): string {
   return JSON.stringify(
     [type, data, metadata],
@@ -99,8 +102,10 @@ function contentOf({ type, data = null, metadata = null }: MessageInput): string
   );
 }
 
-/** A UUID of version 8: 120 bits of a hash. */
-async function idOf(name: readonly [key: string, streamName: string, at: number]): Promise<string> {
+/** Makes a UUID of version 8, with 120 bits of a hash. */
+async function hashedId(
+  name: readonly [key: string, streamName: string, at: number],
+): Promise<string> {
   const bytes = new TextEncoder().encode(JSON.stringify(name));
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const hex = [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -3,26 +3,26 @@ import { invalid } from "../../../lib/invalid.ts";
 import type { Direction, MessageInput, Metadata } from "../../../types.ts";
 import { Refusal } from "../_problem.ts";
 
-/** A page of messages, as a query questions for it. */
+/** The page of messages that a query asks for. */
 export interface PageQuery {
   readonly position?: number | undefined;
   readonly batchSize?: number | undefined;
   readonly direction?: Direction | undefined;
 }
 
-/** A page of a category. */
+/** The page of a category that a query asks for. */
 export interface CategoryPageQuery extends PageQuery {
   readonly correlation?: string | undefined;
   readonly member?: number | undefined;
   readonly size?: number | undefined;
 }
 
-/** A message to append, by itself. */
+/** A single message to append. */
 export interface AppendedMessage extends MessageInput {
   readonly expectedVersion?: number | undefined;
 }
 
-/** Messages to append. */
+/** Messages to append together. */
 export interface AppendedBatch {
   readonly messages: readonly MessageInput[];
   readonly expectedVersion?: number | undefined;
@@ -35,13 +35,13 @@ function integer(description: string, least = 0): z.ZodType<number> {
   return text.transform(Number).meta({ type: "integer", minimum: least, description });
 }
 
-/** For the gateway's rule: an EventSource has no headers, so what tells who it is may be in the query. */
-const ANY = {
+/** For `authorize`. An EventSource sends no headers of its own, so its token may be in the query. */
+const EVERY_QUERY = {
   access_token: z.string().optional(),
 };
 
 const PAGE_QUERY = {
-  ...ANY,
+  ...EVERY_QUERY,
   position: integer(
     "Where to start: this position is included. Of a stream its own, else the global.",
   ).optional(),
@@ -54,14 +54,14 @@ const PAGE_QUERY = {
   }).optional(),
 };
 
-/** The parameters of a query, for each kind of resource. */
+/** The parameters that a query may have, for each kind of resource. */
 export const QUERIES: {
   readonly none: z.ZodType<object>;
   readonly page: z.ZodType<PageQuery>;
   readonly categoryPage: z.ZodType<CategoryPageQuery>;
   readonly lastMessage: z.ZodType<{ readonly type?: string | undefined }>;
 } = {
-  none: z.strictObject(ANY, "an object"),
+  none: z.strictObject(EVERY_QUERY, "an object"),
   page: z.strictObject(PAGE_QUERY, "an object"),
   categoryPage: z.strictObject({
     ...PAGE_QUERY,
@@ -73,7 +73,7 @@ export const QUERIES: {
     size: integer("How many members the group has; goes with member.", 1).optional(),
   }),
   lastMessage: z.strictObject({
-    ...ANY,
+    ...EVERY_QUERY,
     type: z.string().meta({ description: "The message type wanted; any, if not given." })
       .optional(),
   }),
@@ -100,7 +100,7 @@ const EXPECTED_VERSION = z.number("a number").meta({
   description: "The position of the stream's last message as you know it; -1 for none.",
 }).optional();
 
-/** A header that requests may have. */
+/** A header that a request may have. */
 export interface Header<Parsed> {
   readonly name: string;
   readonly schema: z.ZodType<Parsed>;
@@ -116,7 +116,7 @@ export const EXPECTED_VERSION_HEADER: Header<number> = {
 
 export const IDEMPOTENCY_KEY_HEADER: Header<string> = {
   name: "Idempotency-Key",
-  // Quoted or not: the draft of the IETF has it quoted, and those who were before it do not.
+  // The IETF's draft quotes the key. Clients that are older than the draft do not.
   schema: z.string().transform((text) => text.replace(/^"(.*)"$/, "$1")).pipe(
     z.string().min(1, KEY_RULE).max(255, KEY_RULE),
   ).meta({
@@ -135,7 +135,7 @@ export const LAST_EVENT_ID_HEADER: Header<number> = {
   ),
 };
 
-/** What may be appended: a message, or several. */
+/** The bodies that append: a single message, or a batch. */
 export const BODIES: {
   readonly message: z.ZodType<AppendedMessage>;
   readonly batch: z.ZodType<AppendedBatch>;
@@ -148,7 +148,7 @@ export const BODIES: {
   }),
 };
 
-/** What was sent, as the schema has it; the refusal says what is first wrong with it, and where. */
+/** Parses what a client sent. A refusal names the first thing that is wrong, and its place. */
 export function parseInput<Parsed>(
   schema: z.ZodType<Parsed>,
   name: string,
@@ -171,7 +171,7 @@ export function parseInput<Parsed>(
   throw new Refusal(422, invalid(issue.path.join(".") || name, value, issue.message).message);
 }
 
-/** The address of a request: Bun has no host in it where the client gives none. */
+/** The URL of a request. On Bun, `request.url` has no host if the client sends none. */
 export function urlOf({ url }: Request): URL {
   try {
     return new URL(url, "http://gateway");
@@ -180,7 +180,7 @@ export function urlOf({ url }: Request): URL {
   }
 }
 
-/** The parameters of a request's query. */
+/** Parses the query of a request. */
 export function parseQuery<Parsed>(schema: z.ZodType<Parsed>, request: Request): Parsed {
   const { searchParams } = urlOf(request);
   const query = new Map<string, string>();
@@ -193,7 +193,7 @@ export function parseQuery<Parsed>(schema: z.ZodType<Parsed>, request: Request):
   return parseInput(schema, "the query", Object.fromEntries(query));
 }
 
-/** What a header says; undefined where it is not there. */
+/** Parses a header of a request; undefined if the request does not have the header. */
 export function parseHeader<Parsed>(
   { schema, name }: Header<Parsed>,
   { headers }: Request,

@@ -10,33 +10,33 @@ import {
 import {
   type Json,
   MESSAGE_EXAMPLE,
-  object,
-  POSITION,
+  objectSchema,
+  POSITION_SCHEMA,
   PROBLEMS,
-  ref,
   schemaOf,
+  schemaRef,
   SCHEMAS,
-  STREAM_VERSION,
+  STREAM_VERSION_SCHEMA,
 } from "./_schemas.ts";
 import { VERSION as PACKAGE_VERSION } from "../_version.ts";
 
-/** `GET /openapi.json`: what the gateway has, for people and for generators of clients. */
+/** `GET /openapi.json`: describes the gateway to people, and to generators of clients. */
 export function answerOpenapi(_: Request, { basePath }: Gateway): Promise<Response> {
   return Promise.resolve(Response.json({ ...DOCUMENT, servers: [{ url: basePath || "/" }] }));
 }
 
-/** What an operation has beside its name. */
-interface Parts {
+/** What differs from operation to operation. */
+interface OperationParts {
   readonly query?: z.ZodType;
   readonly headers?: readonly Header<unknown>[];
   readonly body?: Json;
-  /** The statuses of what can go wrong with it alone. */
+  /** The statuses of problems that not every operation can have. */
   readonly problems?: readonly number[];
   readonly answers: Json;
 }
 
-/** What the parts of a path in braces are. */
-const NAMES: Readonly<Record<string, Json>> = {
+/** The parameters of paths: the parts in braces. */
+const PATH_PARAMETERS: Readonly<Record<string, Json>> = {
   streamName: {
     description: "A category and an id: percent-encoded, as all that is in a path.",
     schema: { type: "string" },
@@ -57,7 +57,7 @@ const MESSAGES_ANSWER: Json = {
     "its position in what is read.",
   content: {
     "application/json": {
-      schema: object({ messages: { type: "array", items: ref("Message") } }),
+      schema: objectSchema({ messages: { type: "array", items: schemaRef("Message") } }),
       example: { messages: [MESSAGE_EXAMPLE] },
     },
     "text/event-stream": {
@@ -67,22 +67,22 @@ const MESSAGES_ANSWER: Json = {
   },
 };
 
-const MESSAGE_ANSWER = json("The message.", ref("Message"), MESSAGE_EXAMPLE);
+const MESSAGE_ANSWER = jsonContent("The message.", schemaRef("Message"), MESSAGE_EXAMPLE);
 
-/** What there is: each path of `_routes.ts`. */
+/** Each path of `_routes.ts`. */
 const PATHS: Json = {
-  ...path("/streams/{streamName}", {
+  ...describePath("/streams/{streamName}", {
     get: ["streamVersion", "The version of a stream", {
       answers: {
-        200: json(
+        200: jsonContent(
           "The version.",
-          object({ streamName: { type: "string" }, version: STREAM_VERSION }),
+          objectSchema({ streamName: { type: "string" }, version: STREAM_VERSION_SCHEMA }),
           { streamName: "account-123", version: 1 },
         ),
       },
     }],
   }),
-  ...path("/streams/{streamName}/messages", {
+  ...describePath("/streams/{streamName}/messages", {
     get: ["readStream", "The messages of a stream, by position", {
       query: QUERIES.page,
       headers: [LAST_EVENT_ID_HEADER],
@@ -90,51 +90,55 @@ const PATHS: Json = {
     }],
     post: ["append", "Append to a stream: all of it, or nothing", {
       headers: [EXPECTED_VERSION_HEADER, IDEMPOTENCY_KEY_HEADER],
-      body: { oneOf: [ref("NewMessage"), ref("NewMessages")] },
+      body: { oneOf: [schemaRef("NewMessage"), schemaRef("NewMessages")] },
       problems: [...BODY_PROBLEMS, 409],
       answers: {
-        201: json("Where the last message is.", object({ position: POSITION }), { position: 1 }),
+        201: jsonContent(
+          "Where the last message is.",
+          objectSchema({ position: POSITION_SCHEMA }),
+          { position: 1 },
+        ),
       },
     }],
   }),
-  ...path("/streams/{streamName}/messages/last", {
+  ...describePath("/streams/{streamName}/messages/last", {
     get: ["readLastMessage", "The last message of a stream, or the last of a type", {
       query: QUERIES.lastMessage,
       problems: [404],
       answers: { 200: MESSAGE_ANSWER },
     }],
   }),
-  ...path("/categories/{category}/messages", {
+  ...describePath("/categories/{category}/messages", {
     get: ["readCategory", "The messages of a category, by global position", {
       query: QUERIES.categoryPage,
       headers: [LAST_EVENT_ID_HEADER],
       answers: { 200: MESSAGES_ANSWER },
     }],
   }),
-  ...path("/messages", {
+  ...describePath("/messages", {
     get: ["readAll", "The messages of all streams, by global position", {
       query: QUERIES.page,
       headers: [LAST_EVENT_ID_HEADER],
       answers: { 200: MESSAGES_ANSWER },
     }],
   }),
-  ...path("/messages/{id}", {
+  ...describePath("/messages/{id}", {
     get: ["readMessage", "A message by its id", {
       problems: [404],
       answers: { 200: MESSAGE_ANSWER },
     }],
   }),
-  ...path("/sql", {
+  ...describePath("/sql", {
     post: ["sql", "Run a statement of @messagedb/client: for fetchSql()", {
-      body: ref("Statement"),
+      body: schemaRef("Statement"),
       problems: BODY_PROBLEMS,
       answers: {
-        200: json("Its rows.", ref("Rows")),
+        200: jsonContent("Its rows.", schemaRef("Rows")),
         400: {
           description: "The body cannot be read, or the database has an error.",
           content: {
-            "application/json": { schema: ref("DatabaseError") },
-            "application/problem+json": { schema: ref("Problem") },
+            "application/json": { schema: schemaRef("DatabaseError") },
+            "application/problem+json": { schema: schemaRef("Problem") },
           },
         },
       },
@@ -146,7 +150,7 @@ const PATHS: Json = {
       summary: "This document",
       security: [],
       parameters: [],
-      responses: { 200: json("It.", { type: "object" }) },
+      responses: { 200: jsonContent("It.", { type: "object" }) },
     },
   },
 };
@@ -162,7 +166,7 @@ const DOCUMENT: Json = {
       "was cut off misses nothing. HEAD is taken with GET. What is not described is 404, or 405 with Allow.",
   },
   paths: PATHS,
-  // Whatever the gateway's rule looks at; these are the two that need no agreement.
+  // `authorize` may look at anything. These two schemes need no agreement between client and gateway.
   security: [{ bearer: [] }, { accessToken: [] }, {}],
   components: {
     schemas: SCHEMAS,
@@ -174,53 +178,61 @@ const DOCUMENT: Json = {
   },
 };
 
-function path(
-  template: string,
-  operations: Readonly<Record<string, [operationId: string, summary: string, parts: Parts]>>,
-): Json {
-  const name = /\{(.*)\}/.exec(template)?.[1];
-  const parameters = name === undefined
-    ? []
-    : [{ name, in: "path", required: true, ...NAMES[name] }];
-  const described = Object.entries(operations).map(([method, [operationId, summary, parts]]) => {
-    const { query = QUERIES.none, headers = [], body, answers } = parts;
-    const problems = [
-      403,
-      422,
-      500,
-      503,
-      ...parts.problems ?? [],
-      ...name === undefined ? [] : [400],
-    ];
-    return [method, {
-      operationId,
-      summary,
-      parameters: [
-        ...parameters,
-        ...Object.entries(schemaOf(query)["properties"] as Record<string, Json>)
-          .filter(([name]) => name !== "access_token")
-          .map(([name, schema]) => parameter("query", name, schema)),
-        ...headers.map(({ name, schema }) => parameter("header", name, schemaOf(schema))),
-      ],
-      ...body &&
-        { requestBody: { required: true, content: { "application/json": { schema: body } } } },
-      responses: {
-        ...Object.fromEntries(
-          problems.map((status) => [status, { $ref: `#/components/responses/${status}` }]),
-        ),
-        ...answers,
-      },
-    }];
+type Operation = readonly [operationId: string, summary: string, parts: OperationParts];
+
+function describePath(template: string, operations: Readonly<Record<string, Operation>>): Json {
+  const pathParameter = /\{(.*)\}/.exec(template)?.[1];
+  const described = Object.entries(operations).map(([method, operation]) => {
+    return [method, describeOperation(pathParameter, operation)];
   });
   return { [template]: Object.fromEntries(described) };
 }
 
-function parameter(place: "query" | "header", name: string, schema: Json): Json {
+function describeOperation(
+  pathParameter: string | undefined,
+  [operationId, summary, parts]: Operation,
+): Json {
+  const { query = QUERIES.none, headers = [], body, answers } = parts;
+  const problems = [403, 422, 500, 503, ...parts.problems ?? []];
+  if (pathParameter !== undefined) problems.push(400);
+  return {
+    operationId,
+    summary,
+    parameters: [
+      ...describePathParameter(pathParameter),
+      ...describeQuery(query),
+      ...headers.map(({ name, schema }) => describeParameter("header", name, schemaOf(schema))),
+    ],
+    ...body &&
+      { requestBody: { required: true, content: { "application/json": { schema: body } } } },
+    responses: {
+      ...Object.fromEntries(
+        problems.map((status) => [status, { $ref: `#/components/responses/${status}` }]),
+      ),
+      ...answers,
+    },
+  };
+}
+
+function describePathParameter(name: string | undefined): Json[] {
+  if (name === undefined) return [];
+  return [{ name, in: "path", required: true, ...PATH_PARAMETERS[name] }];
+}
+
+function describeQuery(query: z.ZodType): Json[] {
+  const properties = schemaOf(query)["properties"] as Record<string, Json>;
+  return Object.entries(properties)
+    // The document has this parameter as a security scheme.
+    .filter(([name]) => name !== "access_token")
+    .map(([name, schema]) => describeParameter("query", name, schema));
+}
+
+function describeParameter(place: "query" | "header", name: string, schema: Json): Json {
   const { description, ...rest } = schema;
   return { name, in: place, description, schema: rest };
 }
 
-function json(description: string, schema: Json, example?: Json): Json {
+function jsonContent(description: string, schema: Json, example?: Json): Json {
   return {
     description,
     content: { "application/json": { schema, ...example && { example } } },

@@ -5,8 +5,9 @@ import { readMessages } from "../../../read/read_messages.ts";
 import { readStream } from "../../../read/read_stream.ts";
 import { streamVersion } from "../../../read/stream_version.ts";
 import type { Message } from "../../../types.ts";
-import { callOfAppend } from "./_append.ts";
-import { type Call, callTo, statementOf } from "../_calls.ts";
+import { checkAllowed } from "../_authorize.ts";
+import { appendCall } from "./_append.ts";
+import { type Call, callTo, captureStatement } from "../_calls.ts";
 import type { Gateway } from "../_gateway.ts";
 import {
   LAST_EVENT_ID_HEADER,
@@ -18,14 +19,14 @@ import {
 import { answerLive } from "./_live.ts";
 import { Refusal } from "../_problem.ts";
 
-/** Answers a request for a resource; `name` is what its path has in braces. */
-export type Endpoint = (request: Request, gateway: Gateway, name: string) => Promise<Response>;
+/** Answers a request. `parameter` is the value that the request has for the part of the path in braces. */
+export type Endpoint = (request: Request, gateway: Gateway, parameter: string) => Promise<Response>;
 
 /** `GET /streams/{streamName}` */
 export const answerStream: Endpoint = async (request, gateway, streamName) => {
   parseQuery(QUERIES.none, request);
   const version = await makeCall(request, gateway, {
-    questions: [callTo("streamVersion", { streamName })],
+    toAuthorize: [callTo("streamVersion", { streamName })],
     send: (sql) => streamVersion(sql, streamName),
   });
   return Response.json({ streamName, version });
@@ -34,7 +35,7 @@ export const answerStream: Endpoint = async (request, gateway, streamName) => {
 /** `POST /streams/{streamName}/messages` */
 export const answerAppend: Endpoint = async (request, gateway, streamName) => {
   parseQuery(QUERIES.none, request);
-  const call = await callOfAppend(request, gateway, streamName);
+  const call = await appendCall(request, gateway, streamName);
   return Response.json({ position: await makeCall(request, gateway, call) }, { status: 201 });
 };
 
@@ -42,7 +43,7 @@ export const answerAppend: Endpoint = async (request, gateway, streamName) => {
 export const answerStreamMessages: Endpoint = (request, gateway, streamName) => {
   const query = parseQuery(QUERIES.page, request);
   return answerMessages(request, gateway, query, (page) => ({
-    questions: [callTo("readStream", { streamName, ...page })],
+    toAuthorize: [callTo("readStream", { streamName, ...page })],
     send: (sql) => readStream(sql, streamName, page),
   }), (message) => message.position);
 };
@@ -51,7 +52,7 @@ export const answerStreamMessages: Endpoint = (request, gateway, streamName) => 
 export const answerLastMessage: Endpoint = async (request, gateway, streamName) => {
   const { type } = parseQuery(QUERIES.lastMessage, request);
   const message = await makeCall(request, gateway, {
-    questions: [callTo("readLastMessage", { streamName, type })],
+    toAuthorize: [callTo("readLastMessage", { streamName, type })],
     send: (sql) => readLastMessage(sql, streamName, { type }),
   });
   if (message === null) throw new Refusal(404, "There is no such message in this stream");
@@ -66,7 +67,7 @@ export const answerCategoryMessages: Endpoint = (request, gateway, category) => 
   }
   const consumerGroup = size === undefined ? undefined : { member: member!, size };
   return answerMessages(request, gateway, { ...query, consumerGroup }, (page) => ({
-    questions: [callTo("readCategory", { category, ...page })],
+    toAuthorize: [callTo("readCategory", { category, ...page })],
     send: (sql) => readCategory(sql, category, page),
   }), (message) => message.globalPosition);
 };
@@ -75,7 +76,7 @@ export const answerCategoryMessages: Endpoint = (request, gateway, category) => 
 export const answerAllMessages: Endpoint = (request, gateway) => {
   const query = parseQuery(QUERIES.page, request);
   return answerMessages(request, gateway, query, (page) => ({
-    questions: [callTo("readAll", page)],
+    toAuthorize: [callTo("readAll", page)],
     send: (sql) => readAll(sql, page),
   }), (message) => message.globalPosition);
 };
@@ -84,29 +85,30 @@ export const answerAllMessages: Endpoint = (request, gateway) => {
 export const answerMessage: Endpoint = async (request, gateway, id) => {
   parseQuery(QUERIES.none, request);
   const [message] = await makeCall(request, gateway, {
-    questions: [callTo("readMessages", { ids: [id] })],
+    toAuthorize: [callTo("readMessages", { ids: [id] })],
     send: (sql) => readMessages(sql, [id]),
   });
   if (message === undefined) throw new Refusal(404, "There is no message with this id");
   return Response.json(message);
 };
 
-/** Makes a call if its arguments are right and it is allowed: before that, nothing is sent. */
+/** Makes a call, if its arguments are right and it is allowed. Otherwise nothing is sent. */
 async function makeCall<Answer>(
   request: Request,
   gateway: Gateway,
   call: Call<Answer>,
 ): Promise<Answer> {
-  await permitCall(request, gateway, call);
+  await checkCall(request, gateway, call);
   return await call.send(gateway.sql);
 }
 
-async function permitCall(request: Request, gateway: Gateway, call: Call<unknown>): Promise<void> {
-  await statementOf(call);
-  await gateway.permit(request, call.questions);
+async function checkCall(request: Request, gateway: Gateway, call: Call<unknown>): Promise<void> {
+  // The operation checks its arguments before it sends a statement.
+  await captureStatement(call);
+  await checkAllowed(request, gateway, call.toAuthorize);
 }
 
-/** Answers a page of messages, or all of them as they come where events are asked for. */
+/** Answers a page of messages, or a live read if the request accepts events. */
 async function answerMessages<Query extends PageQuery>(
   request: Request,
   gateway: Gateway,
@@ -121,18 +123,21 @@ async function answerMessages<Query extends PageQuery>(
   if (page.direction === "backward") {
     throw new Refusal(422, "Cannot follow messages backward: leave the direction out");
   }
-  // Empty before the first event.
-  const last = request.headers.get("last-event-id") === ""
-    ? undefined
-    : parseHeader(LAST_EVENT_ID_HEADER, request);
+  const last = lastEventIdOf(request);
   const position = last === undefined ? page.position ?? 0 : last + 1;
-  await permitCall(request, gateway, callOf({ ...page, position }));
+  await checkCall(request, gateway, callOf({ ...page, position }));
   return answerLive({
     position,
     read: (position) => callOf({ ...page, position }).send(gateway.sql),
     place,
     onError: (error) => gateway.onError(error, request),
-    // Not the request's: a runtime cancels the answer when its client has gone.
+    // The request's own signal is not needed: the runtime cancels the answer when the client has gone.
     signal: gateway.signal,
   });
+}
+
+function lastEventIdOf(request: Request): number | undefined {
+  // The header is empty if the client has not seen an event yet.
+  if (request.headers.get("last-event-id") === "") return undefined;
+  return parseHeader(LAST_EVENT_ID_HEADER, request);
 }

@@ -1,23 +1,23 @@
 import * as z from "zod";
 import { DuplicateMessageError, WrongExpectedVersionError } from "../../../errors.ts";
 import { BODIES } from "./_input.ts";
-import { documentOf, FAILED, Refusal, refusalOf, UNAVAILABLE } from "../_problem.ts";
+import { FAILED, problemDocumentOf, Refusal, refusalOf, UNAVAILABLE } from "../_problem.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
 
-const ID = "0b1d6f3e-8a4c-4f6b-b1a7-5c2e9d8f7a61";
+const EXAMPLE_ID = "0b1d6f3e-8a4c-4f6b-b1a7-5c2e9d8f7a61";
 const streamNameSchema = { type: "string" };
 const idSchema = { type: "string", format: "uuid" };
 
-export const POSITION: Json = { type: "integer", minimum: 0 };
-export const STREAM_VERSION: Json = {
+export const POSITION_SCHEMA: Json = { type: "integer", minimum: 0 };
+export const STREAM_VERSION_SCHEMA: Json = {
   type: "integer",
   minimum: -1,
   description: "The position of the last message; -1 for no message.",
 };
 
 export const MESSAGE_EXAMPLE: Json = {
-  id: ID,
+  id: EXAMPLE_ID,
   streamName: "account-123",
   type: "Deposited",
   position: 1,
@@ -29,7 +29,7 @@ export const MESSAGE_EXAMPLE: Json = {
 
 const NEW_MESSAGE_EXAMPLE: Json = { type: "Deposited", data: { amount: 11 } };
 
-/** Members that every problem document has; those of a conflict say which one it is. */
+/** The members that every problem document has. Each kind of conflict has further members. */
 const problemMembers = {
   type: { const: "about:blank" },
   title: { type: "string" },
@@ -40,12 +40,15 @@ const problemMembers = {
 /** The bodies of requests and answers. */
 export const SCHEMAS: Json = {
   Message: {
-    ...object({
+    ...objectSchema({
       id: idSchema,
       streamName: streamNameSchema,
       type: { type: "string" },
-      position: { ...POSITION, description: "Its place in the stream, from 0." },
-      globalPosition: { ...POSITION, description: "Its place in the store, from 1, with gaps." },
+      position: { ...POSITION_SCHEMA, description: "Its place in the stream, from 0." },
+      globalPosition: {
+        ...POSITION_SCHEMA,
+        description: "Its place in the store, from 1, with gaps.",
+      },
       data: { description: "The payload: any JSON." },
       metadata: { type: ["object", "null"] },
       time: { type: "string", format: "date-time" },
@@ -54,27 +57,30 @@ export const SCHEMAS: Json = {
   },
   NewMessage: {
     ...schemaOf(BODIES.message),
-    examples: [NEW_MESSAGE_EXAMPLE, { ...NEW_MESSAGE_EXAMPLE, id: ID, expectedVersion: 0 }],
+    examples: [NEW_MESSAGE_EXAMPLE, { ...NEW_MESSAGE_EXAMPLE, id: EXAMPLE_ID, expectedVersion: 0 }],
   },
   NewMessages: {
     ...schemaOf(BODIES.batch),
     examples: [{ messages: [NEW_MESSAGE_EXAMPLE, { type: "Closed" }], expectedVersion: 0 }],
   },
-  Problem: { ...object(problemMembers), additionalProperties: true },
+  Problem: { ...objectSchema(problemMembers), additionalProperties: true },
   Conflict: {
     oneOf: [
-      object({
+      objectSchema({
         ...problemMembers,
         code: { const: "WRONG_EXPECTED_VERSION" },
         streamName: streamNameSchema,
-        expectedVersion: STREAM_VERSION,
-        actualVersion: STREAM_VERSION,
+        expectedVersion: STREAM_VERSION_SCHEMA,
+        actualVersion: STREAM_VERSION_SCHEMA,
       }),
-      object({ ...problemMembers, code: { const: "DUPLICATE_MESSAGE" }, id: idSchema }),
+      objectSchema({ ...problemMembers, code: { const: "DUPLICATE_MESSAGE" }, id: idSchema }),
     ],
   },
   DatabaseError: {
-    ...object({ message: { type: "string" }, code: { type: "string", pattern: "^[0-9A-Z]{5}$" } }),
+    ...objectSchema({
+      message: { type: "string" },
+      code: { type: "string", pattern: "^[0-9A-Z]{5}$" },
+    }),
     additionalProperties: true,
     description: "An error of PostgreSQL, with its SQLSTATE for a code.",
     examples: [{ message: "Wrong expected version: …", code: "P0001", severity: "ERROR" }],
@@ -89,7 +95,7 @@ export const SCHEMAS: Json = {
     examples: [{ query: "select …", params: ["account-123"] }],
   },
   Rows: {
-    ...object({
+    ...objectSchema({
       command: { const: "SELECT" },
       rowCount: { const: 1 },
       fields: { type: "array" },
@@ -104,55 +110,61 @@ export const SCHEMAS: Json = {
   },
 };
 
-/** The answers of 400 and more, by status, each with what the gateway would say. */
+/** The answers of 400 and more by status, with problem documents as the gateway sends them. */
 export const PROBLEMS: Json = {
-  400: refusal("The path or the body cannot be read.", [
+  400: problemContent("The path or the body cannot be read.", [
     new Refusal(400, "Cannot read this body: it is not JSON"),
   ]),
-  403: refusal("It is not allowed.", [
+  403: problemContent("It is not allowed.", [
     new Refusal(403, 'Cannot write to stream "account-123": it is not allowed'),
   ]),
-  404: refusal("There is no such message.", [new Refusal(404, "There is no message with this id")]),
-  408: refusal("The body did not come in time.", [
+  404: problemContent("There is no such message.", [
+    new Refusal(404, "There is no message with this id"),
+  ]),
+  408: problemContent("The body did not come in time.", [
     new Refusal(408, "Cannot read this body: it did not come within 10000 ms"),
   ]),
-  409: refusal("The stream is at another version, or an id is taken.", [
+  409: problemContent("The stream is at another version, or an id is taken.", [
     refusalOf(new WrongExpectedVersionError("account-123", 4, 5)),
-    refusalOf(new DuplicateMessageError(ID)),
+    refusalOf(new DuplicateMessageError(EXAMPLE_ID)),
   ], "Conflict"),
-  413: refusal("The body is too large.", [
+  413: problemContent("The body is too large.", [
     new Refusal(413, "Cannot read this body: it is larger than 1048576 bytes", {
       maxBytes: 1048576,
     }),
   ]),
-  415: refusal("The body is not sent as application/json, or is compressed.", [
+  415: problemContent("The body is not sent as application/json, or is compressed.", [
     new Refusal(415, "Cannot read this body: send it as content-type application/json"),
   ]),
-  422: refusal("A value is not what it has to be.", [
+  422: problemContent("A value is not what it has to be.", [
     new Refusal(422, 'Cannot use "abc" as "position": it must be an integer from 0'),
   ]),
-  500: refusal("The gateway failed.", [FAILED]),
+  500: problemContent("The gateway failed.", [FAILED]),
   503: {
-    ...refusal("The message store cannot be reached.", [UNAVAILABLE]),
+    ...problemContent("The message store cannot be reached.", [UNAVAILABLE]),
     headers: { "Retry-After": { description: "In seconds.", schema: { type: "integer" } } },
   },
 };
 
-function refusal(description: string, refusals: readonly Refusal[], schema = "Problem"): Json {
+function problemContent(
+  description: string,
+  refusals: readonly Refusal[],
+  schema = "Problem",
+): Json {
   const examples = Object.fromEntries(
     refusals.map((it) => {
-      const value = documentOf(it);
+      const value = problemDocumentOf(it);
       return [String(value["code"] ?? value["title"]).replaceAll(" ", "_"), { value }];
     }),
   );
   return {
     description,
-    content: { "application/problem+json": { schema: ref(schema), examples } },
+    content: { "application/problem+json": { schema: schemaRef(schema), examples } },
   };
 }
 
-/** An object that has these properties and no other. */
-export function object(properties: Json): Json {
+/** The schema of an object that has all of these properties, and no others. */
+export function objectSchema(properties: Json): Json {
   return {
     type: "object",
     properties,
@@ -161,11 +173,11 @@ export function object(properties: Json): Json {
   };
 }
 
-export function ref(name: string): Json {
+export function schemaRef(name: string): Json {
   return { $ref: `#/components/schemas/${name}` };
 }
 
-/** What zod parses, as JSON Schema. */
+/** The JSON Schema of what zod parses. */
 export function schemaOf(schema: z.ZodType): Json {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { unrepresentable: "any" });
   return rest;

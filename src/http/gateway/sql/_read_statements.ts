@@ -24,75 +24,75 @@ import type { Direction, Sql } from "../../../types.ts";
 import { type Call, callTo } from "../_calls.ts";
 import type { GatewayCall } from "../call.ts";
 import {
-  type CallOf,
+  jsonOf,
+  type MakeCall,
   numberOf,
   type Parameters,
-  parsedJson,
-  required,
-  textsOf,
+  requiredText,
+  textListOf,
 } from "./_parameters.ts";
 
-export function readStreamOf(direction: Direction): CallOf {
+export function readStreamCall(direction: Direction): MakeCall {
   return (parameters) => {
-    const streamName = required(parameters["streamName"]);
+    const streamName = requiredText(parameters["streamName"]);
     const options = {
       ...pageParametersOf(parameters),
       direction,
       condition: conditionOf(parameters),
     };
     return {
-      questions: [callTo("readStream", { streamName, ...options })],
+      toAuthorize: [callTo("readStream", { streamName, ...options })],
       send: (sql) => readStream(sql, streamName, options),
     };
   };
 }
 
-export function readCategoryOf(direction: Direction): CallOf {
+export function readCategoryCall(direction: Direction): MakeCall {
   return (parameters) => {
-    const category = required(parameters["category"]);
+    const category = requiredText(parameters["category"]);
     const options = {
       ...pageParametersOf(parameters),
       direction,
-      ...shareOf(parameters),
+      ...shareParametersOf(parameters),
       condition: conditionOf(parameters),
     };
     return {
-      questions: [callTo("readCategory", { category, ...options })],
+      toAuthorize: [callTo("readCategory", { category, ...options })],
       send: (sql) => readCategory(sql, category, options),
     };
   };
 }
 
-export function readAllBackwardOf(parameters: Parameters): Call<unknown> {
+export function readAllBackwardCall(parameters: Parameters): Call<unknown> {
   const options = { ...pageParametersOf(parameters), direction: "backward" } as const;
-  return { questions: [callTo("readAll", options)], send: (sql) => readAll(sql, options) };
+  return { toAuthorize: [callTo("readAll", options)], send: (sql) => readAll(sql, options) };
 }
 
-/** A page of a forward read of all streams, or of those of a pattern, or of several. */
-export function readScannedPageOf(parameters: Parameters): Call<unknown> {
-  return settledCallOf(parameters, async (sql, wanted) => {
+/** A page of a forward read: of all streams, or of the streams that match one of the patterns. */
+export function readScannedPageCall(parameters: Parameters): Call<unknown> {
+  return settledReadCall(parameters, async (sql, query) => {
     const from = numberOf(parameters["from"]);
     checkInteger("from", from, 1);
-    return await readScannedPage(sql, wanted, from - 1);
+    return await readScannedPage(sql, query, from - 1);
   });
 }
 
-/** What such a read does where positions are missing. */
-export function lookAtWritersOf(parameters: Parameters): Call<unknown> {
-  return settledCallOf(parameters, lookAtWriters);
+/** The look at the locks of writers, which a forward read takes when positions are missing. */
+export function lookAtWritersCall(parameters: Parameters): Call<unknown> {
+  return settledReadCall(parameters, lookAtWriters);
 }
 
-function settledCallOf(
+function settledReadCall(
   { pattern = null, ...parameters }: Parameters,
-  send: (sql: Sql, wanted: SettledQuery) => Promise<unknown>,
+  send: (sql: Sql, query: SettledQuery) => Promise<unknown>,
 ): Call<unknown> {
   const { position = 0, batchSize = 0 } = pageParametersOf(parameters);
   const page = { position, batchSize };
-  const { types } = typesOf(parameters);
-  const patterns = textsOf(parameters["patterns"]);
+  const { types } = typesParameterOf(parameters);
+  const patterns = textListOf(parameters["patterns"]);
   const matching = pattern === null ? patterns ?? [] : [pattern];
   return {
-    questions: matching.length === 0
+    toAuthorize: matching.length === 0
       ? [callTo("readAll", { ...page, types })]
       : matching.map((pattern) => callTo("readMatching", { pattern, ...page, types })),
     send: async (sql) => {
@@ -105,12 +105,12 @@ function settledCallOf(
 }
 
 /** A page of a subscription to a category. */
-export function readCategoryPageOf(parameters: Parameters): Call<unknown> {
-  const category = required(parameters["category"]);
+export function readCategoryPageCall(parameters: Parameters): Call<unknown> {
+  const category = requiredText(parameters["category"]);
   const { position = 0, batchSize } = pageParametersOf(parameters);
-  const options = { batchSize, ...shareOf(parameters), ...typesOf(parameters) };
+  const options = { batchSize, ...shareParametersOf(parameters), ...typesParameterOf(parameters) };
   return {
-    questions: [callTo("readCategory", { category, position, ...options })],
+    toAuthorize: [callTo("readCategory", { category, position, ...options })],
     send: async (sql) => {
       checkPage({ position });
       checkCategory("category", category);
@@ -119,13 +119,13 @@ export function readCategoryPageOf(parameters: Parameters): Call<unknown> {
   };
 }
 
-export function readAggregateOf(parameters: Parameters): Call<unknown> {
-  const category = required(parameters["name"]);
+export function readAggregateCall(parameters: Parameters): Call<unknown> {
+  const category = requiredText(parameters["name"]);
   const { position = 0, batchSize } = pageParametersOf(parameters);
-  const { consumerGroup } = shareOf(parameters);
-  const options = { batchSize, consumerGroup, ...typesOf(parameters) };
+  const { consumerGroup } = shareParametersOf(parameters);
+  const options = { batchSize, consumerGroup, ...typesParameterOf(parameters) };
   return {
-    questions: [callTo("readAggregate", { category, position, ...options })],
+    toAuthorize: [callTo("readAggregate", { category, position, ...options })],
     send: async (sql) => {
       checkPage({ position });
       return await readerOf(sql, { aggregate: category }, options).read(position);
@@ -133,18 +133,18 @@ export function readAggregateOf(parameters: Parameters): Call<unknown> {
   };
 }
 
-export function readPartitionOf(parameters: Parameters): Call<unknown> {
-  const streamName = required(parameters["partition"]);
+export function readPartitionCall(parameters: Parameters): Call<unknown> {
+  const streamName = requiredText(parameters["partition"]);
   const page = pageParametersOf(parameters);
   const partition = idOf(streamName) ?? "";
   return {
-    questions: [callTo("readAggregate", { streamName, ...page })],
+    toAuthorize: [callTo("readAggregate", { streamName, ...page })],
     send: (sql) => readAggregate(sql, categoryOf(streamName), { partition, ...page }),
   };
 }
 
-/** Where a subscription that starts at a time does. */
-export function firstSinceOf(
+/** The start position of a subscription that starts at a time. */
+export function firstSinceCall(
   { streamName = null, category = null, time }: Parameters,
 ): Call<unknown> {
   const first = { position: 0, batchSize: 1 };
@@ -155,22 +155,22 @@ export function firstSinceOf(
     ? callTo("readCategory", { category, ...first })
     : callTo("readAll", first);
   return {
-    questions: [asked],
+    toAuthorize: [asked],
     send: async (sql) => {
-      const startAt = new Date(required(time));
+      const startAt = new Date(requiredText(time));
       checkStartAt(startAt);
       return await firstSince(sql, place, startAt);
     },
   };
 }
 
-/** As `firstSinceOf`, of an aggregate, by the times of its messages. */
-export function firstReferenceSinceOf({ category: name, time }: Parameters): Call<unknown> {
-  const category = required(name);
+/** As `firstSinceCall`, for an aggregate: by the times of the messages that it refers to. */
+export function firstReferenceSinceCall({ category: name, time }: Parameters): Call<unknown> {
+  const category = requiredText(name);
   return {
-    questions: [callTo("readAggregate", { category, position: 0, batchSize: 1 })],
+    toAuthorize: [callTo("readAggregate", { category, position: 0, batchSize: 1 })],
     send: async (sql) => {
-      const startAt = new Date(required(time));
+      const startAt = new Date(requiredText(time));
       checkAggregateName("category", category);
       checkStartAt(startAt);
       return await firstReferenceSince(sql, { category }, startAt);
@@ -178,11 +178,11 @@ export function firstReferenceSinceOf({ category: name, time }: Parameters): Cal
   };
 }
 
-/** The last messages of a consumer's position streams. */
-export function readLastMessagesOf(parameters: Parameters): Call<unknown> {
-  const streamNames = textsOf(parameters["streamNames"]) ?? [];
+/** The last messages of the streams in which a consumer keeps its positions. */
+export function readLastMessagesCall(parameters: Parameters): Call<unknown> {
+  const streamNames = textListOf(parameters["streamNames"]) ?? [];
   return {
-    questions: streamNames.map((streamName) => callTo("readLastMessage", { streamName })),
+    toAuthorize: streamNames.map((streamName) => callTo("readLastMessage", { streamName })),
     send: async (sql) => {
       for (const streamName of streamNames) checkStreamName(streamName);
       return await readLastMessages(sql, streamNames);
@@ -190,13 +190,13 @@ export function readLastMessagesOf(parameters: Parameters): Call<unknown> {
   };
 }
 
-export function readLastMessageOf(parameters: Parameters): Call<unknown> {
-  const streamName = required(parameters["streamName"]);
-  const types = textsOf(parameters["types"]) ?? [];
+export function readLastMessageCall(parameters: Parameters): Call<unknown> {
+  const streamName = requiredText(parameters["streamName"]);
+  const types = textListOf(parameters["types"]) ?? [];
   const isAny = types.length === 1 && types[0] === null;
   const asked = isAny ? {} : types.length === 1 ? { type: types[0] } : { types };
   return {
-    questions: [callTo("readLastMessage", { streamName, ...asked })],
+    toAuthorize: [callTo("readLastMessage", { streamName, ...asked })],
     send: async (sql) => {
       checkStreamName(streamName);
       if (!isAny) checkTypes(types);
@@ -205,31 +205,31 @@ export function readLastMessageOf(parameters: Parameters): Call<unknown> {
   };
 }
 
-export function readMessagesOf(parameters: Parameters): Call<unknown> {
-  const ids = parsedJson(parameters["ids"]) as string[];
-  return { questions: [callTo("readMessages", { ids })], send: (sql) => readMessages(sql, ids) };
+export function readMessagesCall(parameters: Parameters): Call<unknown> {
+  const ids = jsonOf(parameters["ids"]) as string[];
+  return { toAuthorize: [callTo("readMessages", { ids })], send: (sql) => readMessages(sql, ids) };
 }
 
-export function streamVersionOf(parameters: Parameters): Call<number> {
-  const streamName = required(parameters["streamName"]);
+export function streamVersionCall(parameters: Parameters): Call<number> {
+  const streamName = requiredText(parameters["streamName"]);
   return {
-    questions: [callTo("streamVersion", { streamName })],
+    toAuthorize: [callTo("streamVersion", { streamName })],
     send: (sql) => streamVersion(sql, streamName),
   };
 }
 
-export function streamNamesOf(parameters: Parameters): Call<string[]> {
-  const category = required(parameters["category"]);
+export function streamNamesCall(parameters: Parameters): Call<string[]> {
+  const category = requiredText(parameters["category"]);
   return {
-    questions: [callTo("streamNames", { category })],
+    toAuthorize: [callTo("streamNames", { category })],
     send: (sql) => streamNames(sql, category),
   };
 }
 
-export function entityIdsOf(parameters: Parameters): Call<string[]> {
-  const category = required(parameters["category"]);
+export function entityIdsCall(parameters: Parameters): Call<string[]> {
+  const category = requiredText(parameters["category"]);
   return {
-    questions: [callTo("entityIds", { category })],
+    toAuthorize: [callTo("entityIds", { category })],
     send: (sql) => entityIds(sql, category),
   };
 }
@@ -240,7 +240,7 @@ function pageParametersOf(
   return { position: numberOf(position), batchSize: numberOf(batchSize) };
 }
 
-function shareOf(
+function shareParametersOf(
   { correlation, member, size }: Parameters,
 ): Pick<GatewayCall, "correlation" | "consumerGroup"> {
   return {
@@ -249,8 +249,8 @@ function shareOf(
   };
 }
 
-function typesOf({ types }: Parameters): Pick<GatewayCall, "types"> {
-  return { types: textsOf(types) };
+function typesParameterOf({ types }: Parameters): Pick<GatewayCall, "types"> {
+  return { types: textListOf(types) };
 }
 
 function conditionOf({ condition }: Parameters): string | undefined {

@@ -1,6 +1,7 @@
 import { isUnavailable, sqlStateOf } from "../../../handle/_driver_error.ts";
 import { valueOf } from "../../../handle/_statement.ts";
-import { checkJson, readJson } from "../_body.ts";
+import { checkContentType, readJson } from "../_body.ts";
+import { checkAllowed } from "../_authorize.ts";
 import type { Gateway } from "../_gateway.ts";
 import { Refusal } from "../_problem.ts";
 import { recognize } from "./_statements.ts";
@@ -9,16 +10,13 @@ import { VERSION, VERSION_HEADER } from "../_version.ts";
 /** `POST /sql`: runs one statement of an operation, in the shape of Neon's SQL over HTTP. */
 export async function answerStatement(request: Request, gateway: Gateway): Promise<Response> {
   const { headers } = request;
-  // Neon's driver names no content type; a page cannot send this header without being asked, either.
-  if (!headers.has("neon-connection-string")) checkJson(request);
-  const { query, params = [] } = (await readJson(request, gateway.maxBodyBytes) ?? {}) as Body;
-  if (typeof query !== "string" || !isParameters(params)) {
-    throw new Refusal(422, "Cannot run this: send one statement, its text as query and its params");
-  }
-  const permissible = await recognize(query, params, gateway.maxBatchSize);
-  if (permissible === undefined) throw unknownStatement(headers.get(VERSION_HEADER));
-  const { questions, statement } = permissible;
-  await gateway.permit(request, questions);
+  // Neon's driver sends no content type. A page needs a preflight to send this header of Neon's, too.
+  if (!headers.has("neon-connection-string")) checkContentType(request);
+  const { query, params } = statementIn(await readJson(request, gateway.maxBodyBytes));
+  const recognized = await recognize(query, params, gateway.maxBatchSize);
+  if (recognized === undefined) throw unknownStatement(headers.get(VERSION_HEADER));
+  const { toAuthorize, statement } = recognized;
+  await checkAllowed(request, gateway, toAuthorize);
 
   let value;
   try {
@@ -35,12 +33,17 @@ export async function answerStatement(request: Request, gateway: Gateway): Promi
   });
 }
 
-interface Body {
-  readonly query?: unknown;
-  readonly params?: unknown;
+function statementIn(
+  body: unknown,
+): { readonly query: string; readonly params: readonly (string | null)[] } {
+  const { query, params = [] } = (body ?? {}) as { query?: unknown; params?: unknown };
+  if (typeof query !== "string" || !isParameters(params)) {
+    throw new Refusal(422, "Cannot run this: send one statement, its text as query and its params");
+  }
+  return { query, params };
 }
 
-/** By hand: it is in the way of every statement, and a million numbers would be a million complaints. */
+/** Not by zod: this runs for every statement, and zod would report each wrong item of a long list. */
 function isParameters(params: unknown): params is (string | null)[] {
   return Array.isArray(params) && params.every((it) => typeof it === "string" || it === null);
 }
@@ -58,7 +61,10 @@ function unknownStatement(header: string | null): Refusal {
   });
 }
 
-/** What tells the error apart, under Neon's names, and nothing of the statement or the server. */
+/**
+ * The fields that tell one error from another, under Neon's names. Fields that describe the statement or
+ * the server are left out.
+ */
 function describeDatabaseError(error: Record<string, unknown>): Record<string, unknown> {
   return {
     message: error["message"],

@@ -1,44 +1,48 @@
 import { messageStoreVersion } from "../../../read/message_store_version.ts";
 import { categories } from "../../../read/names.ts";
 import type { GatewayCall } from "../call.ts";
-import { type Call, callTo, type SentStatement, statementOf } from "../_calls.ts";
-import { type CallOf, CANNOT, type Parameter } from "./_parameters.ts";
+import { type Call, callTo, captureStatement, type SentStatement } from "../_calls.ts";
+import { CANNOT_RUN, type MakeCall, type Parameter } from "./_parameters.ts";
 import { Refusal } from "../_problem.ts";
 import {
-  entityIdsOf,
-  firstReferenceSinceOf,
-  firstSinceOf,
-  lookAtWritersOf,
-  readAggregateOf,
-  readAllBackwardOf,
-  readCategoryOf,
-  readCategoryPageOf,
-  readLastMessageOf,
-  readLastMessagesOf,
-  readMessagesOf,
-  readPartitionOf,
-  readScannedPageOf,
-  readStreamOf,
-  streamNamesOf,
-  streamVersionOf,
+  entityIdsCall,
+  firstReferenceSinceCall,
+  firstSinceCall,
+  lookAtWritersCall,
+  readAggregateCall,
+  readAllBackwardCall,
+  readCategoryCall,
+  readCategoryPageCall,
+  readLastMessageCall,
+  readLastMessagesCall,
+  readMessagesCall,
+  readPartitionCall,
+  readScannedPageCall,
+  readStreamCall,
+  streamNamesCall,
+  streamVersionCall,
 } from "./_read_statements.ts";
 import {
-  importOf,
-  synchronizeOf,
-  writeEachOf,
-  writeNewOf,
-  writeOf,
-  writeStreamsOf,
-  writeUnlessBusyOf,
+  importCall,
+  synchronizeCall,
+  writeCall,
+  writeEachCall,
+  writeNewCall,
+  writeStreamsCall,
+  writeUnlessBusyCall,
 } from "./_write_statements.ts";
 
-/** A statement, by a call that sends it. */
+/** A statement, described by a call that sends it. */
 interface SampledStatement {
-  /** A value for each parameter, no two the same: where they turn up tells which is which. */
+  /**
+   * A value for each parameter, by name. No two are the same, so that a value's place in the statement
+   * tells which parameter it is.
+   */
   readonly sample: Readonly<Record<string, string>>;
-  readonly callOf: CallOf;
+  readonly makeCall: MakeCall;
 }
 
+// The values of the samples.
 const messageId = "00000000-0000-7000-8000-000000000000";
 const inStream = { streamName: "category-id" };
 const inCategory = { category: "category" };
@@ -51,31 +55,31 @@ const ofTypes = { types: '["type"]' };
 const condition = "condition";
 const time = "2000-01-01T00:00:00.000Z";
 
-/** Every statement that an operation sends. The SQL is not here: the operation is asked for it. */
+/** Every statement that an operation sends. The SQL itself comes from the operation. */
 const STATEMENTS: readonly SampledStatement[] = [
-  { sample: { ...inStream, ...message, expectedVersion }, callOf: writeOf },
-  { sample: { ...inStream, ...message, expectedVersion }, callOf: writeNewOf },
-  { sample: { ...inStream, ...message, seen: "seen" }, callOf: writeUnlessBusyOf },
+  { sample: { ...inStream, ...message, expectedVersion }, makeCall: writeCall },
+  { sample: { ...inStream, ...message, expectedVersion }, makeCall: writeNewCall },
+  { sample: { ...inStream, ...message, seen: "seen" }, makeCall: writeUnlessBusyCall },
   {
     sample: {
       columns: `{"streamName":["category-id"],"expectedVersion":["7"],` +
         `"id":["${messageId}"],"type":["type"],"data":[1],"metadata":[{}]}`,
     },
-    callOf: writeStreamsOf,
+    makeCall: writeStreamsCall,
   },
   {
     sample: {
       columns: `{"streamName":["category-id"],"expectedVersion":["7"],"mayBeKnown":[true],` +
         `"id":["${messageId}"],"type":["type"],"data":[1],"metadata":[{}]}`,
     },
-    callOf: writeEachOf,
+    makeCall: writeEachCall,
   },
   {
     sample: {
       columns: `{"streamName":["category-id"],"time":["${time}"],` +
         `"id":["${messageId}"],"type":["type"],"data":[1],"metadata":[{}]}`,
     },
-    callOf: importOf,
+    makeCall: importCall,
   },
   {
     sample: {
@@ -83,84 +87,100 @@ const STATEMENTS: readonly SampledStatement[] = [
       columns: `{"id":["${messageId}"],"type":["type"],"data":[1],"metadata":[{}]}`,
       expectedVersion,
     },
-    callOf: synchronizeOf,
+    makeCall: synchronizeCall,
   },
-  { sample: { ...inStream, ...page, condition }, callOf: readStreamOf("forward") },
-  { sample: { ...inStream, ...page, condition }, callOf: readStreamOf("backward") },
-  { sample: { ...inStream, ...page }, callOf: readStreamOf("backward") },
-  { sample: { ...inCategory, ...page, ...share, condition }, callOf: readCategoryOf("forward") },
-  { sample: { ...inCategory, ...page, ...share, condition }, callOf: readCategoryOf("backward") },
-  { sample: { ...inCategory, ...page, ...share }, callOf: readCategoryOf("backward") },
-  { sample: page, callOf: readAllBackwardOf },
+  { sample: { ...inStream, ...page, condition }, makeCall: readStreamCall("forward") },
+  { sample: { ...inStream, ...page, condition }, makeCall: readStreamCall("backward") },
+  { sample: { ...inStream, ...page }, makeCall: readStreamCall("backward") },
+  {
+    sample: { ...inCategory, ...page, ...share, condition },
+    makeCall: readCategoryCall("forward"),
+  },
+  {
+    sample: { ...inCategory, ...page, ...share, condition },
+    makeCall: readCategoryCall("backward"),
+  },
+  { sample: { ...inCategory, ...page, ...share }, makeCall: readCategoryCall("backward") },
+  { sample: page, makeCall: readAllBackwardCall },
   {
     sample: { ...page, pattern: "%", from: "9", ...ofTypes, patterns: '["%"]' },
-    callOf: readScannedPageOf,
+    makeCall: readScannedPageCall,
   },
-  { sample: { ...page, pattern: "%" }, callOf: lookAtWritersOf },
-  { sample: { ...inCategory, ...page, ...share, ...ofTypes }, callOf: readCategoryPageOf },
-  { sample: { name: "name", ...page, ...group, ...ofTypes }, callOf: readAggregateOf },
-  { sample: { partition: "name-id", ...page }, callOf: readPartitionOf },
-  { sample: { ...inStream, time }, callOf: firstSinceOf },
-  { sample: { ...inCategory, time }, callOf: firstSinceOf },
-  { sample: { time }, callOf: firstSinceOf },
-  { sample: { ...inCategory, time }, callOf: firstReferenceSinceOf },
-  { sample: { streamNames: '["category-id"]' }, callOf: readLastMessagesOf },
-  { sample: { ...inStream, ...ofTypes }, callOf: readLastMessageOf },
-  { sample: { ids: `["${messageId}"]` }, callOf: readMessagesOf },
-  { sample: inStream, callOf: streamVersionOf },
-  { sample: inCategory, callOf: streamNamesOf },
-  { sample: inCategory, callOf: entityIdsOf },
-  { sample: {}, callOf: () => ({ questions: [callTo("categories", {})], send: categories }) },
+  { sample: { ...page, pattern: "%" }, makeCall: lookAtWritersCall },
+  { sample: { ...inCategory, ...page, ...share, ...ofTypes }, makeCall: readCategoryPageCall },
+  { sample: { name: "name", ...page, ...group, ...ofTypes }, makeCall: readAggregateCall },
+  { sample: { partition: "name-id", ...page }, makeCall: readPartitionCall },
+  { sample: { ...inStream, time }, makeCall: firstSinceCall },
+  { sample: { ...inCategory, time }, makeCall: firstSinceCall },
+  { sample: { time }, makeCall: firstSinceCall },
+  { sample: { ...inCategory, time }, makeCall: firstReferenceSinceCall },
+  { sample: { streamNames: '["category-id"]' }, makeCall: readLastMessagesCall },
+  { sample: { ...inStream, ...ofTypes }, makeCall: readLastMessageCall },
+  { sample: { ids: `["${messageId}"]` }, makeCall: readMessagesCall },
+  { sample: inStream, makeCall: streamVersionCall },
+  { sample: inCategory, makeCall: streamNamesCall },
+  { sample: inCategory, makeCall: entityIdsCall },
+  { sample: {}, makeCall: () => ({ toAuthorize: [callTo("categories", {})], send: categories }) },
   {
     sample: {},
-    callOf: () => ({ questions: [callTo("messageStoreVersion", {})], send: messageStoreVersion }),
+    makeCall: () => ({
+      toAuthorize: [callTo("messageStoreVersion", {})],
+      send: messageStoreVersion,
+    }),
   },
 ];
 
-/** What a request may run: a statement that an operation sends, and what that does. */
-export interface PermissibleStatement {
-  readonly questions: readonly GatewayCall[];
+/** A statement that an operation sends, and what its call asks of `authorize`. */
+export interface RecognizedStatement {
+  readonly toAuthorize: readonly GatewayCall[];
   readonly statement: SentStatement;
 }
 
-/** Makes a call of a statement's parameters. */
-type MakeCall = (parameters: readonly Parameter[], maxBatchSize: number) => Call<unknown>;
+/** Makes the call that sends a statement with these parameters, in the statement's own order. */
+type MakeCallInOrder = (parameters: readonly Parameter[], maxBatchSize: number) => Call<unknown>;
 
-let learned: ReadonlyMap<string, MakeCall> | undefined;
+let knownStatements: ReadonlyMap<string, MakeCallInOrder> | undefined;
 
 /**
- * Finds the call that sends a statement with these parameters; undefined where no operation has it.
+ * Finds the call that sends a statement with these parameters; undefined if no operation has the
+ * statement.
  *
- * The call's own statement is what runs. Where an argument is several parameters, or text inside of
- * one, that could differ from what was sent, and then nothing runs.
+ * The gateway runs the statement that this call sends, not the one that the request sent. The two can
+ * differ if one argument of the operation is several parameters, or text inside of one. The request is
+ * refused then.
  */
 export async function recognize(
   query: string,
   parameters: readonly Parameter[],
   maxBatchSize: number,
-): Promise<PermissibleStatement | undefined> {
-  learned ??= new Map(await Promise.all(STATEMENTS.map(learn)));
-  const call = learned.get(query)?.(parameters, maxBatchSize);
+): Promise<RecognizedStatement | undefined> {
+  knownStatements ??= new Map(await Promise.all(STATEMENTS.map(learnStatement)));
+  const call = knownStatements.get(query)?.(parameters, maxBatchSize);
   if (call === undefined) return undefined;
-  const statement = await statementOf(call);
+  const statement = await captureStatement(call);
   const isSame = statement.text === query &&
     statement.parameters.length === parameters.length &&
     statement.parameters.every((parameter, at) => parameter === parameters[at]);
   if (!isSame) {
     throw new Refusal(
       422,
-      `${CANNOT}: ${call.questions[0]?.operation} never sends it with these parameters`,
+      `${CANNOT_RUN}: ${call.toAuthorize[0]?.operation} never sends it with these parameters`,
     );
   }
-  return { questions: call.questions, statement };
+  return { toAuthorize: call.toAuthorize, statement };
 }
 
-async function learn({ sample, callOf }: SampledStatement): Promise<[text: string, MakeCall]> {
-  const { text, parameters } = await statementOf(callOf(sample, 1));
+/** Sends a sample, to see the text of the statement and which of its parameters has which name. */
+async function learnStatement(
+  { sample, makeCall }: SampledStatement,
+): Promise<[text: string, makeCall: MakeCallInOrder]> {
+  const { text, parameters } = await captureStatement(makeCall(sample, 1));
   const places = Object.entries(sample).map(([name, value]) => {
     return [name, parameters.indexOf(value)] as const;
   });
-  const call: MakeCall = (parameters, maxBatchSize) =>
-    callOf(Object.fromEntries(places.map(([name, at]) => [name, parameters[at]])), maxBatchSize);
-  return [text, call];
+  const makeCallInOrder: MakeCallInOrder = (parameters, maxBatchSize) => {
+    const named = Object.fromEntries(places.map(([name, at]) => [name, parameters[at]]));
+    return makeCall(named, maxBatchSize);
+  };
+  return [text, makeCallInOrder];
 }

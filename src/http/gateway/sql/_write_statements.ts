@@ -11,29 +11,29 @@ import { type IdentifiedMessageInput, synchronize } from "../../../write/synchro
 import { write } from "../../../write/write.ts";
 import { writeStreams } from "../../../write/write_streams.ts";
 import { type Call, callTo } from "../_calls.ts";
-import { checkCount } from "../_gateway.ts";
+import { checkMessageCount } from "../_authorize.ts";
 import { Refusal } from "../_problem.ts";
 import {
-  CANNOT,
+  CANNOT_RUN,
+  jsonOf,
   numberOf,
   type Parameter,
   type Parameters,
-  parsedJson,
-  required,
+  requiredText,
 } from "./_parameters.ts";
 
-export function writeOf(parameters: Parameters): Call<number> {
-  const { streamName, message, options } = writtenBy(parameters);
+export function writeCall(parameters: Parameters): Call<number> {
+  const { streamName, message, options } = writeArgumentsOf(parameters);
   return {
-    questions: [callTo("write", { streamName, messages: [message], ...options })],
+    toAuthorize: [callTo("write", { streamName, messages: [message], ...options })],
     send: (sql) => write(sql, streamName, message, options),
   };
 }
 
-export function writeNewOf(parameters: Parameters): Call<number> {
-  const { streamName, message, options } = writtenBy(parameters);
+export function writeNewCall(parameters: Parameters): Call<number> {
+  const { streamName, message, options } = writeArgumentsOf(parameters);
   return {
-    questions: [callTo("write", { streamName, messages: [message], ...options })],
+    toAuthorize: [callTo("write", { streamName, messages: [message], ...options })],
     send: async (sql) => {
       checkWritableStreamName(streamName);
       const expectedVersion = checkExpectedVersion(options);
@@ -42,11 +42,11 @@ export function writeNewOf(parameters: Parameters): Call<number> {
   };
 }
 
-/** A snapshot of an entity. */
-export function writeUnlessBusyOf({ seen, ...parameters }: Parameters): Call<unknown> {
-  const { streamName, message } = writtenBy(parameters);
+/** Writes the snapshot of an entity. */
+export function writeUnlessBusyCall({ seen, ...parameters }: Parameters): Call<unknown> {
+  const { streamName, message } = writeArgumentsOf(parameters);
   return {
-    questions: [callTo("write", { streamName, messages: [message] })],
+    toAuthorize: [callTo("write", { streamName, messages: [message] })],
     send: async (sql) => {
       checkWritableStreamName(streamName);
       return await writeUnlessBusy(sql, streamName, encodeMessage(message), seen ?? null);
@@ -54,41 +54,50 @@ export function writeUnlessBusyOf({ seen, ...parameters }: Parameters): Call<unk
   };
 }
 
-function writtenBy({ streamName, id, type, data, metadata, expectedVersion }: Parameters) {
+interface WriteArguments {
+  readonly streamName: string;
+  readonly message: IdentifiedMessageInput;
+  readonly options: { readonly expectedVersion: number | undefined };
+}
+
+function writeArgumentsOf(
+  { streamName, id, type, data, metadata, expectedVersion }: Parameters,
+): WriteArguments {
   return {
-    streamName: required(streamName),
+    streamName: requiredText(streamName),
     message: {
-      id: required(id),
-      type: required(type),
-      data: parsedJson(data),
-      metadata: parsedJson(metadata) as Metadata | null,
+      id: requiredText(id),
+      type: requiredText(type),
+      data: jsonOf(data),
+      metadata: jsonOf(metadata) as Metadata | null,
     },
     options: { expectedVersion: numberOf(expectedVersion) },
   };
 }
 
-export function writeStreamsOf({ columns }: Parameters, maxBatchSize: number): Call<number[]> {
-  const streams: (StreamInput & { readonly messages: Row["message"][] })[] = [];
-  for (const { streamName, options, message } of rowsOf(columns, maxBatchSize)) {
+export function writeStreamsCall({ columns }: Parameters, maxBatchSize: number): Call<number[]> {
+  const streams: (StreamInput & { readonly messages: BatchRow["message"][] })[] = [];
+  for (const { streamName, options, message } of batchRowsOf(columns, maxBatchSize)) {
     if (streams.at(-1)?.streamName !== streamName) {
-      streams.push({ streamName: required(streamName), ...options, messages: [] });
+      streams.push({ streamName: requiredText(streamName), ...options, messages: [] });
     }
+    // A row without a type is a stream that is only checked for its version.
     if (message.type !== null) streams.at(-1)!.messages.push(message);
   }
   return {
-    questions: streams.map((it) =>
+    toAuthorize: streams.map((it) =>
       callTo(streams.length === 1 ? "writeBatch" : "writeStreams", it)
     ),
     send: (sql) => writeStreams(sql, streams),
   };
 }
 
-/** Writes that share a statement: each is asked for as if it were alone. */
-export function writeEachOf({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
-  const writes = rowsOf(columns, maxBatchSize)
-    .map((row) => ({ ...row, streamName: required(row.streamName) }));
+/** Writes of `groupCommit`, which share a statement. `authorize` is asked about each as about a `write`. */
+export function writeEachCall({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
+  const writes = batchRowsOf(columns, maxBatchSize)
+    .map((row) => ({ ...row, streamName: requiredText(row.streamName) }));
   return {
-    questions: writes.map(({ streamName, message, options }) =>
+    toAuthorize: writes.map(({ streamName, message, options }) =>
       callTo("write", { streamName, messages: [message], ...options })
     ),
     send: async (sql) => {
@@ -108,18 +117,18 @@ export function writeEachOf({ columns }: Parameters, maxBatchSize: number): Call
   };
 }
 
-/** What is imported of a stream is asked for at once. */
-export function importOf({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
-  const rows = rowsOf(columns, maxBatchSize)
-    .map((row) => ({ ...row, streamName: required(row.streamName) }));
-  const imported = new Map<string, Row["message"][]>();
+/** `authorize` is asked once for each stream, about all messages that the stream gets. */
+export function importCall({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
+  const rows = batchRowsOf(columns, maxBatchSize)
+    .map((row) => ({ ...row, streamName: requiredText(row.streamName) }));
+  const imported = new Map<string, BatchRow["message"][]>();
   for (const { streamName, message } of rows) {
     const messages = imported.get(streamName);
     if (messages) messages.push(message);
     else imported.set(streamName, [message]);
   }
   return {
-    questions: [...imported].map(([streamName, messages]) =>
+    toAuthorize: [...imported].map(([streamName, messages]) =>
       callTo("importMessages", { streamName, messages })
     ),
     send: async (sql) => {
@@ -139,21 +148,21 @@ function checkNotEmpty(rows: readonly unknown[]): void {
   if (rows.length === 0) throw invalid("messages", rows, "not empty", RangeError);
 }
 
-export function synchronizeOf(
+export function synchronizeCall(
   { streamName, columns, expectedVersion }: Parameters,
   maxBatchSize: number,
 ): Call<number> {
-  const name = required(streamName);
-  const messages = rowsOf(columns, maxBatchSize).map(({ message }) => message);
+  const name = requiredText(streamName);
+  const messages = batchRowsOf(columns, maxBatchSize).map(({ message }) => message);
   const options = { expectedVersion: numberOf(expectedVersion) };
   return {
-    questions: [callTo("synchronize", { streamName: name, messages, ...options })],
+    toAuthorize: [callTo("synchronize", { streamName: name, messages, ...options })],
     send: (sql) => synchronize(sql, name, messages, options),
   };
 }
 
-/** A message as a batch has it. */
-interface Row {
+/** A message of a batch, with the other parameters of its row. The operation checks their types. */
+interface BatchRow {
   readonly streamName: Parameter | undefined;
   readonly options: { readonly expectedVersion?: number | undefined };
   readonly mayBeKnown: unknown;
@@ -161,11 +170,11 @@ interface Row {
   readonly message: IdentifiedMessageInput;
 }
 
-function rowsOf(columns: Parameter | undefined, maxBatchSize: number): Row[] {
-  const lists = parsedJson(columns) as Record<string, unknown[] | undefined> | null;
+function batchRowsOf(columns: Parameter | undefined, maxBatchSize: number): BatchRow[] {
+  const lists = jsonOf(columns) as Record<string, unknown[] | undefined> | null;
   const ids = lists?.["id"];
-  if (!Array.isArray(ids)) throw new Refusal(422, `${CANNOT}: its messages are no lists`);
-  checkCount(ids.length, maxBatchSize);
+  if (!Array.isArray(ids)) throw new Refusal(422, `${CANNOT_RUN}: its messages are no lists`);
+  checkMessageCount(ids.length, maxBatchSize);
   return ids.map((id, at) => {
     const cell = (name: string): unknown => lists?.[name]?.[at];
     const message = { id, type: cell("type"), data: cell("data"), metadata: cell("metadata") };

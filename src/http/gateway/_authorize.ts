@@ -1,0 +1,51 @@
+import type { GatewayCall } from "./call.ts";
+import type { Gateway } from "./_gateway.ts";
+import { Refusal } from "./_problem.ts";
+
+/** Refuses a request unless all of its calls together are small enough and each of them is allowed. */
+export async function checkAllowed(
+  request: Request,
+  { authorize, allowConditions, maxBatchSize, onError }: Gateway,
+  calls: readonly GatewayCall[],
+): Promise<void> {
+  checkMessageCount(messageCountOf(calls), maxBatchSize);
+  for (const call of calls) {
+    if (call.condition !== undefined && !allowConditions) {
+      throw new Refusal(403, "Cannot read with a condition: this gateway does not allow any");
+    }
+    let allowed;
+    try {
+      allowed = await authorize(request, call);
+    } catch (error) {
+      // Most often a token that cannot be read: a reason to refuse, but not for a status of 500.
+      onError(error, request);
+    }
+    if (allowed !== true) throw new Refusal(403, `Cannot ${phraseOf(call)}: it is not allowed`);
+  }
+}
+
+/** Refuses more messages than a call may have, so that no work is done for each of them. */
+export function checkMessageCount(count: number, maxBatchSize: number): void {
+  if (count <= maxBatchSize) return;
+  throw new Refusal(
+    422,
+    `Cannot do this with ${count} messages: a call may have ${maxBatchSize} at most`,
+    { maxBatchSize },
+  );
+}
+
+function messageCountOf(calls: readonly GatewayCall[]): number {
+  const counts = calls.map(({ batchSize, ids, messages }) =>
+    batchSize ?? ids?.length ?? messages?.length ?? 0
+  );
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** `write to stream "account-1"`, `call categories` */
+function phraseOf({ operation, writes, streamName, category }: GatewayCall): string {
+  const verb = writes ? "write to" : "read";
+  if (streamName !== undefined) return `${verb} stream ${JSON.stringify(streamName)}`;
+  return category === undefined
+    ? `call ${operation}`
+    : `${verb} category ${JSON.stringify(category)}`;
+}
