@@ -1,12 +1,34 @@
 import type { TransactionSql } from "postgres";
-import type { Step } from "./_notify.ts";
+import type { Change } from "./_change.ts";
 
-const INDEX =
+// With text_pattern_ops, the index finds names by their beginning in any collation. The statement is
+// spelled as pg_get_indexdef() spells it, because it is compared with that.
+const CREATE_NAME_INDEX =
   "CREATE INDEX messages_names ON message_store.messages USING btree (stream_name text_pattern_ops)";
 
-/** What is left to do to have the index of names, or not to have it. */
-export async function stepsToIndexNames(tx: TransactionSql, isWanted: boolean): Promise<Step[]> {
-  // In an order of their own, names can be looked for by how they begin, whatever the collation.
+/** The changes that are left to do, so that the index of stream names is there, or is not. */
+export async function nameIndexChanges(
+  tx: TransactionSql,
+  isWanted: boolean,
+): Promise<Change[]> {
+  const definition = await readDefinition(tx);
+  const isThere = definition !== undefined;
+  const isRight = definition === CREATE_NAME_INDEX;
+  const changes: Change[] = [];
+  if (isThere && !(isWanted && isRight)) {
+    changes.push({
+      sql: "drop index message_store.messages_names",
+      right: 'drop the index "messages_names"',
+    });
+  }
+  if (isWanted && !isRight) {
+    changes.push({ sql: CREATE_NAME_INDEX, right: 'create the index "messages_names"' });
+  }
+  return changes;
+}
+
+/** The statement that created the index, with a mark if the index is not valid. */
+async function readDefinition(tx: TransactionSql): Promise<string | undefined> {
   const rows = await tx.unsafe(`
     select pg_get_indexdef(indexrelid) || case when indisvalid then '' else ' invalid' end
     from pg_index
@@ -14,16 +36,5 @@ export async function stepsToIndexNames(tx: TransactionSql, isWanted: boolean): 
     where relname = 'messages_names'
       and relnamespace = (select oid from pg_namespace where nspname = 'message_store')
   `).values();
-  const definition = (rows[0] as [string] | undefined)?.[0];
-  const steps: Step[] = [];
-  if (definition !== undefined && !(isWanted && definition === INDEX)) {
-    steps.push({
-      sql: "drop index message_store.messages_names",
-      right: 'drop the index "messages_names"',
-    });
-  }
-  if (isWanted && definition !== INDEX) {
-    steps.push({ sql: INDEX, right: 'create the index "messages_names"' });
-  }
-  return steps;
+  return (rows[0] as [string] | undefined)?.[0];
 }

@@ -1,13 +1,7 @@
 import type { TransactionSql } from "postgres";
+import type { Change } from "./_change.ts";
 
-/** What is to be made or taken away, besides Message DB. */
-export interface Step {
-  readonly sql: string;
-  /** What a role must be allowed to, to run it. */
-  readonly right: string;
-}
-
-const SOURCE = `
+const NOTIFY_FUNCTION_BODY = `
 begin
   -- Behind a listener that is stuck in a transaction the queue fills, and a full one fails commits.
   if pg_catalog.pg_notification_queue_usage() < 0.5 then
@@ -23,17 +17,17 @@ begin
 end;
 `;
 
-// The owner's rights, because the writer may lack that to pg_notify(); a path, because operators have
-// schemas too.
-const FUNCTION = `
+// The function has its owner's rights, because a writer may lack the right to pg_notify(). It has a search
+// path of its own, because operators are found by the search path, too.
+const CREATE_NOTIFY_FUNCTION = `
 create or replace function message_store.notify_categories()
 returns trigger
-as $$${SOURCE}$$ language plpgsql
+as $$${NOTIFY_FUNCTION_BODY}$$ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 `;
 
-const TRIGGER = `
+const CREATE_NOTIFY_TRIGGER = `
 drop trigger if exists messages_notify on message_store.messages;
 
 create trigger messages_notify
@@ -43,9 +37,48 @@ for each statement
 execute function message_store.notify_categories()
 `;
 
-/** What is left to do to have the wake-ups, or to have none. */
-export async function stepsToNotify(tx: TransactionSql, notify: boolean): Promise<Step[]> {
-  // 4 is what a trigger's type is that comes after an insert and once a statement.
+/** The changes that are left to do, so that writes notify, or do not. */
+export async function notifyChanges(tx: TransactionSql, isWanted: boolean): Promise<Change[]> {
+  const { hasFunction, hasTrigger, isOurFunction, isOurTrigger } = await inspectNotify(tx);
+  const changes: Change[] = [];
+  if (isWanted) {
+    if (!isOurFunction) {
+      changes.push({
+        sql: CREATE_NOTIFY_FUNCTION,
+        right: 'create the function "notify_categories"',
+      });
+    }
+    // A trigger that is ours stays, because its replacement would wait for all writers, and they for it.
+    if (!isOurTrigger) {
+      changes.push({ sql: CREATE_NOTIFY_TRIGGER, right: 'create the trigger "messages_notify"' });
+    }
+    return changes;
+  }
+  if (hasTrigger) {
+    changes.push({
+      sql: "drop trigger messages_notify on message_store.messages",
+      right: 'drop the trigger "messages_notify"',
+    });
+  }
+  if (hasFunction) {
+    changes.push({
+      sql: "drop function message_store.notify_categories()",
+      right: 'drop the function "notify_categories"',
+    });
+  }
+  return changes;
+}
+
+/** Whether there is a function and a trigger by our names, and whether they are as we create them. */
+interface NotifyState {
+  readonly hasFunction: boolean;
+  readonly hasTrigger: boolean;
+  readonly isOurFunction: boolean;
+  readonly isOurTrigger: boolean;
+}
+
+async function inspectNotify(tx: TransactionSql): Promise<NotifyState> {
+  // The type of a trigger is 4 if it runs after an insert, once for each statement.
   const rows = await tx.unsafe(
     `
     select
@@ -72,29 +105,13 @@ export async function stepsToNotify(tx: TransactionSql, notify: boolean): Promis
       on pronamespace = schema.oid and proname = 'notify_categories' and pronargs = 0
     where nspname = 'message_store'
   `,
-    [SOURCE],
+    [NOTIFY_FUNCTION_BODY],
   ).values();
-  const [hasFunction, hasTrigger, isOurFunction, isOurTrigger] = rows[0] as boolean[];
-  const steps: Step[] = [];
-  if (notify) {
-    if (!isOurFunction) {
-      steps.push({ sql: FUNCTION, right: 'create the function "notify_categories"' });
-    }
-    // Not replaced where it is the same: that waits for all who write, and they for it.
-    if (!isOurTrigger) steps.push({ sql: TRIGGER, right: 'create the trigger "messages_notify"' });
-  } else {
-    if (hasTrigger) {
-      steps.push({
-        sql: "drop trigger messages_notify on message_store.messages",
-        right: 'drop the trigger "messages_notify"',
-      });
-    }
-    if (hasFunction) {
-      steps.push({
-        sql: "drop function message_store.notify_categories()",
-        right: 'drop the function "notify_categories"',
-      });
-    }
-  }
-  return steps;
+  const [hasFunction, hasTrigger, isOurFunction, isOurTrigger] = rows[0] as [
+    boolean,
+    boolean,
+    boolean,
+    boolean,
+  ];
+  return { hasFunction, hasTrigger, isOurFunction, isOurTrigger };
 }

@@ -3,17 +3,17 @@ import { join } from "node:path";
 import process from "node:process";
 
 /**
- * The path of a file of an installed npm package, or undefined.
+ * Finds a file of an installed npm package; undefined if the package is not installed.
  *
- * Looked for from `origin` (a module's URL or path) and then from the working directory, because a
- * module that was loaded over the network has no `node_modules` above it.
+ * The search starts at `origin` (the URL or path of a module), and then at the working directory, because
+ * a module that was loaded over the network has no `node_modules` above it.
  */
 export function findPackageFile(specifier: string, origin: string): string | undefined {
   for (const from of [origin, join(process.cwd(), "package.json")]) {
     try {
       return createRequire(from).resolve(specifier);
     } catch {
-      // Not installed there, or `origin` is no file.
+      // The package is not installed there, or `origin` is not a file.
     }
   }
   return undefined;

@@ -2,14 +2,14 @@ import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { findPackageFile } from "./_package.ts";
 
-/** A file of the SQL that Message DB is made of. */
+/** One of the SQL files of Message DB. */
 export interface SqlFile {
-  /** The folder and the name of what the file creates, as in `functions/write_message`. */
+  /** The kind and the name of the object that the file creates: `functions/write_message`. */
   readonly key: string;
   readonly text: string;
 }
 
-/** The SQL of a version of Message DB, in the order to run it in. */
+/** A version of Message DB, with its SQL files in the order in which they run. */
 export interface Release {
   readonly version: string;
   readonly files: readonly SqlFile[];
@@ -26,7 +26,7 @@ export async function readRelease(): Promise<Release> {
   const read = (path: string): Promise<string> =>
     readFile(join(dirname(manifest), "database", path), "utf8");
 
-  // The scripts are the one place that says which file comes after which.
+  // Only the install scripts say in which order the files run.
   const readScript = async (script: string): Promise<SqlFile[]> => {
     const files: SqlFile[] = [];
     for (const [, path = ""] of (await read(script)).matchAll(/\$base\/(\S+\.(?:sql|sh))/g)) {

@@ -1,19 +1,34 @@
 import type { Sql, TransactionSql } from "postgres";
 import type { Release } from "./_release.ts";
 
-/** Who asks, where, and what of Message DB is there. */
-export interface State {
+/** A database as a role sees it: which parts of a release of Message DB are there. */
+export interface DatabaseState {
   readonly user: string;
   readonly database: string;
-  /** The version that is there, or null. */
+  /** The installed version of Message DB; null if there is none. */
   readonly version: string | null;
   /** The keys of the files whose objects are there. */
   readonly present: ReadonlySet<string>;
 }
 
-/** Looks at what of a release is in the database. */
-export async function inspect(sql: Sql | TransactionSql, { files }: Release): Promise<State> {
-  // The catalogs are open to every role; to_regclass() and its like are not, where usage is missing.
+/** Inspects the database, under the lock that keeps out other installs until the transaction ends. */
+export async function lockAndInspect(
+  tx: TransactionSql,
+  release: Release,
+): Promise<DatabaseState> {
+  // The keys spell "mess" and "agdb". A write locks a single bigint, and two integers never equal that.
+  await tx.unsafe(`
+    set local client_min_messages = error;
+    select pg_advisory_xact_lock(1835365235, 1634165858)
+  `);
+  return await inspectDatabase(tx, release);
+}
+
+export async function inspectDatabase(
+  sql: Sql | TransactionSql,
+  { files }: Release,
+): Promise<DatabaseState> {
+  // This reads the catalogs, because every role may. to_regclass() and the like need usage of the schema.
   const rows = await sql.unsafe(
     `
     with
