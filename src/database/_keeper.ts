@@ -5,35 +5,38 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import type { Owner } from "./_binaries.ts";
 
-/** Under whom a child process runs. */
+/** The user that a child process runs as. */
 export interface Runner {
-  /** The user to run as, where it is not the one of this process. */
+  /** Undefined for the user of this process. */
   readonly owner: Owner | undefined;
-  /** Whether that user can't pass through the folders above its working directory. */
+  /** Whether this user can't pass through the folders above its working directory. */
   readonly isHidden: boolean;
 }
 
-/** A child process, which ends when this one does. */
+/** A child process that ends when this process ends. */
 export interface Child {
   readonly pid: number;
-  /** Its exit status, once it has ended. */
+  /** The exit status; undefined while the child runs. */
   status(): number | undefined;
   /** Resolves to the exit status. */
   readonly ended: Promise<number>;
-  /** Ends it if need be, and removes its garbage. */
+  /** Ends the child if it still runs, and removes its garbage. */
   stop(): Promise<void>;
-  /** Leaves the garbage of one that has ended. */
+  /** For a child that has ended: keeps its garbage. */
   leave(): Promise<void>;
-  /** Lets this process end while that one runs. */
+  /** Lets this process end while the child runs. */
   unref(): void;
 }
 
 /**
- * Runs a command, says its process id and later its exit status, and waits for the end of standard
- * input: the parent holds the other end, which the system closes in whichever way the parent dies. Then
- * it ends the command, if that still runs, and removes the garbage.
+ * A shell script that runs a command, and prints the command's process id and later its exit status.
  *
- * The signal is repeated, since a process that has only just begun may not heed it yet.
+ * The script waits for the end of standard input. The parent holds the other end, and the system closes
+ * that in whichever way the parent dies. Then the script ends the command, if it still runs, and removes
+ * the garbage: the folders that the parent has named. If the command
+ * has ended already, the line `leave` makes the script keep the garbage.
+ *
+ * The script repeats the signal, because a process that has only just started may not react to it yet.
  */
 const KEEPER = `
   trap '' HUP INT TERM PIPE
@@ -62,47 +65,35 @@ const KEEPER = `
   rm -rf $garbage
 `;
 
-/** What runs is held here, so that no garbage collector closes the pipe to its keeper. */
+const hasKeeper = process.platform !== "win32";
+
+/** Holds the processes that run, so that the garbage collector does not close the pipes to them. */
 const running = new Set<ChildProcess>();
 
+/**
+ * Starts a command of PostgreSQL with a folder of data, under a keeper.
+ *
+ * @param garbage The folders to remove when the child stops, or when this process dies.
+ */
 export async function startKept(
   command: string,
   args: readonly string[],
   data: string,
-  { owner, isHidden }: Runner,
+  runner: Runner,
   garbage: readonly string[],
 ): Promise<Child> {
-  const hasKeeper = process.platform !== "win32";
-  const environment = Object.entries(process.env).filter(([name]) => !name.startsWith("PG"));
-  // Node and Bun enter the working directory before they become the owner, who could not get there.
-  const fullArgs = ["-D", isHidden ? "/proc/self/cwd" : data, ...args];
-  const child = spawn(
-    hasKeeper ? "/bin/sh" : command,
-    hasKeeper ? ["-c", KEEPER, "keeper", garbage.join("\n"), command, ...fullArgs] : fullArgs,
-    {
-      ...owner,
-      cwd: data,
-      env: { ...Object.fromEntries(environment), LC_ALL: "C", TZ: "UTC" },
-      stdio: hasKeeper ? ["pipe", "pipe", "ignore"] : "ignore",
-      // A signal to the terminal's process group is the parent's to handle.
-      detached: hasKeeper,
-      windowsHide: true,
-    },
-  );
+  const child = spawnKept(command, args, data, runner, garbage);
   running.add(child);
   const exited = new Promise<number>((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code) => resolve(code ?? -1));
   }).finally(() => running.delete(child));
 
-  const lines = hasKeeper
-    ? createInterface({ input: child.stdout! })[Symbol.asyncIterator]()
-    : undefined;
-  const nextNumber = async (): Promise<number> => Number((await lines!.next()).value ?? NaN);
+  const nextNumber = hasKeeper ? numbersFrom(child) : undefined;
   await Promise.race([once(child, "spawn"), exited]);
-  const pid = lines ? await nextNumber() : child.pid!;
+  const pid = nextNumber ? await nextNumber() : child.pid!;
   let status: number | undefined;
-  const ended = (lines ? nextNumber() : exited).then((code) => status = code);
+  const ended = (nextNumber ? nextNumber() : exited).then((code) => status = code);
 
   const end = async (lastWords: string): Promise<void> => {
     child.ref();
@@ -118,9 +109,40 @@ export async function startKept(
     leave: () => end("leave\n"),
     unref: () => {
       child.unref();
-      // Bun's streams have no such method, and hold nothing up.
+      // Bun's streams do not have this method, and do not keep the process alive.
       (child.stdin as Partial<Socket> | null)?.unref?.();
       (child.stdout as Partial<Socket> | null)?.unref?.();
     },
   };
+}
+
+function spawnKept(
+  command: string,
+  args: readonly string[],
+  data: string,
+  { owner, isHidden }: Runner,
+  garbage: readonly string[],
+): ChildProcess {
+  const environment = Object.entries(process.env).filter(([name]) => !name.startsWith("PG"));
+  // Node and Bun enter the working directory before they switch to the owner, who could not enter it.
+  const fullArgs = ["-D", isHidden ? "/proc/self/cwd" : data, ...args];
+  return spawn(
+    hasKeeper ? "/bin/sh" : command,
+    hasKeeper ? ["-c", KEEPER, "keeper", garbage.join("\n"), command, ...fullArgs] : fullArgs,
+    {
+      ...owner,
+      cwd: data,
+      env: { ...Object.fromEntries(environment), LC_ALL: "C", TZ: "UTC" },
+      stdio: hasKeeper ? ["pipe", "pipe", "ignore"] : "ignore",
+      // Detached, because a signal to the terminal's process group is for the parent to handle.
+      detached: hasKeeper,
+      windowsHide: true,
+    },
+  );
+}
+
+/** Makes a function that reads the next number that a keeper prints. */
+function numbersFrom({ stdout }: ChildProcess): () => Promise<number> {
+  const lines = createInterface({ input: stdout! })[Symbol.asyncIterator]();
+  return async () => Number((await lines.next()).value ?? NaN);
 }

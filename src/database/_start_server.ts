@@ -1,0 +1,85 @@
+import { once } from "node:events";
+import { readFile, stat } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Child, startKept } from "./_keeper.ts";
+import { readServerLog, type ServerPlace } from "./_server_place.ts";
+
+/** Starts PostgreSQL on a port, or on a free port if none is given, and waits until it is ready. */
+export async function startServer(
+  bin: string,
+  place: ServerPlace,
+  givenPort: number | undefined,
+): Promise<{ readonly server: Child; readonly port: number }> {
+  const { dataDir, home } = place;
+  for (;;) {
+    const port = givenPort ?? await findFreePort();
+    const logStart = await stat(join(home, "server.log")).then(({ size }) => size, () => 0);
+    const server = await startPostgres(bin, place, port);
+    if (await waitUntilReady(server, home)) return { server, port };
+    const log = await readServerLog(home, logStart);
+    const isTaken = /Address already in use/.test(log);
+    if (isTaken && givenPort === undefined) {
+      // Another process took the free port meanwhile.
+      await server.leave();
+      continue;
+    }
+    await server.stop();
+    throw new Error(
+      `Cannot start the embedded server: ${
+        isTaken ? `port ${port} on 127.0.0.1 is taken` : reasonIn(log, dataDir)
+      }`,
+    );
+  }
+}
+
+async function findFreePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, "close");
+  return port;
+}
+
+async function startPostgres(bin: string, place: ServerPlace, port: number): Promise<Child> {
+  const settings = {
+    port,
+    listen_addresses: "127.0.0.1",
+    unix_socket_directories: "",
+    max_connections: 200,
+    // Without the errors of statements: these reach the client that sent the statement.
+    log_min_messages: "log",
+    log_checkpoints: "off",
+    ...place.dataDir === undefined ? { fsync: "off", full_page_writes: "off" } : {},
+  };
+  const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+  const data = join(place.home, "data");
+  return await startKept(join(bin, "postgres"), args, data, place, [place.temporary]);
+}
+
+/** Resolves to true once the server is ready, and to false if the server ends instead. */
+async function waitUntilReady(server: Child, home: string): Promise<boolean> {
+  while (server.status() === undefined) {
+    // The first line of the file is the server's process id, the eighth line is its state.
+    const file = await readFile(join(home, "data", "postmaster.pid"), "utf8").catch(() => "");
+    const lines = file.split("\n");
+    if (Number(lines[0]) === server.pid && lines[7]?.trim() === "ready") return true;
+    await Promise.race([server.ended, delay(10)]);
+  }
+  return false;
+}
+
+/** The reason in the log for which a server did not start, in our words if we know it. */
+function reasonIn(log: string, dataDir: string | undefined): string {
+  if (/lock file "postmaster.pid" already exists|still in use/.test(log)) {
+    return `folder "${dataDir}" is in use by another server`;
+  }
+  const [, theirs, ours] =
+    /initialized by PostgreSQL version (\S+),.* this version (\d+)/.exec(log) ?? [];
+  if (theirs) {
+    return `folder "${dataDir}" holds the data of PostgreSQL ${theirs}, this is PostgreSQL ${ours}`;
+  }
+  return log || "the server ended and wrote no log";
+}
