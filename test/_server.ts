@@ -77,8 +77,21 @@ export async function createDatabase(
   await runAt(url, `create database "${name}" template "${template}"`);
   return {
     url: urlOf(url, name),
-    drop: () => runAt(url, `drop database "${name}" with (force)`),
+    drop: () => dropDatabase(url, name),
   };
+}
+
+/** Drops a database once nobody is connected to it: a test that leaves a connection open fails here. */
+async function dropDatabase(url: string, name: string): Promise<void> {
+  // PostgreSQL waits five seconds for connections that are being closed.
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await runAt(url, `drop database "${name}"`);
+    } catch (error) {
+      const isInUse = (error as { code?: unknown }).code === "55006";
+      if (!isInUse || attempt === 60) throw error;
+    }
+  }
 }
 
 interface FoundServer {

@@ -76,6 +76,20 @@ export function useDatabase(): Database {
   };
 }
 
+/** A handle to any database, which is ended with the test. Made outside of one, it is the caller's to end. */
+export function openHandle(
+  url: string | URL,
+  options?: postgres.Options<Record<string, postgres.PostgresType>>,
+): postgres.Sql {
+  const sql = postgres(String(url), options);
+  endWithTest(() => sql.end({ timeout: 5 }));
+  return sql;
+}
+
+function endWithTest(end: () => Promise<void>): void {
+  if (TestRunner.getCurrentTest() !== undefined) onTestFinished(end);
+}
+
 function urlOf(database: TestDatabase | undefined): string {
   if (database === undefined) {
     throw new Error("There is no database before the tests begin");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import pg from "pg";
 import postgres from "postgres";
-import { beforeAll, describe, test } from "vitest";
+import { beforeAll, describe, onTestFinished, test } from "vitest";
 import {
   consume,
   drain,
@@ -17,7 +17,7 @@ import {
 } from "../../mod.ts";
 import { gate, start, startProxy, stored, writeCounted } from "./_consuming.ts";
 import { until } from "../_until.ts";
-import { useDatabase } from "../database.ts";
+import { openHandle, useDatabase } from "../database.ts";
 
 const db = useDatabase();
 
@@ -398,7 +398,7 @@ describe("transactional", () => {
   test("leaves each effect once where the answer to a commit is lost", async () => {
     await writeCounted(db.sql, "lost", 5);
     const proxy = await startProxy(db.url);
-    const sql = postgres(proxy.url, { max: 2, prepare: false });
+    const sql = openHandle(proxy.url, { max: 2, prepare: false });
     try {
       const attempts: number[] = [];
       const { handled } = await drain(sql, {
@@ -525,6 +525,7 @@ describe("transactional", () => {
       parse: (it: string) => it,
     };
     const handle = postgres(db.url, { types: { pair } });
+    onTestFinished(() => handle.end());
     await drain(handle, {
       category: "typed",
       consumerId: "one",

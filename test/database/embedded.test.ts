@@ -8,12 +8,12 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import postgres from "postgres";
 import ts from "typescript";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.ts";
 import { isInstalled } from "../../src/database/install.ts";
 import { eventually } from "../_until.ts";
+import { openHandle } from "../database.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const isRoot = process.getuid?.() === 0;
@@ -141,7 +141,7 @@ describe("startEmbedded()", () => {
     expect(server.url).toMatch(
       /^postgres:\/\/postgres:[\w-]{24}@127\.0\.0\.1:\d+\/message_store$/,
     );
-    const sql = postgres(server.url);
+    const sql = openHandle(server.url);
     expect(await isInstalled(sql)).toBe(true);
     const [row] = await sql`
       select
@@ -168,11 +168,11 @@ describe("startEmbedded()", () => {
 
   test("stops with a client still connected", async () => {
     const server = await start();
-    const sql = postgres(server.url, { max: 1 });
+    const sql = openHandle(server.url, { max: 1 });
     const sleeping = sql`select pg_sleep(60)`;
     const failed = expect(sleeping).rejects.toThrow();
     await eventually(async () => {
-      const admin = postgres(server.url, { max: 1 });
+      const admin = openHandle(server.url, { max: 1 });
       const rows = await admin`select from pg_stat_activity where query like '%pg_sleep(60)'
         and pid <> pg_backend_pid()`;
       await admin.end();
@@ -195,7 +195,7 @@ describe("startEmbedded()", () => {
   test("lets no one in without the password", async () => {
     const url = new URL((await start()).url);
     url.password = "guess";
-    const sql = postgres(url.href, { max: 1 });
+    const sql = openHandle(url.href, { max: 1 });
     await expect(sql`select 1`).rejects.toMatchObject({ code: "28P01" });
     await sql.end();
   });
@@ -203,7 +203,7 @@ describe("startEmbedded()", () => {
   test("keeps the data of a dataDir, and its password, from one start to the next", async () => {
     const dataDir = join(await makeFolder(), "new", "store");
     const first = await start({ dataDir });
-    const one = postgres(first.url);
+    const one = openHandle(first.url);
     expect(await one`show fsync`).toEqual([{ fsync: "on" }]);
     await one.begin(async (tx) => {
       await tx`set local search_path = message_store, public`;
@@ -214,7 +214,7 @@ describe("startEmbedded()", () => {
 
     const second = await start({ dataDir, port: portOf(first.url) });
     expect(second.url).toBe(first.url);
-    const two = postgres(second.url);
+    const two = openHandle(second.url);
     expect(await two`select type from message_store.messages`).toEqual([{
       type: "Opened",
     }]);
@@ -231,7 +231,7 @@ describe("startEmbedded()", () => {
       message,
     );
     await expect(runProgram({ dataDir })).rejects.toThrow(message);
-    const sql = postgres(first.url);
+    const sql = openHandle(first.url);
     expect(await isInstalled(sql)).toBe(true);
     await sql.end();
   });
@@ -350,7 +350,7 @@ test("a killed program's dataDir serves the next one", async () => {
   const killed = await runProgram({ dataDir, then: "wait" });
   killed.process.kill("SIGKILL");
   await expectNothingLeft(killed);
-  const sql = postgres((await start({ dataDir })).url);
+  const sql = openHandle((await start({ dataDir })).url);
   expect(await isInstalled(sql)).toBe(true);
   await sql.end();
 });
@@ -476,7 +476,7 @@ describe.runIf(isRoot)("root", () => {
   test("keeps data in a folder that only root may enter", async () => {
     const dataDir = join(await makeFolder(0o700), "data");
     await (await start({ dataDir })).stop();
-    const sql = postgres((await start({ dataDir })).url);
+    const sql = openHandle((await start({ dataDir })).url);
     expect(await isInstalled(sql)).toBe(true);
     await sql.end();
   });

@@ -3,34 +3,30 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import postgres from "postgres";
+import type postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { startEmbedded } from "../../src/database/embedded.ts";
 import { install, isInstalled, uninstall } from "../../src/database/install.ts";
 import { eventually } from "../_until.ts";
-import { useDatabase } from "../database.ts";
+import { openHandle, useDatabase } from "../database.ts";
 
 const db = useDatabase();
-const handles: postgres.Sql[] = [];
 const databases: string[] = [];
 
 afterAll(async () => {
-  await Promise.all(handles.map((sql) => sql.end({ timeout: 5 })));
   for (const name of databases) {
     await db.sql.unsafe(`drop database if exists "${name}" with (force)`);
   }
 });
 
 /** A handle to another database of the server, or the same one under another role. */
-function connect(
+function connectAs(
   change: (url: URL) => void,
-  options: postgres.Options<never> = {},
+  options?: postgres.Options<never>,
 ): postgres.Sql {
   const url = new URL(db.url);
   change(url);
-  const sql = postgres(url.href, options);
-  handles.push(sql);
-  return sql;
+  return openHandle(url, options);
 }
 
 /** The name of a database that does not exist, or not yet; it is dropped after the tests. */
@@ -46,7 +42,7 @@ async function emptyDatabase(
 ): Promise<postgres.Sql> {
   const name = nameDatabase();
   await db.sql.unsafe(`create database "${name}"`);
-  return connect((url) => url.pathname = name, options);
+  return connectAs((url) => url.pathname = name, options);
 }
 
 async function inRole<T>(
@@ -135,7 +131,7 @@ describe("install()", () => {
     const first = await emptyDatabase();
     const others = Array.from(
       { length: 7 },
-      () => connect((url) => url.pathname = databases.at(-1)!),
+      () => connectAs((url) => url.pathname = databases.at(-1)!),
     );
     await Promise.all([first, ...others].map((sql) => install(sql)));
     expect(await isInstalled(first)).toBe(true);
@@ -146,7 +142,7 @@ describe("install()", () => {
     const name = nameDatabase();
     const sqls = Array.from(
       { length: 4 },
-      () => connect((url) => url.pathname = name),
+      () => connectAs((url) => url.pathname = name),
     );
     await Promise.all(
       sqls.map((sql) => install(sql, { createDatabase: true })),
@@ -160,14 +156,14 @@ describe("install()", () => {
   test("creates a database whose name needs quotes", async () => {
     const name = `${nameDatabase()} "x"`;
     databases.push(name.replaceAll('"', '""'));
-    const sql = connect(() => {}, { database: name });
+    const sql = connectAs(() => {}, { database: name });
     await install(sql, { createDatabase: true });
     expect(await sql`select current_database() as name`).toEqual([{ name }]);
   });
 
   test("does not create the database unasked", async () => {
     const name = nameDatabase();
-    const sql = connect((url) => url.pathname = name);
+    const sql = connectAs((url) => url.pathname = name);
     await expect(install(sql)).rejects.toMatchObject({
       message: expect.stringMatching(/there is no database ".*", which the option createDatabase/),
       cause: { code: "3D000" },
@@ -287,7 +283,7 @@ describe("install()", () => {
     const { sql } = db;
     await install(sql);
     await inRole("", async (role) => {
-      await install(connect(asRole(role)));
+      await install(connectAs(asRole(role)));
     });
   });
 
@@ -297,7 +293,7 @@ describe("install()", () => {
     await inRole("", async (role) => {
       await db.sql.unsafe(`alter database "${name}" owner to "${role}"`);
       const messages: unknown[] = [];
-      const sql = connect((url) => {
+      const sql = connectAs((url) => {
         asRole(role)(url);
         url.pathname = name;
       }, { onnotice: (notice) => messages.push(notice) });
@@ -314,7 +310,7 @@ describe("install()", () => {
     await emptyDatabase();
     const name = databases.at(-1)!;
     await inRole("", async (role) => {
-      const sql = connect((url) => {
+      const sql = connectAs((url) => {
         asRole(role)(url);
         url.pathname = name;
       });
@@ -332,7 +328,7 @@ describe("install()", () => {
   test("says which right is missing to create the database", async () => {
     const name = nameDatabase();
     await inRole("", async (role) => {
-      const sql = connect((url) => {
+      const sql = connectAs((url) => {
         asRole(role)(url);
         url.pathname = name;
       });
@@ -362,9 +358,7 @@ describe("install()", () => {
       const url = new URL(server.url);
       url.pathname = name;
       if (user) asRole(user)(url);
-      const sql = postgres(url.href);
-      handles.push(sql);
-      return sql;
+      return openHandle(url);
     };
 
     beforeAll(async () => {
@@ -538,7 +532,7 @@ describe("install() with notify", () => {
       await install(sql, { notify });
       const before = await fingerprint(sql);
       await inRole("", async (role) => {
-        const other = connect((url) => {
+        const other = connectAs((url) => {
           asRole(role)(url);
           url.pathname = name;
         });
@@ -634,7 +628,7 @@ describe("install() with notify", () => {
     const first = await emptyDatabase();
     const others = Array.from(
       { length: 7 },
-      () => connect((url) => url.pathname = databases.at(-1)!),
+      () => connectAs((url) => url.pathname = databases.at(-1)!),
     );
     await Promise.all([first, ...others].map((sql) => install(sql, { notify: true })));
     expect(await notifiers(first)).toEqual(BOTH);
@@ -695,7 +689,7 @@ describe("install() with notify", () => {
     const before = await fingerprint(sql);
     await inRole("", async (role) => {
       if (grant) await sql.unsafe(`${grant} "${role}"`);
-      const other = connect((url) => {
+      const other = connectAs((url) => {
         asRole(role)(url);
         url.pathname = name;
       });
@@ -722,7 +716,7 @@ describe("install() with notify", () => {
       pg_notify, pg_notification_queue_usage, octet_length(text) from message_store`;
     const news = await listen(sql);
     await inRole("in role message_store", async (role) => {
-      const writer = connect((url) => {
+      const writer = connectAs((url) => {
         asRole(role)(url);
         url.pathname = name;
       });
@@ -810,12 +804,12 @@ describe("install() with notify", () => {
     const dataDir = await mkdtemp(join(tmpdir(), "messagedb-notify-"));
     let server = await startEmbedded({ dataDir });
     try {
-      const admin = postgres(server.url, { max: 1 });
+      const admin = openHandle(server.url, { max: 1 });
       await admin`alter system set max_notify_queue_pages = 64`;
       await admin.end();
       await server.stop();
       server = await startEmbedded({ dataDir });
-      const sql = postgres(server.url, { onnotice: () => {} });
+      const sql = openHandle(server.url, { onnotice: () => {} });
       await install(sql, { notify: true });
       const deaf = await sql.reserve();
       await deaf`listen message_store`;
@@ -863,7 +857,7 @@ describe("isInstalled()", () => {
 
   test("answers a role that may use nothing of the store", async () => {
     await inRole("", async (role) => {
-      const sql = connect(asRole(role));
+      const sql = connectAs(asRole(role));
       await expect(sql`select message_store.message_store_version()`).rejects
         .toThrow();
       expect(await isInstalled(sql)).toBe(true);
@@ -910,7 +904,7 @@ describe("uninstall()", () => {
 
   test("says that the role does not own the schema", async () => {
     await inRole("", async (role) => {
-      const sql = connect(asRole(role));
+      const sql = connectAs(asRole(role));
       await expect(uninstall(sql, { deleteMessages: true })).rejects
         .toMatchObject({
           message: expect.stringContaining(
@@ -995,7 +989,7 @@ describe("install() with nameIndex", () => {
   test("says which right is missing to make it", async () => {
     const { sql } = db;
     await inRole("", async (role) => {
-      await expect(install(connect(asRole(role)), { nameIndex: true })).rejects.toMatchObject({
+      await expect(install(connectAs(asRole(role)), { nameIndex: true })).rejects.toMatchObject({
         message: expect.stringMatching(/may not create the index "messages_names" in database/),
         cause: { code: "42501" },
       });

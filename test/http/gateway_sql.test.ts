@@ -15,12 +15,12 @@ import {
 } from "@messagedb/client";
 import { fetchSql } from "@messagedb/client/fetch";
 import { gateway, type GatewayCall, type GatewayOptions } from "@messagedb/client/gateway";
-import postgres from "postgres";
+import type postgres from "postgres";
 import { describe, expect, test } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
 import { operations, programs, variants } from "../_operations.ts";
 import { serve } from "../_serve.ts";
-import { useDatabase } from "../database.ts";
+import { openHandle, useDatabase } from "../database.ts";
 
 const db = useDatabase();
 const message = { type: "Written" };
@@ -579,7 +579,7 @@ describe("a database that cannot be reached", () => {
     url.password = "a-secret";
     for (const change of [{ port: "1" }, { pathname: "/none" }, { username: "nobody" }]) {
       const { href } = Object.assign(new URL(url), change as object);
-      const sql = postgres(href, { connect_timeout: 5 });
+      const sql = openHandle(href, { connect_timeout: 5 });
       const handle = gateway(sql, { authorize: everyone, onError: (error) => errors.push(error) });
       const [statement] = await statementsOf((sql) => streamVersion(sql, "a-1"));
       const response = await handle(

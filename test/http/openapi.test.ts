@@ -1,10 +1,9 @@
 import { fromQuery, type Sql, streamVersion, write } from "@messagedb/client";
 import { gateway } from "@messagedb/client/gateway";
 import { Validator } from "@seriousme/openapi-schema-validator";
-import postgres from "postgres";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
-import { useDatabase } from "../database.ts";
+import { openHandle, useDatabase } from "../database.ts";
 import { type Answer, api, contentOf, type OpenApi, validator } from "./_api.ts";
 
 const db = useDatabase();
@@ -167,7 +166,7 @@ describe("the gateway", () => {
     500: (send) => send(() => Promise.reject(new TypeError("Not a driver's"))),
     503: async (send) => {
       const { href } = Object.assign(new URL(db.url), { port: "1" });
-      await send(postgres(href, { connect_timeout: 5, max: 1 }));
+      await send(openHandle(href, { connect_timeout: 5, max: 1 }));
     },
   };
 
