@@ -9,7 +9,10 @@ import {
 } from "../handle/_statement.ts";
 import type { Message, Sql } from "../types.ts";
 
-/** Messages as the statement answers them: a list a column, which Postgres and JSON.parse do fastest. */
+/**
+ * The messages of a statement's answer: one list for each column. PostgreSQL and JSON.parse are
+ * faster with that than with one object for each message.
+ */
 export interface Columns {
   readonly id: string[];
   readonly streamName: string[];
@@ -22,11 +25,15 @@ export interface Columns {
 }
 
 /**
- * The JSON of the columns of Message DB's `message` type, behind other members of the object: SQL, each
- * with its comma. `filter` is the aggregates' own.
+ * SQL that turns rows of Message DB's `message` type into one JSON object: one list for each
+ * column.
  *
- * By concat(), which copies each list once, as `||` copies all that is before it; but for `data`, which is
- * most of a page: concat() would copy that three times.
+ * The lists are joined by concat(), which copies each list once. `||` would copy everything before
+ * it each time. Only `data`, most of a page's bytes, is joined by `||`, because concat() would copy
+ * it three times.
+ *
+ * @param members SQL of more members of the object, which come first. Each ends with its comma.
+ * @param filter The FILTER clause of each aggregate: which of the rows are messages of the object.
  */
 export function columnsJson(members = "''", filter = ""): string {
   const list = (value: string) => `string_agg(${value}, ',') ${filter}`;
@@ -43,35 +50,48 @@ export function columnsJson(members = "''", filter = ""): string {
   ) || coalesce(${list("coalesce(data::text, 'null')")}, '') || ']}'`;
 }
 
-const COLUMNS = /* @__PURE__ */ columnsJson();
+const COLUMNS_JSON = /* @__PURE__ */ columnsJson();
 
-/** Reads messages by a `select` of rows of the table, in the order that they come in. */
+/**
+ * Reads messages by a `select` of rows of the table, in the order of the rows.
+ *
+ * The `select` becomes the step `page`, and the SQL after that turns its rows into JSON.
+ */
 export function queryMessages(sql: Sql, parser?: Parser): SendStatement<Message[]> {
-  return async (strings, ...parameters) => {
-    const columns = await queryJson<Columns>(sql)(
-      surround(strings, "with page as materialized (", `)\nselect ${COLUMNS} as json from page`),
-      ...parameters,
-    );
-    return await fromStored(messagesOfColumns(columns), parser);
-  };
+  return queryColumns(
+    sql,
+    parser,
+    "with page as materialized (",
+    `)\nselect ${COLUMNS_JSON} as json from page`,
+  );
 }
 
 /**
- * Reads messages by a `select` from one of Message DB's functions, with `ours.nothing` in an argument.
+ * Reads messages by a `select` from one of Message DB's functions, in the order of the rows.
  *
- * From it, and in the statement itself: a row of a list would be taken apart field by field, and a
- * common table expression copies all that goes through it.
+ * The steps `caller` and `ours` come before the `select`, and `ours` sets the search path. The
+ * `select` has to run after that, so it selects from `ours` too and appends `ours.nothing`, which
+ * is empty, to an argument of the function. It stays a subquery in the FROM clause: as a function
+ * call in a select list, PostgreSQL would take each row apart field by field, and a common table
+ * expression would copy all rows.
  */
 export function queryMessageFunction(sql: Sql, parser?: Parser): SendStatement<Message[]> {
+  return queryColumns(
+    sql,
+    parser,
+    `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${COLUMNS_JSON} as json\n  from (`,
+    ") as page\n) as complete",
+  );
+}
+
+function queryColumns(
+  sql: Sql,
+  parser: Parser | undefined,
+  before: string,
+  after: string,
+): SendStatement<Message[]> {
   return async (strings, ...parameters) => {
-    const columns = await queryJson<Columns>(sql)(
-      surround(
-        strings,
-        `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${COLUMNS} as json\n  from (`,
-        ") as page\n) as complete",
-      ),
-      ...parameters,
-    );
+    const columns = await queryJson<Columns>(sql)(surround(strings, before, after), ...parameters);
     return await fromStored(messagesOfColumns(columns), parser);
   };
 }
@@ -89,7 +109,7 @@ export function messagesOfColumns<Data>(columns: Columns): Message<Data>[] {
   }));
 }
 
-/** JSON.parse rounds what is beyond the safe integers, and never to one of them. */
+/** Checks a position. JSON.parse rounds an unsafe integer, but never down to a safe one. */
 export function safeInteger(position: number): number {
   if (position > Number.MAX_SAFE_INTEGER) {
     throw new RangeError(

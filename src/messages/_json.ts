@@ -2,7 +2,7 @@ import { invalid } from "../lib/invalid.ts";
 import { checkId, checkName } from "../names/_check.ts";
 import type { MessageInput } from "../types.ts";
 
-/** A message's columns as parameters: every one text, `data` and `metadata` as JSON. */
+/** The columns of a message as parameters: all are text, and `data` and `metadata` are JSON. */
 export interface EncodedMessage {
   readonly id: string;
   readonly type: string;
@@ -10,7 +10,7 @@ export interface EncodedMessage {
   readonly metadata: string | null;
 }
 
-/** Checks a message and makes text of it; makes an id where it has none. */
+/** Checks a message and converts it to parameters. Makes an id if the message has none. */
 export function encodeMessage(message: MessageInput): EncodedMessage {
   if (typeof message !== "object" || message === null || Array.isArray(message)) {
     throw invalid("message", message, "an object with a type");
@@ -30,7 +30,10 @@ export function encodeMessage(message: MessageInput): EncodedMessage {
   };
 }
 
-/** A UUID of version 7: the time, then 74 random bits. Those of one time share a page of the index. */
+/**
+ * Makes a UUID of version 7: the time in milliseconds, then 74 random bits. Ids of one time share a
+ * page of the index.
+ */
 function newId(): string {
   const now = Date.now();
   if (now !== latestTime) {
@@ -41,11 +44,16 @@ function newId(): string {
   return latestPrefix + crypto.randomUUID().slice(15);
 }
 
-/** The time of the last id, in milliseconds, and how its ids begin. */
+/** The time of the last id, in milliseconds, and the beginning of all ids of that time. */
 let latestTime = NaN;
 let latestPrefix = "";
 
-/** The columns of messages, as one JSON text: PostgreSQL takes lists apart faster than objects. */
+/**
+ * The columns of messages as one JSON text: one list for each column, because PostgreSQL takes
+ * lists apart faster than objects.
+ *
+ * @param columns More columns.
+ */
 export function toColumns(
   messages: readonly (EncodedMessage | null)[],
   columns?: Readonly<Record<string, readonly unknown[]>>,
@@ -60,10 +68,10 @@ export function toColumns(
   return `${head.slice(0, -1)},"data":[${data}],"metadata":[${metadata}]}`;
 }
 
-/** `\u0000` and half a surrogate pair, as `JSON.stringify` writes them: `jsonb` refuses both. */
+/** `\u0000` and half a surrogate pair, as `JSON.stringify` writes them. `jsonb` refuses both. */
 const UNWRITABLE_JSON = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 
-/** JSON text, of what JSON can hold; null for null. */
+/** The JSON of a value; null for null. Throws if JSON would lose a part of the value. */
 export function stringify(name: string, value: unknown): string | null {
   if (value === null) return null;
   let json;
@@ -91,9 +99,11 @@ function lossy(name: string, [path, what]: Loss, cause?: unknown): TypeError {
 type Loss = [path: string, what: string];
 
 /**
- * What JSON cannot hold, and where: `JSON.stringify` leaves it out or makes null of it.
+ * Finds the first part of a value that JSON would lose: `JSON.stringify` leaves it out, or writes
+ * something else.
  *
- * @returns The path below the value and what is there, or null where nothing is lost.
+ * @returns The path from the value to the part, and what the part is; null if nothing would be
+ * lost.
  */
 function findLoss(value: unknown, key = ""): Loss | null {
   if (value == null) return value === null ? null : ["", "undefined"];
@@ -109,7 +119,7 @@ function findLoss(value: unknown, key = ""): Loss | null {
   if (typeof value === "number") return Number.isFinite(value) ? null : ["", String(value)];
   if (typeof value !== "object") return ["", typeof value];
   if (Array.isArray(value)) {
-    // By index: a hole is undefined, too.
+    // By index, because a hole of a sparse array is undefined too.
     for (let at = 0; at < value.length; at++) {
       const loss = findLoss(value[at], String(at));
       if (loss) return [`[${at}]${loss[0]}`, loss[1]];
@@ -117,7 +127,7 @@ function findLoss(value: unknown, key = ""): Loss | null {
     return null;
   }
   const keys = Object.keys(value!);
-  // A Map, a Promise or an Error would be written as {}, bytes as an object of numbers.
+  // JSON of a Map, a Promise or an Error is {}. JSON of bytes is an object of numbers.
   const kind = Object.prototype.toString.call(value);
   if (kind !== "[object Object]" && (keys.length === 0 || ArrayBuffer.isView(value))) {
     return ["", kind];

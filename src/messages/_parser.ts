@@ -1,23 +1,35 @@
 import type { Message, MessageInput } from "../types.ts";
 import type { Codec } from "./codec.ts";
 
-/** Where a catalogue, and a message that it has made, have what reads and writes its messages. */
+/**
+ * The key of the parser in a catalogue, and in each message that a catalogue's constructor has
+ * made.
+ *
+ * @internal
+ */
 export const CATALOGUE: unique symbol = Symbol.for("@messagedb/client/catalogue");
 
-/** What reads and writes messages of a catalogue. */
+/**
+ * Encodes and decodes the messages of a catalogue.
+ *
+ * @internal
+ */
 export interface Parser<
   Output extends Message = Message,
   Input extends MessageInput = MessageInput,
 > {
-  /** Types alone. */
+  /** Carries the two types for the compiler. There is no such member at run time. */
   readonly types?: { readonly output: Output; readonly input: Input };
-  /** The message as it is stored. */
+  /** Makes the message that is stored. */
   encode(message: MessageInput, streamName: string): Promise<MessageInput>;
-  /** The message as it is read; undefined where it is of a type to be skipped. */
+  /** Makes the message that the caller gets; undefined if messages of its type are skipped. */
   decode(message: Message): Message | undefined | Promise<Message | undefined>;
-  /** The type that a stored message has here; undefined where it is none of these. */
+  /** The type that a stored type belongs to, by its name now; undefined if no definition has it. */
   typeOf(storedType: string): string | undefined;
-  /** The types that messages of these are stored with. Null for any, unless others are to be skipped. */
+  /**
+   * The stored types to read for these types. For null, which means any type, it is null too,
+   * unless undefined types are skipped: then it is all stored types.
+   */
   storedTypes(types: readonly string[] | null): readonly string[] | null;
   readonly codec: Codec | undefined;
 }

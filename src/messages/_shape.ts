@@ -5,13 +5,13 @@ import { wordsOf } from "../lib/words.ts";
 import { stringify } from "./_json.ts";
 import type { StandardIssue, StandardResult, StandardSchema } from "./schema.ts";
 
-/** A schema, and the way back from what it makes to what it takes, where it has none of its own. */
+/** A schema, and a function that converts its output to its input, if the schema itself cannot. */
 export interface Shape {
   readonly schema: StandardSchema;
   readonly encode?: ((value: never) => unknown) | undefined;
 }
 
-/** A value that fits, or what is wrong with it. */
+/** A value that fits, or the issues of one that does not. */
 export type Checked =
   | { readonly value: unknown; readonly issues?: undefined }
   | { readonly issues: readonly Issue[] };
@@ -20,7 +20,7 @@ export function isSchema(value: unknown): value is StandardSchema {
   return typeof (value as StandardSchema | null)?.["~standard"]?.validate === "function";
 }
 
-/** What a schema makes of what is stored. */
+/** Parses stored data. */
 export function decodeShape({ schema }: Shape, stored: unknown): Checked | Promise<Checked> {
   try {
     const result = schema["~standard"].validate(stored);
@@ -30,7 +30,7 @@ export function decodeShape({ schema }: Shape, stored: unknown): Checked | Promi
   }
 }
 
-/** A codec may throw at what it is not made for, as BigInt("x") does: that does not fit. */
+/** A codec may throw at data that does not fit, as BigInt("x") does. Its error becomes an issue. */
 function checkedThrow(error: unknown): Checked {
   const isOfData = error instanceof TypeError || error instanceof SyntaxError ||
     error instanceof RangeError;
@@ -39,14 +39,16 @@ function checkedThrow(error: unknown): Checked {
 }
 
 /**
- * The JSON that is stored of a value: nothing that the schema would not read again, as it was. What JSON
- * would lose is a TypeError that says so by the name.
+ * Converts a value to the JSON to store. The schema must read that JSON as the same value.
  *
- * Where there is a way back, the value is what the schema makes; where that does not fit, and where
- * there is none, it is what the schema takes, and what the schema makes of it is stored.
+ * If there is a way to encode the schema's output, the value is first taken for that output. If
+ * that does not fit, or there is no such way, the value is taken for the schema's input: the schema
+ * parses it, and its output is stored.
+ *
+ * @param name The name of the value, for the TypeError about a part that JSON would lose.
  */
 export async function encodeShape(shape: Shape, value: unknown, name: string): Promise<Checked> {
-  // An encode of the caller's may throw at what the schema takes, which it is not made for.
+  // The caller's `encode` is made for the schema's output, so it may throw at the schema's input.
   const thrown: Issue[] = [];
   const direct = await encodeOutput(shape, value).catch((error) => {
     thrown.push({ path: [], message: `the way back has thrown: ${wordsOf(error)}` });
@@ -63,13 +65,14 @@ export async function encodeShape(shape: Shape, value: unknown, name: string): P
     const second = await checkRoundTrip(shape, encoded, name, isSame);
     return second.issues && first ? first : second;
   }
-  // What it is closer to is what it was meant to be.
+  // The value fits neither as output nor as input. The issues are those of the one that it comes
+  // closer to.
   const isCloser = parsed.issues.length < (first?.issues?.length ?? Infinity) &&
     parsed.issues.every(({ path }) => path.length > 0);
   return first && !isCloser ? first : { issues: [...parsed.issues, ...thrown] };
 }
 
-/** The JSON of what was encoded, if the schema reads that as it was. */
+/** The JSON of an encoded value, if the schema reads that JSON as the same value. */
 async function checkRoundTrip(
   shape: Shape,
   encoded: Checked,
@@ -91,14 +94,14 @@ async function checkRoundTrip(
   return { issues: [{ path: [], message }] };
 }
 
-/** What zod's schemas have. */
+/** The method of zod's schemas that converts their output to their input. */
 interface ZodSchema {
   safeEncodeAsync?(
     value: unknown,
   ): Promise<{ data?: unknown; error?: { readonly issues: readonly StandardIssue[] } }>;
 }
 
-/** Goes the way back; undefined where there is none. */
+/** Converts the schema's output to its input; undefined if there is no way to do that. */
 async function encodeOutput(
   { schema, encode }: Shape,
   value: unknown,
@@ -110,7 +113,7 @@ async function encodeOutput(
     const { data, error } = await zod.safeEncodeAsync(value);
     return checkedOf(error ?? { value: data });
   } catch (error) {
-    // A transform of zod's goes one way only.
+    // zod cannot encode through a transform, which has one direction only.
     if ((error as { name?: unknown } | null)?.name === "ZodEncodeError") return undefined;
     throw error;
   }
@@ -121,7 +124,7 @@ function checkedOf(result: StandardResult<unknown>): Checked {
   return {
     issues: result.issues.map(({ message, path = [] }) => ({
       message,
-      // A plain array: a library's own kind of one would make that of it again.
+      // Array.from() returns a plain array. map() would keep the class of a library's own array.
       path: Array.from(path, (key) => typeof key === "object" ? key.key : key),
     })),
   };

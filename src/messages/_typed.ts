@@ -3,12 +3,12 @@ import type { Message, MessageInput } from "../types.ts";
 import { CATALOGUE, type Parser } from "./_parser.ts";
 import type { MessageCatalogue } from "./catalogue.ts";
 
-/** Options that may have a catalogue. */
+/** Options with or without a catalogue. */
 export interface MaybeTyped {
   readonly messages?: MessageCatalogue | undefined;
 }
 
-/** What reads and writes by the catalogue of these options; undefined for none. */
+/** The parser of the options' catalogue; undefined if the options have no catalogue. */
 export function parserOf({ messages }: MaybeTyped): Parser | undefined {
   const parser = messages?.[CATALOGUE];
   if (messages !== undefined && !parser) {
@@ -17,18 +17,21 @@ export function parserOf({ messages }: MaybeTyped): Parser | undefined {
   return parser;
 }
 
-/** Checks that handlers are for types of the catalogue, by the names that they have now. */
+/** Checks that handlers are for types of the catalogue, by their names now and not by aliases. */
 export function checkTypesOf(parser: Parser, handlers: object): void {
   for (const type of Object.keys(handlers)) {
-    if (parser.typeOf(type) !== type) {
-      const now = parser.typeOf(type);
+    const now = parser.typeOf(type);
+    if (now !== type) {
       const rule = now === undefined ? "" : `: "${type}" is an alias of "${now}"`;
       throw invalid(`handlers.${type}`, type, `a type that the catalogue defines${rule}`);
     }
   }
 }
 
-/** Finds what takes messages of a stored type: what takes all, or what has the type's name now. */
+/**
+ * Makes a function that picks the handler, or another taker, for messages of a stored type: the one
+ * for all types, or the one under the type's name now.
+ */
 export function pickerOf<Taker>(
   parser: Parser | undefined,
   all: Taker | undefined,
@@ -42,8 +45,10 @@ export function pickerOf<Taker>(
 }
 
 /**
- * Messages as they are stored. Where no catalogue has to do with them, the same ones, and no promise: what
- * the caller changes after the call must not be what is written.
+ * Makes the messages that are stored.
+ *
+ * Without a catalogue these are the same messages, and they are not in a promise: a caller may
+ * change a message right after the call, and that change must not be written.
  */
 export function toStored<Input extends MessageInput>(
   messages: readonly Input[],
@@ -59,7 +64,7 @@ export function toStored<Input extends MessageInput>(
   }));
 }
 
-/** Messages as a catalogue reads them: the same ones, where there is none. */
+/** Parses stored messages. Without a parser these are the same messages. */
 export async function fromStored(
   messages: readonly Message[],
   parser: Parser | undefined,
@@ -69,7 +74,7 @@ export async function fromStored(
     try {
       return parser.decode(message);
     } catch (error) {
-      // Thrown here, it would leave the promises of those before to nobody.
+      // If this threw, nobody would handle the rejections of the promises that came before.
       return Promise.reject(error);
     }
   }));

@@ -2,7 +2,7 @@ import type { Message, MessageInput } from "../types.ts";
 import type { CATALOGUE, Parser } from "./_parser.ts";
 
 /**
- * What `defineMessages` makes: the messages that there are, by their types.
+ * A catalogue: the message types of a program, as `defineMessages` makes it.
  *
  * @typeParam Output The messages as they are read.
  * @typeParam Input The messages as they are written.
@@ -11,14 +11,18 @@ export interface MessageCatalogue<
   Output extends Message = Message,
   Input extends MessageInput = MessageInput,
 > {
-  /** What reads and writes them; not for callers. */
+  /**
+   * Encodes and decodes the messages. Not for callers.
+   *
+   * @internal
+   */
   readonly [CATALOGUE]: Parser<Output, Input>;
 }
 
 /** The option of every read, subscription and consumer. */
 export interface Typed<Output extends Message> {
   /**
-   * The catalogue that the messages are parsed by: the result is a union that `type` tells apart.
+   * The catalogue that parses the messages. The result is a union that `type` tells apart.
    *
    * @default none: nothing is parsed
    */
@@ -28,9 +32,9 @@ export interface Typed<Output extends Message> {
 /** The option of every write. */
 export interface TypedInput<Input extends MessageInput> {
   /**
-   * The catalogue that the messages have to be of.
+   * The catalogue that the messages must belong to.
    *
-   * @default the one that has made the message, if any
+   * @default the catalogue whose constructor made the message, if any
    */
   readonly messages: MessageCatalogue<Message, Input>;
 }

@@ -1,29 +1,29 @@
 import type { MessageInput } from "../types.ts";
 
-/** Makes of the data what is stored, and of that the data: to encrypt it, for instance. */
+/** Converts data on its way to the store and back, for example to encrypt it. */
 export interface Codec {
   /**
-   * Called with the JSON that the schema has made, before it is written.
+   * Called before a write, with the data as JSON, after the schema has parsed it.
    *
-   * @returns What is stored, or a promise of it: anything that JSON can hold.
+   * @returns The data to store, or a promise of it: anything that JSON can hold.
    */
   encode(data: unknown, message: CodedMessage): unknown;
   /**
-   * Called with what is stored, before it is lifted and parsed.
+   * Called after a read, with the stored data, before upcasts lift it and the schema parses it.
    *
-   * @returns What `encode` was given, or a promise of it.
+   * @returns The data that `encode` was given, or a promise of it.
    */
   decode(data: unknown, message: CodedMessage): unknown;
 }
 
-/** Whose data a codec has in hand. */
+/** The message, or the snapshot, whose data a codec converts. */
 export interface CodedMessage {
-  /** The stored type; of a snapshot, `"Recorded:"` and its version. */
+  /** The stored type; for a snapshot `"Recorded:"` and its version. */
   readonly type: string;
-  /** The stream that it is in; of a snapshot, `account:snapshot-123`. */
+  /** The stream; for a snapshot `account:snapshot-123`. */
   readonly streamName: string;
   /** The metadata as it is stored. */
   readonly metadata: MessageInput["metadata"];
-  /** Whether it is the state of an entity, which a snapshot keeps, rather than a message's data. */
+  /** Whether the data is an entity's state, for a snapshot, and not the data of a message. */
   readonly isSnapshot: boolean;
 }

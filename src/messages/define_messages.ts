@@ -1,10 +1,10 @@
 import type { Message, MessageInput } from "../types.ts";
+import type { Definitions } from "./_definitions.ts";
 import { makeParser } from "./_make_parser.ts";
 import { CATALOGUE } from "./_parser.ts";
 import type { MessageCatalogue } from "./catalogue.ts";
 import type {
   DefineMessagesOptions,
-  Definitions,
   MessageConstructor,
   MessageConstructorOptions,
   TypedMessage,
@@ -26,7 +26,12 @@ type TypesOf<Schema> = Schema extends {
 
 type OutputData<Definition> = TypesOf<SchemaOf<Definition>>["output"];
 
-/** What the schema takes; where there is a way back, also what it makes. */
+/**
+ * The data of a message to write: the schema's input, or its output if the definition has `encode`
+ * or the schema is one of zod's.
+ *
+ * @internal
+ */
 type InputData<Definition> =
   | TypesOf<SchemaOf<Definition>>["input"]
   | (Definition extends { readonly encode: (...parameters: never) => unknown }
@@ -35,17 +40,27 @@ type InputData<Definition> =
       ? OutputData<Definition>
     : never);
 
+/**
+ * The messages of a catalogue as they are read: a union that `type` tells apart.
+ *
+ * @internal
+ */
 type OutputOf<Defined, Unknown> =
   | {
     [Type in keyof Defined & string]: TypedMessage<Type, OutputData<Defined[Type]>>;
   }[keyof Defined & string]
   | ("pass" extends Unknown ? UnknownMessage : never);
 
+/**
+ * The messages of a catalogue as they are written: a union that `type` tells apart.
+ *
+ * @internal
+ */
 type InputOf<Defined> = {
   [Type in keyof Defined & string]: TypedMessageInput<Type, InputData<Defined[Type]>>;
 }[keyof Defined & string];
 
-/** A catalogue with a constructor for each type. */
+/** A catalogue with a message constructor for each type. */
 export type Messages<Defined, Unknown extends UnknownTypes = "refuse"> =
   & MessageCatalogue<OutputOf<Defined, Unknown>, InputOf<Defined>>
   & {
@@ -53,8 +68,8 @@ export type Messages<Defined, Unknown extends UnknownTypes = "refuse"> =
   };
 
 /**
- * A message of a catalogue as it is read: `MessageOf<typeof account>` is the union of all,
- * `MessageOf<typeof account, "Deposited">` one of them.
+ * A message of a catalogue as it is read. `MessageOf<typeof account>` is the union of all types,
+ * `MessageOf<typeof account, "Deposited">` is one type.
  */
 export type MessageOf<
   Catalogue extends MessageCatalogue,
@@ -71,13 +86,13 @@ export type MessageInputOf<
   : never;
 
 /**
- * Defines the messages that there are: a schema for the data of each type.
+ * Defines the message types of a program: a schema for the data of each type.
  *
- * What it makes has a constructor for each type. A message that a constructor has made is parsed when
- * it is written, by any write; with `{ messages }` a write takes no other message, and a read, a
- * subscription or a consumer parses what it reads: the result is a union that `type` tells apart. What
- * could not be read again is not written. A copy of a message (`{ ...message }`) is one that no
- * catalogue has made.
+ * The result is a catalogue with a message constructor for each type. Every write parses a message
+ * that a constructor made. With `{ messages }` a write takes no other messages, and a read, a
+ * subscription or a consumer parses the messages that it reads: they are a union that `type` tells
+ * apart. A write refuses data that the schema could not read again. A copy of a message (`{
+ * ...message }`) does not belong to the catalogue any more.
  *
  * @example
  * ```ts
@@ -97,10 +112,12 @@ export type MessageInputOf<
  *
  * @typeParam Defined The definitions, by type.
  * @typeParam Unknown What a read does with a type that is not defined.
- * @param definitions A schema for each type (zod, valibot, arktype, any Standard Schema), or an object with one.
- * @param options What to do with other types, and with the data on its way.
- * @returns A constructor for each type; the whole is the catalogue.
- * @throws {TypeError} If a definition has no schema, or two have the same type or alias.
+ * @param definitions For each type a schema (zod, valibot, arktype, any Standard Schema), or an
+ * object with one.
+ * @param options What to do with undefined types, and a codec for the data.
+ * @returns The catalogue, with a constructor for each type.
+ * @throws {TypeError} If a definition has no schema, or two definitions have the same type or
+ * alias.
  */
 export function defineMessages<
   const Defined extends Definitions,

@@ -2,55 +2,59 @@ import type { Message, MessageInput } from "../types.ts";
 import type { Codec } from "./codec.ts";
 import type { StandardSchema } from "./schema.ts";
 
-/** What a type's messages are: a schema of their data, or that and what there is to know besides. */
+/**
+ * The definition of a message type: a schema of its data, or an object with the schema and more.
+ */
 export type MessageDefinition = StandardSchema | DetailedDefinition;
 
-/** A schema, and how older messages come to fit it. */
+/** A schema, how to encode its output, and how to read messages of older versions. */
 export interface DetailedDefinition {
-  /** The schema of the data: what it takes is JSON, as it is stored. */
+  /** The schema of the data. Its input is the JSON that is stored. */
   readonly schema: StandardSchema;
   /**
-   * Makes of what the schema makes what it takes: `(data) => ({ at: data.at.toISOString() })`. A codec of
-   * zod's needs none.
+   * Converts the schema's output to its input: `(data) => ({ at: data.at.toISOString() })`. A zod
+   * codec does not need it.
    *
-   * @default what the schema makes is stored, if it reads the same again: a `Date` as ISO 8601, a `bigint` as its digits
+   * @default the output is stored as it is, if the schema reads that as the same: a `Date` as ISO 8601, a `bigint` as its digits
    */
-  // Its parameter is the schema's output, which one object of many definitions cannot tell it.
+  // Its parameter is the schema's output. An object of many definitions cannot express that.
   // deno-lint-ignore no-explicit-any
   readonly encode?: ((data: any) => unknown) | undefined;
   /**
-   * Other types that messages of this one were written with: they are read as this one.
+   * Other types that messages of this type were written with. They are read as this type.
    *
    * @default none
    */
   readonly aliases?: readonly string[] | undefined;
   /**
-   * How older shapes become the one that the schema is for, one version at a time: the first makes
-   * version 2 of version 1. Messages are written with the `schemaVersion` that is one more than there
-   * are of these.
+   * Lift data of older versions to the version of the schema, one version at a time: the first
+   * upcast lifts version 1 to version 2. With two upcasts, messages are written with the
+   * `schemaVersion` 3.
    *
-   * @default none: a `schemaVersion` says nothing
+   * @default none: a `schemaVersion` has no meaning
    */
   readonly upcasts?: readonly Upcast[] | undefined;
 }
 
 /**
- * Lifts data by one version: a function, or that and a guard, which decides whether a message has the
- * older shape where no `schemaVersion` tells. Without both it is version 1.
+ * Lifts data by one version: a function, or an object with that function and a guard. If a message
+ * has no `schemaVersion`, the guard decides whether its data has the older shape. Without a guard,
+ * such a message has version 1.
  */
 export type Upcast = Lift | GuardedUpcast;
 
-/** Makes data of the next version. */
+/** Converts data to the next version. */
 export type Lift = {
-  // A method's parameters may be narrower: it says what data it takes.
+  // As a method, because the parameter of a method may be narrower: a lift can say which data it
+  // takes.
   lift(data: unknown, message: Message): unknown;
 }["lift"];
 
-/** A lift, and whether to. */
+/** A lift, and a guard that tells which data to lift. */
 export interface GuardedUpcast {
-  /** Whether the data has the older shape; asked where the message has no `schemaVersion`. */
+  /** Whether the data has the older shape. Called only if the message has no `schemaVersion`. */
   when(data: unknown, message: Message): boolean;
-  /** Makes data of the next version. */
+  /** Converts data to the next version. */
   lift(data: unknown, message: Message): unknown;
 }
 
@@ -58,13 +62,14 @@ export interface GuardedUpcast {
 export interface DefineMessagesOptions<Unknown extends UnknownTypes = UnknownTypes> {
   /**
    * What a read does with a type that is not defined: `"refuse"` throws an `InvalidMessageError`,
-   * `"skip"` leaves the message out, `"pass"` gives it as an `UnknownMessage`. A write refuses it.
+   * `"skip"` leaves the message out, `"pass"` returns it as an `UnknownMessage`. A write always
+   * refuses it.
    *
    * @default "refuse"
    */
   readonly unknown?: Unknown | undefined;
   /**
-   * Makes of the data what is stored, and of that the data: to encrypt it, for instance.
+   * Converts data on its way to the store and back, for example to encrypt it.
    *
    * @default none
    */
@@ -74,35 +79,38 @@ export interface DefineMessagesOptions<Unknown extends UnknownTypes = UnknownTyp
 /** What a read does with a type that is not defined. */
 export type UnknownTypes = "refuse" | "skip" | "pass";
 
-/** A message of a type that is known. */
+/** A message of a type that is defined. */
 export interface TypedMessage<Type extends string, Data> extends Message<Data> {
   /** The type, by its name now. */
   readonly type: Type;
 }
 
-/** A message to write, of a type that is known. */
+/** A message to write, of a type that is defined. */
 export interface TypedMessageInput<Type extends string, Data> extends MessageInput {
   /** The type, by its name now. */
   readonly type: Type;
-  /** The payload: what the schema takes, or makes where there is a way back. */
+  /** The payload: the schema's input or, if there is a way to encode it, the schema's output. */
   readonly data: Data;
 }
 
-/** A message of a type that the catalogue does not define, where it is told to pass those. */
+/**
+ * A message of a type that the catalogue does not define, from a catalogue with `unknown: "pass"`.
+ */
 export interface UnknownMessage extends Message {
+  /** The same for all undefined types: it tells these messages from all others. */
   readonly type: "$unknown";
-  /** The type that it is stored with. */
+  /** The type that the message is stored with. */
   readonly storedType: string;
 }
 
-/** Makes a message of a type: its data, and its id and metadata where it has any. */
+/** Makes a message of one type from its data and, if you give them, its id and its metadata. */
 export interface MessageConstructor<Type extends string, Data> {
-  /** With an id, which `synchronize` asks for. */
+  /** Makes a message with the given id, which `synchronize` needs. */
   (
     data: Data,
     options: MessageConstructorOptions & { readonly id: string },
   ): TypedMessageInput<Type, Data> & { readonly id: string };
-  /** With a new id, or one that may be there. */
+  /** Makes a message that gets a new id when it is written, unless the options have one. */
   (
     ...parameters: Record<never, never> extends Data
       ? [data?: Data, options?: MessageConstructorOptions]
@@ -110,7 +118,5 @@ export interface MessageConstructor<Type extends string, Data> {
   ): TypedMessageInput<Type, Data>;
 }
 
-/** What a message has besides its type and data. */
+/** The members of a message besides its type and its data. */
 export type MessageConstructorOptions = Pick<MessageInput, "id" | "metadata">;
-
-export type Definitions = Readonly<Record<string, MessageDefinition>>;

@@ -1,3 +1,4 @@
+import { checkMessage } from "./_check_message.ts";
 import { CATALOGUE } from "./_parser.ts";
 import type { MessageCatalogue } from "./catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
@@ -6,12 +7,13 @@ import { isPlain } from "../lib/plain.ts";
 import type { Message, MessageInput, Metadata } from "../types.ts";
 
 /**
- * Gives a message to write the metadata that says which message caused it.
+ * Adds metadata to a message to write: the metadata that says which message caused it.
  *
- * As Eventide's `follow`: the cause is the previous message's place (`causationMessageStreamName`,
- * `causationMessagePosition`, `causationMessageGlobalPosition`); its `correlationStreamName` and
- * `replyStreamName` are taken over, or taken away where it has none; so are its `properties`, but for
- * those that are `local`. What else the message's metadata says stays.
+ * As Eventide's `follow`: the cause is the place of the previous message
+ * (`causationMessageStreamName`, `causationMessagePosition`, `causationMessageGlobalPosition`). Its
+ * `correlationStreamName` and `replyStreamName` replace those of the message; if it has none, those
+ * of the message are removed. Its `properties` are added to those of the message, without those
+ * that are `local`. The rest of the message's metadata stays.
  *
  * @example
  * ```ts
@@ -23,11 +25,13 @@ import type { Message, MessageInput, Metadata } from "../types.ts";
  * await write(sql, "account-123", follow(cause!, deposited));
  * ```
  *
- * @typeParam Input The message, or what else is decided.
+ * @typeParam Input The message, the list of messages, `null` or `undefined`.
  * @param previous The message that is the cause, as it was read.
- * @param message The message to write; of a list each one, and none stays none: what was decided, whatever it is.
- * @returns A copy of it, with that metadata.
- * @throws {TypeError} If the previous message is none.
+ * @param message What was decided: the message to write, a list of messages, or nothing (`null` or
+ * `undefined`).
+ * @returns A copy of each message, with that metadata. `null` and `undefined` come back as they
+ * are.
+ * @throws {TypeError} If the previous message is not a message.
  */
 export function follow<Input extends MessageInput | readonly MessageInput[] | null | undefined>(
   previous: Message,
@@ -55,8 +59,10 @@ function followOne(previous: Message, message: MessageInput): MessageInput {
 }
 
 /**
- * Gives a message to write the stream that its conversation is of: what follows from it carries that on,
- * and `readCategory` finds all of it by its `correlation`.
+ * Adds metadata to a message to write: the stream that the conversation started from.
+ *
+ * Messages that `follow` this one carry it on, and `readCategory` finds them all by its
+ * `correlation`.
  *
  * @example
  * ```ts
@@ -70,25 +76,27 @@ function followOne(previous: Message, message: MessageInput): MessageInput {
  * @typeParam Input The message.
  * @param message The message to write.
  * @param streamName The stream: `"transfer-7"`.
- * @returns A copy of it, with `correlationStreamName` in its metadata.
- * @throws {TypeError} If the message is none, or the name no stream's.
+ * @returns A copy of the message, with `correlationStreamName` in its metadata.
+ * @throws {TypeError} If the message is not a message, or the name is not a stream's.
  */
 export function correlate<Input extends MessageInput>(message: Input, streamName: string): Input {
   checkStreamName(streamName);
-  if (typeof message !== "object" || message === null) {
-    throw invalid("message", message, "an object with a type");
-  }
+  checkMessage(message);
   return withMetadata(message, { ...message.metadata, correlationStreamName: streamName });
 }
 
-/** A copy that the same catalogue has made. */
+/** A copy of the message, which belongs to the same catalogue. */
 function withMetadata<Input extends MessageInput>(message: Input, metadata: Metadata): Input {
   const value = (message as Partial<MessageCatalogue>)[CATALOGUE];
   const copy = { ...message, metadata };
   return value ? Object.defineProperty(copy, CATALOGUE, { value }) : copy;
 }
 
-/** Eventide's properties, each an object with its value, and whether it is the one message's alone. */
+/**
+ * The `properties` of the message, with those of the previous message that are not `local`. In
+ * Eventide each property is an object with a value, and `local` says that it is for one message
+ * only.
+ */
 function propertiesOf(own: unknown, previous: unknown): Metadata {
   if (!isPlain(previous)) return {};
   const inherited = Object.entries(previous).filter(([, property]) => {
