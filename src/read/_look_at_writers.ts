@@ -1,25 +1,38 @@
-import { queryJson, type SendStatement, surround } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
-import { STORE } from "./_store_identity.ts";
+import { querySurrounded } from "./_query_surrounded.ts";
 import type { SettledQuery } from "./_read_settled_page.ts";
+import { STORE } from "./_store_identity.ts";
 
-interface Writers {
+interface WritersNow {
+  /** As in `ScannedPage`. */
   readonly store: string;
+  /** The highest global position, as it was before the locks were read. */
   readonly last: number;
-  /** The transactions that hold the lock; null where they are out of sight. */
+  /**
+   * The open transactions that hold the lock of writers; null on a standby, which cannot see them.
+   */
   readonly writers: string[] | null;
+  /** The caller's own transaction, named as in `writers`. */
   readonly own: string;
 }
 
-/** Who holds the lock that writers hold, and the last position that was there before we looked. */
+/**
+ * Tells which open transactions write or may write: those that hold the lock of every writer, a
+ * RowExclusiveLock on the table.
+ */
 export async function lookAtWriters(
   sql: Sql,
   { pattern, position, batchSize }: SettledQuery,
-): Promise<Writers> {
-  // A statement's snapshot is older than what it reads of pg_locks, which shows locks as they are.
-  // On a standby the writers are out of sight: there, what is missing stays unsettled.
-  // What it is for changes nothing: it is there for a gateway, which decides by it.
-  return await queryWriters(sql)`
+): Promise<WritersNow> {
+  // One statement, but two moments: `last` is from the statement's snapshot, and pg_locks shows the
+  // locks of a moment later. So a writer that took a position up to `last` is in `writers`, or it
+  // has ended by then.
+  //
+  // The member `for` is not used here. A gateway reads those parameters and decides by them whether
+  // the caller may do this.
+  //
+  // After the template, the SQL goes on with the identity of the store and the end of the object.
+  return await querySurrounded<WritersNow>(sql, "", `${STORE}::json)::text as json`)`
 select
   json_build_object(
     'last', coalesce((select max(global_position) from message_store.messages), 0),
@@ -45,9 +58,4 @@ select
       ${pattern}::text, ${String(position)}::text, ${String(batchSize)}::text
     ),
     'store', `;
-}
-
-function queryWriters(sql: Sql): SendStatement<Writers> {
-  return (strings, ...parameters) =>
-    queryJson<Writers>(sql)(surround(strings, "", `${STORE}::json)::text as json`), ...parameters);
 }

@@ -1,47 +1,68 @@
-import { OWN_STREAMS, OWN_TYPES } from "../names/_own_streams.ts";
-import { queryJson, type SendStatement, surround } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
+import { OWN_STREAMS, OWN_TYPES } from "../names/_own_streams.ts";
 import type { Message, Sql } from "../types.ts";
+import { listParameter } from "./_list_parameter.ts";
+import { querySurrounded } from "./_query_surrounded.ts";
 import { STORE } from "./_store_identity.ts";
 
 /** Which page to read. */
 export interface SettledQuery {
   readonly position: number;
   readonly batchSize: number;
-  /** The LIKE pattern, or null for all streams. */
+  /** The LIKE pattern of the streams to read; null for all streams. */
   readonly pattern: string | null;
-  /** What to leave out of the page: messages of other types, of streams that match no pattern. */
+  /**
+   * Which of the messages that were read to return: of these types, of streams that match a
+   * pattern.
+   */
   readonly filter?: {
     readonly types?: readonly string[] | undefined;
     readonly patterns?: readonly string[] | undefined;
   };
-  /** How many milliseconds to wait, at least, where there is nothing before a missing position. */
-  readonly patience?: number;
 }
 
+/** A page as one statement sees it, and its first gap: see `readSettled`. */
 export interface ScannedPage<Data> {
   readonly messages: Message<Data>[];
-  /** How many messages were read, with those that were left out, and the last one's position. */
+  /** How many messages were read, those that the filter left out included. */
   readonly count: number;
+  /** The global position of the last message that was read; null if none was. */
   readonly last: number | null;
+  /** Whether all messages that were read are bookkeeping of consumers, aggregates or snapshots. */
   readonly isQuiet: boolean;
-  /** The first position that is missing before the last of the page and not settled. */
+  /**
+   * The first position without a message, after the settled positions and before `last`; null for
+   * none.
+   */
   readonly gap: number | null;
-  /** Names the snapshot where it is the transaction's, not the statement's: nothing settles in one. */
+  /**
+   * Names the snapshot, if the transaction has one for all its statements (REPEATABLE READ,
+   * SERIALIZABLE): the later statements of that transaction see no newer messages. Null if each
+   * statement has its own.
+   */
   readonly snapshot: string | null;
+  /** Names the store that global positions and transactions belong to: see `STORE`. */
   readonly store: string;
 }
 
+/** Reads a page, and looks for its first gap after the position `settled`. */
 export async function readScannedPage<Data>(
   sql: Sql,
   { position, batchSize, pattern, filter = {} }: SettledQuery,
   settled: number,
 ): Promise<ScannedPage<Data>> {
   const from = String(Math.max(position, settled + 1, 1));
-  const types = filter.types === undefined ? null : JSON.stringify(filter.types);
-  const patterns = filter.patterns === undefined ? null : JSON.stringify(filter.patterns);
-  // Positions are counted, and only where some are missing are they gone through one by one.
-  const page = await querySettledPage(sql)`
+  const types = listParameter(filter.types);
+  const patterns = listParameter(filter.patterns);
+  // The step `gap` first compares the number of positions with their range, which is cheap. Only if
+  // some are missing does it go through the positions one by one, to find the first gap.
+  //
+  // After the template, SETTLED_PAGE_JSON turns the step `page` into JSON.
+  const page = await querySurrounded<ScannedColumns>(
+    sql,
+    "with",
+    `\nselect ${SETTLED_PAGE_JSON} as json from page`,
+  )`
   scanned as materialized (
     select *
     from message_store.messages
@@ -103,11 +124,3 @@ const SETTLED_PAGE_JSON = /* @__PURE__ */ columnsJson(`
       else to_json(now()::text)::text
     end,
     ',"store":', ${STORE}, ','`);
-
-function querySettledPage(sql: Sql): SendStatement<ScannedColumns> {
-  return (strings, ...parameters) =>
-    queryJson<ScannedColumns>(sql)(
-      surround(strings, "with", `\nselect ${SETTLED_PAGE_JSON} as json from page`),
-      ...parameters,
-    );
-}

@@ -1,4 +1,8 @@
-/** Names the server's run, the database and the table, which is another one after a TRUNCATE. */
+/**
+ * SQL that names the store for which remembered positions are valid: one run of the server, one
+ * database, one table and its sequence. After a TRUNCATE the table has another file, and so the
+ * store has another name.
+ */
 export const STORE = `to_json(concat_ws(' ',
   extract(epoch from pg_postmaster_start_time()),
   (select oid from pg_catalog.pg_database where datname = current_database()),

@@ -9,7 +9,13 @@ import type { ReadMatchingOptions } from "./read_matching.ts";
 import { readStream, type ReadStreamOptions } from "./read_stream.ts";
 import type { Message, Sql } from "../types.ts";
 
-/** What the iterators take besides the options of their read. */
+/**
+ * How many milliseconds an iterator waits for a gap, at least. A caller of a read can read on
+ * later, but an iterator that stops at a gap has ended: so it waits longer than a read does.
+ */
+const ITERATOR_PATIENCE = 4000;
+
+/** Options of the iterators, besides those of the read that they repeat. */
 export interface IterateOptions {
   /**
    * How many messages to yield at most, from 1.
@@ -22,9 +28,10 @@ export interface IterateOptions {
 /**
  * Iterates over a stream to its current end, page by page.
  *
- * Holds two pages of `batchSize` messages: the next one is read while one is used, by the same handle,
- * and nothing behind the `limit`. It ends with the first page that is not full when it is read: of what
- * is written while it goes on, it may yield some or none. Takes the options of `readStream`.
+ * Holds up to two pages of `batchSize` messages: while the caller uses one page, the same handle
+ * reads the next. It reads nothing beyond the `limit`. It ends with the first page that was not
+ * full when it was read, so it may yield some or none of the messages that are written meanwhile.
+ * Takes the options of `readStream`.
  *
  * @example
  * ```ts
@@ -36,18 +43,19 @@ export interface IterateOptions {
  * }
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
  * @param streamName The stream: `"account-123"`.
- * @param options Where to start, which way, how many in all and how many a page.
- * @returns The messages; throws what `readStream` throws when iterated over.
+ * @param options Where to start, in which direction, how many in all and how many a page.
+ * @returns The messages. The iteration throws what `readStream` throws.
  */
 export function iterateStream<Output extends Message>(
   sql: Sql,
   streamName: string,
   options: ReadStreamOptions & IterateOptions & Typed<Output>,
 ): AsyncGenerator<Output, void, undefined>;
+/** Iterates over a stream without a catalogue: nothing checks `data`. */
 export function iterateStream<Data = unknown>(
   sql: Sql,
   streamName: string,
@@ -61,16 +69,17 @@ export function iterateStream(
   return pages(
     options,
     (page) => readStream(sql, streamName, page),
-    (message) => message.position,
+    "position",
   );
 }
 
 /**
  * Iterates over a category to its current end, page by page.
  *
- * Holds two pages of `batchSize` messages: the next one is read while one is used, by the same handle,
- * and nothing behind the `limit`. It ends with the first page that is not full when it is read: of what
- * is written while it goes on, it may yield some or none. Takes the options of `readCategory`.
+ * Holds up to two pages of `batchSize` messages: while the caller uses one page, the same handle
+ * reads the next. It reads nothing beyond the `limit`. It ends with the first page that was not
+ * full when it was read, so it may yield some or none of the messages that are written meanwhile.
+ * Takes the options of `readCategory`.
  *
  * @example
  * ```ts
@@ -81,18 +90,20 @@ export function iterateStream(
  * }
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
  * @param category The category: `"account"`.
- * @param options Where to start, which way, how many in all and how many a page, whose.
- * @returns The messages; throws what `readCategory` throws when iterated over.
+ * @param options Where to start, in which direction, how many in all and how many a page, for which
+ * member.
+ * @returns The messages. The iteration throws what `readCategory` throws.
  */
 export function iterateCategory<Output extends Message>(
   sql: Sql,
   category: string,
   options: ReadCategoryOptions & IterateOptions & Typed<Output>,
 ): AsyncGenerator<Output, void, undefined>;
+/** Iterates over a category without a catalogue: nothing checks `data`. */
 export function iterateCategory<Data = unknown>(
   sql: Sql,
   category: string,
@@ -106,15 +117,16 @@ export function iterateCategory(
   return pages(
     options,
     (page) => readCategory(sql, category, page),
-    (message) => message.globalPosition,
+    "globalPosition",
   );
 }
 
 /**
  * Iterates over all streams to the current end, page by page, and loses no message.
  *
- * Reads ahead as `iterateStream` does. Takes the options of `readAll`; forward, it waits four seconds for
- * a missing position to settle, from when the page is read, and ends before it where that is not enough.
+ * Reads ahead as `iterateStream` does. Takes the options of `readAll`. Forward, if the next
+ * position is missing, the iterator waits for it for up to four seconds, from when the page is
+ * read. If the position cannot settle in that time, the iterator ends before it.
  *
  * @example
  * ```ts
@@ -124,16 +136,17 @@ export function iterateCategory(
  * for await (const { type } of iterateAll(sql)) count.set(type, (count.get(type) ?? 0) + 1);
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
- * @param options Where to start, which way, how many in all and how many a page.
- * @returns The messages; throws what `readAll` throws when iterated over.
+ * @param options Where to start, in which direction, how many in all and how many a page.
+ * @returns The messages. The iteration throws what `readAll` throws.
  */
 export function iterateAll<Output extends Message>(
   sql: Sql,
   options: ReadAllOptions & IterateOptions & Typed<Output>,
 ): AsyncGenerator<Output, void, undefined>;
+/** Iterates over all streams without a catalogue: nothing checks `data`. */
 export function iterateAll<Data = unknown>(
   sql: Sql,
   options?: ReadAllOptions & IterateOptions,
@@ -143,16 +156,16 @@ export function iterateAll(
   options: ReadAllOptions & IterateOptions & MaybeTyped = {},
 ): AsyncGenerator<Message, void, undefined> {
   return options?.direction === "backward"
-    ? pages(options, (page) => readAll(sql, page), (message) => message.globalPosition)
+    ? pages(options, (page) => readAll(sql, page), "globalPosition")
     : settledPages(sql, null, options);
 }
 
 /**
- * Iterates over the streams whose names match a SQL LIKE pattern to the current end, page by page, and
- * loses no message.
+ * Iterates over the streams whose names match a SQL LIKE pattern to the current end, page by page,
+ * and loses no message.
  *
- * Reads ahead as `iterateStream` does. Takes the options of `readMatching`; as depeche_db's
- * `read_wildcard`.
+ * As depeche_db's `read_wildcard`. Takes the options of `readMatching`. Reads ahead as
+ * `iterateStream` does, and waits for missing positions as `iterateAll` does.
  *
  * @example
  * ```ts
@@ -163,18 +176,19 @@ export function iterateAll(
  * }
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
  * @param pattern The LIKE pattern.
  * @param options Where to start, how many in all and how many a page.
- * @returns The messages; throws what `readMatching` throws when iterated over.
+ * @returns The messages. The iteration throws what `readMatching` throws.
  */
 export function iterateMatching<Output extends Message>(
   sql: Sql,
   pattern: string,
   options: ReadMatchingOptions & IterateOptions & Typed<Output>,
 ): AsyncGenerator<Output, void, undefined>;
+/** Iterates over streams without a catalogue: nothing checks `data`. */
 export function iterateMatching<Data = unknown>(
   sql: Sql,
   pattern: string,
@@ -195,8 +209,8 @@ function settledPages(
 ): AsyncGenerator<Message, void, undefined> {
   return upToLimit(options, async (position = 1, batchSize) => {
     if (pattern !== null) checkPattern(pattern);
-    const wanted = { position, batchSize, pattern, patience: 4000 };
-    const { messages, next, atEnd } = await readSettled(sql, wanted);
+    const wanted = { position, batchSize, pattern };
+    const { messages, next, atEnd } = await readSettled(sql, wanted, ITERATOR_PATIENCE);
     return { messages, next: atEnd ? undefined : next };
   });
 }
@@ -204,33 +218,37 @@ function settledPages(
 function pages<Options extends ReadAllOptions & IterateOptions & MaybeTyped>(
   options: Options,
   read: (options: Options) => Promise<Message[]>,
-  place: (message: Message) => number,
+  place: "position" | "globalPosition",
 ): AsyncGenerator<Message, void, undefined> {
   return upToLimit(options, async (position, batchSize) => {
     const messages = await read({ ...options, messages: undefined, position, batchSize });
     if (messages.length < batchSize) return { messages, next: undefined };
-    const next = place(messages.at(-1)!) + (options.direction === "backward" ? -1 : 1);
+    const next = messages.at(-1)![place] + (options.direction === "backward" ? -1 : 1);
     return { messages, next: next < 0 ? undefined : next };
   });
 }
 
-interface PageOfLimit {
+/** A page of messages as they are stored. */
+interface StoredPage {
   readonly messages: readonly Message[];
-  /** Where to read on; undefined where there is no more. */
+  /** The position of the next page; undefined if there is none. */
   readonly next: number | undefined;
 }
 
+/** Yields the messages of all pages, parsed, until the limit. */
 async function* upToLimit(
   options: ReadAllOptions & IterateOptions & MaybeTyped,
-  read: (position: number | undefined, batchSize: number) => Promise<PageOfLimit>,
+  read: (position: number | undefined, batchSize: number) => Promise<StoredPage>,
 ): AsyncGenerator<Message, void, undefined> {
   const batchSize = Number(checkPage(options).batchSize);
   const parser = parserOf(options);
-  let left = checkLimit(options.limit);
-  let unread = left;
+  const { limit = Infinity } = options;
+  if (limit !== Infinity) checkInteger("limit", limit, 1);
+  let unread = limit;
+  let left = limit;
   const parts = readAhead(
     async (position: number | undefined) => {
-      // Of those that are skipped, there may be any number before the last that is wanted.
+      // A parser may skip messages, so any number of them may be needed for those that are left.
       const part = await read(position, parser ? batchSize : Math.min(batchSize, unread));
       unread -= part.messages.length;
       return part;
@@ -241,16 +259,11 @@ async function* upToLimit(
   );
   for await (const { messages } of parts) {
     for (const message of messages) {
-      // Those before a message that does not fit are there, so it is parsed when it is wanted.
+      // Parsed one by one, so that the caller gets all messages before one that does not fit.
       const decoded = parser ? await parser.decode(message) : message;
       if (decoded === undefined) continue;
       yield decoded;
       if (--left === 0) return;
     }
   }
-}
-
-function checkLimit(limit: number = Infinity): number {
-  if (limit !== Infinity) checkInteger("limit", limit, 1);
-  return limit;
 }

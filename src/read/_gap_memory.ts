@@ -1,0 +1,94 @@
+import type { Sql } from "../types.ts";
+import { lookAtWriters } from "./_look_at_writers.ts";
+import type { SettledQuery } from "./_read_settled_page.ts";
+
+/** In milliseconds. The pauses between looks at the writers double, from 1 up to this. */
+const LONGEST_PAUSE = 128;
+
+/** The gaps up to a global position, and the open transactions that may still fill one of them. */
+interface OpenGaps {
+  readonly upTo: number;
+  writers: string[];
+}
+
+/**
+ * What is known about the gaps of a store. Each handle has a memory of its own, for the store it
+ * last read.
+ *
+ * A gap waits for the writers that were open at its first look. Without a memory, each call would
+ * wait for the writers that are open now. While writers overlap, some are always open: no gap would
+ * ever be settled.
+ */
+interface GapMemory {
+  readonly store: string;
+  /** Up to this global position no gap will be filled any more. */
+  settled: number;
+  /** The gaps after that position. */
+  gaps: readonly OpenGaps[];
+}
+
+export const gapMemories: WeakMap<Sql, GapMemory> = new WeakMap();
+
+/**
+ * Looks at the writers until the gap is settled or the patience, in milliseconds, is used up.
+ *
+ * @returns The position up to which all gaps are settled for the caller. Undefined if nothing can
+ * be known: on a standby, or if the store is not the one that the page is from.
+ */
+export async function waitUntilSettled(
+  sql: Sql,
+  wanted: SettledQuery,
+  store: string,
+  gap: number,
+  patience: number,
+): Promise<number | undefined> {
+  for (let pause = 1;; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    const settled = await lookOnce(sql, wanted, store, gap);
+    if (settled === undefined || settled >= gap || patience <= 0) return settled;
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    patience -= pause;
+  }
+}
+
+/** Remembers which writers are open now. Answers as `waitUntilSettled`, without waiting. */
+async function lookOnce(
+  sql: Sql,
+  wanted: SettledQuery,
+  store: string,
+  gap: number,
+): Promise<number | undefined> {
+  // Calls with one handle overlap: another call may remember gaps while this call waits for its
+  // answer. The writers of such gaps may have begun after the answer was made. They are not in it,
+  // and they are open. So the answer counts only for the gaps that are remembered now.
+  const olderGaps = gapMemories.get(sql)?.gaps ?? [];
+  const { writers, own, last, store: storeNow } = await lookAtWriters(sql, wanted);
+  if (writers === null || storeNow !== store) return undefined;
+
+  let memory = gapMemories.get(sql);
+  if (memory?.store !== store) gapMemories.set(sql, memory = { store, settled: 0, gaps: [] });
+  for (const gaps of olderGaps) {
+    // PREPARE TRANSACTION changes the name of a writer to -1/…: it may be any of them.
+    gaps.writers = writers.filter((it) => gaps.writers.includes(it) || it.startsWith("-1/"));
+  }
+  if (!memory.gaps.some(({ upTo }) => upTo >= gap)) {
+    memory.gaps = [...memory.gaps, { upTo: last, writers }];
+  }
+  return settle(memory, own);
+}
+
+/**
+ * Settles the gaps that no open transaction can fill.
+ *
+ * @returns The position up to which all gaps are settled for the transaction `own`. A gap that only
+ * this transaction can fill is settled for it, because it sees its own messages. That is not
+ * remembered: through the same handle, another transaction may read next.
+ */
+function settle(memory: GapMemory, own: string): number {
+  let settledForOwn = memory.settled;
+  for (const { upTo, writers } of memory.gaps) {
+    if (writers.length === 0) memory.settled = Math.max(memory.settled, upTo);
+    if (writers.every((it) => it === own)) settledForOwn = Math.max(settledForOwn, upTo);
+  }
+  memory.gaps = memory.gaps.filter(({ writers }) => writers.length > 0);
+  return settledForOwn;
+}
