@@ -1,7 +1,8 @@
-import { queryJson, type SendStatement, surround } from "../handle/_statement.ts";
+import { queryJson, type SendStatement } from "../handle/_statement.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkInteger } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
+import { querySurrounded } from "./_query_surrounded.ts";
 import type { StartAt } from "./start_at.ts";
 
 export function checkStartAt(value: unknown): asserts value is StartAt {
@@ -12,16 +13,18 @@ export function checkStartAt(value: unknown): asserts value is StartAt {
   }
 }
 
-/** Where the messages are: all of them where both are null. */
+/** Which messages to search: a stream's, a category's or, if both are null, all. */
 export interface SearchScope {
   readonly streamName: string | null;
   readonly category: string | null;
 }
 
 /**
- * The position of the first message since a time: in its stream, or else global.
+ * Finds the position from which a reader gets all messages since a time; null if there are none.
  *
- * Global, it is the one behind the message before: what is missing there may be yet to commit.
+ * For a stream it is the position of the first such message. Otherwise it is a global position: if
+ * the first such message is at 148 and the message before it in the store is at 140, it is 141,
+ * because messages at 141 to 147 may still be committed.
  */
 export async function firstSince(
   sql: Sql,
@@ -29,7 +32,9 @@ export async function firstSince(
   time: Date,
 ): Promise<number | null> {
   const since = timestampOf(time);
-  // They go through the messages in order, up to the first: by coalesce() that never looks far off.
+  // There is no index of times: the statements go through the messages in order and end at the
+  // first one. coalesce() hides the condition from the planner, so that the planner does not expect
+  // that end to be far away.
   if (streamName !== null) {
     return await queryJson<number | null>(sql)`
 select
@@ -54,13 +59,16 @@ select
       where coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
 }
 
-/** The position behind the one before the first of these messages. */
+/**
+ * Asks for the global position after the message before the first message of a scope.
+ *
+ * The template is the WHERE clause that selects the scope from `messages as first`. The first
+ * message is at 148, the message before it in the store at 140: then the answer is 141.
+ */
 function queryPositionBefore(sql: Sql): SendStatement<number | null> {
-  return (strings, ...parameters) =>
-    queryJson<number | null>(sql)(
-      surround(
-        strings,
-        `
+  return querySurrounded(
+    sql,
+    `
 select
   coalesce(
     (
@@ -70,31 +78,36 @@ select
         where global_position < first.global_position
       )::text
       from message_store.messages as first`,
-        `
+    `
       order by first.global_position
       limit 1
     ),
     'null'
   ) as json`,
-      ),
-      ...parameters,
-    );
+  );
 }
 
-/** Postgres writes the years before 1 and after 9999 in another way. */
+/**
+ * The time as text for PostgreSQL, which writes years before 1 and after 9999 in another way: such
+ * a time becomes the nearest one within these years.
+ */
 export function timestampOf(time: Date): string {
   const year = time.getUTCFullYear();
   if (year < 1) return "0001-01-01T00:00:00.000Z";
   return year > 9999 ? "9999-12-31T23:59:59.999Z" : time.toISOString();
 }
 
-/** The global position of the first reference to a message that was written at a time or later. */
+/**
+ * Finds the global position of an aggregate's first reference to a message that was written at a
+ * time or later; null if there is none.
+ */
 export async function firstReferenceSince(
   sql: Sql,
   { category }: Pick<SearchScope, "category">,
   time: Date,
 ): Promise<number | null> {
-  // Goes through the references in their order, up to the first; the limits make both index scans.
+  // The statement goes through the references in order and ends at the first one. The two limits
+  // make PostgreSQL use an index for the references, and for each message that a reference is to.
   return await queryJson<number | null>(sql)`
 select
   coalesce(

@@ -1,29 +1,43 @@
 import { safeInteger } from "../messages/_columns.ts";
 import type { Message } from "../types.ts";
 
-/** A part of what is followed. */
+/** A page of messages, and how to read on. */
 export interface Page {
   readonly messages: readonly Message[];
-  /** Where to read on: behind what was left out, too. */
+  /** The position to read on from: after the messages that were left out, too. */
   readonly next: number;
-  /** Whether there was no more when it was read. */
+  /** Whether there was no more when the page was read. */
   readonly atEnd: boolean;
-  /** Whether nothing behind it waits for a position that is missing; it is, unless it says so. */
+  /**
+   * False if the page ends before an open gap (see `readSettled`), so that there may be more after
+   * it.
+   *
+   * @default true
+   */
   readonly isSettled?: boolean;
-  /** Whether all that was read, with what was left out, is what consumers write. */
+  /**
+   * Whether all messages that were read are bookkeeping of consumers, aggregates or snapshots,
+   * those that were left out included.
+   *
+   * @default false
+   */
   readonly isQuiet?: boolean;
 }
 
-/** How far a statement has read, with what it left out. */
+/** How far a statement has read. Messages that it left out count. */
 export interface Extent {
+  /** How many messages it has read. */
   readonly count: number;
-  /** The position of the last that it read; null where it read nothing. */
+  /** The position of the last message that it has read; null if it has read none. */
   readonly last: number | null;
-  /** The position of the last that there was; null where there was nothing. */
+  /** The position of the last message that there was; null if there was none. */
   readonly head: number | null;
 }
 
-/** What is behind a page's last message was looked at too, where the page is not full. */
+/**
+ * Makes a page. A page that is not full reaches up to `head`: the statement has looked at
+ * everything up to there, so the next page begins after that.
+ */
 export function pageOf(
   messages: readonly Message[],
   { count, last, head }: Extent,

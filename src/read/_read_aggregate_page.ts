@@ -1,10 +1,12 @@
-import { queryJson, type SendStatement, surround } from "../handle/_statement.ts";
+import type { SendStatement } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns, safeInteger } from "../messages/_columns.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
+import { listParameter } from "./_list_parameter.ts";
+import { querySurrounded } from "./_query_surrounded.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
 import type { AggregatedMessage } from "./reference.ts";
 
-/** Which references to read. */
+/** Which references of an aggregate to read. */
 export interface AggregateQuery {
   readonly name: string;
   readonly position: number;
@@ -13,12 +15,13 @@ export interface AggregateQuery {
   readonly consumerGroup?: ConsumerGroup | undefined;
 }
 
-/** Reads a page of an aggregate, and how far that reaches. */
+/** Reads a page of an aggregate, and tells how far the page reaches. */
 export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promise<Page> {
   const { name, position, batchSize, types, consumerGroup } = wanted;
   const member = consumerGroup ? String(consumerGroup.member) : null;
   const size = consumerGroup ? String(consumerGroup.size) : null;
-  // By coalesce() no share looks so small that sorting the whole of it would pay.
+  // coalesce() hides the share from the planner. Otherwise the planner may expect so few references
+  // that it would fetch and sort all of them.
   const answer = await queryReferences(sql)`
     where message_store.category(reference.stream_name) = ${name}::text
       and reference.global_position >= ${String(position)}::text::bigint
@@ -45,11 +48,12 @@ export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promi
     where message_store.category(stream_name) = ${name}::text
   ),
   wanted as (
-    select ${types === undefined ? null : JSON.stringify(types)}::text as types
+    select ${listParameter(types)}::text as types
   ),`;
   return pageOfReferences(answer, wanted);
 }
 
+/** Reads a page of one partition of an aggregate. Positions are those of the partition's stream. */
 export async function readPartition(
   sql: Sql,
   wanted: AggregateQuery & { readonly partition: string },
@@ -71,7 +75,7 @@ export async function readPartition(
 }
 
 interface ReferencedColumns extends Extent, Columns {
-  /** The references' streams, positions and global positions. */
+  /** For each message the place of the reference to it. */
   readonly references: readonly [streamName: string, position: number, globalPosition: number][];
 }
 
@@ -81,14 +85,18 @@ const REFERENCE_PAGE_JSON = /* @__PURE__ */ columnsJson(`
     ',"head":', coalesce((select position::text from head), 'null'),
     ',"references":', coalesce(json_agg(json_build_array(partition, place, global_place)), '[]'), ','`);
 
-/** Asks for messages by their references: which of those, is what follows. */
+/**
+ * Asks for messages by the references to them.
+ *
+ * The template begins with the WHERE clause that selects the references. That ends the step
+ * `scanned`. Then the template adds two steps: `head`, the last reference that there is, and
+ * `wanted`, the types to return.
+ */
 function queryReferences(sql: Sql): SendStatement<ReferencedColumns> {
-  // The limit makes the look-up of each message an index scan.
-  return (strings, ...parameters) =>
-    queryJson<ReferencedColumns>(sql)(
-      surround(
-        strings,
-        `
+  // The limit in the look-up of each message makes PostgreSQL use the index.
+  return querySurrounded(
+    sql,
+    `
 with
   scanned as materialized (
     select
@@ -102,7 +110,7 @@ with
         (reference.metadata->>'causationMessageGlobalPosition')::bigint
       limit 1
     ) as origin`,
-        `
+    `
   page as (
     select *
     from scanned
@@ -112,9 +120,7 @@ with
   )
 select ${REFERENCE_PAGE_JSON} as json
 from page`,
-      ),
-      ...parameters,
-    );
+  );
 }
 
 function pageOfReferences(

@@ -1,13 +1,9 @@
+import { BEGIN_OURS_IN_ORDER, END_OURS_IN_ORDER } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
-import {
-  BEGIN_OURS_IN_ORDER,
-  END_OURS_IN_ORDER,
-  queryJson,
-  type SendStatement,
-  surround,
-} from "../handle/_statement.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
+import { listParameter } from "./_list_parameter.ts";
+import { querySurrounded } from "./_query_surrounded.ts";
 
 /** Which page of a category to read. */
 export interface CategoryQuery {
@@ -20,16 +16,26 @@ export interface CategoryQuery {
 }
 
 /**
- * Reads a page of a category, as `readCategory` does, and how far that reaches: where few messages are
- * of the types, the correlation or the member's share, what is behind them need not be looked at again.
+ * Reads a page of a category, as `readCategory` does, and tells how far the page reaches. If few
+ * messages are of the types, the correlation or the member's share, the next read need not look at
+ * all the others again.
  */
 export async function readCategoryPage(sql: Sql, wanted: CategoryQuery): Promise<Page> {
   const { category, position, batchSize, correlation = null, consumerGroup } = wanted;
   const member = consumerGroup ? String(consumerGroup.member) : null;
   const size = consumerGroup ? String(consumerGroup.size) : null;
-  const types = wanted.types === undefined ? null : JSON.stringify(wanted.types);
-  // The function's snapshot is newer than the statement's: `head` is of the older one.
-  const page = await queryCategoryPage(sql)`
+  const types = listParameter(wanted.types);
+  // The template is the FROM clause of the query that makes the JSON. The steps `caller` and `ours`
+  // come before that, and `ours` has set the search path. The function has to run after that: so
+  // its query selects from `ours`, and its first argument contains `ours.nothing`, which is empty.
+  //
+  // `head` is from the statement's snapshot. The function reads with a snapshot that is not older,
+  // so it sees every message up to `head`.
+  const page = await querySurrounded<Extent & Columns>(
+    sql,
+    `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${CATEGORY_PAGE_JSON} as json\n  from`,
+    "\n) as complete",
+  )`
     (
       select max(global_position) as head
       from message_store.messages
@@ -58,15 +64,3 @@ const CATEGORY_PAGE_JSON = /* @__PURE__ */ columnsJson(
     ',"head":', coalesce(max(head)::text, 'null'), ','`,
   "filter (where is_wanted)",
 );
-
-function queryCategoryPage(sql: Sql): SendStatement<Extent & Columns> {
-  return (strings, ...parameters) =>
-    queryJson<Extent & Columns>(sql)(
-      surround(
-        strings,
-        `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${CATEGORY_PAGE_JSON} as json\n  from`,
-        "\n) as complete",
-      ),
-      ...parameters,
-    );
-}

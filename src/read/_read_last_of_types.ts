@@ -2,13 +2,18 @@ import { queryMessageFunction } from "../messages/_columns.ts";
 import type { Parser } from "../messages/_parser.ts";
 import type { Message, Sql } from "../types.ts";
 
-/** Reads the last message of a stream that is of one of these types, or of any. */
+/**
+ * Reads the last message of a stream that has one of these types, or any type if `types` is null.
+ */
 export async function readLastOfTypes(
   sql: Sql,
   streamName: string,
   types: readonly string[] | null,
   parser?: Parser,
 ): Promise<Message | null> {
+  // queryMessageFunction puts the steps `caller` and `ours` before the template. The function must
+  // run after `ours` has set the search path: so the query selects from `ours`, and an argument
+  // contains `ours.nothing`, which is empty. After the template, the rows are turned into JSON.
   const [message] = await queryMessageFunction(sql, parser)`
     select last.*
     from ours

@@ -1,12 +1,14 @@
 import { checkCategory } from "../names/_check.ts";
-import { queryJson, type SendStatement, surround } from "../handle/_statement.ts";
+import { queryJson, type SendStatement } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
+import { querySurrounded } from "./_query_surrounded.ts";
 
 /**
- * The streams of a category, sorted by code point.
+ * Reads the names of a category's streams, sorted by code point.
  *
- * Looks at every message of the category, by its index: it costs by their number, about a second for a
- * million. The option `nameIndex` of `install` has it look at names alone, in less than half of that.
+ * Looks at every message of the category, by an index. So it costs by their number: about a second
+ * for a million. With the option `nameIndex` of `install` it looks at names alone, which takes less
+ * than half of that.
  *
  * @example
  * ```ts
@@ -16,10 +18,11 @@ import type { Sql } from "../types.ts";
  * ```
  *
  * @param sql The handle.
- * @param category The category: `"account"`. A category with a type is another: `"account:command"`.
- * @returns The stream names; none where the category has none.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the name is no category's.
+ * @param category The category: `"account"`. A category with a type is another category:
+ * `"account:command"`.
+ * @returns The stream names; an empty array if the category has no streams.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {TypeError} If the name is not a category's.
  */
 export async function streamNames(sql: Sql, category: string): Promise<string[]> {
   checkCategory("category", category);
@@ -32,10 +35,10 @@ from streams`,
 }
 
 /**
- * The ids of a category's streams, sorted by code point.
+ * Reads the ids of a category's streams, sorted by code point.
  *
- * As message-db-py's `stream_identifiers`: snapshot and position streams are of categories of their
- * own (`account:snapshot`), so they are not among them. It costs as much as `streamNames` does.
+ * As message-db-py's `stream_identifiers`. Snapshot and position streams belong to other categories
+ * (`account:snapshot`), so their ids are not among these. It costs as much as `streamNames`.
  *
  * @example
  * ```ts
@@ -46,9 +49,9 @@ from streams`,
  *
  * @param sql The handle.
  * @param category The category: `"account"`.
- * @returns The ids, compound ones whole; none where the category has none.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the name is no category's.
+ * @returns The ids. A compound id is not split. An empty array if the category has no streams.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {TypeError} If the name is not a category's.
  */
 export async function entityIds(sql: Sql, category: string): Promise<string[]> {
   checkCategory("category", category);
@@ -62,14 +65,17 @@ from (
   )`${category}::text`;
 }
 
-/** Asks about the `streams` of a category, which is the only parameter. */
+/**
+ * Asks about the streams of a category, which are the rows of the step `streams`.
+ *
+ * The template is the category alone. The step `streams` reads by the index `messages_names` if
+ * `install` has made that, and else by the category of each message. It is a union of both ways,
+ * and one of them finds nothing.
+ */
 function queryStreamNames(sql: Sql, about: string): SendStatement<string[]> {
-  // By the index of names where `install` has made it: of the two ways, one is never gone.
-  return (strings, ...parameters) =>
-    queryJson<string[]>(sql)(
-      surround(
-        strings,
-        `
+  return querySurrounded(
+    sql,
+    `
 with
   index_of_names as materialized (
     select
@@ -79,7 +85,7 @@ with
   asked as materialized (
     select category, category || '-' as first, category || '.' as behind
     from (select `,
-        ` as category) as given
+    ` as category) as given
   ),
   streams as (
     select stream_name
@@ -98,16 +104,14 @@ with
     where stream_name = (select category from asked)
       and exists (select from index_of_names)
   )${about}`,
-      ),
-      ...parameters,
-    );
+  );
 }
 
 /**
- * The categories of the store, sorted by code point.
+ * Reads the categories of the store, sorted by code point.
  *
- * Goes from one to the next by the index: it costs by the number of categories, not of messages; seven
- * of a million messages take a millisecond.
+ * Goes from one category to the next by an index. So it costs by the number of categories, not of
+ * messages: seven categories in a million messages take a millisecond.
  *
  * @example
  * ```ts
@@ -117,8 +121,8 @@ with
  * ```
  *
  * @param sql The handle.
- * @returns The categories, types included; none where the store is empty.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @returns The categories, with their types. An empty array if the store is empty.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  */
 export async function categories(sql: Sql): Promise<string[]> {
   return await queryJson<string[]>(sql)`
