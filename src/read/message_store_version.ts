@@ -2,7 +2,7 @@ import { queryJson } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
 /**
- * The version of the Message DB in the database.
+ * Reads the version of the Message DB in the database.
  *
  * As Message DB's `message_store_version`.
  *
@@ -14,8 +14,8 @@ import type { Sql } from "../types.ts";
  * ```
  *
  * @param sql The handle.
- * @returns The version.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @returns The version, as Message DB writes it.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  */
 export async function messageStoreVersion(sql: Sql): Promise<string> {
   return await queryJson<string>(

@@ -8,10 +8,11 @@ import { readStream } from "./read_stream.ts";
 import { isCategory } from "../names/stream_name.ts";
 import type { Message, Sql } from "../types.ts";
 
-/** Options of `read`: those of the read that the name picks. */
+/** Options of `read`: those of `readAll`, `readStream` or `readCategory`. */
 export interface ReadOptions extends ReadCategoryOptions {
   /**
-   * The position to start at, which is included: of a stream its own, otherwise the global one.
+   * The position to start at, which is included: for a stream the position in it, otherwise a
+   * global position.
    *
    * @default the beginning, or the end when reading backward
    */
@@ -19,10 +20,10 @@ export interface ReadOptions extends ReadCategoryOptions {
 }
 
 /**
- * Reads messages of what the name says: all (`"$all"`), a stream (`"account-123"`) or a category
+ * Reads messages of all streams (`"$all"`), of a stream (`"account-123"`) or of a category
  * (`"account"`).
  *
- * As message-db-py's `read`: `readAll`, `readStream` or `readCategory`.
+ * As message-db-py's `read`. The name decides between `readAll`, `readStream` and `readCategory`.
  *
  * @example
  * ```ts
@@ -32,16 +33,18 @@ export interface ReadOptions extends ReadCategoryOptions {
  * await read(sql, "$all");
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
  * @param name `"$all"`, a stream or a category.
- * @param options Where to start, which way, how many; what only a category takes is refused elsewhere.
- * @returns The messages; none where there are none.
+ * @param options Where to start, in which direction, how many. Options that are only for a category
+ * are refused for another name.
+ * @returns The messages; an empty array if there are none.
  * @throws {ConditionNotActivatedError} If there is a condition and the server does not allow it.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the name is none, or an option is of the wrong type or not for this name.
- * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {TypeError} If the name is not one of these, or an option is of the wrong type or not for
+ * this name.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue in `messages`.
  * @throws {RangeError} If an option is out of range.
  */
 export function read<Output extends Message>(
@@ -49,6 +52,7 @@ export function read<Output extends Message>(
   name: string,
   options: ReadOptions & Typed<Output>,
 ): Promise<Output[]>;
+/** Reads messages without a catalogue: nothing checks `data`. */
 export function read<Data = unknown>(
   sql: Sql,
   name: string,

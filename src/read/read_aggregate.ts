@@ -16,8 +16,8 @@ export interface ReadAggregateOptions {
    */
   readonly partition?: number | string | undefined;
   /**
-   * Where to start, which is included: of a partition, the place in it, from 0; of all, a reference's
-   * global position.
+   * Where to start, which is included: in a partition the position in it, from 0; in all partitions
+   * a reference's global position.
    *
    * @default the beginning
    */
@@ -29,17 +29,19 @@ export interface ReadAggregateOptions {
    */
   readonly batchSize?: number | undefined;
   /**
-   * Only the partitions that are this member's share: those whose number leaves `member` when divided
-   * by `size`; one that is no number, by the hash of its name. Not of a partition alone.
+   * Reads only the partitions that are this member's share: those whose number, divided by `size`,
+   * has the remainder `member`. A partition whose name is not a number counts by the hash of its
+   * name. Not to be given together with a partition.
    */
   readonly consumerGroup?: ConsumerGroup | undefined;
 }
 
 /**
- * Reads an aggregate: the messages that it refers to, in its order, in one round trip.
+ * Reads an aggregate: the messages that it refers to, in the order of the references, in one round
+ * trip.
  *
- * As depeche_db's `AggregatedStream.read` and its message store together. A message that was deleted
- * from the store by hand is left out.
+ * As depeche_db's `AggregatedStream.read` and its message store together. A message that was
+ * deleted from the store by hand is left out.
  *
  * @example
  * ```ts
@@ -50,22 +52,25 @@ export interface ReadAggregateOptions {
  * }
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
  * @param name The aggregate's name, which is the category of its partitions: `"ledger"`.
- * @param options Which partition, where to start, how many, whose.
- * @returns The messages; none where there are none.
- * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the name or the partition is none, or an option is of the wrong type.
- * @throws {RangeError} If the position, the batch size, the member or the group's size is out of range.
+ * @param options Which partition, where to start, how many, for which member.
+ * @returns The messages; an empty array if there are none.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue in `messages`.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {TypeError} If the name is not an aggregate's, the partition is not a partition's, or an
+ * option is of the wrong type.
+ * @throws {RangeError} If the position, the batch size, the member or the group's size is out of
+ * range.
  */
 export function readAggregate<Output extends Message>(
   sql: Sql,
   name: string,
   options: ReadAggregateOptions & Typed<Output>,
 ): Promise<Aggregated<Output>[]>;
+/** Reads an aggregate without a catalogue: nothing checks `data`. */
 export function readAggregate<Data = unknown>(
   sql: Sql,
   name: string,

@@ -1,8 +1,8 @@
-import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkPage } from "../names/_check.ts";
 import { queryMessages } from "../messages/_columns.ts";
-import { readSettled } from "./_read_settled.ts";
+import { readForward } from "./_read_forward.ts";
 import type { Direction, Message, Sql } from "../types.ts";
 
 /** Options of `readAll`. */
@@ -20,7 +20,7 @@ export interface ReadAllOptions {
    */
   readonly batchSize?: number | undefined;
   /**
-   * Which way to read.
+   * The direction to read in.
    *
    * @default "forward"
    */
@@ -30,16 +30,17 @@ export interface ReadAllOptions {
 /**
  * Reads messages of all streams, in the order of their global positions, and loses none.
  *
- * Writers of different categories commit in any order: a message can appear behind one that was read
- * already. So a forward read never passes a missing position while a transaction that may have taken
- * it is at work. It answers what is before it, or, where that is nothing, waits for an eighth of a
- * second and then answers nothing; read on, with the same handle, at the last global position + 1. A
- * position that was rolled back settles when those who wrote when it was first missed have ended. A
- * backward read answers what is there.
+ * 148 can be there while 147 is not, yet: writers of different categories take their global
+ * positions in one order and commit in another. So a forward read never passes a missing position
+ * while a transaction is open that may have taken it. The read returns the messages before that
+ * position. If there are none, it waits for up to an eighth of a second, and returns none if the
+ * position cannot settle in that time. Then read on with the same handle, at the last global
+ * position + 1. A position that was rolled back settles when the transactions have ended that were
+ * writing when it was first missed. A backward read returns the messages that are there.
  *
- * Inside a REPEATABLE READ transaction what is missing cannot settle, and on a standby neither. All of
- * it rests on the sequence of global positions as Message DB makes it: without a cache, and nobody
- * choosing positions by hand.
+ * Inside a REPEATABLE READ or SERIALIZABLE transaction, and on a standby, a missing position cannot
+ * settle. All this relies on the sequence of global positions as Message DB makes it: without a
+ * cache, and with no positions chosen by hand.
  *
  * @example
  * ```ts
@@ -48,20 +49,21 @@ export interface ReadAllOptions {
  * const messages = await readAll(sql, { position: 1, batchSize: 100 });
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
- * @param options Where to start, which way, how many.
- * @returns The messages; fewer than asked for before the end, too.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @param options Where to start, in which direction, how many.
+ * @returns The messages. There may be fewer than asked for even before the end.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  * @throws {TypeError} If an option is of the wrong type.
- * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue in `messages`.
  * @throws {RangeError} If the position or the batch size is out of range.
  */
 export function readAll<Output extends Message>(
   sql: Sql,
   options: ReadAllOptions & Typed<Output>,
 ): Promise<Output[]>;
+/** Reads messages without a catalogue: nothing checks `data`. */
 export function readAll<Data = unknown>(
   sql: Sql,
   options?: ReadAllOptions,
@@ -72,14 +74,8 @@ export async function readAll(
 ): Promise<Message[]> {
   const { position, batchSize, backward } = checkPage(options);
   const parser = parserOf(options);
-  if (!backward) {
-    const page = await readSettled(sql, {
-      position: Number(position ?? 1),
-      batchSize: Number(batchSize),
-      pattern: null,
-    });
-    return await fromStored(page.messages, parser);
-  }
+  if (!backward) return await readForward(sql, null, position, batchSize, parser);
+  // After the template, queryMessages turns the rows into JSON.
   return await queryMessages(sql, parser)`
     select *
     from message_store.messages

@@ -5,7 +5,7 @@ import { queryMessageFunction, queryMessages } from "../messages/_columns.ts";
 import type { ReadStreamOptions } from "./read_stream.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 
-/** Options of `readCategory`: those of `readStream`, with global positions, and more. */
+/** Options of `readCategory`: those of `readStream`, but with global positions, and two more. */
 export interface ReadCategoryOptions extends ReadStreamOptions {
   /**
    * The global position to start at, which is included.
@@ -13,17 +13,17 @@ export interface ReadCategoryOptions extends ReadStreamOptions {
    * @default 1, or the end when reading backward
    */
   readonly position?: number | undefined;
-  /** Only messages whose `correlationStreamName` is of this category. */
+  /** Reads only messages whose `correlationStreamName` is a stream of this category. */
   readonly correlation?: string | undefined;
-  /** Only the streams that are this member's share. */
+  /** Reads only the streams that are this member's share. */
   readonly consumerGroup?: ConsumerGroup | undefined;
 }
 
 /**
  * Reads messages of all streams of a category, in the order of their global positions.
  *
- * As Message DB's `get_category_messages`, and backward, too. Writers of one category take turns, so
- * what is written by `write` never appears behind what was read already.
+ * As Message DB's `get_category_messages`, and also backward. Writers of one category take turns,
+ * so a message that was written by `write` never appears before messages that were read already.
  *
  * @example This process's half of the category
  * ```ts
@@ -32,23 +32,26 @@ export interface ReadCategoryOptions extends ReadStreamOptions {
  * await readCategory(sql, "account", { position: 1, consumerGroup: { member: 0, size: 2 } });
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
  * @param category The category: `"account"`.
- * @param options Where to start (a global position, from 1), which way, how many, whose.
- * @returns The messages; none where there are none.
+ * @param options Where to start (a global position, from 1), in which direction, how many, for
+ * which member.
+ * @returns The messages; an empty array if there are none.
  * @throws {ConditionNotActivatedError} If there is a condition and the server does not allow it.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the name is no category's, or an option is of the wrong type.
- * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
- * @throws {RangeError} If the position, the batch size, the member or the group's size is out of range.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {TypeError} If the name is not a category's, or an option is of the wrong type.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue in `messages`.
+ * @throws {RangeError} If the position, the batch size, the member or the group's size is out of
+ * range.
  */
 export function readCategory<Output extends Message>(
   sql: Sql,
   category: string,
   options: ReadCategoryOptions & Typed<Output>,
 ): Promise<Output[]>;
+/** Reads messages without a catalogue: nothing checks `data`. */
 export function readCategory<Data = unknown>(
   sql: Sql,
   category: string,
@@ -69,6 +72,10 @@ export async function readCategory(
   const member = consumerGroup ? String(consumerGroup.member) : null;
   const size = consumerGroup ? String(consumerGroup.size) : null;
 
+  // queryMessageFunction puts the steps `caller` and `ours` before the template. `ours` sets the
+  // search path, so the function must run after it: that is why the query selects from `ours` and
+  // an argument contains `ours.nothing`, which is empty. After the template, the rows are turned
+  // into JSON.
   if (!backward) {
     return await queryMessageFunction(sql, parser)`
     select message.*
@@ -92,7 +99,8 @@ export async function readCategory(
     order by message.global_position desc
     limit ${batchSize}::text::bigint`;
   }
-  // By coalesce() no share looks so small that sorting the whole of it would pay.
+  // coalesce() hides the share from the planner. Otherwise the planner may expect so few messages
+  // that it would fetch and sort all of them.
   return await queryMessages(sql, parser)`
     select *
     from message_store.messages

@@ -7,7 +7,7 @@ import { readLastOfTypes } from "./_read_last_of_types.ts";
 /** Options of `readLastMessage`. */
 export interface ReadLastMessageOptions {
   /**
-   * The message type wanted.
+   * The type of the message.
    *
    * @default any
    */
@@ -15,7 +15,7 @@ export interface ReadLastMessageOptions {
 }
 
 /**
- * Reads the last message of a stream, or the last of a type.
+ * Reads the last message of a stream, or its last message of one type.
  *
  * As Message DB's `get_last_stream_message`.
  *
@@ -26,21 +26,22 @@ export interface ReadLastMessageOptions {
  * await readLastMessage(sql, "account-123", { type: "Deposited" });
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
  * @param streamName The stream: `"account-123"`.
- * @param options The type wanted.
- * @returns The message, or `null` where there is none.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {InvalidMessageError} If the message does not fit the catalogue that is given as `messages`.
- * @throws {TypeError} If the name is no stream's, or the type is empty.
+ * @param options The type, and a catalogue.
+ * @returns The message, or `null` if there is none.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {InvalidMessageError} If the message does not fit the catalogue in `messages`.
+ * @throws {TypeError} If the name is not a stream's, or the type is empty.
  */
 export function readLastMessage<Output extends Message>(
   sql: Sql,
   streamName: string,
   options: ReadLastMessageOptions & Typed<Output>,
 ): Promise<Output | null>;
+/** Reads the last message without a catalogue: nothing checks `data`. */
 export function readLastMessage<Data = unknown>(
   sql: Sql,
   streamName: string,

@@ -1,7 +1,7 @@
-import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkPage, checkPattern } from "../names/_check.ts";
-import { readSettled } from "./_read_settled.ts";
+import { readForward } from "./_read_forward.ts";
 import type { Message, Sql } from "../types.ts";
 
 /** Options of `readMatching`. */
@@ -22,15 +22,17 @@ export interface ReadMatchingOptions {
 
 /**
  * Reads messages of the streams whose names match a SQL LIKE pattern, in the order of their global
- * positions, and loses none, as `readAll` does.
+ * positions, and loses none: see `readAll`.
  *
- * In a pattern `%` is any text and `_` any one character; `\` before one of the three stands for the
- * character itself: `"order\\_item-%"` in TypeScript is the category `order_item`. The pattern is
- * matched with the whole name. As depeche_db's `read_wildcard`. A read goes through the
- * messages from its position on until it has enough, so it costs by how many it passes over: up to a
- * second for a million, where few match. The option `nameIndex` of `install` has it find those that
- * match few streams by their beginning, and then the missing positions are all that it counts: that
- * still goes by how far apart they are.
+ * As depeche_db's `read_wildcard`. In a pattern `%` stands for any text and `_` for any one
+ * character. A `\` before `%`, `_` or `\` makes it stand for itself: `"order\\_item-%"` in
+ * TypeScript is the category `order_item`. The pattern must match the whole name.
+ *
+ * A read goes through the messages from its position on until it has enough. So it costs by how
+ * many messages it skips: up to a second for a million, if few match. With the option `nameIndex`
+ * of `install`, a pattern that begins with text and matches few streams is found by that beginning.
+ * Then the read costs by how far apart the messages are, because it still counts the positions
+ * between them.
  *
  * @example The streams of two categories, and their command streams
  * ```ts
@@ -39,15 +41,16 @@ export interface ReadMatchingOptions {
  * await readMatching(sql, "account%-123");
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
  * @param pattern The LIKE pattern.
  * @param options Where to start, how many.
- * @returns The messages; fewer than asked for before the end, too.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the pattern is no text, is empty or ends with a single `\`, or an option is of the wrong type.
- * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
+ * @returns The messages. There may be fewer than asked for even before the end.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {TypeError} If the pattern is not text, is empty or ends with a single `\`, or an option
+ * is of the wrong type.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue in `messages`.
  * @throws {RangeError} If the position or the batch size is out of range.
  */
 export function readMatching<Output extends Message>(
@@ -55,6 +58,7 @@ export function readMatching<Output extends Message>(
   pattern: string,
   options: ReadMatchingOptions & Typed<Output>,
 ): Promise<Output[]>;
+/** Reads messages without a catalogue: nothing checks `data`. */
 export function readMatching<Data = unknown>(
   sql: Sql,
   pattern: string,
@@ -67,11 +71,5 @@ export async function readMatching(
 ): Promise<Message[]> {
   checkPattern(pattern);
   const { position, batchSize } = checkPage(options);
-  const parser = parserOf(options);
-  const page = await readSettled(sql, {
-    position: Number(position ?? 1),
-    batchSize: Number(batchSize),
-    pattern,
-  });
-  return await fromStored(page.messages, parser);
+  return await readForward(sql, pattern, position, batchSize, parserOf(options));
 }

@@ -18,21 +18,22 @@ import type { Message, Sql } from "../types.ts";
  * ]);
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
  * @param ids UUIDs.
- * @param options The catalogue to parse by.
- * @returns Those that exist, in the order that they were asked for.
- * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If an id is no UUID.
+ * @param options The catalogue that parses the messages.
+ * @returns The messages that exist, in the order of the ids.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue in `messages`.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {TypeError} If an id is not a UUID.
  */
 export function readMessages<Output extends Message>(
   sql: Sql,
   ids: readonly string[],
   options: Typed<Output>,
 ): Promise<Output[]>;
+/** Reads messages without a catalogue: nothing checks `data`. */
 export function readMessages<Data = unknown>(
   sql: Sql,
   ids: readonly string[],
@@ -46,6 +47,7 @@ export async function readMessages(
   const parser = parserOf(options);
   if (!Array.isArray(ids)) throw invalid("ids", ids, "an array of UUIDs");
   for (const id of ids) checkId(id);
+  // After the template, queryMessages turns the rows into JSON.
   return await queryMessages(sql, parser)`
     select messages.*
     from json_array_elements_text(${
@@ -65,21 +67,22 @@ export async function readMessages(
  * await readMessage(sql, "6f5e0a5c-5d1a-4d0e-9d6c-2f3b8a1c7e90");
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
  * @param id A UUID.
- * @param options The catalogue to parse by.
- * @returns The message, or `null` where there is none.
- * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the id is no UUID.
+ * @param options The catalogue that parses the messages.
+ * @returns The message, or `null` if there is none.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue in `messages`.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {TypeError} If the id is not a UUID.
  */
 export function readMessage<Output extends Message>(
   sql: Sql,
   id: string,
   options: Typed<Output>,
 ): Promise<Output | null>;
+/** Reads a message without a catalogue: nothing checks `data`. */
 export function readMessage<Data = unknown>(
   sql: Sql,
   id: string,

@@ -13,22 +13,23 @@ export interface ReadStreamOptions {
    */
   readonly position?: number | undefined;
   /**
-   * How many messages to read at most, from 1. A batch comes as one text: fewer, where messages are of
-   * a megabyte.
+   * How many messages to read at most, from 1. A batch arrives as one text, so choose a smaller one
+   * if messages have a megabyte each.
    *
    * @default 1000
    */
   readonly batchSize?: number | undefined;
   /**
-   * Which way to read.
+   * The direction to read in.
    *
    * @default "forward"
    */
   readonly direction?: Direction | undefined;
   /**
-   * A SQL condition on the columns of `messages`, as Message DB's `condition`: raw SQL by design, so
-   * never make it of input. What is not Message DB's is named with its schema in it. The server must
-   * allow it, by `message_store.sql_condition`, which any session can set.
+   * A SQL condition on the columns of `messages`, as Message DB's `condition`. It is raw SQL by
+   * design, so never build it from input. Names that are not Message DB's need their schema. The
+   * server must allow conditions, by the setting `message_store.sql_condition`, which any session
+   * can set.
    */
   readonly condition?: string | undefined;
 }
@@ -36,7 +37,7 @@ export interface ReadStreamOptions {
 /**
  * Reads messages of a stream, in the order of their positions.
  *
- * As Message DB's `get_stream_messages`, and backward, too.
+ * As Message DB's `get_stream_messages`, and also backward.
  *
  * @example The last ten, newest first
  * ```ts
@@ -45,16 +46,16 @@ export interface ReadStreamOptions {
  * await readStream(sql, "account-123", { direction: "backward", batchSize: 10 });
  * ```
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
  * @param streamName The stream: `"account-123"`.
- * @param options Where to start, which way, how many.
- * @returns The messages; none where the stream has none.
+ * @param options Where to start, in which direction, how many.
+ * @returns The messages; an empty array if the stream has none.
  * @throws {ConditionNotActivatedError} If there is a condition and the server does not allow it.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the name is no stream's, or an option is of the wrong type.
- * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {TypeError} If the name is not a stream's, or an option is of the wrong type.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue in `messages`.
  * @throws {RangeError} If the position or the batch size is out of range.
  */
 export function readStream<Output extends Message>(
@@ -62,6 +63,7 @@ export function readStream<Output extends Message>(
   streamName: string,
   options: ReadStreamOptions & Typed<Output>,
 ): Promise<Output[]>;
+/** Reads messages without a catalogue: nothing checks `data`. */
 export function readStream<Data = unknown>(
   sql: Sql,
   streamName: string,
@@ -78,6 +80,10 @@ export async function readStream(
   if (condition !== null) checkName("condition", condition);
   const parser = parserOf(options);
 
+  // queryMessageFunction puts the steps `caller` and `ours` before the template. `ours` sets the
+  // search path, so the function must run after it: that is why the query selects from `ours` and
+  // an argument contains `ours.nothing`, which is empty. After the template, the rows are turned
+  // into JSON.
   if (!backward) {
     return await queryMessageFunction(sql, parser)`
     select message.*

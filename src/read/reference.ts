@@ -1,25 +1,28 @@
 import type { Message } from "../types.ts";
 
-/** Where an aggregate has its reference to a message. */
+/** The place of an aggregate's reference to a message. */
 export interface Reference {
   /** The partition's stream: `"ledger-0"`. */
   readonly streamName: string;
-  /** The place in the partition, from 0, without gaps. */
+  /** The position in the partition, from 0, without gaps. */
   readonly position: number;
-  /** The reference's own global position: what a subscription to an aggregate goes by. */
+  /**
+   * The global position of the reference itself, not of the message. A subscription to an aggregate
+   * counts by it.
+   */
   readonly globalPosition: number;
 }
 
 /**
- * A message that an aggregate refers to: as it is in its own stream, with the place of the reference.
+ * A message that an aggregate refers to: the message as it is in its own stream, and the place of
+ * the reference.
  *
- * @typeParam Output The messages of the catalogue that is given as `messages`: a union that `type` tells apart.
- * @typeParam Data What you know `data` to be, without a catalogue; nothing checks it.
+ * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  */
 export interface AggregatedMessage<Data = unknown> extends Message<Data> {
-  /** Where the aggregate has it. */
+  /** The place of the reference in the aggregate. */
   readonly reference: Reference;
 }
 
-/** A message of a catalogue, and where an aggregate has its reference to it. */
+/** A message of a catalogue, and the place of an aggregate's reference to it. */
 export type Aggregated<Output extends Message> = Output & Pick<AggregatedMessage, "reference">;

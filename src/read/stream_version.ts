@@ -4,9 +4,9 @@ import { queryMessageStore } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
 /**
- * The version of a stream: the position of its last message.
+ * Reads the version of a stream: the position of its last message.
  *
- * As Message DB's `stream_version`; made to be handed back as `expectedVersion`.
+ * As Message DB's `stream_version`. A write takes it as its `expectedVersion`.
  *
  * @example
  * ```ts
@@ -18,12 +18,14 @@ import type { Sql } from "../types.ts";
  *
  * @param sql The handle.
  * @param streamName The stream: `"account-123"`.
- * @returns The position, from 0, or `NO_STREAM` (-1) where the stream has no message.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the name is no stream's.
+ * @returns The position, from 0, or `NO_STREAM` (-1) if the stream has no message.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {TypeError} If the name is not a stream's.
  */
 export async function streamVersion(sql: Sql, streamName: string): Promise<number> {
   checkStreamName(streamName);
+  // queryMessageStore puts the steps `caller` and `ours` before the template. `ours` sets the
+  // search path, so the function must run after it: that is why `answer` selects from `ours`.
   return safeInteger(
     await queryMessageStore<number>(sql)`
   answer as materialized (
