@@ -1,4 +1,4 @@
-import { type BeginningSql, transact } from "../handle/_transaction.ts";
+import { runInTransaction, type SqlWithBegin } from "../handle/_transaction.ts";
 import { invalid } from "../lib/invalid.ts";
 import { whenReady } from "../lib/promise.ts";
 import type { Parser } from "../messages/_parser.ts";
@@ -169,7 +169,7 @@ function checkTransactional(
   if (typeof (sql as { begin?: unknown }).begin !== "function") {
     throw invalid("transactional", true, "false for this handle, which has no begin()");
   }
-  return (work) => transact(sql as BeginningSql, work);
+  return (work) => runInTransaction(sql as SqlWithBegin, work);
 }
 
 /** Makes of a handler of parsed messages a handler of stored messages. */

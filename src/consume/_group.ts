@@ -1,4 +1,4 @@
-import { retryWhileLost } from "../handle/_retry.ts";
+import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
 import { abortable, sleep } from "../lib/wait.ts";
 import { memberStreams, waitingStream } from "../names/_own_streams.ts";
@@ -58,7 +58,7 @@ export async function consumeShare(consumer: CheckedConsumer, shutdown: Shutdown
     for (let isFirst = true; !stopping.aborted; isFirst = false) {
       // An error at the first time is thrown: it may be there for ever.
       const retrying = { ...consumer, signal: stopping, ...(isFirst && { attempts: 1 }) };
-      await retryWhileLost(() => balancing = balance(share), retrying);
+      await retryWhileUnavailable(() => balancing = balance(share), retrying);
       await sleep(duration / 3 * (0.8 + Math.random() / 5), stopping);
     }
   } catch (error) {

@@ -1,5 +1,5 @@
 import { sqlStateOf } from "../handle/_driver_error.ts";
-import { isLostConnection, retryUntilAborted } from "../handle/_retry.ts";
+import { isTemporarilyUnavailable, retryUntilAborted } from "../handle/_retry.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 import { isConflict, isRecordFailure, reloadPosition, storeWith } from "./_kept_position.ts";
@@ -53,7 +53,7 @@ async function isInterruption(
   if (begin && state?.startsWith("40")) return true;
   // A lock or statement timeout: the consumers of a category store their positions one after another.
   if (isRecordFailure(kept, error) && /^(55P03|57014)$/.test(String(state))) return true;
-  if (!isLostConnection(error)) return false;
+  if (!isTemporarilyUnavailable(error)) return false;
   if (failure === undefined) return true;
   if (isOfDatabase(error) && interruptions < MOST_INTERRUPTIONS) return true;
   // The handler may have lost the connection to a service of its own: ours is asked.
@@ -61,7 +61,7 @@ async function isInterruption(
     await readLastMessages(sql, [kept.streamName]);
     return false;
   } catch (error) {
-    return isLostConnection(error);
+    return isTemporarilyUnavailable(error);
   }
 }
 

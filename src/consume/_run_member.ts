@@ -1,4 +1,4 @@
-import { isLostConnection, retryUntilAborted } from "../handle/_retry.ts";
+import { isTemporarilyUnavailable, retryUntilAborted } from "../handle/_retry.ts";
 import { type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
 import { isOwnMessage } from "../names/_own_streams.ts";
 import type { Page } from "../read/_page.ts";
@@ -118,6 +118,6 @@ async function storeLast({ consumer, kept }: Run, signal: AbortSignal): Promise<
   try {
     await retryUntilAborted(() => closePosition(kept), { ...consumer, attempts: 5, signal });
   } catch (error) {
-    if (!isLostConnection(error)) throw error;
+    if (!isTemporarilyUnavailable(error)) throw error;
   }
 }

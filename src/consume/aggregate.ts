@@ -10,7 +10,7 @@ import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { aggregateStream, isOwnMessage } from "../names/_own_streams.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
-import { retryWhileLost } from "../handle/_retry.ts";
+import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { abortable } from "../lib/wait.ts";
 import { WrongExpectedVersionError } from "../errors.ts";
 import { checkAggregateName, checkPartition, partitionStream } from "../names/_aggregate_name.ts";
@@ -124,13 +124,13 @@ export async function aggregate(
     if (listener) bell = await listenForMessages(listener, null, stopping);
     while (!stopping.aborted) {
       // Another one was faster: on from where it is.
-      stored ??= await retryWhileLost(() => findStored(sql, checked), retrying);
+      stored ??= await retryWhileUnavailable(() => findStored(sql, checked), retrying);
       const pages = followPages(read, stored.position + 1, { ...retrying, pollInterval, bell });
       for await (const page of pages) {
         const from: Stored = stored;
         const references = referTo(page.messages, checked);
         const store = () => storeReferences(sql, name, references, page.next - 1, from);
-        stored = await retryWhileLost(store, retrying);
+        stored = await retryWhileUnavailable(store, retrying);
         if (stored === undefined) break;
         if (once && page.atEnd) return;
       }

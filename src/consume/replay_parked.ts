@@ -1,4 +1,4 @@
-import { retryWhileLost } from "../handle/_retry.ts";
+import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { checkInteger, checkOptions } from "../names/_check.ts";
 import { parkedStream, replayStream } from "../names/_own_streams.ts";
@@ -89,7 +89,7 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
       const outcome = await replay({ ...shutdown, consumer: checked, kept }, message);
       if (outcome === "ended") break;
       passTo(kept, message.position + 1);
-      await retryWhileLost(() => storePosition(kept), checked);
+      await retryWhileUnavailable(() => storePosition(kept), checked);
       replayed++;
       if (outcome === "parked") parked++;
     }
@@ -108,7 +108,10 @@ async function* parkedMessages(
   const name = parkedStream(consumer);
   while (kept.position < end) {
     const from = { position: kept.position, batchSize: Math.min(end - kept.position, 100) };
-    yield* await retryWhileLost(() => readStream<Parked>(consumer.sql, name, from), consumer);
+    yield* await retryWhileUnavailable(
+      () => readStream<Parked>(consumer.sql, name, from),
+      consumer,
+    );
   }
 }
 
@@ -119,7 +122,7 @@ async function replay(
 ): Promise<HandledOutcome> {
   const { consumer } = run;
   const from = { position: origin.position, batchSize: 1 };
-  const [stored] = await retryWhileLost(
+  const [stored] = await retryWhileUnavailable(
     () => readStream(consumer.sql, origin.streamName, from),
     consumer,
   );

@@ -34,7 +34,7 @@ export function sqlStateOf(error: unknown): string | undefined {
 }
 
 /** The error as this library names it; one that it does not know comes back as it is. */
-export function translate(error: unknown): unknown {
+export function translateDriverError(error: unknown): unknown {
   if (typeof error !== "object" || error === null) return error;
   const driver = error as DriverError;
   const message = String(driver.message);
@@ -89,7 +89,7 @@ const LOST =
  * The driver's own codes are ECONNREFUSED, CONNECTION_CLOSED, ERR_POSTGRES_CONNECTION_TIMEOUT and our
  * own FETCH_FAILED; pg and neon() have none where a connection breaks.
  */
-export function isUnavailable(error: unknown): boolean {
+export function isDatabaseUnavailable(error: unknown): boolean {
   const state = sqlStateOf(error);
   if (state !== undefined) return /^(08|28|3D|53|57P|58)/.test(state);
   const { code, message, status } = (error ?? {}) as Record<string, unknown>;
@@ -105,7 +105,7 @@ export function isUnavailable(error: unknown): boolean {
  * of one; a time limit, a transaction that failed before or a server that only reads would refuse all
  * parts.
  */
-export function isRefusal(error: unknown): boolean {
+export function isStatementRefused(error: unknown): boolean {
   if (error instanceof DuplicateMessageError) return true;
   const { code, status, cause } = (error ?? {}) as Record<string, unknown>;
   if (code === "FETCH_FAILED") return /^(400|403|413|422)$/.test(String(status));

@@ -1,4 +1,4 @@
-import { translate } from "./_driver_error.ts";
+import { translateDriverError } from "./_driver_error.ts";
 import type { Sql } from "../types.ts";
 
 /** What a statement is written in: its text and, between, its parameters. */
@@ -11,15 +11,15 @@ export type SendStatement<T> = (
  * Where a handle keeps its function for statements that may be sent again when no answer came, if it
  * has one: those of this library, which write once however often they are sent.
  */
-export const REPEATABLE: unique symbol = Symbol.for("@messagedb/client/repeatable");
+export const RETRYING: unique symbol = Symbol.for("@messagedb/client/repeatable");
 
 /** A handle that sends again what may be sent again. */
-export interface RepeatingSql extends Sql {
-  readonly [REPEATABLE]: Sql;
+export interface RetryingSql extends Sql {
+  readonly [RETRYING]: Sql;
 }
 
-export function isRepeating(sql: Sql): sql is RepeatingSql {
-  return typeof sql === "function" && REPEATABLE in sql;
+export function isRetrying(sql: Sql): sql is RetryingSql {
+  return typeof sql === "function" && RETRYING in sql;
 }
 
 /**
@@ -38,16 +38,16 @@ export function queryJson<T>(sql: Sql): SendStatement<T> {
     }
     let answer;
     try {
-      answer = await (isRepeating(sql) ? sql[REPEATABLE] : sql)(strings, ...parameters);
+      answer = await (isRetrying(sql) ? sql[RETRYING] : sql)(strings, ...parameters);
     } catch (error) {
-      throw translate(error);
+      throw translateDriverError(error);
     }
-    return JSON.parse(valueOf(answer));
+    return JSON.parse(jsonTextOf(answer));
   };
 }
 
 /** The one value of the one row that a statement answers. */
-export function valueOf(answer: unknown): string {
+export function jsonTextOf(answer: unknown): string {
   const rows = Array.isArray(answer) ? answer : (answer as { rows?: unknown[] } | null)?.rows;
   const row = rows?.[0];
   // Some drivers answer lists; some programs rename columns, or add their own.
@@ -69,7 +69,7 @@ export function valueOf(answer: unknown): string {
  * What calls them in a list selects from `ours`, so as to come after that; what selects from them
  * gives them an argument with `ours.nothing` in it, which is empty.
  */
-const BEGIN_OURS = `with
+const SET_SEARCH_PATH = `with
   caller as materialized (select current_setting('search_path') as path),
   ours as materialized (
     select left(set_config('search_path', 'message_store, pg_temp', true), 0) as nothing from caller
@@ -80,7 +80,7 @@ const BEGIN_OURS = `with
  * its one row of `json`, in parentheses: that has read to its end before the last step, as Postgres
  * goes on with a common table expression only as far as it is read.
  */
-const END_OURS = `
+const RESTORE_SEARCH_PATH = `
 select json, set_config('search_path', caller.path, true)
 from caller, `;
 
@@ -93,20 +93,21 @@ export function queryMessageStore<T>(sql: Sql): SendStatement<T> {
     queryJson<T>(sql)(
       surround(
         strings,
-        `${BEGIN_OURS},`,
-        `${END_OURS}(select max(json) as json from answer) as complete`,
+        `${SET_SEARCH_PATH},`,
+        `${RESTORE_SEARCH_PATH}(select max(json) as json from answer) as complete`,
       ),
       ...parameters,
     );
 }
 
 /**
- * As `BEGIN_OURS`, for functions that read pages: in the order of an index, and no further.
+ * As `SET_SEARCH_PATH` and `RESTORE_SEARCH_PATH`, for functions that read pages: in the order of an index,
+ * and no further.
  *
  * Few streams are long, so Postgres takes what is left of a long one for little: it would fetch all of
  * that and sort it, for each page.
  */
-export const BEGIN_OURS_IN_ORDER = `with
+export const SELECT_IN_INDEX_ORDER = `with
   caller as materialized (
     select current_setting('search_path') as path, current_setting('enable_sort') as sort
   ),
@@ -118,10 +119,7 @@ export const BEGIN_OURS_IN_ORDER = `with
         0
       ) as nothing
     from caller
-  )`;
-
-/** As `END_OURS`. */
-export const END_OURS_IN_ORDER = `
+  )
 select json, set_config('search_path', caller.path, true), set_config('enable_sort', sort, true)
 from caller, `;
 

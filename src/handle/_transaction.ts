@@ -2,7 +2,7 @@ import { sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 
 /** A handle that runs work in a transaction. */
-export interface BeginningSql extends Sql {
+export interface SqlWithBegin extends Sql {
   begin(work: (sql: Sql) => Promise<void>): Promise<void>;
 }
 
@@ -12,8 +12,8 @@ export interface BeginningSql extends Sql {
  * Where the connection of a transaction is lost, postgres.js opens it anew for others while the work
  * still has its handle: what that sends then, and the COMMIT or ROLLBACK behind it, would be theirs.
  */
-export async function transact(
-  sql: BeginningSql,
+export async function runInTransaction(
+  sql: SqlWithBegin,
   work: (sql: Sql) => Promise<void>,
 ): Promise<void> {
   let isOver = false;

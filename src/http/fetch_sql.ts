@@ -14,7 +14,7 @@
  */
 import { checkInteger, checkOptions } from "../names/_check.ts";
 import { SQLSTATE } from "../handle/_driver_error.ts";
-import { REPEATABLE } from "../handle/_statement.ts";
+import { RETRYING } from "../handle/_statement.ts";
 import { FetchSqlError, type MessageDbError, type MessageDbErrorCode } from "../errors.ts";
 import { fromQuery } from "../handle/from_query.ts";
 import type { Rows, Sql } from "../types.ts";
@@ -105,7 +105,7 @@ export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): Sql 
 
   const handleWithRetries = (retries: number): Sql =>
     fromQuery((query, params) => sendWithRetries(server, { query, params }, retries));
-  return Object.assign(handleWithRetries(0), { [REPEATABLE]: handleWithRetries(RETRIES) });
+  return Object.assign(handleWithRetries(0), { [RETRYING]: handleWithRetries(RETRIES) });
 }
 
 /** The server of one handle, and how to reach it. */

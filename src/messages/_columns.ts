@@ -1,9 +1,8 @@
 import type { Parser } from "./_parser.ts";
 import { fromStored } from "./_typed.ts";
 import {
-  BEGIN_OURS_IN_ORDER,
-  END_OURS_IN_ORDER,
   queryJson,
+  SELECT_IN_INDEX_ORDER,
   type SendStatement,
   surround,
 } from "../handle/_statement.ts";
@@ -79,7 +78,7 @@ export function queryMessageFunction(sql: Sql, parser?: Parser): SendStatement<M
   return queryColumns(
     sql,
     parser,
-    `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${COLUMNS_JSON} as json\n  from (`,
+    `${SELECT_IN_INDEX_ORDER}(\n  select ${COLUMNS_JSON} as json\n  from (`,
     ") as page\n) as complete",
   );
 }

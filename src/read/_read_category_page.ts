@@ -1,4 +1,4 @@
-import { BEGIN_OURS_IN_ORDER, END_OURS_IN_ORDER } from "../handle/_statement.ts";
+import { RESTORE_SEARCH_PATH_IN_ORDER, SELECT_IN_INDEX_ORDER } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
@@ -33,7 +33,7 @@ export async function readCategoryPage(sql: Sql, wanted: CategoryQuery): Promise
   // so it sees every message up to `head`.
   const page = await querySurrounded<Extent & Columns>(
     sql,
-    `${BEGIN_OURS_IN_ORDER}${END_OURS_IN_ORDER}(\n  select ${CATEGORY_PAGE_JSON} as json\n  from`,
+    `${SELECT_IN_INDEX_ORDER}(\n  select ${CATEGORY_PAGE_JSON} as json\n  from`,
     "\n) as complete",
   )`
     (

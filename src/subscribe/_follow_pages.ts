@@ -1,4 +1,4 @@
-import { type Retrying, retryWhileLost } from "../handle/_retry.ts";
+import { type RetryOptions, retryWhileUnavailable } from "../handle/_retry.ts";
 import { letSend, sleep } from "../lib/wait.ts";
 import type { Page } from "../read/_page.ts";
 import type { Bell } from "./_bell.ts";
@@ -7,7 +7,7 @@ import type { Bell } from "./_bell.ts";
 const FIRST_POLL_PAUSE = 25;
 
 /** How to follow a source. */
-export interface Following extends Retrying {
+export interface Following extends RetryOptions {
   readonly signal: AbortSignal;
   /** How long to wait at most between two reads where there was no more, in milliseconds. */
   readonly pollInterval: number;
@@ -38,10 +38,10 @@ export async function* followPages(
   try {
     while (!signal.aborted) {
       const from = position;
-      const page = await (ahead ?? retryWhileLost(() => readFrom(from), first ?? following));
+      const page = await (ahead ?? retryWhileUnavailable(() => readFrom(from), first ?? following));
       first = undefined;
       position = page.next;
-      ahead = page.atEnd ? undefined : retryWhileLost(() => readFrom(page.next), following);
+      ahead = page.atEnd ? undefined : retryWhileUnavailable(() => readFrom(page.next), following);
       // Who waits for it may never come again.
       ahead?.catch(() => {});
       if (ahead) await letSend();

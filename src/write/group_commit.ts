@@ -6,11 +6,11 @@ import {
   checkOptions,
   checkWritableStreamName,
 } from "../names/_check.ts";
-import { isRefusal } from "../handle/_driver_error.ts";
+import { isStatementRefused } from "../handle/_driver_error.ts";
 import { type EncodedMessage, encodeMessage } from "../messages/_json.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { isPromise, whenReady } from "../lib/promise.ts";
-import { isRepeating } from "../handle/_statement.ts";
+import { isRetrying } from "../handle/_statement.ts";
 import { lengthOfWrite, MAX_BATCH_LENGTH } from "./_batch_length.ts";
 import { type EachWrite, writeEach, type WriteOutcome } from "./_write_each.ts";
 import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
@@ -178,7 +178,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
       const one = mayBeKnown ? writeOnce : writeNew;
       first.resolve(await one(sql, streamName, first, expectedVersion));
     } catch (error) {
-      if (!isRefusal(error)) throw error;
+      if (!isStatementRefused(error)) throw error;
       if (batch.length > 1) return await storeHalves(batch);
       first?.reject(error);
     }
@@ -215,7 +215,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
     checkWritableStreamName(streamName);
     const expectedVersion = checkExpectedVersion(options);
     // Before there is a promise, which must not be left to nobody.
-    const mayBeKnown = message?.id !== undefined || isRepeating(sql);
+    const mayBeKnown = message?.id !== undefined || isRetrying(sql);
     const storing = toStored([message], streamName, parserOf(options));
     const encoding = whenReady(storing, ([stored]) => encodeMessage(stored!));
 

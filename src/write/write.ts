@@ -1,4 +1,4 @@
-import { isRepeating } from "../handle/_statement.ts";
+import { isRetrying } from "../handle/_statement.ts";
 import { isPromise } from "../lib/promise.ts";
 import { encodeMessage } from "../messages/_json.ts";
 import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
@@ -74,6 +74,6 @@ export async function write(
   const [stored] = isPromise(storing) ? await storing : storing;
   const encoded = encodeMessage(stored!);
   // What is sent again when no answer came has to be looked for, whoever chose its id.
-  const mayBeKnown = message.id !== undefined || isRepeating(sql);
+  const mayBeKnown = message.id !== undefined || isRetrying(sql);
   return await (mayBeKnown ? writeOnce : writeNew)(sql, streamName, encoded, expectedVersion);
 }

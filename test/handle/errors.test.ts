@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeAll, describe, test } from "vitest";
 import * as client from "../../mod.ts";
-import { translate } from "../../src/handle/_driver_error.ts";
+import { translateDriverError } from "../../src/handle/_driver_error.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
@@ -101,7 +101,10 @@ describe("an error is known", () => {
           .map((name) => `function ${name}`),
       ]
     ) {
-      const known = translate({ code: "42501", message: `permission denied for ${object}` });
+      const known = translateDriverError({
+        code: "42501",
+        message: `permission denied for ${object}`,
+      });
       assert.ok(known instanceof client.NotInstalledError, object);
       assert.equal(known.reason, "forbidden");
     }
@@ -117,7 +120,7 @@ describe("an error is known", () => {
         { code: "P0001", message: `proxy: ERROR: ${wrong}` },
       ]
     ) {
-      const known = translate(error);
+      const known = translateDriverError(error);
       assert.ok(known instanceof client.WrongExpectedVersionError);
       assert.ok(known instanceof client.MessageDbError);
       assert.equal(known.actualVersion, 7);
@@ -127,7 +130,7 @@ describe("an error is known", () => {
 
   test("of Message DB's own functions, which call each other without a schema", () => {
     const message = "function is_category(character varying) does not exist";
-    assert.ok(translate({ code: "42883", message }) instanceof client.NotInstalledError);
+    assert.ok(translateDriverError({ code: "42883", message }) instanceof client.NotInstalledError);
   });
 
   test("by its constraint as the drivers name it", () => {
@@ -144,7 +147,7 @@ describe("an error is known", () => {
         },
       ]
     ) {
-      const known = translate(error);
+      const known = translateDriverError(error);
       assert.ok(known instanceof client.DuplicateMessageError);
       assert.equal(known.id, id);
     }
@@ -184,6 +187,6 @@ describe("an error is known", () => {
         null,
         "text",
       ]
-    ) assert.equal(translate(error), error);
+    ) assert.equal(translateDriverError(error), error);
   });
 });

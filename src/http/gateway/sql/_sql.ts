@@ -1,5 +1,5 @@
-import { isUnavailable, sqlStateOf } from "../../../handle/_driver_error.ts";
-import { valueOf } from "../../../handle/_statement.ts";
+import { isDatabaseUnavailable, sqlStateOf } from "../../../handle/_driver_error.ts";
+import { jsonTextOf } from "../../../handle/_statement.ts";
 import { checkContentType, readJson } from "../_body.ts";
 import { checkAllowed } from "../_authorize.ts";
 import type { Gateway } from "../_gateway.ts";
@@ -20,9 +20,9 @@ export async function answerStatement(request: Request, gateway: Gateway): Promi
 
   let value;
   try {
-    value = valueOf(await gateway.sql(statement.strings, ...statement.parameters));
+    value = jsonTextOf(await gateway.sql(statement.strings, ...statement.parameters));
   } catch (error) {
-    if (sqlStateOf(error) === undefined || isUnavailable(error)) throw error;
+    if (sqlStateOf(error) === undefined || isDatabaseUnavailable(error)) throw error;
     return Response.json(describeDatabaseError(error as Record<string, unknown>), { status: 400 });
   }
   return Response.json({
