@@ -5,7 +5,7 @@ import {
   WrongExpectedVersionError,
 } from "../errors.ts";
 
-/** What drivers put on an error: `errno` is Bun's name for the SQLSTATE. */
+/** The fields of a driver's error that this file reads. Bun has the SQLSTATE in `errno`. */
 interface DriverError {
   readonly code?: unknown;
   readonly errno?: unknown;
@@ -17,23 +17,24 @@ interface DriverError {
   readonly table_name?: unknown;
 }
 
-/** `EPIPE` is five capitals too: a SQLSTATE has a digit. */
+/** `EPIPE` is five capitals too, so the digit is required: every SQLSTATE has one. */
 export const SQLSTATE: RegExp = /^(?=.*\d)[0-9A-Z]{5}$/;
 
-// A trigger of another's on our table may lack a table or a right of its own: these are ours.
+// Somebody else's trigger on the table `messages` may also lack a table or a right. So an error counts only
+// if it names one of Message DB's own objects.
 const MISSING =
   /"(message_store|messages)"|\bmessage_store\.|function (is_category|hash_64|cardinal_id|stream_version|acquire_lock)\(character varying/;
 const FORBIDDEN =
   /\b(message_store|messages|messages_global_position_seq)$|function (\w+_messages?|message_store_version|acquire_lock|stream_version|cardinal_id|hash_64|is_category|category|id)$/;
 
-/** The SQLSTATE of a database's error. */
+/** The SQLSTATE of a database's error; undefined if the error has none. */
 export function sqlStateOf(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null) return undefined;
   const { errno, code } = error as DriverError;
   return [errno, code].map(String).find((it) => SQLSTATE.test(it));
 }
 
-/** The error as this library names it; one that it does not know comes back as it is. */
+/** Turns a driver's error into one of this library's errors; an error that is not known comes back as it is. */
 export function translateDriverError(error: unknown): unknown {
   if (typeof error !== "object" || error === null) return error;
   const driver = error as DriverError;
@@ -51,24 +52,23 @@ export function translateDriverError(error: unknown): unknown {
       if (message.includes("Retrieval with SQL condition is not activated")) {
         return new ConditionNotActivatedError(cause);
       }
-      return error;
+      break;
     }
-    case "23505":
-      if ((driver.table_name ?? driver.table ?? "messages") !== "messages") return error;
-      switch (driver.constraint_name ?? driver.constraint) {
-        case "messages_id": {
-          const id = /\(id\)=\((.*?)\)/.exec(detail);
-          return id ? new DuplicateMessageError(id[1]!, cause) : error;
-        }
-        case "messages_stream": {
-          // A snapshot older than the lock: the transaction cannot see what it collides with.
-          const taken = /\(stream_name, "?position"?\)=\((.*), (\d+)\)/s.exec(detail);
-          if (!taken) return error;
-          const position = Number(taken[2]);
-          return new WrongExpectedVersionError(taken[1]!, position - 1, position, cause);
-        }
+    case "23505": {
+      if ((driver.table_name ?? driver.table ?? "messages") !== "messages") break;
+      const constraint = driver.constraint_name ?? driver.constraint;
+      const id = constraint === "messages_id" && /\(id\)=\((.*?)\)/.exec(detail);
+      if (id) return new DuplicateMessageError(id[1]!, cause);
+      const taken = constraint === "messages_stream" &&
+        /\(stream_name, "?position"?\)=\((.*), (\d+)\)/s.exec(detail);
+      if (taken) {
+        // The transaction's snapshot is older than its lock: the transaction cannot see the message that
+        // has the position already. In the snapshot, the stream ends one position before that message.
+        const position = Number(taken[2]);
+        return new WrongExpectedVersionError(taken[1]!, position - 1, position, cause);
       }
-      return error;
+      break;
+    }
     case "3F000":
     case "42P01":
     case "42883":
@@ -79,15 +79,16 @@ export function translateDriverError(error: unknown): unknown {
   return error;
 }
 
-// What pg, workerd and neon() say without a code.
+// The messages of pg, workerd and neon(), whose errors have no code when a connection breaks.
 const LOST =
   /^(Connection terminated|Network connection lost|timeout exceeded|Error connecting to database|Server error \(HTTP status (429|5))/;
 
 /**
- * Whether the database could not be reached, or had no room: what can go away by itself.
+ * Whether the error says that the database could not be reached or had no room. This can end by itself.
  *
- * The driver's own codes are ECONNREFUSED, CONNECTION_CLOSED, ERR_POSTGRES_CONNECTION_TIMEOUT and our
- * own FETCH_FAILED; pg and neon() have none where a connection breaks.
+ * The SQLSTATE classes are 08 (connection), 28 (login), 3D (no such database), 53 (out of resources), 57P
+ * (the server starts, stops or ends a session) and 58 (system). The drivers' own codes are ECONNREFUSED,
+ * CONNECTION_CLOSED, ERR_POSTGRES_CONNECTION_TIMEOUT and the like, and this library's FETCH_FAILED.
  */
 export function isDatabaseUnavailable(error: unknown): boolean {
   const state = sqlStateOf(error);
@@ -100,10 +101,13 @@ export function isDatabaseUnavailable(error: unknown): boolean {
 }
 
 /**
- * Whether the database, or a gateway, has refused a statement for what is in it: nothing of it was done,
- * and a part of it may be. A lost connection says nothing, nor does an internal error, which poolers make
- * of one; a time limit, a transaction that failed before or a server that only reads would refuse all
- * parts.
+ * Whether the database, or a gateway, has refused a statement because of its content. Then nothing of the
+ * statement was done, and a part of it may succeed alone.
+ *
+ * These errors are no refusals:
+ * - A lost connection: the statement may have been done. An internal error (XX) counts as one, because
+ *   poolers turn a lost connection into it.
+ * - A timeout, a transaction that failed before, or a server that only reads: each part would fail as well.
  */
 export function isStatementRefused(error: unknown): boolean {
   if (error instanceof DuplicateMessageError) return true;

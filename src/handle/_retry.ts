@@ -1,25 +1,30 @@
 import { abortable, backoff, sleep } from "../lib/wait.ts";
 import { isDatabaseUnavailable } from "./_driver_error.ts";
 
-/** Milliseconds. */
+/** The delay before the first retry, in milliseconds. */
 const FIRST_RECONNECT_DELAY = 100;
+/** The longest delay before a retry, in milliseconds. */
 const LONGEST_RECONNECT_DELAY = 5000;
 
-/** How to go on where the database cannot be reached. */
+/** How to retry while the database is unavailable. */
 export interface RetryOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Told of each error after which it is tried again. */
+  /** Called with each error that a retry follows. */
   readonly onRetry?: ((error: unknown) => void) | undefined;
-  /** How often to try at most. */
+  /** How many times to try at most; no limit by default. */
   readonly attempts?: number | undefined;
 }
 
-/** Does what can be done again until the database is there for it. Rejects when the signal aborts. */
+/**
+ * Retries work until the database is available. Rejects when the signal aborts.
+ *
+ * @param work What may be done more than once.
+ */
 export async function retryWhileUnavailable<T>(
   work: () => Promise<T>,
-  retrying: RetryOptions,
+  options: RetryOptions,
 ): Promise<T> {
-  const { signal, onRetry, attempts = Infinity } = retrying;
+  const { signal, onRetry, attempts = Infinity } = options;
   for (let attempt = 1;; attempt++) {
     signal?.throwIfAborted();
     try {
@@ -46,8 +51,10 @@ export async function retryUntilAborted<T>(
 }
 
 /**
- * Whether the connection was lost and may come back: not when the caller has ended the handle, nor when
- * there is no such database (any more), or no such right.
+ * Whether the error says that the database is unavailable and may come back.
+ *
+ * It does not come back if the caller has ended the handle (CONNECTION_ENDED, CONNECTION_DESTROYED), if the
+ * login is refused (28), or if the database does not exist, or exists no more (3D).
  */
 export function isTemporarilyUnavailable(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };

@@ -1,19 +1,21 @@
 import { translateDriverError } from "./_driver_error.ts";
 import type { Sql } from "../types.ts";
 
-/** What a statement is written in: its text and, between, its parameters. */
+/** A template tag: sends the statement that the template is, and resolves to its answer. */
 export type SendStatement<T> = (
   strings: TemplateStringsArray,
   ...parameters: (string | null)[]
 ) => Promise<T>;
 
 /**
- * Where a handle keeps its function for statements that may be sent again when no answer came, if it
- * has one: those of this library, which write once however often they are sent.
+ * The key under which a handle may keep a second function, which sends a statement again if no answer came.
+ *
+ * All statements of this library may go through that function: each writes once, however often it is sent.
+ * The symbol is registered so that two copies of this library share it.
  */
 export const RETRYING: unique symbol = Symbol.for("@messagedb/client/repeatable");
 
-/** A handle that sends again what may be sent again. */
+/** A handle that has such a second function. */
 export interface RetryingSql extends Sql {
   readonly [RETRYING]: Sql;
 }
@@ -23,10 +25,10 @@ export function isRetrying(sql: Sql): sql is RetryingSql {
 }
 
 /**
- * Sends a statement that answers one row of one column of JSON text, and parses that.
+ * Sends a statement that answers one row with one column of JSON text, and parses that text.
  *
- * One value, because a driver that has handed out rows when a statement fails may hand the rest to
- * the next; text, because no driver's types, transforms or time zone change it.
+ * One value: if a statement fails after the driver has handed out rows, the driver may hand the remaining
+ * rows to the next statement. Text: no driver's types, transforms or time zone can change it.
  */
 export function queryJson<T>(sql: Sql): SendStatement<T> {
   return async (strings, ...parameters) => {
@@ -46,12 +48,12 @@ export function queryJson<T>(sql: Sql): SendStatement<T> {
   };
 }
 
-/** The one value of the one row that a statement answers. */
+/** The one value of the one row of an answer. */
 export function jsonTextOf(answer: unknown): string {
   const rows = Array.isArray(answer) ? answer : (answer as { rows?: unknown[] } | null)?.rows;
-  const row = rows?.[0];
-  // Some drivers answer lists; some programs rename columns, or add their own.
-  const json = Array.isArray(row) ? row[0] : row?.json ?? Object.values(row ?? {})[0];
+  const row = rows?.[0] as { json?: unknown } | null | undefined;
+  // Some drivers answer rows that are lists. Some programs rename the columns, or add columns.
+  const json = row?.json ?? Object.values(row ?? {})[0];
   if (typeof json !== "string") {
     throw new TypeError(
       "Cannot use what the handle answered: it must resolve to rows, or to an object with rows, " +
@@ -62,12 +64,21 @@ export function jsonTextOf(answer: unknown): string {
 }
 
 /**
- * How a statement begins that calls Message DB's functions, which call each other and the table by
- * bare names: a first step makes their schema the search path, with nothing beside it that has a
- * function or temporary table of such a name.
+ * The first two steps of a statement that calls Message DB's functions: they set the search path.
  *
- * What calls them in a list selects from `ours`, so as to come after that; what selects from them
- * gives them an argument with `ours.nothing` in it, which is empty.
+ * Message DB's functions name each other and the table without a schema. So a call fails unless the search
+ * path holds `message_store`, and the caller's search path may not hold it. The statement sets the path
+ * itself: that costs no round trip more, and leaves no setting in the session.
+ *
+ * - `caller` keeps the caller's search path.
+ * - `ours` sets the search path to `message_store`, and to no schema of the caller's: a function of the same
+ *   name there must not be called. `pg_temp` is last in the path, because Postgres looks for tables in it
+ *   first if the path does not name it.
+ *
+ * A later step runs after `ours` only if it needs something from `ours`:
+ * - A step that calls a function in its `select` list selects from `ours`, or from a step that does.
+ * - A step that calls a function in its `from` clause also adds `|| ours.nothing` to an argument of that
+ *   function. `nothing` is the empty text, so the argument stays the same.
  */
 const SET_SEARCH_PATH = `with
   caller as materialized (select current_setting('search_path') as path),
@@ -76,17 +87,22 @@ const SET_SEARCH_PATH = `with
   )`;
 
 /**
- * How it goes on: a last step puts the caller's search path back. What follows is an aggregate with
- * its one row of `json`, in parentheses: that has read to its end before the last step, as Postgres
- * goes on with a common table expression only as far as it is read.
+ * The end of such a statement: it puts the caller's search path back, for the rest of a transaction.
+ *
+ * Behind this text comes, in parentheses, an aggregate that makes the one row with `json`. Postgres runs a
+ * step only as far as somebody reads it, and an aggregate reads all of its input before it has a row. So
+ * all calls of functions are over when the search path is put back.
  */
 const RESTORE_SEARCH_PATH = `
 select json, set_config('search_path', caller.path, true)
 from caller, `;
 
 /**
- * As `ask`, for common table expressions that call Message DB's functions, the last one `answer`
- * with its one row of `json`.
+ * Sends a statement that calls Message DB's functions.
+ *
+ * The template is a list of steps (common table expressions). The last step is `answer`, with one row and
+ * its column `json`. The steps `caller` and `ours` are put in front of the list, and the end that reads
+ * `answer` is put behind it: see `SET_SEARCH_PATH` and `RESTORE_SEARCH_PATH`.
  */
 export function queryMessageStore<T>(sql: Sql): SendStatement<T> {
   return (strings, ...parameters) =>
@@ -101,11 +117,13 @@ export function queryMessageStore<T>(sql: Sql): SendStatement<T> {
 }
 
 /**
- * As `SET_SEARCH_PATH` and `RESTORE_SEARCH_PATH`, for functions that read pages: in the order of an index,
- * and no further.
+ * The beginning of a statement that reads a page through one of Message DB's functions. Behind it comes the
+ * aggregate with `json`, as behind `RESTORE_SEARCH_PATH`.
  *
- * Few streams are long, so Postgres takes what is left of a long one for little: it would fetch all of
- * that and sort it, for each page.
+ * As `SET_SEARCH_PATH` and `RESTORE_SEARCH_PATH` do, it sets the search path and puts it back. It does the
+ * same with `enable_sort`: while that is off, Postgres reads in the order of an index, and stops when the
+ * page is full. Otherwise it would fetch and sort all that is left of a long stream, for each page: few
+ * streams are long, so Postgres expects little to be left.
  */
 export const SELECT_IN_INDEX_ORDER = `with
   caller as materialized (
@@ -125,7 +143,12 @@ from caller, `;
 
 const surrounded = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
 
-/** A statement's strings between two texts: made once a place in the code. */
+/**
+ * Puts a text in front of a statement and a text behind it.
+ *
+ * Every call of one template literal has the same `strings`, so the result is made once and kept. `before`
+ * and `after` must therefore be the same at each of these calls.
+ */
 export function surround(
   strings: TemplateStringsArray,
   before: string,
@@ -136,7 +159,7 @@ export function surround(
     const parts = [...strings];
     parts[0] = before + parts[0];
     parts[parts.length - 1] += after;
-    // Not enumerable, as a template's own is: Bun takes nothing else.
+    // Not enumerable, as `raw` of a real template is: Bun accepts nothing else.
     whole = Object.defineProperty(parts, "raw", {
       value: parts,
     }) as unknown as TemplateStringsArray;

@@ -1,4 +1,4 @@
-/** The text of a statement, its parameters `$1`, `$2`, … */
+/** The text of a statement, with `$1`, `$2`, … for its parameters. */
 export function textOf(strings: TemplateStringsArray): string {
   return strings.reduce((text, part, at) => `${text}$${at}${part}`);
 }

@@ -1,16 +1,17 @@
 import { sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 
-/** A handle that runs work in a transaction. */
+/** A handle with a `begin` that runs work in a transaction, as postgres.js has one. */
 export interface SqlWithBegin extends Sql {
   begin(work: (sql: Sql) => Promise<void>): Promise<void>;
 }
 
 /**
- * Runs work in a transaction, which nothing is sent for any more once it has ended.
+ * Runs work in a transaction. When the transaction has ended, the handle that the work got sends nothing.
  *
- * Where the connection of a transaction is lost, postgres.js opens it anew for others while the work
- * still has its handle: what that sends then, and the COMMIT or ROLLBACK behind it, would be theirs.
+ * postgres.js does not ensure that. If the connection of a transaction is lost, postgres.js opens it again
+ * and gives it to other callers, while the work still has its handle. A statement that the work sends then,
+ * and the COMMIT or ROLLBACK after the work, would run in the session of such a caller.
  */
 export async function runInTransaction(
   sql: SqlWithBegin,
@@ -18,10 +19,11 @@ export async function runInTransaction(
 ): Promise<void> {
   let isOver = false;
 
+  /** The handle, with a check before each call of the handle or of one of its functions. */
   function guard<T extends object>(handle: T): T {
     const checked = (call: (...args: unknown[]) => unknown) => (...args: unknown[]) => {
       if (isOver) throw new Error("Cannot use this handle: its transaction has ended");
-      return call(...args.map((it) => typeof it === "function" ? within(it) : it));
+      return call(...args.map((it) => typeof it === "function" ? guardWork(it) : it));
     };
     return new Proxy(handle, {
       apply: (target, self, args) =>
@@ -29,23 +31,26 @@ export async function runInTransaction(
       get: (target, name) => {
         const value = Reflect.get(target, name);
         if (typeof value !== "function") return value;
-        // A driver's functions may have some of their own: postgres.js's `types` have one for each.
+        // A function of the driver may have properties: postgres.js's `types` has a function for each type.
         return Object.assign(checked(value.bind(target)), value);
       },
     });
   }
-  /** A savepoint's work gets a handle too. */
-  const within = (work: unknown) => (handle: object) => (work as typeof within)(guard(handle));
+  /** The work of a savepoint gets a handle of its own: guards that handle, too. */
+  const guardWork = (work: unknown) => (handle: object) =>
+    (work as typeof guardWork)(guard(handle));
 
   try {
     await sql.begin(async (transaction) => {
       try {
         await work(guard(transaction));
       } catch (error) {
-        // The statement knows first that the connection was lost.
+        // If the connection was lost, the work's statement rejects before `sql.begin` does. So `isOver` is
+        // known only after a turn of the event loop.
         await sleep(0);
         if (!isOver) throw error;
       }
+      // Waits for ever, because postgres.js sends COMMIT or ROLLBACK when the work ends.
       if (isOver) await new Promise(() => {});
     });
   } finally {

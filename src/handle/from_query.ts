@@ -3,11 +3,14 @@ import type { Rows, Sql } from "../types.ts";
 import { textOf } from "./_statement_text.ts";
 
 /**
- * Makes a handle of anything that takes a statement's text and its parameters.
+ * Makes a handle of anything that takes a statement's text and its parameters: `pg`, a pooler's client, a
+ * proxy.
  *
- * For `pg`, a pooler's client, a proxy: parameters are `$1`, `$2`, … in the text, each a string or
- * null. Inside a transaction, make the handle of the client that holds it; to iterate there, it has to
- * queue statements, since iterators read ahead: `pg`'s does, and says that it is deprecated.
+ * The text names the parameters `$1`, `$2`, …, and each parameter is a string or null.
+ *
+ * Inside a transaction, make the handle of the client that holds the transaction. Iterators read ahead, so
+ * to iterate there, the client has to queue statements. `pg`'s client does, and warns that this is
+ * deprecated.
  *
  * @example A handle of `pg`
  * ```ts
@@ -20,9 +23,9 @@ import { textOf } from "./_statement_text.ts";
  * await pool.end();
  * ```
  *
- * @param query Sends one statement; resolves to its rows, or to an object with `rows`.
+ * @param query Sends one statement. Resolves to the rows, or to an object with `rows`.
  * @returns The handle.
- * @throws {TypeError} If the query is no function.
+ * @throws {TypeError} If `query` is not a function.
  */
 export function fromQuery(
   query: (text: string, parameters: (string | null)[]) => PromiseLike<Rows>,
