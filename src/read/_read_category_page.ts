@@ -1,4 +1,4 @@
-import { RESTORE_SEARCH_PATH_IN_ORDER, SELECT_IN_INDEX_ORDER } from "../handle/_statement.ts";
+import { SELECT_IN_INDEX_ORDER } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
