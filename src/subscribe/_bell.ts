@@ -1,15 +1,16 @@
 import { abortable, onAbort, sleep } from "../lib/wait.ts";
 
-/** What wakes who waits for messages. */
+/** Rings when a message has been written, so that a reader does not wait for its next poll. */
 export interface Bell {
-  /** From here on, a ring ends the next wait. */
-  silence(): void;
+  /** Forgets the rings until now. */
+  reset(): void;
+  /** Waits so many milliseconds, or until a ring; not at all if there was a ring since the last `reset`. */
   wait(milliseconds: number): Promise<void>;
-  /** No one waits any more. */
+  /** Stops listening. */
   remove(): void;
 }
 
-/** A handle that can be told of notifications: postgres.js over TCP. */
+/** A handle that can receive notifications: postgres.js over TCP. */
 export interface ListeningSql {
   listen(
     channel: string,
@@ -22,25 +23,26 @@ export function canListen(sql: unknown): sql is ListeningSql {
   return typeof (sql as ListeningSql).listen === "function";
 }
 
-/** Listens to what the trigger of `install(sql, { notify: true })` says of a category, null for all. */
+/**
+ * Listens for the notifications of the trigger that `install(sql, { notify: true })` creates.
+ *
+ * @param category The category whose messages ring; null for all messages.
+ * @param signal Ends the start of the listening, and each wait of the bell.
+ */
 export async function listenForMessages(
   sql: ListeningSql,
   category: string | null,
   signal: AbortSignal,
 ): Promise<Bell> {
-  let isRung = false;
-  let sleeping = new AbortController();
-  const ring = () => {
-    isRung = true;
-    sleeping.abort();
-  };
+  let ringing = new AbortController();
+  const ring = () => ringing.abort();
   const onNotify = (payload: string) => {
     if (category === null || payload === category) ring();
   };
-  // When it listens, too: what was written before was told to nobody.
+  // Each new LISTEN rings too: the connection may have missed notifications until then.
   const listening = sql.listen("message_store", onNotify, ring);
   const unlisten = () => {
-    // A connection that is lost does not listen any more, either.
+    // This fails if the connection is lost; a lost connection does not listen any more, either.
     listening.then((it) => it.unlisten()).catch(() => {});
   };
   await abortable(listening, signal).catch((error) => {
@@ -49,17 +51,13 @@ export async function listenForMessages(
   });
   const forget = onAbort(signal, ring);
   return {
-    silence: () => {
-      isRung = false;
+    reset: () => {
+      if (ringing.signal.aborted) ringing = new AbortController();
     },
-    wait: async (milliseconds) => {
-      if (isRung || signal.aborted) return;
-      sleeping = new AbortController();
-      await sleep(milliseconds, sleeping.signal);
-    },
+    wait: (milliseconds) => sleep(milliseconds, ringing.signal),
     remove: () => {
       forget();
-      // Not waited for: who ends it may do so because the database does not answer.
+      // Not awaited: the caller may stop because the database does not answer.
       unlisten();
     },
   };

@@ -9,16 +9,16 @@ const FIRST_POLL_PAUSE = 25;
 /** How to follow a source. */
 export interface Following extends RetryOptions {
   readonly signal: AbortSignal;
-  /** How long to wait at most between two reads where there was no more, in milliseconds. */
+  /** The longest pause between two reads that found no message, in milliseconds. */
   readonly pollInterval: number;
-  /** What cuts a wait short. */
+  /** Ends a pause early. */
   readonly bell?: Bell | undefined;
 }
 
 /**
- * Reads page after page, and waits where there is no more, until the signal aborts.
+ * Reads page after page until the signal aborts, and pauses after each page that is the end.
  *
- * While a full page is in hand, the next one is read, and no more than that.
+ * While the caller uses a full page, the next page is read. No second page is read ahead.
  */
 export async function* followPages(
   read: (position: number) => Promise<Page>,
@@ -26,27 +26,30 @@ export async function* followPages(
   following: Following,
 ): AsyncGenerator<Page, void, undefined> {
   const { signal, pollInterval, bell } = following;
-  let ahead: Promise<Page> | undefined;
-  // What has never worked may never do, unless the caller knows better.
-  let first: Following | undefined = { attempts: 1, ...following };
-  let pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
+  const shortestPause = Math.min(FIRST_POLL_PAUSE, pollInterval);
+  let pause = shortestPause;
+  // If the first read fails, the database may never have worked: by default the read is not retried.
+  let retrying: RetryOptions = { attempts: 1, ...following };
+  let nextPage: Promise<Page> | undefined;
   const readFrom = (from: number) => {
-    // What rings while it is read may have come too late for it.
-    bell?.silence();
+    // The page may lack a message that rings from here on: such a ring ends the next pause.
+    bell?.reset();
     return read(from);
   };
   try {
     while (!signal.aborted) {
       const from = position;
-      const page = await (ahead ?? retryWhileUnavailable(() => readFrom(from), first ?? following));
-      first = undefined;
+      const page = await (nextPage ?? retryWhileUnavailable(() => readFrom(from), retrying));
+      retrying = following;
       position = page.next;
-      ahead = page.atEnd ? undefined : retryWhileUnavailable(() => readFrom(page.next), following);
-      // Who waits for it may never come again.
-      ahead?.catch(() => {});
-      if (ahead) await letSend();
+      nextPage = page.atEnd
+        ? undefined
+        : retryWhileUnavailable(() => readFrom(page.next), following);
+      // The caller may leave the loop: then nobody awaits this promise, and its rejection is no news.
+      nextPage?.catch(() => {});
+      if (nextPage) await letSend();
       yield page;
-      if (page.messages.length > 0) pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
+      if (page.messages.length > 0) pause = shortestPause;
       if (!page.atEnd) continue;
       await (bell ? bell.wait(pause) : sleep(pause, signal));
       pause = Math.min(pause * 2, pollInterval);

@@ -4,15 +4,14 @@ import type { Sql } from "../types.ts";
 import { canListen, type ListeningSql } from "./_bell.ts";
 import type { FollowOptions } from "./follow_options.ts";
 
-/** What is checked, with defaults. */
+/** Checked options, with their defaults. */
 export interface CheckedFollowing {
   readonly pollInterval: number;
   readonly onRetry: ((error: unknown) => void) | undefined;
-  /** The handle, where it is to listen. */
+  /** The handle, if `notify` is set. */
   readonly listener: ListeningSql | undefined;
 }
 
-/** How to follow, with defaults; the listener is there where it is wanted. */
 export function checkFollowing(
   sql: Sql,
   { pollInterval = 1000, notify = false, onRetry }: Pick<
@@ -20,7 +19,7 @@ export function checkFollowing(
     "pollInterval" | "notify" | "onRetry"
   >,
 ): CheckedFollowing {
-  // Beyond that, a timer does not wait at all.
+  // A timer does not wait at all for a longer time.
   checkInteger("pollInterval", pollInterval, 1, 2 ** 31 - 1);
   if (onRetry !== undefined) checkFunction("onRetry", onRetry);
   if (notify && !canListen(sql)) {

@@ -2,7 +2,7 @@ import { invalid } from "../lib/invalid.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
 import { checkCategory, checkConsumerGroup, checkInteger, checkName } from "../names/_check.ts";
 import { category, isCategory } from "../names/stream_name.ts";
-import { firstReferenceSince, firstSince } from "../read/_first_since.ts";
+import { firstReferenceSince, firstSince, type SearchScope } from "../read/_first_since.ts";
 import type { Page } from "../read/_page.ts";
 import { readAggregatePage } from "../read/_read_aggregate_page.ts";
 import { readCategoryPage } from "../read/_read_category_page.ts";
@@ -16,72 +16,33 @@ import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
 import type { Source, SourceOptions } from "./source.ts";
 
-/** A source that can be read. */
+/** Reads a source. A place is a position in a stream; for every other source, a global position. */
 export interface Reader {
-  /** The category whose messages it has; null for all. */
+  /** The category of the source's messages; null for `"$all"`. */
   readonly category: string | null;
-  read(position: number): Promise<Page>;
-  /** The position of a message in what is read. */
+  /** Reads the page that begins at a place. */
+  read(place: number): Promise<Page>;
+  /** The place of a message of this source; for an aggregate, the place of its reference. */
   place(message: Message): number;
-  /** Where to start. */
+  /** Finds the place to start at. */
   start(at: StartAt): Promise<number>;
 }
 
-/** Checks a source and its options, and tells how to read it. */
-export function readerOf(sql: Sql, source: Source, options: SourceOptions): Reader {
-  const { types, correlation, consumerGroup, batchSize = 1000 } = options;
-  checkInteger("batchSize", batchSize, 1);
+/** Checks a source and its options. */
+export function checkSource(source: Source, options: SourceOptions): void {
+  const { types, correlation, consumerGroup, batchSize } = options;
+  if (batchSize !== undefined) checkInteger("batchSize", batchSize, 1);
   if (types !== undefined) checkTypes(types);
   if (correlation !== undefined) checkCategory("correlation", correlation);
   if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
-  const given = { types, correlation, consumerGroup };
-  const page = { types, batchSize };
 
   if (typeof source === "object" && source !== null) {
-    const name = source.aggregate;
-    checkAggregateName("aggregate", name);
-    refuse(given, ["correlation"], "an aggregate");
-    return {
-      category: name,
-      read: (position) => readAggregatePage(sql, { name, position, consumerGroup, ...page }),
-      place: (message) => (message as AggregatedMessage).reference.globalPosition,
-      start: (at) => startOf(sql, at, null, name, firstReferenceSince),
-    };
+    checkAggregateName("aggregate", source.aggregate);
+    return refuse(options, ["correlation"], "an aggregate");
   }
   checkName("source", source);
-  if (source === "$all") {
-    refuse(given, ["correlation", "consumerGroup"], '"$all"');
-    return {
-      category: null,
-      read: (position) =>
-        readSettled(sql, { position, batchSize, pattern: null, filter: { types } }),
-      place: (message) => message.globalPosition,
-      start: (at) => startOf(sql, at, null, null),
-    };
-  }
-  if (isCategory(source)) {
-    return {
-      category: source,
-      read: (position) =>
-        readCategoryPage(sql, { category: source, position, correlation, consumerGroup, ...page }),
-      place: (message) => message.globalPosition,
-      start: (at) => startOf(sql, at, null, source),
-    };
-  }
-  refuse(given, ["correlation", "consumerGroup"], "a stream");
-  return {
-    category: category(source),
-    read: async (position) => {
-      const messages = await readStream(sql, source, { position, batchSize });
-      return {
-        messages: messages.filter(({ type }) => types === undefined || types.includes(type)),
-        next: (messages.at(-1)?.position ?? position - 1) + 1,
-        atEnd: messages.length < batchSize,
-      };
-    },
-    place: (message) => message.position,
-    start: (at) => startOf(sql, at, source, null),
-  };
+  if (source !== "$all" && isCategory(source)) return;
+  refuse(options, ["correlation", "consumerGroup"], source === "$all" ? '"$all"' : "a stream");
 }
 
 export function checkTypes(types: unknown): void {
@@ -91,31 +52,85 @@ export function checkTypes(types: unknown): void {
   for (const type of types) checkName("types", type);
 }
 
-function refuse(options: SourceOptions, names: (keyof SourceOptions)[], what: string): void {
+function refuse(options: SourceOptions, names: (keyof SourceOptions)[], source: string): void {
   for (const name of names) {
-    if (options[name] !== undefined) throw invalid(name, options[name], `left out for ${what}`);
+    if (options[name] !== undefined) throw invalid(name, options[name], `left out for ${source}`);
   }
+}
+
+/** Makes the reader of a source that `checkSource` has checked. */
+export function readerOf(sql: Sql, source: Source, given: SourceOptions): Reader {
+  const options = { ...given, batchSize: given.batchSize ?? 1000 };
+  if (typeof source === "object") return aggregateReader(sql, source.aggregate, options);
+  if (source === "$all") return allReader(sql, options);
+  return isCategory(source)
+    ? categoryReader(sql, source, options)
+    : streamReader(sql, source, options);
+}
+
+interface ReaderOptions extends SourceOptions {
+  readonly batchSize: number;
+}
+
+function aggregateReader(sql: Sql, name: string, options: ReaderOptions): Reader {
+  return {
+    category: name,
+    read: (position) => readAggregatePage(sql, { ...options, name, position }),
+    place: (message) => (message as AggregatedMessage).reference.globalPosition,
+    start: (at) => startOf(sql, at, { streamName: null, category: name }, firstReferenceSince),
+  };
+}
+
+function allReader(sql: Sql, { types, batchSize }: ReaderOptions): Reader {
+  return {
+    category: null,
+    read: (position) => readSettled(sql, { position, batchSize, pattern: null, filter: { types } }),
+    place: (message) => message.globalPosition,
+    start: (at) => startOf(sql, at, { streamName: null, category: null }),
+  };
+}
+
+function categoryReader(sql: Sql, category: string, options: ReaderOptions): Reader {
+  return {
+    category,
+    read: (position) => readCategoryPage(sql, { ...options, category, position }),
+    place: (message) => message.globalPosition,
+    start: (at) => startOf(sql, at, { streamName: null, category }),
+  };
+}
+
+function streamReader(sql: Sql, streamName: string, { types, batchSize }: ReaderOptions): Reader {
+  return {
+    category: category(streamName),
+    read: async (position) => {
+      const messages = await readStream(sql, streamName, { position, batchSize });
+      return {
+        messages: messages.filter(({ type }) => types === undefined || types.includes(type)),
+        next: (messages.at(-1)?.position ?? position - 1) + 1,
+        atEnd: messages.length < batchSize,
+      };
+    },
+    place: (message) => message.position,
+    start: (at) => startOf(sql, at, { streamName, category: null }),
+  };
 }
 
 async function startOf(
   sql: Sql,
   at: StartAt,
-  streamName: string | null,
-  category: string | null,
-  since = firstSince,
+  scope: SearchScope,
+  findFirstSince = firstSince,
 ): Promise<number> {
   if (typeof at === "number") return at;
   if (at === "beginning") return 0;
-  // First: what is written while the time is looked for must not be left out.
-  const end = await endOf(sql, streamName, category);
-  return at === "end" ? end : await since(sql, { streamName, category }, at) ?? end;
+  // The end is read before the search for the time: a message that is written during the search comes
+  // after this end, so it is not left out.
+  const end = await endOf(sql, scope);
+  return at === "end" ? end : await findFirstSince(sql, scope, at) ?? end;
 }
 
-async function endOf(
-  sql: Sql,
-  streamName: string | null,
-  category: string | null,
-): Promise<number> {
+/** The place behind the last message. */
+async function endOf(sql: Sql, { streamName, category }: SearchScope): Promise<number> {
   if (streamName !== null) return await streamVersion(sql, streamName) + 1;
   const last = { direction: "backward", batchSize: 1 } as const;
   const [message] = category === null

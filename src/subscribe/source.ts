@@ -1,16 +1,16 @@
 import type { ConsumerGroup } from "../types.ts";
 
-/** What there is to follow: a stream, a category, `"$all"`, or an aggregate. */
+/** A source of messages: a stream, a category, `"$all"`, or an aggregate. */
 export type Source = string | { readonly aggregate: string };
 
-/** Which of the messages. */
+/** Which messages of a source to read. */
 export interface SourceOptions {
   /** Only messages of these types. */
   readonly types?: readonly string[] | undefined;
-  /** Only messages whose `correlationStreamName` is of this category. Of a category alone. */
+  /** Only messages whose `correlationStreamName` is in this category. For a category only. */
   readonly correlation?: string | undefined;
   /**
-   * Only the streams that are this member's share of a category; of an aggregate, only the partitions.
+   * Only this member's share: of a category, some of its streams; of an aggregate, some of its partitions.
    */
   readonly consumerGroup?: ConsumerGroup | undefined;
   /**

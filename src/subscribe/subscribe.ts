@@ -11,17 +11,22 @@ import type { Message, Sql } from "../types.ts";
 import { listenForMessages } from "./_bell.ts";
 import { followPages } from "./_follow_pages.ts";
 import { type CheckedFollowing, checkFollowing } from "./_following.ts";
-import { type Reader, readerOf } from "./_reader.ts";
+import { checkSource, type Reader, readerOf } from "./_reader.ts";
 import type { FollowOptions } from "./follow_options.ts";
 import type { Source } from "./source.ts";
 
 /** Options of `subscribe`. */
 export interface SubscribeOptions extends FollowOptions {
   /**
-   * Where to start: a position, which is included (of a stream, in the stream; else global); `"end"`,
-   * behind the last message that is there; a `Date`, at the first message that was written then or
-   * later, which is looked for in all messages of the source (one that is yet to come is the end). Of
-   * `"$all"`, what is being written at that moment and has a lower position than that does not come.
+   * Where to start:
+   * - a position, which is included: of a stream, the position in the stream; else a global position;
+   * - `"end"`: behind the last message that is there;
+   * - a `Date`: at the first message that was written at this time or later, or at the end if there is
+   *   none yet. The search reads all messages of the source, also those that `types`, `correlation` and
+   *   `consumerGroup` leave out.
+   *
+   * With `"$all"`, a message that is still being written at that moment does not come if its position is
+   * lower than the start.
    *
    * @default "beginning"
    */
@@ -29,21 +34,25 @@ export interface SubscribeOptions extends FollowOptions {
   /** Ends the subscription, without an error. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Called when all that was there has been taken: when that is so for the first time, and each time
-   * that it is so again after more messages.
+   * Called when the loop has taken all messages that were there: the first time, and again each time
+   * that more messages have come and been taken.
    */
   readonly onCaughtUp?: (() => void) | undefined;
 }
 
 /**
- * Follows a stream, a category, all streams or an aggregate: what is there, then what comes.
+ * Follows a stream, a category, all streams or an aggregate: gives the messages that are there, then each
+ * new one.
  *
- * A page is read when the one before is being taken, so at most two are held. Of `"$all"` it loses
- * nothing, as `readAll`; of a category, nothing that was written under Message DB's lock, as all of
- * this library's writes are. A lost connection is tried again, after longer and longer waits of up to
- * five seconds, once the first read has come through, and the subscription goes on where it was. It ends
- * when the signal aborts, or the loop is left. Only the signal ends a wait for a message: `return()`
- * waits with it.
+ * The next page is read while the loop takes the messages of a page, so at most two pages are held. With
+ * `"$all"`, no message is lost, as with `readAll`. With a category, no message is lost that was written
+ * under Message DB's lock, as all writes of this library are.
+ *
+ * If the first read fails, its error is thrown. After that, a lost connection is retried, after longer and
+ * longer waits of up to five seconds, and the subscription goes on at its position.
+ *
+ * The subscription ends when the signal aborts, or when the loop is left. Only the signal ends a wait for
+ * a message: `return()` waits for the message too.
  *
  * @example
  * ```ts
@@ -60,8 +69,8 @@ export interface SubscribeOptions extends FollowOptions {
  * @param sql The handle.
  * @param source `"account-123"`, `"account"`, `"$all"` or `{ aggregate: "ledger" }`.
  * @param options Where to start, which messages, how to wait.
- * @returns The messages; throws what the reads throw, other than a connection that was lost.
- * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`, behind those that do.
+ * @returns The messages. The loop throws the errors of the reads, but not a lost connection that is retried.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`. The messages before it come first.
  * @throws {TypeError} If the source is none, an option is of the wrong type or not for this source, or the handle cannot listen.
  * @throws {RangeError} If an option is out of range.
  */
@@ -70,21 +79,25 @@ export function subscribe<Output extends Message>(
   source: { readonly aggregate: string },
   options: SubscribeOptions & Typed<Output>,
 ): AsyncGenerator<Aggregated<Output>, void, undefined>;
+/** Follows any source, and parses its messages by a catalogue. */
 export function subscribe<Output extends Message>(
   sql: Sql,
   source: Source,
   options: SubscribeOptions & Typed<Output>,
 ): AsyncGenerator<Output, void, undefined>;
+/** Follows an aggregate, without a catalogue: each message has its `reference`. */
 export function subscribe<Data = unknown>(
   sql: Sql,
   source: { readonly aggregate: string },
   options?: SubscribeOptions,
 ): AsyncGenerator<AggregatedMessage<Data>, void, undefined>;
+/** Follows a stream, a category or `"$all"`, without a catalogue. */
 export function subscribe<Data = unknown>(
   sql: Sql,
   source: string,
   options?: SubscribeOptions,
 ): AsyncGenerator<Message<Data>, void, undefined>;
+/** Follows a source of which the type is known only at run time, without a catalogue. */
 export function subscribe<Data = unknown>(
   sql: Sql,
   source: Source,
@@ -104,9 +117,11 @@ export function subscribe(
   }
   const parser = parserOf(options);
   const types = options.types && (parser?.storedTypes(options.types) ?? options.types);
-  const reader = readerOf(sql, source, { ...options, types });
+  const selection = { ...options, types };
+  checkSource(source, selection);
   const following = checkFollowing(sql, options);
-  return messagesOf(reader, { ...following, startAt, signal, onCaughtUp, parser });
+  const reader = readerOf(sql, source, selection);
+  return followMessages(reader, { ...following, startAt, signal, onCaughtUp, parser });
 }
 
 interface Subscription extends CheckedFollowing {
@@ -116,30 +131,30 @@ interface Subscription extends CheckedFollowing {
   readonly parser: Parser | undefined;
 }
 
-async function* messagesOf(
+async function* followMessages(
   reader: Reader,
   { startAt, signal, onCaughtUp, listener, parser, ...following }: Subscription,
 ): AsyncGenerator<Message, void, undefined> {
   if (signal?.aborted) return;
-  // Ends when the caller's does, and when the caller leaves the loop.
+  // Aborts when the caller's signal aborts, and when the caller leaves the loop.
   const ending = new AbortController();
   const forget = signal && onAbort(signal, () => ending.abort());
   let bell;
   try {
     const start = await abortable(reader.start(startAt), ending.signal);
     if (listener) bell = await listenForMessages(listener, reader.category, ending.signal);
-    let isNew = true;
     const pages = followPages(reader.read, start, { ...following, signal: ending.signal, bell });
+    let isCaughtUp = false;
     for await (const page of pages) {
       for (const message of page.messages) {
-        isNew = true;
+        isCaughtUp = false;
         const parsed = parser ? await parser.decode(message) : message;
         if (parsed === undefined) continue;
         yield parsed;
         if (ending.signal.aborted) return;
       }
-      if (page.atEnd && page.isSettled !== false && isNew) {
-        isNew = false;
+      if (!isCaughtUp && page.atEnd && page.isSettled !== false) {
+        isCaughtUp = true;
         onCaughtUp?.();
       }
     }

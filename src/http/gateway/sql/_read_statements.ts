@@ -19,7 +19,7 @@ import { readCategory } from "../../../read/read_category.ts";
 import { readMessages } from "../../../read/read_messages.ts";
 import { readStream } from "../../../read/read_stream.ts";
 import { streamVersion } from "../../../read/stream_version.ts";
-import { checkTypes, readerOf } from "../../../subscribe/_reader.ts";
+import { checkSource, checkTypes, readerOf } from "../../../subscribe/_reader.ts";
 import type { Direction, Sql } from "../../../types.ts";
 import { type Call, callTo } from "../_calls.ts";
 import type { GatewayCall } from "../call.ts";
@@ -114,6 +114,7 @@ export function readCategoryPageCall(parameters: Parameters): Call<unknown> {
     send: async (sql) => {
       checkPage({ position });
       checkCategory("category", category);
+      checkSource(category, options);
       return await readerOf(sql, category, options).read(position);
     },
   };
@@ -128,7 +129,9 @@ export function readAggregateCall(parameters: Parameters): Call<unknown> {
     toAuthorize: [callTo("readAggregate", { category, position, ...options })],
     send: async (sql) => {
       checkPage({ position });
-      return await readerOf(sql, { aggregate: category }, options).read(position);
+      const source = { aggregate: category };
+      checkSource(source, options);
+      return await readerOf(sql, source, options).read(position);
     },
   };
 }
