@@ -8,7 +8,7 @@ import { checkCategory, checkInteger, checkName } from "../names/_check.ts";
 import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.ts";
-import { readerOf } from "../subscribe/_reader.ts";
+import { checkSource } from "../subscribe/_reader.ts";
 import type { Source } from "../subscribe/source.ts";
 import type { Message, Sql } from "../types.ts";
 import type {
@@ -91,7 +91,7 @@ export function checkConsumer<Handle extends Sql, Handled extends Message>(
   const { correlation, batchSize, startAt = "beginning", onError = "stop" } = options;
   const { types, handlerOf } = checkHandlers(options);
   const selection = { types, correlation, batchSize };
-  readerOf(sql, identity.source, selection);
+  checkSource(identity.source, selection);
   checkStartAt(startAt);
   checkPolicy(onError);
   return {
