@@ -51,7 +51,8 @@ export function queryJson<T>(sql: Sql): SendStatement<T> {
 /** The one value of the one row of an answer. */
 export function jsonTextOf(answer: unknown): string {
   const rows = Array.isArray(answer) ? answer : (answer as { rows?: unknown[] } | null)?.rows;
-  const row = rows?.[0] as { json?: unknown } | null | undefined;
+  // The last one: after a lost connection, postgres.js may leave a hole before the row.
+  const row = rows?.[rows.length - 1] as { json?: unknown } | null | undefined;
   // Some drivers answer rows that are lists. Some programs rename the columns, or add columns.
   const json = row?.json ?? Object.values(row ?? {})[0];
   if (typeof json !== "string") {
