@@ -1,0 +1,117 @@
+import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
+import { isStatementRefused } from "../handle/_driver_error.ts";
+import { safeInteger } from "../messages/_columns.ts";
+import type { Sql } from "../types.ts";
+import { type EachWrite, writeEach, type WriteOutcome } from "./_write_each.ts";
+import { writeNew } from "./_write_new.ts";
+import { writeOnce } from "./_write_once.ts";
+import {
+  addTo,
+  categoryOf,
+  type Lanes,
+  putBack,
+  type QueuedWrite,
+  takeBatch,
+  type WriteQueue,
+} from "./_write_queue.ts";
+
+/** Writes that share statements and commits. */
+export interface WriteGroup extends WriteQueue {
+  readonly sql: Sql;
+  /** How many more statements may be under way. */
+  slots: number;
+  /** Whether a microtask that sends is scheduled. */
+  isDue: boolean;
+}
+
+/**
+ * Queues a write.
+ *
+ * @returns The position of the message.
+ */
+export async function submit(group: WriteGroup, write: EachWrite): Promise<number> {
+  const outcome = await new Promise<WriteOutcome>((resolve, reject) => {
+    addTo(group.lanes, { resolve, reject, ...write });
+    scheduleSending(group);
+  });
+  if (typeof outcome === "number") return safeInteger(outcome);
+  if (outcome === "duplicate") throw new DuplicateMessageError(write.id);
+  const actualVersion = safeInteger(outcome[0]);
+  throw new WrongExpectedVersionError(
+    write.streamName,
+    Number(write.expectedVersion),
+    actualVersion,
+  );
+}
+
+/** Sends in a microtask, so that all writes of the code that runs now go together. */
+function scheduleSending(group: WriteGroup): void {
+  if (group.isDue) return;
+  group.isDue = true;
+  queueMicrotask(() => {
+    group.isDue = false;
+    while (group.slots > 0) {
+      const batch = takeBatch(group);
+      if (batch.length === 0) return;
+      void commit(group, batch);
+    }
+  });
+}
+
+async function commit(group: WriteGroup, batch: readonly QueuedWrite[]): Promise<void> {
+  const leftOut: Lanes = new Map();
+  group.slots--;
+  try {
+    await sendBatch(group.sql, batch, leftOut);
+    putBack(group, leftOut);
+  } catch (error) {
+    for (const { reject } of batch) reject(error);
+  }
+  for (const write of batch) group.underWay.delete(categoryOf(write));
+  group.slots++;
+  scheduleSending(group);
+}
+
+/**
+ * Sends a batch in one statement, and tells each write its outcome.
+ *
+ * If the statement is refused, it sends the halves of the batch, and halves of these: so a write that is
+ * refused rejects alone in the end.
+ *
+ * @param leftOut Gets the writes that have no outcome, because another writer has locked their category.
+ * @throws An error that says nothing about a single write, for example of a lost connection.
+ */
+async function sendBatch(sql: Sql, batch: readonly QueuedWrite[], leftOut: Lanes): Promise<void> {
+  const [first] = batch;
+  if (first === undefined) return;
+  try {
+    if (batch.length === 1) return first.resolve(await writeAlone(sql, first));
+    const outcomes = await writeEach(sql, batch);
+    batch.forEach((write, at) => {
+      const outcome = outcomes[at]!;
+      if (outcome === "busy") addTo(leftOut, write);
+      else write.resolve(outcome);
+    });
+  } catch (error) {
+    if (!isStatementRefused(error)) throw error;
+    if (batch.length > 1) await sendHalves(sql, batch, leftOut);
+    else first.reject(error);
+  }
+}
+
+function writeAlone(sql: Sql, write: EachWrite): Promise<number> {
+  const writeOne = write.mayBeKnown ? writeOnce : writeNew;
+  return writeOne(sql, write.streamName, write, write.expectedVersion);
+}
+
+async function sendHalves(sql: Sql, batch: readonly QueuedWrite[], leftOut: Lanes): Promise<void> {
+  const half = batch.length >> 1;
+  await sendBatch(sql, batch.slice(0, half), leftOut);
+  const rest: QueuedWrite[] = [];
+  for (const write of batch.slice(half)) {
+    // A write must not overtake an earlier write of its stream that was left out.
+    if (leftOut.has(categoryOf(write))) addTo(leftOut, write);
+    else rest.push(write);
+  }
+  await sendBatch(sql, rest, leftOut);
+}
