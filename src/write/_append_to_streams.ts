@@ -27,43 +27,73 @@ export async function appendToStreams(
   if (streams.length === 0) throw invalid("streams", streams, "not empty", RangeError);
   const names = new Set<string>();
   const encoded: (EncodedMessage | null)[] = [];
-  const columns = { streamName: [] as string[], expectedVersion: [] as (string | null)[] };
+  const streamNames: string[] = [];
+  const expectedVersions: (string | null)[] = [];
   for (const stream of streams) {
-    const expectedVersion = checkExpectedVersion(stream);
+    const expectedVersion = checkStream(stream, names);
     const { streamName, messages } = stream;
-    checkWritableStreamName(streamName);
-    if (names.has(streamName)) throw invalid("streamName", streamName, "given once");
-    names.add(streamName);
-    if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
-    const add = (message: EncodedMessage | null) => {
-      encoded.push(message);
-      columns.streamName.push(streamName);
-      columns.expectedVersion.push(expectedVersion);
-    };
-    if (messages.length === 0) {
-      // Of every stream there is a row: one without a type is only to be checked.
-      if (expectedVersion === null) throw invalid("messages", messages, "not empty", RangeError);
-      add(null);
-    }
     const storing = toStored(messages, streamName, parser);
-    for (const message of isPromise(storing) ? await storing : storing) add(encodeMessage(message));
+    const stored = isPromise(storing) ? await storing : storing;
+    for (const message of stored) encoded.push(encodeMessage(message));
+    // A stream that is only to be checked has a row, too.
+    if (stored.length === 0) encoded.push(null);
+    while (streamNames.length < encoded.length) {
+      streamNames.push(streamName);
+      expectedVersions.push(expectedVersion);
+    }
   }
   if (encoded.every((message) => message === null)) {
     throw invalid("messages", [], "not empty", RangeError);
   }
 
+  const { known, unsure, ...places } = await queryAppend(
+    sql,
+    encoded,
+    streamNames,
+    expectedVersions,
+  );
+  if (known !== null) return placesOfRetry(encoded, streamNames, expectedVersions, known);
+  if (unsure === null) return places;
+  throw new Error(
+    `Cannot check the version of stream "${unsure}" without a message for it: what the transaction ` +
+      "sees may be older than the stream, unless its isolation level is READ COMMITTED",
+  );
+}
+
+/** Checks a stream but for its messages. Returns its expected version, as a parameter. */
+function checkStream(stream: StreamInput, names: Set<string>): string | null {
+  const expectedVersion = checkExpectedVersion(stream);
+  const { streamName, messages } = stream;
+  checkWritableStreamName(streamName);
+  if (names.has(streamName)) throw invalid("streamName", streamName, "given once");
+  names.add(streamName);
+  if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
+  if (messages.length === 0 && expectedVersion === null) {
+    throw invalid("messages", messages, "not empty", RangeError);
+  }
+  return expectedVersion;
+}
+
+function queryAppend(
+  sql: Sql,
+  messages: readonly (EncodedMessage | null)[],
+  streamName: readonly string[],
+  expectedVersion: readonly (string | null)[],
+): Promise<AppendAnswer> {
   // A wrong version is raised by write_message, in its words: without a type it cannot write. But for its
   // offset, `columns` would be merged into the lists, and the text be parsed once for each of them.
   // `seen`, `added` and `known` are as in `write`; the limit makes each look-up an index scan, however
   // small the table was when it was planned. The greatest global position, which is the last message's,
   // needs all of `inserted`: so all of it has run before the search path goes back.
-  const { known, unsure, ...places } = await queryMessageStore<AppendAnswer>(sql)`
+  return queryMessageStore<AppendAnswer>(sql)`
   message as materialized (
     select
       stream_name, expected_version::bigint, id::uuid, type,
       nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
     from
-      (select ${toColumns(encoded, columns)}::text::jsonb as list offset 0) as columns,
+      (select ${
+    toColumns(messages, { streamName, expectedVersion })
+  }::text::jsonb as list offset 0) as columns,
       rows from (
         jsonb_array_elements_text(list->'streamName'),
         jsonb_array_elements_text(list->'expectedVersion'),
@@ -140,12 +170,6 @@ export async function appendToStreams(
         'globalPosition', (select max(global_position) from inserted)
       )::text as json
   )`;
-  if (known !== null) return placesOfRetry(streams, encoded, known);
-  if (unsure === null) return places;
-  throw new Error(
-    `Cannot check the version of stream "${unsure}" without a message for it: what the transaction ` +
-      "sees may be older than the stream, unless its isolation level is READ COMMITTED",
-  );
 }
 
 interface AppendAnswer extends Places {
@@ -157,27 +181,27 @@ interface AppendAnswer extends Places {
 
 type KnownMessage = [number: number, streamName: string, position: number, globalPosition: number];
 
-/** Where messages are that are in the store as they would have been written. */
+/** The places of messages that the store has already, if it has all of them as they would be written. */
 function placesOfRetry(
-  streams: readonly StreamInput[],
   encoded: readonly (EncodedMessage | null)[],
+  streamNames: readonly string[],
+  expectedVersions: readonly (string | null)[],
   known: readonly KnownMessage[],
 ): Places {
-  const stored = new Map(known.map(([number, ...place]) => [number, place]));
-  let number = 0;
-  const positions = streams.map(({ streamName, messages, expectedVersion }) => {
-    if (messages.length === 0) {
-      number++;
-      return expectedVersion!;
+  const stored = new Map(known.map((message) => [message[0], message]));
+  /** The position of each stream's last message so far. */
+  const positions = new Map<string, number>();
+  encoded.forEach((message, at) => {
+    const streamName = streamNames[at]!;
+    const [, storedName, position] = message
+      ? stored.get(at + 1) ?? []
+      : [at, streamName, Number(expectedVersions[at])];
+    const before = positions.get(streamName);
+    if (storedName !== streamName || before !== undefined && position !== before + 1) {
+      throw new DuplicateMessageError(encoded[known[0]![0] - 1]!.id);
     }
-    const first = stored.get(number + 1)?.[1];
-    messages.forEach((_, at) => {
-      const [name, position] = stored.get(++number) ?? [];
-      if (name !== streamName || position !== first! + at) {
-        throw new DuplicateMessageError(encoded[known[0]![0] - 1]!.id);
-      }
-    });
-    return first! + messages.length - 1;
+    positions.set(streamName, position!);
   });
-  return { positions, globalPosition: known.reduce((last, place) => Math.max(last, place[3]), 0) };
+  const globalPosition = known.reduce((last, message) => Math.max(last, message[3]), 0);
+  return { positions: [...positions.values()], globalPosition };
 }
