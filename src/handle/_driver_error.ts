@@ -29,15 +29,13 @@ const FORBIDDEN =
 
 /** The SQLSTATE of a database's error; undefined if the error has none. */
 export function sqlStateOf(error: unknown): string | undefined {
-  if (typeof error !== "object" || error === null) return undefined;
-  const { errno, code } = error as DriverError;
+  const { errno, code } = (error ?? {}) as DriverError;
   return [errno, code].map(String).find((it) => SQLSTATE.test(it));
 }
 
 /** Turns a driver's error into one of this library's errors; an error that is not known comes back as it is. */
 export function translateDriverError(error: unknown): unknown {
-  if (typeof error !== "object" || error === null) return error;
-  const driver = error as DriverError;
+  const driver = (error ?? {}) as DriverError;
   const message = String(driver.message);
   const detail = String(driver.detail);
   const cause = { cause: error };
@@ -52,10 +50,10 @@ export function translateDriverError(error: unknown): unknown {
       if (message.includes("Retrieval with SQL condition is not activated")) {
         return new ConditionNotActivatedError(cause);
       }
-      break;
+      return error;
     }
     case "23505": {
-      if ((driver.table_name ?? driver.table ?? "messages") !== "messages") break;
+      if ((driver.table_name ?? driver.table ?? "messages") !== "messages") return error;
       const constraint = driver.constraint_name ?? driver.constraint;
       const id = constraint === "messages_id" && /\(id\)=\((.*?)\)/.exec(detail);
       if (id) return new DuplicateMessageError(id[1]!, cause);
@@ -67,7 +65,7 @@ export function translateDriverError(error: unknown): unknown {
         const position = Number(taken[2]);
         return new WrongExpectedVersionError(taken[1]!, position - 1, position, cause);
       }
-      break;
+      return error;
     }
     case "3F000":
     case "42P01":

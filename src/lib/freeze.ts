@@ -9,14 +9,13 @@ export function freeze(state: unknown): unknown {
   if (typeof state !== "object" || state === null || frozen.has(state)) return state;
   if (ArrayBuffer.isView(state)) return state;
   frozen.add(state);
-  const isCollection = state instanceof Map || state instanceof Set;
-  if (isCollection) {
+  if (state instanceof Map || state instanceof Set) {
     state.forEach((value: unknown, key: unknown) => (freeze(key), freeze(value)));
-  }
-  // What a collection holds is none of its properties.
-  if (isCollection && Object.isExtensible(state)) {
-    for (const name of ["set", "add", "delete", "clear"]) {
-      if (name in state) Object.defineProperty(state, name, { value: refuseChange });
+    // `Object.freeze` does not keep a collection from changing: its members are no properties.
+    if (Object.isExtensible(state)) {
+      for (const name of ["set", "add", "delete", "clear"]) {
+        if (name in state) Object.defineProperty(state, name, { value: refuseChange });
+      }
     }
   }
   Object.freeze(state);

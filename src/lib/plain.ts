@@ -20,7 +20,7 @@ function kindOf(leaf: unknown): unknown {
   if (typeof leaf === "bigint") return { bigint: String(leaf) };
   if (leaf instanceof Date) return { date: leaf.getTime() };
   if (leaf instanceof Map) {
-    return { map: [...leaf].map(([key, value]) => [canonicalText(key), canonicalText(value)]) };
+    return { map: [...leaf].map((entry) => entry.map(canonicalText)) };
   }
   return leaf instanceof Set ? { set: [...leaf].map(canonicalText) } : leaf;
 }
@@ -44,7 +44,10 @@ export function agrees(read: unknown, given: unknown): boolean {
     : typeof read === typeof given;
 }
 
-/** The value, with what is no list and no plain object replaced. */
+/**
+ * The value, with everything in it replaced that is neither a list nor a plain object. The members of each
+ * object are sorted. A cycle is left as it is.
+ */
 function mapLeaves(
   value: unknown,
   replace: (leaf: unknown) => unknown,
@@ -55,10 +58,9 @@ function mapLeaves(
   if (around.has(value)) return value;
   around.add(value);
   const map = (it: unknown) => mapLeaves(it, replace, around);
-  const members = () =>
-    Object.entries(value).sort(([one], [other]) => one < other ? -1 : 1)
-      .map(([key, it]) => [key, map(it)]);
-  const mapped = isList ? value.map(map) : Object.fromEntries(members());
+  const mapped = isList
+    ? value.map(map)
+    : Object.fromEntries(Object.keys(value).sort().map((key) => [key, map(value[key])]));
   around.delete(value);
   return mapped;
 }

@@ -1,38 +1,40 @@
-/** Who waits for a signal: it has one listener for all of them, since Node warns of more than ten. */
-const listeners = new WeakMap<AbortSignal, { callbacks: Set<() => void>; call: () => void }>();
+/** The callbacks of each signal. A signal has one listener for all of them: Node warns of more than ten. */
+const callbacksBySignal = new WeakMap<AbortSignal, Set<() => void>>();
+
+function callAll({ target }: Event): void {
+  // A copy, because a callback may take itself or others back.
+  for (const callback of [...callbacksBySignal.get(target as AbortSignal)!]) callback();
+}
 
 /**
- * Calls back when the signal aborts, or at once if it has.
+ * Calls back when the signal aborts, or at once if the signal has aborted.
  *
- * @returns What takes that back.
+ * @returns A function that takes the callback back.
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   if (signal.aborted) {
     callback();
     return () => {};
   }
-  const callbacks = listeners.get(signal)?.callbacks ?? new Set();
-  const call = listeners.get(signal)?.call ?? (() => {
-    for (const callback of [...callbacks]) callback();
-  });
+  const callbacks = callbacksBySignal.get(signal) ?? new Set();
   if (callbacks.size === 0) {
-    listeners.set(signal, { callbacks, call });
-    signal.addEventListener("abort", call);
+    callbacksBySignal.set(signal, callbacks);
+    signal.addEventListener("abort", callAll);
   }
   callbacks.add(callback);
   return () => {
     callbacks.delete(callback);
-    if (callbacks.size === 0) signal.removeEventListener("abort", call);
+    if (callbacks.size === 0) signal.removeEventListener("abort", callAll);
   };
 }
 
 /** Resolves after so many milliseconds, or as soon as the signal aborts. */
 export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    let forget = () => {};
+    let forget: (() => void) | undefined;
     const end = () => {
       clearTimeout(timer);
-      forget();
+      forget?.();
       resolve();
     };
     const timer = setTimeout(end, milliseconds);
@@ -54,14 +56,14 @@ export function letSend(): Promise<void> {
 /** Does not wait any longer for the work when the signal aborts: rejects with its reason. */
 export async function abortable<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
   if (signal === undefined) return await work;
-  let forget = () => {};
+  let forget: (() => void) | undefined;
   const aborted = new Promise<never>((_, reject) => {
     forget = onAbort(signal, () => reject(signal.reason));
   });
   try {
     return await Promise.race([work, aborted]);
   } finally {
-    forget();
+    forget?.();
   }
 }
 

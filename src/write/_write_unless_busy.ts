@@ -51,5 +51,5 @@ export async function writeUnlessBusy(
         else 'null'
       end as json
   )`;
-  return last === null ? undefined : last.id;
+  return last?.id;
 }

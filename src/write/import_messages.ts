@@ -95,7 +95,7 @@ export async function importMessages<Imported extends ImportedMessage>(
   checkFunction("onProgress", onProgress);
   let progress: ImportProgress<Imported> = { count: 0, last: undefined };
   const store = async ({ messages, encoded }: Chunk<Imported>): Promise<void> => {
-    const refused = await writeMissing(sql, encoded);
+    const refused = await writeMissing(sql, [...encoded.values()]);
     if (refused !== null) throw new DuplicateMessageError(messages[refused]!.id);
     progress = { count: progress.count + messages.length, last: messages.at(-1) };
     await onProgress(progress);
@@ -115,16 +115,17 @@ export async function importMessages<Imported extends ImportedMessage>(
   return progress;
 }
 
+/** Messages that share a statement. */
 interface Chunk<Imported> {
   readonly messages: Imported[];
-  readonly encoded: EncodedImport[];
+  /** By id: no id is in a statement twice. */
+  readonly encoded: Map<string, EncodedImport>;
 }
 
 async function* chunksOf<Imported extends ImportedMessage>(
   source: AsyncIterable<Imported> | Iterable<Imported>,
 ): AsyncGenerator<Chunk<Imported>, void, undefined> {
-  let chunk: Chunk<Imported> = { messages: [], encoded: [] };
-  const ids = new Set<string>();
+  let chunk: Chunk<Imported> = { messages: [], encoded: new Map() };
   let length = 0;
   let number = 0;
   for await (const message of source) {
@@ -137,19 +138,18 @@ async function* chunksOf<Imported extends ImportedMessage>(
       if (!(error instanceof TypeError)) throw error;
       throw new TypeError(`Cannot import message ${number}: ${error.message}`, { cause: error });
     }
-    const isFull = ids.size === MAX_COUNT || length + lengthOfWrite(encoded) > MAX_BATCH_LENGTH;
-    if (ids.size > 0 && (isFull || ids.has(encoded.id))) {
+    length += lengthOfWrite(encoded);
+    const { size } = chunk.encoded;
+    const isFull = size === MAX_COUNT || length > MAX_BATCH_LENGTH;
+    if (size > 0 && (isFull || chunk.encoded.has(encoded.id))) {
       yield chunk;
-      chunk = { messages: [], encoded: [] };
-      ids.clear();
-      length = 0;
+      chunk = { messages: [], encoded: new Map() };
+      length = lengthOfWrite(encoded);
     }
     chunk.messages.push(message);
-    chunk.encoded.push(encoded);
-    ids.add(encoded.id);
-    length += lengthOfWrite(encoded);
+    chunk.encoded.set(encoded.id, encoded);
   }
-  if (ids.size > 0) yield chunk;
+  if (chunk.encoded.size > 0) yield chunk;
 }
 
 function encodeImport(message: ImportedMessage): EncodedImport | Promise<EncodedImport> {
