@@ -33,7 +33,9 @@ export function sqlStateOf(error: unknown): string | undefined {
   return [errno, code].map(String).find((it) => SQLSTATE.test(it));
 }
 
-/** Turns a driver's error into one of this library's errors; an error that is not known comes back as it is. */
+/**
+ * Turns a driver's error into one of this library's errors; an error that is not known comes back as it is.
+ */
 export function translateDriverError(error: unknown): unknown {
   const driver = (error ?? {}) as DriverError;
   const message = String(driver.message);

@@ -9,7 +9,7 @@ import { checkExpectedVersion, checkWritableStreamName } from "../names/_check.t
 import type { Sql } from "../types.ts";
 import type { StreamInput } from "./stream_input.ts";
 
-/** Where messages are; the numbers may be beyond the safe integers. */
+/** The places of messages. The numbers may be beyond the safe integers. */
 interface Places {
   /** The position of each stream's last message, in the order of the streams. */
   readonly positions: readonly number[];
@@ -17,7 +17,10 @@ interface Places {
   readonly globalPosition: number;
 }
 
-/** As `writeStreams`, and answers a global position too. */
+/**
+ * Writes messages to several streams, all or none: what `writeStreams`, `writeBatch` and `append` are made
+ * of.
+ */
 export async function appendToStreams(
   sql: Sql,
   streams: readonly StreamInput[],
@@ -60,7 +63,7 @@ export async function appendToStreams(
   );
 }
 
-/** Checks a stream but for its messages. Returns its expected version, as a parameter. */
+/** Checks all of a stream but the messages in it. Returns the expected version as a parameter. */
 function checkStream(stream: StreamInput, names: Set<string>): string | null {
   const expectedVersion = checkExpectedVersion(stream);
   const { streamName, messages } = stream;
@@ -80,11 +83,20 @@ function queryAppend(
   streamName: readonly string[],
   expectedVersion: readonly (string | null)[],
 ): Promise<AppendAnswer> {
-  // A wrong version is raised by write_message, in its words: without a type it cannot write. But for its
-  // offset, `columns` would be merged into the lists, and the text be parsed once for each of them.
-  // `seen`, `added` and `known` are as in `write`; the limit makes each look-up an index scan, however
-  // small the table was when it was planned. The greatest global position, which is the last message's,
-  // needs all of `inserted`: so all of it has run before the search path goes back.
+  // `queryMessageStore` puts the steps `caller` and `ours` in front of the template. `ours` sets the search
+  // path that Message DB's functions need. `locked` selects from `ours`, and every later step that needs the
+  // path comes after `locked`.
+  //
+  // - `offset 0` keeps Postgres from merging `columns` into each list, and from parsing the text for each.
+  // - `stream` has a row for each stream. `seen` in it, `current`, `added` and `known` are as in `writeOnce`,
+  //   for many streams. The limit in `known` makes each look-up an index scan, however small the table was
+  //   when the statement was planned.
+  // - `unsure` are the streams that are only to be checked, if the isolation level hides what was written
+  //   since the transaction began.
+  // - `refused` makes `write_message` raise the error of a wrong version. The call has no type, so it could
+  //   never write a message.
+  // - `answer` needs the greatest global position, which is the last message's. So all inserts are done
+  //   before the search path is put back.
   return queryMessageStore<AppendAnswer>(sql)`
   message as materialized (
     select
@@ -173,9 +185,9 @@ function queryAppend(
 }
 
 interface AppendAnswer extends Places {
-  /** Which of the messages, counted from 1, the store has already, and where; null for none. */
+  /** The messages that the store has already, with their numbers, counted from 1; null for none. */
   readonly known: KnownMessage[] | null;
-  /** A stream that is only to be checked, and cannot be. */
+  /** A stream that is only to be checked, but cannot be; null for none. */
   readonly unsure: string | null;
 }
 

@@ -2,12 +2,13 @@ import type { EncodedMessage } from "../messages/_json.ts";
 import type { EachWrite } from "./_write_each.ts";
 
 /**
- * How many characters are sent at once, unless it is one message: a gateway takes a megabyte, and a
- * character is up to three bytes.
+ * About how many characters a statement has at most, unless one message alone has more.
+ *
+ * A gateway takes a megabyte, and a character is up to three bytes.
  */
 export const MAX_BATCH_LENGTH = 300_000;
 
-/** About how many characters a write is. */
+/** About how many characters a write takes in a statement. */
 export function lengthOfWrite(
   { streamName, type, data, metadata }: EncodedMessage & Pick<EachWrite, "streamName">,
 ): number {

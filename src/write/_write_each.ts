@@ -2,41 +2,57 @@ import { queryMessageStore } from "../handle/_statement.ts";
 import { type EncodedMessage, toColumns } from "../messages/_json.ts";
 import type { Sql } from "../types.ts";
 
-/** A write beside others, each of which has its own outcome. */
+/** One of several writes, each of which has its own outcome. */
 export interface EachWrite extends EncodedMessage {
   readonly streamName: string;
   readonly expectedVersion: string | null;
-  /** Whether the store may have the id already. */
+  /** Whether the store may have the id already, so that it has to be looked up. */
   readonly mayBeKnown: boolean;
 }
 
 /**
- * What has become of a write: the position of its message, now or since it was first written; the
- * version that its stream is at, where that is not the expected one; or another stream has its id.
+ * The outcome of a write:
+ * - a number: the position of the message, which is written now or was written before,
+ * - `[version]`: the version that the stream is at, which is not the expected version,
+ * - `"duplicate"`: another stream has the id.
  */
 export type WriteOutcome = number | readonly [version: number] | "duplicate";
 
 /**
- * Writes each of the messages by itself, in order, in one statement and one commit: one that finds its
- * stream at another version, or its id in the store, leaves the others as they are.
+ * Writes messages in order, in one statement and one commit. Each has its own outcome: a message that finds
+ * its stream at another version, or its id in the store, does not affect the others.
  *
- * Who waits for one category's lock holds up those that it has already. So, of several categories, those
- * that somebody else writes to are "busy", and left out.
+ * A statement that waits for the lock of one category holds up everyone who writes to the categories that it
+ * has locked already. So a statement with several categories does not wait. It leaves out the writes to a
+ * category that another transaction has locked, and answers "busy" for them.
  *
- * @param writes No id twice.
+ * @param writes The writes; no id twice.
+ * @returns The outcomes, in the order of the writes.
  */
 export async function writeEach(
   sql: Sql,
   writes: readonly EachWrite[],
 ): Promise<(WriteOutcome | "busy")[]> {
-  // `seen`, `added` and `known` are as in `write`, `columns` as in `writeStreams`. Within a stream, a write
-  // succeeds where it needs the version that it was at, less one for each that has failed before it:
-  // `judged` goes from one that expects a version to the next.
   const columns = {
     streamName: writes.map(({ streamName }) => streamName),
     expectedVersion: writes.map(({ expectedVersion }) => expectedVersion),
     mayBeKnown: writes.map(({ mayBeKnown }) => mayBeKnown),
   };
+  // `queryMessageStore` puts the steps `caller` and `ours` in front of the template. `ours` sets the search
+  // path that Message DB's functions need. `locked` selects from `ours`, and every later step that needs the
+  // path comes after `locked`. Before it, `category` needs no path: it calls no other function.
+  //
+  // - `columns` is as in `queryAppend`.
+  // - `seen`, `current`, `added` and `known` are as in `writeOnce`, for many streams. `seen` is null, and
+  //   nothing is `added`, for a stream to which only new ids are written.
+  // - `locked` waits for the lock if there is one category, and only tries the locks if there are several.
+  // - `fresh` are the writes whose id is not known, with their rank in their stream.
+  // - `expecting` are the fresh writes that expect a version. A write of rank 3 that expects version 6 needs
+  //   the stream at version 4 before the statement, if the two writes before it succeed.
+  // - `judged` decides about these, one after another. Each write that fails moves the next ones down by one:
+  //   `base` is the stream's version before the statement, less one for each failure so far.
+  // - `place` is the position of a message that is written; of a write that fails, the version of its stream.
+  // - `answer` counts `inserted`, so all inserts are done before the search path is put back.
   return await queryMessageStore<(WriteOutcome | "busy")[]>(sql)`
   message as materialized (
     select

@@ -20,15 +20,11 @@ export interface WriteGroup extends WriteQueue {
   readonly sql: Sql;
   /** How many more statements may be under way. */
   slots: number;
-  /** Whether a microtask that sends is scheduled. */
+  /** Whether a microtask is due that sends batches. */
   isDue: boolean;
 }
 
-/**
- * Queues a write.
- *
- * @returns The position of the message.
- */
+/** Queues a write, to be sent with others. Resolves to the position of the message. */
 export async function submit(group: WriteGroup, write: EachWrite): Promise<number> {
   const outcome = await new Promise<WriteOutcome>((resolve, reject) => {
     addTo(group.lanes, { resolve, reject, ...write });
@@ -58,6 +54,7 @@ function scheduleSending(group: WriteGroup): void {
   });
 }
 
+/** Sends a batch. Then its categories are free again, and the writes that waited for them can be sent. */
 async function commit(group: WriteGroup, batch: readonly QueuedWrite[]): Promise<void> {
   const leftOut: Lanes = new Map();
   group.slots--;
@@ -75,11 +72,11 @@ async function commit(group: WriteGroup, batch: readonly QueuedWrite[]): Promise
 /**
  * Sends a batch in one statement, and tells each write its outcome.
  *
- * If the statement is refused, it sends the halves of the batch, and halves of these: so a write that is
- * refused rejects alone in the end.
+ * If the statement is refused, the halves of the batch are sent, and halves of these. So in the end, a write
+ * that is refused rejects alone.
  *
- * @param leftOut Gets the writes that have no outcome, because another writer has locked their category.
- * @throws An error that says nothing about a single write, for example of a lost connection.
+ * @param leftOut Gets the writes that were left out, because another writer has locked their category.
+ * @throws An error that says nothing about a single write: a lost connection, for example.
  */
 async function sendBatch(sql: Sql, batch: readonly QueuedWrite[], leftOut: Lanes): Promise<void> {
   const [first] = batch;

@@ -2,24 +2,31 @@ import { queryMessageStore } from "../handle/_statement.ts";
 import { type EncodedMessage, toColumns } from "../messages/_json.ts";
 import type { Sql } from "../types.ts";
 
-/** A message with its place, as parameters. */
+/** A message with its stream and time, as parameters. */
 export interface EncodedImport extends EncodedMessage {
   readonly streamName: string;
-  /** When it was written; null for now. */
+  /** When the message was written; null for now. */
   readonly time: string | null;
 }
 
 /**
- * Writes those of the messages that are not there, in order; none where another stream has one's id.
+ * Writes the messages that the store does not have, in order. If another stream has the id of a message,
+ * nothing is written.
  *
- * @param messages No id twice.
- * @returns The index of one whose id another stream has; null for none.
+ * @param messages The messages; no id twice.
+ * @returns The index of the first message whose id another stream has; null if there is none.
  */
 export async function writeMissing(
   sql: Sql,
   messages: readonly EncodedImport[],
 ): Promise<number | null> {
-  // `seen`, `added` and `known` are as in `write`, `columns` as in `writeStreams`.
+  // `queryMessageStore` puts the steps `caller` and `ours` in front of the template. `ours` sets the search
+  // path that Message DB's functions need. `locked` selects from `ours`, and every later step that needs the
+  // path comes after `locked`. Before it, `category` needs no path: it calls no other function.
+  //
+  // - `columns` is as in `queryAppend`.
+  // - `seen`, `current`, `added` and `known` are as in `writeOnce`, for many streams.
+  // - `answer` counts `inserted`, so all inserts are done before the search path is put back.
   const columns = {
     streamName: messages.map(({ streamName }) => streamName),
     time: messages.map(({ time }) => time),

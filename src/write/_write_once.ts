@@ -4,15 +4,28 @@ import { safeInteger } from "../messages/_columns.ts";
 import type { EncodedMessage } from "../messages/_json.ts";
 import type { Sql } from "../types.ts";
 
-/** Writes a message unless the store has its id. */
+/**
+ * Writes a message. If the stream has its id already, nothing is written, and the answer is the position of
+ * the message that has the id.
+ */
 export async function writeOnce(
   sql: Sql,
   streamName: string,
   { id, type, data, metadata }: EncodedMessage,
   expectedVersion: string | null,
 ): Promise<number> {
-  // A statement sees what was committed when it began. Under the lock, what was committed while it
-  // waited is above the version that it sees, and Message DB's volatile functions see that too.
+  // `queryMessageStore` puts the steps `caller` and `ours` in front of the template. `ours` sets the search
+  // path that Message DB's functions need. `locked` selects from `ours`, and every later step that needs the
+  // path comes after `locked`.
+  //
+  // The same message can be committed while the statement waits for the lock. The statement's own reads
+  // show only what was committed when the statement began; Message DB's functions are volatile, and show
+  // what was committed since.
+  // - `seen` is the version of the stream when the statement began.
+  // - `current` is the version under the lock, by a function of Message DB.
+  // - `added` are the messages between the two, by a function too.
+  // - `known` is the message that has the id already: one that was there when the statement began, or one of
+  //   `added`. If another stream has got the id since, the unique index refuses the write.
   const position = await queryMessageStore<number | null>(sql)`
   seen as materialized (
     select coalesce(max(position), -1) as version

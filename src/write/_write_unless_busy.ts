@@ -3,14 +3,18 @@ import { queryMessageStore } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
 /**
- * Writes a message if the last one of its type is the one that was seen.
+ * Writes a message if the last message of its type in the stream is the one that was seen.
  *
- * Without waiting for the lock: who has another category's could wait for who waits for that. And only
- * where it cannot fail, since it would fail for what it is to be of use to: not in a transaction that
- * only reads, nor by a role that may only read, nor where what was written since cannot be seen, which
- * would be a conflict.
+ * The message is a snapshot, which only makes other operations faster. So it must not make them wait or fail:
+ * - It does not wait for the category's lock. The transaction may have locked another category, so waiting
+ *   could end in a deadlock.
+ * - It writes nothing if the transaction only reads, or if the role may only read.
+ * - It writes nothing if the isolation level hides what was written since the transaction began: such a
+ *   write could conflict.
  *
- * @returns The id of the last message of the type, null for none; undefined where it could not be written.
+ * @param seen The id of the last message of the type that the caller has seen; null for none.
+ * @returns The id of the last message of the type by now, null for none; undefined if the write was not
+ * tried.
  */
 export async function writeUnlessBusy(
   sql: Sql,
@@ -18,6 +22,8 @@ export async function writeUnlessBusy(
   { id, type, data, metadata }: EncodedMessage,
   seen: string | null,
 ): Promise<string | null | undefined> {
+  // `queryMessageStore` puts the steps `caller` and `ours` in front of the template. `ours` sets the search
+  // path that Message DB's functions need. `free` selects from `ours`, and `last` and `written` from `free`.
   const last = await queryMessageStore<{ readonly id: string | null } | null>(sql)`
   free as materialized (
     select pg_try_advisory_xact_lock(

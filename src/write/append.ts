@@ -6,7 +6,7 @@ import type { MessageInput, Sql } from "../types.ts";
 import type { WriteOptions } from "./write.ts";
 import { appendToStreams } from "./_append_to_streams.ts";
 
-/** Where the last message of an `append` is. */
+/** The place of the last message of an `append`. */
 export interface Appended {
   /** The position in the stream, from 0. */
   readonly position: number;
@@ -17,9 +17,10 @@ export interface Appended {
 /**
  * Writes messages to a stream, as `writeBatch` does, and answers the global position too.
  *
- * A consumer of the category that has handled that position, or a later one, has seen the messages.
- * One statement and one round trip, so it is atomic without a transaction. Sending the same messages
- * with the same ids again writes nothing and answers the first positions of the last. As esdbclient's
+ * A consumer of the category that has handled this global position, or a later one, has seen the messages.
+ *
+ * The batch is one statement and one round trip, so it is atomic without a transaction. If you send the
+ * same messages with the same ids again, nothing is written and the answer is the same. As esdbclient's
  * `append_to_stream`, which answers the commit position.
  *
  * @example Write, and read all from there on
@@ -31,18 +32,19 @@ export interface Appended {
  * opened?.type; // "Opened"
  * ```
  *
- * @typeParam Input The messages of the catalogue that is given as `messages`.
- * @param sql The handle; inside a transaction, the transaction's.
+ * @typeParam Input The messages of the catalogue in the option `messages`.
+ * @param sql The handle; inside a transaction, the handle of the transaction.
  * @param streamName The stream: `"account-123"`.
- * @param messages What to write: a message, or a list of at least one.
- * @param options What the write expects.
- * @returns The position of the last message in the stream, and that in the store.
- * @throws {WrongExpectedVersionError} If the stream is at another version.
- * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @param messages The message to write, or a list of at least one message.
+ * @param options The version that the stream must be at, and the catalogue of the messages.
+ * @returns The last message's position in its stream, and its position in the store.
+ * @throws {WrongExpectedVersionError} If the stream is not at the expected version.
+ * @throws {DuplicateMessageError} If the store has only some of the messages, or has them in another place.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role has no right to use it.
  * @throws {InvalidMessageError} If a message does not fit its catalogue.
- * @throws {TypeError} If the name is no stream's, a type is empty, an id is no UUID, or JSON cannot hold the data.
- * @throws {RangeError} If there is no message, or the expected version is no integer from -1.
+ * @throws {TypeError} If the name is not a stream name, a type is empty, an id is not a UUID, or JSON
+ * cannot hold the data.
+ * @throws {RangeError} If there is no message, or the expected version is not an integer from -1 up.
  */
 export function append<Input extends MessageInput>(
   sql: Sql,
@@ -50,6 +52,7 @@ export function append<Input extends MessageInput>(
   messages: NoInfer<Input> | readonly NoInfer<Input>[],
   options: WriteOptions & TypedInput<Input>,
 ): Promise<Appended>;
+/** Writes messages of any type, with no catalogue in the options. */
 export function append(
   sql: Sql,
   streamName: string,

@@ -16,48 +16,50 @@ import type { WriteOptions } from "./write.ts";
 /** Options of `groupCommit`. */
 export interface GroupCommitOptions {
   /**
-   * How many writes share a commit at most, from 1. A batch ends at 300,000 characters of JSON, too.
+   * How many writes share a commit at most, from 1. A batch also ends at about 300,000 characters of JSON.
    *
    * @default 256
    */
   readonly maxBatch?: number | undefined;
   /**
-   * How many statements are under way at most, each on a connection, from 1: one a category. Where
-   * others hold as many categories for long, all writes wait.
+   * How many statements are under way at most, from 1. Each takes a connection, and a category has one
+   * statement at a time. If other writers lock as many categories for long, all writes wait.
    *
    * @default 4
    */
   readonly maxInFlight?: number | undefined;
 }
 
-/** `write`, less the handle. */
+/** `write` without its handle. */
 export interface GroupedWrite {
-  /** Writes a message whose catalogue is given. */
+  /** Writes a message of the catalogue in the option `messages`. */
   <Input extends MessageInput>(
     streamName: string,
     message: NoInfer<Input>,
     options: WriteOptions & TypedInput<Input>,
   ): Promise<number>;
-  /** Writes a message. */
+  /** Writes a message of any type, with no catalogue in the options. */
   (streamName: string, message: MessageInput, options?: WriteOptions): Promise<number>;
 }
 
 /**
  * Makes a `write` whose concurrent calls share statements and commits.
  *
- * A category's lock is held until a commit is on the disk, so that whoever writes one message a commit
- * writes one message a disk write, however many connections there are. Here, what is written while a
- * statement of its category is under way goes with the next one. Nothing waits for a timer: a write
- * alone goes at once, as `write` sends it.
+ * A category is locked until the commit is on the disk. So if each message has a commit of its own, a
+ * category takes one message a disk write, however many connections there are. With `groupCommit`, the writes
+ * that come while a statement of their category is under way go together in the next statement. No write
+ * waits for a timer: a single write is sent at once, as `write` sends it.
  *
- * Each write has its own expected version, id, outcome and error. One that finds another version, or
+ * Each write has its own expected version, id, outcome and error. A write that finds another version, or
  * that the database or a gateway refuses, fails alone. Writes to one stream are done in the order of the
- * calls. Where a connection breaks, all writes that it carried reject with its error, whether they were
- * written or not: send them again with the same ids, and they are written once.
+ * calls.
  *
- * At most `maxBatch` × `maxInFlight` writes are on their way; beyond that, callers wait, each message held
- * as its JSON text. Make one for each handle and process, with a handle that is no transaction's: writes
- * of one transaction have one commit anyway.
+ * If a connection breaks, all writes that it carried reject with its error, whether they were written or
+ * not. Send these writes again with the same ids, and each is written once.
+ *
+ * At most `maxBatch` × `maxInFlight` writes are under way. Further callers wait, and each of their messages
+ * is held as JSON text. Make one `groupCommit` for each handle and process. Do not make it with the handle of
+ * a transaction: the writes of a transaction have one commit anyway.
  *
  * @example Many writers, one commit
  * ```ts
@@ -68,11 +70,11 @@ export interface GroupedWrite {
  * await Promise.all(ids.map((id) => write(`account-${id}`, { type: "Opened" })));
  * ```
  *
- * @param sql The handle, no transaction's.
- * @param options How much is sent at once.
- * @returns `write` less the handle: same arguments, same answers, same errors.
- * @throws {TypeError} If an option is no number.
- * @throws {RangeError} If an option is no integer from 1.
+ * @param sql The handle; not the handle of a transaction.
+ * @param options How many writes and statements are sent at once.
+ * @returns `write` without the handle: the other arguments, the answers and the errors are the same.
+ * @throws {TypeError} If an option is not a number.
+ * @throws {RangeError} If an option is not an integer from 1 up.
  */
 export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): GroupedWrite {
   checkOptions(options);
@@ -97,7 +99,8 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   ): Promise<number> => {
     checkWritableStreamName(streamName);
     const expectedVersion = checkExpectedVersion(options);
-    // Read before `toStored` makes a promise: an error here would leave a rejection of that promise unhandled.
+    // Before `toStored`, which may make a promise: an error here would leave that promise's rejection
+    // unhandled.
     const mayBeKnown = message?.id !== undefined || isRetrying(sql);
     const storing = toStored([message], streamName, parserOf(options));
     const encoding = whenReady(storing, ([stored]) => encodeMessage(stored!));
@@ -111,10 +114,10 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   };
 }
 
-/** The last write of each stream that waits until its message is parsed, and earlier writes are queued. */
+/** For each stream that has writes whose messages are still being parsed: the turn of the last of them. */
 type Turns = Map<string, Promise<PromiseSettledResult<EncodedMessage>>>;
 
-/** Submits a message when it is encoded and all earlier messages of its stream are submitted or refused. */
+/** Submits a message after the earlier messages of its stream, when it is parsed and encoded. */
 async function submitInTurn(
   turns: Turns,
   streamName: string,
@@ -127,7 +130,7 @@ async function submitInTurn(
   const position = encoded.status === "fulfilled"
     ? submitEncoded(encoded.value)
     : Promise.reject(encoded.reason);
-  // After the message is queued: a later write of the stream that finds no turn is queued at once.
+  // Only now, when the message is queued: a write that finds no turn of its stream is queued at once.
   if (turns.get(streamName) === turn) turns.delete(streamName);
   return await position;
 }

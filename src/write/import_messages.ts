@@ -15,12 +15,12 @@ import { lengthOfWrite, MAX_BATCH_LENGTH } from "./_batch_length.ts";
 import { type EncodedImport, writeMissing } from "./_write_missing.ts";
 import type { IdentifiedMessageInput } from "./synchronize.ts";
 
-/** A message with its place: a `Message` that was read from another store is one. */
+/** A message with its stream. A `Message` that was read from another store can be imported as it is. */
 export interface ImportedMessage extends IdentifiedMessageInput {
-  /** The stream that it comes into, behind what is there: `"account-123"`. */
+  /** The stream that the message is added to, after the messages that are there: `"account-123"`. */
   readonly streamName: string;
   /**
-   * When it was written, in the years 1 to 9999.
+   * When the message was written, in the years 1 to 9999.
    *
    * @default now
    */
@@ -29,34 +29,38 @@ export interface ImportedMessage extends IdentifiedMessageInput {
 
 /** How far an import has come. */
 export interface ImportProgress<Imported extends ImportedMessage = ImportedMessage> {
-  /** How many of the source's messages are in the store, those that were there before included. */
+  /** How many of the source's messages are in the store by now, with those that were there before. */
   readonly count: number;
-  /** The last of them; undefined where there are none. */
+  /** The last of these messages; undefined if there are none. */
   readonly last: Imported | undefined;
 }
 
 /** Options of `importMessages`. */
 export interface ImportOptions<Imported extends ImportedMessage = ImportedMessage> {
   /**
-   * Called after each commit, and waited for: keep `last`, and an import that is cut short can go on from
-   * there.
+   * Called after each commit; the import waits for it. If you keep `last`, an import that is cut short can go
+   * on from there.
    */
   readonly onProgress?:
     | ((progress: ImportProgress<Imported>) => unknown)
     | undefined;
 }
 
-/** How many messages share a commit. */
+/** How many messages a statement has at most. */
 const MAX_COUNT = 1000;
 
 /**
- * Writes messages of many streams, as many as there are: a backfill, a copy of a store, a restored backup.
+ * Writes any number of messages to many streams: a backfill, a copy of a store, a restored backup.
  *
- * In the order in which they come, a thousand a statement, while the next thousand are read; no more than
- * those are held. Each statement is a commit of its own. A message whose id its stream has already is
- * passed over, so an import that was cut short can be done again, from the beginning or from what
- * `onProgress` was told last. Others can write meanwhile: to a category that is in a statement, they wait
- * until it is done. `importMessages(sql, iterateAll(other))` copies a store, the times to the millisecond.
+ * The messages are written in the order in which the source yields them, up to a thousand a statement. The
+ * next thousand are read meanwhile, and no more than these two thousand are held. Each statement is a commit
+ * of its own.
+ *
+ * A message is skipped if its stream has the id already. So an import that was cut short can be done again,
+ * from the beginning or from the last `onProgress`. Others can write meanwhile: a write to a category that
+ * is in a statement waits until that statement is done.
+ *
+ * `importMessages(sql, iterateAll(other))` copies a store, the times to the millisecond.
  *
  * @example Lines of a file, with ids that are the same each time
  * ```ts
@@ -72,18 +76,18 @@ const MAX_COUNT = 1000;
  * await importMessages(sql, payments(), { onProgress });
  * ```
  *
- * @typeParam Imported What the source yields.
+ * @typeParam Imported The messages that the source yields.
  * @param sql The handle.
- * @param source The messages, each with an id and its stream; one that ends.
- * @param options What to call when there is progress.
- * @returns How many there were, and the last.
- * @throws {DuplicateMessageError} If another stream has a message of this id. Of those that were to be
- * written with it, none is.
- * @throws {WrongExpectedVersionError} If others write to its streams, and the transaction's isolation level,
- * not READ COMMITTED, hides that from it.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {InvalidMessageError} If a message does not fit the catalogue that has made it.
- * @throws {TypeError} If a message has no id, its stream is none, or JSON cannot hold its data.
+ * @param source The messages, each with an id and its stream. The source has to end.
+ * @param options The function to call when there is progress.
+ * @returns How many messages there were, and the last message.
+ * @throws {DuplicateMessageError} If another stream has a message of this id. No message of the same
+ * statement is written.
+ * @throws {WrongExpectedVersionError} If others write to the streams, and the isolation level of the
+ * transaction is not READ COMMITTED and hides their messages.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role has no right to use it.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue that made it.
+ * @throws {TypeError} If a message has no id or no valid stream name, or JSON cannot hold its data.
  */
 export async function importMessages<Imported extends ImportedMessage>(
   sql: Sql,
@@ -106,7 +110,7 @@ export async function importMessages<Imported extends ImportedMessage>(
     for await (const chunk of chunksOf(source)) {
       await storing;
       storing = store(chunk);
-      // It is thrown where it is awaited.
+      // The error is thrown where `storing` is awaited. Until then it must not count as unhandled.
       storing.catch(() => {});
     }
   } finally {
@@ -160,7 +164,7 @@ function encodeImport(message: ImportedMessage): EncodedImport | Promise<Encoded
   checkWritableStreamName(streamName);
   checkId(message.id);
   checkTime(time);
-  // V8 is slow to add to what it has spread.
+  // The spread is last: V8 is slow to add to an object that begins with a spread.
   return whenReady(toStored([message], streamName, undefined), ([stored]) => ({
     streamName,
     time: time?.toISOString() ?? null,

@@ -10,18 +10,18 @@ import { MessageMismatchError } from "../errors.ts";
 import type { MessageInput, Sql } from "../types.ts";
 import type { WriteOptions } from "./write.ts";
 
-/** A message with an id, which tells whether the stream has it. */
+/** A message with an id. The id tells whether the stream has the message. */
 export interface IdentifiedMessageInput extends MessageInput {
   /** A UUID. */
   readonly id: string;
 }
 
 /**
- * Writes those messages of a list that the stream does not have yet.
+ * Writes the messages of a list that the stream does not have yet.
  *
- * The list is the whole stream as it should be, from position 0: what the stream has must be the list
- * from its beginning, id by id, or nothing is written. A stream that is longer than the list is as it
- * should be. As depeche_db's `synchronize`, in one statement.
+ * The list is the whole stream as it should be, from position 0. The messages that the stream has must be
+ * the beginning of the list, id by id; if they are not, nothing is written. A stream that is longer than the
+ * list is as it should be. As depeche_db's `synchronize`, in one statement.
  *
  * @example Write what is new of an aggregate's events
  * ```ts
@@ -35,19 +35,21 @@ export interface IdentifiedMessageInput extends MessageInput {
  * await synchronize(sql, "account-123", events, { expectedVersion: 0 }); // writes Closed
  * ```
  *
- * @typeParam Input The messages of the catalogue that is given as `messages`.
- * @param sql The handle; inside a transaction, the transaction's.
+ * @typeParam Input The messages of the catalogue in the option `messages`.
+ * @param sql The handle; inside a transaction, the handle of the transaction.
  * @param streamName The stream: `"account-123"`.
  * @param messages The whole stream as it should be, each message with its id.
- * @param options What the write expects, where there is something to write.
- * @returns The version of the stream, `NO_STREAM` where it and the list are empty.
- * @throws {MessageMismatchError} If the stream holds another message where one of these should be.
- * @throws {WrongExpectedVersionError} If there is something to write and the stream is at another version.
+ * @param options The version that the stream must be at if there is something to write, and the catalogue.
+ * @returns The version of the stream; `NO_STREAM` if the stream and the list are empty.
+ * @throws {MessageMismatchError} If the stream holds another message at the place of one of these messages.
+ * @throws {WrongExpectedVersionError} If there is something to write and the stream is not at the expected
+ * version.
  * @throws {DuplicateMessageError} If the store has one of the messages in another place.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role has no right to use it.
  * @throws {InvalidMessageError} If a message does not fit its catalogue.
- * @throws {TypeError} If the name is no stream's, an id is missing or no UUID, or JSON cannot hold the data.
- * @throws {RangeError} If the expected version is no integer from -1.
+ * @throws {TypeError} If the name is not a stream name, an id is missing or not a UUID, or JSON cannot hold
+ * the data.
+ * @throws {RangeError} If the expected version is not an integer from -1 up.
  */
 export function synchronize<Input extends MessageInput>(
   sql: Sql,
@@ -55,6 +57,7 @@ export function synchronize<Input extends MessageInput>(
   messages: readonly (NoInfer<Input> & Pick<IdentifiedMessageInput, "id">)[],
   options: WriteOptions & TypedInput<Input>,
 ): Promise<number>;
+/** Writes the missing messages, of any type, with no catalogue in the options. */
 export function synchronize(
   sql: Sql,
   streamName: string,
@@ -77,7 +80,14 @@ export async function synchronize(
     checkId(message.id);
   }
 
-  // `seen`, `added` and `stored` are as in `write`, `columns` and `refused` as in `writeStreams`.
+  // `queryMessageStore` puts the steps `caller` and `ours` in front of the template. `ours` sets the search
+  // path that Message DB's functions need. `locked` selects from `ours`, and every later step that needs the
+  // path comes after `locked`.
+  //
+  // - `columns` is as in `queryAppend`, and so is `refused`, which raises the error of a wrong version.
+  // - `seen`, `current` and `added` are as in `writeOnce`: `stored` is the stream as it is under the lock.
+  // - `other` is the first message that differs from the list. If there is one, nothing is `missing`.
+  // - `answer` counts `inserted`, so all inserts are done before the search path is put back.
   const { version, other } = await queryMessageStore<SynchronizeAnswer>(sql)`
   message as materialized (
     select

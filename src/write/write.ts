@@ -8,15 +8,16 @@ import type { MessageInput, Sql } from "../types.ts";
 import { writeNew } from "./_write_new.ts";
 import { writeOnce } from "./_write_once.ts";
 
-/** The version of a stream that has no message, for `expectedVersion`. */
-export const NO_STREAM = -1;
+/** The version of a stream that has no message: the `expectedVersion` of a stream's first message. */
+export const NO_STREAM: number = -1;
 
 /** Options of `write`, `writeBatch` and `append`. */
 export interface WriteOptions {
   /**
-   * The position of the stream's last message as you know it, `NO_STREAM` for none.
+   * The position of the last message that you know the stream to have; `NO_STREAM` for a stream without
+   * messages. The write fails if the stream is at another version.
    *
-   * @default any version will do
+   * @default the stream may be at any version
    */
   readonly expectedVersion?: number | undefined;
 }
@@ -24,10 +25,11 @@ export interface WriteOptions {
 /**
  * Writes a message to a stream.
  *
- * Messages of one category are written one transaction after another, as Message DB's
- * `write_message` does under its lock, which is held until the transaction ends. A message with an
- * id of yours is written once: sending it again, at the same time or later, with or without an
- * expected version, writes nothing and answers the position of the first.
+ * A write locks the category until its transaction ends, as Message DB's `write_message` does. So the
+ * messages of one category are written one transaction after another.
+ *
+ * A message with an id that you chose is written once. If you send the message again, at the same time or
+ * later, with or without an expected version, nothing is written and the answer is the position of the first.
  *
  * @example Write to a stream that must not exist yet
  * ```ts
@@ -37,18 +39,19 @@ export interface WriteOptions {
  * await write(sql, "account-123", opened, { expectedVersion: NO_STREAM });
  * ```
  *
- * @typeParam Input The messages of the catalogue that is given as `messages`.
- * @param sql The handle; inside a transaction, the transaction's.
+ * @typeParam Input The messages of the catalogue in the option `messages`.
+ * @param sql The handle; inside a transaction, the handle of the transaction.
  * @param streamName The stream: `"account-123"`.
- * @param message What to write.
- * @param options What the write expects.
+ * @param message The message to write.
+ * @param options The version that the stream must be at, and the catalogue of the messages.
  * @returns The message's position in the stream, from 0.
- * @throws {WrongExpectedVersionError} If the stream is at another version.
+ * @throws {WrongExpectedVersionError} If the stream is not at the expected version.
  * @throws {DuplicateMessageError} If another stream has a message of this id.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role has no right to use it.
  * @throws {InvalidMessageError} If the message does not fit its catalogue.
- * @throws {TypeError} If the name is no stream's, the type is empty, the id is no UUID, or JSON cannot hold the data.
- * @throws {RangeError} If the expected version is no integer from -1.
+ * @throws {TypeError} If the name is not a stream name, the type is empty, the id is not a UUID, or JSON
+ * cannot hold the data.
+ * @throws {RangeError} If the expected version is not an integer from -1 up.
  */
 export function write<Input extends MessageInput>(
   sql: Sql,
@@ -56,6 +59,7 @@ export function write<Input extends MessageInput>(
   message: NoInfer<Input>,
   options: WriteOptions & TypedInput<Input>,
 ): Promise<number>;
+/** Writes a message of any type, with no catalogue in the options. */
 export function write(
   sql: Sql,
   streamName: string,
@@ -73,7 +77,7 @@ export async function write(
   const storing = toStored([message], streamName, parserOf(options));
   const [stored] = isPromise(storing) ? await storing : storing;
   const encoded = encodeMessage(stored!);
-  // What is sent again when no answer came has to be looked for, whoever chose its id.
+  // A handle that retries may send the message twice, so even an id that is new has to be looked up.
   const mayBeKnown = message.id !== undefined || isRetrying(sql);
   return await (mayBeKnown ? writeOnce : writeNew)(sql, streamName, encoded, expectedVersion);
 }

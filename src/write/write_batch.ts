@@ -9,8 +9,8 @@ import { appendToStreams } from "./_append_to_streams.ts";
 /**
  * Writes messages to a stream, in order: all of them or, on any error, none.
  *
- * One statement and one round trip, so it is atomic without a transaction. Sending the same messages
- * with the same ids again writes nothing and answers the first position of the last.
+ * The batch is one statement and one round trip, so it is atomic without a transaction. If you send the
+ * same messages with the same ids again, nothing is written and the answer is the same.
  *
  * @example
  * ```ts
@@ -22,18 +22,19 @@ import { appendToStreams } from "./_append_to_streams.ts";
  * ]);
  * ```
  *
- * @typeParam Input The messages of the catalogue that is given as `messages`.
- * @param sql The handle; inside a transaction, the transaction's.
+ * @typeParam Input The messages of the catalogue in the option `messages`.
+ * @param sql The handle; inside a transaction, the handle of the transaction.
  * @param streamName The stream: `"account-123"`.
- * @param messages What to write; at least one message.
- * @param options What the write expects.
+ * @param messages The messages to write, at least one.
+ * @param options The version that the stream must be at, and the catalogue of the messages.
  * @returns The position of the last message.
- * @throws {WrongExpectedVersionError} If the stream is at another version.
- * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {WrongExpectedVersionError} If the stream is not at the expected version.
+ * @throws {DuplicateMessageError} If the store has only some of the messages, or has them in another place.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role has no right to use it.
  * @throws {InvalidMessageError} If a message does not fit its catalogue.
- * @throws {TypeError} If the name is no stream's, a type is empty, an id is no UUID, or JSON cannot hold the data.
- * @throws {RangeError} If there is no message, or the expected version is no integer from -1.
+ * @throws {TypeError} If the name is not a stream name, a type is empty, an id is not a UUID, or JSON
+ * cannot hold the data.
+ * @throws {RangeError} If there is no message, or the expected version is not an integer from -1 up.
  */
 export function writeBatch<Input extends MessageInput>(
   sql: Sql,
@@ -41,6 +42,7 @@ export function writeBatch<Input extends MessageInput>(
   messages: readonly NoInfer<Input>[],
   options: WriteOptions & TypedInput<Input>,
 ): Promise<number>;
+/** Writes messages of any type, with no catalogue in the options. */
 export function writeBatch(
   sql: Sql,
   streamName: string,

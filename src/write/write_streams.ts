@@ -9,9 +9,9 @@ import type { StreamInput } from "./stream_input.ts";
 /**
  * Writes messages to several streams: all of them or, on any error, none.
  *
- * One statement, so it is atomic without a transaction. The locks of the categories are taken in one
- * order whatever the order of the streams, so that two calls cannot wait for each other. Sending the
- * same messages with the same ids again writes nothing and answers the first positions.
+ * All is one statement, so it is atomic without a transaction. The categories are locked in one order,
+ * whatever the order of the streams, so that two calls cannot deadlock. If you send the same messages with
+ * the same ids again, nothing is written and the answer is the same.
  *
  * @example Move money, both streams or neither
  * ```ts
@@ -23,24 +23,27 @@ import type { StreamInput } from "./stream_input.ts";
  * ]);
  * ```
  *
- * @typeParam Input The messages of the catalogue that is given as `messages`.
- * @param sql The handle; inside a transaction, the transaction's.
- * @param streams Which messages to write where, each stream once.
- * @param options The catalogue that all messages have to be of.
- * @returns The position of each stream's last message, in the order of the streams; of one that nothing
- * is written to, its version.
- * @throws {WrongExpectedVersionError} If a stream is at another version.
- * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
- * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If a stream is named twice, or a name, type, id or data is none.
+ * @typeParam Input The messages of the catalogue in the option `messages`.
+ * @param sql The handle; inside a transaction, the handle of the transaction.
+ * @param streams The messages to write to each stream; each stream once.
+ * @param options The catalogue of all messages.
+ * @returns The position of each stream's last message, in the order of the streams. For a stream that is only
+ * checked, the stream's version.
+ * @throws {WrongExpectedVersionError} If a stream is not at its expected version.
+ * @throws {DuplicateMessageError} If the store has only some of the messages, or has them in another place.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role has no right to use it.
+ * @throws {TypeError} If a stream is named twice, a name is not a stream name, a type is empty, an id is
+ * not a UUID, or JSON cannot hold the data.
  * @throws {InvalidMessageError} If a message does not fit its catalogue.
- * @throws {RangeError} If there is no message, a stream has none and no expected version, or that is no integer from -1.
+ * @throws {RangeError} If there is no message, a stream has neither a message nor an expected version, or
+ * an expected version is not an integer from -1 up.
  */
 export function writeStreams<Input extends MessageInput>(
   sql: Sql,
   streams: readonly StreamInput<NoInfer<Input>>[],
   options: TypedInput<Input>,
 ): Promise<number[]>;
+/** Writes messages of any type, with no catalogue in the options. */
 export function writeStreams(sql: Sql, streams: readonly StreamInput[]): Promise<number[]>;
 export async function writeStreams(
   sql: Sql,
