@@ -4,7 +4,14 @@ import { whenReady } from "../lib/promise.ts";
 import type { Parser } from "../messages/_parser.ts";
 import { checkTypesOf, parserOf, pickerOf } from "../messages/_typed.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
-import { checkCategory, checkInteger, checkName } from "../names/_check.ts";
+import {
+  checkCategory,
+  checkFunction,
+  checkInteger,
+  checkMilliseconds,
+  checkName,
+  checkObject,
+} from "../names/_check.ts";
 import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.ts";
@@ -52,9 +59,7 @@ export interface CheckedConsumer extends CheckedFollowing {
 export function checkIdentity(
   consumer: ConsumerIdentity,
 ): Pick<CheckedConsumer, "category" | "consumerId" | "group" | "source"> {
-  if (typeof consumer !== "object" || consumer === null) {
-    throw invalid("consumer", consumer, "an object");
-  }
+  checkObject("consumer", consumer, "an object");
   const { category, aggregate, consumerId, consumerGroup: group } = consumer;
   if ((category === undefined) === (aggregate === undefined)) {
     throw invalid("category", category, 'given where "aggregate" is not, and only there');
@@ -64,9 +69,7 @@ export function checkIdentity(
   checkName("consumerId", consumerId);
   if (consumerId.includes("+")) throw invalid("consumerId", consumerId, 'a name without "+"');
   if (group !== undefined) {
-    if (typeof group !== "object" || group === null) {
-      throw invalid("consumerGroup", group, "an object with a size");
-    }
+    checkObject("consumerGroup", group, "an object with a size");
     checkInteger("consumerGroup.size", group.size, 1, 32767);
     if (group.member !== undefined) {
       checkInteger("consumerGroup.member", group.member, 0, group.size - 1);
@@ -117,7 +120,7 @@ function checkHandlers(
     throw invalid("handle", handle, 'given where "handlers" is not, and only there');
   }
   for (const [name, handler] of Object.entries(handlers ?? { handle })) {
-    if (typeof handler !== "function") throw invalid(name, handler, "a function");
+    checkFunction(name, handler);
   }
   if (handlers !== undefined && types !== undefined) {
     throw invalid("types", types, 'left out where there are "handlers", which have types');
@@ -147,8 +150,8 @@ function checkPace({
 }: PlainConsumer): Pick<CheckedConsumer, Pace> {
   checkInteger("concurrency", concurrency, 1);
   checkInteger("positionUpdateInterval", positionUpdateInterval, 1);
-  checkInteger("leaseDuration", leaseDuration, 100, 2 ** 31 - 1);
-  checkInteger("shutdownTimeout", shutdownTimeout, 0, 2 ** 31 - 1);
+  checkMilliseconds("leaseDuration", leaseDuration, 100);
+  checkMilliseconds("shutdownTimeout", shutdownTimeout, 0);
   return { concurrency, positionUpdateInterval, leaseDuration, shutdownTimeout };
 }
 
@@ -184,11 +187,9 @@ function parsing(parser: Parser, handler: Handler): Handler {
 function checkPolicy(policy: unknown): asserts policy is FailurePolicy {
   const verdicts: unknown[] = VERDICTS.slice(1);
   if (typeof policy === "function" || verdicts.includes(policy)) return;
-  if (typeof policy !== "object" || policy === null) {
-    throw invalid("onError", policy, '"stop", "skip", "park", an object with retry, or a function');
-  }
+  checkObject("onError", policy, '"stop", "skip", "park", an object with retry, or a function');
   const { retry, delay = 100, then = "stop" } = policy as RetryPolicy;
   checkInteger("onError.retry", retry, 1);
-  checkInteger("onError.delay", delay, 0, 2 ** 31 - 1);
+  checkMilliseconds("onError.delay", delay, 0);
   if (!verdicts.includes(then)) throw invalid("onError.then", then, '"stop", "skip" or "park"');
 }

@@ -1,3 +1,4 @@
+import { causationOf } from "../messages/_causation.ts";
 import { wordsOf } from "../lib/words.ts";
 import { idFrom } from "../names/id_from.ts";
 import { type ConsumerNames, parkedStream } from "../names/_own_streams.ts";
@@ -35,11 +36,7 @@ export async function park(
     id: await idFrom(`${name} ${parkedAs ?? `${id} ${place}`}`),
     type: "Parked",
     data,
-    metadata: {
-      causationMessageStreamName: streamName,
-      causationMessagePosition: position,
-      causationMessageGlobalPosition: globalPosition,
-    },
+    metadata: causationOf(message),
   });
 }
 

@@ -1,5 +1,12 @@
+import { causationOf } from "../messages/_causation.ts";
 import { invalid } from "../lib/invalid.ts";
-import { checkInteger, checkName, checkOptions, checkPattern } from "../names/_check.ts";
+import {
+  checkFunction,
+  checkInteger,
+  checkName,
+  checkOptions,
+  checkPattern,
+} from "../names/_check.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
 import { followPages } from "../subscribe/_follow_pages.ts";
@@ -205,17 +212,15 @@ function isReference({ streamName, metadata }: Message): boolean {
 }
 
 function referenceTo(
-  { type, streamName, position, globalPosition }: Message,
+  message: Message,
   name: string,
 ): MessageInput {
   return {
-    type,
+    type: message.type,
     metadata: {
       // Else two aggregates of all streams would refer to each other's references without an end.
       referringAggregate: name,
-      causationMessageStreamName: streamName,
-      causationMessagePosition: position,
-      causationMessageGlobalPosition: globalPosition,
+      ...causationOf(message),
     },
   };
 }
@@ -238,7 +243,7 @@ function checkAggregate(sql: Sql, aggregate: Aggregate): CheckedAggregate {
   for (const it of from) checkName("from", it);
   const patterns = from.flatMap(patternsOf);
   for (const pattern of patterns) checkPattern(pattern);
-  if (typeof partition !== "function") throw invalid("partition", partition, "a function");
+  checkFunction("partition", partition);
   if (partitions !== undefined) checkInteger("partitions", partitions, 1, 32767);
   checkStartAt(startAt);
   checkInteger("batchSize", batchSize, 1);

@@ -1,4 +1,4 @@
-import { checkInteger, checkOptions } from "../names/_check.ts";
+import { checkInteger, checkMilliseconds, checkOptions } from "../names/_check.ts";
 import { memberStream, positionStream } from "../names/_own_streams.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import { abortable, sleep } from "../lib/wait.ts";
@@ -67,7 +67,7 @@ export async function waitFor(
   checkInteger("globalPosition", globalPosition, 0);
   checkOptions(options);
   const { signal, timeout = 10_000 } = options;
-  checkInteger("timeout", timeout, 0, 2 ** 31 - 1);
+  checkMilliseconds("timeout", timeout, 0);
   const members = membersOf(identity);
   const isPassed = consumer.aggregate === undefined
     ? passedInCategory(sql, identity.category, globalPosition)

@@ -1,8 +1,6 @@
-import { invalid } from "../lib/invalid.ts";
+import { checkObject } from "../names/_check.ts";
 import type { MessageInput } from "../types.ts";
 
 export function checkMessage(message: unknown): asserts message is MessageInput {
-  if (typeof message !== "object" || message === null) {
-    throw invalid("message", message, "an object with a type");
-  }
+  checkObject("message", message, "an object with a type");
 }

@@ -1,5 +1,5 @@
 import { invalid } from "../lib/invalid.ts";
-import { checkFunction, checkName } from "../names/_check.ts";
+import { checkFunction, checkName, checkObject } from "../names/_check.ts";
 import { isSchema } from "./_shape.ts";
 import type { DetailedDefinition, MessageDefinition, Upcast } from "./definition.ts";
 import type { StandardSchema } from "./schema.ts";
@@ -30,9 +30,7 @@ export interface DefinitionTable {
 
 /** Checks all definitions: no type and no alias may be there twice. */
 export function checkDefinitions(definitions: Definitions): DefinitionTable {
-  if (typeof definitions !== "object" || definitions === null) {
-    throw invalid("definitions", definitions, "an object with a schema for each type");
-  }
+  checkObject("definitions", definitions, "an object with a schema for each type");
   const byType = new Map<string, CheckedDefinition>();
   const byStoredType = new Map<string, CheckedDefinition>();
   for (const [type, definition] of Object.entries(definitions)) {

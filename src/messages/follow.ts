@@ -1,8 +1,8 @@
+import { causationOf } from "./_causation.ts";
 import { checkMessage } from "./_check_message.ts";
 import { CATALOGUE } from "./_parser.ts";
 import type { MessageCatalogue } from "./catalogue.ts";
-import { invalid } from "../lib/invalid.ts";
-import { checkStreamName } from "../names/_check.ts";
+import { checkObject, checkStreamName } from "../names/_check.ts";
 import { isPlain } from "../lib/plain.ts";
 import type { Message, MessageInput, Metadata } from "../types.ts";
 
@@ -37,9 +37,7 @@ export function follow<Input extends MessageInput | readonly MessageInput[] | nu
   previous: Message,
   message: Input,
 ): Input {
-  if (typeof previous !== "object" || previous === null) {
-    throw invalid("previous", previous, "a message that was read");
-  }
+  checkObject("previous", previous, "a message that was read");
   if (message == null) return message;
   if (Array.isArray(message)) return message.map((it) => followOne(previous, it)) as never;
   return followOne(previous, message as MessageInput) as Input;
@@ -50,9 +48,7 @@ function followOne(previous: Message, message: MessageInput): MessageInput {
   return withMetadata(message, {
     ...message.metadata,
     ...propertiesOf(message.metadata?.properties, properties),
-    causationMessageStreamName: previous.streamName,
-    causationMessagePosition: previous.position,
-    causationMessageGlobalPosition: previous.globalPosition,
+    ...causationOf(previous),
     correlationStreamName,
     replyStreamName,
   });

@@ -73,6 +73,14 @@ export function checkPage(
   };
 }
 
+export function checkObject(
+  name: string,
+  value: unknown,
+  rule: string,
+): asserts value is object {
+  if (typeof value !== "object" || value === null) throw invalid(name, value, rule);
+}
+
 export function checkOptions(options: unknown): asserts options is object {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw invalid("options", options, "an object");
@@ -97,6 +105,11 @@ export function checkConsumerGroup(group: ConsumerGroup): void {
   // Message DB casts the size to smallint.
   checkInteger("consumerGroup.size", group.size, 1, 32767);
   checkInteger("consumerGroup.member", group.member, 0, group.size - 1);
+}
+
+/** Checks a time span in milliseconds: a timer that is set to more does not wait at all. */
+export function checkMilliseconds(name: string, value: unknown, least: number): void {
+  checkInteger(name, value, least, 2 ** 31 - 1);
 }
 
 export function checkId(value: unknown): asserts value is string {

@@ -1,5 +1,5 @@
 import { invalid } from "../lib/invalid.ts";
-import { checkFunction, checkInteger } from "../names/_check.ts";
+import { checkFunction, checkMilliseconds } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
 import { canListen, type ListeningSql } from "./_bell.ts";
 import type { FollowOptions } from "./follow_options.ts";
@@ -20,7 +20,7 @@ export function checkFollowing(
   >,
 ): CheckedFollowing {
   // A timer does not wait at all for a longer time.
-  checkInteger("pollInterval", pollInterval, 1, 2 ** 31 - 1);
+  checkMilliseconds("pollInterval", pollInterval, 1);
   if (onRetry !== undefined) checkFunction("onRetry", onRetry);
   if (notify && !canListen(sql)) {
     const rule = "left out for this handle, which has no listen(), as postgres.js has";

@@ -1,11 +1,11 @@
 import { DuplicateMessageError } from "../errors.ts";
-import { invalid } from "../lib/invalid.ts";
 import { isPromise, whenReady } from "../lib/promise.ts";
 import { encodeMessage } from "../messages/_json.ts";
 import { toStored } from "../messages/_typed.ts";
 import {
   checkFunction,
   checkId,
+  checkObject,
   checkOptions,
   checkTime,
   checkWritableStreamName,
@@ -157,9 +157,7 @@ async function* chunksOf<Imported extends ImportedMessage>(
 }
 
 function encodeImport(message: ImportedMessage): EncodedImport | Promise<EncodedImport> {
-  if (typeof message !== "object" || message === null) {
-    throw invalid("message", message, "an object with a streamName, an id and a type");
-  }
+  checkObject("message", message, "an object with a streamName, an id and a type");
   const { streamName, time } = message;
   checkWritableStreamName(streamName);
   checkId(message.id);
