@@ -14,31 +14,34 @@ export type MessageDbErrorCode =
   | "INVALID_MESSAGE";
 
 /**
- * What every error class of this library extends.
+ * The base of every error class of this library.
  *
- * Bad arguments are the built-in `TypeError` and `RangeError`; an error of the database or the
- * driver that is none of these passes through untouched.
+ * A bad argument is a built-in `TypeError` or `RangeError`. An error of the database or the driver that this
+ * library does not know is thrown as it is.
  */
 export abstract class MessageDbError extends Error {
+  /** The name of the error's class. */
   override readonly name: string = "MessageDbError";
-  /** Which error it is: the same in every version and every bundle, unlike the class's identity. */
+  /** Tells which error it is. The code is the same in every bundle and version; the class object is not. */
   abstract readonly code: MessageDbErrorCode;
 }
 
-/** The stream is not at the version that the write expected: read again, decide again. */
+/** The stream is not at the version that the write expected. Read the stream again, and decide again. */
 export class WrongExpectedVersionError extends MessageDbError {
+  /** Always `"WrongExpectedVersionError"`, also if a bundler has shortened the name of the class. */
   override readonly name = "WrongExpectedVersionError" as const;
+  /** Always `"WRONG_EXPECTED_VERSION"`: tells this error apart from the others. */
   override readonly code = "WRONG_EXPECTED_VERSION" as const;
   /** The stream that was written to. */
   declare readonly streamName: string;
   /**
-   * The version that the write asked for; `NO_STREAM` (-1) is a stream with no message. Under
-   * REPEATABLE READ and SERIALIZABLE it can be the one that the transaction's snapshot shows.
+   * The version that the write expected; `NO_STREAM` (-1) for a stream without messages. Under REPEATABLE
+   * READ and SERIALIZABLE it can be the version that the transaction's snapshot shows.
    */
   declare readonly expectedVersion: number;
   /**
-   * The version that the stream is at. Under REPEATABLE READ and SERIALIZABLE the transaction
-   * cannot see it, and this is the lowest that it can be.
+   * The version that the stream is at. Under REPEATABLE READ and SERIALIZABLE the transaction may not see
+   * this version. Then this is the lowest version that the stream can be at.
    */
   declare readonly actualVersion: number;
 
@@ -63,14 +66,16 @@ export class WrongExpectedVersionError extends MessageDbError {
 }
 
 /**
- * The id was used before: by a message of another stream, or by a part of the batch only.
+ * The store has a message with this id already: in another stream, or without the rest of its batch.
  *
- * A message sent again to the stream that has it is no error: it answers its first position. Only a
- * REPEATABLE READ or SERIALIZABLE transaction whose snapshot is older than that message cannot see
- * it, and gets this error: run the transaction again.
+ * It is no error to send a message again to the stream that has it: the answer is its first position. The
+ * exception is a REPEATABLE READ or SERIALIZABLE transaction whose snapshot is older than that message. Such
+ * a transaction cannot see the message, and gets this error: run the transaction again.
  */
 export class DuplicateMessageError extends MessageDbError {
+  /** Always `"DuplicateMessageError"`, also if a bundler has shortened the name of the class. */
   override readonly name = "DuplicateMessageError" as const;
+  /** Always `"DUPLICATE_MESSAGE"`: tells this error apart from the others. */
   override readonly code = "DUPLICATE_MESSAGE" as const;
   /** The id that the store has already. */
   declare readonly id: string;
@@ -86,9 +91,11 @@ export class DuplicateMessageError extends MessageDbError {
   }
 }
 
-/** `synchronize` found another message where one of those that it was given should be. */
+/** The stream holds another message at the place of a message that `synchronize` was given. */
 export class MessageMismatchError extends MessageDbError {
+  /** Always `"MessageMismatchError"`, also if a bundler has shortened the name of the class. */
   override readonly name = "MessageMismatchError" as const;
+  /** Always `"MESSAGE_MISMATCH"`: tells this error apart from the others. */
   override readonly code = "MESSAGE_MISMATCH" as const;
   /** The stream that was to be synchronized. */
   declare readonly streamName: string;
@@ -96,7 +103,7 @@ export class MessageMismatchError extends MessageDbError {
   declare readonly position: number;
   /** The id of the message that was given for this position. */
   declare readonly id: string;
-  /** The id of the message that the stream holds there. */
+  /** The id of the message that the stream holds at this position. */
   declare readonly actualId: string;
 
   /** Made by `synchronize`. */
@@ -117,11 +124,13 @@ export class MessageMismatchError extends MessageDbError {
   }
 }
 
-/** This database has no Message DB, or this role has no right to use it. */
+/** The database has no Message DB, or the role has no right to use it. */
 export class NotInstalledError extends MessageDbError {
+  /** Always `"NotInstalledError"`, also if a bundler has shortened the name of the class. */
   override readonly name = "NotInstalledError" as const;
+  /** Always `"NOT_INSTALLED"`: tells this error apart from the others. */
   override readonly code = "NOT_INSTALLED" as const;
-  /** `"missing"`: there is no Message DB of 1.3 or newer; `"forbidden"`: the role may not use it. */
+  /** `"missing"`: there is no Message DB 1.3 or newer. `"forbidden"`: the role may not use Message DB. */
   declare readonly reason: "missing" | "forbidden";
 
   /** Made by every operation. */
@@ -138,9 +147,11 @@ export class NotInstalledError extends MessageDbError {
   }
 }
 
-/** `condition` was used on a server that does not allow it. */
+/** The option `condition` was used on a server that does not allow it. */
 export class ConditionNotActivatedError extends MessageDbError {
+  /** Always `"ConditionNotActivatedError"`, also if a bundler has shortened the name of the class. */
   override readonly name = "ConditionNotActivatedError" as const;
+  /** Always `"CONDITION_NOT_ACTIVATED"`: tells this error apart from the others. */
   override readonly code = "CONDITION_NOT_ACTIVATED" as const;
 
   /** Made by the reads that take a `condition`. */
@@ -154,22 +165,29 @@ export class ConditionNotActivatedError extends MessageDbError {
 }
 
 /**
- * `fetchSql` got no rows, and no error of the database: the network, the address, a right or a limit
- * stood between. Whether a statement ran is not known, unless the status tells.
+ * `fetchSql` got neither rows nor an error of the database. The cause is the network, the address, a right or
+ * a limit. Whether the statement ran is not known, unless the status tells.
  */
 export class FetchSqlError extends MessageDbError {
+  /** Always `"FetchSqlError"`, also if a bundler has shortened the name of the class. */
   override readonly name = "FetchSqlError" as const;
+  /** Always `"FETCH_FAILED"`: tells this error apart from the others. */
   override readonly code = "FETCH_FAILED" as const;
-  /** Where the statement was sent, without the query of the address. */
+  /** The address that the statement was sent to, without its query string. */
   declare readonly url: string;
   /**
-   * `"network"`: no connection, or one that broke; `"timeout"`: no answer in time; `"status"`: an
-   * answer of another status than 2xx; `"body"`: an answer that is not rows in JSON.
+   * - `"network"`: there was no connection, or the connection broke.
+   * - `"timeout"`: no answer came in time.
+   * - `"status"`: the status of the answer is not 2xx.
+   * - `"body"`: the answer is not rows in JSON.
    */
   declare readonly reason: "network" | "timeout" | "status" | "body";
-  /** The status of the answer: 403 where the gateway does not allow it. Null for another reason. */
+  /** The status of the answer, 403 if the gateway does not allow the statement. Null for another reason. */
   declare readonly status: number | null;
-  /** How many seconds the server asks to wait, which for more than 30 is up to you; null for none. */
+  /**
+   * How many seconds the server asks to wait; null if it does not ask. To wait for more than 30 seconds is up
+   * to you.
+   */
   declare readonly retryAfter: number | null;
 
   /** Made by the handle of `fetchSql`. */
@@ -190,18 +208,20 @@ export class FetchSqlError extends MessageDbError {
   }
 }
 
-/** A consumer has stopped before a message: its handler threw, or answered "stop". */
+/** A consumer stopped before a message, because its handler threw or answered "stop". */
 export class HandlerFailedError extends MessageDbError {
+  /** Always `"HandlerFailedError"`, also if a bundler has shortened the name of the class. */
   override readonly name = "HandlerFailedError" as const;
+  /** Always `"HANDLER_FAILED"`: tells this error apart from the others. */
   override readonly code = "HANDLER_FAILED" as const;
-  /** The consumer that has stopped. Its position is stored: it starts with this message again. */
+  /** The consumer that stopped. Its position is stored, so it starts with this message again. */
   declare readonly consumerId: string;
   /** The message that was not handled. */
   declare readonly failedMessage: Message;
-  /** How many times it was tried. */
+  /** How many times the message was tried. */
   declare readonly attempts: number;
 
-  /** Made by `consume`, `drain` and `replayParked`. What the handler threw is the cause. */
+  /** Made by `consume`, `drain` and `replayParked`. The cause is the error that the handler threw. */
   constructor(
     consumerId: string,
     failedMessage: Message,
@@ -221,17 +241,19 @@ export class HandlerFailedError extends MessageDbError {
   }
 }
 
-/** `waitFor` has waited as long as it may, and the consumer has not come so far. */
+/** The consumer has not passed the global position within the timeout of `waitFor`. */
 export class ConsumerBehindError extends MessageDbError {
+  /** Always `"ConsumerBehindError"`, also if a bundler has shortened the name of the class. */
   override readonly name = "ConsumerBehindError" as const;
+  /** Always `"CONSUMER_BEHIND"`: tells this error apart from the others. */
   override readonly code = "CONSUMER_BEHIND" as const;
   /** The consumer that was waited for. */
   declare readonly consumerId: string;
-  /** The global position that it was to pass. */
+  /** The global position that the consumer was to pass. */
   declare readonly globalPosition: number;
   /**
-   * How far it has come: what it has stored (of an aggregate, a reference's position), of a group the
-   * lowest; 0 for nothing.
+   * The position that the consumer has stored; 0 if it has stored none. For a consumer group, the lowest
+   * position of its members. For an aggregate, the position of a reference.
    */
   declare readonly position: number;
 
@@ -247,24 +269,26 @@ export class ConsumerBehindError extends MessageDbError {
   }
 }
 
-/** One thing that is wrong with a message. */
+/** A thing that is wrong with a message. */
 export interface Issue {
-  /** What is wrong, in words. */
+  /** A sentence that says what is wrong. */
   readonly message: string;
-  /** Where: the keys from `data` down, none for all of it. */
+  /** The place: the keys from `data` down; no keys for `data` as a whole. */
   readonly path: readonly PropertyKey[];
 }
 
-/** A message does not fit what its catalogue defines: it is not written, or not what was read. */
+/** A message does not fit its catalogue: a message to write, which is not written, or a stored message. */
 export class InvalidMessageError extends MessageDbError {
+  /** Always `"InvalidMessageError"`, also if a bundler has shortened the name of the class. */
   override readonly name = "InvalidMessageError" as const;
+  /** Always `"INVALID_MESSAGE"`: tells this error apart from the others. */
   override readonly code = "INVALID_MESSAGE" as const;
-  /** The message as it was to be written, or as it is stored. */
+  /** The message as it was given to be written, or as it is stored. */
   declare readonly invalidMessage: Message | MessageInput;
-  /** What is wrong with it, and where in its data. */
+  /** What is wrong with the message, and where in its data. */
   declare readonly issues: readonly Issue[];
 
-  /** Made by what takes `messages`, and by writes of what a catalogue has made. */
+  /** Made by operations with the option `messages`, and by writes of messages that a catalogue made. */
   constructor(
     invalidMessage: Message | MessageInput,
     streamName: string,

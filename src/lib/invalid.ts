@@ -1,4 +1,4 @@
-/** The error for a bad argument: which one, what it is, what it has to be. */
+/** The error for a bad argument: says which argument it is, what was given, and what it must be. */
 export function invalid(
   name: string,
   value: unknown,
@@ -8,7 +8,7 @@ export function invalid(
   return new Class(`Cannot use ${quote(value)} as "${name}": it must be ${rule}`);
 }
 
-/** The value, or its kind: what an object holds may be long, or secret. */
+/** The value; of an object only its kind, because the members may be long or secret. */
 function quote(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (Array.isArray(value)) return value.length === 0 ? "[]" : "an array";

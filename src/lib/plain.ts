@@ -1,22 +1,22 @@
-/** Whether it is an object that is nothing more than its members. */
+/** Whether the value is a plain object: an object without a class, of any realm. */
 export function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   const prototype = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** The value, with each bigint as its digits; a cycle is left, for JSON to refuse. */
+/** The value, with the digits in place of each bigint. A cycle is left as it is, so that JSON refuses it. */
 export function withDigits(value: unknown): unknown {
   return mapLeaves(value, (leaf) => typeof leaf === "bigint" ? String(leaf) : leaf);
 }
 
-/** The value as text: the same for the same value, and another for a Date than for its text. */
+/** The value as text: equal for equal values. A Date gives another text than the string of the date. */
 export function canonicalText(value: unknown): string {
-  return JSON.stringify(mapLeaves(value, kindOf));
+  return JSON.stringify(mapLeaves(value, tagLeaf));
 }
 
-/** What JSON would make nothing of, or the same as of something else. */
-function kindOf(leaf: unknown): unknown {
+/** A stand-in for a value that JSON would drop, or would write as it writes another value. */
+function tagLeaf(leaf: unknown): unknown {
   if (typeof leaf === "bigint") return { bigint: String(leaf) };
   if (leaf instanceof Date) return { date: leaf.getTime() };
   if (leaf instanceof Map) {
@@ -26,8 +26,10 @@ function kindOf(leaf: unknown): unknown {
 }
 
 /**
- * Whether what was read is what was given, so far as it was given: members may have been left out or put
- * in, and text and numbers changed, but a Date is that Date, and text is no bigint.
+ * Whether a value that was read agrees with the value that was given.
+ *
+ * Members that only one of the two objects has are ignored. A string agrees with any string, and a number
+ * with any number. A bigint, or an object that is not plain (a Date, a Map), agrees only with an equal one.
  */
 export function agrees(read: unknown, given: unknown): boolean {
   if (Array.isArray(read) && Array.isArray(given)) {

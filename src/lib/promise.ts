@@ -1,9 +1,11 @@
-/** Whether it is one, of whatever realm or library. */
+/** Whether the value is a promise, of any realm or library. */
 export function isPromise(value: unknown): value is Promise<unknown> {
   return typeof (value as { then?: unknown } | null)?.then === "function";
 }
 
-/** Goes on at once where there is nothing to wait for: a promise a message costs more than its data. */
+/**
+ * Calls `next` at once if there is nothing to wait for: a promise for each message costs more than its data.
+ */
 export function whenReady<T, U>(
   value: T | Promise<T>,
   next: (value: T) => U | Promise<U>,

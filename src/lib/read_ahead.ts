@@ -1,13 +1,13 @@
 import { letSend } from "./wait.ts";
 
 /**
- * Reads page after page: the next one while one is used, and no more than that.
+ * Reads page after page. While the caller uses a page, the next page is read, and no further page.
  *
- * An error of one that was read ahead is thrown when its turn comes; a caller who leaves before that does
- * not hear of it, and does not wait for it.
+ * If that read fails, the error is thrown when the turn of the next page comes. A caller that leaves earlier
+ * neither waits for the next page nor gets its error.
  *
- * @param next Where to go on behind a page; undefined where that was the last.
- * @param mayBeEnough Whether the caller may leave while this page is used: then none is read ahead.
+ * @param next The position behind a page; undefined if the page was the last.
+ * @param mayBeEnough Whether the caller may leave while it uses this page. Then no page is read ahead.
  */
 export async function* readAhead<Page, Position>(
   read: (position: Position) => Promise<Page>,
@@ -20,7 +20,7 @@ export async function* readAhead<Page, Position>(
     const page = await (ahead ?? read(position));
     const from = next(page);
     ahead = from === undefined || mayBeEnough(page) ? undefined : read(from);
-    // Who waits for it may never come again.
+    // The caller may leave and never wait for this page: then its error must not count as unhandled.
     ahead?.catch(() => {});
     if (ahead) await letSend();
     yield page;

@@ -1,22 +1,22 @@
 import { onAbort } from "./wait.ts";
 
-/** When to end. */
+/** The signals by which work ends. */
 export interface Shutdown {
-  /** Nothing new is begun any more. */
+  /** Aborts when nothing new may be begun. */
   readonly stopping: AbortSignal;
-  /** What is in hand is given up. */
+  /** Aborts when the work in hand is given up. */
   readonly givingUp: AbortSignal;
 }
 
-/** An end that can be made. */
+/** A shutdown, and the functions that make it happen. */
 export interface ShutdownControl extends Shutdown {
   stop(): void;
   giveUp(): void;
-  /** It will not be needed any more. */
+  /** Clears the timer and the listeners, when the shutdown is not needed any more. */
   dispose(): void;
 }
 
-/** Stops when one of the signals aborts, and gives up so many milliseconds later. */
+/** Stops when one of the signals aborts, and gives up `timeout` milliseconds later. */
 export function shutdownOn(
   signals: readonly (AbortSignal | undefined)[],
   timeout: number,

@@ -28,7 +28,7 @@ export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   };
 }
 
-/** Resolves after so many milliseconds, or as soon as the signal aborts. */
+/** Resolves after the milliseconds, or as soon as the signal aborts. */
 export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     let forget: (() => void) | undefined;
@@ -42,9 +42,9 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
   });
 }
 
-/** Lets a statement set out that was begun: a driver may send in a later turn of the event loop. */
+/** Waits until a statement that was begun is sent: a driver may send it in a later turn of the event loop. */
 export function letSend(): Promise<void> {
-  // Not everywhere is there a channel; a timer takes a millisecond.
+  // A channel takes less time than a timer, which takes a millisecond. Some runtimes have no channel.
   if (typeof MessageChannel === "undefined") return sleep(0);
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve) => {
@@ -53,7 +53,7 @@ export function letSend(): Promise<void> {
   });
 }
 
-/** Does not wait any longer for the work when the signal aborts: rejects with its reason. */
+/** Waits for the work. Rejects with the signal's reason as soon as the signal aborts. */
 export async function abortable<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
   if (signal === undefined) return await work;
   let forget: (() => void) | undefined;
@@ -67,7 +67,7 @@ export async function abortable<T>(work: Promise<T>, signal?: AbortSignal): Prom
   }
 }
 
-/** The delay before one more attempt, in milliseconds: it doubles, and is not the same for everyone. */
+/** The delay before the next attempt, in milliseconds. It doubles, and a random part keeps clients apart. */
 export function backoff(attempt: number, first: number, longest: number): number {
   return Math.min(first * 2 ** (attempt - 1), longest) * (0.5 + Math.random() / 2);
 }

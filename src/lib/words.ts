@@ -1,4 +1,4 @@
-/** What was thrown, in words, whatever it is. */
+/** The text of a thrown value, whatever kind of value it is. */
 export function wordsOf(thrown: unknown): string {
   try {
     return String(thrown);

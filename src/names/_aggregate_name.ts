@@ -13,7 +13,7 @@ export function checkPartition(partition: unknown): asserts partition is number 
   else if (typeof partition !== "string") throw invalid("partition", partition, "a number or text");
 }
 
-/** The stream of a partition. */
+/** The name of a partition's stream. */
 export function partitionStream(name: string, partition: unknown): string {
   checkPartition(partition);
   return streamName(name, String(partition));

@@ -2,7 +2,7 @@ import { invalid } from "../lib/invalid.ts";
 import type { ConsumerGroup, Direction } from "../types.ts";
 import { isCategory } from "./stream_name.ts";
 
-/** What Postgres cannot hold as text, or would hold as something else: NUL and half a surrogate pair. */
+/** NUL and half a surrogate pair: Postgres cannot store them as text, or would store another text. */
 const UNWRITABLE_TEXT = /\0|\p{Surrogate}/u;
 
 export function checkName(name: string, value: unknown): asserts value is string {
@@ -18,7 +18,7 @@ export function checkStreamName(value: unknown): asserts value is string {
   }
 }
 
-/** A stream that is written to can be read back by its category, too. */
+/** Refuses also the names that Message DB cannot read back by their category. */
 export function checkWritableStreamName(value: unknown): asserts value is string {
   checkStreamName(value);
   if (/^-|^\$all-|^[^-]*-$/.test(value)) {
@@ -51,7 +51,7 @@ export function checkInteger(
   }
 }
 
-/** What every read takes, as parameters: position (null where none is given) and batch size. */
+/** Checks the options that every read has. Returns them as parameters; the position is null if not given. */
 export function checkPage(
   options: {
     readonly position?: number | undefined;
@@ -87,7 +87,7 @@ export function checkOptions(options: unknown): asserts options is object {
   }
 }
 
-/** What a write expects, as a parameter: null where it expects nothing. */
+/** Returns the expected version as a parameter: null if none is given. */
 export function checkExpectedVersion(
   options: { readonly expectedVersion?: number | undefined },
 ): string | null {
@@ -122,7 +122,7 @@ export function checkFunction(name: string, value: unknown): void {
   if (typeof value !== "function") throw invalid(name, value, "a function");
 }
 
-/** Others are none that PostgreSQL reads as they are written. */
+/** Refuses other years: PostgreSQL would not read them as JavaScript writes them. */
 export function checkTime(time: unknown): void {
   if (time === undefined) return;
   const isDate = Object.prototype.toString.call(time) === "[object Date]";

@@ -1,10 +1,10 @@
 import { checkName } from "./_check.ts";
 
 /**
- * Makes a message's id of a text: the same for the same text.
+ * Makes a message's id from a text: the same id for the same text.
  *
- * A message whose id is made of the message that caused it is written once, however often a handler is
- * called with that, in one process or several.
+ * Make the id of a message from the id of the message that caused it. Then the message is written once,
+ * however often a handler is called with its cause, in one process or several.
  *
  * @example
  * ```ts
@@ -20,9 +20,10 @@ import { checkName } from "./_check.ts";
  * });
  * ```
  *
- * @param text What the id stands for: the cause's `id`, and what else tells the messages that follow from it apart.
- * @returns A UUID of version 8 (RFC 9562), of the text's SHA-256.
- * @throws {TypeError} If the text is empty, or is none.
+ * @param text The text that the id stands for: the `id` of the cause, and a word that tells apart the
+ * messages that follow from the same cause.
+ * @returns A UUID of version 8 (RFC 9562), made from the SHA-256 of the text.
+ * @throws {TypeError} If the text is empty, or is not a string.
  */
 export async function idFrom(text: string): Promise<string> {
   checkName("text", text);

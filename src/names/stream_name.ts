@@ -1,7 +1,7 @@
 import { invalid } from "../lib/invalid.ts";
 
 /**
- * The category of a stream name: what is before the first `-`, all of it where there is none.
+ * The category of a stream name: the part before the first `-`, or the whole name if it has no `-`.
  *
  * As Message DB's `category`.
  *
@@ -14,7 +14,7 @@ import { invalid } from "../lib/invalid.ts";
  * ```
  *
  * @param streamName A stream name or a category.
- * @returns The category, with its types.
+ * @returns The category, including its types.
  */
 export function category(streamName: string): string {
   const dash = streamName.indexOf("-");
@@ -22,7 +22,7 @@ export function category(streamName: string): string {
 }
 
 /**
- * The id of a stream name: what is after the first `-`, compound ids included.
+ * The id of a stream name: the part after the first `-`. A compound id is included as a whole.
  *
  * As Message DB's `id`.
  *
@@ -43,7 +43,7 @@ export function id(streamName: string): string | null {
 }
 
 /**
- * The parts of a compound id: the id split at each `+`.
+ * The parts of a compound id: the id, split at each `+`.
  *
  * @example
  * ```ts
@@ -54,14 +54,14 @@ export function id(streamName: string): string | null {
  * ```
  *
  * @param streamName A stream name or a category.
- * @returns The parts, in order; none for a category.
+ * @returns The parts, in order; an empty list for a category.
  */
 export function ids(streamName: string): string[] {
   return id(streamName)?.split("+") ?? [];
 }
 
 /**
- * The first part of the id: what a consumer group shares a category by.
+ * The first part of the id. It decides which member of a consumer group reads the stream.
  *
  * As Message DB's `cardinal_id`.
  *
@@ -101,7 +101,7 @@ export function isCategory(name: string): boolean {
 }
 
 /**
- * The types of a category: what is after its first `:`, split at each `+`.
+ * The types of a category: the part after its first `:`, split at each `+`.
  *
  * As Eventide's stream name types: `command`, `position`, `snapshot`, …
  *
@@ -114,7 +114,7 @@ export function isCategory(name: string): boolean {
  * ```
  *
  * @param streamName A stream name or a category.
- * @returns The types, in order; none where the category has none.
+ * @returns The types, in order; an empty list if the category has no type.
  */
 export function types(streamName: string): string[] {
   const name = category(streamName);
@@ -135,10 +135,11 @@ export function types(streamName: string): string[] {
  * ```
  *
  * @param category The category, without a `-`; it may have types already.
- * @param id The id, or the parts of a compound id; a part has no `+` where there are several.
+ * @param id The id, or the parts of a compound id. A part of several must not contain `+`.
  * @param types Types to add to the category.
  * @returns The stream name.
- * @throws {TypeError} If a part is empty, or holds a separator that would be read back as another.
+ * @throws {TypeError} If a part is empty, or contains a separator, so that it would be read back as another
+ * name.
  */
 export function streamName(
   category: string,
