@@ -19,10 +19,6 @@ export interface ListeningSql {
   ): Promise<{ unlisten(): Promise<unknown> }>;
 }
 
-export function canListen(sql: unknown): sql is ListeningSql {
-  return typeof (sql as ListeningSql).listen === "function";
-}
-
 /**
  * Listens for the notifications of the trigger that `install(sql, { notify: true })` creates.
  *
@@ -52,7 +48,7 @@ export async function listenForMessages(
   const forget = onAbort(signal, ring);
   return {
     reset: () => {
-      if (ringing.signal.aborted) ringing = new AbortController();
+      ringing = new AbortController();
     },
     wait: (milliseconds) => sleep(milliseconds, ringing.signal),
     remove: () => {

@@ -26,33 +26,34 @@ export async function* followPages(
   following: Following,
 ): AsyncGenerator<Page, void, undefined> {
   const { signal, pollInterval, bell } = following;
-  const shortestPause = Math.min(FIRST_POLL_PAUSE, pollInterval);
-  let pause = shortestPause;
-  // If the first read fails, the database may never have worked: by default the read is not retried.
+  const readFrom = (from: number, retrying: RetryOptions): Promise<Page> =>
+    retryWhileUnavailable(() => {
+      // The page may lack a message that rings from here on: such a ring ends the next pause.
+      bell?.reset();
+      return read(from);
+    }, retrying);
+  let pause = FIRST_POLL_PAUSE;
+  // The database may never have worked: by default, the first read is not retried.
   let retrying: RetryOptions = { attempts: 1, ...following };
   let nextPage: Promise<Page> | undefined;
-  const readFrom = (from: number) => {
-    // The page may lack a message that rings from here on: such a ring ends the next pause.
-    bell?.reset();
-    return read(from);
-  };
   try {
     while (!signal.aborted) {
-      const from = position;
-      const page = await (nextPage ?? retryWhileUnavailable(() => readFrom(from), retrying));
+      const page = await (nextPage ?? readFrom(position, retrying));
       retrying = following;
       position = page.next;
-      nextPage = page.atEnd
-        ? undefined
-        : retryWhileUnavailable(() => readFrom(page.next), following);
-      // The caller may leave the loop: then nobody awaits this promise, and its rejection is no news.
-      nextPage?.catch(() => {});
-      if (nextPage) await letSend();
+      nextPage = undefined;
+      if (!page.atEnd) {
+        nextPage = readFrom(position, following);
+        // The caller may leave the loop: then nobody awaits this promise.
+        nextPage.catch(() => {});
+        await letSend();
+      }
       yield page;
-      if (page.messages.length > 0) pause = shortestPause;
+      if (page.messages.length > 0) pause = FIRST_POLL_PAUSE;
       if (!page.atEnd) continue;
+      pause = Math.min(pause, pollInterval);
       await (bell ? bell.wait(pause) : sleep(pause, signal));
-      pause = Math.min(pause * 2, pollInterval);
+      pause *= 2;
     }
   } catch (error) {
     if (!signal.aborted) throw error;

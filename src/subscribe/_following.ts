@@ -1,7 +1,7 @@
 import { invalid } from "../lib/invalid.ts";
 import { checkFunction, checkMilliseconds } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
-import { canListen, type ListeningSql } from "./_bell.ts";
+import type { ListeningSql } from "./_bell.ts";
 import type { FollowOptions } from "./follow_options.ts";
 
 /** Checked options, with their defaults. */
@@ -13,8 +13,8 @@ export interface CheckedFollowing {
 }
 
 export function checkFollowing(
-  sql: Sql,
-  { pollInterval = 1000, notify = false, onRetry }: Pick<
+  sql: Sql & Partial<ListeningSql>,
+  { pollInterval = 1000, notify, onRetry }: Pick<
     FollowOptions,
     "pollInterval" | "notify" | "onRetry"
   >,
@@ -22,9 +22,9 @@ export function checkFollowing(
   // A timer does not wait at all for a longer time.
   checkMilliseconds("pollInterval", pollInterval, 1);
   if (onRetry !== undefined) checkFunction("onRetry", onRetry);
-  if (notify && !canListen(sql)) {
+  if (notify && typeof sql.listen !== "function") {
     const rule = "left out for this handle, which has no listen(), as postgres.js has";
     throw invalid("notify", notify, rule);
   }
-  return { pollInterval, onRetry, listener: notify ? sql as unknown as ListeningSql : undefined };
+  return { pollInterval, onRetry, listener: notify ? sql as Sql & ListeningSql : undefined };
 }

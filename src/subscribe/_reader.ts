@@ -2,7 +2,7 @@ import { invalid } from "../lib/invalid.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
 import { checkCategory, checkConsumerGroup, checkInteger, checkName } from "../names/_check.ts";
 import { category, isCategory } from "../names/stream_name.ts";
-import { firstReferenceSince, firstSince, type SearchScope } from "../read/_first_since.ts";
+import { firstReferenceSince, firstSince } from "../read/_first_since.ts";
 import type { Page } from "../read/_page.ts";
 import { readAggregatePage } from "../read/_read_aggregate_page.ts";
 import { readCategoryPage } from "../read/_read_category_page.ts";
@@ -28,10 +28,12 @@ export interface Reader {
   start(at: StartAt): Promise<number>;
 }
 
+const OF_CATEGORIES = ["correlation", "consumerGroup"] as const;
+
 /** Checks a source and its options. */
 export function checkSource(source: Source, options: SourceOptions): void {
-  const { types, correlation, consumerGroup, batchSize } = options;
-  if (batchSize !== undefined) checkInteger("batchSize", batchSize, 1);
+  const { types, correlation, consumerGroup, batchSize = 1000 } = options;
+  checkInteger("batchSize", batchSize, 1);
   if (types !== undefined) checkTypes(types);
   if (correlation !== undefined) checkCategory("correlation", correlation);
   if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
@@ -41,8 +43,8 @@ export function checkSource(source: Source, options: SourceOptions): void {
     return refuse(options, ["correlation"], "an aggregate");
   }
   checkName("source", source);
-  if (source !== "$all" && isCategory(source)) return;
-  refuse(options, ["correlation", "consumerGroup"], source === "$all" ? '"$all"' : "a stream");
+  if (source === "$all") refuse(options, OF_CATEGORIES, '"$all"');
+  else if (!isCategory(source)) refuse(options, OF_CATEGORIES, "a stream");
 }
 
 export function checkTypes(types: unknown): void {
@@ -52,7 +54,11 @@ export function checkTypes(types: unknown): void {
   for (const type of types) checkName("types", type);
 }
 
-function refuse(options: SourceOptions, names: (keyof SourceOptions)[], source: string): void {
+function refuse(
+  options: SourceOptions,
+  names: readonly (keyof SourceOptions)[],
+  source: string,
+): void {
   for (const name of names) {
     if (options[name] !== undefined) throw invalid(name, options[name], `left out for ${source}`);
   }
@@ -77,7 +83,7 @@ function aggregateReader(sql: Sql, name: string, options: ReaderOptions): Reader
     category: name,
     read: (position) => readAggregatePage(sql, { ...options, name, position }),
     place: (message) => (message as AggregatedMessage).reference.globalPosition,
-    start: (at) => startOf(sql, at, { streamName: null, category: name }, firstReferenceSince),
+    start: (at) => startOf(sql, at, null, name, firstReferenceSince),
   };
 }
 
@@ -86,7 +92,7 @@ function allReader(sql: Sql, { types, batchSize }: ReaderOptions): Reader {
     category: null,
     read: (position) => readSettled(sql, { position, batchSize, pattern: null, filter: { types } }),
     place: (message) => message.globalPosition,
-    start: (at) => startOf(sql, at, { streamName: null, category: null }),
+    start: (at) => startOf(sql, at, null, null),
   };
 }
 
@@ -95,7 +101,7 @@ function categoryReader(sql: Sql, category: string, options: ReaderOptions): Rea
     category,
     read: (position) => readCategoryPage(sql, { ...options, category, position }),
     place: (message) => message.globalPosition,
-    start: (at) => startOf(sql, at, { streamName: null, category }),
+    start: (at) => startOf(sql, at, null, category),
   };
 }
 
@@ -105,32 +111,37 @@ function streamReader(sql: Sql, streamName: string, { types, batchSize }: Reader
     read: async (position) => {
       const messages = await readStream(sql, streamName, { position, batchSize });
       return {
-        messages: messages.filter(({ type }) => types === undefined || types.includes(type)),
+        messages: messages.filter(({ type }) => types?.includes(type) ?? true),
         next: (messages.at(-1)?.position ?? position - 1) + 1,
         atEnd: messages.length < batchSize,
       };
     },
     place: (message) => message.position,
-    start: (at) => startOf(sql, at, { streamName, category: null }),
+    start: (at) => startOf(sql, at, streamName, null),
   };
 }
 
 async function startOf(
   sql: Sql,
   at: StartAt,
-  scope: SearchScope,
+  streamName: string | null,
+  category: string | null,
   findFirstSince = firstSince,
 ): Promise<number> {
   if (typeof at === "number") return at;
   if (at === "beginning") return 0;
   // The end is read before the search for the time: a message that is written during the search comes
   // after this end, so it is not left out.
-  const end = await endOf(sql, scope);
-  return at === "end" ? end : await findFirstSince(sql, scope, at) ?? end;
+  const end = await endOf(sql, streamName, category);
+  return at === "end" ? end : await findFirstSince(sql, { streamName, category }, at) ?? end;
 }
 
-/** The place behind the last message. */
-async function endOf(sql: Sql, { streamName, category }: SearchScope): Promise<number> {
+/** The place behind the last message: of a stream, of a category, or of all messages. */
+async function endOf(
+  sql: Sql,
+  streamName: string | null,
+  category: string | null,
+): Promise<number> {
   if (streamName !== null) return await streamVersion(sql, streamName) + 1;
   const last = { direction: "backward", batchSize: 1 } as const;
   const [message] = category === null

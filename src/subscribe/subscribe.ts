@@ -117,23 +117,17 @@ export function subscribe(
   }
   const parser = parserOf(options);
   const types = options.types && (parser?.storedTypes(options.types) ?? options.types);
-  const selection = { ...options, types };
-  checkSource(source, selection);
+  const checked = { ...options, startAt, types };
+  checkSource(source, checked);
   const following = checkFollowing(sql, options);
-  const reader = readerOf(sql, source, selection);
-  return followMessages(reader, { ...following, startAt, signal, onCaughtUp, parser });
-}
-
-interface Subscription extends CheckedFollowing {
-  readonly startAt: StartAt;
-  readonly signal: AbortSignal | undefined;
-  readonly onCaughtUp: (() => void) | undefined;
-  readonly parser: Parser | undefined;
+  return followMessages(readerOf(sql, source, checked), parser, following, checked);
 }
 
 async function* followMessages(
   reader: Reader,
-  { startAt, signal, onCaughtUp, listener, parser, ...following }: Subscription,
+  parser: Parser | undefined,
+  following: CheckedFollowing,
+  { startAt, signal, onCaughtUp }: SubscribeOptions & { readonly startAt: StartAt },
 ): AsyncGenerator<Message, void, undefined> {
   if (signal?.aborted) return;
   // Aborts when the caller's signal aborts, and when the caller leaves the loop.
@@ -142,6 +136,7 @@ async function* followMessages(
   let bell;
   try {
     const start = await abortable(reader.start(startAt), ending.signal);
+    const { listener } = following;
     if (listener) bell = await listenForMessages(listener, reader.category, ending.signal);
     const pages = followPages(reader.read, start, { ...following, signal: ending.signal, bell });
     let isCaughtUp = false;
