@@ -105,7 +105,6 @@ export type {
   Verdict,
 } from "./src/consume/consumer.ts";
 export type { Parked } from "./src/consume/parked.ts";
-
 export {
   type Replayed,
   replayParked,
@@ -130,14 +129,12 @@ export {
 export type { Evolve, Evolvers, Projection } from "./src/decide/projection.ts";
 
 // Decide
-export {
-  type Entity,
-  entity,
-  type EntityCache,
-  type EntityDefinition,
-  type Fetched,
-  type SnapshotOptions,
-} from "./src/decide/entity.ts";
+export type {
+  EntityCache,
+  EntityDefinition,
+  SnapshotOptions,
+} from "./src/decide/entity_definition.ts";
+export { type Entity, entity, type Fetched } from "./src/decide/entity.ts";
 export {
   decide,
   type DecidedTogether,

@@ -13,7 +13,7 @@ import type { DecideOptions, Decision } from "./decision.ts";
 const FIRST_CONFLICT_DELAY = 4;
 const LONGEST_CONFLICT_DELAY = 1000;
 
-/** What is decided over: something that is fetched, and its stream. */
+/** An entity to decide over, and its stream. */
 export interface DecidedEntity {
   readonly entity: {
     readonly messages: MessageCatalogue | undefined;
@@ -23,7 +23,7 @@ export interface DecidedEntity {
   readonly streamName: string;
 }
 
-/** As `decide`, of a list. */
+/** Does the work of `decide`, for a list of entities. */
 export async function decideAll(
   sql: Sql,
   participants: readonly DecidedEntity[],
@@ -35,13 +35,11 @@ export async function decideAll(
   checkInteger("retries", retries, 0);
   let conflict: unknown;
   for (let attempt = 1;; attempt++) {
-    let fetched;
-    try {
-      fetched = await Promise.all(participants.map(({ entity, id }) => entity.fetch(sql, id)));
-    } catch (error) {
-      // A transaction takes no more statements after a conflict, which is what there is to tell.
+    const fetching = participants.map(({ entity, id }) => entity.fetch(sql, id));
+    const fetched = await Promise.all(fetching).catch((error) => {
+      // After a conflict, a transaction refuses every statement: then the conflict is the error to throw.
       throw conflict && sqlStateOf(error) === "25P02" ? conflict : error;
-    }
+    });
     const versions = fetched.map(({ version }) => version);
     const decisions = await decision(fetched.map(({ state }) => state), versions);
     const streams = await Promise.all(participants.map(async ({ entity, streamName }, at) => ({
@@ -56,7 +54,7 @@ export async function decideAll(
       const { positions, globalPosition } = await appendToStreams(sql, streams);
       return { versions: positions.map(safeInteger), globalPosition: safeInteger(globalPosition) };
     } catch (error) {
-      // SERIALIZABLE tells in its own way that somebody else was faster.
+      // At SERIALIZABLE, PostgreSQL itself may refuse the write because somebody else has written.
       const isConflict = error instanceof WrongExpectedVersionError ||
         sqlStateOf(error) === "40001";
       if (!isConflict || attempt > retries) throw error;
@@ -67,6 +65,5 @@ export async function decideAll(
 }
 
 function listOf(decision: Decision): readonly MessageInput[] {
-  if (decision == null) return [];
-  return Array.isArray(decision) ? decision : [decision as MessageInput];
+  return [decision ?? []].flat();
 }

@@ -2,43 +2,27 @@ import { InvalidMessageError } from "../errors.ts";
 import { invalid } from "../lib/invalid.ts";
 import { isPromise, whenReady } from "../lib/promise.ts";
 import { readAhead } from "../lib/read_ahead.ts";
+import type { Parser } from "../messages/_parser.ts";
 import { checkTypesOf, parserOf, pickerOf } from "../messages/_typed.ts";
 import { checkFunction } from "../names/_check.ts";
 import type { Message } from "../types.ts";
 import type { Projection } from "./projection.ts";
 
-/** Makes the next state of a message as it is stored; at once, where its data can be read at once. */
+/** Makes the next state from a stored message. The result is a promise only if the parser returns one. */
 export type Fold = (state: unknown, message: Message) => unknown;
 
-/** A fold over pages, and how far it has come. */
+/** The state so far of a fold over pages. */
 export interface Folded {
   state: unknown;
-  /** The last message that was read, whether it changed anything or not. */
+  /** The last message that was read, whether it changed the state or not. */
   last: Message | undefined;
 }
 
-/** Checks a projection, and tells how to fold. */
+/** Checks a projection, and makes its fold. */
 export function foldOf<State, Output extends Message>(projection: Projection<State, Output>): Fold {
-  const { init, evolve, handlers, unknown = "skip" } = projection as Projection<unknown>;
+  const { evolve, handlers, unknown = "skip" } = projection as Projection<unknown>;
   const parser = parserOf(projection);
-  checkFunction("init", init);
-  if ((evolve === undefined) === (handlers === undefined)) {
-    throw invalid("evolve", evolve, 'given where "handlers" is not, and only there');
-  }
-  if (handlers !== undefined && (typeof handlers !== "object" || Array.isArray(handlers))) {
-    throw invalid("handlers", handlers, "an object with a function for each type");
-  }
-  if (handlers === undefined && projection.unknown !== undefined) {
-    throw invalid("unknown", unknown, 'left out where there is "evolve", which gets all messages');
-  }
-  if (unknown !== "skip" && unknown !== "refuse") {
-    throw invalid("unknown", unknown, '"skip" or "refuse"');
-  }
-  for (const [name, evolver] of Object.entries(handlers ?? { evolve })) {
-    checkFunction(name, evolver);
-  }
-  if (parser && handlers) checkTypesOf(parser, handlers);
-
+  checkEvolvers(projection as Projection<unknown>, parser);
   const evolverOf = pickerOf(parser, evolve, handlers);
 
   return (state, message) => {
@@ -56,17 +40,46 @@ export function foldOf<State, Output extends Message>(projection: Projection<Sta
   };
 }
 
+function checkEvolvers(
+  { init, evolve, handlers, unknown }: Projection<unknown>,
+  parser: Parser | undefined,
+): void {
+  checkFunction("init", init);
+  if ((evolve === undefined) === (handlers === undefined)) {
+    throw invalid("evolve", evolve, 'given where "handlers" is not, and only there');
+  }
+  if (handlers !== undefined && (typeof handlers !== "object" || Array.isArray(handlers))) {
+    throw invalid("handlers", handlers, "an object with a function for each type");
+  }
+  if (unknown !== undefined) {
+    if (handlers === undefined) {
+      throw invalid(
+        "unknown",
+        unknown,
+        'left out where there is "evolve", which gets all messages',
+      );
+    }
+    if (unknown !== "skip" && unknown !== "refuse") {
+      throw invalid("unknown", unknown, '"skip" or "refuse"');
+    }
+  }
+  for (const [name, evolver] of Object.entries(handlers ?? { evolve })) {
+    checkFunction(name, evolver);
+  }
+  if (parser && handlers) checkTypesOf(parser, handlers);
+}
+
 function checkState(state: unknown, type: string): unknown {
   if (state !== undefined && !isPromise(state)) return state;
   const what = state === undefined ? "nothing" : "a promise";
-  // It may reject, and there is nobody else who would hear of that.
+  // If this promise rejects, nobody else handles the rejection.
   Promise.resolve(state).catch(() => {});
   throw new TypeError(
     `Cannot go on after message "${type}": its evolve has returned ${what}, and must return the state`,
   );
 }
 
-/** Folds a page. */
+/** Folds a page into `folded`. */
 export async function foldPage(
   fold: Fold,
   folded: Folded,
@@ -84,7 +97,7 @@ export type ReadPage = (
   page: { readonly position: number; readonly batchSize: number },
 ) => Promise<Message[]>;
 
-/** Page after page, until there is no more, or none is wanted. */
+/** Reads page after page: to the end, or to the page that reaches the place `until`. */
 export function pagesFrom(
   read: ReadPage,
   place: (message: Message) => number,

@@ -6,9 +6,9 @@ import type { StandardSchema } from "../messages/schema.ts";
 import { writeUnlessBusy } from "../write/_write_unless_busy.ts";
 import { readLastMessage } from "../read/read_last_message.ts";
 import { snapshotStream } from "../names/_own_streams.ts";
-import type { Sql } from "../types.ts";
+import type { Message, Sql } from "../types.ts";
 
-/** Which snapshots an entity has. */
+/** How the snapshots of an entity are kept. */
 export interface Snapshots {
   readonly category: string;
   readonly every: number;
@@ -17,18 +17,27 @@ export interface Snapshots {
   readonly codec: Codec | undefined;
 }
 
-/** A state, and the message that it is the state after. */
+/** A state, and the last message that was folded into it. */
 export interface StateAt {
   readonly state: unknown;
-  /** The position of that message. */
-  readonly version: number;
-  /** Its id. */
-  readonly messageId: string;
-  /** Its global position, which no other is ever given: one of the same id may be written anew. */
-  readonly messageGlobalPosition: number;
+  /** Its id alone is not enough: a message of the same id may be written again, at a new global position. */
+  readonly last: Pick<Message, "id" | "position" | "globalPosition">;
 }
 
-/** A snapshot's data: by Eventide's names, and which message it is the state after. */
+/** The last snapshot of an entity. */
+export interface LastSnapshot {
+  readonly id: string;
+  /** Undefined if the snapshot cannot be read. */
+  readonly stateAt: StateAt | undefined;
+}
+
+/** The last snapshot that is known: its id, null for none, and the version of its state. */
+export interface KnownSnapshot {
+  readonly id: string | null;
+  readonly version: number;
+}
+
+/** The data of a snapshot: Eventide's names, then the message that was folded last. */
 interface Recorded {
   readonly entityData: unknown;
   readonly entityVersion: number;
@@ -36,82 +45,88 @@ interface Recorded {
   readonly messageGlobalPosition: number;
 }
 
-/** Where an entity's snapshots are. */
-interface SnapshotPlace {
-  readonly name: string;
-  readonly type: string;
-  readonly coded: CodedMessage;
-}
-
-/** The last snapshot's id, null for none, and what it says; undefined where that cannot be read. */
+/** Reads the last snapshot of an entity; null for none. */
 export async function readSnapshot(
   sql: Sql,
   snapshots: Snapshots,
   id: string,
-): Promise<{ readonly id: string | null; readonly said?: StateAt }> {
-  const { name, type, coded } = placeOf(snapshots, id);
-  const message = await readLastMessage(sql, name, { type });
-  if (message === null) return { id: null };
-  const { schema, codec } = snapshots;
-  const unreadable = { id: message.id };
-  if (!isRecorded(message.data)) return unreadable;
-  const { entityData, entityVersion: version, messageId, messageGlobalPosition } = message.data;
-  let state = entityData;
-  try {
-    if (codec) state = await codec.decode(entityData, coded);
-  } catch {
-    // Its key may be gone: the messages tell what is left, or fail in the same way.
-    return unreadable;
-  }
-  if (schema !== undefined) {
-    const decoded = await decodeShape({ schema }, state);
-    if (decoded.issues) return unreadable;
-    state = decoded.value;
-  }
-  return { id: message.id, said: { state, version, messageId, messageGlobalPosition } };
-}
-
-/** Whether it is what `writeSnapshot` writes; of which message, `fetch` sees. */
-function isRecorded(data: unknown): data is Recorded {
-  const { entityData, entityVersion } = (data ?? {}) as Partial<Recorded>;
-  return entityData !== undefined && Number.isSafeInteger(entityVersion) && entityVersion! >= 0;
+): Promise<LastSnapshot | null> {
+  const header = headerOf(snapshots, id);
+  const message = await readLastMessage(sql, header.streamName, { type: header.type });
+  return message && {
+    id: message.id,
+    stateAt: await decodeState(snapshots, message.data, header),
+  };
 }
 
 /**
- * Writes a snapshot, unless there is one by now that was not seen, or none can be written now.
+ * Writes a snapshot, if enough messages have come after the known one.
  *
- * @returns The last snapshot's id, null for none; undefined where none can be written.
+ * It is not written if the stream has another last snapshot than the known one, or if `writeUnlessBusy`
+ * cannot write.
+ *
+ * @returns The last snapshot that is known now.
  */
-export async function writeSnapshot(
+export async function storeSnapshot(
   sql: Sql,
   snapshots: Snapshots,
   id: string,
-  { state, version, messageId, messageGlobalPosition }: StateAt,
-  seen: string | null,
-): Promise<string | null | undefined> {
-  const { name, type, coded } = placeOf(snapshots, id);
-  const json = await encodeState(state, snapshots.schema);
-  const entityData = snapshots.codec ? await snapshots.codec.encode(json, coded) : json;
+  { state, last }: StateAt,
+  known: KnownSnapshot,
+): Promise<KnownSnapshot> {
+  const version = last.position;
+  if (version - known.version < snapshots.every) return known;
+  const header = headerOf(snapshots, id);
+  const { codec } = snapshots;
+  const encoded = await encodeState(state, snapshots.schema);
   const data: Recorded = {
-    entityData,
+    entityData: codec ? await codec.encode(encoded, header) : encoded,
     entityVersion: version,
-    messageId,
-    messageGlobalPosition,
+    messageId: last.id,
+    messageGlobalPosition: last.globalPosition,
   };
-  return await writeUnlessBusy(
-    sql,
-    name,
-    encodeMessage({ type, data, metadata: coded.metadata }),
-    seen,
-  );
+  const message = encodeMessage({ ...header, data });
+  const lastId = await writeUnlessBusy(sql, header.streamName, message, known.id);
+  // The version counts even if nothing was written: a cached state tries again after as many messages.
+  return { id: lastId === undefined ? known.id : lastId, version };
 }
 
-function placeOf({ category, version }: Snapshots, id: string): SnapshotPlace {
-  const name = snapshotStream(category, id);
-  // Each shape has a type of its own: programs of two versions do not pass over each other's.
-  const type = `Recorded:${version}`;
-  const metadata = { schemaVersion: String(version) };
-  return { name, type, coded: { type, streamName: name, metadata, isSnapshot: true } };
+/** The stream, the type and the metadata of an entity's snapshots. */
+function headerOf({ category, version }: Snapshots, id: string): CodedMessage {
+  return {
+    streamName: snapshotStream(category, id),
+    // Each version has a type of its own: programs of two versions do not replace each other's snapshots.
+    type: `Recorded:${version}`,
+    metadata: { schemaVersion: String(version) },
+    isSnapshot: true,
+  };
+}
+
+/** Decodes the data of a snapshot; undefined if that is not possible. */
+async function decodeState(
+  { schema, codec }: Snapshots,
+  data: unknown,
+  header: CodedMessage,
+): Promise<StateAt | undefined> {
+  const { entityData, entityVersion, messageId, messageGlobalPosition } = (data ?? {}) as Recorded;
+  // Anybody can write to this stream. That the entity has this message is checked by fetchEntity().
+  if (entityData === undefined || !Number.isSafeInteger(entityVersion) || entityVersion < 0) {
+    return undefined;
+  }
+  let state: unknown = entityData;
+  try {
+    if (codec) state = await codec.decode(entityData, header);
+  } catch {
+    // The key of the codec may be gone. The messages then make the remaining state, or fail in the same way.
+    return undefined;
+  }
+  if (schema !== undefined) {
+    const decoded = await decodeShape({ schema }, state);
+    if (decoded.issues) return undefined;
+    state = decoded.value;
+  }
+  const last = { id: messageId, position: entityVersion, globalPosition: messageGlobalPosition };
+  return { state, last };
 }
 
 async function encodeState(state: unknown, schema: StandardSchema | undefined): Promise<unknown> {
@@ -122,7 +137,7 @@ async function encodeState(state: unknown, schema: StandardSchema | undefined): 
   const encoded = await encodeShape({ schema }, state, "state");
   if (encoded.issues) {
     const words = encoded.issues.map(({ path, message }) =>
-      [...path.map(String), message].join(": ")
+      [...path, message].map(String).join(": ")
     );
     throw new TypeError(
       `Cannot write a snapshot: its schema refuses the state: ${words.join("; ")}`,
@@ -138,7 +153,7 @@ async function encodeState(state: unknown, schema: StandardSchema | undefined): 
   return encoded.value;
 }
 
-/** Checks that JSON brings back what there is: what is more than that takes a schema. */
+/** Checks that JSON brings back the state as it is: otherwise snapshots need a schema. */
 export function checkRestorable(state: unknown): void {
   JSON.stringify(state, checkMember);
   stringify("state", state);
@@ -154,7 +169,7 @@ function checkMember(this: Record<string, unknown>, key: string, value: unknown)
   );
 }
 
-/** Whether it is a list or an object as JSON makes them, or no object at all. */
+/** Whether it is a list or an object as JSON makes them, or a value that is no object and no bigint. */
 function isRestorable(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return typeof value !== "bigint";
   if (Array.isArray(value)) return Object.keys(value).length === value.length;

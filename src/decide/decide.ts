@@ -6,48 +6,55 @@ import { decideAll, type DecidedEntity } from "./_decide_all.ts";
 import type { DecideOptions, Decision } from "./decision.ts";
 import type { Entity } from "./entity.ts";
 
-/** An entity: what it is, and its id. */
+/** An entity: its definition, and its id. */
 export type Participant = readonly [entity: Entity<unknown, never>, id: string];
 
-/** Entities by names of yours, or a list of them. */
+/** Entities: by names of your choice, or as a list. */
 export type Participants = Readonly<Record<string, Participant>> | readonly Participant[];
 
-/** The states of participants: by their names, or a list. */
+/** The states of the participants: by their names, or as a list. */
 export type StatesOf<Entities extends Participants> = {
   readonly [Name in keyof Entities]: Entities[Name] extends
     readonly [Entity<infer State, never>, string] ? State : never;
 };
 
-/** The versions of participants: by their names, or a list. */
+/** The versions of the participants: by their names, or as a list. */
 export type VersionsOf<Entities extends Participants> = {
   readonly [Name in keyof Entities]: number;
 };
 
-/** What to write to which of the participants; left out is none. */
+/** What to write to each participant. Nothing is written to a participant that is left out. */
 export type DecisionsOf<Entities extends Participants> = {
   readonly [Name in keyof Entities]?: Entities[Name] extends
     readonly [Entity<unknown, infer Input>, string] ? Decision<Input> : never;
 };
 
+/**
+ * What `decision` may return.
+ *
+ * @internal
+ */
 type Decisions<Entities extends Participants> = DecisionsOf<Entities> | null | undefined | void;
 
-/** What `decide` has done. */
+/** The result of `decide`. */
 export interface DecidedTogether<Entities extends Participants> {
-  /** The version of each entity, as an entity's `decide` answers it. */
+  /** The version of each entity, as `Decided` has it. */
   readonly versions: VersionsOf<Entities>;
-  /** The global position of the last message that was written: what `waitFor` takes; null for none. */
+  /** The global position of the last message that was written, for `waitFor`; null for none. */
   readonly globalPosition: number | null;
 }
 
 /**
- * Decides over several entities at once: reads them, asks what is to be written to which, and writes all
- * of it if every one of them is still what was read, and none of it otherwise; then it reads again and
- * asks again.
+ * Decides over several entities at once: reads them, calls `decision` with their states, and writes the
+ * messages that `decision` returns.
  *
- * One statement writes, so it is atomic without a transaction. An entity that nothing is written to is
- * checked too; a transaction that does not see what others have written since, under REPEATABLE READ or
- * SERIALIZABLE, cannot do that, and is refused. In a transaction of yours, a conflict is thrown at once:
- * run the transaction again.
+ * If somebody else has written to one of the entities since they were read, nothing is written: all are
+ * read again, and `decision` is called again. In a transaction of yours, such a conflict is thrown at
+ * once: run the transaction again.
+ *
+ * One statement writes everything, so the write is atomic without a transaction. The statement also checks
+ * the versions of the entities that nothing is written to. A transaction at REPEATABLE READ or SERIALIZABLE
+ * does not see what others have written since it began, so there such a check is refused with an error.
  *
  * @example Move money, both accounts or neither
  * ```ts
@@ -69,16 +76,16 @@ export interface DecidedTogether<Entities extends Participants> {
  * });
  * ```
  *
- * @typeParam Entities The participants, by names of yours, or a list.
+ * @typeParam Entities The participants: by names of your choice, or as a list.
  * @param sql The handle; inside a transaction, the transaction's.
  * @param participants The entities: `{ from: [account, "123"], to: [account, "456"] }`; or a list of such pairs.
- * @param decision Tells by the states, and their versions, what to write to which: by the names, or as a list in the order of the participants. May be asked more than once.
- * @param options How often to ask.
- * @returns The versions after that, and where the last message is.
- * @throws {WrongExpectedVersionError} If somebody else was faster, every time.
+ * @param decision Returns what to write to each participant: by the names, or as a list in the order of the participants. It gets the states and their versions, and may be called more than once.
+ * @param options How often to try again after a conflict.
+ * @returns The versions after that, and the global position of the last message.
+ * @throws {WrongExpectedVersionError} If every attempt was a conflict.
  * @throws {InvalidMessageError} If a message does not fit a catalogue.
- * @throws {TypeError} If an entity is there twice, an id is empty, something is decided about none of them, or JSON cannot hold the data.
- * @throws {DuplicateMessageError} If some of the messages are in the store, or are there in another place.
+ * @throws {TypeError} If an entity is given twice, an id is empty, `decision` returns a name that is no participant's, or JSON cannot hold the data.
+ * @throws {DuplicateMessageError} If only some of the messages are in the store already, or if they are in another place.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {RangeError} If there is no participant, or `retries` is no integer from 0.
  */
@@ -92,37 +99,37 @@ export async function decide<const Entities extends Participants>(
   options: DecideOptions = {},
 ): Promise<DecidedTogether<Entities>> {
   checkFunction("decision", decision);
-  const parts = checkParticipants(participants);
+  const checked = checkParticipants(participants);
   const names = Object.keys(participants);
   const isList = Array.isArray(participants);
-  const named = (values: readonly unknown[]) =>
+  const byName = (values: readonly unknown[]) =>
     isList ? values : Object.fromEntries(names.map((name, at) => [name, values[at]]));
   const { versions, globalPosition } = await decideAll(
     sql,
-    parts,
+    checked,
     async (states, versions) => {
       const decided = await decision(
-        named(states) as StatesOf<Entities>,
-        named(versions) as VersionsOf<Entities>,
-      ) as Readonly<Record<string, Decision>> | null | undefined;
-      if (decided != null && typeof decided !== "object") {
-        throw invalid("decision", decided, "what to write to which of the participants");
-      }
-      const stranger = Object.keys(decided ?? {}).find((name) => !names.includes(name));
-      if (stranger !== undefined) {
-        throw invalid(
-          "decision",
-          stranger,
-          `by the names of the participants: ${names.join(", ")}`,
-        );
-      }
-      return names.map((name) =>
-        decided && Object.hasOwn(decided, name) ? decided[name] : undefined
+        byName(states) as StatesOf<Entities>,
+        byName(versions) as VersionsOf<Entities>,
       );
+      return checkDecisions(decided ?? {}, names);
     },
     options,
   );
-  return { versions: named(versions) as VersionsOf<Entities>, globalPosition };
+  return { versions: byName(versions) as VersionsOf<Entities>, globalPosition };
+}
+
+/** The decisions in the order of the names. */
+function checkDecisions(decided: unknown, names: readonly string[]): Decision[] {
+  if (typeof decided !== "object") {
+    throw invalid("decision", decided, "what to write to which of the participants");
+  }
+  const decisions = decided as Readonly<Record<string, Decision>>;
+  const stranger = Object.keys(decisions).find((name) => !names.includes(name));
+  if (stranger !== undefined) {
+    throw invalid("decision", stranger, `by the names of the participants: ${names.join(", ")}`);
+  }
+  return names.map((name) => Object.hasOwn(decisions, name) ? decisions[name] : undefined);
 }
 
 function checkParticipants(participants: Participants): DecidedEntity[] {

@@ -11,21 +11,21 @@ export type Decision<Input extends MessageInput = MessageInput> =
 /** Options of `decide`. */
 export interface DecideOptions {
   /**
-   * How often to read and ask again at most, where somebody else has written meanwhile, from 0. Each time
-   * it waits longer, from 4 ms to a second.
+   * How many times to read and decide again at most, from 0, if somebody else has written since the last
+   * read. Each wait before that is longer than the one before, from 4 ms to a second.
    *
    * @default 20
    */
   readonly retries?: number | undefined;
 }
 
-/** What an entity's `decide` has done. */
+/** The result of an entity's `decide`. */
 export interface Decided {
   /**
-   * The position of the last message that was written, or that was there by its id; where nothing was to
-   * be written, of the entity's last message, `NO_STREAM` (-1) for none.
+   * The position of the last message that was written, or that was in the store already, by its id. If
+   * nothing was to be written, it is the position of the entity's last message; `NO_STREAM` (-1) for none.
    */
   readonly version: number;
-  /** The global position of the last message that was written: what `waitFor` takes; null for none. */
+  /** The global position of the last message that was written, for `waitFor`; null for none. */
   readonly globalPosition: number | null;
 }

@@ -5,11 +5,11 @@ import { readCategory } from "../read/read_category.ts";
 import { readStream } from "../read/read_stream.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 
-/** Options of `project`: how the state comes from messages, and which. */
+/** Options of `project`: how messages make the state, and which messages. */
 export interface ProjectOptions<State, Output extends Message = Message>
   extends Projection<State, Output> {
   /**
-   * The position to start at, which is included: `init` makes the state that is there before it.
+   * The position to start at, which is included. `init` makes the state before this position.
    *
    * @default the beginning
    */
@@ -28,22 +28,22 @@ export interface ProjectOptions<State, Output extends Message = Message>
   readonly batchSize?: number | undefined;
 }
 
-/** What `project` has made. */
+/** The result of `project`. */
 export interface Projected<State> {
-  /** The state behind the last message. */
+  /** The state after the last message. */
   readonly state: State;
   /**
-   * The position of the last message, whether it changed the state or not: what to expect of a write, and
-   * less by one than where to go on. One less than `from`, where there was none: `NO_STREAM` (-1) at the
-   * beginning.
+   * The position of the last message, whether it changed the state or not. Use it as the expected version
+   * of a write; to go on, use `version + 1` as `from`. If there was no message, it is `from` - 1, which is
+   * `NO_STREAM` (-1) at the beginning.
    */
   readonly version: number;
 }
 
 /**
- * Folds a stream into a state: from its first message, or any, to its last.
+ * Folds the messages of a stream into a state, by default from the first message to the last.
  *
- * Page by page, so the stream can be of any length.
+ * The stream is read page by page, so it can be of any length.
  *
  * @example
  * ```ts
@@ -63,11 +63,11 @@ export interface Projected<State> {
  * @typeParam Output The messages, as the catalogue reads them.
  * @param sql The handle.
  * @param streamName The stream: `"account-123"`.
- * @param options How the state comes from messages, and which.
- * @returns The state, and the version that it is of.
- * @throws {InvalidMessageError} If a message does not fit the catalogue, or has no handler and that is refused.
+ * @param options How messages make the state, and which messages.
+ * @returns The state, and its version.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue, or has no handler and `unknown` is `"refuse"`.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the name is no stream's, an option is of the wrong type, or no state is returned.
+ * @throws {TypeError} If the name is no stream's, an option is of the wrong type, or `evolve` returns no state.
  * @throws {RangeError} If `from`, `until` or the batch size is out of range.
  */
 export async function project<State, Output extends Message = Message>(
@@ -75,20 +75,20 @@ export async function project<State, Output extends Message = Message>(
   streamName: string,
   options: ProjectOptions<State, Output>,
 ): Promise<Projected<State>> {
-  const { state, last, before } = await foldAll(
+  const { state, position } = await foldAll(
     options,
     (page) => readStream(sql, streamName, page),
     (message) => message.position,
     0,
   );
-  return { state, version: last?.position ?? before };
+  return { state, version: position };
 }
 
-/** Options of `projectCategory`: those of `project`, with global positions, and whose messages. */
+/** Options of `projectCategory`: those of `project`, with global positions, and a choice of streams. */
 export interface ProjectCategoryOptions<State, Output extends Message = Message>
   extends ProjectOptions<State, Output> {
   /**
-   * Only messages whose `correlationStreamName` is of this category.
+   * Only messages whose `correlationStreamName` is in this category.
    *
    * @default all
    */
@@ -101,13 +101,13 @@ export interface ProjectCategoryOptions<State, Output extends Message = Message>
   readonly consumerGroup?: ConsumerGroup | undefined;
 }
 
-/** What `projectCategory` has made. */
+/** The result of `projectCategory`. */
 export interface ProjectedCategory<State> {
-  /** The state behind the last message. */
+  /** The state after the last message. */
   readonly state: State;
   /**
-   * The global position of the last message, whether it changed the state or not: less by one than where
-   * to go on. One less than `from`, where there was none.
+   * The global position of the last message, whether it changed the state or not. To go on, use
+   * `position + 1` as `from`. If there was no message, it is `from` - 1.
    */
   readonly position: number;
 }
@@ -115,7 +115,7 @@ export interface ProjectedCategory<State> {
 /**
  * Folds all streams of a category into one state: a read model.
  *
- * Page by page, in the order of the global positions.
+ * The category is read page by page, in the order of the global positions.
  *
  * @example How much there is in all accounts
  * ```ts
@@ -134,11 +134,11 @@ export interface ProjectedCategory<State> {
  * @typeParam Output The messages, as the catalogue reads them.
  * @param sql The handle.
  * @param category The category: `"account"`.
- * @param options How the state comes from messages, and which; `from` and `until` are global positions.
- * @returns The state, and the global position up to which it goes.
- * @throws {InvalidMessageError} If a message does not fit the catalogue, or has no handler and that is refused.
+ * @param options How messages make the state, and which messages; `from` and `until` are global positions.
+ * @returns The state, and the global position of its last message.
+ * @throws {InvalidMessageError} If a message does not fit the catalogue, or has no handler and `unknown` is `"refuse"`.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the name is no category's, an option is of the wrong type, or no state is returned.
+ * @throws {TypeError} If the name is no category's, an option is of the wrong type, or `evolve` returns no state.
  * @throws {RangeError} If an option is out of range.
  */
 export async function projectCategory<State, Output extends Message = Message>(
@@ -147,13 +147,12 @@ export async function projectCategory<State, Output extends Message = Message>(
   options: ProjectCategoryOptions<State, Output>,
 ): Promise<ProjectedCategory<State>> {
   const { correlation, consumerGroup } = options ?? {};
-  const { state, last, before } = await foldAll(
+  return await foldAll(
     options,
     (page) => readCategory(sql, category, { ...page, correlation, consumerGroup }),
     (message) => message.globalPosition,
     1,
   );
-  return { state, position: last?.globalPosition ?? before };
 }
 
 async function foldAll<State, Type extends Message>(
@@ -161,7 +160,7 @@ async function foldAll<State, Type extends Message>(
   read: ReadPage,
   place: (message: Message) => number,
   beginning: number,
-): Promise<{ state: State; last: Message | undefined; before: number }> {
+): Promise<ProjectedCategory<State>> {
   checkOptions(options);
   const { init, from = beginning, until = Infinity, batchSize = 1000 } = options;
   checkInteger("from", from, 0);
@@ -172,6 +171,6 @@ async function foldAll<State, Type extends Message>(
   for await (const page of pagesFrom(read, place, from, batchSize, until)) {
     await foldPage(fold, folded, page.filter((message) => place(message) <= until));
   }
-  const before = Math.max(from, beginning) - 1;
-  return { state: folded.state as State, last: folded.last, before };
+  const { state, last } = folded;
+  return { state: state as State, position: last ? place(last) : Math.max(from, beginning) - 1 };
 }

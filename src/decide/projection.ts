@@ -1,36 +1,36 @@
 import type { MessageCatalogue } from "../messages/catalogue.ts";
 import type { Message } from "../types.ts";
 
-/** Makes the next state of a state and a message. */
+/** Makes the next state from a state and a message. */
 export type Evolve<State, Output extends Message = Message> = {
-  // A method's parameters may be narrower: it says what data it takes.
+  // As a method, because the parameters of a method may be narrower: an evolve may say what data it takes.
   evolve(state: State, message: Output): State;
 }["evolve"];
 
-/** How a state comes from messages. */
+/** How messages make a state. */
 export interface Projection<State, Output extends Message = Message> {
-  /** Makes the state that is there before the first message. */
+  /** Makes the state before the first message. */
   readonly init: () => State;
-  /** Makes the next state of a state and any message. Either this or `handlers`. */
+  /** Makes the next state from a state and any message. Give either this or `handlers`. */
   readonly evolve?: NoInfer<Evolve<State, Output>> | undefined;
-  /** Makes the next state, by the type of the message. */
+  /** Functions that make the next state, by the type of the message. */
   readonly handlers?: NoInfer<Evolvers<State, Output>> | undefined;
   /**
-   * What becomes of messages of a type that has no handler: they are passed over, unparsed, or refused
-   * with an `InvalidMessageError`. Of `handlers` alone.
+   * What happens to a message whose type has no handler: it is skipped, unparsed, or refused with an
+   * `InvalidMessageError`. Only with `handlers`.
    *
    * @default "skip"
    */
   readonly unknown?: "skip" | "refuse" | undefined;
   /**
-   * The catalogue that messages are parsed by.
+   * The catalogue that parses the messages.
    *
    * @default none: nothing is parsed
    */
   readonly messages?: MessageCatalogue<Output> | undefined;
 }
 
-/** What makes the next state, by the type of the message. */
+/** Functions that make the next state, by the type of the message. */
 export type Evolvers<State, Output extends Message = Message> = {
   readonly [Type in Exclude<Output["type"], "$unknown">]?: Evolve<
     State,
