@@ -1,8 +1,11 @@
-/** How `src/` is built: what may import what. */
-import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+/** How `src/` is built: what may import what, what is private, and how large things are. */
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import process from "node:process";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
+import denoJson from "../deno.json" with { type: "json" };
 import { pathOf } from "./_blocks.ts";
 
 /** From the ground up. A wing imports from those above it in this list, and not from its neighbours. */
@@ -20,14 +23,23 @@ const FLOORS: readonly (readonly string[])[] = [
   ["http"],
   ["database"],
 ];
+const LONGEST_FUNCTION = 60;
 
 const root = pathOf("src");
+const entries = Object.values(denoJson.exports).map(pathOf);
 const paths = readdirSync(root, { recursive: true, encoding: "utf8" })
   .filter((path) => path.endsWith(".ts"))
   .map((path) => join(root, path));
-const files = paths.map((path) =>
-  ts.createSourceFile(path, readFileSync(path, "utf8"), ts.ScriptTarget.ESNext, true)
-);
+const program = ts.createProgram([...entries, ...paths], {
+  allowImportingTsExtensions: true,
+  module: ts.ModuleKind.ESNext,
+  moduleResolution: ts.ModuleResolutionKind.Bundler,
+  noEmit: true,
+  noLib: true,
+  types: [],
+});
+const checker = program.getTypeChecker();
+const files = paths.map((path) => program.getSourceFile(path)!);
 const nameOf = (path: string): string => relative(root, path);
 const wingOf = (path: string): string => nameOf(dirname(path)) || ".";
 
@@ -78,5 +90,95 @@ describe("imports", () => {
     };
     for (const path of paths) walk(path, []);
     expect(circles).toEqual([]);
+  });
+});
+
+describe("a file", () => {
+  const published = new Set(
+    entries.flatMap((entry) => exportsOf(program.getSourceFile(entry)!).map(declared)),
+  );
+  const isPrivate = ({ fileName }: ts.SourceFile) =>
+    basename(fileName).startsWith("_") || wingOf(fileName) === "lib";
+  const namesOf = (wanted: ts.SourceFile[], isWanted: (symbol: ts.Symbol) => boolean) =>
+    wanted.flatMap((file) =>
+      exportsOf(file).filter((symbol) => isWanted(declared(symbol)))
+        .map(({ name }) => `${nameOf(file.fileName)}: ${name}`)
+    );
+
+  test("with _, or in lib, exports nothing that an entry exports", () => {
+    expect(namesOf(files.filter(isPrivate), (symbol) => published.has(symbol))).toEqual([]);
+  });
+
+  test("without _ exports what an entry exports, and nothing else", () => {
+    const open = files.filter((file) => !isPrivate(file));
+    expect(namesOf(open, (symbol) => !published.has(symbol))).toEqual([]);
+    expect(open.filter((file) => exportsOf(file).length === 0).map(({ fileName }) => fileName))
+      .toEqual([]);
+  });
+
+  test("declares no name that another declares", () => {
+    const filesOf = new Map<string, string[]>();
+    for (const file of files) {
+      for (const name of new Set(declaredIn(file))) {
+        filesOf.set(name, [...filesOf.get(name) ?? [], nameOf(file.fileName)]);
+      }
+    }
+    expect([...filesOf].filter(([, { length }]) => length > 1)).toEqual([]);
+  });
+});
+
+function exportsOf(file: ts.SourceFile): ts.Symbol[] {
+  const module = checker.getSymbolAtLocation(file);
+  return module === undefined ? [] : checker.getExportsOfModule(module);
+}
+
+/** What a symbol stands for, where it is exported again. */
+function declared(symbol: ts.Symbol): ts.Symbol {
+  return symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
+}
+
+function declaredIn(file: ts.SourceFile): string[] {
+  return file.statements.flatMap((statement) => {
+    const names = ts.isVariableStatement(statement)
+      ? statement.declarationList.declarations.map(({ name }) => name)
+      : [(statement as ts.Statement & { name?: ts.Node }).name];
+    return names.flatMap((name) => name && ts.isIdentifier(name) ? [name.text] : []);
+  });
+}
+
+test(`no function has more than ${LONGEST_FUNCTION} lines, those of its SQL left out`, () => {
+  const long: string[] = [];
+  for (const file of files) {
+    const linesOf = (node: ts.Node): number => {
+      const line = (position: number) => file.getLineAndCharacterOfPosition(position).line;
+      return line(node.end) - line(node.getStart(file)) + 1;
+    };
+    const sqlOf = (node: ts.Node): number => {
+      if (ts.isTemplateLiteral(node)) return linesOf(node);
+      let lines = 0;
+      node.forEachChild((child) => void (lines += sqlOf(child)));
+      return lines;
+    };
+    const visit = (node: ts.Node): void => {
+      if (ts.isFunctionLike(node) && "body" in node && node.body) {
+        const lines = linesOf(node.body as ts.Node) - sqlOf(node.body as ts.Node);
+        if (lines > LONGEST_FUNCTION) {
+          const name = node.name?.getText(file) ?? "a function";
+          long.push(`${nameOf(file.fileName)}: ${name} has ${lines}`);
+        }
+      }
+      node.forEachChild(visit);
+    };
+    visit(file);
+  }
+  expect(long).toEqual([]);
+});
+
+test.each(Object.values(denoJson.exports))("what %s exports is documented", (entry) => {
+  const deno = pathOf("test/node_modules/.bin/deno");
+  execFileSync(deno, ["doc", "--lint", entry], {
+    cwd: pathOf("."),
+    env: { ...process.env, NO_COLOR: "1" },
+    stdio: "pipe",
   });
 });

@@ -63,14 +63,14 @@ export async function handlePage(run: PageRun, placed: readonly Placed[]): Promi
 }
 
 /** The streams of a page. Each lane is the indices of one stream's messages, and one worker has it. */
-interface Lanes {
+interface StreamLanes {
   /** Takes the next message of a stream that no worker has; undefined if all messages are taken. */
   take(): number[] | undefined;
   /** Gives back a lane whose messages are handled. */
   release(lane: readonly number[]): void;
 }
 
-function lanesOf(placed: readonly Placed[]): Lanes {
+function lanesOf(placed: readonly Placed[]): StreamLanes {
   const lanes = new Map<string, number[]>();
   let next = 0;
   return {
