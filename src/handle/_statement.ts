@@ -68,7 +68,7 @@ export function jsonTextOf(answer: unknown): string {
  * The first two steps of a statement that calls Message DB's functions: they set the search path.
  *
  * Message DB's functions name each other and the table without a schema. So a call fails unless the search
- * path holds `message_store`, and the caller's search path may not hold it. The statement sets the path
+ * path holds `message_store`, and the path of the caller often does not. The statement sets the path
  * itself: that costs no round trip more, and leaves no setting in the session.
  *
  * - `caller` keeps the caller's search path.
