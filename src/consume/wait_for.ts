@@ -5,8 +5,8 @@ import { abortable, sleep } from "../lib/wait.ts";
 import { type CheckedConsumer, checkIdentity } from "./_checked_consumer.ts";
 import type { ConsumerIdentity } from "./consumer.ts";
 import { ConsumerBehindError } from "../errors.ts";
-import { readAggregate } from "../read/read_aggregate.ts";
 import { readCategory } from "../read/read_category.ts";
+import { type Reader, readerOf } from "../subscribe/_reader.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 
 /** Milliseconds. */
@@ -69,17 +69,25 @@ export async function waitFor(
   const { signal, timeout = 10_000 } = options;
   checkMilliseconds("timeout", timeout, 0);
   const members = membersOf(identity);
-  const isPassed = consumer.aggregate === undefined
-    ? passedInCategory(sql, identity.category, globalPosition)
-    : passedInAggregate(sql, identity.category, globalPosition);
+  const streams = members.map((member) =>
+    member ? memberStream(identity, member) : positionStream(identity)
+  );
+  const readers = members.map((consumerGroup) =>
+    readerOf(sql, identity.source, { consumerGroup, batchSize: 1 })
+  );
+  const findPlace = consumer.aggregate === undefined
+    ? () => Promise.resolve(globalPosition)
+    : findReferenceTo(sql, consumer.aggregate, globalPosition);
 
   let lowest = 0;
   const look = async (): Promise<boolean> => {
-    const last = await readLastMessages(sql, [...members.keys()]);
+    const last = await readLastMessages(sql, streams);
     const stored = new Map(last.map((it) => [it.streamName, recordedPosition(it)]));
-    const positions = [...members.keys()].map((name) => stored.get(name) ?? 0);
+    const positions = streams.map((name) => stored.get(name) ?? 0);
     lowest = Math.min(...positions);
-    const passed = [...members.values()].map((member, at) => isPassed(positions[at]!, member));
+    const place = await findPlace();
+    if (place === undefined) return false;
+    const passed = readers.map((reader, at) => isPassed(reader, positions[at]!, place));
     return !(await Promise.all(passed)).includes(false);
   };
 
@@ -102,46 +110,41 @@ export async function waitFor(
   throw new ConsumerBehindError(identity.consumerId, globalPosition, lowest, timeout);
 }
 
-/** The consumer's position streams, and whose they are. */
-function membersOf(
-  consumer: Pick<CheckedConsumer, "category" | "consumerId" | "group">,
-): Map<string, ConsumerGroup | undefined> {
-  const { group } = consumer;
-  if (group === undefined) return new Map([[positionStream(consumer), undefined]]);
+/** The members to wait for; without a group, the consumer as a whole. */
+function membersOf({ group }: Pick<CheckedConsumer, "group">): (ConsumerGroup | undefined)[] {
+  if (group === undefined) return [undefined];
   const { member, size } = group;
-  const numbers = member === undefined ? Array.from({ length: size }, (_, at) => at) : [member];
-  const members = numbers.map((member) => ({ member, size }));
-  return new Map(members.map((it) => [memberStream(consumer, it), it]));
+  return member === undefined
+    ? Array.from({ length: size }, (_, member) => ({ member, size }))
+    : [{ member, size }];
 }
 
-type IsPassed = (stored: number, member: ConsumerGroup | undefined) => Promise<boolean>;
-
-/** Passed is also what is not the member's, where all that is has been handled. */
-function passedInCategory(sql: Sql, category: string, target: number): IsPassed {
-  return async (stored, consumerGroup) => {
-    if (stored >= target) return true;
-    if (category === "$all") return false;
-    const ahead = { position: stored + 1, batchSize: 1, consumerGroup };
-    const [next] = await readCategory(sql, category, ahead);
-    return next === undefined || next.globalPosition > target;
-  };
+/** Whether a member has stored the place, or has no message of its own between its position and the place. */
+async function isPassed(reader: Reader, position: number, place: number): Promise<boolean> {
+  if (position >= place) return true;
+  if (reader.category === null) return false;
+  const { messages: [next] } = await reader.read(position + 1);
+  return next === undefined || reader.place(next) > place;
 }
 
-function passedInAggregate(sql: Sql, name: string, target: number): IsPassed {
+/** Makes a search for an aggregate's reference to a message: undefined while there is none. */
+function findReferenceTo(
+  sql: Sql,
+  name: string,
+  globalPosition: number,
+): () => Promise<number | undefined> {
   let place: number | undefined;
   // A reference comes after its message.
-  let from = target + 1;
-  return async (stored, consumerGroup) => {
+  let position = globalPosition + 1;
+  return async () => {
     while (place === undefined) {
-      const references = await readCategory(sql, name, { position: from });
-      place = references.find(({ metadata }) => metadata?.causationMessageGlobalPosition === target)
+      const references = await readCategory(sql, name, { position });
+      if (references.length === 0) return undefined;
+      place = references
+        .find(({ metadata }) => metadata?.causationMessageGlobalPosition === globalPosition)
         ?.globalPosition;
-      if (references.length === 0) return false;
-      from = references.at(-1)!.globalPosition + 1;
+      position = references.at(-1)!.globalPosition + 1;
     }
-    if (stored >= place) return true;
-    const ahead = { position: stored + 1, batchSize: 1, consumerGroup };
-    const [next] = await readAggregate(sql, name, ahead);
-    return next === undefined || next.reference.globalPosition > place;
+    return place;
   };
 }
