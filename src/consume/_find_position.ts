@@ -49,17 +49,15 @@ export async function findPosition(
   const last = new Map(recorded.map((message) => [message.streamName, message]));
   const own = last.get(ownStream);
 
-  const bounds = groups
+  const bounds = [...groups, [ownStream]]
     .filter((streams) => streams.every((name) => last.has(name)))
     .map((streams) => Math.min(...streams.map((name) => recordedPosition(last.get(name)!))));
-  const stored = own ? recordedPosition(own) : 0;
-  if (own) bounds.push(stored);
   const position = bounds.length > 0
     ? Math.max(...bounds)
     : await startBefore(sql, Math.max(await start() - 1, 0), recorded);
   return {
     position,
-    stored,
+    stored: own ? recordedPosition(own) : 0,
     version: own?.version ?? NO_STREAM,
     holder: own && holderOf(own),
   };

@@ -1,10 +1,10 @@
 import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
-import { abortable, sleep } from "../lib/wait.ts";
+import { abortable, sleep, unlessAborted } from "../lib/wait.ts";
 import { memberStreams, waitingStream } from "../names/_own_streams.ts";
 import { readStream } from "../read/read_stream.ts";
 import { write } from "../write/write.ts";
-import type { Thrown } from "./_task.ts";
+import type { Thrown } from "./_thrown.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { lowestPosition } from "./_find_position.ts";
 import { closePosition, storePosition } from "./_kept_position.ts";
@@ -17,7 +17,7 @@ import { type Bounds, type MemberRun, UNBOUNDED } from "./_run_member.ts";
 interface Held {
   /** Stops it: it finishes what it has in hand, and gives its lease back. */
   release(): void;
-  readonly done: Promise<void>;
+  readonly done: Promise<unknown>;
 }
 
 /** A process's share of a group. */
@@ -29,7 +29,7 @@ interface Share {
   readonly held: Map<number, Held>;
   /** Stops all members that this process has. */
   readonly shutdown: ShutdownControl;
-  failure: Thrown | undefined;
+  failure?: Thrown;
   /** When the process has to say again that it waits, as `Date.now()` gives it. */
   waitsUntil: number;
 }
@@ -42,24 +42,23 @@ interface Share {
  * finds none free, writes that it waits; then processes that have more than their share give members back.
  */
 export async function consumeShare(consumer: CheckedConsumer, shutdown: Shutdown): Promise<void> {
-  const { group, leaseDuration: duration, shutdownTimeout } = consumer;
+  const { group, leaseDuration, shutdownTimeout } = consumer;
   const share: Share = {
     consumer,
-    lease: { owner: crypto.randomUUID(), duration },
+    lease: { owner: crypto.randomUUID(), leaseDuration },
     streams: memberStreams(consumer, group!.size),
     held: new Map(),
     shutdown: shutdownOn([shutdown.stopping], shutdownTimeout),
-    failure: undefined,
     waitsUntil: 0,
   };
   const { stopping, givingUp, stop, dispose } = share.shutdown;
   let balancing: Promise<void> = Promise.resolve();
   try {
-    for (let isFirst = true; !stopping.aborted; isFirst = false) {
-      // An error at the first time is thrown: it may be there for ever.
-      const retrying = { ...consumer, signal: stopping, ...(isFirst && { attempts: 1 }) };
+    // The first time is not retried: an error may be there for ever.
+    for (let attempts = 1; !stopping.aborted; attempts = Infinity) {
+      const retrying = { ...consumer, signal: stopping, attempts };
       await retryWhileUnavailable(() => balancing = balance(share), retrying);
-      await sleep(duration / 3 * (0.8 + Math.random() / 5), stopping);
+      await sleep(leaseDuration / 3 * (0.8 + Math.random() / 5), stopping);
     }
   } catch (error) {
     if (!stopping.aborted) share.failure ??= { cause: error };
@@ -102,7 +101,7 @@ async function claim(share: Share, number: number): Promise<void> {
   if (member === undefined) return;
   const own = shutdownOn([shutdown.stopping], consumer.shutdownTimeout);
   const done = runWithLease(consumer, member, own, UNBOUNDED)
-    .then(() => {}, (error) => {
+    .catch((error) => {
       share.failure ??= { cause: error };
       shutdown.stop();
     })
@@ -111,14 +110,11 @@ async function claim(share: Share, number: number): Promise<void> {
 }
 
 async function writeThatItWaits(share: Share): Promise<void> {
-  const { consumer, lease: { owner, duration: leaseDuration } } = share;
+  const { consumer, lease } = share;
   const now = Date.now();
   if (now < share.waitsUntil) return;
-  share.waitsUntil = now + leaseDuration / 2;
-  await write(consumer.sql, waitingStream(consumer), {
-    type: "Waiting",
-    data: { owner, leaseDuration },
-  });
+  share.waitsUntil = now + lease.leaseDuration / 2;
+  await write(consumer.sql, waitingStream(consumer), { type: "Waiting", data: lease });
 }
 
 /** The processes that have written lately that they wait for a member. */
@@ -126,7 +122,7 @@ async function waitingOwners(consumer: CheckedConsumer): Promise<string[]> {
   const name = waitingStream(consumer);
   const [last] = await readLastMessages(consumer.sql, [name]);
   if (last === undefined || last.age > consumer.leaseDuration) return [];
-  const recent = await readStream<{ owner: string; leaseDuration: number }>(consumer.sql, name, {
+  const recent = await readStream<Lease>(consumer.sql, name, {
     direction: "backward",
     batchSize: 100,
   });
@@ -143,8 +139,9 @@ export async function drainGroup(
   bounds: Bounds,
 ): Promise<MemberRun> {
   const { stopping, givingUp } = shutdown;
+  const { leaseDuration } = consumer;
   const size = consumer.group!.size;
-  const lease: Lease = { owner: crypto.randomUUID(), duration: consumer.leaseDuration };
+  const lease: Lease = { owner: crypto.randomUUID(), leaseDuration };
   // Not every process begins with the same member.
   const first = Math.floor(Math.random() * size);
   let handled = 0;
@@ -155,7 +152,7 @@ export async function drainGroup(
       break;
     }
     const opening = openMember(consumer, { member: number % size, size }, lease);
-    const member = await unlessAborted(givingUp, opening, undefined);
+    const member = await unlessAborted(opening, givingUp);
     if (member === undefined) {
       // A member that is claimed too late is given back.
       if (givingUp.aborted) opening.then((it) => it && closePosition(it.kept)).catch(() => {});
@@ -169,21 +166,7 @@ export async function drainGroup(
     caughtUp &&= run.caughtUp;
   }
   const lowest = lowestPosition(consumer.sql, consumer, size);
-  return { handled, caughtUp, position: await unlessAborted(givingUp, lowest, 0) };
-}
-
-/** What the work resolves to; if the signal aborts before, the other value. */
-async function unlessAborted<T, U>(
-  signal: AbortSignal,
-  work: Promise<T>,
-  otherwise: U,
-): Promise<T | U> {
-  try {
-    return await abortable(work, signal);
-  } catch (error) {
-    if (error !== signal.reason) throw error;
-    return otherwise;
-  }
+  return { handled, caughtUp, position: await unlessAborted(lowest, givingUp) ?? 0 };
 }
 
 /** Runs a member that this process has claimed, and renews its lease meanwhile. */

@@ -1,13 +1,9 @@
 import { HandlerFailedError } from "../errors.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import { attempt, contextFor } from "./_attempt.ts";
-import { reload, workUntilStored } from "./_interruption.ts";
+import { FIRST_DELAY, LONGEST_DELAY, reload, workUntilStored } from "./_interruption.ts";
 import { park } from "./_park.ts";
 import type { Placed, Run, Task } from "./_task.ts";
-
-/** Milliseconds. */
-const FIRST_ATTEMPT_DELAY = 100;
-const LONGEST_ATTEMPT_DELAY = 30_000;
 
 /** What has become of a message; "ended" if the consumer has stopped before anything did. */
 export type HandledOutcome = "handled" | "skipped" | "parked" | "ended";
@@ -37,7 +33,7 @@ export function handleMessage(
       begun = { answer: Promise.reject(error) };
     }
   }
-  return handleUntilDone({ run, placed, handler, begun, failure: undefined, interruptions: 0 });
+  return handleUntilDone({ run, placed, handler, begun, interruptions: 0 });
 }
 
 async function handleUntilDone(task: Task): Promise<HandledOutcome> {
@@ -55,8 +51,8 @@ async function handleUntilDone(task: Task): Promise<HandledOutcome> {
       case "stop":
         return await stopBefore(task, number);
       case "retry": {
-        const { delay = FIRST_ATTEMPT_DELAY } = typeof onError === "object" ? onError : {};
-        await sleep(backoff(number, delay, LONGEST_ATTEMPT_DELAY), stopping);
+        const { delay = FIRST_DELAY } = typeof onError === "object" ? onError : {};
+        await sleep(backoff(number, delay, LONGEST_DELAY), stopping);
         if (stopping.aborted) return "ended";
       }
     }

@@ -25,13 +25,32 @@ export interface PageRun extends Run, Pick<ShutdownControl, "stop"> {
  */
 export async function handlePage(run: PageRun, placed: readonly Placed[]): Promise<number> {
   const { consumer, kept, stopping, givingUp, stop, store, deadline } = run;
-  const lanes = lanesOf(placed);
+  /** The streams that a worker has, each with the indices of its messages. */
+  const lanes = new Map<string, number[]>();
+  let next = 0;
   const isHandled: boolean[] = [];
   let firstUnhandled = 0;
   let count = 0;
 
+  /** Takes the next message of a stream that no worker has; undefined if all messages are taken. */
+  function takeLane(): number[] | undefined {
+    while (next < placed.length) {
+      const at = next++;
+      const name = laneNameOf(placed[at]!);
+      const taken = lanes.get(name);
+      // The worker that has the lane goes on with this message.
+      if (taken) taken.push(at);
+      else {
+        const lane = [at];
+        lanes.set(name, lane);
+        return lane;
+      }
+    }
+    return undefined;
+  }
+
   async function work(): Promise<void> {
-    for (let lane = lanes.take(); lane !== undefined; lane = lanes.take()) {
+    for (let lane = takeLane(); lane; lane = takeLane()) {
       for (const at of lane) {
         if (isStoreDue(kept)) await store();
         if (Date.now() >= deadline) stop();
@@ -43,7 +62,7 @@ export async function handlePage(run: PageRun, placed: readonly Placed[]): Promi
         isHandled[at] = true;
         while (isHandled[firstUnhandled]) passTo(kept, placed[firstUnhandled++]!.place);
       }
-      lanes.release(lane);
+      lanes.delete(laneNameOf(placed[lane[0]!]!));
     }
   }
 
@@ -60,37 +79,6 @@ export async function handlePage(run: PageRun, placed: readonly Placed[]): Promi
   await abortable(Promise.all(workers), givingUp).catch(() => {});
   if (failures.length > 0) throw failures[0];
   return count;
-}
-
-/** The streams of a page. Each lane is the indices of one stream's messages, and one worker has it. */
-interface StreamLanes {
-  /** Takes the next message of a stream that no worker has; undefined if all messages are taken. */
-  take(): number[] | undefined;
-  /** Gives back a lane whose messages are handled. */
-  release(lane: readonly number[]): void;
-}
-
-function lanesOf(placed: readonly Placed[]): StreamLanes {
-  const lanes = new Map<string, number[]>();
-  let next = 0;
-  return {
-    take: () => {
-      while (next < placed.length) {
-        const at = next++;
-        const name = laneNameOf(placed[at]!);
-        const taken = lanes.get(name);
-        if (taken === undefined) {
-          const lane = [at];
-          lanes.set(name, lane);
-          return lane;
-        }
-        // The worker that has the lane goes on with this message.
-        taken.push(at);
-      }
-      return undefined;
-    },
-    release: ([first]) => void lanes.delete(laneNameOf(placed[first!]!)),
-  };
 }
 
 /** The stream whose messages are handled in order: of an aggregate, the partition. */

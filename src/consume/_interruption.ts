@@ -6,9 +6,9 @@ import { isConflict, isRecordFailure, reloadPosition, storeWith } from "./_kept_
 import { readLastMessages } from "./_read_last_messages.ts";
 import type { Run, Task } from "./_task.ts";
 
-/** Milliseconds. */
-const FIRST_INTERRUPTION_DELAY = 100;
-const LONGEST_INTERRUPTION_DELAY = 30_000;
+/** How long to wait before a message is handled again, in milliseconds: at first, and at most. */
+export const FIRST_DELAY = 100;
+export const LONGEST_DELAY = 30_000;
 /**
  * How many times an error that any database could cause is blamed on ours although ours answers: the
  * handler may use another database.
@@ -48,14 +48,17 @@ async function isInterruption(
   error: unknown,
 ): Promise<boolean> {
   if (isConflict(kept, error)) return true;
-  const state = sqlStateOf(error);
+  const state = String(sqlStateOf(error));
   // A deadlock or a serialization failure: the transaction can be run again.
-  if (begin && state?.startsWith("40")) return true;
+  if (begin && state.startsWith("40")) return true;
   // A lock or statement timeout: the consumers of a category store their positions one after another.
-  if (isRecordFailure(kept, error) && /^(55P03|57014)$/.test(String(state))) return true;
+  if (isRecordFailure(kept, error) && /^(55P03|57014)$/.test(state)) return true;
   if (!isTemporarilyUnavailable(error)) return false;
   if (failure === undefined) return true;
-  if (isOfDatabase(error) && interruptions < MOST_INTERRUPTIONS) return true;
+  const { code } = error as { code?: unknown };
+  const isOfDatabase = /^(08|57P)|^53300$/.test(state) ||
+    /^(CONNECTION_|ERR_POSTGRES_)/.test(String(code));
+  if (isOfDatabase && interruptions < MOST_INTERRUPTIONS) return true;
   // The handler may have lost the connection to a service of its own: ours is asked.
   try {
     await readLastMessages(sql, [kept.streamName]);
@@ -65,23 +68,11 @@ async function isInterruption(
   }
 }
 
-/** Whether a lost connection was one to a database: other services have other errors. */
-function isOfDatabase(error: unknown): boolean {
-  const { code } = error as { code?: unknown };
-  return /^(08|57P)|^53300$/.test(String(sqlStateOf(error))) ||
-    /^(CONNECTION_|ERR_POSTGRES_)/.test(String(code));
-}
-
 /** Waits until the database is well again; false if the consumer stops before. */
 async function recover(task: Task, error: unknown): Promise<boolean> {
   const { consumer, kept, stopping } = task.run;
   if (!isConflict(kept, error)) consumer.onRetry?.(error);
-  const delay = backoff(
-    ++task.interruptions,
-    FIRST_INTERRUPTION_DELAY,
-    LONGEST_INTERRUPTION_DELAY,
-  );
-  await sleep(delay, stopping);
+  await sleep(backoff(++task.interruptions, FIRST_DELAY, LONGEST_DELAY), stopping);
   return !stopping.aborted && await reload(task.run) !== undefined;
 }
 

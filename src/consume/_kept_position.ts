@@ -6,6 +6,7 @@ import { NO_STREAM, write } from "../write/write.ts";
 import type { FoundPosition } from "./_find_position.ts";
 import { type Lease, LeaseLostError } from "./_lease.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import type { Thrown } from "./_thrown.ts";
 
 /** How long a position may stay unstored, in milliseconds: while messages come, and while none come. */
 const BUSY = 1000;
@@ -27,7 +28,7 @@ export interface KeptPosition {
   /** The lease that each write renews; undefined if any process may keep the position. */
   readonly lease: Lease | undefined;
   /** After how many handled messages the position is stored at the latest. */
-  readonly updateInterval: number;
+  readonly positionUpdateInterval: number;
   /** Everything up to here, included, is handled. */
   position: number;
   /** The version of the stream. */
@@ -42,12 +43,12 @@ export interface KeptPosition {
   /** Resolves when no store is under way. */
   idle: Promise<unknown>;
   /** Whether a transaction is about to record the position. */
-  isRecording: boolean;
+  isRecording?: boolean;
   /** Whether the next store is the last one; whether that is done, and the lease given back. */
-  isClosing: boolean;
-  isClosed: boolean;
+  isClosing?: boolean;
+  isClosed?: boolean;
   /** Why a transaction could not record the position. */
-  recordFailure: { readonly error: unknown } | undefined;
+  recordFailure?: Thrown;
 }
 
 /** Keeps a position from where it was found. */
@@ -62,7 +63,7 @@ export function keepPosition(
     sql,
     streamName,
     lease,
-    updateInterval: positionUpdateInterval,
+    positionUpdateInterval,
     position,
     version,
     stored,
@@ -70,10 +71,6 @@ export function keepPosition(
     storedAt: now,
     renewedAt: now,
     idle: Promise.resolve(),
-    isRecording: false,
-    isClosing: false,
-    isClosed: false,
-    recordFailure: undefined,
   };
 }
 
@@ -91,12 +88,12 @@ export function passTo(kept: KeptPosition, position: number, isWorthStoring = tr
 
 /** Whether it is time to store the position. */
 export function isStoreDue(kept: KeptPosition, isIdle = false): boolean {
-  const { lease, updateInterval, position, stored, unstored } = kept;
+  const { lease, positionUpdateInterval, position, stored, unstored } = kept;
   const now = Date.now();
   // No renewal has come through for so long that another process may have taken over.
-  if (lease !== undefined && now - kept.renewedAt >= lease.duration) return true;
-  if (unstored >= updateInterval) return true;
-  const isWorthStoring = unstored > 0 || position - stored >= updateInterval;
+  if (lease !== undefined && now - kept.renewedAt >= lease.leaseDuration) return true;
+  if (unstored >= positionUpdateInterval) return true;
+  const isWorthStoring = unstored > 0 || position - stored >= positionUpdateInterval;
   return isWorthStoring && now - kept.storedAt >= (isIdle ? IDLE : BUSY);
 }
 
@@ -140,7 +137,7 @@ async function recordNow(kept: KeptPosition): Promise<void> {
   const now = Date.now();
   kept.version = await record(kept, kept.sql, position);
   kept.renewedAt = now;
-  kept.isClosed = isClosing;
+  if (isClosing) kept.isClosed = true;
   noteStored(kept, position);
 }
 
@@ -166,7 +163,7 @@ export async function storeWith(
     kept.isRecording = true;
     if (kept.lease !== undefined) await Promise.race([kept.idle, sleep(RENEWAL)]);
     version = await record(kept, sql, position, Date.now() - begunAt).catch((error) => {
-      kept.recordFailure = { error };
+      kept.recordFailure = { cause: error };
       throw error;
     });
   }).finally(() => kept.isRecording = false);
@@ -185,7 +182,7 @@ export async function storeWith(
 function record(kept: KeptPosition, sql: Sql, position: number, age = 0): Promise<number> {
   const { lease, isClosing, streamName, version: expectedVersion } = kept;
   const metadata = lease && !isClosing
-    ? { owner: lease.owner, leaseDuration: lease.duration + age }
+    ? { ...lease, leaseDuration: lease.leaseDuration + age }
     : null;
   return write(sql, streamName, { type: "Recorded", data: { position }, metadata }, {
     expectedVersion,
@@ -208,7 +205,7 @@ export function isConflict({ streamName }: KeptPosition, error: unknown): boolea
  * has failed already, 25P02, the work has failed.)
  */
 export function isRecordFailure({ recordFailure }: KeptPosition, error: unknown): boolean {
-  return recordFailure?.error === error && sqlStateOf(error) !== "25P02";
+  return recordFailure?.cause === error && sqlStateOf(error) !== "25P02";
 }
 
 /** Learns what the stream records; resolves to the position, which never goes back. */

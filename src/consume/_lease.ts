@@ -9,7 +9,7 @@ import type { LastMessage } from "./_read_last_messages.ts";
 export interface Lease {
   readonly owner: string;
   /** In milliseconds. */
-  readonly duration: number;
+  readonly leaseDuration: number;
 }
 
 /** Another process has taken over the position stream. */

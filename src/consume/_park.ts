@@ -5,7 +5,8 @@ import { type ConsumerNames, parkedStream } from "../names/_own_streams.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
 import type { Sql } from "../types.ts";
 import { write } from "../write/write.ts";
-import type { Placed, Thrown } from "./_task.ts";
+import type { Placed } from "./_task.ts";
+import type { Thrown } from "./_thrown.ts";
 import type { Parked } from "./parked.ts";
 
 /**

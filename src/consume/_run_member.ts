@@ -5,7 +5,7 @@ import type { Page } from "../read/_page.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
 import { followPages } from "../subscribe/_follow_pages.ts";
 import type { Reader } from "../subscribe/_reader.ts";
-import type { Placed, Run, Thrown } from "./_task.ts";
+import type { Placed, Run } from "./_task.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { handlePage, type PageRun } from "./_handle_page.ts";
 import {
@@ -62,23 +62,24 @@ export async function runMember(
   const store = () => retryUntilAborted(() => storePosition(kept), storing);
   const run = { consumer, kept, ...shutdown, deadline: bounds.deadline, store };
   const progress = { handled: 0, caughtUp: false };
-  let failure: Thrown | undefined;
+  const failures: unknown[] = [];
   try {
     const pages = followPages(reader.read, kept.position + 1, { ...retrying, bell });
     await handlePages(run, reader, pages, bounds, progress);
-  } catch (cause) {
-    failure = { cause };
+  } catch (error) {
+    failures.push(error);
   }
   bell?.remove();
   try {
     const last = shutdownOn([givingUp], LAST_STORE);
     await storeLast(run, last.givingUp).finally(last.dispose);
-  } catch (cause) {
-    failure ??= { cause };
+  } catch (error) {
+    failures.push(error);
   }
   // A lost lease is no failure: another process goes on.
-  if (failure && !(failure.cause instanceof LeaseLostError)) throw failure.cause;
-  progress.caughtUp &&= failure === undefined;
+  const hasFailed = failures.length > 0;
+  if (hasFailed && !(failures[0] instanceof LeaseLostError)) throw failures[0];
+  progress.caughtUp &&= !hasFailed;
   return { ...progress, position: kept.position };
 }
 

@@ -2,6 +2,7 @@ import type { Shutdown } from "../lib/shutdown.ts";
 import type { Message } from "../types.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
 import type { KeptPosition } from "./_kept_position.ts";
+import type { Thrown } from "./_thrown.ts";
 import type { Handler } from "./consumer.ts";
 
 /** A run of a consumer, or of a member of its group: what all its messages share. */
@@ -27,12 +28,7 @@ export interface Task {
   /** The handler's answer, if it has been called before the first attempt. */
   begun: { readonly answer: ReturnType<Handler> } | undefined;
   /** What the handler threw in the last attempt. */
-  failure: Thrown | undefined;
+  failure?: Thrown | undefined;
   /** How many times the database has interrupted an attempt. */
   interruptions: number;
-}
-
-/** What was thrown, which may be `undefined`: as the options of an error that it causes. */
-export interface Thrown {
-  readonly cause: unknown;
 }

@@ -3,7 +3,7 @@ import { shutdownOn } from "../lib/shutdown.ts";
 import { consumeShare } from "./_group.ts";
 import { openMember } from "./_member.ts";
 import { UNBOUNDED } from "./_run_member.ts";
-import { abortable } from "../lib/wait.ts";
+import { unlessAborted } from "../lib/wait.ts";
 import { checkConsumer } from "./_checked_consumer.ts";
 import type { Consumer } from "./consumer.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
@@ -66,19 +66,16 @@ export async function consume<Handle extends Sql, Handled extends Message = Mess
   checkOptions(options);
   const checked = checkConsumer(sql, consumer);
   const { group, shutdownTimeout } = checked;
-  const ending = shutdownOn([options.signal], shutdownTimeout);
+  const shutdown = shutdownOn([options.signal], shutdownTimeout);
   try {
-    if (ending.stopping.aborted) return;
+    if (shutdown.stopping.aborted) return;
     if (group !== undefined && group.member === undefined) {
-      await consumeShare(checked, ending);
-    } else {
-      const opening = openMember(checked, group as ConsumerGroup | undefined);
-      const member = await abortable(opening, ending.givingUp);
-      await member.run(ending, UNBOUNDED);
+      return await consumeShare(checked, shutdown);
     }
-  } catch (error) {
-    if (error !== ending.givingUp.reason) throw error;
+    const opening = openMember(checked, group as ConsumerGroup | undefined);
+    const member = await unlessAborted(opening, shutdown.givingUp);
+    await member?.run(shutdown, UNBOUNDED);
   } finally {
-    ending.dispose();
+    shutdown.dispose();
   }
 }

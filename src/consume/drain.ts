@@ -3,7 +3,7 @@ import { checkInteger, checkOptions } from "../names/_check.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { drainGroup } from "./_group.ts";
 import { openMember } from "./_member.ts";
-import { abortable } from "../lib/wait.ts";
+import { unlessAborted } from "../lib/wait.ts";
 import { checkConsumer } from "./_checked_consumer.ts";
 import type { Consumer } from "./consumer.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
@@ -77,29 +77,25 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
   if (limit !== Infinity) checkInteger("limit", limit, 1);
   const checked = { ...checkConsumer(sql, consumer), attempts: 5 };
   const { group, shutdownTimeout } = checked;
-  const ending = shutdownOn([signal], shutdownTimeout);
+  const shutdown = shutdownOn([signal], shutdownTimeout);
   const time = deadline === undefined ? Infinity : timeOf(deadline);
   const left = time - Date.now();
-  if (left <= 0) ending.stop();
-  // A timer takes no more than that.
-  const timer = left <= 2 ** 31 - 1 ? setTimeout(ending.stop, left) : undefined;
+  if (left <= 0) shutdown.stop();
+  // A timer that is set to more does not wait at all.
+  const timer = left <= 2 ** 31 - 1 ? setTimeout(shutdown.stop, left) : undefined;
   const bounds = { untilCaughtUp: true, limit, deadline: time };
   try {
     if (group !== undefined && group.member === undefined) {
-      return await drainGroup(checked, ending, bounds);
+      return await drainGroup(checked, shutdown, bounds);
     }
     const opening = openMember(checked, group as ConsumerGroup | undefined);
-    const member = await abortable(opening, ending.givingUp);
-    return await member.run(ending, bounds);
-  } catch (error) {
-    // Where the database has not answered in time, there is nothing to say.
-    if (ending.givingUp.aborted && error === ending.givingUp.reason) {
-      return { handled: 0, position: 0, caughtUp: false };
-    }
-    throw error;
+    const member = await unlessAborted(opening, shutdown.givingUp);
+    // The database has not answered in time: the position is not known.
+    if (member === undefined) return { handled: 0, position: 0, caughtUp: false };
+    return await member.run(shutdown, bounds);
   } finally {
     clearTimeout(timer);
-    ending.dispose();
+    shutdown.dispose();
   }
 }
 

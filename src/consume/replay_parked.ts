@@ -6,9 +6,9 @@ import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
-import { checkConsumer, type CheckedConsumer } from "./_checked_consumer.ts";
+import { checkConsumer } from "./_checked_consumer.ts";
 import { type HandledOutcome, handleMessage } from "./_handle_message.ts";
-import { keepPosition, type KeptPosition, passTo, storePosition } from "./_kept_position.ts";
+import { keepPosition, passTo, storePosition } from "./_kept_position.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import type { Run } from "./_task.ts";
 import type { Consumer } from "./consumer.ts";
@@ -84,9 +84,10 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
   let replayed = 0;
   let parked = 0;
   try {
-    for await (const message of parkedMessages(checked, kept, end)) {
-      if (shutdown.stopping.aborted) break;
-      const outcome = await replay({ ...shutdown, consumer: checked, kept }, message);
+    const run = { ...shutdown, consumer: checked, kept };
+    for await (const message of parkedMessages(run, end)) {
+      if (run.stopping.aborted) break;
+      const outcome = await replay(run, message);
       if (outcome === "ended") break;
       passTo(kept, message.position + 1);
       await retryWhileUnavailable(() => storePosition(kept), checked);
@@ -101,8 +102,7 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
 
 /** The parked messages from the position that is kept up to the end, page by page. */
 async function* parkedMessages(
-  consumer: CheckedConsumer,
-  kept: KeptPosition,
+  { consumer, kept }: Run,
   end: number,
 ): AsyncGenerator<Message<Parked>, void, undefined> {
   const name = parkedStream(consumer);

@@ -1,7 +1,7 @@
 import { checkInteger, checkMilliseconds, checkOptions } from "../names/_check.ts";
 import { memberStream, positionStream } from "../names/_own_streams.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
-import { abortable, sleep } from "../lib/wait.ts";
+import { abortable, sleep, unlessAborted } from "../lib/wait.ts";
 import { type CheckedConsumer, checkIdentity } from "./_checked_consumer.ts";
 import type { ConsumerIdentity } from "./consumer.ts";
 import { ConsumerBehindError } from "../errors.ts";
@@ -98,12 +98,11 @@ export async function waitFor(
   try {
     for (let pause = FIRST_LOOK_PAUSE;; pause = Math.min(pause * 2, LONGEST_LOOK_PAUSE)) {
       signal?.throwIfAborted();
-      if (await abortable(abortable(look(), signal), late.signal)) return;
-      if (Date.now() >= deadline) break;
+      const hasPassed = await unlessAborted(abortable(look(), signal), late.signal);
+      if (hasPassed) return;
+      if (hasPassed === undefined || Date.now() >= deadline) break;
       await sleep(Math.min(pause, deadline - Date.now()), signal);
     }
-  } catch (error) {
-    if (!late.signal.aborted || error !== late.signal.reason) throw error;
   } finally {
     clearTimeout(timer);
   }

@@ -1,7 +1,13 @@
 import { invalid } from "../lib/invalid.ts";
 import { isSchema } from "../messages/_shape.ts";
 import { parserOf } from "../messages/_typed.ts";
-import { checkCategory, checkFunction, checkInteger, checkName } from "../names/_check.ts";
+import {
+  checkCategory,
+  checkFunction,
+  checkInteger,
+  checkName,
+  checkObject,
+} from "../names/_check.ts";
 import type { Message, MessageInput } from "../types.ts";
 import { type Fold, foldOf } from "./_fold.ts";
 import { checkRestorable, type Snapshots } from "./_snapshot.ts";
@@ -20,9 +26,7 @@ export interface CheckedEntity {
 export function checkEntity<State, Output extends Message, Input extends MessageInput>(
   definition: EntityDefinition<State, Output, Input>,
 ): CheckedEntity {
-  if (typeof definition !== "object" || definition === null) {
-    throw invalid("definition", definition, "an object with a category");
-  }
+  checkObject("definition", definition, "an object with a category");
   const fold = foldOf(definition);
   const { category, init, snapshot, cache, batchSize = 1000 } = definition;
   checkInteger("batchSize", batchSize, 1);

@@ -1,5 +1,5 @@
 import { invalid } from "../lib/invalid.ts";
-import { checkFunction } from "../names/_check.ts";
+import { checkFunction, checkObject } from "../names/_check.ts";
 import { streamName } from "../names/stream_name.ts";
 import type { Sql } from "../types.ts";
 import { decideAll, type DecidedEntity } from "./_decide_all.ts";
@@ -133,9 +133,7 @@ function checkDecisions(decided: unknown, names: readonly string[]): Decision[] 
 }
 
 function checkParticipants(participants: Participants): DecidedEntity[] {
-  if (typeof participants !== "object" || participants === null) {
-    throw invalid("participants", participants, "an object: { from: [account, id] }, or a list");
-  }
+  checkObject("participants", participants, "an object: { from: [account, id] }, or a list");
   const checked = Object.entries(participants).map(([name, participant]) => {
     if (!Array.isArray(participant) || typeof participant[0]?.fetch !== "function") {
       throw invalid(name, participant, "an entity and an id: [account, id]");

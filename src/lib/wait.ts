@@ -67,6 +67,19 @@ export async function abortable<T>(work: Promise<T>, signal?: AbortSignal): Prom
   }
 }
 
+/** What the work resolves to; undefined if the signal aborts before. */
+export async function unlessAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal,
+): Promise<T | undefined> {
+  try {
+    return await abortable(work, signal);
+  } catch (error) {
+    if (!signal.aborted || error !== signal.reason) throw error;
+    return undefined;
+  }
+}
+
 /** The delay before the next attempt, in milliseconds. It doubles, and a random part keeps clients apart. */
 export function backoff(attempt: number, first: number, longest: number): number {
   return Math.min(first * 2 ** (attempt - 1), longest) * (0.5 + Math.random() / 2);
