@@ -28,36 +28,35 @@ import type { Message, MessageInput, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import { writeStreams } from "../write/write_streams.ts";
 
-/** After so many messages without a reference, how far it has come is stored all the same. */
+/** After so many global positions, the position is stored even if there was no reference to write. */
 const POSITION_UPDATE_INTERVAL = 1000;
 
-/** What an aggregate is made of. */
+/** The definition of an aggregate. */
 export interface Aggregate extends Pick<FollowOptions, "pollInterval" | "notify" | "onRetry"> {
-  /** Its name, which is the category of its partitions: `"ledger"`. */
+  /** The name, which is the category of the partitions: `"ledger"`. */
   readonly name: string;
   /**
-   * The streams whose messages it refers to: categories, and LIKE patterns, which have a `%` or a `-`.
+   * The streams whose messages it refers to: categories, and LIKE patterns, which contain a `%` or a `-`.
    */
   readonly from: readonly string[];
-  /** Tells the partition of a message: its number, or a text. */
+  /** Returns the partition of a message: a number or a text. */
   readonly partition: (message: Message) => number | string;
   /**
-   * How many partitions there are, from 1: a number is divided by it and the rest taken, a text is
-   * hashed to one of them.
+   * How many partitions there are, from 1. A number of `partition` is divided by this, and the remainder
+   * is the partition. A text of `partition` is hashed to one of them.
    *
-   * @default as many as `partition` names: `"ledger-eu"` for `"eu"`
+   * @default as many as `partition` returns: `"ledger-eu"` for `"eu"`
    */
   readonly partitions?: number | undefined;
   /**
-   * Where to start while there is no reference yet: a global position, `"beginning"`, `"end"`, or a
-   * `Date`.
+   * Where to start if no position is stored: at a global position, `"beginning"`, `"end"`, or a `Date`.
    *
    * @default "beginning"
    */
   readonly startAt?: StartAt | undefined;
   /**
-   * How many messages to read at once, from 1. The references to them are written at once, too, with
-   * one message more, so it has to be less than a gateway's `maxBatchSize`.
+   * How many messages to read at once, from 1. Their references are written at once too, together with
+   * one message more. So this must be less than the `maxBatchSize` of a gateway.
    *
    * @default 500
    */
@@ -66,10 +65,10 @@ export interface Aggregate extends Pick<FollowOptions, "pollInterval" | "notify"
 
 /** Options of `aggregate`. */
 export interface AggregateOptions {
-  /** Ends it, without an error. */
+  /** Ends the aggregate, without an error. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Whether to end where there is no more, as `drain` does.
+   * Whether to end when no message is left, as `drain` does.
    *
    * @default false
    */
@@ -77,17 +76,22 @@ export interface AggregateOptions {
 }
 
 /**
- * Keeps an aggregate: an ordered stream of references to messages of many streams, in partitions,
- * until the signal aborts.
+ * Keeps an aggregate until the signal aborts: an ordered stream of references to the messages of many
+ * streams, in partitions.
  *
- * As depeche_db's aggregated streams, in Message DB itself. A partition is the stream
- * `{name}-{partition}`, whose messages have the types of those that they refer to, where these are as
- * Eventide's causation metadata, and the aggregate's name as `referringAggregate`; its positions have no
- * gaps. References are written together with how far it has come (the stream `{name}:aggregate-{name}`)
- * in one statement, so each message gets one reference, whoever runs this how often at the same time and
- * whatever crashes. It reads as `readAll` does: a message that commits late gets its reference late, and
- * none is lost. The messages of a partition are in their global order. Positions that consumers store
- * are left out, and what aggregates write.
+ * It is like an aggregated stream of depeche_db, in Message DB itself. A partition is the stream
+ * `{name}-{partition}`. Each message of this stream is a reference. It has the type of the message that it
+ * refers to, the place of that message as Eventide's causation metadata, and the aggregate's name as
+ * `referringAggregate`. The positions of a partition have no gaps, and its messages are in their global
+ * order.
+ *
+ * The references and the aggregate's position (in the stream `{name}:aggregate-{name}`) are written in one
+ * statement. So each message gets exactly one reference, however many processes run the same aggregate at
+ * the same time, and whatever crashes. The aggregate reads as `readAll` does: a message that commits late
+ * gets its reference late, and no message is lost.
+ *
+ * No reference is made to a message that consumers, aggregates or entities write for themselves, such as a
+ * stored position.
  *
  * @example
  * ```ts
@@ -103,11 +107,11 @@ export interface AggregateOptions {
  * ```
  *
  * @param sql The handle.
- * @param aggregate Its name, whose messages it has, and their partitions.
- * @param options What ends it.
- * @returns Nothing, when it has ended.
+ * @param aggregate The name, the streams whose messages it refers to, and their partitions.
+ * @param options When to end.
+ * @returns Nothing, when the aggregate has ended.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the aggregate is none, or an option is of the wrong type; what `partition` throws.
+ * @throws {TypeError} If the aggregate is invalid, or an option is of the wrong type. An error of `partition` is thrown as it is.
  * @throws {RangeError} If a number is out of range.
  */
 export async function aggregate(
@@ -130,7 +134,7 @@ export async function aggregate(
     let stored: Stored | undefined = await abortable(findStored(sql, checked), stopping);
     if (listener) bell = await listenForMessages(listener, null, stopping);
     while (!stopping.aborted) {
-      // Another one was faster: on from where it is.
+      // Another process was faster: go on at its position.
       stored ??= await retryWhileUnavailable(() => findStored(sql, checked), retrying);
       const pages = followPages(read, stored.position + 1, { ...retrying, pollInterval, bell });
       for await (const page of pages) {
@@ -150,7 +154,7 @@ export async function aggregate(
   }
 }
 
-/** How far an aggregate has come, and the version of the stream that says so. */
+/** The stored position of an aggregate, and the version of its position stream. */
 interface Stored {
   readonly position: number;
   readonly version: number;
@@ -163,7 +167,7 @@ async function findStored(sql: Sql, { name, startAt }: CheckedAggregate): Promis
   return { position: Math.max(start - 1, 0), version: NO_STREAM };
 }
 
-/** The references to messages, each partition's in order. */
+/** The references to messages, by partition, in order. */
 function referTo(
   messages: readonly Message[],
   { name, partitionOf }: CheckedAggregate,
@@ -179,7 +183,7 @@ function referTo(
   return references;
 }
 
-/** Writes references, with how far that is; undefined where another one has already. */
+/** Writes references together with the position; undefined if another process was faster. */
 async function storeReferences(
   sql: Sql,
   name: string,
@@ -206,7 +210,7 @@ async function storeReferences(
   }
 }
 
-/** Whether it is a reference: of this aggregate, or of another one of all streams. */
+/** Whether it is a reference, of this aggregate or of another one. */
 function isReference({ streamName, metadata }: Message): boolean {
   return metadata?.["referringAggregate"] === category(streamName);
 }
@@ -218,7 +222,7 @@ function referenceTo(
   return {
     type: message.type,
     metadata: {
-      // Else two aggregates of all streams would refer to each other's references without an end.
+      // Without this, two aggregates of all streams would refer to each other's references for ever.
       referringAggregate: name,
       ...causationOf(message),
     },
@@ -261,14 +265,14 @@ function checkAggregate(sql: Sql, aggregate: Aggregate): CheckedAggregate {
   };
 }
 
-/** Of a category, in which `_` is a character as any other, the patterns of what Message DB has in it. */
+/** The LIKE patterns for a category, whose `_` is no wildcard. A pattern is returned as it is. */
 function patternsOf(from: string): string[] {
   if (/[%-]/.test(from)) return [from];
   const escaped = from.replace(/[\\_]/g, "\\$&");
   return [escaped, `${escaped}-%`];
 }
 
-/** FNV-1a, 32 bits, over UTF-16 code units: it must never change, nor where messages are. */
+/** FNV-1a, 32 bits, over UTF-16 code units. It must never change: it decides the partition of a message. */
 function hash(text: string): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < text.length; at++) {

@@ -10,28 +10,29 @@ import type { ConsumerGroup, Message, Sql } from "../types.ts";
 
 /** Options of `consume`. */
 export interface ConsumeOptions {
-  /** Ends the consumer: what is in hand is finished and its position stored. */
+  /** Ends the consumer. The messages in hand are finished first, and the position is stored. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Runs handlers for the messages of a category, of an aggregate or of all streams, until the signal
- * aborts, and goes on where it was when it is started again.
+ * aborts. When the consumer is started again, it goes on at its stored position.
  *
- * The position is stored in the store itself, in the stream `{category}:position-{consumerId}` (or
- * `{category}+position-…`, where the category has a type), as Eventide's `Recorded` messages, so that a
- * Ruby consumer can be taken over. A message is handled at
- * least once: after a crash, those since the last stored position are handled again. With
- * `transactional`, the handler's work and the position are one transaction, and each message's effect
- * in the database is there exactly once, whatever is killed when.
+ * The position is stored in the message store itself, in the stream `{category}:position-{consumerId}` (or
+ * `{category}+position-{consumerId}`, if the category has a type). It is stored as Eventide's `Recorded`
+ * messages, so that a Ruby consumer can be taken over.
  *
- * A consumer group shares the category by streams. Each member has a position of its own; where the
- * group's size changes, members go on at the lowest position of the old ones, so that some messages are
- * handled again, and none is passed over.
+ * A message is handled at least once: after a crash, the messages since the last stored position are
+ * handled again. With `transactional`, the handler's work and the position are one transaction. Then each
+ * message takes effect in the database exactly once, whatever is killed when.
  *
- * A lost connection is tried again, and so is the message that was in hand. Where two processes run the
- * same consumer, both handle messages, and the position is that of the one that is ahead; with
- * `transactional`, each message still takes effect once in the database.
+ * The members of a consumer group share the streams of the category. Each member has a position of its
+ * own. If the size of the group changes, the members go on at the lowest position of the old members:
+ * some messages are handled again, and no message is skipped.
+ *
+ * A lost connection is retried, and the message in hand is handled again. If two processes run the same
+ * consumer, both handle messages, and the position is that of the process that is ahead. With
+ * `transactional`, each message still takes effect in the database once.
  *
  * @example
  * ```ts
@@ -50,12 +51,12 @@ export interface ConsumeOptions {
  * ```
  *
  * @param sql The handle; for `transactional`, one that has `begin`.
- * @param consumer What it reads, what it does with it, and its name.
- * @param options What ends it.
- * @returns Nothing, when the signal has aborted and what was in hand is finished.
- * @throws {HandlerFailedError} If a message was not handled and the consumer's policy is to stop.
+ * @param consumer What the consumer reads, its handlers, and its name.
+ * @param options When to end.
+ * @returns Nothing, when the signal has aborted and the messages in hand are finished.
+ * @throws {HandlerFailedError} If a message was not handled and the verdict is to stop.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the consumer is none, or needs what the handle does not have.
+ * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have.
  * @throws {RangeError} If an option is out of range.
  */
 export async function consume<Handle extends Sql, Handled extends Message = Message>(

@@ -10,11 +10,11 @@ import type { ConsumerGroup, Message, Sql } from "../types.ts";
 
 /** Options of `drain`. */
 export interface DrainOptions {
-  /** Ends it as its deadline does. */
+  /** Ends it, as the deadline does. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * When to begin no more messages: a `Date`, or what `Date.now()` will be, not how long it may take.
-   * What is in hand then goes on for `shutdownTimeout` at most.
+   * The time after which no message is begun: a `Date`, or a time as `Date.now()` gives, not a duration.
+   * The messages in hand then go on for `shutdownTimeout` at most.
    *
    * @default never
    */
@@ -27,25 +27,25 @@ export interface DrainOptions {
   readonly limit?: number | undefined;
 }
 
-/** What `drain` has done. */
+/** The result of `drain`. */
 export interface Drained {
-  /** How many messages it has handled, passed over by its policy, or put aside. */
+  /** How many messages were handled, skipped by the policy, or parked. */
   readonly handled: number;
   /**
-   * The global position up to which all is handled (of an aggregate, the reference's), of a group the
-   * lowest; 0 for nothing.
+   * The global position up to which all messages are handled; 0 for none. For an aggregate, it is the
+   * position of a reference. For a group, it is the lowest position of the members.
    */
   readonly position: number;
-  /** Whether there was no more; not while another process has a member of the group. */
+  /** Whether no message was left. It is false while another process has a member of the group. */
   readonly caughtUp: boolean;
 }
 
 /**
- * Runs a consumer until there is no more to handle, or no more time: for a cron trigger, a queue or an
+ * Runs a consumer until it has caught up, or until its time is over: for a cron trigger, a queue or an
  * alarm.
  *
- * As `consume`, over any handle, and with nothing left behind but the stored position. A statement that
- * loses its connection is tried five times in all; the first ones, once.
+ * It works as `consume` does, over any handle, and leaves nothing behind but the stored position. If a
+ * statement loses its connection, it is tried five times in all. The first statements are tried once.
  *
  * @example
  * ```ts
@@ -59,12 +59,12 @@ export interface Drained {
  * ```
  *
  * @param sql The handle; for `transactional`, one that has `begin`.
- * @param consumer What it reads, what it does with it, and its name.
+ * @param consumer What the consumer reads, its handlers, and its name.
  * @param options When to end.
- * @returns How many messages were handled, how far it has come, and whether that was all.
- * @throws {HandlerFailedError} If a message was not handled and the consumer's policy is to stop.
+ * @returns How many messages were handled, the position after that, and whether no message is left.
+ * @throws {HandlerFailedError} If a message was not handled and the verdict is to stop.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the consumer is none, or needs what the handle does not have.
+ * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have.
  * @throws {RangeError} If an option is out of range.
  */
 export async function drain<Handle extends Sql, Handled extends Message = Message>(
@@ -81,7 +81,7 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
   const time = deadline === undefined ? Infinity : timeOf(deadline);
   const left = time - Date.now();
   if (left <= 0) shutdown.stop();
-  // A timer that is set to more does not wait at all.
+  // A timer cannot wait longer than that.
   const timer = left <= 2 ** 31 - 1 ? setTimeout(shutdown.stop, left) : undefined;
   const bounds = { untilCaughtUp: true, limit, deadline: time };
   try {
@@ -90,7 +90,7 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
     }
     const opening = openMember(checked, group as ConsumerGroup | undefined);
     const member = await unlessAborted(opening, shutdown.givingUp);
-    // The database has not answered in time: the position is not known.
+    // The database has not answered in time, so the position is not known.
     if (member === undefined) return { handled: 0, position: 0, caughtUp: false };
     return await member.run(shutdown, bounds);
   } finally {
@@ -104,7 +104,7 @@ function timeOf(deadline: Date | number): number {
   if (typeof deadline !== "number" && !(deadline instanceof Date) || Number.isNaN(time)) {
     throw invalid("deadline", deadline, "a valid Date, or a number as Date.now() gives");
   }
-  // In 1973, which is a duration that was mistaken for it.
+  // A time before March 1973 is a duration that was given by mistake.
   if (typeof deadline === "number" && time < 1e11) {
     throw invalid("deadline", deadline, "a time: Date.now() + 20_000", RangeError);
   }

@@ -16,32 +16,34 @@ import type { Parked } from "./parked.ts";
 
 /** Options of `replayParked`. */
 export interface ReplayParkedOptions {
-  /** Ends it before the next message. */
+  /** Ends the replay before the next message. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * How many messages to take at most, from 1.
+   * How many parked messages to take at most, from 1.
    *
-   * @default all that were parked when it began
+   * @default all messages that are parked when the replay begins
    */
   readonly limit?: number | undefined;
 }
 
-/** What `replayParked` has done. */
+/** The result of `replayParked`. */
 export interface Replayed {
-  /** How many messages it has taken from those that were parked. */
+  /** How many parked messages were taken. */
   readonly replayed: number;
   /** How many of them were parked again. */
   readonly parked: number;
 }
 
 /**
- * Handles again the messages that a consumer has put aside, in the order in which it did.
+ * Handles the parked messages of a consumer once more, in the order in which they were parked.
  *
- * Its handlers and its policy are those of `consume`: what fails is tried again, passed over, parked
- * again, or stops it. How far it has come is stored in the stream
- * `{category}:position-{consumerId}+parked`, so that each message is taken once, and with
- * `transactional` handled exactly once. It can run beside the consumer: a message's effect can then
- * come after those of later messages of its stream, as parking it meant.
+ * The handlers and the policy are those of `consume`: a message that fails is retried, skipped, parked
+ * again, or stops the replay. The position of the replay is stored in the stream
+ * `{category}:position-{consumerId}+parked`. So each parked message is taken once, and with
+ * `transactional` it is handled exactly once.
+ *
+ * The replay can run beside the consumer. A parked message can then take effect after later messages of
+ * its stream: to park a message means to let later messages go first.
  *
  * @example
  * ```ts
@@ -56,12 +58,12 @@ export interface Replayed {
  * ```
  *
  * @param sql The handle; for `transactional`, one that has `begin`.
- * @param consumer The consumer that has parked them.
+ * @param consumer The consumer that has parked the messages.
  * @param options When to end.
- * @returns How many it has taken, and how many of these are parked again.
- * @throws {HandlerFailedError} If a message was not handled and the consumer's policy is to stop.
+ * @returns How many parked messages were taken, and how many of them were parked again.
+ * @throws {HandlerFailedError} If a message was not handled and the verdict is to stop.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the consumer is none, or needs what the handle does not have.
+ * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have.
  * @throws {RangeError} If an option is out of range.
  */
 export async function replayParked<Handle extends Sql, Handled extends Message = Message>(
@@ -75,7 +77,7 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
   const checked = { ...checkConsumer(sql, consumer), attempts: 5 };
   const name = replayStream(checked);
   const [last] = await readLastMessages(sql, [name]);
-  // The position of the next message: positions in a stream begin with 0, which stands for none elsewhere.
+  // This position is the number of messages that were taken: 0 means none, as for a global position.
   const next = last === undefined ? 0 : recordedPosition(last);
   const version = last?.version ?? NO_STREAM;
   const kept = keepPosition(checked, name, { position: next, stored: next, version });

@@ -12,12 +12,12 @@ import type { ConsumerGroup, Sql } from "../types.ts";
 /** Milliseconds. */
 const FIRST_LOOK_PAUSE = 10;
 const LONGEST_LOOK_PAUSE = 250;
-/** What a look at the positions may take, however short the time to wait is. */
+/** A look at the positions may take so long, even if the timeout is shorter. */
 const LOOK_TIME = 1000;
 
 /** Options of `waitFor`. */
 export interface WaitForOptions {
-  /** Ends the waiting: the promise rejects with its reason. */
+  /** Ends the wait: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
    * How long to wait at most, in milliseconds, from 0.
@@ -28,14 +28,16 @@ export interface WaitForOptions {
 }
 
 /**
- * Waits until a consumer has passed a global position: that of a message just written, which `append`
- * answers, so that what the consumer makes of it can be read.
+ * Waits until a consumer has passed a global position: for example, the position of a message just
+ * written, which `append` returns. After that, the effect of the message can be read.
  *
- * It looks at the positions that the consumer has stored, wherever that runs, so it learns of a message
- * when its position is stored: after the handler where that is `transactional` or
- * `positionUpdateInterval` is 1, else within a second. A position that is no message's of the consumer's category is passed when all before it are.
- * Of a consumer of an aggregate, it is the position of the message, not of the reference to it, and one
- * that the aggregate has no reference to is never passed. A connection that is lost rejects it.
+ * It reads the positions that the consumer has stored, wherever the consumer runs. So it learns of a
+ * message when the position is stored: right after the handler if the consumer is `transactional` or its
+ * `positionUpdateInterval` is 1, else within a second. A lost connection rejects the promise.
+ *
+ * A position that belongs to no message of the consumer's category is passed when all messages before it
+ * are passed. For a consumer of an aggregate, give the position of the message, not of the reference to
+ * it. A message that the aggregate has no reference to is never passed.
  *
  * @example Read what was written
  * ```ts
@@ -48,13 +50,13 @@ export interface WaitForOptions {
  * ```
  *
  * @param sql The handle.
- * @param consumer The consumer's names, and the size of its group where it has one.
- * @param globalPosition The position that it is to pass.
+ * @param consumer The consumer's names, and the size of its group if it has one.
+ * @param globalPosition The position to pass.
  * @param options How long to wait.
- * @returns Nothing, when it has passed.
- * @throws {ConsumerBehindError} If it has not when the time is over.
+ * @returns Nothing, when the consumer has passed the position.
+ * @throws {ConsumerBehindError} If the consumer has not passed the position when the time is over.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the consumer's names are none, or an option is of the wrong type.
+ * @throws {TypeError} If the consumer's names are invalid, or an option is of the wrong type.
  * @throws {RangeError} If the position or the timeout is out of range.
  */
 export async function waitFor(
@@ -92,7 +94,7 @@ export async function waitFor(
   };
 
   const deadline = Date.now() + timeout;
-  // A database that does not answer is not waited for, either; but each look has its time.
+  // If the database does not answer, the wait ends too, but not before the first look has had its time.
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), Math.max(timeout, LOOK_TIME));
   try {
@@ -133,7 +135,7 @@ function findReferenceTo(
   globalPosition: number,
 ): () => Promise<number | undefined> {
   let place: number | undefined;
-  // A reference comes after its message.
+  // A reference has a higher global position than its message.
   let position = globalPosition + 1;
   return async () => {
     while (place === undefined) {
