@@ -23,7 +23,7 @@ export interface ListeningSql {
  * Listens for the notifications of the trigger that `install(sql, { notify: true })` creates.
  *
  * @param category The category whose messages ring; null for all messages.
- * @param signal Ends the start of the listening, and each wait of the bell.
+ * @param signal A signal of this run alone. It ends the start of the listening, and each wait of the bell.
  */
 export async function listenForMessages(
   sql: ListeningSql,
@@ -38,23 +38,21 @@ export async function listenForMessages(
   // Each new LISTEN rings too: the connection may have missed notifications until then.
   const listening = sql.listen("message_store", onNotify, ring);
   const unlisten = () => {
-    // This fails if the connection is lost; a lost connection does not listen any more, either.
+    // Not awaited: the caller may stop because the database does not answer. An error of a lost connection
+    // is no news, because such a connection does not listen any more.
     listening.then((it) => it.unlisten()).catch(() => {});
   };
   await abortable(listening, signal).catch((error) => {
     unlisten();
     throw error;
   });
-  const forget = onAbort(signal, ring);
+  onAbort(signal, ring);
   return {
     reset: () => {
-      ringing = new AbortController();
+      // Only after a ring, which has ended each wait: a wait that goes on must hear the next ring.
+      if (ringing.signal.aborted) ringing = new AbortController();
     },
     wait: (milliseconds) => sleep(milliseconds, ringing.signal),
-    remove: () => {
-      forget();
-      // Not awaited: the caller may stop because the database does not answer.
-      unlisten();
-    },
+    remove: unlisten,
   };
 }

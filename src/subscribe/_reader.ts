@@ -28,7 +28,7 @@ export interface Reader {
   start(at: StartAt): Promise<number>;
 }
 
-const OF_CATEGORIES = ["correlation", "consumerGroup"] as const;
+const CATEGORY_OPTIONS = ["correlation", "consumerGroup"] as const;
 
 /** Checks a source and its options. */
 export function checkSource(source: Source, options: SourceOptions): void {
@@ -43,8 +43,8 @@ export function checkSource(source: Source, options: SourceOptions): void {
     return refuse(options, ["correlation"], "an aggregate");
   }
   checkName("source", source);
-  if (source === "$all") refuse(options, OF_CATEGORIES, '"$all"');
-  else if (!isCategory(source)) refuse(options, OF_CATEGORIES, "a stream");
+  if (source === "$all") refuse(options, CATEGORY_OPTIONS, '"$all"');
+  else if (!isCategory(source)) refuse(options, CATEGORY_OPTIONS, "a stream");
 }
 
 export function checkTypes(types: unknown): void {
@@ -83,7 +83,7 @@ function aggregateReader(sql: Sql, name: string, options: ReaderOptions): Reader
     category: name,
     read: (position) => readAggregatePage(sql, { ...options, name, position }),
     place: (message) => (message as AggregatedMessage).reference.globalPosition,
-    start: (at) => startOf(sql, at, null, name, firstReferenceSince),
+    start: (at) => startOf(sql, at, name, null, firstReferenceSince),
   };
 }
 
@@ -92,7 +92,7 @@ function allReader(sql: Sql, { types, batchSize }: ReaderOptions): Reader {
     category: null,
     read: (position) => readSettled(sql, { position, batchSize, pattern: null, filter: { types } }),
     place: (message) => message.globalPosition,
-    start: (at) => startOf(sql, at, null, null),
+    start: (at) => startOf(sql, at, null),
   };
 }
 
@@ -101,7 +101,7 @@ function categoryReader(sql: Sql, category: string, options: ReaderOptions): Rea
     category,
     read: (position) => readCategoryPage(sql, { ...options, category, position }),
     place: (message) => message.globalPosition,
-    start: (at) => startOf(sql, at, null, category),
+    start: (at) => startOf(sql, at, category),
   };
 }
 
@@ -117,30 +117,30 @@ function streamReader(sql: Sql, streamName: string, { types, batchSize }: Reader
       };
     },
     place: (message) => message.position,
-    start: (at) => startOf(sql, at, streamName, null),
+    start: (at) => startOf(sql, at, null, streamName),
   };
 }
 
 async function startOf(
   sql: Sql,
   at: StartAt,
-  streamName: string | null,
   category: string | null,
+  streamName: string | null = null,
   findFirstSince = firstSince,
 ): Promise<number> {
   if (typeof at === "number") return at;
   if (at === "beginning") return 0;
   // The end is read before the search for the time: a message that is written during the search comes
   // after this end, so it is not left out.
-  const end = await endOf(sql, streamName, category);
+  const end = await endOf(sql, category, streamName);
   return at === "end" ? end : await findFirstSince(sql, { streamName, category }, at) ?? end;
 }
 
 /** The place behind the last message: of a stream, of a category, or of all messages. */
 async function endOf(
   sql: Sql,
-  streamName: string | null,
   category: string | null,
+  streamName: string | null,
 ): Promise<number> {
   if (streamName !== null) return await streamVersion(sql, streamName) + 1;
   const last = { direction: "backward", batchSize: 1 } as const;
