@@ -1,7 +1,7 @@
-import { causationOf } from "../messages/_causation.ts";
 import { wordsOf } from "../lib/words.ts";
-import { idFrom } from "../names/id_from.ts";
+import { causationOf } from "../messages/_causation.ts";
 import { type ConsumerNames, parkedStream } from "../names/_own_streams.ts";
+import { idFrom } from "../names/id_from.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
 import type { Sql } from "../types.ts";
 import { write } from "../write/write.ts";

@@ -1,5 +1,10 @@
-import { causationOf } from "../messages/_causation.ts";
+import { WrongExpectedVersionError } from "../errors.ts";
+import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { invalid } from "../lib/invalid.ts";
+import { shutdownOn } from "../lib/shutdown.ts";
+import { abortable } from "../lib/wait.ts";
+import { causationOf } from "../messages/_causation.ts";
+import { checkAggregateName, checkPartition, partitionStream } from "../names/_aggregate_name.ts";
 import {
   checkFunction,
   checkInteger,
@@ -7,26 +12,21 @@ import {
   checkOptions,
   checkPattern,
 } from "../names/_check.ts";
-import { shutdownOn } from "../lib/shutdown.ts";
-import { listenForMessages } from "../subscribe/_bell.ts";
-import { followPages } from "../subscribe/_follow_pages.ts";
+import { aggregateStream, isOwnMessage } from "../names/_own_streams.ts";
+import { category } from "../names/stream_name.ts";
+import { checkStartAt } from "../read/_first_since.ts";
 import type { Page } from "../read/_page.ts";
 import { readSettled } from "../read/_read_settled.ts";
-import { readerOf } from "../subscribe/_reader.ts";
-import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
-import { aggregateStream, isOwnMessage } from "../names/_own_streams.ts";
-import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
-import { retryWhileUnavailable } from "../handle/_retry.ts";
-import { abortable } from "../lib/wait.ts";
-import { WrongExpectedVersionError } from "../errors.ts";
-import { checkAggregateName, checkPartition, partitionStream } from "../names/_aggregate_name.ts";
-import { category } from "../names/stream_name.ts";
-import type { FollowOptions } from "../subscribe/follow_options.ts";
+import { listenForMessages } from "../subscribe/_bell.ts";
+import { followPages } from "../subscribe/_follow_pages.ts";
 import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.ts";
+import { readerOf } from "../subscribe/_reader.ts";
+import type { FollowOptions } from "../subscribe/follow_options.ts";
 import type { Message, MessageInput, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import { writeStreams } from "../write/write_streams.ts";
+import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 
 /** After so many global positions, the position is stored even if there was no reference to write. */
 const POSITION_UPDATE_INTERVAL = 1000;

@@ -1,12 +1,12 @@
 import { invalid } from "../lib/invalid.ts";
-import { checkInteger, checkOptions } from "../names/_check.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
+import { unlessAborted } from "../lib/wait.ts";
+import { checkInteger, checkOptions } from "../names/_check.ts";
+import type { ConsumerGroup, Message, Sql } from "../types.ts";
+import { checkConsumer } from "./_checked_consumer.ts";
 import { drainGroup } from "./_group.ts";
 import { openMember } from "./_member.ts";
-import { unlessAborted } from "../lib/wait.ts";
-import { checkConsumer } from "./_checked_consumer.ts";
 import type { Consumer } from "./consumer.ts";
-import type { ConsumerGroup, Message, Sql } from "../types.ts";
 
 /** Options of `drain`. */
 export interface DrainOptions {

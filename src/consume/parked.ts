@@ -1,8 +1,8 @@
 import type { Reference } from "../read/reference.ts";
 
-/** What a parked message says. */
+/** The data of a message in a consumer's stream of parked messages. */
 export interface Parked {
-  /** The message that was put aside. */
+  /** The message that was parked. */
   readonly message: {
     readonly id: string;
     readonly type: string;
@@ -10,10 +10,10 @@ export interface Parked {
     readonly position: number;
     readonly globalPosition: number;
   };
-  /** Where an aggregate has it, of a consumer of one. */
+  /** The aggregate's reference to the message, if the consumer reads an aggregate. */
   readonly reference?: Reference | undefined;
-  /** What its handler threw; null where it answered so. */
+  /** What the handler threw; null if the handler answered "park". */
   readonly error: { readonly name: string; readonly message: string } | null;
-  /** How often it was tried. */
+  /** How many times the message was tried. */
   readonly attempts: number;
 }

@@ -1,13 +1,13 @@
+import { ConsumerBehindError } from "../errors.ts";
+import { abortable, sleep, unlessAborted } from "../lib/wait.ts";
 import { checkInteger, checkMilliseconds, checkOptions } from "../names/_check.ts";
 import { memberStream, positionStream } from "../names/_own_streams.ts";
-import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
-import { abortable, sleep, unlessAborted } from "../lib/wait.ts";
-import { type CheckedConsumer, checkIdentity } from "./_checked_consumer.ts";
-import type { ConsumerIdentity } from "./consumer.ts";
-import { ConsumerBehindError } from "../errors.ts";
 import { readCategory } from "../read/read_category.ts";
 import { type Reader, readerOf } from "../subscribe/_reader.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
+import { type CheckedConsumer, checkIdentity } from "./_checked_consumer.ts";
+import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import type { ConsumerIdentity } from "./consumer.ts";
 
 /** Milliseconds. */
 const FIRST_LOOK_PAUSE = 10;
