@@ -2,7 +2,7 @@ import { invalid } from "../lib/invalid.ts";
 import { follow } from "../messages/follow.ts";
 import type { Message, Sql } from "../types.ts";
 import { type CheckedConsumer, VERDICTS } from "./_checked_consumer.ts";
-import { workUntilStored } from "./_interruption.ts";
+import { workUntilDone } from "./_interruption.ts";
 import { isRecordFailure } from "./_kept_position.ts";
 import type { Task } from "./_task.ts";
 import type { HandlerContext, Verdict } from "./consumer.ts";
@@ -28,10 +28,8 @@ export async function attempt(
 ): Promise<Verdict | "handled" | "ended"> {
   const { run: { consumer, kept, givingUp }, placed: { message }, handler } = task;
   const contextOf = (sql: Sql) => contextFor(message, sql, givingUp, number);
-  let isDone = false;
   try {
-    const isStored = await workUntilStored(task, async (sql) => {
-      isDone = false;
+    const isHandled = await workUntilDone(task, async (sql) => {
       const { begun } = task;
       task.begun = undefined;
       let answer;
@@ -44,13 +42,13 @@ export async function attempt(
         throw error;
       }
       if (typeof answer === "string") throw new Answered(answer);
-      isDone = true;
+      task.isDone = true;
     });
-    return isStored ? "handled" : "ended";
+    return isHandled ? "handled" : "ended";
   } catch (error) {
     if (error instanceof Answered) return limitRetries(consumer, error.verdict, number);
-    // The database refuses to commit what the handler has done: the handler has failed.
-    if (isDone && !isRecordFailure(kept, error)) task.failure = { cause: error };
+    // If COMMIT refuses the handler's work (a deferred constraint), the handler has failed.
+    if (task.isDone && !isRecordFailure(kept, error)) task.failure = { cause: error };
     if (task.failure === undefined) throw error;
     return await verdictOf(consumer, error, message, contextOf(consumer.sql));
   }

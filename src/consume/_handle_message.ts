@@ -1,7 +1,7 @@
 import { HandlerFailedError } from "../errors.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import { attempt, contextFor } from "./_attempt.ts";
-import { FIRST_DELAY, LONGEST_DELAY, reload, workUntilStored } from "./_interruption.ts";
+import { FIRST_DELAY, LONGEST_DELAY, reload, workUntilDone } from "./_interruption.ts";
 import { park } from "./_park.ts";
 import type { Placed, Run, Task } from "./_task.ts";
 
@@ -47,7 +47,7 @@ async function handleUntilDone(task: Task): Promise<HandledOutcome> {
       case "park":
         return await parkMessage(task, number);
       case "skip":
-        return await workUntilStored(task, async () => {}) ? "skipped" : "ended";
+        return await workUntilDone(task, async () => {}) ? "skipped" : "ended";
       case "stop":
         return await stopBefore(task, number);
       case "retry": {
@@ -61,7 +61,7 @@ async function handleUntilDone(task: Task): Promise<HandledOutcome> {
 
 async function parkMessage(task: Task, attempts: number): Promise<HandledOutcome> {
   const { run: { consumer }, placed, failure } = task;
-  const isParked = await workUntilStored(task, (sql) => {
+  const isParked = await workUntilDone(task, (sql) => {
     return park(sql, consumer, placed, attempts, failure);
   });
   return isParked ? "parked" : "ended";

@@ -19,23 +19,26 @@ const MOST_INTERRUPTIONS = 5;
  * Does work for a message: in one transaction with the position, if the consumer is transactional. The
  * work is done again when the database fails, until the database is well.
  *
- * @param work May leave `task.failure`, if the handler throws.
+ * @param work Sets `task.failure` if the handler throws, and `task.isDone` if the handler is done.
  * @returns Whether the message is done, by this process or another; false if the consumer stops before.
  */
-export async function workUntilStored(
+export async function workUntilDone(
   task: Task,
   work: (sql: Sql) => Promise<void>,
 ): Promise<boolean> {
   const { run: { consumer: { sql, begin }, kept, givingUp }, placed: { place } } = task;
-  // Another process has handled the message, or this one has and the answer was lost.
+  // If the position has reached the message, another process has handled it, or this one has and the
+  // answer was lost.
   while (kept.position < place) {
-    task.failure = undefined;
+    task.failure = task.isDone = undefined;
     try {
       await (begin ? storeWith(kept, place, begin, work) : work(sql));
       break;
     } catch (error) {
       if (givingUp.aborted) return false;
       if (!await isInterruption(task, error)) throw error;
+      // An error of the recovery, a lost lease for instance, is not the handler's.
+      task.failure = task.isDone = undefined;
       if (!await recover(task, error)) return false;
     }
   }

@@ -27,8 +27,10 @@ export interface Task {
   readonly handler: Handler;
   /** The handler's answer, if it has been called before the first attempt. */
   begun: { readonly answer: ReturnType<Handler> } | undefined;
-  /** What the handler threw in the last attempt. */
+  /** What the handler threw, if the work fails because of it. */
   failure?: Thrown | undefined;
+  /** Whether the handler is done with the message, so that the commit alone is left. */
+  isDone?: true | undefined;
   /** How many times the database has interrupted an attempt. */
   interruptions: number;
 }

@@ -12,6 +12,7 @@ import {
   HandlerFailedError,
   type Message,
   readAggregate,
+  readLastMessage,
   readStream,
   replayParked,
   type Sql,
@@ -230,6 +231,58 @@ test("a lost lease aborts the handler's signal in drain(), too", async () => {
     },
   });
   assert.deepEqual([drained.handled, drained.caughtUp], [0, false]);
+});
+
+describe("a lease that is lost while the database is away is no failure of the handler", () => {
+  /** Takes the lease over, as another process does when this one was not heard of. */
+  async function steal(category: string): Promise<void> {
+    const metadata = { owner: crypto.randomUUID(), leaseDuration: 60_000 };
+    const recorded = { type: "Recorded", data: { position: 0 }, metadata };
+    await write(db.sql, `${category}:position-it+0+1`, recorded);
+  }
+
+  for (const onError of ["stop", "skip", "park"] as const) {
+    test(`which the policy "${onError}" has no part in`, async () => {
+      const category = `away${onError}`;
+      await writeCounted(db.sql, category, 2);
+      let handled = 0;
+      const drained = await drain(db.connect(), {
+        category,
+        consumerId: "it",
+        consumerGroup: { size: 1 },
+        leaseDuration: 60_000,
+        onError,
+        handle: async () => {
+          handled++;
+          await steal(category);
+          throw Object.assign(new Error("The connection is lost"), { code: "CONNECTION_CLOSED" });
+        },
+      });
+      assert.deepEqual([drained.handled, drained.caughtUp, handled], [0, false, 1]);
+      assert.equal(await readLastMessage(db.sql, `${category}:parked-it`), null);
+    });
+  }
+
+  test("of a transactional consumer that loses it as it records the position", async () => {
+    await writeCounted(db.sql, "recording", 2);
+    let asked = 0;
+    let handled = 0;
+    const drained = await drain(db.connect({ max: 3 }), {
+      category: "recording",
+      consumerId: "it",
+      consumerGroup: { size: 1 },
+      leaseDuration: 60_000,
+      transactional: true,
+      onError: () => {
+        asked++;
+        return "retry";
+      },
+      handle: async () => {
+        if (handled++ === 0) await steal("recording");
+      },
+    });
+    assert.deepEqual([drained.handled, drained.caughtUp, handled, asked], [0, false, 1, 0]);
+  });
 });
 
 describe("an aggregate's parked message", () => {

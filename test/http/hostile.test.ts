@@ -284,7 +284,15 @@ describe("a client by socket", () => {
   test("that goes away leaves no database connection behind", async () => {
     const connection = { application_name: "left" };
     const sql = db.connect({ max: 2, connection });
-    const url = await serve(gateway(sql, { authorize: () => true }));
+    const handle = gateway(sql, { authorize: () => true });
+    /** The requests of fetchSql() that have come, and how many of them are not answered yet. */
+    const requests = { come: 0, underWay: 0 };
+    const url = await serve(async (request) => {
+      if (!request.headers.has("messagedb-client-version")) return await handle(request);
+      requests.come++;
+      requests.underWay++;
+      return await handle(request).finally(() => requests.underWay--);
+    });
     const stream = `left-${crypto.randomUUID()}`;
 
     for (let count = 0; count < 20; count++) (await begin(url)).destroy();
@@ -299,12 +307,12 @@ describe("a client by socket", () => {
         write(fetchSql(`${url}/sql`, { signal: controller.signal }), stream, { type: "Written" })
       );
       const settled = Promise.allSettled(waiting);
-      await until(async () => (await working()).length === 2);
+      await until(async () => requests.come === 4 && (await working()).length === 2);
       controller.abort();
       return await settled;
     });
     expect(writes.map(({ status }) => status)).toEqual(Array(4).fill("rejected"));
-    await until(async () => (await working()).length === 0);
+    await until(async () => requests.underWay === 0 && (await working()).length === 0);
     const versions = [1, 2, 3].map(() => streamVersion(fetchSql(`${url}/sql`), stream));
     expect(new Set(await Promise.all(versions)).size).toBe(1);
   });

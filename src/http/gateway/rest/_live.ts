@@ -119,5 +119,9 @@ function endWithSignal(
 function end(controller: EventController, over: AbortController): void {
   if (over.signal.aborted) return;
   over.abort();
-  controller.close();
+  try {
+    controller.close();
+  } catch {
+    // The stream has failed already. The other streams that end with this signal have to end too.
+  }
 }
