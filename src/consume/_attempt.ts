@@ -17,17 +17,18 @@ class Answered extends Error {
 }
 
 /**
- * Calls the handler once, or more often if the database fails and not the handler.
+ * Calls the handler. If the database fails, and not the handler, the handler is called again in the same
+ * attempt.
  *
- * @param number Which attempt this is, from 1.
+ * @param attemptNumber Which attempt this is, from 1.
  * @returns A verdict if the handler failed or answered one; "ended" if the consumer stops before.
  */
 export async function attempt(
   task: Task,
-  number: number,
+  attemptNumber: number,
 ): Promise<Verdict | "handled" | "ended"> {
   const { run: { consumer, kept, givingUp }, placed: { message }, handler } = task;
-  const contextOf = (sql: Sql) => contextFor(message, sql, givingUp, number);
+  const contextOf = (sql: Sql) => contextFor(message, sql, givingUp, attemptNumber);
   try {
     const isHandled = await workUntilDone(task, async (sql) => {
       const { begun } = task;
@@ -46,7 +47,7 @@ export async function attempt(
     });
     return isHandled ? "handled" : "ended";
   } catch (error) {
-    if (error instanceof Answered) return limitRetries(consumer, error.verdict, number);
+    if (error instanceof Answered) return limitRetries(consumer, error.verdict, attemptNumber);
     // If COMMIT refuses the handler's work (a deferred constraint), the handler has failed.
     if (task.isDone && !isRecordFailure(kept, error)) task.failure = { cause: error };
     if (task.failure === undefined) throw error;
@@ -83,7 +84,7 @@ async function verdictOf(
   return verdict;
 }
 
-/** The policy's number of retries holds, whoever asks for one more: the policy or the handler. */
+/** Limits retries to the policy's number, also if the handler answers "retry". */
 function limitRetries({ onError }: CheckedConsumer, verdict: Verdict, attempt: number): Verdict {
   if (verdict !== "retry" || typeof onError !== "object" || attempt <= onError.retry) {
     return verdict;

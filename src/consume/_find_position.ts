@@ -46,12 +46,14 @@ export async function findPosition(
     ...sizes.map((size) => memberStreams(consumer, size)),
   ];
   const recorded = await readLastMessages(sql, groups.flat());
-  const last = new Map(recorded.map((message) => [message.streamName, message]));
-  const own = last.get(ownStream);
+  const lastByStream = new Map(recorded.map((message) => [message.streamName, message]));
+  const own = lastByStream.get(ownStream);
 
   const bounds = [...groups, [ownStream]]
-    .filter((streams) => streams.every((name) => last.has(name)))
-    .map((streams) => Math.min(...streams.map((name) => recordedPosition(last.get(name)!))));
+    .filter((streams) => streams.every((name) => lastByStream.has(name)))
+    .map((streams) =>
+      Math.min(...streams.map((name) => recordedPosition(lastByStream.get(name)!)))
+    );
   const position = bounds.length > 0
     ? Math.max(...bounds)
     : await startBefore(sql, Math.max(await start() - 1, 0), recorded);
@@ -65,7 +67,7 @@ export async function findPosition(
 
 /**
  * The position before the start, or the first position that another member has recorded, if that is
- * lower: since then, the other member has handled its own share and no more.
+ * lower. After that first position, the other member has handled only its own share.
  */
 async function startBefore(
   sql: Sql,

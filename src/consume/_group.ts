@@ -11,7 +11,7 @@ import { closePosition, storePosition } from "./_kept_position.ts";
 import { holderOf, type Lease, LeaseLostError } from "./_lease.ts";
 import { type Member, openMember } from "./_member.ts";
 import { readLastMessages } from "./_read_last_messages.ts";
-import { type Bounds, type MemberRun, UNBOUNDED } from "./_run_member.ts";
+import { type Bounds, type MemberResult, UNBOUNDED } from "./_run_member.ts";
 
 /** A member that this process has. */
 interface Held {
@@ -37,9 +37,9 @@ interface Share {
 /**
  * Consumes as many members of a group as are this process's share.
  *
- * A process claims a member by a lease. It does so at the version that it has seen of the member's
- * stream, so of two processes that claim a member at once, one fails. A process that has no member, and
- * finds none free, writes that it waits; then processes that have more than their share give members back.
+ * A process claims a member by a lease. The claim is a write that expects the version that the process
+ * has seen. If two processes claim a member at once, one write fails. A process that has no member, and
+ * finds none free, writes that it waits. Then processes that have more than their share give members back.
  */
 export async function consumeShare(consumer: CheckedConsumer, shutdown: Shutdown): Promise<void> {
   const { group, leaseDuration, shutdownTimeout } = consumer;
@@ -80,8 +80,8 @@ async function balance(share: Share): Promise<void> {
   const owners = new Set([...holders.values(), lease.owner].filter((it) => it !== undefined));
   const waiting = new Set((await waitingOwners(consumer)).filter((it) => !owners.has(it)));
   const processes = owners.size + waiting.size;
-  // A process without a member counts the owners alone: others that wait may be gone, and what it takes
-  // too much it gives back later.
+  // A process without a member counts the owners alone, because processes that wait may be gone. If it
+  // takes too many members, it gives the excess back later.
   const most = Math.ceil(streams.length / (held.size === 0 ? owners.size : processes));
   const least = Math.max(Math.floor(streams.length / processes), 1);
 
@@ -137,7 +137,7 @@ export async function drainGroup(
   consumer: CheckedConsumer,
   shutdown: Shutdown,
   bounds: Bounds,
-): Promise<MemberRun> {
+): Promise<MemberResult> {
   const { stopping, givingUp } = shutdown;
   const { leaseDuration } = consumer;
   const size = consumer.group!.size;
@@ -161,9 +161,9 @@ export async function drainGroup(
     }
     const own = shutdownOn([stopping], consumer.shutdownTimeout);
     const limit = bounds.limit - handled;
-    const run = await runWithLease(consumer, member, own, { ...bounds, limit });
-    handled += run.handled;
-    caughtUp &&= run.caughtUp;
+    const result = await runWithLease(consumer, member, own, { ...bounds, limit });
+    handled += result.handled;
+    caughtUp &&= result.caughtUp;
   }
   const lowest = lowestPosition(consumer.sql, consumer, size);
   return { handled, caughtUp, position: await unlessAborted(lowest, givingUp) ?? 0 };
@@ -175,7 +175,7 @@ async function runWithLease(
   member: Member,
   shutdown: ShutdownControl,
   bounds: Bounds,
-): Promise<MemberRun> {
+): Promise<MemberResult> {
   let failure: Thrown | undefined;
   let isRenewing = false;
   const renew = async (): Promise<void> => {
@@ -198,9 +198,9 @@ async function runWithLease(
     });
   }, consumer.leaseDuration / 3);
   try {
-    const run = await member.run(shutdown, bounds);
+    const result = await member.run(shutdown, bounds);
     if (failure) throw failure.cause;
-    return run;
+    return result;
   } finally {
     clearInterval(timer);
     shutdown.dispose();

@@ -12,7 +12,8 @@ export type HandledOutcome = "handled" | "skipped" | "parked" | "ended";
  * Handles a message: as often as its policy wants, until it is handled, skipped or parked, or the
  * consumer stops.
  *
- * @returns No promise if the handler returns none: a promise is most of what a message costs.
+ * @returns No promise if the handler returns nothing, because a promise costs more than all other work
+ * for a message.
  */
 export function handleMessage(
   run: Run,
@@ -38,21 +39,21 @@ export function handleMessage(
 
 async function handleUntilDone(task: Task): Promise<HandledOutcome> {
   const { consumer: { onError }, stopping } = task.run;
-  for (let number = 1;; number++) {
-    const outcome = await attempt(task, number);
+  for (let attemptNumber = 1;; attemptNumber++) {
+    const outcome = await attempt(task, attemptNumber);
     switch (outcome) {
       case "handled":
       case "ended":
         return outcome;
       case "park":
-        return await parkMessage(task, number);
+        return await parkMessage(task, attemptNumber);
       case "skip":
         return await workUntilDone(task, async () => {}) ? "skipped" : "ended";
       case "stop":
-        return await stopBefore(task, number);
+        return await stopBefore(task, attemptNumber);
       case "retry": {
         const { delay = FIRST_DELAY } = typeof onError === "object" ? onError : {};
-        await sleep(backoff(number, delay, LONGEST_DELAY), stopping);
+        await sleep(backoff(attemptNumber, delay, LONGEST_DELAY), stopping);
         if (stopping.aborted) return "ended";
       }
     }

@@ -14,12 +14,12 @@ export interface PageRun extends Run, Pick<ShutdownControl, "stop"> {
 }
 
 /**
- * Handles the messages of a page: one stream's messages one after another, as many streams side by side
- * as the consumer's concurrency.
+ * Handles the messages of a page. The messages of one stream are handled one after another. Up to
+ * `concurrency` streams are handled at the same time.
  *
  * The messages are begun in the order of the page, as far as their streams allow. The position moves up
- * to the first message that is not handled: what is handled behind that message is handled again after a
- * crash, so it should not be much.
+ * to the first message that is not handled. After a crash, the messages after that one are handled again,
+ * even if they were handled before. So there should be few of them.
  *
  * @returns How many messages were handled, skipped or parked.
  */

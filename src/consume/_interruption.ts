@@ -54,7 +54,7 @@ async function isInterruption(
   const state = String(sqlStateOf(error));
   // A deadlock or a serialization failure: the transaction can be run again.
   if (begin && state.startsWith("40")) return true;
-  // A lock or statement timeout: the consumers of a category store their positions one after another.
+  // A lock or statement timeout in the record passes: all consumers of a category wait for one lock there.
   if (isRecordFailure(kept, error) && /^(55P03|57014)$/.test(state)) return true;
   if (!isTemporarilyUnavailable(error)) return false;
   if (failure === undefined) return true;

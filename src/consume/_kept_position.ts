@@ -35,7 +35,7 @@ export interface KeptPosition {
   version: number;
   /** The position that the stream records. */
   stored: number;
-  /** How many messages that are worth storing the position has passed since. */
+  /** How many messages were passed since the last store, without those of this library. */
   unstored: number;
   /** When the position was stored, and when the lease was last renewed, as `Date.now()` gives it. */
   storedAt: number;
@@ -44,8 +44,9 @@ export interface KeptPosition {
   idle: Promise<unknown>;
   /** Whether a transaction is about to record the position. */
   isRecording?: boolean;
-  /** Whether the next store is the last one; whether that is done, and the lease given back. */
+  /** Whether the next store is the last. */
   isClosing?: boolean;
+  /** Whether the last store is done, and the lease is given back. */
   isClosed?: boolean;
   /** Why a transaction could not record the position. */
   recordFailure?: Thrown;
@@ -77,8 +78,8 @@ export function keepPosition(
 /**
  * Moves the position forward, and never back.
  *
- * @param isWorthStoring Whether to store the position in time. Behind messages that are this library's
- * own, it is stored only when it is far ahead: to store it is one more such message.
+ * @param isWorthStoring Whether to store the position in time. After messages of this library alone, the
+ * position is stored rarely, because each store writes one more of them.
  */
 export function passTo(kept: KeptPosition, position: number, isWorthStoring = true): void {
   if (position <= kept.position) return;
@@ -145,9 +146,9 @@ async function recordNow(kept: KeptPosition): Promise<void> {
  * Does work in a transaction that also records the position: both, or neither.
  *
  * A lease is renewed beside the transaction while the work goes on. A renewal between the work and the
- * record would change the version that the record expects, and the work would be done again. So none
- * begins then; one that is under way is waited for, but not for long: it may wait for the connection
- * that the transaction has.
+ * record would change the version that the record expects, and the work would be done again. So no
+ * renewal begins then. The transaction waits briefly for a renewal that is under way: the renewal may
+ * itself be waiting for the transaction's connection.
  */
 export async function storeWith(
   kept: KeptPosition,
@@ -175,8 +176,8 @@ export async function storeWith(
 /**
  * Writes a position to its stream.
  *
- * @param age How long ago the transaction began, in milliseconds: its messages have that time, from
- * which a lease counts.
+ * @param age How long ago the transaction began, in milliseconds. A message has the time at which its
+ * transaction began, and a lease counts from there. So the lease gets this much longer.
  * @returns The new version.
  */
 function record(kept: KeptPosition, sql: Sql, position: number, age = 0): Promise<number> {

@@ -7,12 +7,12 @@ import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { findPosition } from "./_find_position.ts";
 import { isConflict, keepPosition, type KeptPosition, openPosition } from "./_kept_position.ts";
 import type { Lease } from "./_lease.ts";
-import { type Bounds, type MemberRun, runMember } from "./_run_member.ts";
+import { type Bounds, type MemberResult, runMember } from "./_run_member.ts";
 
 /** A member of a group that this process has; without a group, the whole consumer. */
 export interface Member {
   readonly kept: KeptPosition;
-  run(shutdown: ShutdownControl, bounds: Bounds): Promise<MemberRun>;
+  run(shutdown: ShutdownControl, bounds: Bounds): Promise<MemberResult>;
 }
 
 /** Finds where the member goes on, and claims it if there is a lease; undefined if another process has it. */
@@ -36,7 +36,8 @@ export async function openMember(
   const found = await findPosition(sql, consumer, member, () => reader.start(startAt));
   if (lease !== undefined && found.holder !== undefined) return undefined;
   const name = member ? memberStream(consumer, member) : positionStream(consumer);
-  // "end" and a Date are another position later: what they are now is stored, even if that is 0.
+  // At the next start, "end" and a Date would mean another position. So the position that they mean now
+  // is stored, even if it is 0.
   const isMoving = startAt === "end" || typeof startAt === "object";
   const stored = isMoving && found.version === NO_STREAM ? -1 : found.stored;
   const kept = keepPosition(consumer, name, { ...found, stored }, lease);

@@ -12,8 +12,8 @@ import type { Parked } from "./parked.ts";
 /**
  * Writes that a message is parked.
  *
- * The id comes from the message and its place, or from the parked message that is replayed: written
- * again, it is there once.
+ * The id comes from the message and its place, or from the parked message that is replayed. If it is
+ * written again, the store still has it once.
  *
  * @param failure What the handler threw; undefined if it answered "park".
  */

@@ -36,7 +36,7 @@ export interface Bounds {
 export const UNBOUNDED: Bounds = { untilCaughtUp: false, limit: Infinity, deadline: Infinity };
 
 /** What a run has done. */
-export interface MemberRun {
+export interface MemberResult {
   readonly handled: number;
   /** Everything up to here, included, is handled. */
   readonly position: number;
@@ -51,7 +51,7 @@ export async function runMember(
   kept: KeptPosition,
   shutdown: ShutdownControl,
   bounds: Bounds,
-): Promise<MemberRun> {
+): Promise<MemberResult> {
   const { stopping, givingUp } = shutdown;
   const { listener } = consumer;
   // The database has answered before, when the position was found: so any error may be passing.
@@ -71,8 +71,8 @@ export async function runMember(
   }
   bell?.remove();
   try {
-    const last = shutdownOn([givingUp], LAST_STORE);
-    await storeLast(run, last.givingUp).finally(last.dispose);
+    const lastShutdown = shutdownOn([givingUp], LAST_STORE);
+    await storeLast(run, lastShutdown.givingUp).finally(lastShutdown.dispose);
   } catch (error) {
     failures.push(error);
   }

@@ -1,4 +1,7 @@
-/** What was thrown, which may be `undefined`: as the options of an error that it causes. */
+/**
+ * A thrown value, which may be `undefined`. It has the shape of `ErrorOptions`, so that an error can take
+ * the value as its cause.
+ */
 export interface Thrown {
   readonly cause: unknown;
 }

@@ -43,7 +43,8 @@ export interface Aggregate extends Pick<FollowOptions, "pollInterval" | "notify"
   readonly partition: (message: Message) => number | string;
   /**
    * How many partitions there are, from 1. A number of `partition` is divided by this, and the remainder
-   * is the partition. A text of `partition` is hashed to one of them.
+   * is the partition. If `partition` returns text, a hash of the text
+   * chooses the partition.
    *
    * @default as many as `partition` returns: `"ledger-eu"` for `"eu"`
    */
@@ -55,8 +56,8 @@ export interface Aggregate extends Pick<FollowOptions, "pollInterval" | "notify"
    */
   readonly startAt?: StartAt | undefined;
   /**
-   * How many messages to read at once, from 1. Their references are written at once too, together with
-   * one message more. So this must be less than the `maxBatchSize` of a gateway.
+   * How many messages to read at once, from 1. Their references and the position are one write,
+   * so of one message more. So this must be less than the `maxBatchSize` of a gateway.
    *
    * @default 500
    */
@@ -123,8 +124,8 @@ export async function aggregate(
   checkOptions(options);
   const { signal, once = false } = options;
   const { name, patterns, batchSize, listener, pollInterval, onRetry } = checked;
-  const ending = shutdownOn([signal], 0);
-  const { stopping } = ending;
+  const shutdown = shutdownOn([signal], 0);
+  const { stopping } = shutdown;
   const retrying = { onRetry, signal: stopping, attempts: once ? 5 : Infinity };
   const read = (position: number): Promise<Page> =>
     readSettled(sql, { position, batchSize, pattern: null, filter: { patterns } });
@@ -150,7 +151,7 @@ export async function aggregate(
     if (!stopping.aborted) throw error;
   } finally {
     bell?.remove();
-    ending.dispose();
+    shutdown.dispose();
   }
 }
 
@@ -274,9 +275,9 @@ function patternsOf(from: string): string[] {
 
 /** FNV-1a, 32 bits, over UTF-16 code units. It must never change: it decides the partition of a message. */
 function hash(text: string): number {
-  let hash = 0x811c9dc5;
+  let value = 0x811c9dc5;
   for (let at = 0; at < text.length; at++) {
-    hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+    value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
   }
-  return hash >>> 0;
+  return value >>> 0;
 }

@@ -117,7 +117,10 @@ interface Server {
   readonly timeout: number;
   /** The requests and pauses under way. */
   readonly running: Set<AbortController>;
-  /** The one listener at the signal, for all that is running. It is there only while anything is. */
+  /**
+   * The only listener on the signal. It is added with the first request under way, and removed with the
+   * last.
+   */
   readonly abort: () => void;
 }
 

@@ -31,15 +31,15 @@ function tagLeaf(leaf: unknown): unknown {
  * Members that only one of the two objects has are ignored. A string agrees with any string, and a number
  * with any number. A bigint, or an object that is not plain (a Date, a Map), agrees only with an equal one.
  */
-export function agrees(read: unknown, given: unknown): boolean {
+export function isReadAsGiven(read: unknown, given: unknown): boolean {
   if (Array.isArray(read) && Array.isArray(given)) {
-    return read.every((it, at) => agrees(it, given[at]));
+    return read.every((it, at) => isReadAsGiven(it, given[at]));
   }
   if (isPlain(read) && isPlain(given)) {
     const shared = Object.keys(read).filter((key) =>
       Object.hasOwn(given, key) && given[key] !== undefined
     );
-    return shared.every((key) => agrees(read[key], given[key]));
+    return shared.every((key) => isReadAsGiven(read[key], given[key]));
   }
   return typeof read === "object" || typeof read === "bigint"
     ? canonicalText(read) === canonicalText(given)

@@ -1,5 +1,5 @@
 import type { Issue } from "../errors.ts";
-import { agrees, canonicalText, withDigits } from "../lib/plain.ts";
+import { canonicalText, isReadAsGiven, withDigits } from "../lib/plain.ts";
 import { isPromise } from "../lib/promise.ts";
 import { wordsOf } from "../lib/words.ts";
 import { stringify } from "./_json.ts";
@@ -54,7 +54,8 @@ export async function encodeShape(shape: Shape, value: unknown, name: string): P
     thrown.push({ path: [], message: `the way back has thrown: ${wordsOf(error)}` });
     return undefined;
   });
-  const first = direct && await checkRoundTrip(shape, direct, name, (read) => agrees(read, value));
+  const first = direct &&
+    await checkRoundTrip(shape, direct, name, (read) => isReadAsGiven(read, value));
   if (first && !first.issues) return first;
 
   const parsed = await decodeShape(shape, value);

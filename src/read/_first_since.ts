@@ -50,12 +50,13 @@ select
     'null'
   ) as json`;
   }
+  // `queryStartAfterPrevious` puts the SELECT from `messages as first` in front of the WHERE clause.
   if (category !== null) {
-    return await queryPositionBefore(sql)`
+    return await queryStartAfterPrevious(sql)`
       where message_store.category(stream_name) = ${category}::text
         and coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
   }
-  return await queryPositionBefore(sql)`
+  return await queryStartAfterPrevious(sql)`
       where coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
 }
 
@@ -65,7 +66,7 @@ select
  * The template is the WHERE clause that selects the scope from `messages as first`. The first
  * message is at 148, the message before it in the store at 140: then the answer is 141.
  */
-function queryPositionBefore(sql: Sql): SendStatement<number | null> {
+function queryStartAfterPrevious(sql: Sql): SendStatement<number | null> {
   return querySurrounded(
     sql,
     `

@@ -43,7 +43,7 @@ export async function waitUntilSettled(
   patience: number,
 ): Promise<number | undefined> {
   for (let pause = 1;; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
-    const settled = await lookOnce(sql, wanted, store, gap);
+    const settled = await lookAndRemember(sql, wanted, store, gap);
     if (settled === undefined || settled >= gap || patience <= 0) return settled;
     await new Promise((resolve) => setTimeout(resolve, pause));
     patience -= pause;
@@ -51,7 +51,7 @@ export async function waitUntilSettled(
 }
 
 /** Remembers which writers are open now. Answers as `waitUntilSettled`, without waiting. */
-async function lookOnce(
+async function lookAndRemember(
   sql: Sql,
   wanted: SettledQuery,
   store: string,

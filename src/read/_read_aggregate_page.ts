@@ -20,6 +20,8 @@ export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promi
   const { name, position, batchSize, types, consumerGroup } = wanted;
   const member = consumerGroup ? String(consumerGroup.member) : null;
   const size = consumerGroup ? String(consumerGroup.size) : null;
+  // `queryReferences` puts the SELECT of the references and their messages in front, as the beginning of
+  // `scanned`, and the page as JSON behind.
   // coalesce() hides the share from the planner. Otherwise the planner may expect so few references
   // that it would fetch and sort all of them.
   const answer = await queryReferences(sql)`
@@ -59,6 +61,7 @@ export async function readPartition(
   wanted: AggregateQuery & { readonly partition: string },
 ): Promise<Page> {
   const { partition, position, batchSize } = wanted;
+  // `queryReferences` completes this as in `readAggregatePage`.
   const answer = await queryReferences(sql)`
     where reference.stream_name = ${partition}::text
       and reference.position >= ${String(position)}::text::bigint

@@ -1,5 +1,5 @@
 /**
- * Takes a backlog and looks at its heap meanwhile, for test/backlog.test.ts. Its argument is JSON, and
+ * Takes a backlog and looks at its heap meanwhile, for test/consume/backlog.test.ts. Its argument is JSON, and
  * so is what it prints.
  */
 import { drain, type Message, subscribe } from "@messagedb/client";

@@ -29,27 +29,27 @@ export interface LiveRead {
  * status of 500 would make an EventSource give up.
  */
 export function answerLive(live: LiveRead): Response {
-  const over = new AbortController();
-  const pages = readLive(live, over.signal);
+  const ended = new AbortController();
+  const pages = readLive(live, ended.signal);
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => {
       sendText(controller, "retry: 1000\n\n");
-      keepAlive(controller, over);
-      endWithSignal(live.signal, controller, over);
+      keepAlive(controller, ended);
+      endWithSignal(live.signal, controller, ended);
     },
     pull: async (controller) => {
       try {
         const { value: messages } = await pages.next();
         if (messages) sendText(controller, eventsOf(messages, live.place));
       } catch (error) {
-        if (over.signal.aborted) return;
+        if (ended.signal.aborted) return;
         live.onError(error);
         // Without this, a client that connects again at once would do so as often as it can.
-        await sleep(LONGEST_LIVE_PAUSE, over.signal);
-        end(controller, over);
+        await sleep(LONGEST_LIVE_PAUSE, ended.signal);
+        end(controller, ended);
       }
     },
-    cancel: () => over.abort(),
+    cancel: () => ended.abort(),
   });
   return new Response(body, {
     headers: {
@@ -63,15 +63,15 @@ export function answerLive(live: LiveRead): Response {
 /** Yields each page that has messages. Pauses before it reads again after a page without messages. */
 async function* readLive(
   { position, read, place }: LiveRead,
-  over: AbortSignal,
+  ended: AbortSignal,
 ): AsyncGenerator<readonly Message[], void> {
   let next = position;
   let pause = FIRST_LIVE_PAUSE;
-  while (!over.aborted) {
+  while (!ended.aborted) {
     const messages = await read(next);
-    if (over.aborted) return;
+    if (ended.aborted) return;
     if (messages.length === 0) {
-      await sleep(pause, over);
+      await sleep(pause, ended);
       pause = Math.min(pause * 2, LONGEST_LIVE_PAUSE);
       continue;
     }
@@ -94,31 +94,31 @@ function sendText(controller: EventController, text: string): void {
 }
 
 /** Sends heartbeats until the lifetime is over. Then this ends the stream. */
-function keepAlive(controller: EventController, over: AbortController): void {
+function keepAlive(controller: EventController, ended: AbortController): void {
   const deadline = Date.now() + LIVE_LIFETIME;
   const timer = setInterval(() => {
-    if (Date.now() >= deadline) end(controller, over);
+    if (Date.now() >= deadline) end(controller, ended);
     // A client that has not taken the last events yet needs no heartbeat.
     else if (controller.desiredSize! > 0) sendText(controller, ":\n\n");
   }, HEARTBEAT_INTERVAL);
-  onAbort(over.signal, () => clearInterval(timer));
+  onAbort(ended.signal, () => clearInterval(timer));
 }
 
 function endWithSignal(
   signal: AbortSignal | undefined,
   controller: EventController,
-  over: AbortController,
+  ended: AbortController,
 ): void {
   if (signal === undefined) return;
-  const forget = onAbort(signal, () => end(controller, over));
+  const forget = onAbort(signal, () => end(controller, ended));
   // The signal lives as long as the gateway, so no listener of this stream may stay there.
-  onAbort(over.signal, forget);
+  onAbort(ended.signal, forget);
 }
 
 /** Closes the stream from this side. A client that cancels the stream has closed it already. */
-function end(controller: EventController, over: AbortController): void {
-  if (over.signal.aborted) return;
-  over.abort();
+function end(controller: EventController, ended: AbortController): void {
+  if (ended.signal.aborted) return;
+  ended.abort();
   try {
     controller.close();
   } catch {
