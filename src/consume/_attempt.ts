@@ -7,8 +7,10 @@ import { isRecordFailure } from "./_kept_position.ts";
 import type { Task } from "./_task.ts";
 import type { HandlerContext, Verdict } from "./consumer.ts";
 
-/** A handler's verdict. It is thrown, so that the transaction is rolled back. */
-class Answered extends Error {
+/**
+ * The verdict that a handler has answered. It is thrown, so that the transaction is rolled back.
+ */
+class AnsweredVerdict extends Error {
   declare readonly verdict: Verdict;
   constructor(verdict: Verdict) {
     super(verdict);
@@ -42,12 +44,14 @@ export async function attempt(
         task.failure = { cause: error };
         throw error;
       }
-      if (typeof answer === "string") throw new Answered(answer);
+      if (typeof answer === "string") throw new AnsweredVerdict(answer);
       task.isDone = true;
     });
     return isHandled ? "handled" : "ended";
   } catch (error) {
-    if (error instanceof Answered) return limitRetries(consumer, error.verdict, attemptNumber);
+    if (error instanceof AnsweredVerdict) {
+      return limitRetries(consumer, error.verdict, attemptNumber);
+    }
     // If COMMIT refuses the handler's work (a deferred constraint), the handler has failed.
     if (task.isDone && !isRecordFailure(kept, error)) task.failure = { cause: error };
     if (task.failure === undefined) throw error;

@@ -29,7 +29,7 @@ import type {
   Verdict,
 } from "./consumer.ts";
 
-/** "retry" comes first: a policy may not be that alone. */
+/** "retry" comes first, so that `checkPolicy` can leave it out: the text "retry" is no policy. */
 export const VERDICTS: readonly Verdict[] = ["retry", "skip", "park", "stop"];
 
 /** A consumer, checked, with its defaults. */
@@ -51,11 +51,11 @@ export interface CheckedConsumer extends CheckedFollowing {
   readonly positionUpdateInterval: number;
   readonly leaseDuration: number;
   readonly shutdownTimeout: number;
-  /** How often a statement that loses its connection is tried at most. */
+  /** How many times a statement is tried at most while the database is unavailable. */
   readonly attempts?: number;
 }
 
-/** Checks the names of a consumer, and which share of its group it has. */
+/** Checks the names of a consumer, and its membership of a group. */
 export function checkIdentity(
   consumer: ConsumerIdentity,
 ): Pick<CheckedConsumer, "category" | "consumerId" | "group" | "source"> {
@@ -84,7 +84,7 @@ export function checkIdentity(
   };
 }
 
-/** Checks a consumer for a handle, before anything is sent. */
+/** Checks a consumer and its handle, before anything is sent. */
 export function checkConsumer<Handle extends Sql, Handled extends Message>(
   sql: Handle,
   consumer: Consumer<Handle, Handled>,
@@ -110,7 +110,11 @@ export function checkConsumer<Handle extends Sql, Handled extends Message>(
   };
 }
 
-/** Checks the handlers: finds the one for a stored message, and the stored types that they handle. */
+/**
+ * Checks the handlers.
+ *
+ * @returns The stored types that are handled, and a function that finds a stored message's handler.
+ */
 function checkHandlers(
   consumer: PlainConsumer,
 ): Pick<CheckedConsumer, "types" | "handlerOf"> {
@@ -155,7 +159,12 @@ function checkPace({
   return { concurrency, positionUpdateInterval, leaseDuration, shutdownTimeout };
 }
 
-/** Checks that the handle can begin transactions, if the consumer wants them; answers how to. */
+/**
+ * Checks that the handle can begin transactions, if the consumer is transactional.
+ *
+ * @returns The function that does work in a transaction; undefined if the consumer is not
+ * transactional.
+ */
 function checkTransactional(
   sql: Sql,
   { transactional = false, concurrency = 1 }: Pick<PlainConsumer, "concurrency"> & {
@@ -175,7 +184,9 @@ function checkTransactional(
   return (work) => runInTransaction(sql as SqlWithBegin, work);
 }
 
-/** Makes of a handler of parsed messages a handler of stored messages. */
+/**
+ * Makes a handler of stored messages, which parses each message for a handler of parsed messages.
+ */
 function parsing(parser: Parser, handler: Handler): Handler {
   return (message, context) =>
     whenReady<Message | undefined, unknown>(

@@ -15,7 +15,10 @@ import { type LastMessage, readLastMessages, recordedPosition } from "./_read_la
 export interface FoundPosition {
   /** Everything up to here, included, is handled. */
   readonly position: number;
-  /** The position that the member's own stream records; 0 for none. Other groups may be ahead of it. */
+  /**
+   * The position that the member's own stream records; 0 for none. `position` can be higher,
+   * because of groups of other sizes.
+   */
   readonly stored: number;
   /** The version of the member's own stream. */
   readonly version: number;
@@ -26,11 +29,12 @@ export interface FoundPosition {
 /**
  * Finds where a consumer, or a member of its group, goes on.
  *
- * The group may have had other sizes, with other shares of the streams. If every member of a group of
- * some size has recorded a position, all streams are handled up to the lowest of these positions. So the
- * member goes on at the highest of these bounds and of its own position.
+ * The group may have had other sizes, and with each size the members had other shares of the
+ * streams. If every member of one size has recorded a position, all streams are handled up to the
+ * lowest of these positions. That is a bound. The member goes on at the highest of the bounds of
+ * all sizes and its own position.
  *
- * @param start Tells the first position to handle, if nothing is recorded.
+ * @param start Finds the first position to handle, if there is neither a bound nor an own position.
  */
 export async function findPosition(
   sql: Sql,
@@ -39,7 +43,7 @@ export async function findPosition(
   start: () => Promise<number>,
 ): Promise<FoundPosition> {
   const ownStream = member ? memberStream(consumer, member) : positionStream(consumer);
-  const sizes = await groupSizes(sql, consumer, member?.size);
+  const sizes = await recordGroupSize(sql, consumer, member?.size);
   // Without a group, the consumer is one member that has all streams.
   const groups = [
     [positionStream(consumer)],
@@ -56,7 +60,7 @@ export async function findPosition(
     );
   const position = bounds.length > 0
     ? Math.max(...bounds)
-    : await startBefore(sql, Math.max(await start() - 1, 0), recorded);
+    : await positionBeforeStart(sql, Math.max(await start() - 1, 0), recorded);
   return {
     position,
     stored: own ? recordedPosition(own) : 0,
@@ -69,7 +73,7 @@ export async function findPosition(
  * The position before the start, or the first position that another member has recorded, if that is
  * lower. After that first position, the other member has handled only its own share.
  */
-async function startBefore(
+async function positionBeforeStart(
   sql: Sql,
   position: number,
   others: readonly LastMessage[],
@@ -92,8 +96,8 @@ export async function lowestPosition(
   return recorded.length < streams.length ? 0 : Math.min(...recorded.map(recordedPosition));
 }
 
-/** The sizes that the consumer's group has had. Its size of now is written down for later. */
-async function groupSizes(
+/** Reads the sizes that the consumer's group has had, and writes the present size if it is new. */
+async function recordGroupSize(
   sql: Sql,
   consumer: ConsumerNames,
   size: number | undefined,

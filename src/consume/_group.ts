@@ -15,7 +15,7 @@ import { type Bounds, type MemberResult, UNBOUNDED } from "./_run_member.ts";
 
 /** A member that this process has. */
 interface Held {
-  /** Stops it: it finishes what it has in hand, and gives its lease back. */
+  /** Stops the member: its messages in hand are finished, and its lease is given back. */
   release(): void;
   readonly done: Promise<unknown>;
 }
@@ -30,8 +30,8 @@ interface Share {
   /** Stops all members that this process has. */
   readonly shutdown: ShutdownControl;
   failure?: Thrown;
-  /** When the process has to say again that it waits, as `Date.now()` gives it. */
-  waitsUntil: number;
+  /** When the process has to write again that it waits, by `Date.now()`. */
+  nextWaitingAt: number;
 }
 
 /**
@@ -49,12 +49,12 @@ export async function consumeShare(consumer: CheckedConsumer, shutdown: Shutdown
     streams: memberStreams(consumer, group!.size),
     held: new Map(),
     shutdown: shutdownOn([shutdown.stopping], shutdownTimeout),
-    waitsUntil: 0,
+    nextWaitingAt: 0,
   };
   const { stopping, givingUp, stop, dispose } = share.shutdown;
   let balancing: Promise<void> = Promise.resolve();
   try {
-    // The first time is not retried: an error may be there for ever.
+    // The first time is not retried: the error may be permanent.
     for (let attempts = 1; !stopping.aborted; attempts = Infinity) {
       const retrying = { ...consumer, signal: stopping, attempts };
       await retryWhileUnavailable(() => balancing = balance(share), retrying);
@@ -112,8 +112,8 @@ async function claim(share: Share, number: number): Promise<void> {
 async function writeThatItWaits(share: Share): Promise<void> {
   const { consumer, lease } = share;
   const now = Date.now();
-  if (now < share.waitsUntil) return;
-  share.waitsUntil = now + lease.leaseDuration / 2;
+  if (now < share.nextWaitingAt) return;
+  share.nextWaitingAt = now + lease.leaseDuration / 2;
   await write(consumer.sql, waitingStream(consumer), { type: "Waiting", data: lease });
 }
 
@@ -126,6 +126,8 @@ async function waitingOwners(consumer: CheckedConsumer): Promise<string[]> {
     direction: "backward",
     batchSize: 100,
   });
+  // `last.age` is by the server's clock. So the ages are counted back from it, and not from the
+  // clock of this process.
   const latest = Number(recent[0]?.time);
   return recent
     .filter(({ time, data }) => last.age + latest - Number(time) < data.leaseDuration)
@@ -179,7 +181,7 @@ async function runWithLease(
   let failure: Thrown | undefined;
   let isRenewing = false;
   const renew = async (): Promise<void> => {
-    // A renewal that takes long is not joined by another.
+    // While a renewal is under way, no other renewal begins.
     if (isRenewing) return;
     isRenewing = true;
     try {
@@ -192,6 +194,7 @@ async function runWithLease(
     }
   };
   const timer = setInterval(() => {
+    // Only an error that the caller's `onRetry` throws comes here.
     renew().catch((error) => {
       failure ??= { cause: error };
       shutdown.stop();

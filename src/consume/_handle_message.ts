@@ -5,12 +5,14 @@ import { FIRST_DELAY, LONGEST_DELAY, reload, workUntilDone } from "./_interrupti
 import { park } from "./_park.ts";
 import type { Placed, Run, Task } from "./_task.ts";
 
-/** What has become of a message; "ended" if the consumer has stopped before anything did. */
+/**
+ * The outcome of a message; "ended" if the consumer has stopped before there was another outcome.
+ */
 export type HandledOutcome = "handled" | "skipped" | "parked" | "ended";
 
 /**
- * Handles a message: as often as its policy wants, until it is handled, skipped or parked, or the
- * consumer stops.
+ * Handles a message: tries as often as the policy allows, until the message is handled, skipped or
+ * parked, or the consumer stops.
  *
  * @returns No promise if the handler returns nothing, because a promise costs more than all other work
  * for a message.
@@ -68,7 +70,7 @@ async function parkMessage(task: Task, attempts: number): Promise<HandledOutcome
   return isParked ? "parked" : "ended";
 }
 
-/** Stops the consumer before the message. */
+/** Throws, so that the consumer stops before the message, unless another process has handled it. */
 async function stopBefore(
   { run, placed: { message, place }, failure }: Task,
   attempts: number,

@@ -25,7 +25,7 @@ export interface PageRun extends Run, Pick<ShutdownControl, "stop"> {
  */
 export async function handlePage(run: PageRun, placed: readonly Placed[]): Promise<number> {
   const { consumer, kept, stopping, givingUp, stop, store, deadline } = run;
-  /** The streams that a worker has, each with the indices of its messages. */
+  /** The streams that are taken by a worker, each with the indices of its messages. */
   const lanes = new Map<string, number[]>();
   let next = 0;
   const isHandled: boolean[] = [];
@@ -38,7 +38,7 @@ export async function handlePage(run: PageRun, placed: readonly Placed[]): Promi
       const at = next++;
       const name = laneNameOf(placed[at]!);
       const taken = lanes.get(name);
-      // The worker that has the lane goes on with this message.
+      // The worker that has the lane still goes through this array, and reaches the message.
       if (taken) taken.push(at);
       else {
         const lane = [at];

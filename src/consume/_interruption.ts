@@ -6,18 +6,21 @@ import { isConflict, isRecordFailure, reloadPosition, storeWith } from "./_kept_
 import { readLastMessages } from "./_read_last_messages.ts";
 import type { Run, Task } from "./_task.ts";
 
-/** How long to wait before a message is handled again, in milliseconds: at first, and at most. */
+/** How long to wait before the first retry of a message, in milliseconds. */
 export const FIRST_DELAY = 100;
+/** How long to wait at most before a retry of a message, in milliseconds. */
 export const LONGEST_DELAY = 30_000;
 /**
- * How many times an error that any database could cause is blamed on ours although ours answers: the
- * handler may use another database.
+ * So many times, a lost connection in the handler is blamed on the consumer's database without a
+ * question. After that, the consumer's database is asked: the handler may use another database, and
+ * the error may come from there.
  */
 const MOST_INTERRUPTIONS = 5;
 
 /**
- * Does work for a message: in one transaction with the position, if the consumer is transactional. The
- * work is done again when the database fails, until the database is well.
+ * Does the work for a message. If the consumer is transactional, the work and the record of the
+ * position are one transaction; if not, the position is stored later. When the database fails, the
+ * work is done again after the database has come back.
  *
  * @param work Sets `task.failure` if the handler throws, and `task.isDone` if the handler is done.
  * @returns Whether the message is done, by this process or another; false if the consumer stops before.
@@ -45,7 +48,7 @@ export async function workUntilDone(
   return true;
 }
 
-/** Whether the database has failed, so that the handler is not to blame. */
+/** Whether the handler is not to blame for the error, so that the work is done again. */
 async function isInterruption(
   { run: { consumer: { sql, begin }, kept }, failure, interruptions }: Task,
   error: unknown,
@@ -62,7 +65,8 @@ async function isInterruption(
   const isOfDatabase = /^(08|57P)|^53300$/.test(state) ||
     /^(CONNECTION_|ERR_POSTGRES_)/.test(String(code));
   if (isOfDatabase && interruptions < MOST_INTERRUPTIONS) return true;
-  // The handler may have lost the connection to a service of its own: ours is asked.
+  // The handler may have lost the connection to a service of its own. So the consumer's database is
+  // asked whether it answers.
   try {
     await readLastMessages(sql, [kept.streamName]);
     return false;
@@ -71,7 +75,7 @@ async function isInterruption(
   }
 }
 
-/** Waits until the database is well again; false if the consumer stops before. */
+/** Waits until the database answers again; false if the consumer stops before. */
 async function recover(task: Task, error: unknown): Promise<boolean> {
   const { consumer, kept, stopping } = task.run;
   if (!isConflict(kept, error)) consumer.onRetry?.(error);
@@ -79,7 +83,10 @@ async function recover(task: Task, error: unknown): Promise<boolean> {
   return !stopping.aborted && await reload(task.run) !== undefined;
 }
 
-/** Learns what other processes have done; undefined if the consumer stops before. */
+/**
+ * Reloads the position, which other processes may have moved, as soon as the database answers.
+ * Undefined if the consumer stops before.
+ */
 export function reload({ consumer, kept, stopping }: Run): Promise<number | undefined> {
   return retryUntilAborted(() => reloadPosition(kept), { ...consumer, signal: stopping });
 }

@@ -8,19 +8,21 @@ import { type Lease, LeaseLostError } from "./_lease.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import type { Thrown } from "./_thrown.ts";
 
-/** How long a position may stay unstored, in milliseconds: while messages come, and while none come. */
-const BUSY = 1000;
-const IDLE = 250;
-/** How long a transaction waits for a renewal that is under way, in milliseconds. */
-const RENEWAL = 100;
+/** How long a position may stay unstored while messages come, in milliseconds. */
+const LONGEST_UNSTORED_BUSY = 1000;
+/** How long a position may stay unstored while no messages come, in milliseconds. */
+const LONGEST_UNSTORED_IDLE = 250;
+/** How long a transaction waits at most for a renewal that is under way, in milliseconds. */
+const LONGEST_RENEWAL_WAIT = 100;
 
 /**
  * A position that this process keeps: how far the consumer is, and what is known of the position's
  * stream.
  *
- * Every write expects the version that the stream is known to have. So of two processes that keep the
- * same position, one writes and the other gets a conflict: it reloads the position and goes on from
- * there or, if the position has a lease, stops.
+ * Every write expects the version that the stream is known to have. So of two processes that keep
+ * the same position, one writes and the other gets a conflict. The process with the conflict
+ * reloads the position and goes on from there. If the position has a lease and another process has
+ * taken it over, the process stops instead.
  */
 export interface KeptPosition {
   readonly sql: Sql;
@@ -37,12 +39,13 @@ export interface KeptPosition {
   stored: number;
   /** How many messages were passed since the last store, without those of this library. */
   unstored: number;
-  /** When the position was stored, and when the lease was last renewed, as `Date.now()` gives it. */
+  /** When the position was last stored, by `Date.now()`. */
   storedAt: number;
+  /** When the lease was last renewed outside a transaction, by `Date.now()`. */
   renewedAt: number;
-  /** Resolves when no store is under way. */
+  /** Resolves when the last store that was asked for has ended. It never rejects. */
   idle: Promise<unknown>;
-  /** Whether a transaction is about to record the position. */
+  /** Whether a transaction has done its work, and records the position or commits. */
   isRecording?: boolean;
   /** Whether the next store is the last. */
   isClosing?: boolean;
@@ -52,7 +55,7 @@ export interface KeptPosition {
   recordFailure?: Thrown;
 }
 
-/** Keeps a position from where it was found. */
+/** Begins to keep a position, at the place where `findPosition` has found it. */
 export function keepPosition(
   { sql, positionUpdateInterval }: { readonly sql: Sql; readonly positionUpdateInterval: number },
   streamName: string,
@@ -91,11 +94,12 @@ export function passTo(kept: KeptPosition, position: number, isWorthStoring = tr
 export function isStoreDue(kept: KeptPosition, isIdle = false): boolean {
   const { lease, positionUpdateInterval, position, stored, unstored } = kept;
   const now = Date.now();
-  // No renewal has come through for so long that another process may have taken over.
+  // The lease may have run out, and another process may have taken over: a store finds that out.
   if (lease !== undefined && now - kept.renewedAt >= lease.leaseDuration) return true;
   if (unstored >= positionUpdateInterval) return true;
   const isWorthStoring = unstored > 0 || position - stored >= positionUpdateInterval;
-  return isWorthStoring && now - kept.storedAt >= (isIdle ? IDLE : BUSY);
+  return isWorthStoring &&
+    now - kept.storedAt >= (isIdle ? LONGEST_UNSTORED_IDLE : LONGEST_UNSTORED_BUSY);
 }
 
 /** Records where the consumer starts, if that is not recorded yet, and claims the lease. */
@@ -103,9 +107,12 @@ export async function openPosition(kept: KeptPosition): Promise<void> {
   if (hasToStore(kept)) await recordNow(kept);
 }
 
-/** Stores the position, if it is not stored yet. A lease is renewed in any case. */
+/**
+ * Stores the position, if it is not stored yet. If there is a lease, the position is stored in any
+ * case: that renews the lease. Nothing is stored while a transaction records the position.
+ */
 export function storePosition(kept: KeptPosition): Promise<void> {
-  // One store after another: each expects the version that the one before has made.
+  // One store after another: each store expects the version that the store before it has made.
   const storing = kept.idle.then(() => storeNow(kept));
   kept.idle = storing.catch(() => {});
   return storing;
@@ -162,7 +169,7 @@ export async function storeWith(
   await begin(async (sql) => {
     await work(sql);
     kept.isRecording = true;
-    if (kept.lease !== undefined) await Promise.race([kept.idle, sleep(RENEWAL)]);
+    if (kept.lease !== undefined) await Promise.race([kept.idle, sleep(LONGEST_RENEWAL_WAIT)]);
     version = await record(kept, sql, position, Date.now() - begunAt).catch((error) => {
       kept.recordFailure = { cause: error };
       throw error;
@@ -196,20 +203,29 @@ function noteStored(kept: KeptPosition, position: number): void {
   if (position >= kept.position) kept.unstored = 0;
 }
 
-/** Whether the error says that another process has stored a position. */
+/**
+ * Whether the error says that the position's stream is at another version: another process has
+ * stored a position, or this process has and the answer was lost.
+ */
 export function isConflict({ streamName }: KeptPosition, error: unknown): boolean {
   return error instanceof WrongExpectedVersionError && error.streamName === streamName;
 }
 
 /**
- * Whether a transaction failed as it recorded the position, and not in its work. (In a transaction that
- * has failed already, 25P02, the work has failed.)
+ * Whether a transaction failed when it recorded the position, and not in its work. The state 25P02
+ * says that the transaction had failed before: then the work has failed.
  */
 export function isRecordFailure({ recordFailure }: KeptPosition, error: unknown): boolean {
   return recordFailure?.cause === error && sqlStateOf(error) !== "25P02";
 }
 
-/** Learns what the stream records; resolves to the position, which never goes back. */
+/**
+ * Reads what the stream records. The position may move forward by this, and never back.
+ *
+ * @returns The position.
+ * @throws {LeaseLostError} If there is a lease, and the stream's last message does not have its
+ * owner.
+ */
 export async function reloadPosition(kept: KeptPosition): Promise<number> {
   const [last] = await readLastMessages(kept.sql, [kept.streamName]);
   if (kept.lease !== undefined && last?.metadata?.["owner"] !== kept.lease.owner) {

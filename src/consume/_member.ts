@@ -15,7 +15,10 @@ export interface Member {
   run(shutdown: ShutdownControl, bounds: Bounds): Promise<MemberResult>;
 }
 
-/** Finds where the member goes on, and claims it if there is a lease; undefined if another process has it. */
+/**
+ * Finds where the member goes on, and claims the member by the lease. Undefined if another process
+ * has the member.
+ */
 export function openMember(
   consumer: CheckedConsumer,
   member: ConsumerGroup | undefined,

@@ -17,7 +17,7 @@ import {
 } from "./_kept_position.ts";
 import { LeaseLostError } from "./_lease.ts";
 
-/** How long the last store may take after the consumer has given up, in milliseconds. */
+/** How long the last store may take after the work in hand was given up, in milliseconds. */
 const LAST_STORE = 1000;
 
 /** What ends a run, besides a shutdown. */
@@ -27,8 +27,8 @@ export interface Bounds {
   /** How many messages to handle at most. */
   readonly limit: number;
   /**
-   * When to begin no more messages, by `Date.now()`. A timer is not enough: between handlers that wait
-   * for nothing, no timer has a turn.
+   * When to begin no more messages, by `Date.now()`. A timer would not do: while handlers run that
+   * wait for nothing, no timer fires.
    */
   readonly deadline: number;
 }
@@ -54,7 +54,7 @@ export async function runMember(
 ): Promise<MemberResult> {
   const { stopping, givingUp } = shutdown;
   const { listener } = consumer;
-  // The database has answered before, when the position was found: so any error may be passing.
+  // The database has answered when the position was found. So each later error may be temporary.
   const retrying = { attempts: Infinity, ...consumer, signal: stopping };
   const listening = () => listenForMessages(listener!, reader.category, stopping);
   const bell = listener && await retryUntilAborted(listening, retrying);
@@ -76,7 +76,7 @@ export async function runMember(
   } catch (error) {
     failures.push(error);
   }
-  // A lost lease is no failure: another process goes on.
+  // A lost lease is no failure: another process goes on with the member.
   const hasFailed = failures.length > 0;
   if (hasFailed && !(failures[0] instanceof LeaseLostError)) throw failures[0];
   progress.caughtUp &&= !hasFailed;
@@ -114,7 +114,10 @@ function messagesAhead(page: Page, reader: Reader, kept: KeptPosition): Placed[]
     .filter(({ message, place }) => place > kept.position && !(isOfAll && isOwnMessage(message)));
 }
 
-/** Stores the position. If the database is out of reach, messages are handled again: no failure. */
+/**
+ * Stores the position for the last time. It is no failure if the database is unavailable: the
+ * messages since the last stored position are handled again.
+ */
 async function storeLast({ consumer, kept }: Run, signal: AbortSignal): Promise<void> {
   try {
     await retryUntilAborted(() => closePosition(kept), { ...consumer, attempts: 5, signal });

@@ -14,7 +14,7 @@ export interface Run extends Shutdown {
 /** A message with its place in what is consumed. */
 export interface Placed {
   readonly message: Message;
-  /** The position that the consumer has when the message is handled. */
+  /** The position that the consumer reaches by handling the message. */
   readonly place: number;
   /** The id of the parked message, if this is a replay of one. */
   readonly parkedAs?: string;
@@ -25,7 +25,7 @@ export interface Task {
   readonly run: Run;
   readonly placed: Placed;
   readonly handler: Handler;
-  /** The handler's answer, if it has been called before the first attempt. */
+  /** The handler's answer, if the handler was called before the first attempt. */
   begun: { readonly answer: ReturnType<Handler> } | undefined;
   /** What the handler threw, if the work fails because of it. */
   failure?: Thrown | undefined;

@@ -28,7 +28,9 @@ import { NO_STREAM } from "../write/write.ts";
 import { writeStreams } from "../write/write_streams.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 
-/** After so many global positions, the position is stored even if there was no reference to write. */
+/**
+ * After so many global positions, the position is stored even if there is no reference to write.
+ */
 const POSITION_UPDATE_INTERVAL = 1000;
 
 /** The definition of an aggregate. */
@@ -36,7 +38,8 @@ export interface Aggregate extends Pick<FollowOptions, "pollInterval" | "notify"
   /** The name, which is the category of the partitions: `"ledger"`. */
   readonly name: string;
   /**
-   * The streams whose messages it refers to: categories, and LIKE patterns, which contain a `%` or a `-`.
+   * The streams whose messages the aggregate refers to. Each entry is a category or a LIKE pattern:
+   * an entry with a `%` or a `-` is a pattern.
    */
   readonly from: readonly string[];
   /** Returns the partition of a message: a number or a text. */
@@ -50,7 +53,8 @@ export interface Aggregate extends Pick<FollowOptions, "pollInterval" | "notify"
    */
   readonly partitions?: number | undefined;
   /**
-   * Where to start if no position is stored: at a global position, `"beginning"`, `"end"`, or a `Date`.
+   * Where to start if no position is stored: at a global position, `"beginning"`, `"end"`, or a
+   * `Date`.
    *
    * @default "beginning"
    */
@@ -77,22 +81,22 @@ export interface AggregateOptions {
 }
 
 /**
- * Keeps an aggregate until the signal aborts: an ordered stream of references to the messages of many
- * streams, in partitions.
+ * Keeps an aggregate until the signal aborts: an ordered stream of references to the messages of
+ * many streams, in partitions.
  *
- * It is like an aggregated stream of depeche_db, in Message DB itself. A partition is the stream
- * `{name}-{partition}`. Each message of this stream is a reference. It has the type of the message that it
- * refers to, the place of that message as Eventide's causation metadata, and the aggregate's name as
- * `referringAggregate`. The positions of a partition have no gaps, and its messages are in their global
- * order.
+ * An aggregate is like an aggregated stream of depeche_db, in Message DB itself. A partition is the
+ * stream `{name}-{partition}`. Each message of this stream is a reference to another message. The
+ * reference has that message's type. Its metadata has that message's place, as Eventide's causation
+ * metadata, and the aggregate's name as `referringAggregate`. The positions of a partition have no
+ * gaps. Its references are in the global order of the messages that they refer to.
  *
- * The references and the aggregate's position (in the stream `{name}:aggregate-{name}`) are written in one
- * statement. So each message gets exactly one reference, however many processes run the same aggregate at
- * the same time, and whatever crashes. The aggregate reads as `readAll` does: a message that commits late
- * gets its reference late, and no message is lost.
+ * The references and the aggregate's position (in the stream `{name}:aggregate-{name}`) are written
+ * in one statement. So each message gets exactly one reference, however many processes run the same
+ * aggregate at the same time, and whatever crashes. The aggregate reads as `readAll` does: a
+ * message that commits late gets its reference late, and no message is lost.
  *
- * No reference is made to a message that consumers, aggregates or entities write for themselves, such as a
- * stored position.
+ * No reference is made to a message that consumers, aggregates or entities write for themselves,
+ * such as a stored position.
  *
  * @example
  * ```ts
@@ -112,7 +116,8 @@ export interface AggregateOptions {
  * @param options When to end.
  * @returns Nothing, when the aggregate has ended.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the aggregate is invalid, or an option is of the wrong type. An error of `partition` is thrown as it is.
+ * @throws {TypeError} If the aggregate is invalid, or an option is of the wrong type. An error that
+ * `partition` throws is thrown as it is.
  * @throws {RangeError} If a number is out of range.
  */
 export async function aggregate(
@@ -135,7 +140,7 @@ export async function aggregate(
     let stored: Stored | undefined = await abortable(findStored(sql, checked), stopping);
     if (listener) bell = await listenForMessages(listener, null, stopping);
     while (!stopping.aborted) {
-      // Another process was faster: go on at its position.
+      // `stored` is undefined if another process was faster. This process goes on at its position.
       stored ??= await retryWhileUnavailable(() => findStored(sql, checked), retrying);
       const pages = followPages(read, stored.position + 1, { ...retrying, pollInterval, bell });
       for await (const page of pages) {
@@ -211,7 +216,7 @@ async function storeReferences(
   }
 }
 
-/** Whether it is a reference, of this aggregate or of another one. */
+/** Whether the message is a reference, of this aggregate or of another aggregate. */
 function isReference({ streamName, metadata }: Message): boolean {
   return metadata?.["referringAggregate"] === category(streamName);
 }
@@ -223,7 +228,8 @@ function referenceTo(
   return {
     type: message.type,
     metadata: {
-      // Without this, two aggregates of all streams would refer to each other's references for ever.
+      // Without this, two aggregates of all streams would refer to each other's references for
+      // ever.
       referringAggregate: name,
       ...causationOf(message),
     },
@@ -273,7 +279,10 @@ function patternsOf(from: string): string[] {
   return [escaped, `${escaped}-%`];
 }
 
-/** FNV-1a, 32 bits, over UTF-16 code units. It must never change: it decides the partition of a message. */
+/**
+ * FNV-1a, 32 bits, over UTF-16 code units. This function must never change: it decides the
+ * partition of a message.
+ */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let at = 0; at < text.length; at++) {

@@ -67,14 +67,19 @@ export function snapshotStream(category: string, entityId: string): string {
   return streamName(category, entityId, ["snapshot"]);
 }
 
-/** Which messages are of these streams, as regular expressions: JavaScript and Postgres read them alike. */
+/**
+ * The types and the names of these streams' messages, as regular expressions that JavaScript and
+ * Postgres read alike. A message is the library's own only if both match.
+ */
 export const OWN_TYPES = "^(Recorded(:.*)?|Sized|Waiting|Parked)$";
 export const OWN_STREAMS = "^[^-]*[:+](position|group|parked|aggregate|snapshot)-";
 
 const ownTypes = /* @__PURE__ */ new RegExp(OWN_TYPES, "s");
 const ownStreams = /* @__PURE__ */ new RegExp(OWN_STREAMS);
 
-/** Whether this library wrote the message for itself: readers of all messages have no use for it. */
+/**
+ * Whether this library wrote the message for itself: readers of all messages have no use for it.
+ */
 export function isOwnMessage({ streamName, type }: Message): boolean {
   return ownTypes.test(type) && ownStreams.test(streamName);
 }

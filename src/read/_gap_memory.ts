@@ -5,7 +5,10 @@ import type { SettledQuery } from "./_read_settled_page.ts";
 /** In milliseconds. The pauses between looks at the writers double, from 1 up to this. */
 const LONGEST_PAUSE = 128;
 
-/** The gaps up to a global position, and the open transactions that may still fill one of them. */
+/**
+ * All gaps up to a global position, and the open transactions that may still fill one of them.
+ * These gaps were first looked at together, so they settle together.
+ */
 interface OpenGaps {
   readonly upTo: number;
   writers: string[];
@@ -57,17 +60,19 @@ async function lookAndRemember(
   store: string,
   gap: number,
 ): Promise<number | undefined> {
-  // Calls with one handle overlap: another call may remember gaps while this call waits for its
-  // answer. The writers of such gaps may have begun after the answer was made. They are not in it,
-  // and they are open. So the answer counts only for the gaps that are remembered now.
-  const olderGaps = gapMemories.get(sql)?.gaps ?? [];
+  // Calls with one handle overlap: another call may remember gaps while this call waits for the
+  // answer of its statement. The writers of those gaps may have begun after that answer was made:
+  // they are open, and the answer lacks them. So the answer counts only for the gaps that were
+  // remembered before the statement was sent.
+  const gapsBeforeLook = gapMemories.get(sql)?.gaps ?? [];
   const { writers, own, last, store: storeNow } = await lookAtWriters(sql, wanted);
   if (writers === null || storeNow !== store) return undefined;
 
   let memory = gapMemories.get(sql);
   if (memory?.store !== store) gapMemories.set(sql, memory = { store, settled: 0, gaps: [] });
-  for (const gaps of olderGaps) {
-    // PREPARE TRANSACTION changes the name of a writer to -1/…: it may be any of them.
+  for (const gaps of gapsBeforeLook) {
+    // PREPARE TRANSACTION changes a writer's name to -1/… . So each such name may be a writer of
+    // these gaps.
     gaps.writers = writers.filter((it) => gaps.writers.includes(it) || it.startsWith("-1/"));
   }
   if (!memory.gaps.some(({ upTo }) => upTo >= gap)) {

@@ -17,19 +17,19 @@ interface WritersNow {
 }
 
 /**
- * Tells which open transactions write or may write: those that hold the lock of every writer, a
- * RowExclusiveLock on the table.
+ * Tells which open transactions write or may write. Each writer holds a RowExclusiveLock on the
+ * table, so each transaction that holds this lock counts as a writer.
  */
 export async function lookAtWriters(
   sql: Sql,
   { pattern, position, batchSize }: SettledQuery,
 ): Promise<WritersNow> {
-  // One statement, but two moments: `last` is from the statement's snapshot, and pg_locks shows the
-  // locks of a moment later. So a writer that took a position up to `last` is in `writers`, or it
-  // has ended by then.
+  // One statement sees two moments. `last` is from the statement's snapshot, and pg_locks shows the
+  // locks of a later moment. So a writer that took a position up to `last` is in `writers`, or has
+  // ended between the two moments.
   //
-  // The member `for` is not used here. A gateway reads those parameters and decides by them whether
-  // the caller may do this.
+  // The member `for` is not used here. It is there because a gateway decides by these parameters
+  // whether the caller may send the statement.
   //
   // After the template, the SQL goes on with the identity of the store and the end of the object.
   return await querySurrounded<WritersNow>(sql, "", `${STORE}::json)::text as json`)`

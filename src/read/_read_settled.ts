@@ -4,7 +4,7 @@ import { gapMemories, waitUntilSettled } from "./_gap_memory.ts";
 import { readScannedPage, type ScannedPage, type SettledQuery } from "./_read_settled_page.ts";
 
 /**
- * A page of the whole store, or of the streams that match a pattern, which ends before the first
+ * A page of the whole store, or of the streams that match a pattern. The page ends before the first
  * open gap.
  */
 export interface SettledPage<Data> {
@@ -12,8 +12,8 @@ export interface SettledPage<Data> {
   /** The position to read on from: after the messages that were left out, too. */
   readonly next: number;
   /**
-   * Whether there is nothing more to read now: the page is not full, or it is empty because of an
-   * open gap.
+   * Whether there is nothing more to read now. If the page ends before an open gap, this means that
+   * the page is empty. Otherwise it means that fewer messages were read than the batch size.
    */
   readonly atEnd: boolean;
   /** False if the page ends before an open gap. */
@@ -55,8 +55,9 @@ const PATIENCE = 127;
  * a read does not use what is remembered, and no gap settles until the transaction ends. On a
  * standby, which cannot see the writers, no gap settles at all.
  *
- * A read waits only if no message is before the gap. It waits until the gap is settled. If the
- * patience is used up before that, the page is empty.
+ * A read waits for a gap only if the page is empty without that: no message before the gap passes
+ * the filter. The read waits until the gap is settled. If the patience is used up before that, the
+ * page is empty.
  *
  * @param patience How many milliseconds to wait for a gap, at least.
  */
@@ -75,11 +76,11 @@ export async function readSettled<Data>(
   return { messages, next, atEnd, isSettled, isQuiet };
 }
 
-/** Reads a page. A gap that this handle knows to be settled does not count. */
+/** Reads a page. The gaps that this handle remembers as settled do not count. */
 async function readKnowingGaps<Data>(sql: Sql, wanted: SettledQuery): Promise<ScannedPage<Data>> {
   const known = gapMemories.get(sql);
   const page = await readScannedPage<Data>(sql, wanted, known?.settled ?? 0);
-  // The knowledge may be of another store, or newer than the snapshot of the caller's transaction.
+  // The memory may be of another store, or newer than the snapshot of the caller's transaction.
   const isUseless = known && (page.store !== known.store || page.snapshot !== null);
   return isUseless ? await readScannedPage<Data>(sql, wanted, 0) : page;
 }
@@ -97,6 +98,7 @@ async function readAgainIfSettled<Data>(
   const settled = await waitUntilSettled(sql, wanted, store, gap, isEmpty ? patience : 0);
   if (settled === undefined || settled < gap) return page;
   const again = await readScannedPage<Data>(sql, wanted, settled);
+  // In the same snapshot, the second page lacks what was committed into the gap since.
   const isNewer = snapshot === null || snapshot !== again.snapshot;
   return isNewer && store === again.store ? again : page;
 }

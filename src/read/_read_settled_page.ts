@@ -12,8 +12,8 @@ export interface SettledQuery {
   /** The LIKE pattern of the streams to read; null for all streams. */
   readonly pattern: string | null;
   /**
-   * Which of the messages that were read to return: of these types, of streams that match a
-   * pattern.
+   * Selects which of the messages that were read are returned: messages of these types, in streams
+   * that match one of these patterns.
    */
   readonly filter?: {
     readonly types?: readonly string[] | undefined;
@@ -55,7 +55,8 @@ export async function readScannedPage<Data>(
   const types = listParameter(filter.types);
   const patterns = listParameter(filter.patterns);
   // The step `gap` first compares the number of positions with their range, which is cheap. Only if
-  // some are missing does it go through the positions one by one, to find the first gap.
+  // a position is missing, the step goes through the positions one by one and finds the first gap.
+  // A gap is a position that is missing from the whole store, whatever the pattern and the filter.
   //
   // After the template, SETTLED_PAGE_JSON turns the step `page` into JSON.
   const page = await querySurrounded<ScannedColumns>(

@@ -40,7 +40,7 @@ export async function submit(group: WriteGroup, write: EachWrite): Promise<numbe
   );
 }
 
-/** Sends in a microtask, so that all writes of the code that runs now go together. */
+/** Sends in a microtask, so that all writes that the running code makes go together. */
 function scheduleSending(group: WriteGroup): void {
   if (group.isDue) return;
   group.isDue = true;
@@ -54,7 +54,7 @@ function scheduleSending(group: WriteGroup): void {
   });
 }
 
-/** Sends a batch. Then its categories are free again, and the writes that waited for them can be sent. */
+/** Sends a batch. After that, the next statement of each of its categories can be sent. */
 async function commit(group: WriteGroup, batch: readonly QueuedWrite[]): Promise<void> {
   const leftOut: Lanes = new Map();
   group.slots--;
@@ -72,10 +72,11 @@ async function commit(group: WriteGroup, batch: readonly QueuedWrite[]): Promise
 /**
  * Sends a batch in one statement, and tells each write its outcome.
  *
- * If the statement is refused, the halves of the batch are sent, and halves of these. So in the end, a write
- * that is refused rejects alone.
+ * If the statement is refused, each half of the batch is sent in a statement of its own, and so on.
+ * So in the end, only the write that the database refuses rejects.
  *
- * @param leftOut Gets the writes that were left out, because another writer has locked their category.
+ * @param leftOut Gets the writes that were left out, because another writer has locked their
+ * category, and the later writes of these categories.
  * @throws An error that says nothing about a single write: a lost connection, for example.
  */
 async function sendBatch(sql: Sql, batch: readonly QueuedWrite[], leftOut: Lanes): Promise<void> {
@@ -106,7 +107,7 @@ async function sendHalves(sql: Sql, batch: readonly QueuedWrite[], leftOut: Lane
   await sendBatch(sql, batch.slice(0, half), leftOut);
   const rest: QueuedWrite[] = [];
   for (const write of batch.slice(half)) {
-    // A write must not overtake an earlier write of its stream that was left out.
+    // A write must not overtake an earlier write of its stream that the first half has left out.
     if (leftOut.has(categoryOf(write))) addTo(leftOut, write);
     else rest.push(write);
   }

@@ -11,7 +11,7 @@ export interface QueuedWrite extends EachWrite {
 /** Writes by category, in order. */
 export type Lanes = Map<string, QueuedWrite[]>;
 
-/** Writes that wait to be sent. Each category has at most one statement under way. */
+/** The writes that wait to be sent. A category has at most one statement under way at a time. */
 export interface WriteQueue {
   /** How many writes a batch has at most. */
   readonly maxBatch: number;
@@ -19,7 +19,7 @@ export interface WriteQueue {
   readonly lanes: Lanes;
   /** The categories that have a statement under way. */
   readonly underWay: Set<string>;
-  /** The categories that another writer had locked when their last batch was sent. */
+  /** The categories whose last batch left them out, because another transaction had locked them. */
   readonly busy: Set<string>;
 }
 
@@ -33,8 +33,9 @@ export function addTo(lanes: Lanes, write: QueuedWrite): void {
 /**
  * Takes the writes of the next statement from the queue: none if no category may be sent now.
  *
- * A batch takes the writes of each category in order. It stops in a category when the batch is full, or
- * before an id that the batch has already: the second write of an id has to see the first.
+ * The writes of each category are taken in order, until the batch is full, or until a write has an
+ * id that the batch has already. The second write of an id has to see the first, so it waits for a
+ * later batch, and so do the writes of its category after it.
  */
 export function takeBatch(queue: WriteQueue): QueuedWrite[] {
   const { maxBatch, lanes, underWay } = queue;
@@ -61,9 +62,12 @@ export function takeBatch(queue: WriteQueue): QueuedWrite[] {
 }
 
 /**
- * The categories of the next batch: a busy category alone, or else all that have no statement under way.
+ * The categories of the next batch: a busy category alone, or else all categories that have no
+ * statement under way.
  *
- * A statement waits for the lock of a busy category, and the writes of other categories must not wait too.
+ * A statement with several categories does not wait for their locks: it leaves a locked category
+ * out. Only a statement with a single category waits for its lock (see `writeEach`). So a busy
+ * category is sent alone: its turn comes, and the writes of other categories do not wait with it.
  */
 function nextCategories({ lanes, underWay, busy }: WriteQueue): string[] {
   const free = [...lanes.keys()].filter((name) => !underWay.has(name));

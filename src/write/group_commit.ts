@@ -16,14 +16,16 @@ import type { WriteOptions } from "./write.ts";
 /** Options of `groupCommit`. */
 export interface GroupCommitOptions {
   /**
-   * How many writes share a commit at most, from 1. A batch also ends at about 300,000 characters of JSON.
+   * How many writes share a commit at most, from 1. A batch also ends at about 300,000 characters
+   * of JSON.
    *
    * @default 256
    */
   readonly maxBatch?: number | undefined;
   /**
-   * How many statements are under way at most, from 1. Each takes a connection, and a category has one
-   * statement at a time. If other writers lock as many categories for long, all writes wait.
+   * How many statements are under way at most, from 1. Each statement takes a connection, and a
+   * category has one statement at a time. If other writers lock this many categories for long, all
+   * statements can wait for these locks, and then all writes wait.
    *
    * @default 4
    */
@@ -45,21 +47,22 @@ export interface GroupedWrite {
 /**
  * Makes a `write` whose concurrent calls share statements and commits.
  *
- * A category is locked until the commit is on the disk. So if each message has a commit of its own, a
- * category takes one message a disk write, however many connections there are. With `groupCommit`, the writes
- * that come while a statement of their category is under way go together in the next statement. No write
- * waits for a timer: a single write is sent at once, as `write` sends it.
+ * A category is locked until the commit is on the disk. So if each message has a commit of its own,
+ * a category takes one message a disk write, however many connections there are. With
+ * `groupCommit`, the writes that come while a statement of their category is under way go together
+ * in the next statement. No write waits for a timer: a single write is sent at once, as `write`
+ * sends it.
  *
- * Each write has its own expected version, id, outcome and error. A write that finds another version, or
- * that the database or a gateway refuses, fails alone. Writes to one stream are done in the order of the
- * calls.
+ * Each write has its own expected version, id, outcome and error. A write that finds another
+ * version, or that the database or a gateway refuses, fails alone. Writes to one stream are done in
+ * the order of the calls.
  *
- * If a connection breaks, all writes that it carried reject with its error, whether they were written or
- * not. Send these writes again with the same ids, and each is written once.
+ * If a connection breaks, all writes that it carried reject with its error, whether they were
+ * written or not. Send these writes again with the same ids, and each is written once.
  *
- * At most `maxBatch` × `maxInFlight` writes are under way. Further callers wait, and each of their messages
- * is held as JSON text. Make one `groupCommit` for each handle and process. Do not make it with the handle of
- * a transaction: the writes of a transaction have one commit anyway.
+ * At most `maxBatch` × `maxInFlight` writes are under way. Further callers wait, and each of their
+ * messages is held as JSON text. Make one `groupCommit` for each handle and process. Do not make it
+ * with the handle of a transaction: the writes of a transaction have one commit anyway.
  *
  * @example Many writers, one commit
  * ```ts
@@ -72,7 +75,8 @@ export interface GroupedWrite {
  *
  * @param sql The handle; not the handle of a transaction.
  * @param options How many writes and statements are sent at once.
- * @returns `write` without the handle: the other arguments, the answers and the errors are the same.
+ * @returns `write` without the handle: the other arguments, the answers and the errors are the
+ * same.
  * @throws {TypeError} If an option is not a number.
  * @throws {RangeError} If an option is not an integer from 1 up.
  */
@@ -99,8 +103,8 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   ): Promise<number> => {
     checkWritableStreamName(streamName);
     const expectedVersion = checkExpectedVersion(options);
-    // Before `toStored`, which may make a promise: an error here would leave that promise's rejection
-    // unhandled.
+    // This line may throw, so it comes before `toStored`, which may make a promise: after
+    // `toStored`, a rejection of that promise would be unhandled.
     const mayBeKnown = message?.id !== undefined || isRetrying(sql);
     const storing = toStored([message], streamName, parserOf(options));
     const encoding = whenReady(storing, ([stored]) => encodeMessage(stored!));
@@ -114,7 +118,10 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   };
 }
 
-/** For each stream that has writes whose messages are still being parsed: the turn of the last of them. */
+/**
+ * By stream: the turn of the last write whose message is still being parsed, or waits for an
+ * earlier message to be parsed. A turn resolves when its message may be queued.
+ */
 type Turns = Map<string, Promise<PromiseSettledResult<EncodedMessage>>>;
 
 /** Submits a message after the earlier messages of its stream, when it is parsed and encoded. */
@@ -130,7 +137,8 @@ async function submitInTurn(
   const position = encoded.status === "fulfilled"
     ? submitEncoded(encoded.value)
     : Promise.reject(encoded.reason);
-  // Only now, when the message is queued: a write that finds no turn of its stream is queued at once.
+  // The turn is deleted only now that the message is queued: a later write of the stream that finds
+  // no turn is queued at once, and must not overtake this message.
   if (turns.get(streamName) === turn) turns.delete(streamName);
   return await position;
 }
