@@ -92,7 +92,7 @@ select
  * The time as text for PostgreSQL, which writes years before 1 and after 9999 in another way: such
  * a time becomes the nearest one within these years.
  */
-export function timestampOf(time: Date): string {
+function timestampOf(time: Date): string {
   const year = time.getUTCFullYear();
   if (year < 1) return "0001-01-01T00:00:00.000Z";
   return year > 9999 ? "9999-12-31T23:59:59.999Z" : time.toISOString();
