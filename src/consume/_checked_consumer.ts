@@ -52,7 +52,7 @@ export interface CheckedConsumer extends CheckedFollowing {
   readonly leaseDuration: number;
   readonly shutdownTimeout: number;
   /** How many times a statement is tried at most while the database is unavailable. */
-  readonly attempts?: number;
+  readonly tries?: number;
 }
 
 /** Checks the names of a consumer, and its membership of a group. */

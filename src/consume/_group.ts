@@ -55,8 +55,8 @@ export async function consumeShare(consumer: CheckedConsumer, shutdown: Shutdown
   let balancing: Promise<void> = Promise.resolve();
   try {
     // The first time is not retried: the error may be permanent.
-    for (let attempts = 1; !stopping.aborted; attempts = Infinity) {
-      const retrying = { ...consumer, signal: stopping, attempts };
+    for (let tries = 1; !stopping.aborted; tries = Infinity) {
+      const retrying = { ...consumer, signal: stopping, tries };
       await retryWhileUnavailable(() => balancing = balance(share), retrying);
       await sleep(leaseDuration / 3 * (0.8 + Math.random() / 5), stopping);
     }
@@ -99,14 +99,14 @@ async function claim(share: Share, number: number): Promise<void> {
   const { consumer, lease, streams, held, shutdown } = share;
   const member = await openMember(consumer, { member: number, size: streams.length }, lease);
   if (member === undefined) return;
-  const own = shutdownOn([shutdown.stopping], consumer.shutdownTimeout);
-  const done = runWithLease(consumer, member, own, UNBOUNDED)
+  const memberShutdown = shutdownOn([shutdown.stopping], consumer.shutdownTimeout);
+  const done = runWithLease(consumer, member, memberShutdown, UNBOUNDED)
     .catch((error) => {
       share.failure ??= { cause: error };
       shutdown.stop();
     })
     .finally(() => held.delete(number));
-  held.set(number, { release: own.stop, done });
+  held.set(number, { release: memberShutdown.stop, done });
 }
 
 async function writeThatItWaits(share: Share): Promise<void> {
@@ -161,9 +161,9 @@ export async function drainGroup(
       caughtUp = false;
       continue;
     }
-    const own = shutdownOn([stopping], consumer.shutdownTimeout);
+    const memberShutdown = shutdownOn([stopping], consumer.shutdownTimeout);
     const limit = bounds.limit - handled;
-    const result = await runWithLease(consumer, member, own, { ...bounds, limit });
+    const result = await runWithLease(consumer, member, memberShutdown, { ...bounds, limit });
     handled += result.handled;
     caughtUp &&= result.caughtUp;
   }

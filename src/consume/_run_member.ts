@@ -55,7 +55,7 @@ export async function runMember(
   const { stopping, givingUp } = shutdown;
   const { listener } = consumer;
   // The database has answered when the position was found. So each later error may be temporary.
-  const retrying = { attempts: Infinity, ...consumer, signal: stopping };
+  const retrying = { tries: Infinity, ...consumer, signal: stopping };
   const listening = () => listenForMessages(listener!, reader.category, stopping);
   const bell = listener && await retryUntilAborted(listening, retrying);
   const storing = { ...consumer, signal: givingUp };
@@ -110,7 +110,7 @@ async function handlePages(
 function messagesAhead(page: Page, reader: Reader, kept: KeptPosition): Placed[] {
   const isOfAll = reader.category === null;
   return page.messages
-    .map((message) => ({ message, place: reader.place(message) }))
+    .map((message) => ({ message, place: reader.placeOf(message) }))
     .filter(({ message, place }) => place > kept.position && !(isOfAll && isOwnMessage(message)));
 }
 
@@ -120,7 +120,7 @@ function messagesAhead(page: Page, reader: Reader, kept: KeptPosition): Placed[]
  */
 async function storeLast({ consumer, kept }: Run, signal: AbortSignal): Promise<void> {
   try {
-    await retryUntilAborted(() => closePosition(kept), { ...consumer, attempts: 5, signal });
+    await retryUntilAborted(() => closePosition(kept), { ...consumer, tries: 5, signal });
   } catch (error) {
     if (!isTemporarilyUnavailable(error)) throw error;
   }

@@ -131,7 +131,7 @@ export async function aggregate(
   const { name, patterns, batchSize, listener, pollInterval, onRetry } = checked;
   const shutdown = shutdownOn([signal], 0);
   const { stopping } = shutdown;
-  const retrying = { onRetry, signal: stopping, attempts: once ? 5 : Infinity };
+  const retrying = { onRetry, signal: stopping, tries: once ? 5 : Infinity };
   const read = (position: number): Promise<Page> =>
     readSettled(sql, { position, batchSize, pattern: null, filter: { patterns } });
   let bell;

@@ -75,7 +75,7 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
   checkOptions(options);
   const { signal, deadline, limit = Infinity } = options;
   if (limit !== Infinity) checkInteger("limit", limit, 1);
-  const checked = { ...checkConsumer(sql, consumer), attempts: 5 };
+  const checked = { ...checkConsumer(sql, consumer), tries: 5 };
   const { group, shutdownTimeout } = checked;
   const shutdown = shutdownOn([signal], shutdownTimeout);
   const time = deadline === undefined ? Infinity : timeOf(deadline);

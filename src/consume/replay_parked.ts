@@ -74,7 +74,7 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
   checkOptions(options);
   const { signal, limit = Infinity } = options;
   if (limit !== Infinity) checkInteger("limit", limit, 1);
-  const checked = { ...checkConsumer(sql, consumer), attempts: 5 };
+  const checked = { ...checkConsumer(sql, consumer), tries: 5 };
   const name = replayStream(checked);
   const [last] = await readLastMessages(sql, [name]);
   // This position is the number of messages that were taken: 0 means none, as for a global position.

@@ -125,7 +125,7 @@ async function isPassed(reader: Reader, position: number, place: number): Promis
   if (position >= place) return true;
   if (reader.category === null) return false;
   const { messages: [next] } = await reader.read(position + 1);
-  return next === undefined || reader.place(next) > place;
+  return next === undefined || reader.placeOf(next) > place;
 }
 
 /** Makes a search for an aggregate's reference to a message: undefined while there is none. */

@@ -12,7 +12,7 @@ export interface RetryOptions {
   /** Called with each error that a retry follows. */
   readonly onRetry?: ((error: unknown) => void) | undefined;
   /** How many times to try at most; no limit by default. */
-  readonly attempts?: number | undefined;
+  readonly tries?: number | undefined;
 }
 
 /**
@@ -24,13 +24,13 @@ export async function retryWhileUnavailable<T>(
   work: () => Promise<T>,
   options: RetryOptions,
 ): Promise<T> {
-  const { signal, onRetry, attempts = Infinity } = options;
+  const { signal, onRetry, tries = Infinity } = options;
   for (let attempt = 1;; attempt++) {
     signal?.throwIfAborted();
     try {
       return await abortable(work(), signal);
     } catch (error) {
-      if (signal?.aborted || attempt >= attempts || !isTemporarilyUnavailable(error)) throw error;
+      if (signal?.aborted || attempt >= tries || !isTemporarilyUnavailable(error)) throw error;
       onRetry?.(error);
       await sleep(backoff(attempt, FIRST_RECONNECT_DELAY, LONGEST_RECONNECT_DELAY), signal);
     }

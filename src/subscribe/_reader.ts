@@ -23,7 +23,7 @@ export interface Reader {
   /** Reads the page that begins at a place. */
   read(place: number): Promise<Page>;
   /** The place of a message of this source; for an aggregate, the place of its reference. */
-  place(message: Message): number;
+  placeOf(message: Message): number;
   /** Finds the place to start at. */
   start(at: StartAt): Promise<number>;
 }
@@ -82,7 +82,7 @@ function aggregateReader(sql: Sql, name: string, options: ReaderOptions): Reader
   return {
     category: name,
     read: (position) => readAggregatePage(sql, { ...options, name, position }),
-    place: (message) => (message as AggregatedMessage).reference.globalPosition,
+    placeOf: (message) => (message as AggregatedMessage).reference.globalPosition,
     start: (at) => startOf(sql, at, name, null, firstReferenceSince),
   };
 }
@@ -91,7 +91,7 @@ function allReader(sql: Sql, { types, batchSize }: ReaderOptions): Reader {
   return {
     category: null,
     read: (position) => readSettled(sql, { position, batchSize, pattern: null, filter: { types } }),
-    place: (message) => message.globalPosition,
+    placeOf: (message) => message.globalPosition,
     start: (at) => startOf(sql, at, null),
   };
 }
@@ -100,7 +100,7 @@ function categoryReader(sql: Sql, category: string, options: ReaderOptions): Rea
   return {
     category,
     read: (position) => readCategoryPage(sql, { ...options, category, position }),
-    place: (message) => message.globalPosition,
+    placeOf: (message) => message.globalPosition,
     start: (at) => startOf(sql, at, category),
   };
 }
@@ -116,7 +116,7 @@ function streamReader(sql: Sql, streamName: string, { types, batchSize }: Reader
         atEnd: messages.length < batchSize,
       };
     },
-    place: (message) => message.position,
+    placeOf: (message) => message.position,
     start: (at) => startOf(sql, at, null, streamName),
   };
 }
