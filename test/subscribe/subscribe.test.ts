@@ -679,10 +679,9 @@ describe("subscribe() of $all", () => {
     const some = [3, 100].map((batchSize) =>
       readTo(last, shared, "$all", { startAt: start, batchSize, types: ["Inserted", "Last"] })
     );
-    const until = Date.now() + 5_000;
     const committed: string[] = [];
     await Promise.all(
-      Array.from({ length: 12 }, (_, writer) => keepWriting(sql, writer, until, committed)),
+      Array.from({ length: 12 }, (_, writer) => keepWriting(sql, writer, 100, committed)),
     );
     await write(db.sql, `${newCategory()}-1`, { id: last, type: "Last" });
     committed.push(last);
@@ -697,7 +696,6 @@ describe("subscribe() of $all", () => {
     }
     const seen = await late;
     assert.deepEqual(new Set(seen.map(({ id }) => id)).size, seen.length);
-    assert.ok(committed.length > 500, String(committed.length));
   });
 });
 
@@ -726,12 +724,12 @@ function assertInOrder(seen: readonly Message[]): void {
 async function keepWriting(
   sql: postgres.Sql,
   writer: number,
-  until: number,
+  transactions: number,
   committed: string[],
 ): Promise<void> {
   const roll = random(writer + 1);
   const category = newCategory();
-  for (let at = 0; Date.now() < until; at++) {
+  for (let at = 0; at < transactions; at++) {
     const id = crypto.randomUUID();
     const stream = `${category}-${at}`;
     try {
