@@ -1,3 +1,4 @@
+import { sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 import { lookAtWriters } from "./_look_at_writers.ts";
 import type { SettledQuery } from "./_read_settled_page.ts";
@@ -33,7 +34,8 @@ interface GapMemory {
 export const gapMemories: WeakMap<Sql, GapMemory> = new WeakMap();
 
 /**
- * Looks at the writers until the gap is settled or the patience, in milliseconds, is used up.
+ * Looks at the writers until the gap is settled, the patience, in milliseconds, is used up, or the
+ * signal aborts.
  *
  * @returns The position up to which all gaps are settled for the caller. Undefined if nothing can
  * be known: on a standby, or if the store is not the one that the page is from.
@@ -43,12 +45,12 @@ export async function waitUntilSettled(
   wanted: SettledQuery,
   store: string,
   gap: number,
-  patience: number,
+  { patience, signal }: { patience: number; readonly signal: AbortSignal | undefined },
 ): Promise<number | undefined> {
   for (let pause = 1;; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
     const settled = await lookAndRemember(sql, wanted, store, gap);
-    if (settled === undefined || settled >= gap || patience <= 0) return settled;
-    await new Promise((resolve) => setTimeout(resolve, pause));
+    if (settled === undefined || settled >= gap || patience <= 0 || signal?.aborted) return settled;
+    await sleep(pause, signal);
     patience -= pause;
   }
 }

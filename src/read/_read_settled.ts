@@ -29,6 +29,14 @@ export interface SettledPage<Data> {
  */
 const PATIENCE = 127;
 
+/** How long to wait for a gap. */
+export interface GapWait {
+  /** How many milliseconds, at least. */
+  readonly patience?: number | undefined;
+  /** Ends the wait. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Reads messages of all categories in the order of their global positions, and never passes a
  * message that is still to be committed.
@@ -58,16 +66,14 @@ const PATIENCE = 127;
  * A read waits for a gap only if the page is empty without that: no message before the gap passes
  * the filter. The read waits until the gap is settled. If the patience is used up before that, the
  * page is empty.
- *
- * @param patience How many milliseconds to wait for a gap, at least.
  */
 export async function readSettled<Data>(
   sql: Sql,
   wanted: SettledQuery,
-  patience: number = PATIENCE,
+  wait: GapWait = {},
 ): Promise<SettledPage<Data>> {
   const first = await readKnowingGaps<Data>(sql, wanted);
-  const page = await readAgainIfSettled(sql, wanted, first, patience);
+  const page = await readAgainIfSettled(sql, wanted, first, wait);
   const { gap, count, last, isQuiet } = page;
   const next = gap ?? (last === null ? wanted.position : safeInteger(last) + 1);
   const messages = beforeGap(page);
@@ -90,12 +96,12 @@ async function readAgainIfSettled<Data>(
   sql: Sql,
   wanted: SettledQuery,
   page: ScannedPage<Data>,
-  patience: number,
+  { patience = PATIENCE, signal }: GapWait,
 ): Promise<ScannedPage<Data>> {
   const { gap, store, snapshot } = page;
   if (gap === null) return page;
-  const isEmpty = beforeGap(page).length === 0;
-  const settled = await waitUntilSettled(sql, wanted, store, gap, isEmpty ? patience : 0);
+  const wait = { patience: beforeGap(page).length === 0 ? patience : 0, signal };
+  const settled = await waitUntilSettled(sql, wanted, store, gap, wait);
   if (settled === undefined || settled < gap) return page;
   const again = await readScannedPage<Data>(sql, wanted, settled);
   // In the same snapshot, the second page lacks what was committed into the gap since.

@@ -1,7 +1,9 @@
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkInteger, checkPage, checkPattern } from "../names/_check.ts";
+import { endable, settled } from "../lib/endable.ts";
 import { readAhead } from "../lib/read_ahead.ts";
+import { abortable } from "../lib/wait.ts";
 import { readSettled } from "./_read_settled.ts";
 import { readAll, type ReadAllOptions } from "./read_all.ts";
 import { readCategory, type ReadCategoryOptions } from "./read_category.ts";
@@ -207,10 +209,11 @@ function settledPages(
   pattern: string | null,
   options: ReadAllOptions & IterateOptions & MaybeTyped,
 ): AsyncGenerator<Message, void, undefined> {
-  return upToLimit(options, async (position = 1, batchSize) => {
+  return upToLimit(options, async (position = 1, batchSize, signal) => {
     if (pattern !== null) checkPattern(pattern);
     const wanted = { position, batchSize, pattern };
-    const { messages, next, atEnd } = await readSettled(sql, wanted, ITERATOR_PATIENCE);
+    const wait = { patience: ITERATOR_PATIENCE, signal };
+    const { messages, next, atEnd } = await readSettled(sql, wanted, wait);
     return { messages, next: atEnd ? undefined : next };
   });
 }
@@ -235,10 +238,24 @@ interface StoredPage {
   readonly next: number | undefined;
 }
 
-/** Yields the messages of all pages, parsed, until the limit. */
-async function* upToLimit(
+type ReadStoredPage = (
+  position: number | undefined,
+  batchSize: number,
+  signal: AbortSignal,
+) => Promise<StoredPage>;
+
+/** Yields the messages of all pages, parsed, until the limit. `return()` ends a wait for a page. */
+function upToLimit(
   options: ReadAllOptions & IterateOptions & MaybeTyped,
-  read: (position: number | undefined, batchSize: number) => Promise<StoredPage>,
+  read: ReadStoredPage,
+): AsyncGenerator<Message, void, undefined> {
+  return endable(({ signal }) => messagesOf(options, read, signal));
+}
+
+async function* messagesOf(
+  options: ReadAllOptions & IterateOptions & MaybeTyped,
+  read: ReadStoredPage,
+  signal: AbortSignal,
 ): AsyncGenerator<Message, void, undefined> {
   const batchSize = Number(checkPage(options).batchSize);
   const parser = parserOf(options);
@@ -249,7 +266,8 @@ async function* upToLimit(
   const parts = readAhead(
     async (position: number | undefined) => {
       // A parser may skip messages, so any number of them may be needed for those that are left.
-      const part = await read(position, parser ? batchSize : Math.min(batchSize, unread));
+      const count = parser ? batchSize : Math.min(batchSize, unread);
+      const part = await abortable(read(position, count, signal), signal);
       unread -= part.messages.length;
       return part;
     },
@@ -257,13 +275,17 @@ async function* upToLimit(
     ({ next }) => next,
     ({ messages }) => messages.length >= left,
   );
-  for await (const { messages } of parts) {
-    for (const message of messages) {
-      // Parsed one by one, so that the caller gets all messages before one that does not fit.
-      const decoded = parser ? await parser.decode(message) : message;
-      if (decoded === undefined) continue;
-      yield decoded;
-      if (--left === 0) return;
+  try {
+    for await (const { messages } of parts) {
+      for (const message of messages) {
+        // Parsed one by one, so that the caller gets all messages before one that does not fit.
+        const decoded = parser ? await settled(parser.decode(message), signal) : message;
+        if (decoded === undefined) continue;
+        yield decoded;
+        if (--left === 0 || signal.aborted) return;
+      }
     }
+  } catch (error) {
+    if (!signal.aborted) throw error;
   }
 }

@@ -21,7 +21,7 @@ export interface Following extends RetryOptions {
  * While the caller uses a full page, the next page is read. No second page is read ahead.
  */
 export async function* followPages(
-  read: (position: number) => Promise<Page>,
+  read: (position: number, signal: AbortSignal) => Promise<Page>,
   position: number,
   following: Following,
 ): AsyncGenerator<Page, void, undefined> {
@@ -30,7 +30,7 @@ export async function* followPages(
     retryWhileUnavailable(() => {
       // The page may lack a message that rings from here on: such a ring ends the next pause.
       bell?.reset();
-      return read(from);
+      return read(from, signal);
     }, retrying);
   let pause = FIRST_POLL_PAUSE;
   // The database may never have worked: by default, the first read is not retried.

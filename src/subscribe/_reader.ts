@@ -20,8 +20,8 @@ import type { Source, SourceOptions } from "./source.ts";
 export interface Reader {
   /** The category of the source's messages; null for `"$all"`. */
   readonly category: string | null;
-  /** Reads the page that begins at a place. */
-  read(place: number): Promise<Page>;
+  /** Reads the page that begins at a place. The signal ends a wait for a position that is missing. */
+  read(place: number, signal?: AbortSignal): Promise<Page>;
   /** The place of a message of this source; for an aggregate, the place of its reference. */
   placeOf(message: Message): number;
   /** Finds the place to start at. */
@@ -90,7 +90,8 @@ function aggregateReader(sql: Sql, name: string, options: ReaderOptions): Reader
 function allReader(sql: Sql, { types, batchSize }: ReaderOptions): Reader {
   return {
     category: null,
-    read: (position) => readSettled(sql, { position, batchSize, pattern: null, filter: { types } }),
+    read: (position, signal) =>
+      readSettled(sql, { position, batchSize, pattern: null, filter: { types } }, { signal }),
     placeOf: (message) => message.globalPosition,
     start: (at) => startOf(sql, at, null),
   };

@@ -1,4 +1,5 @@
 import { invalid } from "../lib/invalid.ts";
+import { endable, settled } from "../lib/endable.ts";
 import { abortable, onAbort } from "../lib/wait.ts";
 import type { Parser } from "../messages/_parser.ts";
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
@@ -51,8 +52,10 @@ export interface SubscribeOptions extends FollowOptions {
  * If the first read fails, its error is thrown. After that, a lost connection is retried, after longer and
  * longer waits of up to five seconds, and the subscription goes on at its position.
  *
- * The subscription ends when the signal aborts, or when the loop is left. Only the signal ends a wait for
- * a message: `return()` waits for the message too.
+ * The subscription ends when the signal aborts, when the loop is left, or by `return()`: each of them ends a
+ * wait for a message at once, and nothing more is read. So `ReadableStream.from(subscribe(…))` ends when its
+ * reader cancels it. Only a generator of your own around a subscription cannot do that, because JavaScript
+ * puts its `return()` behind its `next()`: end that one by the signal.
  *
  * @example
  * ```ts
@@ -120,7 +123,8 @@ export function subscribe(
   const checked = { ...options, startAt, types };
   checkSource(source, checked);
   const following = checkFollowing(sql, options);
-  return followMessages(readerOf(sql, source, checked), parser, following, checked);
+  const reader = readerOf(sql, source, checked);
+  return endable((ending) => followMessages(reader, parser, following, checked, ending));
 }
 
 async function* followMessages(
@@ -128,10 +132,10 @@ async function* followMessages(
   parser: Parser | undefined,
   following: CheckedFollowing,
   { startAt, signal, onCaughtUp }: SubscribeOptions & { readonly startAt: StartAt },
+  // Aborts when the caller's signal aborts, and when the caller ends the generator or leaves the loop.
+  ending: AbortController,
 ): AsyncGenerator<Message, void, undefined> {
   if (signal?.aborted) return;
-  // Aborts when the caller's signal aborts, and when the caller leaves the loop.
-  const ending = new AbortController();
   const forget = signal && onAbort(signal, () => ending.abort());
   let bell;
   try {
@@ -143,7 +147,7 @@ async function* followMessages(
     for await (const page of pages) {
       for (const message of page.messages) {
         isCaughtUp = false;
-        const parsed = parser ? await parser.decode(message) : message;
+        const parsed = parser ? await settled(parser.decode(message), ending.signal) : message;
         if (parsed === undefined) continue;
         yield parsed;
         if (ending.signal.aborted) return;

@@ -9,11 +9,13 @@ import {
   iterateMatching,
   iterateStream,
   type Message,
+  readAll,
   readStream,
   type Sql,
   write,
   writeStreams,
 } from "../../mod.ts";
+import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
@@ -172,6 +174,25 @@ for (const [name, { iterate, key, first, last }] of Object.entries(sources)) {
       }
     });
 
+    test("ends a wait for a page by return() and throw(), and reads no more", async () => {
+      const ends = [
+        (it: AsyncGenerator<Message>) => it.return(undefined),
+        (it: AsyncGenerator<Message>) => assert.rejects(it.throw(new Error("left")), /left/),
+      ];
+      for (const end of ends) {
+        let statements = 0;
+        const silent = fromQuery(() => {
+          statements++;
+          return new Promise<never>(() => {});
+        });
+        const messages = iterate({}, silent);
+        const next = messages.next();
+        await end(messages);
+        assert.deepEqual(await next, { value: undefined, done: true });
+        assert.equal(statements, 1);
+      }
+    });
+
     test("yields all of a page before it throws what the next one has failed with", async () => {
       let statements = 0;
       const failing = fromQuery((text, parameters) =>
@@ -239,4 +260,27 @@ test("iterateAll() goes over positions that were rolled back at a few statements
   assert.equal(messages.length, 130);
   // 14 pages, and once: who is writing, and the page again.
   assert.equal(statements, 14 + 2);
+});
+
+test("iterateAll() waits no more for a writer, and asks no more, when it is ended by return()", async () => {
+  const [last] = await readAll(db.sql, { direction: "backward", batchSize: 1 });
+  let statements = 0;
+  const counted = fromQuery((text, parameters) => {
+    statements++;
+    return db.sql.unsafe(text, parameters);
+  });
+  const writer = db.connect({ max: 1 });
+  await writer.begin(async (transaction) => {
+    await write(transaction, "open-1", { type: "Written" });
+    await write(db.sql, "gaps-1", { type: "Written" });
+    const messages = iterateAll(counted, { position: last!.globalPosition + 1 });
+    const next = messages.next();
+    await until(() => statements > 3);
+    await messages.return();
+    assert.deepEqual(await next, { value: undefined, done: true });
+    // One look may be under way.
+    const looks = statements;
+    for (let at = 0; at < 10; at++) await db.sql`select pg_sleep(0.03)`;
+    assert.ok(statements <= looks + 1);
+  });
 });

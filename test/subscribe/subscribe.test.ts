@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
-import { getEventListeners } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { createServer } from "node:net";
+import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { neon, neonConfig } from "@neondatabase/serverless";
 import pg from "pg";
 import postgres from "postgres";
 import { afterEach, describe, onTestFinished, test, vi } from "vitest";
+import * as z from "zod";
 import {
+  defineMessages,
   fromQuery,
   type Message,
   NotInstalledError,
@@ -417,6 +420,142 @@ describe("subscribe() ends without an error", () => {
       await connection.end();
     });
   }
+});
+
+describe("subscribe() ends its wait for a message", () => {
+  type Subscription = AsyncGenerator<Message, void, undefined>;
+  /** What a caller does whose next message does not come. */
+  const endings: Record<string, (subscription: Subscription) => () => Promise<unknown>> = {
+    "by return()": (subscription) => {
+      const next = subscription.next();
+      return async () => {
+        assert.deepEqual(await subscription.return(), { value: undefined, done: true });
+        assert.deepEqual(await next, { value: undefined, done: true });
+      };
+    },
+    "by throw()": (subscription) => {
+      const next = subscription.next();
+      return async () => {
+        await assert.rejects(subscription.throw(new Error("left")), /left/);
+        assert.equal((await next).done, true);
+      };
+    },
+    "by return() after many calls of next()": (subscription) => {
+      const nexts = Array.from({ length: 5 }, () => subscription.next());
+      return async () => {
+        await subscription.return();
+        assert.ok((await Promise.all(nexts)).every(({ done }) => done));
+      };
+    },
+    "by await using": (subscription) => {
+      const next = subscription.next();
+      return async () => {
+        const methods = subscription as unknown as Record<PropertyKey, () => Promise<unknown>>;
+        const { asyncDispose = "return" } = Symbol as { asyncDispose?: symbol };
+        // Node 20 has the symbol, and no generator with it.
+        await methods[asyncDispose in methods ? asyncDispose : "return"]!();
+        assert.equal((await next).done, true);
+      };
+    },
+    "when a race with a timer is lost": (subscription) => {
+      const next = Promise.race([subscription.next(), sleep(1)]);
+      return () => next.then(() => subscription.return());
+    },
+    "by cancel() of a ReadableStream": (subscription) => {
+      const { from } = ReadableStream as unknown as {
+        from(source: AsyncIterable<Message>): ReadableStream<Message>;
+      };
+      const reader = from(subscription).getReader();
+      const next = reader.read();
+      return async () => {
+        await reader.cancel();
+        assert.equal((await next).done, true);
+      };
+    },
+    "by destroy() of a Readable": (subscription) => {
+      const readable = Readable.from(subscription);
+      readable.resume();
+      return async () => {
+        readable.destroy();
+        await once(readable, "close");
+      };
+    },
+  };
+
+  for (const [how, begin] of Object.entries(endings)) {
+    test(`${how}: the wait is over, and nothing is read any more`, async () => {
+      await install(db.sql, { notify: true });
+      const { sql, sent } = recording();
+      let listeners = 0;
+      const listening = Object.assign(sql, {
+        listen: async (...wanted: Parameters<typeof db.sql.listen>) => {
+          const { unlisten } = await db.sql.listen(...wanted);
+          listeners++;
+          return {
+            unlisten: () => {
+              listeners--;
+              return unlisten();
+            },
+          };
+        },
+      });
+      for (const source of [`${newCategory()}-1`, newCategory(), "$all"]) {
+        let waits = false;
+        const subscription = subscribe(listening, source, {
+          startAt: "end",
+          notify: true,
+          onCaughtUp: () => waits = true,
+        });
+        assert.equal(subscription[Symbol.asyncIterator](), subscription);
+        const end = begin(subscription);
+        await until(() => waits);
+        assert.equal(listeners, 1);
+        await end();
+        await until(() => listeners === 0);
+        const read = sent.length;
+        await write(db.sql, `${newCategory()}-1`, { type: "Written" });
+        // Ten polls of a subscription that goes on would be over.
+        for (let at = 0; at < 10; at++) await sleep(30);
+        assert.equal(sent.length, read);
+        assert.deepEqual(await subscription.next(), { value: undefined, done: true });
+      }
+    });
+  }
+
+  test("by return() while the database does not answer, or a codec does not", async () => {
+    const stream = `${newCategory()}-1`;
+    await write(db.sql, stream, { type: "Written" });
+    const never = () => new Promise<never>(() => {});
+    const silent = subscribe(fromQuery(never), stream);
+    const unanswered = silent.next();
+    await silent.return();
+    assert.equal((await unanswered).done, true);
+
+    let isAsked = false;
+    const messages = defineMessages({ Written: z.unknown() }, {
+      codec: {
+        encode: (data) => data,
+        decode: () => {
+          isAsked = true;
+          return never();
+        },
+      },
+    });
+    const undecoded = subscribe(db.sql, stream, { messages });
+    const next = undecoded.next();
+    await until(() => isAsked);
+    await undecoded.return();
+    assert.equal((await next).done, true);
+  });
+
+  test("by throw() where a message is being taken, with the error that is thrown", async () => {
+    const stream = `${newCategory()}-1`;
+    await write(db.sql, stream, { type: "Written" });
+    const subscription = subscribe(db.sql, stream);
+    await subscription.next();
+    await assert.rejects(subscription.throw(new Error("left")), /left/);
+    assert.equal((await subscription.next()).done, true);
+  });
 });
 
 describe("subscribe() reads", () => {
