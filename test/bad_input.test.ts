@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
 import * as client from "../mod.ts";
+import { fetchSql } from "../src/http/fetch_sql.ts";
+import { gateway } from "../src/http/gateway.ts";
 
 /** A handle that must not be reached. */
 const sql: client.Sql = () => {
@@ -222,6 +224,34 @@ for (
       subscribe("account", { [option]: value }),
       RangeError,
       new RegExp(`"${option}[."]`),
+    );
+  }
+}
+const ledger = { name: "ledger", from: ["account"], partition: () => 0 };
+const letters = { category: "account", consumerId: "letters", handle() {} };
+const signalled: Record<string, (signal: AbortSignal) => unknown> = {
+  subscribe: (signal) => client.subscribe(sql, "account", { signal }),
+  consume: (signal) => client.consume(sql, letters, { signal }),
+  drain: (signal) => client.drain(sql, letters, { signal }),
+  replayParked: (signal) => client.replayParked(sql, letters, { signal }),
+  waitFor: (signal) => client.waitFor(sql, letters, 1, { signal }),
+  aggregate: (signal) => client.aggregate(sql, ledger, { signal }),
+  fetchSql: (signal) => fetchSql("http://localhost/sql", { signal }),
+  gateway: (signal) => gateway(sql, { authorize: () => true, signal }),
+};
+for (const [operation, call] of Object.entries(signalled)) {
+  const values = {
+    text: "x",
+    null: null,
+    controller: new AbortController(),
+    target: new EventTarget(),
+  };
+  for (const [what, value] of Object.entries(values)) {
+    refuse(
+      `${operation}() with a signal that is none: ${what}`,
+      async () => await call(any(value)),
+      TypeError,
+      /^Cannot use .* as "signal": it must be an AbortSignal$/,
     );
   }
 }

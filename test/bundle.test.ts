@@ -35,7 +35,7 @@ describe.each([
 });
 
 test.each([
-  ["*", "mod.ts", 30_700],
+  ["*", "mod.ts", 30_800],
   [EVERYDAY, "mod.ts", 6_300],
   ["{ write }", "mod.ts", 3_700],
   ["*", FETCH, 2_000],

@@ -11,6 +11,7 @@ import {
   checkName,
   checkOptions,
   checkPattern,
+  checkSignal,
 } from "../names/_check.ts";
 import { aggregateStream, isOwnMessage } from "../names/_own_streams.ts";
 import { category } from "../names/stream_name.ts";
@@ -128,6 +129,7 @@ export async function aggregate(
   const checked = checkAggregate(sql, aggregate);
   checkOptions(options);
   const { signal, once = false } = options;
+  checkSignal(signal);
   const { name, patterns, batchSize, listener, pollInterval, onRetry } = checked;
   const shutdown = shutdownOn([signal], 0);
   const { stopping } = shutdown;

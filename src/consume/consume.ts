@@ -1,4 +1,4 @@
-import { checkOptions } from "../names/_check.ts";
+import { checkOptions, checkSignal } from "../names/_check.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { consumeShare } from "./_group.ts";
 import { openMember } from "./_member.ts";
@@ -65,6 +65,7 @@ export async function consume<Handle extends Sql, Handled extends Message = Mess
   options: ConsumeOptions = {},
 ): Promise<void> {
   checkOptions(options);
+  checkSignal(options.signal);
   const checked = checkConsumer(sql, consumer);
   const { group, shutdownTimeout } = checked;
   const shutdown = shutdownOn([options.signal], shutdownTimeout);

@@ -1,7 +1,7 @@
 import { invalid } from "../lib/invalid.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { unlessAborted } from "../lib/wait.ts";
-import { checkInteger, checkOptions } from "../names/_check.ts";
+import { checkInteger, checkOptions, checkSignal } from "../names/_check.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 import { checkConsumer } from "./_checked_consumer.ts";
 import { drainGroup } from "./_group.ts";
@@ -74,6 +74,7 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
 ): Promise<Drained> {
   checkOptions(options);
   const { signal, deadline, limit = Infinity } = options;
+  checkSignal(signal);
   if (limit !== Infinity) checkInteger("limit", limit, 1);
   const checked = { ...checkConsumer(sql, consumer), tries: 5 };
   const { group, shutdownTimeout } = checked;

@@ -1,6 +1,6 @@
 import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
-import { checkInteger, checkOptions } from "../names/_check.ts";
+import { checkInteger, checkOptions, checkSignal } from "../names/_check.ts";
 import { parkedStream, replayStream } from "../names/_own_streams.ts";
 import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
@@ -73,6 +73,7 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
 ): Promise<Replayed> {
   checkOptions(options);
   const { signal, limit = Infinity } = options;
+  checkSignal(signal);
   if (limit !== Infinity) checkInteger("limit", limit, 1);
   const checked = { ...checkConsumer(sql, consumer), tries: 5 };
   const name = replayStream(checked);

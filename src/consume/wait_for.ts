@@ -1,6 +1,6 @@
 import { ConsumerBehindError } from "../errors.ts";
 import { abortable, sleep, unlessAborted } from "../lib/wait.ts";
-import { checkInteger, checkMilliseconds, checkOptions } from "../names/_check.ts";
+import { checkInteger, checkMilliseconds, checkOptions, checkSignal } from "../names/_check.ts";
 import { memberStream, positionStream } from "../names/_own_streams.ts";
 import { readCategory } from "../read/read_category.ts";
 import { type Reader, readerOf } from "../subscribe/_reader.ts";
@@ -69,6 +69,7 @@ export async function waitFor(
   checkInteger("globalPosition", globalPosition, 0);
   checkOptions(options);
   const { signal, timeout = 10_000 } = options;
+  checkSignal(signal);
   checkMilliseconds("timeout", timeout, 0);
   const members = membersOf(identity);
   const streams = members.map((member) =>

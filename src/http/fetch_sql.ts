@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { checkInteger, checkOptions } from "../names/_check.ts";
+import { checkInteger, checkOptions, checkSignal } from "../names/_check.ts";
 import { SQLSTATE } from "../handle/_driver_error.ts";
 import { RETRYING } from "../handle/_statement.ts";
 import { FetchSqlError, type MessageDbError, type MessageDbErrorCode } from "../errors.ts";
@@ -91,6 +91,7 @@ export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): Sql 
   checkOptions(options);
   const { timeout = 15_000, signal } = options;
   checkInteger("timeout", timeout, 1, 2 ** 31 - 1);
+  checkSignal(signal);
   const server: Server = {
     url: addressOf(url),
     fetch: options.fetch ?? ((url, init) => fetch(url, init)),

@@ -122,6 +122,12 @@ export function checkFunction(name: string, value: unknown): void {
   if (typeof value !== "function") throw invalid(name, value, "a function");
 }
 
+/** Refuses also the controller that a signal belongs to. */
+export function checkSignal(signal: unknown): void {
+  const aborted = signal === undefined || (signal as AbortSignal | null)?.aborted;
+  if (typeof aborted !== "boolean") throw invalid("signal", signal, "an AbortSignal");
+}
+
 /** Refuses other years: PostgreSQL would not read them as JavaScript writes them. */
 export function checkTime(time: unknown): void {
   if (time === undefined) return;

@@ -1,10 +1,9 @@
-import { invalid } from "../lib/invalid.ts";
 import { endable, settled } from "../lib/endable.ts";
 import { abortable, onAbort } from "../lib/wait.ts";
 import type { Parser } from "../messages/_parser.ts";
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
-import { checkFunction, checkOptions } from "../names/_check.ts";
+import { checkFunction, checkOptions, checkSignal } from "../names/_check.ts";
 import { checkStartAt } from "../read/_first_since.ts";
 import type { Aggregated, AggregatedMessage } from "../read/reference.ts";
 import type { StartAt } from "../read/start_at.ts";
@@ -115,9 +114,7 @@ export function subscribe(
   const { startAt = "beginning", signal, onCaughtUp } = options;
   checkStartAt(startAt);
   if (onCaughtUp !== undefined) checkFunction("onCaughtUp", onCaughtUp);
-  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
-    throw invalid("signal", signal, "an AbortSignal");
-  }
+  checkSignal(signal);
   const parser = parserOf(options);
   const types = options.types && (parser?.storedTypes(options.types) ?? options.types);
   const checked = { ...options, startAt, types };

@@ -1,5 +1,5 @@
 import { invalid } from "../../lib/invalid.ts";
-import { checkInteger, checkOptions } from "../../names/_check.ts";
+import { checkInteger, checkOptions, checkSignal } from "../../names/_check.ts";
 import type { Sql } from "../../types.ts";
 import type { GatewayOptions } from "./options.ts";
 
@@ -83,9 +83,7 @@ function checkSettings(gateway: Gateway): void {
   if (typeof allowConditions !== "boolean") {
     throw invalid("allowConditions", allowConditions, "true or false");
   }
-  if (signal !== undefined && typeof signal.addEventListener !== "function") {
-    throw invalid("signal", signal, "an AbortSignal");
-  }
+  checkSignal(signal);
   if (typeof onError !== "function") throw invalid("onError", onError, "a function");
 }
 
