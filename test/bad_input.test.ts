@@ -72,15 +72,17 @@ for (
       /"streamName"/,
     );
   }
+}
+for (const operation of ["readStream", "iterateStream"] as const) {
   refuse(
     `${operation}() of a category`,
-    () => call("account"),
+    () => streamReads[operation]("account"),
     TypeError,
     /"account" as "streamName"/,
   );
 }
 for (const [operation, call] of Object.entries(writers)) {
-  for (const name of ["-1", "account-", "-"]) {
+  for (const name of ["account", "$all", "-1", "account-", "-"]) {
     refuse(
       `${operation}() of stream "${name}"`,
       () => call(name),

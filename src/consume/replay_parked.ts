@@ -2,6 +2,8 @@ import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { checkInteger, checkOptions, checkSignal } from "../names/_check.ts";
 import { parkedStream, replayStream } from "../names/_own_streams.ts";
+import { isCategory } from "../names/stream_name.ts";
+import { readMessages } from "../read/read_messages.ts";
 import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
@@ -124,9 +126,13 @@ async function replay(
   { id: parkedAs, position, data: { message: { id, ...origin }, reference } }: Message<Parked>,
 ): Promise<HandledOutcome> {
   const { consumer } = run;
-  const from = { position: origin.position, batchSize: 1 };
+  const { streamName, position: originAt } = origin;
   const [stored] = await retryWhileUnavailable(
-    () => readStream(consumer.sql, origin.streamName, from),
+    // A stream whose name is a category cannot be read as a stream.
+    () =>
+      isCategory(streamName)
+        ? readMessages(consumer.sql, [id])
+        : readStream(consumer.sql, streamName, { position: originAt, batchSize: 1 }),
     consumer,
   );
   if (stored?.id !== id) return "skipped";

@@ -2,7 +2,7 @@ import { causationOf } from "./_causation.ts";
 import { checkMessage } from "./_check_message.ts";
 import { CATALOGUE } from "./_parser.ts";
 import type { MessageCatalogue } from "./catalogue.ts";
-import { checkObject, checkStreamName } from "../names/_check.ts";
+import { checkName, checkObject } from "../names/_check.ts";
 import { isPlain } from "../lib/plain.ts";
 import type { Message, MessageInput, Metadata } from "../types.ts";
 
@@ -71,12 +71,12 @@ function followOne(previous: Message, message: MessageInput): MessageInput {
  *
  * @typeParam Input The message.
  * @param message The message to write.
- * @param streamName The stream: `"transfer-7"`.
+ * @param streamName The stream: `"transfer-7"`. A category does too: `"transfer"`.
  * @returns A copy of the message, with `correlationStreamName` in its metadata.
- * @throws {TypeError} If the message is not a message, or the name is not a stream's.
+ * @throws {TypeError} If the message is not a message, or the name is empty or no text.
  */
 export function correlate<Input extends MessageInput>(message: Input, streamName: string): Input {
-  checkStreamName(streamName);
+  checkName("streamName", streamName);
   checkMessage(message);
   return withMetadata(message, { ...message.metadata, correlationStreamName: streamName });
 }

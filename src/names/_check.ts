@@ -11,6 +11,10 @@ export function checkName(name: string, value: unknown): asserts value is string
   }
 }
 
+/**
+ * Refuses a category, as Message DB's `get_stream_messages` does. But a stored message may be of a stream whose
+ * name is a category: `write_message` takes such a name, and Eventide writes to `account:position`.
+ */
 export function checkStreamName(value: unknown): asserts value is string {
   checkName("streamName", value);
   if (isCategory(value)) {

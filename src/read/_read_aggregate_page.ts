@@ -2,6 +2,7 @@ import type { SendStatement } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns, safeInteger } from "../messages/_columns.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
+import { shareParameters } from "./_share.ts";
 import { querySurrounded } from "./_query_surrounded.ts";
 import { type Extent, type Page, pageOf } from "./_page.ts";
 import type { AggregatedMessage } from "./reference.ts";
@@ -18,8 +19,7 @@ export interface AggregateQuery {
 /** Reads a page of an aggregate, and tells how far the page reaches. */
 export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promise<Page> {
   const { name, position, batchSize, types, consumerGroup } = wanted;
-  const member = consumerGroup ? String(consumerGroup.member) : null;
-  const size = consumerGroup ? String(consumerGroup.size) : null;
+  const { member, size } = shareParameters(consumerGroup);
   // `queryReferences` puts the SELECT of the references and their messages in front, as the beginning of
   // `scanned`, and the page as JSON behind.
   // coalesce() hides the share from the planner. Otherwise the planner may expect so few references

@@ -3,6 +3,7 @@ import { type Columns, columnsJson, messagesOfColumns } from "../messages/_colum
 import { type Extent, type Page, pageOf } from "./_page.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
+import { shareParameters } from "./_share.ts";
 import { querySurrounded } from "./_query_surrounded.ts";
 
 /** Which page of a category to read. */
@@ -22,8 +23,7 @@ export interface CategoryQuery {
  */
 export async function readCategoryPage(sql: Sql, wanted: CategoryQuery): Promise<Page> {
   const { category, position, batchSize, correlation = null, consumerGroup } = wanted;
-  const member = consumerGroup ? String(consumerGroup.member) : null;
-  const size = consumerGroup ? String(consumerGroup.size) : null;
+  const { member, size } = shareParameters(consumerGroup);
   const types = listParameter(wanted.types);
   // The template is the FROM clause of the query that makes the JSON. The steps `caller` and `ours`
   // come before that, and `ours` has set the search path. The function has to run after that: so

@@ -4,6 +4,7 @@ import { checkCategory, checkConsumerGroup, checkName, checkPage } from "../name
 import { queryMessageFunction, queryMessages } from "../messages/_columns.ts";
 import type { ReadStreamOptions } from "./read_stream.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
+import { shareParameters } from "./_share.ts";
 
 /** Options of `readCategory`: those of `readStream`, but with global positions, and two more. */
 export interface ReadCategoryOptions extends ReadStreamOptions {
@@ -69,8 +70,7 @@ export async function readCategory(
   if (correlation !== null) checkCategory("correlation", correlation);
   if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
   const parser = parserOf(options);
-  const member = consumerGroup ? String(consumerGroup.member) : null;
-  const size = consumerGroup ? String(consumerGroup.size) : null;
+  const { member, size } = shareParameters(consumerGroup);
 
   // queryMessageFunction puts the steps `caller` and `ours` before the template. `ours` sets the
   // search path, so the function must run after it: that is why the query selects from `ours` and

@@ -1,6 +1,6 @@
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
-import { checkName, checkOptions, checkStreamName } from "../names/_check.ts";
+import { checkName, checkOptions } from "../names/_check.ts";
 import type { Message, Sql } from "../types.ts";
 import { readLastOfTypes } from "./_read_last_of_types.ts";
 
@@ -29,12 +29,13 @@ export interface ReadLastMessageOptions {
  * @typeParam Output The messages of the catalogue in `messages`: a union that `type` tells apart.
  * @typeParam Data The type of `data`, if you read without a catalogue. Nothing checks it.
  * @param sql The handle.
- * @param streamName The stream: `"account-123"`.
+ * @param streamName The stream: `"account-123"`. A category can be the name of a stream too, as Eventide's
+ * `account:position`: then it is that stream alone.
  * @param options The type, and a catalogue.
  * @returns The message, or `null` if there is none.
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  * @throws {InvalidMessageError} If the message does not fit the catalogue in `messages`.
- * @throws {TypeError} If the name is not a stream's, or the type is empty.
+ * @throws {TypeError} If the name or the type is empty or no text.
  */
 export function readLastMessage<Output extends Message>(
   sql: Sql,
@@ -52,7 +53,7 @@ export async function readLastMessage(
   streamName: string,
   options: ReadLastMessageOptions & MaybeTyped = {},
 ): Promise<Message | null> {
-  checkStreamName(streamName);
+  checkName("streamName", streamName);
   checkOptions(options);
   const { type = null } = options;
   if (type !== null) checkName("type", type);

@@ -1,4 +1,4 @@
-import { checkStreamName } from "../names/_check.ts";
+import { checkName } from "../names/_check.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { queryMessageStore } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
@@ -17,13 +17,14 @@ import type { Sql } from "../types.ts";
  * ```
  *
  * @param sql The handle.
- * @param streamName The stream: `"account-123"`.
+ * @param streamName The stream: `"account-123"`. A category can be the name of a stream too, as Eventide's
+ * `account:position`: then it is that stream alone.
  * @returns The position, from 0, or `NO_STREAM` (-1) if the stream has no message.
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
- * @throws {TypeError} If the name is not a stream's.
+ * @throws {TypeError} If the name is not text, or is empty.
  */
 export async function streamVersion(sql: Sql, streamName: string): Promise<number> {
-  checkStreamName(streamName);
+  checkName("streamName", streamName);
   // queryMessageStore puts the steps `caller` and `ours` before the template. `ours` sets the
   // search path, so the function must run after it: that is why `answer` selects from `ours`.
   return safeInteger(

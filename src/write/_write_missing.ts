@@ -25,7 +25,8 @@ export async function writeMissing(
   // path comes after `locked`. Before it, `category` needs no path: it calls no other function.
   //
   // - `columns` is as in `queryAppend`.
-  // - `seen`, `current`, `added` and `known` are as in `writeOnce`, for many streams.
+  // - `seen`, `current`, `added` and `known` are as in `writeOnce`, for many streams. `get_stream_messages`
+  //   refuses a stream whose name is a category, so such a stream is read with its category.
   // - `answer` counts `inserted`, so all inserts are done before the search path is put back.
   const columns = {
     streamName: messages.map(({ streamName }) => streamName),
@@ -70,7 +71,11 @@ export async function writeMissing(
   added as materialized (
     select message_store.get_stream_messages(stream_name, seen + 1, -1) as stored
     from current
-    where version > seen
+    where version > seen and not message_store.is_category(stream_name)
+    union all
+    select message_store.get_category_messages(stream_name, 1, -1)
+    from current
+    where version > seen and message_store.is_category(stream_name)
   ),
   known as materialized (
     select number, message.stream_name <> stored.stream_name as is_elsewhere

@@ -5,10 +5,10 @@ import { toStored } from "../messages/_typed.ts";
 import {
   checkFunction,
   checkId,
+  checkName,
   checkObject,
   checkOptions,
   checkTime,
-  checkWritableStreamName,
 } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
 import { lengthOfWrite, MAX_BATCH_LENGTH } from "./_batch_length.ts";
@@ -17,7 +17,10 @@ import type { IdentifiedMessageInput } from "./synchronize.ts";
 
 /** A message with its stream. A `Message` that was read from another store can be imported as it is. */
 export interface ImportedMessage extends IdentifiedMessageInput {
-  /** The stream that the message is added to, after the messages that are there: `"account-123"`. */
+  /**
+   * The stream that the message is added to, after the messages that are there: `"account-123"`. Every name
+   * that a store can have is taken, also one that `write` refuses.
+   */
   readonly streamName: string;
   /**
    * When the message was written, in the years 1 to 9999.
@@ -87,7 +90,7 @@ const MAX_COUNT = 1000;
  * transaction is not READ COMMITTED and hides their messages.
  * @throws {NotInstalledError} If the database has no Message DB, or the role has no right to use it.
  * @throws {InvalidMessageError} If a message does not fit the catalogue that made it.
- * @throws {TypeError} If a message has no id or no valid stream name, or JSON cannot hold its data.
+ * @throws {TypeError} If a message has no id or no stream name, or JSON cannot hold its data.
  */
 export async function importMessages<Imported extends ImportedMessage>(
   sql: Sql,
@@ -159,7 +162,7 @@ async function* chunksOf<Imported extends ImportedMessage>(
 function encodeImport(message: ImportedMessage): EncodedImport | Promise<EncodedImport> {
   checkObject("message", message, "an object with a streamName, an id and a type");
   const { streamName, time } = message;
-  checkWritableStreamName(streamName);
+  checkName("streamName", streamName);
   checkId(message.id);
   checkTime(time);
   // The spread is last: V8 is slow to add to an object that begins with a spread.

@@ -100,6 +100,23 @@ describe("importMessages()", () => {
     assert.deepEqual(written.map(({ data }) => data), [null, ...numbers(10)]);
   });
 
+  test("writes behind what others have written meanwhile to a stream that is named as its category", async () => {
+    const message = { streamName: "named", type: "Counted", data: 0, id: crypto.randomUUID() };
+    const other = { ...message, id: crypto.randomUUID() };
+    await whileLocked(
+      db,
+      "named",
+      1,
+      (sql) => importMessages(sql, [message, other]),
+      (sql) => importMessages(sql, [other]),
+    );
+    const written = await readCategory(db.sql, "named");
+    assert.deepEqual(written.map(({ id, position }) => [id, position]), [
+      [other.id, 0],
+      [message.id, 1],
+    ]);
+  });
+
   test("keeps the order across categories, whoever else writes to them", async () => {
     const messages = numbers(500).map((at) => ({
       streamName: `across${at % 5}-${at % 3}`,
@@ -212,7 +229,7 @@ describe("importMessages()", () => {
       const bad of [
         { ...good, id: undefined },
         { ...good, id: "1" },
-        { ...good, streamName: "bad" },
+        { ...good, streamName: "" },
         { ...good, time: new Date(NaN) },
         { ...good, time: "2026-01-01" },
         { ...good, time: new Date("+010000-01-01") },

@@ -3,9 +3,9 @@ import { checkAggregateName } from "../../../names/_aggregate_name.ts";
 import {
   checkCategory,
   checkInteger,
+  checkName,
   checkPage,
   checkPattern,
-  checkStreamName,
 } from "../../../names/_check.ts";
 import { category as categoryOf, id as idOf } from "../../../names/stream_name.ts";
 import { checkStartAt, firstReferenceSince, firstSince } from "../../../read/_first_since.ts";
@@ -187,7 +187,7 @@ export function readLastMessagesCall(parameters: Parameters): Call<unknown> {
   return {
     toAuthorize: streamNames.map((streamName) => callTo("readLastMessage", { streamName })),
     send: async (sql) => {
-      for (const streamName of streamNames) checkStreamName(streamName);
+      for (const streamName of streamNames) checkName("streamName", streamName);
       return await readLastMessages(sql, streamNames);
     },
   };
@@ -201,7 +201,7 @@ export function readLastMessageCall(parameters: Parameters): Call<unknown> {
   return {
     toAuthorize: [callTo("readLastMessage", { streamName, ...asked })],
     send: async (sql) => {
-      checkStreamName(streamName);
+      checkName("streamName", streamName);
       if (!isAny) checkTypes(types);
       return await readLastOfTypes(sql, streamName, isAny ? null : types);
     },

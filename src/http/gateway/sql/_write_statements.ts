@@ -1,6 +1,11 @@
 import { invalid } from "../../../lib/invalid.ts";
 import { encodeMessage } from "../../../messages/_json.ts";
-import { checkExpectedVersion, checkTime, checkWritableStreamName } from "../../../names/_check.ts";
+import {
+  checkExpectedVersion,
+  checkName,
+  checkTime,
+  checkWritableStreamName,
+} from "../../../names/_check.ts";
 import type { Metadata } from "../../../types.ts";
 import { writeEach } from "../../../write/_write_each.ts";
 import { writeMissing } from "../../../write/_write_missing.ts";
@@ -134,7 +139,7 @@ export function importCall({ columns }: Parameters, maxBatchSize: number): Call<
     send: async (sql) => {
       checkNotEmpty(rows);
       const encoded = rows.map(({ streamName, message, time }) => {
-        checkWritableStreamName(streamName);
+        checkName("streamName", streamName);
         const writtenAt = time ? new Date(time) : undefined;
         checkTime(writtenAt);
         return { streamName, time: writtenAt?.toISOString() ?? null, ...encodeMessage(message) };
