@@ -35,7 +35,7 @@ describe.each([
 });
 
 test.each([
-  ["*", "mod.ts", 30_900],
+  ["*", "mod.ts", 31_100],
   [EVERYDAY, "mod.ts", 6_350],
   ["{ write }", "mod.ts", 3_700],
   ["*", FETCH, 2_000],

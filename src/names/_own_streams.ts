@@ -68,18 +68,41 @@ export function snapshotStream(category: string, entityId: string): string {
 }
 
 /**
- * The types and the names of these streams' messages, as regular expressions that JavaScript and
- * Postgres read alike. A message is the library's own only if both match.
+ * What this library writes to these streams: the type of the stream's category, the type of the message, and
+ * its data as JSON text. They are regular expressions that JavaScript and Postgres read alike. A message is
+ * the library's own only if all three match: an application may have streams of such names, and messages of
+ * such types.
  */
-export const OWN_TYPES = "^(Recorded(:.*)?|Sized|Waiting|Parked)$";
-export const OWN_STREAMS = "^[^-]*[:+](position|group|parked|aggregate|snapshot)-";
+const OWN = /* @__PURE__ */ [
+  ["position|aggregate", "Recorded", '"position": *[0-9]+'],
+  ["snapshot", "Recorded(:.*)?", '.*"entityData": *.*"entityVersion": *[0-9]+(,.*)?'],
+  ["group", "Sized", '"size": *[0-9]+'],
+  ["group", "Waiting", '"owner": *"[^"]*", *"leaseDuration": *[0-9]+'],
+  ["parked", "Parked", '"error": *.*, *"message": *\\{.*\\}, *"attempts": *[0-9]+(,.*)?'],
+].map(([kinds, type, members]) => ({
+  streams: `^[^-]*[:+](${kinds})-`,
+  type: `^${type}$`,
+  data: `^\\{${members}\\}$`,
+}));
 
-const ownTypes = /* @__PURE__ */ new RegExp(OWN_TYPES, "s");
-const ownStreams = /* @__PURE__ */ new RegExp(OWN_STREAMS);
+/** SQL of `isOwnMessage`, for the columns of a message. It looks at the data last, because they are long. */
+export const IS_OWN_MESSAGE: string = /* @__PURE__ */ OWN.map(({ streams, type, data }) =>
+  `case
+            when type operator(pg_catalog.~) '${type}' and stream_name operator(pg_catalog.~) '${streams}'
+              then coalesce(data::pg_catalog.text operator(pg_catalog.~) '${data}', false)
+            else false
+          end`
+).join(" or ");
+
+const own = /* @__PURE__ */ OWN.map(({ streams, type, data }) =>
+  [streams, type, data].map((it) => new RegExp(it, "s"))
+);
 
 /**
  * Whether this library wrote the message for itself: readers of all messages have no use for it.
  */
-export function isOwnMessage({ streamName, type }: Message): boolean {
-  return ownTypes.test(type) && ownStreams.test(streamName);
+export function isOwnMessage({ streamName, type, data }: Message): boolean {
+  return own.some(([ofStreams, ofType, ofData]) =>
+    ofType!.test(type) && ofStreams!.test(streamName) && ofData!.test(JSON.stringify(data))
+  );
 }

@@ -1,5 +1,5 @@
 import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
-import { OWN_STREAMS, OWN_TYPES } from "../names/_own_streams.ts";
+import { IS_OWN_MESSAGE } from "../names/_own_streams.ts";
 import type { Message, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { querySurrounded } from "./_query_surrounded.ts";
@@ -115,8 +115,7 @@ const SETTLED_PAGE_JSON = /* @__PURE__ */ columnsJson(`
         select
         from scanned
         where not (
-          type ~ '${OWN_TYPES}'
-          and stream_name ~ '${OWN_STREAMS}'
+          ${IS_OWN_MESSAGE}
         )
       ))::text
     ),
