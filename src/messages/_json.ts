@@ -71,6 +71,9 @@ export function toColumns(
 /** `\u0000` and half a surrogate pair, as `JSON.stringify` writes them. `jsonb` refuses both. */
 const UNWRITABLE_JSON = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 
+/** What `Object.prototype.toString` says of objects that are more than their properties. */
+const BUILT_IN = / (Error|(Weak)?(Map|Set)|Promise|RegExp)]/;
+
 /** The JSON of a value; null for null. Throws if JSON would lose a part of the value. */
 export function stringify(name: string, value: unknown): string | null {
   if (value === null) return null;
@@ -127,11 +130,14 @@ function findLoss(value: unknown, key = ""): Loss | null {
     return null;
   }
   const keys = Object.keys(value!);
-  // JSON of a Map, a Promise or an Error is {}. JSON of bytes is an object of numbers.
+  // JSON of a Map, a Promise or an Error has the properties that somebody has added, and nothing of what it
+  // is: of an Error, no message. JSON of bytes is an object of numbers.
   const kind = Object.prototype.toString.call(value);
-  if (kind !== "[object Object]" && (keys.length === 0 || ArrayBuffer.isView(value))) {
-    return ["", kind];
-  }
+  if (
+    kind !== "[object Object]" &&
+      (keys.length === 0 || BUILT_IN.test(kind) || ArrayBuffer.isView(value)) ||
+    value instanceof Error
+  ) return ["", kind];
   for (const key of keys) {
     const member = (value as Record<string, unknown>)[key];
     const loss = member === undefined ? null : findLoss(member, key);

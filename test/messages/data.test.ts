@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { test } from "vitest";
 import { readStream, write } from "../../mod.ts";
@@ -61,6 +63,71 @@ test("a class's fields are written", async () => {
   }
   await write(db.sql, "class-1", { type: "Written", data: new Money() });
   assert.deepEqual((await readStream(db.sql, "class-1"))[0]!.data, { amount: 11 });
+});
+
+test("what JSON would write without what it is is refused, though it has properties", async () => {
+  class Failure extends Error {
+    code = "E_FAILED";
+    get [Symbol.toStringTag]() {
+      return "Failure";
+    }
+  }
+  class Registry extends Map<string, string> {
+    label = "names";
+  }
+  const readError = await readFile("/nope/nope").catch((error) => error);
+  const sqlError = await db.sql`select 1 / 0`.catch((error) => error);
+  const error = runInNewContext("Object.assign(new TypeError('x'), { code: 1 })");
+  const values: Record<string, unknown> = {
+    "an error of Node": readError,
+    "an error of a driver": sqlError,
+    "an error of another realm": error,
+    "a plain error": new Error("x"),
+    "an error with a tag": new Failure("x"),
+    "a proxy of an error": new Proxy(readError, {}),
+    "several errors": Object.assign(new AggregateError([readError]), { code: 1 }),
+    "a DOMException": Object.assign(new DOMException("x"), { label: 1 }),
+    "a Map": Object.assign(new Map([[1, 2]]), { label: 1 }),
+    "a class of a Map": new Registry([["a", "b"]]),
+    "a Set": Object.assign(new Set([1]), { label: 1 }),
+    "a WeakMap": Object.assign(new WeakMap(), { label: 1 }),
+    "a promise": Object.assign(Promise.resolve(1), { label: 1 }),
+    "an expression": Object.assign(/x/, { label: 1 }),
+    bytes: new Uint8Array([1]),
+    "a buffer": Object.assign(new ArrayBuffer(1), {}),
+    "parameters of a URL": new URLSearchParams("a=1"),
+  };
+  for (const [what, value] of Object.entries(values)) {
+    for (
+      const message of [
+        { type: "Written", data: value },
+        { type: "Written", data: { nested: [{ value }] } },
+        { type: "Written", metadata: { value } },
+      ]
+    ) {
+      await assert.rejects(write(db.sql, "lossy-1", message), {
+        name: "TypeError",
+        message: /^Cannot write "(data|metadata)[\w.[\]]*" as JSON: it is \[object \w+\]$/,
+      }, what);
+    }
+  }
+  assert.deepEqual(await readStream(db.sql, "lossy-1"), []);
+});
+
+test("what says itself how it is JSON is written so: a URL, an error with toJSON, a Buffer", async () => {
+  class Told extends Error {
+    code = 7;
+    toJSON() {
+      return { message: this.message, code: this.code };
+    }
+  }
+  const data = { url: new URL("http://a/b"), error: new Told("x"), text: Object("boxed") };
+  await write(db.sql, "told-1", { type: "Written", data });
+  assert.deepEqual((await readStream(db.sql, "told-1"))[0]!.data, {
+    url: "http://a/b",
+    error: { message: "x", code: 7 },
+    text: "boxed",
+  });
 });
 
 test("a BigInt is written by the toJSON that a program gave it", async () => {
