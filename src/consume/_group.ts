@@ -1,4 +1,5 @@
 import { retryWhileUnavailable } from "../handle/_retry.ts";
+import { randomUuid } from "../lib/random_uuid.ts";
 import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
 import { abortable, sleep, unlessAborted } from "../lib/wait.ts";
 import { memberStreams, waitingStream } from "../names/_own_streams.ts";
@@ -45,7 +46,7 @@ export async function consumeShare(consumer: CheckedConsumer, shutdown: Shutdown
   const { group, leaseDuration, shutdownTimeout } = consumer;
   const share: Share = {
     consumer,
-    lease: { owner: crypto.randomUUID(), leaseDuration },
+    lease: { owner: randomUuid(), leaseDuration },
     streams: memberStreams(consumer, group!.size),
     held: new Map(),
     shutdown: shutdownOn([shutdown.stopping], shutdownTimeout),
@@ -143,7 +144,7 @@ export async function drainGroup(
   const { stopping, givingUp } = shutdown;
   const { leaseDuration } = consumer;
   const size = consumer.group!.size;
-  const lease: Lease = { owner: crypto.randomUUID(), leaseDuration };
+  const lease: Lease = { owner: randomUuid(), leaseDuration };
   // Not every process begins with the same member.
   const first = Math.floor(Math.random() * size);
   let handled = 0;

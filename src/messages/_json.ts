@@ -1,4 +1,5 @@
 import { invalid } from "../lib/invalid.ts";
+import { randomUuid } from "../lib/random_uuid.ts";
 import { checkId, checkName } from "../names/_check.ts";
 import type { MessageInput } from "../types.ts";
 
@@ -41,7 +42,7 @@ function newId(): string {
     const time = now.toString(16).padStart(12, "0");
     latestPrefix = `${time.slice(0, 8)}-${time.slice(8)}-7`;
   }
-  return latestPrefix + crypto.randomUUID().slice(15);
+  return latestPrefix + randomUuid().slice(15);
 }
 
 /** The time of the last id, in milliseconds, and the beginning of all ids of that time. */

@@ -1,3 +1,4 @@
+import { sha256 } from "../lib/sha256.ts";
 import { checkName } from "./_check.ts";
 
 /**
@@ -27,8 +28,8 @@ import { checkName } from "./_check.ts";
  */
 export async function idFrom(text: string): Promise<string> {
   checkName("text", text);
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  const hex = Array.from(new Uint8Array(digest), (it) => it.toString(16).padStart(2, "0")).join("");
+  const digest = await sha256(new TextEncoder().encode(text));
+  const hex = Array.from(digest, (it) => it.toString(16).padStart(2, "0")).join("");
   const variant = (parseInt(hex[16]!, 16) & 3 | 8).toString(16);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${
     hex.slice(17, 20)
