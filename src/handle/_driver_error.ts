@@ -21,11 +21,13 @@ interface DriverError {
 export const SQLSTATE: RegExp = /^(?=.*\d)[0-9A-Z]{5}$/;
 
 // Somebody else's trigger on the table `messages` may also lack a table or a right. So an error counts only
-// if it names one of Message DB's own objects.
+// if it names one of Message DB's own objects. The words around the name are in the server's language, and so
+// are the quotes: »messages«, « messages ».
 const MISSING =
-  /"(message_store|messages)"|\bmessage_store\.|function (is_category|hash_64|cardinal_id|stream_version|acquire_lock)\(character varying/;
+  /(?<![\w.])(message_store(?!\w)|messages(?![\w.])|(is_category|hash_64|cardinal_id|stream_version|acquire_lock)\(character varying)/;
+// A table may also be called `category` or `id`: these two count only beside the word for a function.
 const FORBIDDEN =
-  /\b(message_store|messages|messages_global_position_seq)$|function (\w+_messages?|message_store_version|acquire_lock|stream_version|cardinal_id|hash_64|is_category|category|id)$/;
+  /(?<![\w.])(message_store|messages|messages_global_position_seq|get_\w+_messages?|write_message|message_store_version|acquire_lock|stream_version|cardinal_id|hash_64|is_category)(?!\w)|(f[uo]n\S+|функц\S+|関数|函数|ფუნქც\S+) ?"?(category|id)(?!\w)|(?<!\w)(category|id) 함수/i;
 
 /** The SQLSTATE of a database's error; undefined if the error has none. */
 export function sqlStateOf(error: unknown): string | undefined {

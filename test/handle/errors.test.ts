@@ -3,6 +3,7 @@ import { beforeAll, describe, test } from "vitest";
 import * as client from "../../mod.ts";
 import { translateDriverError } from "../../src/handle/_driver_error.ts";
 import { useDatabase } from "../database.ts";
+import { SERVER_TEXTS } from "./_server_texts.ts";
 
 const db = useDatabase();
 
@@ -131,6 +132,77 @@ describe("an error is known", () => {
   test("of Message DB's own functions, which call each other without a schema", () => {
     const message = "function is_category(character varying) does not exist";
     assert.ok(translateDriverError({ code: "42883", message }) instanceof client.NotInstalledError);
+  });
+
+  describe.each(Object.entries(SERVER_TEXTS))("of a server that speaks %s", (_, texts) => {
+    const say = (text: string, ...names: string[]) =>
+      names.reduce((it, name) => it.replace("%s", name), text);
+    const reasonOf = (code: string, message: string) => {
+      const known = translateDriverError({ code, message });
+      return known instanceof client.NotInstalledError ? known.reason : known;
+    };
+    const isOther = (code: string, message: string) => {
+      const error = { code, message };
+      assert.equal(translateDriverError(error), error);
+    };
+
+    test("is known where Message DB is missing", () => {
+      for (
+        const [code, message] of [
+          ["3F000", say(texts.schema, "message_store")],
+          ["42P01", say(texts.relation, "messages")],
+          ["42P01", say(texts.relation, "message_store.messages")],
+          ["42P01", say(texts.qualified, "message_store", "messages")],
+          ["42883", say(texts.function, "message_store.write_message(text, text)")],
+          ["42883", say(texts.function, "is_category(character varying)")],
+          ["42883", say(texts.function, "hash_64(character varying)")],
+        ] as const
+      ) assert.equal(reasonOf(code, message), "missing", message);
+    });
+
+    test("is known where the role has no right", () => {
+      for (
+        const message of [
+          say(texts.noSchema, "message_store"),
+          say(texts.noTable, "messages"),
+          say(texts.noSequence, "messages_global_position_seq"),
+          ...["write_message", "get_stream_messages", "category", "id", "message_store_version"]
+            .map((name) => say(texts.noFunction, name)),
+        ]
+      ) assert.equal(reasonOf("42501", message), "forbidden", message);
+    });
+
+    test("is another's where it is of other names", () => {
+      isOther("3F000", say(texts.schema, "audit"));
+      for (const name of ["audit", "message_store_audit", "audit.messages", "user_messages"]) {
+        isOther("42P01", say(texts.relation, name));
+      }
+      isOther("42883", say(texts.function, "send_message_store_event(text)"));
+      for (const name of ["audit", "user_messages", "category", "id", "ids"]) {
+        isOther("42501", say(texts.noTable, name));
+      }
+      for (const name of ["category_of", "idle", "my_write_message"]) {
+        isOther("42501", say(texts.noFunction, name));
+      }
+    });
+
+    test("is known by the key that is there already", () => {
+      const id = "6f5e0a5c-5d1a-4d0e-9d6c-2f3b8a1c7e90";
+      const duplicate = translateDriverError({
+        code: "23505",
+        constraint_name: "messages_id",
+        detail: say(texts.key, `(id)=(${id})`),
+      });
+      assert.ok(duplicate instanceof client.DuplicateMessageError);
+      assert.equal(duplicate.id, id);
+      const taken = translateDriverError({
+        code: "23505",
+        constraint_name: "messages_stream",
+        detail: say(texts.key, '(stream_name, "position")=(a (b), c-1, 7)'),
+      });
+      assert.ok(taken instanceof client.WrongExpectedVersionError);
+      assert.deepEqual([taken.streamName, taken.actualVersion], ["a (b), c-1", 7]);
+    });
   });
 
   test("by its constraint as the drivers name it", () => {

@@ -1,0 +1,148 @@
+/** What PostgreSQL says in its languages, as its message catalogs have it: `%s` is the name. */
+export const SERVER_TEXTS: Readonly<Record<string, ServerTexts>> = {
+  "en": {
+    "schema": 'schema "%s" does not exist',
+    "relation": 'relation "%s" does not exist',
+    "qualified": 'relation "%s.%s" does not exist',
+    "function": "function %s does not exist",
+    "noSchema": "permission denied for schema %s",
+    "noTable": "permission denied for table %s",
+    "noSequence": "permission denied for sequence %s",
+    "noFunction": "permission denied for function %s",
+    "key": "Key %s already exists.",
+  },
+  "de": {
+    "schema": "Schema »%s« existiert nicht",
+    "relation": "Relation »%s« existiert nicht",
+    "qualified": "Relation »%s.%s« existiert nicht",
+    "function": "Funktion %s existiert nicht",
+    "noSchema": "keine Berechtigung für Schema %s",
+    "noTable": "keine Berechtigung für Tabelle %s",
+    "noSequence": "keine Berechtigung für Sequenz %s",
+    "noFunction": "keine Berechtigung für Funktion %s",
+    "key": "Schlüssel »%s« existiert bereits.",
+  },
+  "es": {
+    "schema": "no existe el esquema «%s»",
+    "relation": "no existe la relación «%s»",
+    "qualified": "no existe la relación «%s.%s»",
+    "function": "no existe la función %s",
+    "noSchema": "permiso denegado al esquema %s",
+    "noTable": "permiso denegado a la tabla %s",
+    "noSequence": "permiso denegado a la secuencia %s",
+    "noFunction": "permiso denegado a la función %s",
+    "key": "Ya existe la llave %s.",
+  },
+  "fr": {
+    "schema": "le schéma « %s » n'existe pas",
+    "relation": "la relation « %s » n'existe pas",
+    "qualified": "la relation « %s.%s » n'existe pas",
+    "function": "la fonction %s n'existe pas",
+    "noSchema": "droit refusé pour le schéma %s",
+    "noTable": "droit refusé pour la table %s",
+    "noSequence": "droit refusé pour la séquence %s",
+    "noFunction": "droit refusé pour la fonction %s",
+    "key": "La clé « %s » existe déjà.",
+  },
+  "it": {
+    "schema": 'lo schema "%s" non esiste',
+    "relation": 'la relazione "%s" non esiste',
+    "qualified": 'la relazione "%s.%s" non esiste',
+    "function": "la funzione %s non esiste",
+    "noSchema": "permesso negato per lo schema %s",
+    "noTable": "permesso negato per la tabella %s",
+    "noSequence": "permesso negato per la sequenza %s",
+    "noFunction": "permesso negato per la funzione %s",
+    "key": "La chiave %s esiste già.",
+  },
+  "ja": {
+    "schema": 'スキーマ"%s"は存在しません',
+    "relation": 'リレーション"%s"は存在しません',
+    "qualified": 'リレーション"%s.%s"は存在しません',
+    "function": "関数%sは存在しません",
+    "noSchema": "スキーマ %s へのアクセスが拒否されました",
+    "noTable": "テーブル %s へのアクセスが拒否されました",
+    "noSequence": "シーケンス %s へのアクセスが拒否されました",
+    "noFunction": "関数 %s へのアクセスが拒否されました",
+    "key": "キー %s はすでに存在します。",
+  },
+  "ka": {
+    "schema": 'სქემა "%s" არ არსებობს',
+    "relation": 'ურთიერთობა "%s" არ არსებობს',
+    "qualified": 'ურთიერთობა "%s.%s" არ არსებობს',
+    "function": "ფუნქცია %s არ არსებობს",
+    "noSchema": 'წვდომა აკრძალულია სქემაზე: "%s"',
+    "noTable": 'წვდომა აკრძალულია ცხრილზე: "%s"',
+    "noSequence": 'წვდომა აკრძალულია მიმდევრობაზე: "%s"',
+    "noFunction": 'წვდომა აკრძალულია ფუნქციაზე: "%s"',
+    "key": "გასაღები უკვე არსებობს: %s.",
+  },
+  "ko": {
+    "schema": '"%s" 스키마(schema) 없음',
+    "relation": '"%s" 이름의 릴레이션(relation)이 없습니다',
+    "qualified": '"%s.%s" 이름의 릴레이션(relation)이 없습니다',
+    "function": "%s 이름의 함수가 없음",
+    "noSchema": "%s 스키마(schema) 접근 권한 없음",
+    "noTable": "%s 테이블에 대한 접근 권한 없음",
+    "noSequence": "%s 시퀀스 접근 권한 없음",
+    "noFunction": "%s 함수 접근 권한 없음",
+    "key": "%s 키가 이미 있습니다.",
+  },
+  "ru": {
+    "schema": 'схема "%s" не существует',
+    "relation": 'отношение "%s" не существует',
+    "qualified": 'отношение "%s.%s" не существует',
+    "function": "функция %s не существует",
+    "noSchema": "нет доступа к схеме %s",
+    "noTable": "нет доступа к таблице %s",
+    "noSequence": "нет доступа к последовательности %s",
+    "noFunction": "нет доступа к функции %s",
+    "key": 'Ключ "%s" уже существует.',
+  },
+  "sv": {
+    "schema": 'schema "%s" existerar inte',
+    "relation": 'relationen "%s" existerar inte',
+    "qualified": 'relationen "%s.%s" existerar inte',
+    "function": "funktionen %s finns inte",
+    "noSchema": "rättighet saknas för schema %s",
+    "noTable": "rättighet saknas för tabell %s",
+    "noSequence": "rättighet saknas för sekvens %s",
+    "noFunction": "rättighet saknas för funktion %s",
+    "key": "Nyckeln %s existerar redan.",
+  },
+  "uk": {
+    "schema": 'схема "%s" не існує',
+    "relation": 'відношення "%s" не існує',
+    "qualified": 'відношення "%s.%s" не існує',
+    "function": "функції %s не існує",
+    "noSchema": "немає дозволу для схеми %s",
+    "noTable": "немає дозволу для таблиці %s",
+    "noSequence": "немає дозволу для послідовності %s",
+    "noFunction": "немає дозволу для функції %s",
+    "key": "Ключ %s вже існує.",
+  },
+  "zh_CN": {
+    "schema": '模式 "%s" 不存在',
+    "relation": '关系 "%s" 不存在',
+    "qualified": '关系 "%s.%s" 不存在',
+    "function": "函数 %s 不存在",
+    "noSchema": "对模式 %s 权限不够",
+    "noTable": "对表 %s 权限不够",
+    "noSequence": "对于序列 %s, 权限不够",
+    "noFunction": "对函数 %s 权限不够",
+    "key": '键值"%s" 已经存在',
+  },
+};
+
+/** The texts of one language. */
+export interface ServerTexts {
+  readonly schema: string;
+  readonly relation: string;
+  readonly qualified: string;
+  readonly function: string;
+  readonly noSchema: string;
+  readonly noTable: string;
+  readonly noSequence: string;
+  readonly noFunction: string;
+  readonly key: string;
+}
