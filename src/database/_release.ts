@@ -29,7 +29,7 @@ export async function readRelease(): Promise<Release> {
   // Only the install scripts say in which order the files run.
   const readScript = async (script: string): Promise<SqlFile[]> => {
     const files: SqlFile[] = [];
-    for (const [, path = ""] of (await read(script)).matchAll(/\$base\/(\S+\.(?:sql|sh))/g)) {
+    for (const [, path = ""] of (await read(script)).matchAll(/\$base\/([^$\s]+\.(?:sql|sh))/g)) {
       if (path.endsWith(".sh")) {
         files.push(...await readScript(path));
       } else {

@@ -77,7 +77,7 @@ function reasonIn(log: string, dataDir: string | undefined): string {
     return `folder "${dataDir}" is in use by another server`;
   }
   const [, theirs, ours] =
-    /initialized by PostgreSQL version (\S+),.* this version (\d+)/.exec(log) ?? [];
+    /version (\S+), which is not compatible with this version (\d+)/.exec(log) ?? [];
   if (theirs) {
     return `folder "${dataDir}" holds the data of PostgreSQL ${theirs}, this is PostgreSQL ${ours}`;
   }

@@ -46,10 +46,13 @@ export function translateDriverError(error: unknown): unknown {
 
   switch (sqlStateOf(error)) {
     case "P0001": {
-      const wrong = /Wrong expected version: (-?\d+) \(Stream: (.*), Stream Version: (-?\d+)\)/s
-        .exec(message);
+      // `^(?=(…))\1` matches the first place or none. A stream's name may repeat the words in front of it a
+      // thousand times: the expression must not look through the rest of the text from each of these places.
+      const wrong =
+        /^(?=(.*?Wrong expected version: (-?\d+) \(Stream: ))\1(.*), Stream Version: (-?\d+)\)/s
+          .exec(message);
       if (wrong) {
-        return new WrongExpectedVersionError(wrong[2]!, Number(wrong[1]), Number(wrong[3]), cause);
+        return new WrongExpectedVersionError(wrong[3]!, Number(wrong[2]), Number(wrong[4]), cause);
       }
       if (message.includes("Retrieval with SQL condition is not activated")) {
         return new ConditionNotActivatedError(cause);
@@ -61,13 +64,14 @@ export function translateDriverError(error: unknown): unknown {
       const constraint = driver.constraint_name ?? driver.constraint;
       const id = constraint === "messages_id" && /\(id\)=\((.*?)\)/.exec(detail);
       if (id) return new DuplicateMessageError(id[1]!, cause);
+      // `(stream_name, "position")=(account-1, 5)`, matched as above.
       const taken = constraint === "messages_stream" &&
-        /\(stream_name, "?position"?\)=\((.*), (\d+)\)/s.exec(detail);
+        /^(?=(.*?\)=\())\1(.*), (\d+)\)/s.exec(detail);
       if (taken) {
         // The transaction's snapshot is older than its lock: the transaction cannot see the message that
         // has the position already. In the snapshot, the stream ends one position before that message.
-        const position = Number(taken[2]);
-        return new WrongExpectedVersionError(taken[1]!, position - 1, position, cause);
+        const position = Number(taken[3]);
+        return new WrongExpectedVersionError(taken[2]!, position - 1, position, cause);
       }
       return error;
     }

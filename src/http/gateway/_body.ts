@@ -153,7 +153,12 @@ function isExact(text: string): boolean {
   return significantDigits(String(number)) === significantDigits(text);
 }
 
+/** By index: an expression for the zeros at the end looks at each run of zeros from each of its zeros. */
 function significantDigits(number: string): string {
-  const [digits] = number.replace(".", "").split(/e/i);
-  return digits!.replace(/^0+/, "").replace(/0+$/, "");
+  const digits = number.replace(".", "").split(/e/i)[0]!;
+  let first = 0;
+  let end = digits.length;
+  while (digits[first] === "0") first++;
+  while (end > first && digits[end - 1] === "0") end--;
+  return digits.slice(first, end);
 }

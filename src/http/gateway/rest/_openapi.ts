@@ -181,7 +181,7 @@ const DOCUMENT: Json = {
 type Operation = readonly [operationId: string, summary: string, parts: OperationParts];
 
 function describePath(template: string, operations: Readonly<Record<string, Operation>>): Json {
-  const pathParameter = /\{(.*)\}/.exec(template)?.[1];
+  const pathParameter = /\{(\w+)\}/.exec(template)?.[1];
   const described = Object.entries(operations).map(([method, operation]) => {
     return [method, describeOperation(pathParameter, operation)];
   });
