@@ -25,11 +25,13 @@ const sql = postgres(url);
 const tokens: Record<string, string[]> = JSON.parse(process.env["TOKENS"] ?? "{}");
 const categoriesOf = new Map(Object.entries(tokens));
 
-function authorize(request: Request, { writes, category }: GatewayCall): boolean {
+function authorize(request: Request, { operation, writes, category }: GatewayCall): boolean {
   const token = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
   const categories = categoriesOf.get(token);
   if (!categories) return false;
-  return !writes || (category !== undefined && categories.includes(category));
+  if (!writes) return true;
+  // An import chooses the time of its messages: nobody has that right here.
+  return operation !== "importMessages" && category !== undefined && categories.includes(category);
 }
 
 const stopping = new AbortController();

@@ -20,11 +20,14 @@ interface Worker {
 function authorizer(env: Env): (request: Request, call: GatewayCall) => boolean {
   const tokens: Record<string, string[]> = JSON.parse(env.TOKENS);
   const categoriesOf = new Map(Object.entries(tokens));
-  return (request, { writes, category }) => {
+  return (request, { operation, writes, category }) => {
     const token = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
     const categories = categoriesOf.get(token);
     if (!categories) return false;
-    return !writes || (category !== undefined && categories.includes(category));
+    if (!writes) return true;
+    // An import chooses the time of its messages: nobody has that right here.
+    return operation !== "importMessages" && category !== undefined &&
+      categories.includes(category);
   };
 }
 

@@ -1,4 +1,13 @@
-import { append, readStream, streamVersion, waitFor, write, writeBatch } from "@messagedb/client";
+import {
+  append,
+  importMessages,
+  readAggregate,
+  readStream,
+  streamVersion,
+  waitFor,
+  write,
+  writeBatch,
+} from "@messagedb/client";
 import { fetchSql, FetchSqlError } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
 import { execFile, spawn } from "node:child_process";
@@ -342,6 +351,17 @@ describe.each([
     expect(await readStream(sql, "account-1")).toEqual([]);
   });
 
+  test("lets nobody say when a message was written", async () => {
+    const sql = fetchSql(`${address}/sql`, { headers });
+    const imported = {
+      streamName: stream,
+      id: crypto.randomUUID(),
+      type: "Paid",
+      time: new Date(0),
+    };
+    await expect(importMessages(sql, [imported])).rejects.toMatchObject({ status: 403 });
+  });
+
   test("is followed live", async () => {
     const { next } = await follow(`${address}/streams/${stream}/messages`);
     await writeBatch(db.sql, stream, [{ type: "Paid" }]);
@@ -406,6 +426,23 @@ test("gateway_node.ts serves a guest book that everyone may sign, one line at a 
     await expect(writeBatch(sql, "guestBook-1", [signed, signed])).rejects
       .toEqual(refused);
     await expect(write(sql, "guestBooks-1", signed)).rejects.toEqual(refused);
+    const { globalPosition } = await append(db.sql, "payment-1", { type: "Paid", data: "secret" });
+    const pointing = { causationMessageGlobalPosition: globalPosition };
+    const long = { name: "Ada", text: "x".repeat(201) };
+    for (
+      const [streamName, change] of [
+        ["guestBook-1", { type: "Paid" }],
+        ["guestBook-1", { data: long }],
+        ["guestBook-1", { data: { ...signed.data, more: 1 } }],
+        ["guestBook-1", { data: "I was here" }],
+        ["guestBook-1", { metadata: pointing }],
+        ["guestBook-2", {}],
+      ] as const
+    ) await expect(write(sql, streamName, { ...signed, ...change })).rejects.toEqual(refused);
+    // Nor does a message that is there already, and points at another, let anybody read that one.
+    await write(db.sql, "guestBook-1", { ...signed, metadata: pointing });
+    await expect(readAggregate(sql, "guestBook")).rejects.toEqual(refused);
+    await expect(readAggregate(sql, "guestBook", { partition: "1" })).rejects.toEqual(refused);
   } finally {
     await server.stop();
   }

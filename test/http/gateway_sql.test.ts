@@ -1,14 +1,18 @@
 import { neon, neonConfig } from "@neondatabase/serverless";
 import {
+  append,
+  follow,
   fromQuery,
   groupCommit,
   importMessages,
+  readAggregate,
   readAll,
   readCategory,
   readMatching,
   readStream,
   type Sql,
   streamVersion,
+  subscribe,
   write,
   writeStreams,
   WrongExpectedVersionError,
@@ -143,6 +147,78 @@ describe("a gateway runs nothing that authorize was not asked about, whatever pa
         }
       }
     }
+  });
+});
+
+describe("a rule by category lets no message of another category through", () => {
+  const hidden = { type: "Paid", data: "4111" };
+
+  test.each(Object.entries(every))("of %s", async (_, operation) => {
+    const calls: GatewayCall[] = [];
+    const authorize = (_: Request, call: GatewayCall) => {
+      calls.push(call);
+      return true;
+    };
+    await operation(through({ authorize, allowConditions: true }, conditions()));
+    const reachesAny = /^read(All|Matching|Messages|Aggregate)$|^categories$|^messageStore/;
+    for (const { operation, streamName, category } of calls) {
+      if (!reachesAny.test(operation)) continue;
+      expect([operation, streamName, category]).toEqual([operation, undefined, undefined]);
+    }
+  });
+
+  test("by an aggregate of that name, with a reference of the reader's own", async () => {
+    const { globalPosition } = await append(db.sql, "payment-1", hidden);
+    const guest = through({
+      authorize: (_, { operation, writes, category }) =>
+        category === "guestBook" && (operation === "write" || !writes),
+    });
+    const metadata = { causationMessageGlobalPosition: globalPosition };
+    await write(guest, "guestBook-1", { type: "Signed", metadata });
+    const refused = { status: 403 };
+    await expect(readAggregate(guest, "guestBook")).rejects.toMatchObject(refused);
+    await expect(readAggregate(guest, "guestBook", { partition: "1" })).rejects
+      .toMatchObject(refused);
+    await expect(subscribe(guest, { aggregate: "guestBook" }).next()).rejects
+      .toMatchObject(refused);
+    const options = { startAt: new Date(0) };
+    await expect(subscribe(guest, { aggregate: "guestBook" }, options).next()).rejects
+      .toMatchObject(refused);
+  });
+
+  test("by an aggregate of that name, with a reference that follow() made", async () => {
+    const { globalPosition } = await append(db.sql, "payment-2", hidden);
+    const paid = (await readStream(db.sql, "payment-2"))[0]!;
+    expect(paid.globalPosition).toBe(globalPosition);
+    await write(db.sql, "notice-1", follow(paid, { type: "Noticed" }));
+    const reader = through({
+      authorize: (_, { writes, category }) => !writes && category === "notice",
+    });
+    expect(await readCategory(reader, "notice")).toHaveLength(1);
+    await expect(readAggregate(reader, "notice")).rejects.toMatchObject({ status: 403 });
+  });
+
+  test("by a condition", async () => {
+    const stream = newStream();
+    const calls: GatewayCall[] = [];
+    const allowing = (rule: (call: GatewayCall) => boolean) =>
+      through({
+        allowConditions: true,
+        authorize: (_, call) => {
+          calls.push(call);
+          return rule(call);
+        },
+      }, conditions());
+    const condition = "messages.position = 0";
+    for (const rule of [{ streamName: stream }, { category: "a" }]) {
+      const [[name, value]] = Object.entries(rule) as [[keyof GatewayCall, string]];
+      const sql = allowing((call) => call[name] === value);
+      await expect(readStream(sql, stream, { condition })).rejects.toMatchObject({ status: 403 });
+      await expect(readCategory(sql, "a", { condition })).rejects.toMatchObject({ status: 403 });
+      expect(calls.at(-1)).toMatchObject(name === "streamName" ? { category: "a" } : { condition });
+    }
+    await readStream(allowing(() => true), stream, { condition });
+    expect(calls.at(-1)).toEqual({ operation: "readStream", writes: false, condition });
   });
 });
 

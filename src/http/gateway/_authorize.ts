@@ -42,9 +42,10 @@ function messageCountOf(calls: readonly GatewayCall[]): number {
 }
 
 /** `write to stream "account-1"`, `call categories` */
-function phraseOf({ operation, writes, streamName, category }: GatewayCall): string {
+function phraseOf({ operation, writes, streamName, category, aggregate }: GatewayCall): string {
   const verb = writes ? "write to" : "read";
   if (streamName !== undefined) return `${verb} stream ${JSON.stringify(streamName)}`;
+  if (aggregate !== undefined) return `${verb} aggregate ${JSON.stringify(aggregate)}`;
   return category === undefined
     ? `call ${operation}`
     : `${verb} category ${JSON.stringify(category)}`;

@@ -4,8 +4,10 @@ import type { ConsumerGroup, Direction, MessageInput } from "../../types.ts";
  * An operation that a request asks for. `authorize` decides whether it is allowed.
  *
  * A field is `undefined` if the operation does not have it, or if the request leaves it out. A rule
- * should say what it allows rather than what it forbids: a read of all messages has no `streamName`, and
- * a read by ids or of an aggregate can answer messages of any stream.
+ * should say what it allows rather than what it forbids. `streamName` and `category` say where all messages
+ * of the call are: a read that can answer messages of other streams has neither. That is a read of all
+ * messages, by a pattern, by ids, or of an aggregate. A read with a condition is asked about twice: as what
+ * it is, and with its `condition` alone.
  */
 export interface GatewayCall {
   /**
@@ -44,6 +46,10 @@ export interface GatewayCall {
   readonly streamName?: string | undefined;
   /** The category that the operation reads, or the category of its stream: `"order"`. */
   readonly category?: string | undefined;
+  /** The aggregate that is read. Its references may be to messages of any stream. */
+  readonly aggregate?: string | undefined;
+  /** The partition of the aggregate that is read. All partitions if this is left out. */
+  readonly partition?: string | undefined;
   /** The messages to write to the stream. */
   readonly messages?: readonly MessageInput[] | undefined;
   /** The version of the stream that the write expects. */

@@ -41,7 +41,7 @@ export function readStreamCall(direction: Direction): MakeCall {
       condition: conditionOf(parameters),
     };
     return {
-      toAuthorize: [callTo("readStream", { streamName, ...options })],
+      toAuthorize: withCondition(callTo("readStream", { streamName, ...options })),
       send: (sql) => readStream(sql, streamName, options),
     };
   };
@@ -57,7 +57,7 @@ export function readCategoryCall(direction: Direction): MakeCall {
       condition: conditionOf(parameters),
     };
     return {
-      toAuthorize: [callTo("readCategory", { category, ...options })],
+      toAuthorize: withCondition(callTo("readCategory", { category, ...options })),
       send: (sql) => readCategory(sql, category, options),
     };
   };
@@ -120,16 +120,17 @@ export function readCategoryPageCall(parameters: Parameters): Call<unknown> {
   };
 }
 
+/** The name of an aggregate is no `category` of the call: its references may be to any message. */
 export function readAggregateCall(parameters: Parameters): Call<unknown> {
-  const category = requiredText(parameters["name"]);
+  const aggregate = requiredText(parameters["name"]);
   const { position = 0, batchSize } = pageParametersOf(parameters);
   const { consumerGroup } = shareParametersOf(parameters);
   const options = { batchSize, consumerGroup, ...typesParameterOf(parameters) };
   return {
-    toAuthorize: [callTo("readAggregate", { category, position, ...options })],
+    toAuthorize: [callTo("readAggregate", { aggregate, position, ...options })],
     send: async (sql) => {
       checkPage({ position });
-      const source = { aggregate: category };
+      const source = { aggregate };
       checkSource(source, options);
       return await readerOf(sql, source, options).read(position);
     },
@@ -139,10 +140,11 @@ export function readAggregateCall(parameters: Parameters): Call<unknown> {
 export function readPartitionCall(parameters: Parameters): Call<unknown> {
   const streamName = requiredText(parameters["partition"]);
   const page = pageParametersOf(parameters);
+  const aggregate = categoryOf(streamName);
   const partition = idOf(streamName) ?? "";
   return {
-    toAuthorize: [callTo("readAggregate", { streamName, ...page })],
-    send: (sql) => readAggregate(sql, categoryOf(streamName), { partition, ...page }),
+    toAuthorize: [callTo("readAggregate", { aggregate, partition, ...page })],
+    send: (sql) => readAggregate(sql, aggregate, { partition, ...page }),
   };
 }
 
@@ -171,7 +173,7 @@ export function firstSinceCall(
 export function firstReferenceSinceCall({ category: name, time }: Parameters): Call<unknown> {
   const category = requiredText(name);
   return {
-    toAuthorize: [callTo("readAggregate", { category, position: 0, batchSize: 1 })],
+    toAuthorize: [callTo("readAggregate", { aggregate: category, position: 0, batchSize: 1 })],
     send: async (sql) => {
       const startAt = new Date(requiredText(time));
       checkAggregateName("category", category);
@@ -254,6 +256,15 @@ function shareParametersOf(
 
 function typesParameterOf({ types }: Parameters): Pick<GatewayCall, "types"> {
   return { types: textListOf(types) };
+}
+
+/**
+ * What `authorize` is asked about a read that may have a condition: with a condition also about one of no stream
+ * and no category, because the condition can read messages of any stream.
+ */
+function withCondition(call: GatewayCall): GatewayCall[] {
+  const { operation, condition } = call;
+  return condition === undefined ? [call] : [call, callTo(operation, { condition })];
 }
 
 function conditionOf({ condition }: Parameters): string | undefined {
