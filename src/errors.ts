@@ -189,6 +189,11 @@ export class FetchSqlError extends MessageDbError {
    * to you.
    */
   declare readonly retryAfter: number | null;
+  /**
+   * The code of the gateway's problem document: `"ANSWER_TOO_LARGE"` if the answer would have more bytes than
+   * the gateway allows, `"UNKNOWN_STATEMENT"` if the gateway is of another version. Null if there is none.
+   */
+  declare readonly problem: string | null;
 
   /** Made by the handle of `fetchSql`. */
   constructor(
@@ -198,6 +203,7 @@ export class FetchSqlError extends MessageDbError {
     options: ErrorOptions & {
       readonly status?: number;
       readonly retryAfter?: number | null;
+      readonly problem?: string | null;
     } = {},
   ) {
     super(`Cannot get rows from ${url}: ${what}`, options);
@@ -205,6 +211,7 @@ export class FetchSqlError extends MessageDbError {
     this.reason = reason;
     this.status = options.status ?? null;
     this.retryAfter = options.retryAfter ?? null;
+    this.problem = options.problem ?? null;
   }
 }
 

@@ -29,13 +29,16 @@ select
     ),
     '[]'
   )::text as json
-from json_array_elements_text(${JSON.stringify(streamNames)}::text::json) as asked(stream_name)
-cross join lateral (
-  select *
-  from message_store.messages
-  where messages.stream_name = asked.stream_name
-  order by position desc
-  limit 1
+from (
+  select newest.*
+  from json_array_elements_text(${JSON.stringify(streamNames)}::text::json) as asked(stream_name)
+  cross join lateral (
+    select *
+    from message_store.messages
+    where messages.stream_name = asked.stream_name
+    order by position desc
+    limit 1
+  ) as newest
 ) as last`;
 }
 

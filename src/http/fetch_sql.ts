@@ -202,7 +202,8 @@ function rowsOf(server: Server, response: Response, text: string): Rows {
   const retryAfter = secondsOf(response.headers.get("retry-after"));
   // A page sees the status of a redirect as 0.
   const what = status < 400 ? "a redirect, which is not followed" : `${status}${why && `, ${why}`}`;
-  throw fetchError(server, "status", `the answer was ${what}`, { status, retryAfter });
+  const problem = answer?.code;
+  throw fetchError(server, "status", `the answer was ${what}`, { status, retryAfter, problem });
 }
 
 function fetchError(

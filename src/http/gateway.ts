@@ -32,8 +32,8 @@ export type { ConsumerGroup, Direction, MessageInput, Metadata, Rows, Sql };
  * `POST /sql` runs the statements that this package's operations send, and no other SQL. The other
  * paths are a JSON API, which `GET /openapi.json` describes. Every answer of 400 or more is a problem
  * document (RFC 9457). The one exception is a database error at `/sql`, which has the shape that Neon's
- * driver expects. The gateway keeps no state between requests, so any number of gateways can share one
- * database.
+ * driver expects. The gateway keeps no state between requests, but for the live reads under way, so any number
+ * of gateways can share one database.
  *
  * @example Let everyone read, and those who know a secret write orders
  * ```ts
@@ -64,10 +64,12 @@ export function gateway(
       response = answerPreflight(request, context) ?? await answerRequest(request, context);
     } catch (error) {
       const refusal = refusalOf(error);
-      if (refusal.status >= 500) context.onError(error, request);
+      if (refusal.status >= 500 && error !== refusal) context.onError(error, request);
       response = answerProblem(refusal);
     }
-    response.headers.set("cache-control", "no-store");
+    if (!response.headers.has("cache-control")) response.headers.set("cache-control", "no-store");
+    // A browser takes what a client wrote for what its type says, and for nothing else.
+    response.headers.set("x-content-type-options", "nosniff");
     return shareWithOrigin(response, request, context);
   };
 }

@@ -1,6 +1,9 @@
 import { neon, neonConfig } from "@neondatabase/serverless";
 import {
+  aggregate,
   append,
+  categories,
+  entityIds,
   follow,
   fromQuery,
   groupCommit,
@@ -8,20 +11,25 @@ import {
   readAggregate,
   readAll,
   readCategory,
+  readLastMessage,
   readMatching,
+  readMessages,
   readStream,
   type Sql,
+  streamNames,
   streamVersion,
   subscribe,
   write,
+  writeBatch,
   writeStreams,
   WrongExpectedVersionError,
 } from "@messagedb/client";
 import { fetchSql } from "@messagedb/client/fetch";
 import { gateway, type GatewayCall, type GatewayOptions } from "@messagedb/client/gateway";
 import type postgres from "postgres";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
+import { readLastMessages } from "../../src/consume/_read_last_messages.ts";
 import { operations, programs, variants } from "../_operations.ts";
 import { serve } from "../_serve.ts";
 import { openHandle, useDatabase } from "../database.ts";
@@ -466,6 +474,135 @@ describe("a body", () => {
   });
 });
 
+describe("an answer of more bytes than maxAnswerBytes is refused", () => {
+  const tooLarge = { status: 422, problem: "ANSWER_TOO_LARGE" };
+
+  /** A handle by a gateway, and how long each answer was that the gateway got. */
+  function measured(maxAnswerBytes: number): { sql: Sql; answered: number[] } {
+    const answered: number[] = [];
+    const handle: Sql = async (strings, ...parameters) => {
+      const rows = await db.sql(strings, ...parameters) as { json: string }[];
+      answered.push(rows[0]!.json.length);
+      return rows;
+    };
+    return { sql: through({ maxAnswerBytes }, handle), answered };
+  }
+
+  const backward = { direction: "backward" } as const;
+  const limitedId = crypto.randomUUID();
+  const reads: Readonly<Record<string, (sql: Sql) => Promise<unknown>>> = {
+    readStream: (sql) => readStream(sql, "limited-1"),
+    "readStream backward": (sql) => readStream(sql, "limited-1", backward),
+    readCategory: (sql) => readCategory(sql, "limited"),
+    "readCategory backward": (sql) => readCategory(sql, "limited", backward),
+    readAll: (sql) => readAll(sql),
+    "readAll backward": (sql) => readAll(sql, backward),
+    readMatching: (sql) => readMatching(sql, "limited-%"),
+    readLastMessage: (sql) => readLastMessage(sql, "limited-1"),
+    readMessages: (sql) => readMessages(sql, [limitedId]),
+    readAggregate: (sql) => readAggregate(sql, "limited"),
+    "readAggregate of a partition": (sql) => readAggregate(sql, "limited", { partition: "1" }),
+    subscribe: (sql) => subscribe(sql, "limited").next(),
+    "subscribe to all": (sql) => subscribe(sql, "$all").next(),
+    "subscribe to an aggregate": (sql) => subscribe(sql, { aggregate: "limited" }).next(),
+    streamNames: (sql) => streamNames(sql, "limited"),
+    entityIds: (sql) => entityIds(sql, "limited"),
+    categories: (sql) => categories(sql),
+    "the positions of consumers": (sql) => readLastMessages(sql, ["limited-1"]),
+  };
+
+  beforeAll(async () => {
+    const { globalPosition } = await append(db.sql, "limited-1", { id: limitedId, type: "T" });
+    const metadata = { causationMessageGlobalPosition: globalPosition };
+    await write(db.sql, "limited-1", { type: "T", metadata });
+  });
+
+  test.each(Object.entries(reads))("by %s", async (_, read) => {
+    expect(await read(measured(1_000_000).sql)).not.toEqual([]);
+    const { sql, answered } = measured(1);
+    await expect(read(sql)).rejects.toMatchObject(tooLarge);
+    expect(answered).toEqual([]);
+  });
+
+  test("which is what it would have been, and less is answered", async () => {
+    const stream = newStream();
+    const data = { text: 'a "quoted" ü'.repeat(50) };
+    const ids = Array.from({ length: 20 }, () => crypto.randomUUID());
+    await writeBatch(db.sql, stream, ids.map((id) => ({ id, type: "T", data })));
+    const whole = new TextEncoder().encode(JSON.stringify(await readStream(db.sql, stream))).length;
+    const { sql } = measured(Math.round(whole * 1.1));
+    expect(await readStream(sql, stream)).toHaveLength(20);
+    await expect(readStream(measured(Math.round(whole * 0.9)).sql, stream)).rejects
+      .toMatchObject(tooLarge);
+  });
+
+  test("by one id, or one name of a stream, many times", async () => {
+    const id = crypto.randomUUID();
+    await write(db.sql, "big-1", { id, type: "T", data: "x".repeat(100_000) });
+    const { sql, answered } = measured(1_000_000);
+    await expect(readMessages(sql, Array<string>(250).fill(id))).rejects.toMatchObject(tooLarge);
+    await expect(readLastMessages(sql, Array<string>(250).fill("big-1"))).rejects
+      .toMatchObject(tooLarge);
+    expect(answered).toEqual([]);
+    expect(await readMessages(sql, [id, id])).toHaveLength(2);
+  });
+
+  test("by what is a thousand times as long when it is read as when it was written", async () => {
+    const stream = newStream();
+    await write(db.sql, stream, { type: "T", data: Array<number>(10_000).fill(1e308) });
+    const { sql, answered } = measured(1_000_000);
+    await expect(readStream(sql, stream)).rejects.toMatchObject(tooLarge);
+    expect(answered).toEqual([]);
+  });
+
+  test("by names", async () => {
+    const category = `n${crypto.randomUUID().replaceAll("-", "")}`;
+    await db.sql`
+      insert into message_store.messages (stream_name, type, position)
+      select ${category} || '-' || repeat('n', 300) || i, 'T', 0 from generate_series(1, 1000) i`;
+    const { sql, answered } = measured(100_000);
+    await expect(streamNames(sql, category)).rejects.toMatchObject(tooLarge);
+    await expect(entityIds(sql, category)).rejects.toMatchObject(tooLarge);
+    expect(answered).toEqual([]);
+    expect(await streamNames(measured(1_000_000).sql, category)).toHaveLength(1000);
+  });
+
+  test("but not by a read that leaves large messages out", async () => {
+    const category = `t${crypto.randomUUID().replaceAll("-", "")}`;
+    const large = { type: "Large", data: "x".repeat(10_000) };
+    await writeBatch(db.sql, `${category}-1`, [large, large, { type: "Small" }]);
+    const { sql } = measured(5000);
+    const next = subscribe(sql, category, { types: ["Small"] }).next();
+    expect((await next).value).toMatchObject({ type: "Small" });
+  });
+});
+
+test("the streams that a call names are counted before authorize is asked", async () => {
+  let asked = 0;
+  const authorize = () => ++asked > 0;
+  const sql = through({ authorize, maxBatchSize: 10 });
+  const names = Array.from({ length: 50_000 }, () => "unwritten-1");
+  await expect(readLastMessages(sql, names)).rejects.toMatchObject({ status: 422 });
+  await expect(readMessages(sql, Array<string>(11).fill(crypto.randomUUID()))).rejects
+    .toMatchObject({ status: 422 });
+  expect(asked).toBe(0);
+  expect(await readLastMessages(sql, names.slice(0, 10))).toEqual([]);
+  expect(asked).toBe(10);
+});
+
+test("a read by several patterns is one page, whatever their number", async () => {
+  const sql = through({ maxBatchSize: 10 });
+  const from = ["x", "y", "z"];
+  const consumer = { name: "patterned", from, partition: () => 0, batchSize: 10 };
+  await aggregate(sql, consumer, { once: true });
+});
+
+test("a call that names nothing is refused, as no rule allows it", async () => {
+  const sql = through({ authorize: () => false });
+  await expect(readLastMessages(sql, [])).rejects.toMatchObject({ status: 422 });
+  await expect(readMessages(sql, [])).rejects.toMatchObject({ status: 403 });
+});
+
 test("a call may have maxBatchSize messages, read or written, and no more", async () => {
   const sql = through({ maxBatchSize: 2 });
   const stream = newStream();
@@ -571,6 +708,8 @@ const NO_OPTIONS: Readonly<Record<string, unknown>>[] = [
   })),
   { maxBodyBytes: 0 },
   { maxBatchSize: 1.5 },
+  { maxAnswerBytes: 0 },
+  { maxFollowers: 0 },
   { cors: "https://a.example" },
   { allowConditions: 1 },
   { onError: "log" },

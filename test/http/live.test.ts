@@ -12,7 +12,7 @@ import { gateway, type GatewayCall } from "@messagedb/client/gateway";
 import { getEventListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type postgres from "postgres";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { answerLive } from "../../src/http/gateway/rest/_live.ts";
 import { serve } from "../_serve.ts";
 import { until } from "../_until.ts";
@@ -97,7 +97,7 @@ describe("an event stream", () => {
         ...["content-type", "cache-control", "x-accel-buffering"]
           .map((name) => response.headers.get(name)),
       ])
-        .toEqual([200, "text/event-stream", "no-store", "no"]);
+        .toEqual([200, "text/event-stream", "no-store, no-transform", "no"]);
       const reader = response.body!.getReader();
       expect(new TextDecoder().decode((await reader.read()).value)).toBe("retry: 1000\n\n");
       reader.releaseLock();
@@ -322,14 +322,26 @@ describe("a page is read", () => {
   });
 });
 
+type LiveRead = Parameters<typeof answerLive>[0];
+type MoreOfLiveRead = Partial<Omit<LiveRead, "read">> & {
+  readonly read?: (position: number) => Promise<readonly Message[]>;
+};
+
 /** A live read of no database, for what time does to it. */
-function answering(more: Partial<Parameters<typeof answerLive>[0]> = {}): Response {
+function answering({ read = () => Promise.resolve([]), ...more }: MoreOfLiveRead = {}): Response {
   return answerLive({
+    key: "",
     position: 0,
-    read: () => Promise.resolve([]),
+    read: async (position) => {
+      const messages = await read(position);
+      const next = (messages.at(-1)?.position ?? position - 1) + 1;
+      return { messages, next, atEnd: messages.length === 0 };
+    },
     place: ({ position }) => position,
     onError: () => {},
     signal: undefined,
+    followers: { count: 0, reads: new Map() },
+    maxFollowers: 1,
     ...more,
   });
 }
@@ -366,6 +378,7 @@ describe("a live read", () => {
       expect(await next).toEqual({ done: false, value: ":\n\n" });
     }
     await reader.cancel();
+    await vi.advanceTimersByTimeAsync(0);
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -383,6 +396,39 @@ describe("a live read", () => {
     expect(pauses.slice(0, 11)).toEqual([100, 200, 400, 800, 1000, 1000, 1000, 0, 100, 200, 400]);
     await reader.cancel();
     await drained;
+  });
+
+  test("is one read for all who are at the same place, and goes on while one of them is there", async () => {
+    vi.useFakeTimers();
+    const followers = { count: 0, reads: new Map() };
+    const read = vi.fn(() => Promise.resolve<readonly Message[]>([]));
+    const live = { read, followers, maxFollowers: 20 };
+    const readers = await Promise.all(
+      Array.from({ length: 20 }, () => firstOf(answering(live))),
+    );
+    const over = readers.map((reader) => reader.read());
+    await vi.advanceTimersByTimeAsync(100 + 200 + 400 + 800 + 1);
+    expect(read).toHaveBeenCalledTimes(5);
+    await Promise.all(readers.slice(1).map((reader) => reader.cancel()));
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(read).toHaveBeenCalledTimes(6);
+    await readers[0]!.cancel();
+    await Promise.all(over);
+    await vi.advanceTimersByTimeAsync(0);
+    expect([vi.getTimerCount(), followers.count, followers.reads.size]).toEqual([0, 0, 0]);
+  });
+
+  test("is not shared by who reads something else", async () => {
+    vi.useFakeTimers();
+    const followers = { count: 0, reads: new Map() };
+    const read = vi.fn(() => Promise.resolve<readonly Message[]>([]));
+    const live = { read, followers, maxFollowers: 3 };
+    for (const other of [{}, { key: "other" }, { position: 1 }]) {
+      const reader = await firstOf(answering({ ...live, ...other }));
+      onTestFinished(() => reader.cancel());
+    }
+    await vi.advanceTimersByTimeAsync(1);
+    expect(read).toHaveBeenCalledTimes(3);
   });
 
   test("does not heap up signs of life before a client that takes nothing", async () => {
@@ -536,6 +582,54 @@ describe("a database that goes away", () => {
     seen.push(...await take(follow(path, { "last-event-id": "1" }), 1));
     expect(types(seen)).toBe("abc");
   });
+});
+
+test("where nothing matches, reads go on behind what they have looked at", async () => {
+  const category = newCategory();
+  for (let id = 0; id < 20; id++) await write(db.sql, `${category}-${id}`, { type: "T" });
+  const [last] = await readCategory(db.sql, category, { direction: "backward", batchSize: 1 });
+  const positions: (string | null | undefined)[] = [];
+  const sql: Sql = (strings, ...parameters) => {
+    positions.push(parameters.find((it) => it !== null && /^\d+$/.test(it)));
+    return db.sql(strings, ...parameters);
+  };
+  const url = await served(sql);
+  const events = follow(`${url}/categories/${category}/messages?correlation=none&batchSize=7`);
+  const next = events.next();
+  await until(() => positions.length >= 3);
+  expect(positions[0]).toBe("0");
+  expect(positions.slice(1)).toEqual(
+    positions.slice(1).map(() => String(last!.globalPosition + 1)),
+  );
+  const metadata = { correlationStreamName: "none-1" };
+  await write(db.sql, `${category}-1`, { type: "Matching", metadata });
+  expect((await next).value.data.type).toBe("Matching");
+  await events.return(undefined);
+});
+
+test("messages that are too large for one answer come in smaller pages", async () => {
+  const category = newCategory();
+  const stream = `${category}-1`;
+  const data = "x".repeat(1000);
+  await writeBatch(db.sql, stream, Array.from({ length: 10 }, () => ({ type: "T", data })));
+  const url = await serve(gateway(db.sql, { authorize: everyone, maxAnswerBytes: 3000 }));
+  for (const path of [`streams/${stream}`, `categories/${category}`]) {
+    const events = await take(follow(`${url}/${path}/messages`), 10);
+    expect(events.map((event) => event.data.data)).toEqual(Array(10).fill(data));
+  }
+});
+
+test("no more than maxFollowers follow at a time", async () => {
+  const server = api(db.sql, { maxFollowers: 2 });
+  const followed = [await server.get("/messages", live), await server.get("/messages", live)];
+  const { status, body, headers } = await server.get("/messages", live);
+  expect([status, headers.get("retry-after")]).toEqual([503, "10"]);
+  expect(body).toMatchObject({ code: "TOO_MANY_FOLLOWERS", maxFollowers: 2 });
+  expect((await server.get("/messages")).status).toBe(200);
+  await followed[0]!.body.cancel();
+  const another = await server.get("/messages", live);
+  expect(another.status).toBe(200);
+  await Promise.all([followed[1]!.body.cancel(), another.body.cancel()]);
 });
 
 test("a client that goes away stops the reading, and leaves no connection busy", async () => {

@@ -8,6 +8,8 @@ export async function checkAllowed(
   { authorize, allowConditions, maxBatchSize, onError }: Gateway,
   calls: readonly GatewayCall[],
 ): Promise<void> {
+  // No rule has been asked whether this is allowed.
+  if (calls.length === 0) throw new Refusal(422, "Cannot do this: it names no stream");
   checkMessageCount(messageCountOf(calls), maxBatchSize);
   for (const call of calls) {
     if (call.condition !== undefined && !allowConditions) {
@@ -34,11 +36,15 @@ export function checkMessageCount(count: number, maxBatchSize: number): void {
   );
 }
 
+/** All calls of a read share one page. Each call counts, though it may write nothing. */
 function messageCountOf(calls: readonly GatewayCall[]): number {
-  const counts = calls.map(({ batchSize, ids, messages }) =>
-    batchSize ?? ids?.length ?? messages?.length ?? 0
-  );
-  return counts.reduce((sum, count) => sum + count, 0);
+  let count = 0;
+  let longestPage = 0;
+  for (const { batchSize = 0, ids, messages } of calls) {
+    count += Math.max(1, (ids ?? messages ?? []).length);
+    longestPage = Math.max(longestPage, batchSize);
+  }
+  return Math.max(count, longestPage);
 }
 
 /** `write to stream "account-1"`, `call categories` */

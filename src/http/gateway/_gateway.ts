@@ -1,6 +1,8 @@
 import { invalid } from "../../lib/invalid.ts";
 import { checkInteger, checkOptions, checkSignal } from "../../names/_check.ts";
+import type { Page } from "../../read/_page.ts";
 import type { Sql } from "../../types.ts";
+import { limitAnswers } from "./_limit_answers.ts";
 import type { GatewayOptions } from "./options.ts";
 
 /** What the endpoints of a gateway share: its handle and its options, checked and with their defaults. */
@@ -10,11 +12,29 @@ export interface Gateway {
   readonly basePath: string;
   readonly maxBodyBytes: number;
   readonly maxBatchSize: number;
+  readonly maxAnswerBytes: number;
+  readonly maxFollowers: number;
   readonly cors: "*" | readonly string[];
   readonly allowConditions: boolean;
   readonly signal: AbortSignal | undefined;
   /** Never throws. */
   readonly onError: (error: unknown, request: Request) => void;
+  readonly followers: Followers;
+}
+
+/** The live reads of a gateway. */
+export interface Followers {
+  count: number;
+  /** The reads that several of them may share, by what they read and from where. */
+  readonly reads: Map<string, SharedRead>;
+}
+
+/** A read of a page, for all live reads that are at the place where it begins. */
+export interface SharedRead {
+  readonly page: Promise<Page>;
+  count: number;
+  /** Aborts when nobody waits for the page any more. */
+  readonly abandoned: AbortController;
 }
 
 export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
@@ -22,15 +42,22 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
   checkOptions(options);
   const gateway = withDefaults(sql, options);
   checkSettings(gateway);
-  return { ...gateway, onError: neverThrowing(gateway.onError) };
+  return {
+    ...gateway,
+    sql: limitAnswers(sql, gateway.maxAnswerBytes),
+    onError: neverThrowing(gateway.onError),
+    followers: { count: 0, reads: new Map() },
+  };
 }
 
-function withDefaults(sql: Sql, options: GatewayOptions): Gateway {
+function withDefaults(sql: Sql, options: GatewayOptions): Omit<Gateway, "followers"> {
   const {
     authorize,
     basePath = "",
     maxBodyBytes = 1_048_576,
     maxBatchSize = 1000,
+    maxAnswerBytes = 16_777_216,
+    maxFollowers = 1000,
     cors = [],
     allowConditions = false,
     signal,
@@ -42,6 +69,8 @@ function withDefaults(sql: Sql, options: GatewayOptions): Gateway {
     basePath,
     maxBodyBytes,
     maxBatchSize,
+    maxAnswerBytes,
+    maxFollowers,
     cors,
     allowConditions,
     signal,
@@ -54,12 +83,14 @@ function logError(error: unknown, { method, url }: Request): void {
   console.error(method, url.replace(/\?.*/s, ""), error);
 }
 
-function checkSettings(gateway: Gateway): void {
+function checkSettings(gateway: Omit<Gateway, "followers">): void {
   const {
     authorize,
     basePath,
     maxBodyBytes,
     maxBatchSize,
+    maxAnswerBytes,
+    maxFollowers,
     cors,
     allowConditions,
     signal,
@@ -77,6 +108,8 @@ function checkSettings(gateway: Gateway): void {
   }
   checkInteger("maxBodyBytes", maxBodyBytes, 1);
   checkInteger("maxBatchSize", maxBatchSize, 1);
+  checkInteger("maxAnswerBytes", maxAnswerBytes, 1);
+  checkInteger("maxFollowers", maxFollowers, 1);
   if (cors !== "*" && !(Array.isArray(cors) && cors.every((it) => typeof it === "string"))) {
     throw invalid("cors", cors, 'origins in an array, or "*"');
   }

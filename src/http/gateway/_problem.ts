@@ -91,4 +91,13 @@ export const UNAVAILABLE: Refusal = new Refusal(
   },
 );
 
+export function tooManyFollowers(maxFollowers: number): Refusal {
+  return new Refusal(
+    503,
+    `Cannot follow messages: ${maxFollowers} others do, which is the limit: try again later`,
+    { code: "TOO_MANY_FOLLOWERS", maxFollowers },
+    { "retry-after": "10" },
+  );
+}
+
 export const FAILED: Refusal = new Refusal(500, "The gateway failed: its log says why");

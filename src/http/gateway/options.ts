@@ -27,11 +27,26 @@ export interface GatewayOptions {
    */
   readonly maxBodyBytes?: number | undefined;
   /**
-   * How many messages one call may read or write, from 1.
+   * How many messages one call may read or write, from 1. A call may name as many ids or streams.
    *
    * @default 1000
    */
   readonly maxBatchSize?: number | undefined;
+  /**
+   * How many bytes the messages or names of one answer may have, from 1. PostgreSQL counts them before it
+   * puts the answer together. A larger answer is refused with status 422 and the code `"ANSWER_TOO_LARGE"`.
+   * Each message counts with 150 bytes besides its texts. What the gateway holds in memory for one answer is
+   * a few times as much.
+   *
+   * @default 16777216
+   */
+  readonly maxAnswerBytes?: number | undefined;
+  /**
+   * How many live reads there may be at a time, from 1. One more is refused with status 503.
+   *
+   * @default 1000
+   */
+  readonly maxFollowers?: number | undefined;
   /**
    * The origins whose pages may call the gateway, with cookies: `["https://app.example.com"]`. `"*"`
    * allows every origin, without cookies.

@@ -1,5 +1,9 @@
 import { onAbort, sleep } from "../../../lib/wait.ts";
+import type { Page } from "../../../read/_page.ts";
 import type { Message } from "../../../types.ts";
+import type { Followers } from "../_gateway.ts";
+import { tooManyFollowers } from "../_problem.ts";
+import { readShared } from "./_shared_reads.ts";
 
 // All in milliseconds.
 const FIRST_LIVE_PAUSE = 100;
@@ -11,14 +15,18 @@ const LIVE_LIFETIME = 300_000;
 
 /** What a live read reads, page after page. */
 export interface LiveRead {
+  /** Says what is read, apart from where: live reads of the same messages have the same key. */
+  readonly key: string;
   /** Where to start. */
   readonly position: number;
-  readonly read: (position: number) => Promise<readonly Message[]>;
+  readonly read: (position: number) => Promise<Page>;
   /** The position of a message, as `read` counts positions: in its stream, or global. */
   readonly place: (message: Message) => number;
   readonly onError: (error: unknown) => void;
   /** Ends the live read, because the server stops. */
   readonly signal: AbortSignal | undefined;
+  readonly followers: Followers;
+  readonly maxFollowers: number;
 }
 
 /**
@@ -30,6 +38,7 @@ export interface LiveRead {
  */
 export function answerLive(live: LiveRead): Response {
   const ended = new AbortController();
+  takePlace(live, ended.signal);
   const pages = readLive(live, ended.signal);
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => {
@@ -54,30 +63,46 @@ export function answerLive(live: LiveRead): Response {
   return new Response(body, {
     headers: {
       "content-type": "text/event-stream",
+      // Without no-transform, a compressor keeps events until they fill a block: Express's compression() does.
+      "cache-control": "no-store, no-transform",
       // Without this, nginx keeps events until they fill a buffer.
       "x-accel-buffering": "no",
     },
   });
 }
 
-/** Yields each page that has messages. Pauses before it reads again after a page without messages. */
+/** Counts a live read until it ends. */
+function takePlace({ followers, maxFollowers }: LiveRead, ended: AbortSignal): void {
+  if (followers.count >= maxFollowers) throw tooManyFollowers(maxFollowers);
+  followers.count++;
+  onAbort(ended, () => followers.count--);
+}
+
+/**
+ * Yields the messages of each page that has some. Reads on from the end of each page, also of one that has none:
+ * the statement has looked at all that it left out. Pauses after a page that is the end and has no messages.
+ */
 async function* readLive(
-  { position, read, place }: LiveRead,
+  { key, position, read, followers }: LiveRead,
   ended: AbortSignal,
 ): AsyncGenerator<readonly Message[], void> {
   let next = position;
-  let pause = FIRST_LIVE_PAUSE;
+  let pause = 0;
+  let nextPause = FIRST_LIVE_PAUSE;
   while (!ended.aborted) {
-    const messages = await read(next);
-    if (ended.aborted) return;
-    if (messages.length === 0) {
-      await sleep(pause, ended);
-      pause = Math.min(pause * 2, LONGEST_LIVE_PAUSE);
-      continue;
+    const from = next;
+    const wanted = { key: `${from} ${key}`, pause, read: () => read(from) };
+    const page = await readShared(followers, wanted, ended);
+    if (page === undefined || ended.aborted) return;
+    next = page.next;
+    pause = 0;
+    if (page.messages.length > 0) {
+      nextPause = FIRST_LIVE_PAUSE;
+      yield page.messages;
+    } else if (page.atEnd) {
+      pause = nextPause;
+      nextPause = Math.min(nextPause * 2, LONGEST_LIVE_PAUSE);
     }
-    next = place(messages.at(-1)!) + 1;
-    pause = FIRST_LIVE_PAUSE;
-    yield messages;
   }
 }
 

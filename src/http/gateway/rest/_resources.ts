@@ -1,3 +1,6 @@
+import type { Page } from "../../../read/_page.ts";
+import { readCategoryPage } from "../../../read/_read_category_page.ts";
+import { readSettled } from "../../../read/_read_settled.ts";
 import { readAll } from "../../../read/read_all.ts";
 import { readCategory } from "../../../read/read_category.ts";
 import { readLastMessage } from "../../../read/read_last_message.ts";
@@ -9,12 +12,14 @@ import { checkAllowed } from "../_authorize.ts";
 import { appendCall } from "./_append.ts";
 import { type Call, callTo, captureStatement } from "../_calls.ts";
 import type { Gateway } from "../_gateway.ts";
+import { isAnswerTooLarge } from "../_limit_answers.ts";
 import {
   LAST_EVENT_ID_HEADER,
   type PageQuery,
   parseHeader,
   parseQuery,
   QUERIES,
+  urlOf,
 } from "./_input.ts";
 import { answerLive } from "./_live.ts";
 import { Refusal } from "../_problem.ts";
@@ -45,7 +50,14 @@ export const answerStreamMessages: Endpoint = (request, gateway, streamName) => 
   return answerMessages(request, gateway, query, (page) => ({
     toAuthorize: [callTo("readStream", { streamName, ...page })],
     send: (sql) => readStream(sql, streamName, page),
-  }), (message) => message.position);
+  }), {
+    readPage: async ({ position, batchSize }) => {
+      const messages = await readStream(gateway.sql, streamName, { position, batchSize });
+      const next = (messages.at(-1)?.position ?? position - 1) + 1;
+      return { messages, next, atEnd: messages.length < batchSize };
+    },
+    place: (message) => message.position,
+  });
 };
 
 /** `GET /streams/{streamName}/messages/last` */
@@ -69,7 +81,10 @@ export const answerCategoryMessages: Endpoint = (request, gateway, category) => 
   return answerMessages(request, gateway, { ...query, consumerGroup }, (page) => ({
     toAuthorize: [callTo("readCategory", { category, ...page })],
     send: (sql) => readCategory(sql, category, page),
-  }), (message) => message.globalPosition);
+  }), {
+    readPage: (page) => readCategoryPage(gateway.sql, { category, ...page }),
+    place: (message) => message.globalPosition,
+  });
 };
 
 /** `GET /messages` */
@@ -78,7 +93,10 @@ export const answerAllMessages: Endpoint = (request, gateway) => {
   return answerMessages(request, gateway, query, (page) => ({
     toAuthorize: [callTo("readAll", page)],
     send: (sql) => readAll(sql, page),
-  }), (message) => message.globalPosition);
+  }), {
+    readPage: (page) => readSettled(gateway.sql, { ...page, pattern: null }),
+    place: (message) => message.globalPosition,
+  });
 };
 
 /** `GET /messages/{id}` */
@@ -108,13 +126,26 @@ async function checkCall(request: Request, gateway: Gateway, call: Call<unknown>
   await checkAllowed(request, gateway, call.toAuthorize);
 }
 
+/** A page with both of its numbers. */
+interface Paging {
+  readonly position: number;
+  readonly batchSize: number;
+}
+
+/** How a live read reads a resource. */
+interface LivePages<Query> {
+  readonly readPage: (page: Query & Paging) => Promise<Page>;
+  /** The position of a message that a page begins at. */
+  readonly place: (message: Message) => number;
+}
+
 /** Answers a page of messages, or a live read if the request accepts events. */
 async function answerMessages<Query extends PageQuery>(
   request: Request,
   gateway: Gateway,
   query: Query,
   callOf: (page: Query) => Call<Message[]>,
-  place: (message: Message) => number,
+  { readPage, place }: LivePages<Query>,
 ): Promise<Response> {
   const page = { batchSize: Math.min(100, gateway.maxBatchSize), ...query };
   if (!/\btext\/event-stream\b/i.test(request.headers.get("accept") ?? "")) {
@@ -127,13 +158,33 @@ async function answerMessages<Query extends PageQuery>(
   const position = last === undefined ? page.position ?? 0 : last + 1;
   await checkCall(request, gateway, callOf({ ...page, position }));
   return answerLive({
+    key: JSON.stringify([
+      urlOf(request).pathname,
+      { ...page, position: undefined, access_token: undefined },
+    ]),
     position,
-    read: (position) => callOf({ ...page, position }).send(gateway.sql),
+    read: (position) => readSmaller(readPage, { ...page, position }),
     place,
+    followers: gateway.followers,
+    maxFollowers: gateway.maxFollowers,
     onError: (error) => gateway.onError(error, request),
     // The request's own signal is not needed: the runtime cancels the answer when the client has gone.
     signal: gateway.signal,
   });
+}
+
+/** Reads a page; a smaller one if its messages are too large for one answer. */
+async function readSmaller<Query extends Paging>(
+  readPage: (page: Query) => Promise<Page>,
+  page: Query,
+): Promise<Page> {
+  try {
+    return await readPage(page);
+  } catch (error) {
+    const batchSize = Math.floor(page.batchSize / 2);
+    if (batchSize === 0 || !isAnswerTooLarge(error)) throw error;
+    return await readSmaller(readPage, { ...page, batchSize });
+  }
 }
 
 function lastEventIdOf(request: Request): number | undefined {

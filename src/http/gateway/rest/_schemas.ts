@@ -1,7 +1,15 @@
 import * as z from "zod";
 import { DuplicateMessageError, WrongExpectedVersionError } from "../../../errors.ts";
 import { BODIES } from "./_input.ts";
-import { FAILED, problemDocumentOf, Refusal, refusalOf, UNAVAILABLE } from "../_problem.ts";
+import { answerTooLarge } from "../_limit_answers.ts";
+import {
+  FAILED,
+  problemDocumentOf,
+  Refusal,
+  refusalOf,
+  tooManyFollowers,
+  UNAVAILABLE,
+} from "../_problem.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
 
@@ -138,10 +146,14 @@ export const PROBLEMS: Json = {
   ]),
   422: problemContent("A value is not what it has to be.", [
     new Refusal(422, 'Cannot use "abc" as "position": it must be an integer from 0'),
+    answerTooLarge(16_777_216),
   ]),
   500: problemContent("The gateway failed.", [FAILED]),
   503: {
-    ...problemContent("The message store cannot be reached.", [UNAVAILABLE]),
+    ...problemContent("The message store cannot be reached, or has too many followers.", [
+      UNAVAILABLE,
+      tooManyFollowers(1000),
+    ]),
     headers: { "Retry-After": { description: "In seconds.", schema: { type: "integer" } } },
   },
 };

@@ -21,6 +21,7 @@ import { readStream } from "../../../read/read_stream.ts";
 import { streamVersion } from "../../../read/stream_version.ts";
 import { checkSource, checkTypes, readerOf } from "../../../subscribe/_reader.ts";
 import type { Direction, Sql } from "../../../types.ts";
+import { checkMessageCount } from "../_authorize.ts";
 import { type Call, callTo } from "../_calls.ts";
 import type { GatewayCall } from "../call.ts";
 import {
@@ -184,8 +185,9 @@ export function firstReferenceSinceCall({ category: name, time }: Parameters): C
 }
 
 /** The last messages of the streams in which a consumer keeps its positions. */
-export function readLastMessagesCall(parameters: Parameters): Call<unknown> {
+export function readLastMessagesCall(parameters: Parameters, maxBatchSize: number): Call<unknown> {
   const streamNames = textListOf(parameters["streamNames"]) ?? [];
+  checkMessageCount(streamNames.length, maxBatchSize);
   return {
     toAuthorize: streamNames.map((streamName) => callTo("readLastMessage", { streamName })),
     send: async (sql) => {

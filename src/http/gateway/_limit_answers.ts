@@ -1,0 +1,105 @@
+import { sqlStateOf } from "../../handle/_driver_error.ts";
+import { isRetrying } from "../../handle/_statement.ts";
+import { textOf } from "../../handle/_statement_text.ts";
+import type { Sql } from "../../types.ts";
+import { Refusal } from "./_problem.ts";
+
+const TOO_LARGE = "ANSWER_TOO_LARGE";
+
+/** Where the rows begin that a statement makes its JSON of, and where they end. */
+const ROWS_BEGIN = /\bas json\s+from\s+/;
+const ROWS_END = /(\n\) as complete)?$/;
+
+/** How a statement ends that answers a number or two: what writes, and a stream's version. */
+const SMALL_END = "as json from answer) as complete";
+
+/** SQL for the bytes of a row. This is faster than the row as JSON, and counts what may be large. */
+const MESSAGE_BYTES = `150 operator(pg_catalog.+) pg_catalog.octet_length(pg_catalog.concat_ws(
+  '', stream_name, type, data::pg_catalog.text, metadata::pg_catalog.text
+))`;
+const ROW_BYTES = "pg_catalog.octet_length(pg_catalog.row_to_json(counted)::pg_catalog.text)";
+
+/**
+ * Makes a handle that refuses the statements whose answers would be larger.
+ *
+ * PostgreSQL counts the bytes row by row, and the statement fails with the first row that is too much: before
+ * the rows are put together, so that no process has to hold them.
+ *
+ * A handle of `fetchSql` sends to another gateway, which has a limit of its own and knows only the statements
+ * as they are.
+ */
+export function limitAnswers(sql: Sql, maxAnswerBytes: number): Sql {
+  if (isRetrying(sql)) return sql;
+  const limited = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
+  return async (strings, ...parameters) => {
+    let statement = limited.get(strings);
+    if (statement === undefined) {
+      limited.set(strings, statement = limitRows(strings, maxAnswerBytes));
+    }
+    try {
+      return await sql(statement, ...parameters);
+    } catch (error) {
+      if (!isTooLarge(error)) throw error;
+      throw answerTooLarge(maxAnswerBytes);
+    }
+  };
+}
+
+export function answerTooLarge(maxAnswerBytes: number): Refusal {
+  return new Refusal(
+    422,
+    `Cannot answer with more than ${maxAnswerBytes} bytes: read fewer messages at once`,
+    { code: TOO_LARGE, maxAnswerBytes },
+  );
+}
+
+export function isAnswerTooLarge(error: unknown): boolean {
+  return error instanceof Refusal && error.members["code"] === TOO_LARGE;
+}
+
+/** Whether the cast of `TOO_LARGE` has failed. */
+function isTooLarge(error: unknown): boolean {
+  return sqlStateOf(error) === "22P02" &&
+    String((error as Error).message).includes(`"${TOO_LARGE}"`);
+}
+
+/**
+ * Puts a query around the rows of a statement, which counts their bytes. A statement that makes no JSON of rows
+ * stays as it is.
+ */
+function limitRows(strings: TemplateStringsArray, maxBytes: number): TemplateStringsArray {
+  const text = textOf(strings);
+  const parts = [...strings];
+  const first = parts.findIndex((part) => ROWS_BEGIN.test(part));
+  if (first === -1 || text.endsWith(SMALL_END)) return strings;
+  const last = parts.length - 1;
+  const rows = text.split(ROWS_BEGIN)[1]!.replace(ROWS_END, "");
+  // What the JSON may call the rows: `page`, or `last` of `(select …) as last`.
+  const name = /(?:^|\bas )(\w+)$/.exec(rows)?.[1] ?? "page";
+  const bytes = text.includes(`"data":[`) ? MESSAGE_BYTES : ROW_BYTES;
+  const filter = rows.includes("is_wanted") ? "filter (where is_wanted)" : "";
+  parts[first] = parts[first]!.replace(
+    ROWS_BEGIN,
+    `$&(
+  select *
+  from (
+    select
+      counted.*,
+      pg_catalog.sum(${bytes}) ${filter} over (rows unbounded preceding) as bytes_so_far
+    from (select * from `,
+  );
+  // The cast fails. concat() hides that from the planner, which would cast a constant beforehand.
+  parts[last] = parts[last]!.replace(
+    ROWS_END,
+    `) as counted
+  ) as sized
+  where case
+    when bytes_so_far operator(pg_catalog.>) ${maxBytes}
+      then pg_catalog.concat('${TOO_LARGE}', pg_catalog.left(bytes_so_far::pg_catalog.text, 0))::boolean
+    else true
+  end
+) as ${name}$1`,
+  );
+  // Not enumerable, as `raw` of a real template is: Bun accepts nothing else.
+  return Object.defineProperty(parts, "raw", { value: parts }) as unknown as TemplateStringsArray;
+}
