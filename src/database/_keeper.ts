@@ -3,14 +3,16 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import type { Owner } from "./_binaries.ts";
+import type { Owner } from "./_ownership.ts";
 
-/** The user that a child process runs as. */
+/** How a child process runs. */
 export interface Runner {
-  /** Undefined for the user of this process. */
+  /** The user that it runs as; undefined for the user of this process. */
   readonly owner: Owner | undefined;
   /** Whether this user can't pass through the folders above its working directory. */
   readonly isHidden: boolean;
+  /** The folder that the child removes when it ends. */
+  readonly temporary: string;
 }
 
 /** A child process that ends when this process ends. */
@@ -33,16 +35,21 @@ export interface Child {
  *
  * The script waits for the end of standard input. The parent holds the other end, and the system closes
  * that in whichever way the parent dies. Then the script ends the command, if it still runs, and removes
- * the garbage: the folders that the parent has named. If the command
+ * the garbage: the two folders that the parent has named, the second of which can be none. If the command
  * has ended already, the line `leave` makes the script keep the garbage.
+ *
+ * The script enters the folder of the data itself. Root must not enter it: the user that the script runs as
+ * could have put a link in its place, to a folder that only root can reach.
  *
  * The script repeats the signal, because a process that has only just started may not react to it yet.
  */
 const KEEPER = `
   trap '' HUP INT TERM PIPE
   exec 3<&0 2>/dev/null
-  garbage=$1
-  shift
+  temporary=$1
+  draft=$2
+  cd -P -- "$3" || exit
+  shift 3
   "$@" 3<&- </dev/null >>../server.log 2>&1 &
   child=$!
   echo $child
@@ -59,10 +66,8 @@ const KEEPER = `
   while read -r line <&3; do
     if [ "$line" = leave ]; then exit; fi
   done
-  set -f
-  IFS='
-'
-  rm -rf $garbage
+  cd /
+  rm -rf -- "$temporary" "$draft"
 `;
 
 const hasKeeper = process.platform !== "win32";
@@ -73,16 +78,16 @@ const running = new Set<ChildProcess>();
 /**
  * Starts a command of PostgreSQL with a folder of data, under a keeper.
  *
- * @param garbage The folders to remove when the child stops, or when this process dies.
+ * @param draft A folder to remove, besides the temporary one, when the child stops or this process dies.
  */
 export async function startKept(
   command: string,
   args: readonly string[],
   data: string,
   runner: Runner,
-  garbage: readonly string[],
+  draft = "",
 ): Promise<Child> {
-  const child = spawnKept(command, args, data, runner, garbage);
+  const child = spawnKept(command, args, data, runner, draft);
   running.add(child);
   const exited = new Promise<number>((resolve, reject) => {
     child.once("error", reject);
@@ -120,25 +125,33 @@ function spawnKept(
   command: string,
   args: readonly string[],
   data: string,
-  { owner, isHidden }: Runner,
-  garbage: readonly string[],
+  { owner, isHidden, temporary }: Runner,
+  draft: string,
 ): ChildProcess {
-  const environment = Object.entries(process.env).filter(([name]) => !name.startsWith("PG"));
-  // Node and Bun enter the working directory before they switch to the owner, who could not enter it.
-  const fullArgs = ["-D", isHidden ? "/proc/self/cwd" : data, ...args];
+  // Node and Bun enter a hidden folder before they switch to the owner, who could not enter it by its path.
+  const place = isHidden ? "/proc/self/cwd" : data;
+  const fullArgs = ["-D", place, ...args];
   return spawn(
     hasKeeper ? "/bin/sh" : command,
-    hasKeeper ? ["-c", KEEPER, "keeper", garbage.join("\n"), command, ...fullArgs] : fullArgs,
+    hasKeeper ? ["-c", KEEPER, "keeper", temporary, draft, place, command, ...fullArgs] : fullArgs,
     {
       ...owner,
-      cwd: data,
-      env: { ...Object.fromEntries(environment), LC_ALL: "C", TZ: "UTC" },
+      cwd: isHidden || !hasKeeper ? data : "/",
+      env: environmentFor(owner),
       stdio: hasKeeper ? ["pipe", "pipe", "ignore"] : "ignore",
       // Detached, because a signal to the terminal's process group is for the parent to handle.
       detached: hasKeeper,
       windowsHide: true,
     },
   );
+}
+
+/** The environment of a child. Any process of another user could read what it holds of ours. */
+export function environmentFor(owner: Owner | undefined): Record<string, string | undefined> {
+  const inherited = Object.entries(process.env).filter(([name]) =>
+    owner ? name === "PATH" : !name.startsWith("PG")
+  );
+  return { ...Object.fromEntries(inherited), LC_ALL: "C", TZ: "UTC" };
 }
 
 /** Makes a function that reads the next number that a keeper prints. */

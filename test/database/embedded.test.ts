@@ -1,7 +1,19 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, lstatSync, readFileSync, statSync } from "node:fs";
-import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  cp,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -36,7 +48,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function makeFolder(mode = 0o777): Promise<string> {
+async function makeFolder(mode = 0o1777): Promise<string> {
   const made = await mkdtemp(join(folder, "f-"));
   await chmod(made, mode);
   return made;
@@ -341,8 +353,9 @@ test("a program that is killed before its server is up leaves nothing", async ()
     const left = (await readdir(temporary)).filter((name) => name.startsWith("messagedb-"));
     expect(left).toEqual([]);
   });
-  expect(execFileSync("ps", ["-eo", "args"], { encoding: "utf8" })).not
-    .toContain(temporary);
+  await eventually(() =>
+    expect(execFileSync("ps", ["-eo", "args"], { encoding: "utf8" })).not.toContain(temporary)
+  );
 });
 
 test("a killed program's dataDir serves the next one", async () => {
@@ -487,6 +500,173 @@ describe.runIf(isRoot)("root", () => {
       .toThrow(
         `may not pass through the folders above "${dataDir}"`,
       );
+  });
+
+  test("gives the user of the server nothing of a dataDir but the data and the log", async () => {
+    const dataDir = join(await makeFolder(), "store");
+    await (await start({ dataDir })).stop();
+    const owners = ["", "postgres", "postgres/password", "postgres/data", "postgres/server.log"]
+      .map((path) => lstatSync(join(dataDir, path)).uid);
+    expect(owners).toEqual([0, 0, 0, nobody, nobody]);
+    expect(lstatSync(join(dataDir, "postgres/password")).mode & 0o777).toBe(0o600);
+  });
+
+  test("refuses a new dataDir where the user of the server could exchange it", async () => {
+    const open = await makeFolder(0o777);
+    const nobodys = await makeFolder(0o755);
+    await chown(nobodys, nobody, nobody);
+    for (const dataDir of [open, join(open, "new"), nobodys, join(nobodys, "new")]) {
+      await expect(start({ dataDir })).rejects.toThrow(
+        `the user ${nobody} that it would run as may change "${dataDir}" or a folder above it: ` +
+          "take a folder that only root may change",
+      );
+    }
+  });
+
+  test("refuses a server that somebody else has put into a dataDir", async () => {
+    const dataDir = await makeFolder();
+    await cp(await makeStore(), join(dataDir, "postgres"), { recursive: true });
+    execFileSync("chown", ["-R", `${nobody}:${nobody}`, join(dataDir, "postgres")]);
+    await expect(start({ dataDir })).rejects.toThrow(`folder "${dataDir}" belongs to another user`);
+  });
+
+  test("starts the server of a user in the user's dataDir, and follows no link there", async () => {
+    const dataDir = await makeFolder(0o755);
+    const home = join(dataDir, "postgres");
+    await cp(await makeStore(), home, { recursive: true });
+    execFileSync("chown", ["-R", `${nobody}:${nobody}`, dataDir]);
+    const sql = openHandle((await start({ dataDir })).url);
+    expect(await isInstalled(sql)).toBe(true);
+    await sql.end();
+    await servers.pop()!.stop();
+    const secret = join(await makeFolder(0o700), "secret");
+    await writeFile(secret, "a_secret_of_root");
+    for (const replace of [symlink, link]) {
+      await rm(join(home, "password"));
+      await replace(secret, join(home, "password"));
+      await chmod(secret, 0o600);
+      const { message } = await start({ dataDir }).then(() => new Error("started"), (it) => it);
+      expect(message).toMatch(/ELOOP|belongs to another user/);
+      expect(message).not.toContain("a_secret_of_root");
+    }
+  });
+
+  /** The home of a server that has stopped. */
+  async function makeStore(): Promise<string> {
+    const dataDir = join(await makeFolder(), "store");
+    await (await start({ dataDir })).stop();
+    return join(dataDir, "postgres");
+  }
+
+  test("hands nothing of its own to the server: no environment, no group, no open file", async () => {
+    process.env["CLOUD_SECRET"] = "hunter2";
+    const started = await runProgram({ then: "wait" }).finally(() => {
+      delete process.env["CLOUD_SECRET"];
+    });
+    const keeper = Number(/^PPid:\s+(\d+)/m.exec(procFile(started.pid, "status"))![1]);
+    for (const pid of [started.pid, keeper]) {
+      const names = procFile(pid, "environ").split("\0").map((entry) => entry.split("=")[0]);
+      const given = ["LC_ALL", "PATH", "TZ", "PWD", "OLDPWD", "PGLOCALEDIR", "PGSYSCONFDIR"];
+      expect(names.filter((name) => name && !given.includes(name))).toEqual([]);
+      expect(/^Groups:(.*)/m.exec(procFile(pid, "status"))![1]!.trim()).toBe("");
+      expect(filesOf(pid).filter((path) => !path.startsWith(started.temporary))).toEqual([]);
+    }
+    started.process.kill();
+    await expectNothingLeft(started);
+  });
+
+  function procFile(pid: number, name: string): string {
+    return readFileSync(`/proc/${pid}/${name}`, "utf8");
+  }
+
+  function filesOf(pid: number): string[] {
+    return execFileSync("find", [`/proc/${pid}/fd`, "-type", "l", "-printf", "%l\n"])
+      .toString().trim().split("\n").filter((path) => /^\/(?!dev\/)/.test(path));
+  }
+
+  // A process of nobody, which exchanges the server's home for one of its own, time and again.
+  const ATTACK = `
+    import { mkdirSync, readdirSync, renameSync, symlinkSync } from "node:fs";
+    const [base, target] = process.argv.slice(1);
+    const attempt = (action) => {
+      try { return action() ?? true; } catch { return false; }
+    };
+    for (let round = 0;; round += 1) {
+      const kit = base + "/kit-" + round;
+      for (const path of [kit, kit + "/data"]) mkdirSync(path, { mode: 0o777 });
+      for (const name of ["password", "server.log", "data/postmaster.pid", "native"]) {
+        symlinkSync(target, kit + "/" + name);
+      }
+      if (round === 0) console.log("ready");
+      for (let isDone = false; !isDone;) {
+        for (const found of readdirSync(base).filter((name) => name.startsWith("messagedb-"))) {
+          const home = base + "/" + found + "/postgres";
+          if (!attempt(() => readdirSync(home))) continue;
+          attempt(() => renameSync(home, base + "/old-" + round));
+          isDone ||= attempt(() => renameSync(kit, home));
+        }
+      }
+    }`;
+
+  test.runIf(isOpen(process.execPath))(
+    "loses no file to a process of nobody that exchanges the server's folders",
+    async () => {
+      for (let round = 0; round < 3; round += 1) {
+        const base = process.env["TMPDIR"] = await makeFolder();
+        const target = join(base, "rootonly");
+        await writeFile(target, "hunter2", { mode: 0o600 });
+        const args = ["--input-type=module", "-e", ATTACK, base, target];
+        const attacker = spawn(process.execPath, args, {
+          uid: nobody,
+          gid: nobody,
+          stdio: ["ignore", "pipe", "inherit"],
+        });
+        programs.push(attacker);
+        await once(attacker.stdout!, "data");
+        const outcome = await start().then(({ url }) => url, (error) => String(error.stack));
+        expect(outcome).not.toContain("hunter2");
+        attacker.kill("SIGKILL");
+        for (const server of servers.splice(0)) await server.stop();
+        expect(statSync(target)).toMatchObject({ uid: 0, gid: 0, mode: 0o100600, size: 7 });
+        expect(readFileSync(target, "utf8")).toBe("hunter2");
+      }
+    },
+  );
+});
+
+describe("a dataDir with an odd name", () => {
+  test.each(["a\nb", "-rf", 'it\'s "$(exit)" `exit` \\ *'])("serves: %j", async (name) => {
+    const dataDir = join(await makeFolder(), name);
+    const server = await start({ dataDir });
+    const sql = openHandle(server.url);
+    expect(await isInstalled(sql)).toBe(true);
+    await sql.end();
+    await server.stop();
+    expect(await readdir(dataDir)).toEqual(["postgres"]);
+  });
+
+  test("loses no other folder when its program is killed", async () => {
+    const base = await makeFolder();
+    const precious = join(base, "precious");
+    await mkdir(precious);
+    for (const path of [base, precious]) await chmod(path, 0o1777);
+    await writeFile(join(precious, "file"), "");
+    if (isRoot) execFileSync("chown", ["-R", `${nobody}:${nobody}`, precious]);
+    const dataDir = `${precious}\n${base}/sub`;
+    await mkdir(dataDir, { recursive: true });
+    const [file = "", ...args] = runtimes.node;
+    const program = join(root, "test/database/_embedded_program.ts");
+    const child = spawn(file, [...args, program, JSON.stringify({ dataDir })], {
+      cwd: root,
+      stdio: "ignore",
+    });
+    const find = (): string =>
+      execFileSync("find", [base, "-name", "PG_VERSION"], { encoding: "utf8" });
+    await eventually(() => expect(find()).toContain("/sub/"));
+    child.kill("SIGKILL");
+    const processes = (): string => execFileSync("ps", ["-eo", "args"], { encoding: "utf8" });
+    await eventually(() => expect(processes()).not.toContain(base));
+    expect(existsSync(join(precious, "file"))).toBe(true);
   });
 });
 
