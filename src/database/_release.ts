@@ -1,6 +1,7 @@
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { findPackageFile } from "./_package.ts";
+import { findPackageFile, IF_BUNDLED } from "./_package.ts";
 
 /** One of the SQL files of Message DB. */
 export interface SqlFile {
@@ -15,12 +16,17 @@ export interface Release {
   readonly files: readonly SqlFile[];
 }
 
-/** Reads the SQL of the package `@eventide/message-db`. */
+/** The version of `@eventide/message-db` whose SQL is run, as the dependency in `package.json` names it. */
+const PACKAGE = "@eventide/message-db@1.3.1";
+/** The SHA-256 of the SQL files of this version, each with its key, in the order in which they run. */
+const DIGEST = "c3ece91f4049b97922b3a30cb8ce2ee6399c675bd09c8469ad93fffc30cd1d5c";
+
+/** Reads the SQL of the package `@eventide/message-db`. A superuser runs it, so any change is refused. */
 export async function readRelease(): Promise<Release> {
   const manifest = findPackageFile("@eventide/message-db/package.json", import.meta.url);
   if (manifest === undefined) {
     throw new Error(
-      `Cannot find the SQL files of Message DB: run "npm install @eventide/message-db"`,
+      `Cannot find the SQL files of Message DB: run "npm install ${PACKAGE}", or ${IF_BUNDLED}`,
     );
   }
   const read = (path: string): Promise<string> =>
@@ -39,5 +45,14 @@ export async function readRelease(): Promise<Release> {
     }
     return files;
   };
-  return { version: (await read("VERSION.txt")).trim(), files: await readScript("install.sh") };
+  const files = await readScript("install.sh");
+  const digest = createHash("sha256");
+  for (const { key, text } of files) digest.update(`${key}\0${text}\0`);
+  if (digest.digest("hex") !== DIGEST) {
+    throw new Error(
+      `Cannot use the SQL files of Message DB in "${dirname(manifest)}": they are not those of ` +
+        `${PACKAGE}, run "npm install ${PACKAGE}"`,
+    );
+  }
+  return { version: (await read("VERSION.txt")).trim(), files };
 }

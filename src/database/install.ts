@@ -1,9 +1,12 @@
 /**
  * Installs [Message DB](https://github.com/message-db/message-db) in a PostgreSQL database, and
- * uninstalls it. The SQL files are those of the npm package `@eventide/message-db`.
+ * uninstalls it. The SQL files are those of the npm package `@eventide/message-db`, version 1.3.1. Files
+ * that were changed are refused: a superuser may run them.
  *
  * The files are read from `node_modules`, or from Deno's own cache if this package comes from npm. If you
- * use this package from JSR on Deno, set `"nodeModulesDir": "auto"` and add `npm:@eventide/message-db`.
+ * use this package from JSR on Deno, set `"nodeModulesDir": "auto"` and add
+ * `npm:@eventide/message-db@1.3.1`. A bundle has to leave this package out: it is one of Next.js's
+ * `serverExternalPackages`.
  *
  * @example Install when the program starts
  * ```ts
@@ -138,7 +141,7 @@ export interface UninstallOptions {
  * @param options Whether to create the database, whether writes notify, and whether to index names.
  * @returns Nothing, once all of Message DB is there.
  * @throws {TypeError} If the handle is not the `sql` of postgres.js.
- * @throws {Error} If the role lacks a right, or the SQL files are missing. If PostgreSQL threw an error,
+ * @throws {Error} If the role lacks a right, or the SQL files are missing or changed. If PostgreSQL threw an error,
  * that error is the `cause`.
  */
 export async function install(sql: Sql, options: InstallOptions = {}): Promise<void> {
