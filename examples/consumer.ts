@@ -9,7 +9,7 @@ import process from "node:process";
 import postgres from "postgres";
 
 const url = process.env["DATABASE_URL"] ?? "postgres://message_store@localhost/message_store";
-const sql = postgres(url, { onnotice: () => {} });
+const sql = postgres(url, { fetch_types: false, onnotice: () => {} });
 await sql`create table if not exists public.balances (account text primary key, amount int not null)`;
 
 const stop = new AbortController();

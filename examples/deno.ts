@@ -9,7 +9,7 @@ import process from "node:process";
 import postgres from "postgres";
 
 const url = process.env["DATABASE_URL"] ?? "postgres://message_store@localhost/message_store";
-const sql = postgres(url);
+const sql = postgres(url, { fetch_types: false });
 
 for (const category of await categories(sql)) {
   const streams = await streamNames(sql, category);

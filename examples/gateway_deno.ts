@@ -20,7 +20,7 @@ declare const Deno: {
 };
 
 const url = process.env["DATABASE_URL"] ?? "postgres://message_store@localhost/message_store";
-const sql = postgres(url);
+const sql = postgres(url, { fetch_types: false });
 
 const tokens: Record<string, string[]> = JSON.parse(process.env["TOKENS"] ?? "{}");
 const categoriesOf = new Map(Object.entries(tokens));

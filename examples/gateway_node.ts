@@ -18,7 +18,7 @@ import process from "node:process";
 import postgres from "postgres";
 
 const url = process.env["DATABASE_URL"] ?? "postgres://message_store@localhost/message_store";
-const sql = postgres(url);
+const sql = postgres(url, { fetch_types: false });
 
 const tokens: Record<string, string[]> = JSON.parse(process.env["TOKENS"] ?? "{}");
 const categoriesOf = new Map(Object.entries(tokens));

@@ -26,7 +26,7 @@ async function withdraw(sql: Sql, streamName: string, amount: number): Promise<b
 }
 
 const url = process.env["DATABASE_URL"] ?? "postgres://message_store@localhost/message_store";
-const sql = postgres(url);
+const sql = postgres(url, { fetch_types: false });
 const streamName = `account-${crypto.randomUUID()}`;
 
 await write(sql, streamName, { type: "Deposited", data: { amount: 30 } });

@@ -36,5 +36,5 @@ async function readDefinition(tx: TransactionSql): Promise<string | undefined> {
     where relname = 'messages_names'
       and relnamespace = (select oid from pg_namespace where nspname = 'message_store')
   `).values();
-  return (rows[0] as [string] | undefined)?.[0];
+  return (rows.at(-1) as [string] | undefined)?.[0];
 }

@@ -107,7 +107,7 @@ async function inspectNotify(tx: TransactionSql): Promise<NotifyState> {
   `,
     [NOTIFY_FUNCTION_BODY],
   ).values();
-  const [hasFunction, hasTrigger, isOurFunction, isOurTrigger] = rows[0] as [
+  const [hasFunction, hasTrigger, isOurFunction, isOurTrigger] = rows.at(-1) as [
     boolean,
     boolean,
     boolean,

@@ -94,6 +94,6 @@ export async function inspectDatabase(
   `,
     [files.map(({ key }) => key).join(" ")],
   ).values();
-  const [user, database, version, keys] = rows[0] as [string, string, string | null, string];
+  const [user, database, version, keys] = rows.at(-1) as [string, string, string | null, string];
   return { user, database, version, present: new Set(keys.split(" ")) };
 }

@@ -1,4 +1,4 @@
-import { translateDriverError } from "./_driver_error.ts";
+import { sqlStateOf, translateDriverError } from "./_driver_error.ts";
 import type { Sql } from "../types.ts";
 
 /** A template tag: sends the statement that the template is, and resolves to its answer. */
@@ -42,6 +42,10 @@ export function queryJson<T>(sql: Sql): SendStatement<T> {
     try {
       answer = await (isRetrying(sql) ? sql[RETRYING] : sql)(strings, ...parameters);
     } catch (error) {
+      // No server has sent this error. Between the "error" and the "close" of its socket, postgres.js takes
+      // new statements for the broken connection and forgets them. So the caller gets the error later:
+      // it may send its next statement at once.
+      if (sqlStateOf(error) === undefined) await new Promise((resolve) => setTimeout(resolve));
       throw translateDriverError(error);
     }
     return JSON.parse(jsonTextOf(answer));
