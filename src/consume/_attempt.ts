@@ -35,6 +35,7 @@ export async function attempt(
     const isHandled = await workUntilDone(task, async (sql) => {
       const { begun } = task;
       task.begun = undefined;
+      task.isCalled = true;
       let answer;
       try {
         answer = await (begun ? begun.answer : handler(message, contextOf(sql)));
@@ -52,8 +53,9 @@ export async function attempt(
     if (error instanceof AnsweredVerdict) {
       return limitRetries(consumer, error.verdict, attemptNumber);
     }
-    // If COMMIT refuses the handler's work (a deferred constraint), the handler has failed.
-    if (task.isDone && !isRecordFailure(kept, error)) task.failure = { cause: error };
+    // COMMIT may refuse the handler's work (a deferred constraint), or the connection is lost each time that
+    // the handler has it (idle_in_transaction_session_timeout): then the handler has failed.
+    if (task.isCalled && !isRecordFailure(kept, error)) task.failure ??= { cause: error };
     if (task.failure === undefined) throw error;
     return await verdictOf(consumer, error, message, contextOf(consumer.sql));
   }

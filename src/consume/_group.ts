@@ -55,9 +55,8 @@ export async function consumeShare(consumer: CheckedConsumer, shutdown: Shutdown
   const { stopping, givingUp, stop, dispose } = share.shutdown;
   let balancing: Promise<void> = Promise.resolve();
   try {
-    // The first time is not retried: the error may be permanent.
-    for (let tries = 1; !stopping.aborted; tries = Infinity) {
-      const retrying = { ...consumer, signal: stopping, tries };
+    for (let isFirst = true; !stopping.aborted; isFirst = false) {
+      const retrying = { ...consumer, signal: stopping, isFirst };
       await retryWhileUnavailable(() => balancing = balance(share), retrying);
       await sleep(leaseDuration / 3 * (0.8 + Math.random() / 5), stopping);
     }
@@ -154,7 +153,8 @@ export async function drainGroup(
       caughtUp = false;
       break;
     }
-    const opening = openMember(consumer, { member: number % size, size }, lease);
+    const open = () => openMember(consumer, { member: number % size, size }, lease);
+    const opening = retryWhileUnavailable(open, { ...consumer, isFirst: number === first });
     const member = await unlessAborted(opening, givingUp);
     if (member === undefined) {
       // A member that is claimed too late is given back.
@@ -168,7 +168,8 @@ export async function drainGroup(
     handled += result.handled;
     caughtUp &&= result.caughtUp;
   }
-  const lowest = lowestPosition(consumer.sql, consumer, size);
+  const findLowest = () => lowestPosition(consumer.sql, consumer, size);
+  const lowest = retryWhileUnavailable(findLowest, consumer);
   return { handled, caughtUp, position: await unlessAborted(lowest, givingUp) ?? 0 };
 }
 

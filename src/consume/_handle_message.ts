@@ -36,7 +36,15 @@ export function handleMessage(
       begun = { answer: Promise.reject(error) };
     }
   }
-  return handleUntilDone({ run, placed, handler, begun, interruptions: 0 });
+  return handleUntilDone({
+    run,
+    placed,
+    handler,
+    begun,
+    interruptions: 0,
+    losses: 0,
+    conflicts: 0,
+  });
 }
 
 async function handleUntilDone(task: Task): Promise<HandledOutcome> {

@@ -1,5 +1,6 @@
-import { sqlStateOf } from "../handle/_driver_error.ts";
-import { isTemporarilyUnavailable, retryUntilAborted } from "../handle/_retry.ts";
+import { WrongExpectedVersionError } from "../errors.ts";
+import { sqlStateOf, translateDriverError, troubleOf } from "../handle/_driver_error.ts";
+import { isPassing, retryUntilAborted } from "../handle/_retry.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 import { isConflict, isRecordFailure, reloadPosition, storeWith } from "./_kept_position.ts";
@@ -11,11 +12,16 @@ export const FIRST_DELAY = 100;
 /** How long to wait at most before a retry of a message, in milliseconds. */
 export const LONGEST_DELAY = 30_000;
 /**
- * So many times, a lost connection in the handler is blamed on the consumer's database without a
- * question. After that, the consumer's database is asked: the handler may use another database, and
- * the error may come from there.
+ * So many times in a row, a connection that is lost while the handler has the message is blamed on the
+ * database without a question. After that, the consumer's database is asked. If it answers, the handler is to
+ * blame: it uses another database, or it takes longer than `idle_in_transaction_session_timeout`.
  */
-const MOST_INTERRUPTIONS = 5;
+const MOST_LOSSES = 5;
+/** So many times, a transaction is run again after a conflict of the handler's work, as `decide` does. */
+const MOST_CONFLICTS = 20;
+/** How long to wait after the first conflict, and after a conflict at most, in milliseconds. */
+const FIRST_RERUN_DELAY = 4;
+const LONGEST_RERUN_DELAY = 1000;
 
 /**
  * Does the work for a message. If the consumer is transactional, the work and the record of the
@@ -33,7 +39,7 @@ export async function workUntilDone(
   // If the position has reached the message, another process has handled it, or this one has and the
   // answer was lost.
   while (kept.position < place) {
-    task.failure = task.isDone = undefined;
+    task.failure = task.isDone = task.isCalled = undefined;
     try {
       await (begin ? storeWith(kept, place, begin, work) : work(sql));
       break;
@@ -41,7 +47,7 @@ export async function workUntilDone(
       if (givingUp.aborted) return false;
       if (!await isInterruption(task, error)) throw error;
       // An error of the recovery, a lost lease for instance, is not the handler's.
-      task.failure = task.isDone = undefined;
+      task.failure = task.isDone = task.isCalled = undefined;
       if (!await recover(task, error)) return false;
     }
   }
@@ -49,29 +55,53 @@ export async function workUntilDone(
 }
 
 /** Whether the handler is not to blame for the error, so that the work is done again. */
-async function isInterruption(
-  { run: { consumer: { sql, begin }, kept }, failure, interruptions }: Task,
-  error: unknown,
-): Promise<boolean> {
+async function isInterruption(task: Task, error: unknown): Promise<boolean> {
+  const { run: { consumer: { begin }, kept }, failure, isCalled } = task;
   if (isConflict(kept, error)) return true;
-  const state = String(sqlStateOf(error));
-  // A deadlock or a serialization failure: the transaction can be run again.
-  if (begin && state.startsWith("40")) return true;
-  // A lock or statement timeout in the record passes: all consumers of a category wait for one lock there.
-  if (isRecordFailure(kept, error) && /^(55P03|57014)$/.test(state)) return true;
-  if (!isTemporarilyUnavailable(error)) return false;
-  if (failure === undefined) return true;
+  // The statement was of the consumer itself: BEGIN, the record of the position, or a message to park.
+  if (!isCalled || isRecordFailure(kept, error)) return isPassing(error);
+  if (begin && isHandlerConflict(error)) return mayRunAgain(task, error);
+  if (troubleOf(error) !== "lost") return failure === undefined && isPassing(error);
+  if ((failure === undefined || isOfDatabase(error)) && ++task.losses <= MOST_LOSSES) return true;
+  return await isDatabaseAway(task);
+}
+
+/** Whether the error is a conflict with another transaction, which the transaction cannot go on after. */
+function isHandlerConflict(error: unknown): boolean {
+  return troubleOf(error) === "conflict" || versionConflictOf(error) !== undefined;
+}
+
+/** The conflict as `write` throws it; a driver may throw its own error at the end of the transaction. */
+function versionConflictOf(error: unknown): WrongExpectedVersionError | undefined {
+  const translated = translateDriverError(error);
+  return translated instanceof WrongExpectedVersionError ? translated : undefined;
+}
+
+/**
+ * Whether a transaction that was in a conflict is run again. It is not if the same write was refused twice,
+ * at the same version: then nobody else is to blame.
+ */
+function mayRunAgain(task: Task, error: unknown): boolean {
+  const [last, now] = [task.lastConflict, error].map(versionConflictOf);
+  task.lastConflict = error;
+  const isSame = last && now && last.streamName === now.streamName &&
+    last.expectedVersion === now.expectedVersion && last.actualVersion === now.actualVersion;
+  return !isSame && ++task.conflicts <= MOST_CONFLICTS;
+}
+
+/** Whether the error tells of a database, and not of any other service that a handler uses. */
+function isOfDatabase(error: unknown): boolean {
   const { code } = error as { code?: unknown };
-  const isOfDatabase = /^(08|57P)|^53300$/.test(state) ||
-    /^(CONNECTION_|ERR_POSTGRES_)/.test(String(code));
-  if (isOfDatabase && interruptions < MOST_INTERRUPTIONS) return true;
-  // The handler may have lost the connection to a service of its own. So the consumer's database is
-  // asked whether it answers.
+  return /^(08|25|57P|53300|XX|CONNECT|ERR_POSTGRES_)/.test(String(sqlStateOf(error) ?? code));
+}
+
+/** Asks the consumer's database whether it answers. */
+async function isDatabaseAway({ run: { consumer: { sql }, kept } }: Task): Promise<boolean> {
   try {
     await readLastMessages(sql, [kept.streamName]);
     return false;
   } catch (error) {
-    return isTemporarilyUnavailable(error);
+    return isPassing(error);
   }
 }
 
@@ -79,7 +109,10 @@ async function isInterruption(
 async function recover(task: Task, error: unknown): Promise<boolean> {
   const { consumer, kept, stopping } = task.run;
   if (!isConflict(kept, error)) consumer.onRetry?.(error);
-  await sleep(backoff(++task.interruptions, FIRST_DELAY, LONGEST_DELAY), stopping);
+  const delay = error === task.lastConflict
+    ? backoff(task.conflicts, FIRST_RERUN_DELAY, LONGEST_RERUN_DELAY)
+    : backoff(++task.interruptions, FIRST_DELAY, LONGEST_DELAY);
+  await sleep(delay, stopping);
   return !stopping.aborted && await reload(task.run) !== undefined;
 }
 

@@ -37,7 +37,9 @@ export async function openMember(
   const { sql, source, types, correlation, batchSize, startAt } = consumer;
   const reader = readerOf(sql, source, { types, correlation, batchSize, consumerGroup: member });
   const found = await findPosition(sql, consumer, member, () => reader.start(startAt));
-  if (lease !== undefined && found.holder !== undefined) return undefined;
+  // The holder is this process itself if the answer to its claim was lost.
+  const holders = [undefined, lease?.owner];
+  if (lease !== undefined && !holders.includes(found.holder)) return undefined;
   const name = member ? memberStream(consumer, member) : positionStream(consumer);
   // At the next start, "end" and a Date would mean another position. So the position that they mean now
   // is stored, even if it is 0.

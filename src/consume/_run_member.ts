@@ -1,4 +1,4 @@
-import { isTemporarilyUnavailable, retryUntilAborted } from "../handle/_retry.ts";
+import { isPassing, retryUntilAborted } from "../handle/_retry.ts";
 import { type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
 import { isOwnMessage } from "../names/_own_streams.ts";
 import type { Page } from "../read/_page.ts";
@@ -55,7 +55,7 @@ export async function runMember(
   const { stopping, givingUp } = shutdown;
   const { listener } = consumer;
   // The database has answered when the position was found. So each later error may be temporary.
-  const retrying = { tries: Infinity, ...consumer, signal: stopping };
+  const retrying = { ...consumer, signal: stopping, isFirst: false };
   const listening = () => listenForMessages(listener!, reader.category, stopping);
   const bell = listener && await retryUntilAborted(listening, retrying);
   const storing = { ...consumer, signal: givingUp };
@@ -122,6 +122,6 @@ async function storeLast({ consumer, kept }: Run, signal: AbortSignal): Promise<
   try {
     await retryUntilAborted(() => closePosition(kept), { ...consumer, tries: 5, signal });
   } catch (error) {
-    if (!isTemporarilyUnavailable(error)) throw error;
+    if (!isPassing(error)) throw error;
   }
 }

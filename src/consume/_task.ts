@@ -31,6 +31,13 @@ export interface Task {
   failure?: Thrown | undefined;
   /** Whether the handler is done with the message, so that the commit alone is left. */
   isDone?: true | undefined;
-  /** How many times the database has interrupted an attempt. */
+  /** Whether the handler was called in the transaction that is under way. */
+  isCalled?: true | undefined;
+  /** How many times work for the message was done again, whatever the reason. */
   interruptions: number;
+  /** How many times the connection was lost while the handler had the message. */
+  losses: number;
+  /** How many times the transaction with the handler's work was in a conflict, and the last conflict. */
+  conflicts: number;
+  lastConflict?: unknown;
 }

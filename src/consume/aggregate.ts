@@ -2,7 +2,6 @@ import { WrongExpectedVersionError } from "../errors.ts";
 import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { invalid } from "../lib/invalid.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
-import { abortable } from "../lib/wait.ts";
 import { causationOf } from "../messages/_causation.ts";
 import { checkAggregateName, checkPartition, partitionStream } from "../names/_aggregate_name.ts";
 import {
@@ -133,17 +132,21 @@ export async function aggregate(
   const { name, patterns, batchSize, listener, pollInterval, onRetry } = checked;
   const shutdown = shutdownOn([signal], 0);
   const { stopping } = shutdown;
-  const retrying = { onRetry, signal: stopping, tries: once ? 5 : Infinity };
+  const retrying = { onRetry, signal: stopping, tries: once ? 5 : Infinity, isFirst: false };
   const read = (position: number): Promise<Page> =>
     readSettled(sql, { position, batchSize, pattern: null, filter: { patterns } });
   let bell;
   try {
     if (stopping.aborted) return;
-    let stored: Stored | undefined = await abortable(findStored(sql, checked), stopping);
+    const find = () => findStored(sql, checked);
+    let stored: Stored | undefined = await retryWhileUnavailable(find, {
+      ...retrying,
+      isFirst: true,
+    });
     if (listener) bell = await listenForMessages(listener, null, stopping);
     while (!stopping.aborted) {
       // `stored` is undefined if another process was faster. This process goes on at its position.
-      stored ??= await retryWhileUnavailable(() => findStored(sql, checked), retrying);
+      stored ??= await retryWhileUnavailable(find, retrying);
       const pages = followPages(read, stored.position + 1, { ...retrying, pollInterval, bell });
       for await (const page of pages) {
         const from: Stored = stored;

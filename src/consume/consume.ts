@@ -1,9 +1,9 @@
+import { retryUntilAborted } from "../handle/_retry.ts";
 import { checkOptions, checkSignal } from "../names/_check.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { consumeShare } from "./_group.ts";
 import { openMember } from "./_member.ts";
 import { UNBOUNDED } from "./_run_member.ts";
-import { unlessAborted } from "../lib/wait.ts";
 import { checkConsumer } from "./_checked_consumer.ts";
 import type { Consumer } from "./consumer.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
@@ -30,8 +30,9 @@ export interface ConsumeOptions {
  * own. If the size of the group changes, the members go on at the lowest position of the old members:
  * some messages are handled again, and no message is skipped.
  *
- * A lost connection is retried, and the message in hand is handled again. If two processes run the same
- * consumer, both handle messages, and the position is that of the process that is ahead. With
+ * A lost connection is retried, and the message in hand is handled again. After five connections that were
+ * lost while the handler had the same message, the policy decides. With `transactional`, the handler is
+ * run again after a conflict of its own writes, up to 20 times. If two processes run the same consumer, both handle messages, and the position is that of the process that is ahead. With
  * `transactional`, each message still takes effect in the database once.
  *
  * @example
@@ -74,8 +75,9 @@ export async function consume<Handle extends Sql, Handled extends Message = Mess
     if (group !== undefined && group.member === undefined) {
       return await consumeShare(checked, shutdown);
     }
-    const opening = openMember(checked, group as ConsumerGroup | undefined);
-    const member = await unlessAborted(opening, shutdown.givingUp);
+    const open = () => openMember(checked, group as ConsumerGroup | undefined);
+    const first = { ...checked, signal: shutdown.givingUp, isFirst: true };
+    const member = await retryUntilAborted(open, first);
     await member?.run(shutdown, UNBOUNDED);
   } finally {
     shutdown.dispose();

@@ -1,6 +1,6 @@
+import { retryUntilAborted } from "../handle/_retry.ts";
 import { invalid } from "../lib/invalid.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
-import { unlessAborted } from "../lib/wait.ts";
 import { checkInteger, checkOptions, checkSignal } from "../names/_check.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 import { checkConsumer } from "./_checked_consumer.ts";
@@ -44,8 +44,9 @@ export interface Drained {
  * Runs a consumer until it has caught up, or until its time is over: for a cron trigger, a queue or an
  * alarm.
  *
- * It works as `consume` does, over any handle, and leaves nothing behind but the stored position. If a
- * statement loses its connection, it is tried five times in all. The first statements are tried once.
+ * It works as `consume` does, over any handle, and leaves nothing behind but the stored position. A statement
+ * that meets trouble that passes, such as a lost connection, is tried five times in all. The first statements
+ * are tried once, unless the trouble is a conflict.
  *
  * @example
  * ```ts
@@ -89,8 +90,9 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
     if (group !== undefined && group.member === undefined) {
       return await drainGroup(checked, shutdown, bounds);
     }
-    const opening = openMember(checked, group as ConsumerGroup | undefined);
-    const member = await unlessAborted(opening, shutdown.givingUp);
+    const open = () => openMember(checked, group as ConsumerGroup | undefined);
+    const first = { ...checked, signal: shutdown.givingUp, isFirst: true };
+    const member = await retryUntilAborted(open, first);
     // The database has not answered in time, so the position is not known.
     if (member === undefined) return { handled: 0, position: 0, caughtUp: false };
     return await member.run(shutdown, bounds);

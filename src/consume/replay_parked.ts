@@ -79,12 +79,14 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
   if (limit !== Infinity) checkInteger("limit", limit, 1);
   const checked = { ...checkConsumer(sql, consumer), tries: 5 };
   const name = replayStream(checked);
-  const [last] = await readLastMessages(sql, [name]);
+  const first = { ...checked, isFirst: true };
+  const [last] = await retryWhileUnavailable(() => readLastMessages(sql, [name]), first);
   // This position is the number of messages that were taken: 0 means none, as for a global position.
   const next = last === undefined ? 0 : recordedPosition(last);
   const version = last?.version ?? NO_STREAM;
   const kept = keepPosition(checked, name, { position: next, stored: next, version });
-  const end = Math.min(await streamVersion(sql, parkedStream(checked)) + 1, next + limit);
+  const findEnd = () => streamVersion(sql, parkedStream(checked));
+  const end = Math.min(await retryWhileUnavailable(findEnd, checked) + 1, next + limit);
   const shutdown = shutdownOn([signal], checked.shutdownTimeout);
   let replayed = 0;
   let parked = 0;

@@ -1,4 +1,5 @@
 import { ConsumerBehindError } from "../errors.ts";
+import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { abortable, sleep, unlessAborted } from "../lib/wait.ts";
 import { checkInteger, checkMilliseconds, checkOptions, checkSignal } from "../names/_check.ts";
 import { memberStream, positionStream } from "../names/_own_streams.ts";
@@ -33,7 +34,8 @@ export interface WaitForOptions {
  *
  * It reads the positions that the consumer has stored, wherever the consumer runs. So it learns of a
  * message when the position is stored: right after the handler if the consumer is `transactional` or its
- * `positionUpdateInterval` is 1, else within a second. A lost connection rejects the promise.
+ * `positionUpdateInterval` is 1, else within a second. If the first look fails, its error is thrown. After
+ * that, a lost connection is retried until the time is over.
  *
  * A position that belongs to no message of the consumer's category is passed when all messages before it
  * are passed. For a consumer of an aggregate, give the position of the message, not of the reference to
@@ -98,16 +100,22 @@ export async function waitFor(
   // If the database does not answer, the wait ends too, but not before the first look has had its time.
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), Math.max(timeout, LOOK_TIME));
+  // Ends the retries of a look that nobody waits for any more.
+  const ending = new AbortController();
   try {
+    let isFirst = true;
     for (let pause = FIRST_LOOK_PAUSE;; pause = Math.min(pause * 2, LONGEST_LOOK_PAUSE)) {
       signal?.throwIfAborted();
-      const hasPassed = await unlessAborted(abortable(look(), signal), late.signal);
+      const looking = retryWhileUnavailable(look, { signal: ending.signal, isFirst });
+      const hasPassed = await unlessAborted(abortable(looking, signal), late.signal);
+      isFirst = false;
       if (hasPassed) return;
       if (hasPassed === undefined || Date.now() >= deadline) break;
       await sleep(Math.min(pause, deadline - Date.now()), signal);
     }
   } finally {
     clearTimeout(timer);
+    ending.abort();
   }
   throw new ConsumerBehindError(identity.consumerId, globalPosition, lowest, timeout);
 }

@@ -85,25 +85,71 @@ export function translateDriverError(error: unknown): unknown {
   return error;
 }
 
-// The messages of pg, workerd and neon(), whose errors have no code when a connection breaks.
-const LOST =
-  /^(Connection terminated|Network connection lost|timeout exceeded|Error connecting to database|Server error \(HTTP status (429|5))/;
-
 /**
- * Whether the error says that the database could not be reached or had no room. This can end by itself.
+ * The trouble that an error tells of, where the statement is not to blame:
  *
- * The SQLSTATE classes are 08 (connection), 28 (login), 3D (no such database), 53 (out of resources), 57P
- * (the server starts, stops or ends a session) and 58 (system). The drivers' own codes are ECONNREFUSED,
- * CONNECTION_CLOSED, ERR_POSTGRES_CONNECTION_TIMEOUT and the like, and this library's FETCH_FAILED.
+ * - "lost": the server cannot be reached, has no room, starts, stops, only reads, or has ended the session.
+ * - "late": the statement was given up: by `statement_timeout`, by `lock_timeout`, or by somebody's cancel.
+ * - "conflict": a serialization failure or a deadlock.
+ * - "closed": the login is refused, the database does not exist, or the caller has ended the handle.
+ *
+ * All but "closed" passes by itself. The table in the README, under "What is retried", says the same.
  */
-export function isDatabaseUnavailable(error: unknown): boolean {
+export type Trouble = "lost" | "late" | "conflict" | "closed";
+
+const TROUBLE_BY_STATE: readonly (readonly [RegExp, Trouble])[] = [
+  [/^(28|3D|57P04)/, "closed"],
+  // 25006: the server only reads. 25P03 and 25P04: it has ended a session whose transaction took too long.
+  [/^(08|25006|25P03|25P04|53|57P|58)/, "lost"],
+  [/^(57014|55P03)$/, "late"],
+  [/^40/, "conflict"],
+];
+
+const TROUBLE_BY_CODE: readonly (readonly [RegExp, Trouble])[] = [
+  [/^CONNECTION_(ENDED|DESTROYED)$/, "closed"],
+  [/^E(?!RR_)[A-Z_]+$|^CONNECT|^ANSWER_TIMEOUT$/, "lost"],
+  [/^ERR_(SSL|SOCKET|STREAM|TLS_HANDSHAKE)_|^UND_ERR_(SOCKET$|\w+_TIMEOUT)/, "lost"],
+  [/^ERR_POSTGRES_\w*(CONNECTION|TIMEOUT)/, "lost"],
+];
+
+/** The names of Deno's errors, and the messages of pg, workerd and neon(), which have no code. */
+const TROUBLE_BY_WORDS: readonly (readonly [RegExp, Trouble])[] = [
+  [/^(Connection(Reset|Refused|Aborted)|BrokenPipe|NotConnected|TimedOut|UnexpectedEof): /, "lost"],
+  [/: (Connection terminated|Network connection lost|Client has encountered a connection)/, "lost"],
+  [/: (timeout exceeded|Error connecting to database|Server error \(HTTP status (429|5))/, "lost"],
+  [/: Query read timeout/, "late"],
+];
+
+/** The trouble that an error, or the error that is its cause, tells of; undefined for any other error. */
+export function troubleOf(error: unknown): Trouble | undefined {
+  return troubleIn(error) ?? troubleIn((error as { cause?: unknown } | null | undefined)?.cause);
+}
+
+function troubleIn(error: unknown): Trouble | undefined {
+  const { code, name, message, status, severity, routine } = (error ?? {}) as Record<
+    string,
+    unknown
+  >;
+  const find = (troubles: typeof TROUBLE_BY_STATE, text: string) =>
+    troubles.find(([pattern]) => pattern.test(text))?.[1];
   const state = sqlStateOf(error);
-  if (state !== undefined) return /^(08|28|3D|53|57P|58)/.test(state);
-  const { code, message, status } = (error ?? {}) as Record<string, unknown>;
-  if (code === "FETCH_FAILED") return status === null || status === 408 || Number(status) >= 429;
+  // A standby ends a session that its replay would have to wait for.
+  if (state === "40001" && severity === "FATAL") return "lost";
+  // PostgreSQL's own internal errors name a routine. Poolers use the state for all that happens to them.
+  if (state === "XX000" && routine === undefined) return "lost";
+  if (state !== undefined) return find(TROUBLE_BY_STATE, state);
+  if (code === "FETCH_FAILED") {
+    const isPassing = status === null || status === 408 || status === 425 || Number(status) >= 429;
+    return isPassing ? "lost" : undefined;
+  }
   return typeof code === "string"
-    ? /^E(?!RR_)[A-Z_]+$|^CONNECT|^ERR_POSTGRES_\w*(CONNECTION|TIMEOUT)/.test(code)
-    : LOST.test(String(message));
+    ? find(TROUBLE_BY_CODE, code)
+    : find(TROUBLE_BY_WORDS, `${name}: ${message}`);
+}
+
+/** Whether the error says that the database cannot be reached or has no room. */
+export function isDatabaseUnavailable(error: unknown): boolean {
+  return /^(lost|closed)$/.test(String(troubleOf(error)));
 }
 
 /**

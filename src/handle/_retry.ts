@@ -1,22 +1,27 @@
 import { abortable, backoff, sleep } from "../lib/wait.ts";
-import { isDatabaseUnavailable } from "./_driver_error.ts";
+import { troubleOf } from "./_driver_error.ts";
 
 /** The delay before the first retry, in milliseconds. */
 const FIRST_RECONNECT_DELAY = 100;
 /** The longest delay before a retry, in milliseconds. */
 const LONGEST_RECONNECT_DELAY = 5000;
 
-/** How to retry while the database is unavailable. */
+/** How to retry what fails by trouble that passes. */
 export interface RetryOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called with each error that a retry follows. */
   readonly onRetry?: ((error: unknown) => void) | undefined;
   /** How many times to try at most; no limit by default. */
   readonly tries?: number | undefined;
+  /**
+   * Whether the database may never have worked. Then only a conflict is retried: any other trouble may be
+   * there for good.
+   */
+  readonly isFirst?: boolean | undefined;
 }
 
 /**
- * Retries work until the database is available. Rejects when the signal aborts.
+ * Does work, and does it again after trouble that passes. Rejects when the signal aborts.
  *
  * @param work What may be done more than once.
  */
@@ -24,13 +29,14 @@ export async function retryWhileUnavailable<T>(
   work: () => Promise<T>,
   options: RetryOptions,
 ): Promise<T> {
-  const { signal, onRetry, tries = Infinity } = options;
+  const { signal, onRetry, tries = Infinity, isFirst = false } = options;
   for (let attempt = 1;; attempt++) {
     signal?.throwIfAborted();
     try {
       return await abortable(work(), signal);
     } catch (error) {
-      if (signal?.aborted || attempt >= tries || !isTemporarilyUnavailable(error)) throw error;
+      const mayRetry = isFirst ? troubleOf(error) === "conflict" : isPassing(error);
+      if (signal?.aborted || attempt >= tries || !mayRetry) throw error;
       onRetry?.(error);
       await sleep(backoff(attempt, FIRST_RECONNECT_DELAY, LONGEST_RECONNECT_DELAY), signal);
     }
@@ -50,14 +56,8 @@ export async function retryUntilAborted<T>(
   }
 }
 
-/**
- * Whether the error says that the database is unavailable and may come back.
- *
- * It does not come back if the caller has ended the handle (CONNECTION_ENDED, CONNECTION_DESTROYED), if the
- * login is refused (28), or if the database does not exist, or exists no more (3D).
- */
-export function isTemporarilyUnavailable(error: unknown): boolean {
-  const { code } = (error ?? {}) as { code?: unknown };
-  return isDatabaseUnavailable(error) &&
-    !/^(CONNECTION_(ENDED|DESTROYED)$|28|3D)/.test(String(code));
+/** Whether the error tells of trouble that passes by itself. */
+export function isPassing(error: unknown): boolean {
+  const trouble = troubleOf(error);
+  return trouble !== undefined && trouble !== "closed";
 }

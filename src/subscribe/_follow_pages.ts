@@ -34,7 +34,7 @@ export async function* followPages(
     }, retrying);
   let pause = FIRST_POLL_PAUSE;
   // The database may never have worked: by default, the first read is not retried.
-  let retrying: RetryOptions = { tries: 1, ...following };
+  let retrying: RetryOptions = { isFirst: true, ...following };
   let nextPage: Promise<Page> | undefined;
   try {
     while (!signal.aborted) {

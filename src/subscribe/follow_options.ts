@@ -19,9 +19,9 @@ export interface FollowOptions extends SourceOptions {
    */
   readonly notify?: boolean | undefined;
   /**
-   * Called with each error that is retried: the database could not be reached, or the transaction lost a
-   * deadlock. An error of the first read is thrown, not retried. If this function throws, everything ends
-   * with that error.
+   * Called with each error that is retried: a lost connection, a timeout, a server that only reads, a
+   * conflict. An error of the first read is thrown, unless it is a conflict. If this function throws,
+   * everything ends with that error.
    */
   readonly onRetry?: ((error: unknown) => void) | undefined;
 }

@@ -1,5 +1,6 @@
+import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { endable, settled } from "../lib/endable.ts";
-import { abortable, onAbort } from "../lib/wait.ts";
+import { onAbort } from "../lib/wait.ts";
 import type { Parser } from "../messages/_parser.ts";
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
@@ -136,7 +137,8 @@ async function* followMessages(
   const forget = signal && onAbort(signal, () => ending.abort());
   let bell;
   try {
-    const start = await abortable(reader.start(startAt), ending.signal);
+    const first = { ...following, signal: ending.signal, isFirst: true };
+    const start = await retryWhileUnavailable(() => reader.start(startAt), first);
     const { listener } = following;
     if (listener) bell = await listenForMessages(listener, reader.category, ending.signal);
     const pages = followPages(reader.read, start, { ...following, signal: ending.signal, bell });

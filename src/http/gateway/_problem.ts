@@ -1,4 +1,4 @@
-import { isDatabaseUnavailable, sqlStateOf } from "../../handle/_driver_error.ts";
+import { sqlStateOf, troubleOf } from "../../handle/_driver_error.ts";
 import {
   DuplicateMessageError,
   NotInstalledError,
@@ -78,8 +78,7 @@ export function refusalOf(error: unknown): Refusal {
   if (state !== undefined && /^(22|23|54|P0)/.test(state)) {
     return new Refusal(422, `The database refused this: ${(error as Error).message}`);
   }
-  const isPassing = isDatabaseUnavailable(error) || /^(40|57)/.test(state ?? "");
-  return isPassing ? UNAVAILABLE : FAILED;
+  return troubleOf(error) === undefined ? FAILED : UNAVAILABLE;
 }
 
 export const UNAVAILABLE: Refusal = new Refusal(
