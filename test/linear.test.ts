@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import ts from "typescript";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { OWN_STREAMS, OWN_TYPES } from "../src/names/_own_streams.ts";
+import { OWN } from "../src/names/_own_streams.ts";
 import { pathOf } from "./_blocks.ts";
 import { PATIENCE } from "./_until.ts";
 
@@ -25,8 +25,11 @@ interface Expression {
   readonly flags: string;
 }
 
-/** Expressions that are made of a constant: their sources. */
-const NAMED: Readonly<Record<string, string>> = { OWN_TYPES, OWN_STREAMS };
+/** Expressions that are made of a template: their sources. */
+const MADE: Readonly<Record<string, readonly string[]>> = {
+  "`^[^-]*[:+](${kinds})-`": OWN.map(({ streams }) => streams.source),
+  "`^${types}$`": OWN.map(({ types }) => types.source),
+};
 
 /** Every regular expression of `src`. */
 function expressionsOf(file: string): Expression[] {
@@ -42,10 +45,10 @@ function expressionsOf(file: string): Expression[] {
       (ts.isNewExpression(node) || ts.isCallExpression(node)) &&
       node.expression.getText() === "RegExp"
     ) {
-      const name = node.arguments![0]!.getText();
-      expect(Object.keys(NAMED), `${place} is made of a constant that this test knows`)
-        .toContain(name);
-      found.push({ place, source: NAMED[name]!, flags: "s" });
+      const template = node.arguments![0]!.getText();
+      expect(Object.keys(MADE), `${place} is made of a template that this test knows`)
+        .toContain(template);
+      found.push(...MADE[template]!.map((source) => ({ place, source, flags: "s" })));
     }
     ts.forEachChild(node, visit);
   };

@@ -68,41 +68,57 @@ export function snapshotStream(category: string, entityId: string): string {
 }
 
 /**
- * What this library writes to these streams: the type of the stream's category, the type of the message, and
- * its data as JSON text. They are regular expressions that JavaScript and Postgres read alike. A message is
- * the library's own only if all three match: an application may have streams of such names, and messages of
- * such types.
+ * What this library writes to these streams: the type of the stream's category, the type of the message, the
+ * path in the data to a whole number, and the other members of the data. A message is the library's own only
+ * if it has that number and no member besides: an application may have streams of such names, and messages
+ * of such types. JavaScript and Postgres read these regular expressions alike.
  */
-const OWN = /* @__PURE__ */ [
-  ["position|aggregate", "Recorded", '"position": *[0-9]+'],
-  ["snapshot", "Recorded(:.*)?", '.*"entityData": *.*"entityVersion": *[0-9]+(,.*)?'],
-  ["group", "Sized", '"size": *[0-9]+'],
-  ["group", "Waiting", '"owner": *"[^"]*", *"leaseDuration": *[0-9]+'],
-  ["parked", "Parked", '"error": *.*, *"message": *\\{.*\\}, *"attempts": *[0-9]+(,.*)?'],
-].map(([kinds, type, members]) => ({
-  streams: `^[^-]*[:+](${kinds})-`,
-  type: `^${type}$`,
-  data: `^\\{${members}\\}$`,
-}));
+export const OWN = /* @__PURE__ */ [
+  ["position|aggregate", "Recorded", "position"],
+  [
+    "snapshot",
+    "Recorded(:.*)?",
+    "entityVersion",
+    "entityData",
+    "messageId",
+    "messageGlobalPosition",
+    "time",
+  ],
+  ["group", "Sized", "size"],
+  ["group", "Waiting", "leaseDuration", "owner"],
+  ["parked", "Parked", "message.globalPosition", "error", "attempts", "reference"],
+].map(([kinds, types, path, ...others]) => {
+  const number = path!.split(".");
+  return {
+    streams: new RegExp(`^[^-]*[:+](${kinds})-`),
+    types: new RegExp(`^${types}$`, "s"),
+    number,
+    members: [number[0]!, ...others],
+  };
+});
 
-/** SQL of `isOwnMessage`, for the columns of a message. It looks at the data last, because they are long. */
-export const IS_OWN_MESSAGE: string = /* @__PURE__ */ OWN.map(({ streams, type, data }) =>
-  `case
-            when type operator(pg_catalog.~) '${type}' and stream_name operator(pg_catalog.~) '${streams}'
-              then coalesce(data::pg_catalog.text operator(pg_catalog.~) '${data}', false)
+/** SQL of `isOwnMessage`, for the columns of a message. The data come last, because they are long. */
+export const IS_OWN_MESSAGE: string = /* @__PURE__ */ OWN.map(
+  ({ streams, types, number, members }) =>
+    `case
+            when type ~ '${types.source}' and stream_name ~ '${streams.source}'
+              and (data${number.map((it) => ` -> '${it}'`).join("")})::text ~ '^[0-9]+$'
+            then (data${members.map((it) => ` - '${it}'`).join("")})::text = '{}'
             else false
-          end`
+          end`,
 ).join(" or ");
-
-const own = /* @__PURE__ */ OWN.map(({ streams, type, data }) =>
-  [streams, type, data].map((it) => new RegExp(it, "s"))
-);
 
 /**
  * Whether this library wrote the message for itself: readers of all messages have no use for it.
  */
 export function isOwnMessage({ streamName, type, data }: Message): boolean {
-  return own.some(([ofStreams, ofType, ofData]) =>
-    ofType!.test(type) && ofStreams!.test(streamName) && ofData!.test(JSON.stringify(data))
+  return OWN.some(({ types, streams, number, members }) =>
+    types.test(type) && streams.test(streamName) && isNumberAt(data, number) &&
+    Object.keys(data as object).every((it) => members.includes(it))
   );
+}
+
+function isNumberAt(data: unknown, [member, ...path]: readonly string[]): boolean {
+  if (member === undefined) return Number.isInteger(data) && data as number >= 0;
+  return isNumberAt((data as Record<string, unknown> | null)?.[member], path);
 }
