@@ -1,5 +1,6 @@
 import type { Gateway } from "./gateway/_gateway.ts";
 import { answerOpenapi } from "./gateway/rest/_openapi.ts";
+import { holdToPreconditions, refusePreconditions } from "./gateway/rest/_preconditions.ts";
 import { urlOf } from "./gateway/rest/_input.ts";
 import { Refusal } from "./gateway/_problem.ts";
 import {
@@ -19,7 +20,12 @@ type Endpoints = Readonly<Record<string, Endpoint>>;
 
 /** The endpoints of each path. A path has at most one parameter. */
 const ROUTES: Readonly<Record<string, Endpoints>> = {
-  "/sql": { POST: answerStatement },
+  "/sql": {
+    POST: async (request, gateway) => {
+      refusePreconditions(request);
+      return await answerStatement(request, gateway);
+    },
+  },
   "/streams/{streamName}": { GET: answerStream },
   "/streams/{streamName}/messages": { GET: answerStreamMessages, POST: answerAppend },
   "/streams/{streamName}/messages/last": { GET: answerLastMessage },
@@ -48,7 +54,8 @@ export async function answerRequest(request: Request, gateway: Gateway): Promise
     const allow = Object.keys(endpoints).join(", ").replace("GET", "GET, HEAD");
     throw new Refusal(405, `Cannot ${request.method} this: it takes ${allow}`, {}, { allow });
   }
-  const response = await endpoints[method]!(request, gateway, parameter);
+  const answer = await endpoints[method]!(request, gateway, parameter);
+  const response = method === "GET" ? await holdToPreconditions(request, answer) : answer;
   if (!isHead) return response;
   await response.body?.cancel();
   return new Response(null, response);

@@ -753,7 +753,7 @@ describe("a page of another origin", () => {
       "access-control-allow-credentials": "true",
       "access-control-allow-methods": "GET, POST",
       "access-control-allow-headers": wanted,
-      "access-control-expose-headers": "retry-after",
+      "access-control-expose-headers": "etag, retry-after",
       "access-control-max-age": "600",
       vary: "access-control-request-headers, origin",
     }]);
@@ -763,7 +763,7 @@ describe("a page of another origin", () => {
     expect(await headersOf([origin], "POST", { origin })).toEqual([415, {
       "access-control-allow-origin": origin,
       "access-control-allow-credentials": "true",
-      "access-control-expose-headers": "retry-after",
+      "access-control-expose-headers": "etag, retry-after",
       vary: "origin",
     }]);
   });
@@ -771,7 +771,7 @@ describe("a page of another origin", () => {
   test("may be any, and then has no cookies", async () => {
     expect(await headersOf("*", "POST", { origin })).toEqual([415, {
       "access-control-allow-origin": "*",
-      "access-control-expose-headers": "retry-after",
+      "access-control-expose-headers": "etag, retry-after",
     }]);
   });
 

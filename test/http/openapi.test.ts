@@ -80,7 +80,7 @@ describe("the document", () => {
     for (const { path, method, operation } of operations(document)) {
       for (const [status, response] of Object.entries(operation.responses)) {
         if ("$ref" in response) continue;
-        for (const [type, { example }] of Object.entries(response.content)) {
+        for (const [type, { example }] of Object.entries(response.content ?? {})) {
           if (example === undefined) continue;
           const at = ["paths", path, method, "responses", status, "content", type, "schema"];
           check(at, example);
@@ -137,6 +137,7 @@ describe("the gateway", () => {
         await send(undefined, {}, { body });
       }
     },
+    304: (send) => send(undefined, {}, { headers: { "if-none-match": "*" } }),
     403: (send) => send(undefined, { authorize: () => false }),
     404: (send, { path }) =>
       send(undefined, {}, {
@@ -154,6 +155,7 @@ describe("the gateway", () => {
       const path = "/streams/account-other/messages";
       await send(undefined, {}, { path, body: { type: "T", id: ID } });
     },
+    412: (send) => send(undefined, {}, { headers: { "if-match": '"1000"' } }),
     413: (send) => send(undefined, { maxBodyBytes: 1 }),
     415: async (send) => {
       await send(undefined, {}, { headers: { "content-type": "text/plain" } });

@@ -238,6 +238,106 @@ describe("POST /streams/{streamName}/messages", () => {
     });
   });
 
+  describe("with a condition of HTTP", () => {
+    const message = { type: "T" };
+
+    test("writes if the ETag is the stream's, as it was answered, and is 412 otherwise", async () => {
+      const stream = newStream();
+      const none = await client().get(`/streams/${stream}`);
+      expect(none.headers.get("etag")).toBe('"-1"');
+      let etag = none.headers.get("etag")!;
+      for (let version = 0; version < 3; version++) {
+        const body = version === 1 ? { messages: [message] } : message;
+        const answer = await client().post(messagesOf(stream), body, { "if-match": etag });
+        expect([answer.status, answer.headers.get("etag")]).toEqual([201, `"${version}"`]);
+        const again = await client().post(messagesOf(stream), body, { "if-match": etag });
+        expect([again.status, again.body]).toEqual([
+          412,
+          expect.objectContaining({
+            code: "WRONG_EXPECTED_VERSION",
+            expectedVersion: version - 1,
+            actualVersion: version,
+          }),
+        ]);
+        etag = answer.headers.get("etag")!;
+      }
+      expect((await client().get(`/streams/${stream}`)).headers.get("etag")).toBe(etag);
+      expect(await streamVersion(db.sql, stream)).toBe(2);
+    });
+
+    test("writes to a stream without messages, and to no other, by If-None-Match: *", async () => {
+      const stream = newStream();
+      const headers = { "if-none-match": "*" };
+      expect((await client().post(messagesOf(stream), message, headers)).status).toBe(201);
+      expect((await client().post(messagesOf(stream), message, headers)).status).toBe(412);
+      const id = crypto.randomUUID();
+      const other = newStream();
+      for (let time = 0; time < 2; time++) {
+        const answer = await client().post(messagesOf(other), { ...message, id }, headers);
+        expect(answer.status, "the same message again").toBe(201);
+      }
+    });
+
+    test.each([
+      ["if-match", "*", 422],
+      ["if-match", '"0", "1"', 422],
+      ["if-match", "0", 422],
+      ["if-match", '"', 422],
+      ["if-match", 'W/"0"', 412],
+      ["if-match", '"abc"', 412],
+      ["if-match", '"00000000000000000000"', 412],
+      ["if-none-match", '"0"', 422],
+      ["if-none-match", '"0", *', 422],
+    ])("does not ignore %s: %s", async (name, value, status) => {
+      const stream = newStream();
+      await write(db.sql, stream, message);
+      const answer = await client().post(messagesOf(stream), message, { [name]: value });
+      expect(answer.status).toBe(status);
+      expect(await streamVersion(db.sql, stream)).toBe(0);
+    });
+
+    test("takes what says the same twice, and refuses what says two things", async () => {
+      const stream = newStream();
+      const headers = { "if-match": '"-1"', "if-none-match": "*", "expected-version": "-1" };
+      const body = { ...message, expectedVersion: -1 };
+      expect((await client().post(messagesOf(stream), body, headers)).status).toBe(201);
+      for (const other of [{ "if-match": '"0"' }, { "expected-version": "0" }]) {
+        const answer = await client().post(messagesOf(stream), body, { ...headers, ...other });
+        expect([answer.status, answer.body.detail]).toEqual([422, expect.stringContaining("-1")]);
+      }
+    });
+
+    test("is looked at by each read, and by /sql", async () => {
+      const handle = gateway(db.sql, { authorize: (_, { category }) => category !== "secret" });
+      const stream = newStream();
+      await write(db.sql, stream, message);
+      const ask = async (path: string, headers: HeadersInit, init: RequestInit = {}) =>
+        (await handle(new Request(`http://gateway${path}`, { headers, ...init }))).status;
+      const version = `/streams/${stream}`;
+      for (
+        const [path, headers, status] of [
+          [version, { "if-none-match": '"0"' }, 304],
+          [version, { "if-none-match": '"5", W/"0"' }, 304],
+          [version, { "if-none-match": "*" }, 304],
+          [version, { "if-none-match": '"1"' }, 200],
+          [version, { "if-match": '"0"' }, 200],
+          [version, { "if-match": '"5", "0"' }, 200],
+          [version, { "if-match": "*" }, 200],
+          [version, { "if-match": 'W/"0"' }, 412],
+          [version, { "if-match": '"1"' }, 412],
+          [messagesOf(stream), { "if-match": '"0"' }, 412],
+          [messagesOf(stream), { "if-none-match": '"0"' }, 200],
+          [messagesOf(stream), { "if-match": '"0"', accept: "text/event-stream" }, 412],
+          ["/streams/secret-1", { "if-match": '"0"' }, 403],
+        ] as const
+      ) expect([path, headers, await ask(path, headers)]).toEqual([path, headers, status]);
+      for (const name of ["if-match", "if-none-match"]) {
+        const headers = { "content-type": "application/json", [name]: '"0"' };
+        expect(await ask("/sql", headers, { method: "POST", body: "{}" })).toBe(412);
+      }
+    });
+  });
+
   describe("with an Idempotency-Key", () => {
     const key = () => ({ "idempotency-key": crypto.randomUUID() });
 

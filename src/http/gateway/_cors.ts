@@ -23,7 +23,7 @@ export function answerPreflight(
 export function shareWithOrigin(response: Response, request: Request, { cors }: Gateway): Response {
   if (cors.length === 0) return response;
   const { headers } = response;
-  headers.set("access-control-expose-headers", "retry-after");
+  headers.set("access-control-expose-headers", "etag, retry-after");
   if (cors === "*") {
     headers.set("access-control-allow-origin", "*");
     return response;

@@ -1,3 +1,4 @@
+import { WrongExpectedVersionError } from "../../../errors.ts";
 import { readMessages } from "../../../read/read_messages.ts";
 import type { MessageInput, Sql } from "../../../types.ts";
 import { write } from "../../../write/write.ts";
@@ -14,7 +15,8 @@ import {
   parseHeader,
   parseInput,
 } from "./_input.ts";
-import { Refusal } from "../_problem.ts";
+import { Refusal, refusalOf } from "../_problem.ts";
+import { preconditionsOf } from "./_preconditions.ts";
 
 /** Makes the call for a POST to the messages of a stream. */
 export async function appendCall(
@@ -29,7 +31,10 @@ export async function appendCall(
     checkMessageCount(input.messages.length, maxBatchSize);
   }
   const { messages, expectedVersion } = isBatch ? parseBatch(input) : parseSingle(input);
-  const options = { expectedVersion: expectedVersionOf(request, expectedVersion) };
+  const preconditions = preconditionsOf(request);
+  const options = {
+    expectedVersion: expectedVersionOf(request, [expectedVersion, ...preconditions]),
+  };
   const key = parseHeader(IDEMPOTENCY_KEY_HEADER, request);
   const identified = key === undefined ? messages : await withIds(messages, key, streamName);
   return {
@@ -37,9 +42,12 @@ export async function appendCall(
       callTo(isBatch ? "writeBatch" : "write", { streamName, messages: identified, ...options }),
     ],
     send: async (sql) => {
-      const position = isBatch
-        ? await writeBatch(sql, streamName, identified, options)
-        : await write(sql, streamName, identified[0]!, options);
+      const writing = isBatch
+        ? writeBatch(sql, streamName, identified, options)
+        : write(sql, streamName, identified[0]!, options);
+      const position = await writing.catch((error) => {
+        throw preconditions.length > 0 ? asFailedPrecondition(error) : error;
+      });
       if (key !== undefined) await checkSameContent(sql, identified);
       return position;
     },
@@ -55,14 +63,26 @@ function parseSingle(input: unknown): AppendedBatch {
   return { messages: [message], expectedVersion };
 }
 
-function expectedVersionOf(request: Request, field: number | undefined): number | undefined {
+/** The version that the request expects, in whichever places it says so. */
+function expectedVersionOf(
+  request: Request,
+  others: readonly (number | undefined)[],
+): number | undefined {
   const header = parseHeader(EXPECTED_VERSION_HEADER, request);
-  if (header === undefined || field === undefined || header === field) return header ?? field;
+  const [expected, ...more] = new Set([header, ...others].filter((it) => it !== undefined));
+  if (more.length === 0) return expected;
   throw new Refusal(
     422,
-    `Cannot expect version ${header}, as the header says, and ${field}, as the body says: ` +
+    `Cannot expect version ${expected} and version ${more[0]}, as the headers and the body say: ` +
       "give one of them",
   );
+}
+
+/** A conditional header asks for status 412 where `Expected-Version` asks for 409. */
+function asFailedPrecondition(error: unknown): unknown {
+  if (!(error instanceof WrongExpectedVersionError)) return error;
+  const { message, members } = refusalOf(error);
+  return new Refusal(412, message, members);
 }
 
 /**

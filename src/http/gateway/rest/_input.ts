@@ -127,6 +127,25 @@ export const IDEMPOTENCY_KEY_HEADER: Header<string> = {
   }),
 };
 
+export const IF_MATCH_HEADER: Header<string> & { readonly rule: string } = {
+  name: "If-Match",
+  rule: 'one ETag, with the version that the write expects: "4"',
+  schema: z.string().meta({
+    description:
+      "The ETag that the stream has to have: as Expected-Version, and 412 if it has another.",
+  }),
+};
+
+export const IF_NONE_MATCH_HEADER: Header<string> & { readonly rule: string } = {
+  name: "If-None-Match",
+  rule: "*, for a stream without messages",
+  schema: z.string().meta({
+    description:
+      "To write, *: only if the stream has no message, else 412. To read, an ETag: 304 if it " +
+      "is still the same.",
+  }),
+};
+
 export const LAST_EVENT_ID_HEADER: Header<number> = {
   name: "Last-Event-ID",
   schema: integer(

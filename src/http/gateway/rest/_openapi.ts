@@ -4,6 +4,8 @@ import {
   EXPECTED_VERSION_HEADER,
   type Header,
   IDEMPOTENCY_KEY_HEADER,
+  IF_MATCH_HEADER,
+  IF_NONE_MATCH_HEADER,
   LAST_EVENT_ID_HEADER,
   QUERIES,
 } from "./_input.ts";
@@ -50,6 +52,10 @@ const PATH_PARAMETERS: Readonly<Record<string, Json>> = {
   id: { description: "The id of a message.", schema: { type: "string", format: "uuid" } },
 };
 
+const ETAG: Json = {
+  ETag: { description: "The version, for If-Match.", schema: { type: "string" } },
+};
+
 const BODY_PROBLEMS = [400, 408, 413, 415];
 
 const MESSAGES_ANSWER: Json = {
@@ -73,12 +79,17 @@ const MESSAGE_ANSWER = jsonContent("The message.", schemaRef("Message"), MESSAGE
 const PATHS: Json = {
   ...describePath("/streams/{streamName}", {
     get: ["streamVersion", "The version of a stream", {
+      headers: [IF_NONE_MATCH_HEADER],
       answers: {
-        200: jsonContent(
-          "The version.",
-          objectSchema({ streamName: { type: "string" }, version: STREAM_VERSION_SCHEMA }),
-          { streamName: "account-123", version: 1 },
-        ),
+        200: {
+          ...jsonContent(
+            "The version.",
+            objectSchema({ streamName: { type: "string" }, version: STREAM_VERSION_SCHEMA }),
+            { streamName: "account-123", version: 1 },
+          ),
+          headers: ETAG,
+        },
+        304: { description: "It has the ETag still that If-None-Match names." },
       },
     }],
   }),
@@ -89,15 +100,23 @@ const PATHS: Json = {
       answers: { 200: MESSAGES_ANSWER },
     }],
     post: ["append", "Append to a stream: all of it, or nothing", {
-      headers: [EXPECTED_VERSION_HEADER, IDEMPOTENCY_KEY_HEADER],
+      headers: [
+        EXPECTED_VERSION_HEADER,
+        IF_MATCH_HEADER,
+        IF_NONE_MATCH_HEADER,
+        IDEMPOTENCY_KEY_HEADER,
+      ],
       body: { oneOf: [schemaRef("NewMessage"), schemaRef("NewMessages")] },
       problems: [...BODY_PROBLEMS, 409],
       answers: {
-        201: jsonContent(
-          "Where the last message is.",
-          objectSchema({ position: POSITION_SCHEMA }),
-          { position: 1 },
-        ),
+        201: {
+          ...jsonContent(
+            "Where the last message is.",
+            objectSchema({ position: POSITION_SCHEMA }),
+            { position: 1 },
+          ),
+          headers: ETAG,
+        },
       },
     }],
   }),
@@ -193,7 +212,7 @@ function describeOperation(
   [operationId, summary, parts]: Operation,
 ): Json {
   const { query = QUERIES.none, headers = [], body, answers } = parts;
-  const problems = [403, 422, 500, 503, ...parts.problems ?? []];
+  const problems = [403, 412, 422, 500, 503, ...parts.problems ?? []];
   if (pathParameter !== undefined) problems.push(400);
   return {
     operationId,

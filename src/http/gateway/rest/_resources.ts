@@ -21,6 +21,7 @@ import {
   QUERIES,
   urlOf,
 } from "./_input.ts";
+import { entityTagOf } from "./_preconditions.ts";
 import { answerLive } from "./_live.ts";
 import { Refusal } from "../_problem.ts";
 
@@ -34,14 +35,15 @@ export const answerStream: Endpoint = async (request, gateway, streamName) => {
     toAuthorize: [callTo("streamVersion", { streamName })],
     send: (sql) => streamVersion(sql, streamName),
   });
-  return Response.json({ streamName, version });
+  return Response.json({ streamName, version }, { headers: { etag: entityTagOf(version) } });
 };
 
 /** `POST /streams/{streamName}/messages` */
 export const answerAppend: Endpoint = async (request, gateway, streamName) => {
   parseQuery(QUERIES.none, request);
   const call = await appendCall(request, gateway, streamName);
-  return Response.json({ position: await makeCall(request, gateway, call) }, { status: 201 });
+  const position = await makeCall(request, gateway, call);
+  return Response.json({ position }, { status: 201, headers: { etag: entityTagOf(position) } });
 };
 
 /** `GET /streams/{streamName}/messages` */

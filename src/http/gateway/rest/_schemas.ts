@@ -136,6 +136,14 @@ export const PROBLEMS: Json = {
     refusalOf(new WrongExpectedVersionError("account-123", 4, 5)),
     refusalOf(new DuplicateMessageError(EXAMPLE_ID)),
   ], "Conflict"),
+  412: problemContent("A condition of the headers does not hold.", [
+    new Refusal(412, new WrongExpectedVersionError("account-123", 4, 5).message, {
+      code: "WRONG_EXPECTED_VERSION",
+      streamName: "account-123",
+      expectedVersion: 4,
+      actualVersion: 5,
+    }),
+  ]),
   413: problemContent("The body is too large.", [
     new Refusal(413, "Cannot read this body: it is larger than 1048576 bytes", {
       maxBytes: 1048576,
