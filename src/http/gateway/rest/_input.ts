@@ -29,10 +29,12 @@ export interface AppendedBatch {
 }
 
 /** An integer in a query or a header. */
-function integer(description: string, least = 0): z.ZodType<number> {
-  const pattern = least < 0 ? /^(-1|\d{1,16})$/ : /^\d{1,16}$/;
-  const text = z.string().regex(pattern, `an integer from ${least}`);
-  return text.transform(Number).meta({ type: "integer", minimum: least, description });
+function integer(description: string, least = 0, most?: number): z.ZodType<number> {
+  const rule = `an integer from ${least}${most === undefined ? "" : ` to ${most}`}`;
+  const text = z.string().regex(/^(-1|\d{1,16})$/, rule)
+    .refine((it) => Number(it) >= least && Number(it) <= (most ?? Infinity), rule);
+  const limits = { minimum: least, ...most !== undefined && { maximum: most } };
+  return text.transform(Number).meta({ type: "integer", ...limits, description });
 }
 
 /** For `authorize`. An EventSource sends no headers of its own, so its token may be in the query. */
@@ -70,7 +72,8 @@ export const QUERIES: {
     }).optional(),
     member: integer("The number of a consumer group's member, from 0: only its share is read.")
       .optional(),
-    size: integer("How many members the group has; goes with member.", 1).optional(),
+    // Message DB casts the size to smallint.
+    size: integer("How many members the group has; goes with member.", 1, 32767).optional(),
   }),
   lastMessage: z.strictObject({
     ...EVERY_QUERY,

@@ -1,3 +1,4 @@
+import { invalid } from "../../../lib/invalid.ts";
 import type { Page } from "../../../read/_page.ts";
 import { readCategoryPage } from "../../../read/_read_category_page.ts";
 import { readSettled } from "../../../read/_read_settled.ts";
@@ -78,6 +79,9 @@ export const answerCategoryMessages: Endpoint = (request, gateway, category) => 
   const { member, size, ...query } = parseQuery(QUERIES.categoryPage, request);
   if ((member === undefined) !== (size === undefined)) {
     throw new Refusal(422, 'Cannot read as one of a consumer group: it takes "member" and "size"');
+  }
+  if (size !== undefined && member! >= size) {
+    throw new Refusal(422, invalid("member", member, `an integer from 0 to ${size - 1}`).message);
   }
   const consumerGroup = size === undefined ? undefined : { member: member!, size };
   return answerMessages(request, gateway, { ...query, consumerGroup }, (page) => ({
