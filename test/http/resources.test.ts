@@ -463,6 +463,19 @@ describe("POST /streams/{streamName}/messages", () => {
       ).toMatchObject({ status: 409, body: { code: "DUPLICATE_MESSAGE" } });
     });
 
+    test("tells nothing of a message whose id the client chose", async () => {
+      const stream = newStream();
+      const stored = { type: "Pin", id: crypto.randomUUID(), data: 1234 };
+      await write(db.sql, stream, stored);
+      for (const data of [1233, 1234]) {
+        const { status } = await client().post(messagesOf(stream), { ...stored, data }, key());
+        expect(status).toBe(201);
+      }
+      const mixed = { messages: [{ ...stored, data: 1 }, { type: "T" }] };
+      expect((await client().post(messagesOf(newStream()), mixed, key())).body.code)
+        .toBe("DUPLICATE_MESSAGE");
+    });
+
     test("has 1 to 255 characters", async () => {
       const stream = newStream();
       for (const key of ["", '""', "x".repeat(256)]) {

@@ -37,6 +37,10 @@ export async function appendCall(
   };
   const key = parseHeader(IDEMPOTENCY_KEY_HEADER, request);
   const identified = key === undefined ? messages : await withIds(messages, key, streamName);
+  // Whoever chose an id may not know what the store has by that id.
+  const keyed = key === undefined
+    ? []
+    : identified.filter((_, at) => messages[at]!.id === undefined);
   return {
     toAuthorize: [
       callTo(isBatch ? "writeBatch" : "write", { streamName, messages: identified, ...options }),
@@ -48,7 +52,7 @@ export async function appendCall(
       const position = await writing.catch((error) => {
         throw preconditions.length > 0 ? asFailedPrecondition(error) : error;
       });
-      if (key !== undefined) await checkSameContent(sql, identified);
+      if (keyed.length > 0) await checkSameContent(sql, keyed);
       return position;
     },
   };
@@ -99,7 +103,7 @@ async function withIds(
   }));
 }
 
-/** Refuses the key if the store has other messages by these ids: the key was used for them before. */
+/** Refuses the key if the store has other messages by the ids that it made: it was used for them before. */
 async function checkSameContent(sql: Sql, messages: readonly MessageInput[]): Promise<void> {
   const stored = await readMessages(sql, messages.map((message) => message.id!));
   const other = stored.find((it, at) => contentOf(it) !== contentOf(messages[at]!));
