@@ -72,6 +72,8 @@ export function api(
       duplex: "half",
     } as RequestInit);
     const response = await handle(request);
+    expect(response.headers.get("cache-control")).toMatch(/^no-store/);
+    expect(response.headers.get("x-content-type-options")).toBe("nosniff");
     const isJson = /json/.test(response.headers.get("content-type") ?? "");
     const answer = {
       status: response.status,
