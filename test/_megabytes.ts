@@ -22,6 +22,7 @@ import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
 import process from "node:process";
 import * as z from "zod";
+import { isOwnMessage } from "../src/names/_own_streams.ts";
 
 const LENGTH = 1_000_000;
 
@@ -228,6 +229,14 @@ const places: Readonly<Record<string, () => Promise<void>>> = {
       time: new Date(),
     };
     const catalogue = defineMessages({ T: z.unknown() });
+    const kept = { entityData: 1, entityVersion: 1, error: 1, message: {}, attempts: 1 };
+    const data = [...Array.from({ length: LENGTH / 50 }, () => kept), "x"];
+    for (const own of ["snapshot", "parked", "position"]) {
+      for (const type of ["Recorded", "Parked"]) {
+        const streamName = `a:${own}-1`;
+        await run(own, () => isOwnMessage({ ...message, streamName, type, data: { data } }));
+      }
+    }
     for (const text of TEXTS) {
       const metadata = { schemaVersion: text, correlationStreamName: text };
       const given = { type: "T", data: { [text]: text }, metadata };
