@@ -124,23 +124,30 @@ export class MessageMismatchError extends MessageDbError {
   }
 }
 
-/** The database has no Message DB, or the role has no right to use it. */
+/** The database has no Message DB that can be used: it is missing, forbidden, or its sequence is behind. */
 export class NotInstalledError extends MessageDbError {
   /** Always `"NotInstalledError"`, also if a bundler has shortened the name of the class. */
   override readonly name = "NotInstalledError" as const;
   /** Always `"NOT_INSTALLED"`: tells this error apart from the others. */
   override readonly code = "NOT_INSTALLED" as const;
-  /** `"missing"`: there is no Message DB 1.3 or newer. `"forbidden"`: the role may not use Message DB. */
-  declare readonly reason: "missing" | "forbidden";
+  /**
+   * - `"missing"`: there is no Message DB 1.3 or newer.
+   * - `"forbidden"`: the role may not use Message DB.
+   * - `"behind"`: the sequence of global positions is behind the messages, as after a switchover by logical
+   *   replication. `install` moves it on.
+   */
+  declare readonly reason: "missing" | "forbidden" | "behind";
 
   /** Made by every operation. */
-  constructor(reason: "missing" | "forbidden", options?: ErrorOptions) {
+  constructor(reason: NotInstalledError["reason"], options?: ErrorOptions) {
     super(
       reason === "missing"
         ? "Cannot find Message DB 1.3 in this database: connect to the database that has it, " +
           'or install it with install(sql) of "@messagedb/client/install"'
-        : "Cannot use the Message DB of this database: this role lacks the rights, " +
-          'which "grant message_store to <role>" gives',
+        : "Cannot use the Message DB of this database: " +
+          (reason === "behind"
+            ? "its sequence is behind its messages, which install(sql) mends"
+            : 'this role lacks the rights, which "grant message_store to <role>" gives'),
       options,
     );
     this.reason = reason;

@@ -48,7 +48,8 @@ export async function installFiles(
   });
 }
 
-function filesToRun({ version, files }: Release, state: DatabaseState): readonly SqlFile[] {
+/** The files whose objects are missing, or are of an older version, and what runs with them. */
+export function filesToRun({ version, files }: Release, state: DatabaseState): readonly SqlFile[] {
   const isOlder = state.version !== null &&
     state.version.localeCompare(version, "en", { numeric: true }) < 0;
   const isDue = ({ key }: SqlFile): boolean =>

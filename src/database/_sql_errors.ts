@@ -1,6 +1,7 @@
 /** SQLSTATEs of PostgreSQL. */
 export const NO_SUCH_DATABASE = "3D000";
 export const INSUFFICIENT_PRIVILEGE = "42501";
+export const LOCK_NOT_AVAILABLE = "55P03";
 /** If two create the same name at once, one fails: as a duplicate, or by the catalog's unique index. */
 const ALREADY_EXISTS = ["42P04", "42710", "23505"];
 

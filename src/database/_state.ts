@@ -1,4 +1,5 @@
 import type { Sql, TransactionSql } from "postgres";
+import { lockInstalls } from "./_install_lock.ts";
 import type { Release } from "./_release.ts";
 
 /** A database as a role sees it: which parts of a release of Message DB are there. */
@@ -16,11 +17,8 @@ export async function lockAndInspect(
   tx: TransactionSql,
   release: Release,
 ): Promise<DatabaseState> {
-  // The keys spell "mess" and "agdb". A write locks a single bigint, and two integers never equal that.
-  await tx.unsafe(`
-    set local client_min_messages = error;
-    select pg_advisory_xact_lock(1835365235, 1634165858)
-  `);
+  await tx.unsafe("set local client_min_messages = error");
+  await lockInstalls(tx);
   return await inspectDatabase(tx, release);
 }
 

@@ -20,12 +20,13 @@
  * @module
  */
 import type { Sql, TransactionSql } from "postgres";
-import { applyChange } from "./_change.ts";
+import { applyChange, type Change } from "./_change.ts";
 import { createDatabase } from "./_create_database.ts";
-import { installFiles } from "./_install_files.ts";
+import { filesToRun, installFiles } from "./_install_files.ts";
 import { nameIndexChanges } from "./_name_index.ts";
 import { notifyChanges } from "./_notify.ts";
 import { readRelease, type Release } from "./_release.ts";
+import { sequenceChanges } from "./_sequence.ts";
 import {
   INSUFFICIENT_PRIVILEGE,
   NO_SUCH_DATABASE,
@@ -45,7 +46,7 @@ export interface InstallOptions {
   /**
    * Whether writes notify listeners. If so, each transaction that writes messages sends
    * `NOTIFY message_store` when it commits: once for each category that it has written to, with the name
-   * of the category.
+   * of the category. Any role that can connect to the database can listen, and so learns these names.
    *
    * `true` creates a trigger on the table of messages, and replaces a trigger that is not as this version
    * creates it. `false` drops the trigger. Creating and dropping wait until the transactions that have
@@ -141,7 +142,8 @@ export interface UninstallOptions {
  * @param options Whether to create the database, whether writes notify, and whether to index names.
  * @returns Nothing, once all of Message DB is there.
  * @throws {TypeError} If the handle is not the `sql` of postgres.js.
- * @throws {Error} If the role lacks a right, or the SQL files are missing or changed. If PostgreSQL threw an error,
+ * @throws {Error} If the role lacks a right, or the SQL files are missing or changed; or if another process holds
+ * the lock. If PostgreSQL threw an error,
  * that error is the `cause`.
  */
 export async function install(sql: Sql, options: InstallOptions = {}): Promise<void> {
@@ -184,8 +186,8 @@ export async function install(sql: Sql, options: InstallOptions = {}): Promise<v
  * @param options Whether to delete messages.
  * @returns Nothing, once the schema is gone.
  * @throws {TypeError} If the handle is not the `sql` of postgres.js.
- * @throws {Error} If the store holds messages and `deleteMessages` is not true, or if the role does not
- * own the schema.
+ * @throws {Error} If the store holds messages and `deleteMessages` is not true, if the role does not own
+ * the schema, or if another process holds the lock of `install`.
  */
 export async function uninstall(sql: Sql, options: UninstallOptions = {}): Promise<void> {
   assertPostgres(sql, "uninstall");
@@ -215,7 +217,8 @@ export async function uninstall(sql: Sql, options: UninstallOptions = {}): Promi
 
 /**
  * Whether all of Message DB is in the database that the handle is connected to: the table of messages
- * with its indexes, and every type, function and view. Any version counts.
+ * with its indexes, and every type, function and view. Any version counts, and so does a store whose sequence
+ * is behind.
  *
  * Any role may call this, even a role that may not use Message DB.
  *
@@ -251,20 +254,38 @@ async function lockAndFindMessages(tx: TransactionSql): Promise<boolean> {
 async function installInto(
   sql: Sql,
   release: Release,
-  { notify, nameIndex }: InstallOptions,
+  options: InstallOptions,
 ): Promise<void> {
+  if (await isAsWanted(sql, release, options)) return;
   await sql.begin(async (tx) => {
     const state = await lockAndInspect(tx, release);
     await installFiles(tx, release, state);
     // Last, because triggers and indexes come and go under locks that keep out all writers.
-    const changes = [
-      ...nameIndex === undefined ? [] : await nameIndexChanges(tx, nameIndex),
-      ...notify === undefined ? [] : await notifyChanges(tx, notify),
-    ];
-    for (const { sql, right } of changes) {
+    for (const { sql, right } of await changesToMake(tx, options)) {
       await applyChange(tx, state.user, { sql, right: `${right} in database "${state.database}"` });
     }
   });
+}
+
+/** Whether nothing is left to do. That takes no lock: any role can take the lock of `install`, and keep it. */
+async function isAsWanted(sql: Sql, release: Release, options: InstallOptions): Promise<boolean> {
+  return await sql.begin("read only", async (tx) => {
+    const state = await inspectDatabase(tx, release);
+    return filesToRun(release, state).length === 0 &&
+      (await changesToMake(tx, options)).length === 0;
+  });
+}
+
+/** The changes that are left to do where all files have run. */
+async function changesToMake(
+  tx: TransactionSql,
+  { notify, nameIndex }: InstallOptions,
+): Promise<Change[]> {
+  return [
+    ...await sequenceChanges(tx),
+    ...nameIndex === undefined ? [] : await nameIndexChanges(tx, nameIndex),
+    ...notify === undefined ? [] : await notifyChanges(tx, notify),
+  ];
 }
 
 function assertPostgres(sql: Sql, action: string): void {

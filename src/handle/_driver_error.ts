@@ -73,7 +73,7 @@ export function translateDriverError(error: unknown): unknown {
         const position = Number(taken[3]);
         return new WrongExpectedVersionError(taken[2]!, position - 1, position, cause);
       }
-      return error;
+      return detail.includes("(global_position)=") ? new NotInstalledError("behind", cause) : error;
     }
     case "3F000":
     case "42P01":

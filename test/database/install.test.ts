@@ -1,10 +1,11 @@
-import { entityIds, streamNames, write, writeStreams } from "@messagedb/client";
+import { append, entityIds, streamNames, write, writeStreams } from "@messagedb/client";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { lockInstalls } from "../../src/database/_install_lock.ts";
 import { startEmbedded } from "../../src/database/embedded.ts";
 import { install, isInstalled, uninstall } from "../../src/database/install.ts";
 import { eventually } from "../_until.ts";
@@ -12,6 +13,7 @@ import { openHandle, useDatabase } from "../database.ts";
 
 const db = useDatabase();
 const databases: string[] = [];
+const message = { type: "Opened" };
 
 afterAll(async () => {
   for (const name of databases) {
@@ -452,8 +454,6 @@ async function listen(sql: postgres.Sql): Promise<() => Promise<string[]>> {
 }
 
 describe("install() with notify", () => {
-  const message = { type: "Opened" };
-
   test("has each category that a transaction writes to said once, when it is committed", async () => {
     const sql = await emptyDatabase();
     await install(sql, { notify: true });
@@ -846,6 +846,150 @@ describe("install() with notify", () => {
     const news = await listen(sql);
     await write(sql, "account-1", message);
     expect(await news()).toEqual(["account"]);
+  });
+});
+
+describe("a lock of install() that a stranger holds", () => {
+  const KEYS = "1835365235, 1634165858";
+
+  /** Runs a test while a role without any right holds the lock in a database. */
+  async function whileHeld(test: (role: string, name: string) => Promise<void>): Promise<void> {
+    const name = databases.at(-1)!;
+    await inRole("", async (role) => {
+      const stranger = connectAs((url) => {
+        asRole(role)(url);
+        url.pathname = name;
+      }, { max: 1 });
+      await stranger.unsafe(`select pg_advisory_lock(${KEYS})`);
+      await test(role, name);
+      await stranger.end();
+    });
+  }
+
+  test("holds up no install() where nothing is missing, and no isInstalled()", async () => {
+    const sql = await emptyDatabase();
+    await install(sql, { notify: true, nameIndex: true });
+    await whileHeld(async () => {
+      await install(sql);
+      await install(sql, { notify: true, nameIndex: true });
+      expect(await isInstalled(sql)).toBe(true);
+    });
+  });
+
+  test("ends the others with an error that says who holds it", async () => {
+    const sql = await emptyDatabase();
+    await whileHeld(async (role, name) => {
+      const hurried = connectAs((url) => url.pathname = name, {
+        connection: { lock_timeout: 100 },
+        max: 1,
+      });
+      for (const attempt of [install, uninstall]) {
+        await expect(attempt(hurried)).rejects.toMatchObject({
+          message: expect.stringMatching(
+            new RegExp(
+              "^Cannot lock Message DB to install or uninstall it: the advisory lock " +
+                `\\(${KEYS}\\) is held by process \\d+ of the role "${role}", ` +
+                "wait until it ends or end it with pg_terminate_backend\\(\\d+\\)$",
+            ),
+          ),
+          cause: { code: "55P03" },
+        });
+      }
+      expect(await hurried`show lock_timeout`).toEqual([{ lock_timeout: "100ms" }]);
+      const waiting = sql.begin("read only", (tx) => lockInstalls(tx));
+      await eventually(async () =>
+        expect(
+          await db.sql`
+            select from pg_stat_activity where datname = ${name} and wait_event = 'advisory'`,
+        ).toHaveLength(1)
+      );
+      const [{ pid }] = await db.sql`
+        select pid from pg_stat_activity where datname = ${name} and usename = ${role}` as unknown as [
+        { pid: number },
+      ];
+      await db.sql`select pg_terminate_backend(${pid})`;
+      await waiting;
+      expect(await sql`show lock_timeout`).toEqual([{ lock_timeout: "0" }]);
+    });
+    await install(sql);
+    expect(await isInstalled(sql)).toBe(true);
+  });
+});
+
+describe("a sequence of global positions that is behind the messages", () => {
+  const SEQUENCE = "message_store.messages_global_position_seq";
+  const next = (sql: postgres.Sql) =>
+    sql.unsafe(`select last_value::int, is_called from ${SEQUENCE}`);
+
+  /** A store whose last message is at the global position 30. */
+  async function storeBehind(value: number, isCalled = true): Promise<postgres.Sql> {
+    const sql = await emptyDatabase();
+    await install(sql);
+    for (let count = 0; count < 30; count += 1) await writeOne(sql);
+    await sql.unsafe(`select setval('${SEQUENCE}', ${value}, ${isCalled})`);
+    return sql;
+  }
+
+  test.each([[1, false], [5, true], [29, true], [30, false]])(
+    "is moved on by install(), from %s (%s)",
+    async (value, isCalled) => {
+      const sql = await storeBehind(value, isCalled);
+      expect(await isInstalled(sql)).toBe(true);
+      await expect(write(sql, "account-1", message)).rejects.toMatchObject({
+        code: "NOT_INSTALLED",
+        reason: "behind",
+        message:
+          "Cannot use the Message DB of this database: its sequence is behind its messages, " +
+          "which install(sql) mends",
+        cause: { code: "23505" },
+      });
+      await sql.unsafe(`select setval('${SEQUENCE}', ${value}, ${isCalled})`);
+      await install(sql);
+      expect(await next(sql)).toEqual([{ last_value: 30, is_called: true }]);
+      expect(await append(sql, "account-1", message)).toMatchObject({ globalPosition: 31 });
+    },
+  );
+
+  test.each([[30, true], [31, false], [1000, true]])(
+    "is none at %s (%s), and stays",
+    async (value, isCalled) => {
+      const sql = await storeBehind(value, isCalled);
+      await install(sql);
+      expect(await next(sql)).toEqual([{ last_value: value, is_called: isCalled }]);
+    },
+  );
+
+  test("is moved on while others write, and by several at once, and never back", async () => {
+    const sql = await storeBehind(5);
+    const writers = Array.from({ length: 4 }, async (_, writer) => {
+      const positions: number[] = [];
+      while (positions.length < 20) {
+        const written = await append(sql, `order-${writer}`, message).catch((error) => {
+          expect(error).toMatchObject({ reason: "behind" });
+        });
+        if (written) positions.push(written.globalPosition);
+      }
+      return positions;
+    });
+    await Promise.all([1, 2, 3].map(() => install(sql)));
+    const positions = (await Promise.all(writers)).flat().sort((one, other) => one - other);
+    expect(positions[0]).toBeGreaterThan(30);
+    expect(new Set(positions).size).toBe(80);
+  });
+
+  test("is left by a role that may only read and write", async () => {
+    const sql = await storeBehind(5);
+    const name = databases.at(-1)!;
+    await inRole("in role message_store", async (role) => {
+      const writer = connectAs((url) => {
+        asRole(role)(url);
+        url.pathname = name;
+      });
+      await install(writer);
+      await expect(write(writer, "account-1", message)).rejects.toMatchObject({ reason: "behind" });
+      await writer.end();
+    });
+    expect((await next(sql))[0]!["last_value"]).toBeLessThan(30);
   });
 });
 
