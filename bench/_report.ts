@@ -54,13 +54,17 @@ function spread({ median, low, high }: Spread): string {
   return `${number(median)} (${number(low)}-${number(high)})`;
 }
 
+/** An address of its own, because npm and JSR show the README without the repository. */
+const CHART =
+  "https://raw.githubusercontent.com/messagedb-client/messagedb-client/main/bench/results.svg";
+
 /** The part of the README that is made of a run. */
 export function markdown({ date, machine, rounds, targets, results }: Report): string {
   const near = results.filter(({ delayed }) => !delayed);
   const far = results.filter(({ delayed }) => delayed);
   return `<!-- deno-fmt-ignore-start -->
 
-![Ratios of messages a second, by client and workload](bench/results.svg)
+![Ratios of messages a second, by client and workload](${CHART})
 
 On ${date}, ${rounds} rounds: ${machine}.
 

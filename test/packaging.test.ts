@@ -47,6 +47,7 @@ describe("the npm package", () => {
       "CHANGELOG.md",
       "LICENSE",
       "README.md",
+      "SECURITY.md",
       "dist/embedded.d.ts",
       "dist/embedded.js",
       "dist/fetch.d.ts",
@@ -60,6 +61,24 @@ describe("the npm package", () => {
       "package.json",
     ]);
   });
+
+  test.each(["README.md", "CHANGELOG.md", "SECURITY.md"])(
+    "has links in %s that lead somewhere: in the package, or in the repository",
+    async (name) => {
+      const text = await readFile(join(bare, "node_modules/@messagedb/client", name), "utf8");
+      const links = [...text.matchAll(/\]\((?!#)(\S+?)(?:#\S*)?\)/g)].map(([, link]) => link!);
+      const repository = packageJson.repository.url.replace(/^git\+|\.git$/g, "");
+      const ours = repository.replace("github.com", "(raw.githubusercontent|github).com");
+      const inRepository = new RegExp(`^${ours}/(?:(?:blob|tree)/)?main/(.+)`);
+      const targets = links.map((link) => {
+        const path = inRepository.exec(link)?.[2];
+        if (path !== undefined) return join(root, path);
+        return /^https?:/.test(link) ? root : join(bare, "node_modules/@messagedb/client", link);
+      });
+      expect(targets.filter((target) => !existsSync(target))).toEqual([]);
+      expect(text).not.toMatch(/^\[[^\]]+\]: (?!https?:)/m);
+    },
+  );
 
   test("passes publint", async () => {
     await run(root, join(bin, "publint"), "run", tarball, "--strict");
@@ -262,7 +281,37 @@ test("the JSR package can be published: its types are written out, its files are
   const output = await run(root, join(bin, "deno"), "publish", ...options);
   const files = [...output.matchAll(/file:\/\/(\S+)/g)].map(([, path]) => path!.replace(root, ""));
   expect(files.filter((path) => !/^src\/.*\.ts$/.test(path)))
-    .toEqual(["CHANGELOG.md", "LICENSE", "README.md", "deno.json", "mod.ts"]);
+    .toEqual(["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "deno.json", "mod.ts"]);
+});
+
+describe("the workflows", () => {
+  const folder = join(root, ".github/workflows");
+
+  test.each(readdirSync(folder))("%s pins its actions and keeps no credentials", async (name) => {
+    const text = await readFile(join(folder, name), "utf8");
+    const actions = [...text.matchAll(/uses: (.*)/g)].map(([, action]) => action!);
+    expect(actions.length).toBeGreaterThan(0);
+    expect(actions.filter((it) => !/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/.test(it)))
+      .toEqual([]);
+    const checkouts = text.split("actions/checkout@").slice(1);
+    for (const checkout of checkouts) {
+      expect(checkout.split("- uses:")[0]).toContain("persist-credentials: false");
+    }
+    expect(text).toMatch(/^permissions:( \{\}|\n  contents: read)$/m);
+  });
+});
+
+test("the package and its documents name one repository", async () => {
+  const { repository, homepage, bugs } = packageJson;
+  const url = repository.url.replace(/^git\+|\.git$/g, "");
+  expect([homepage, bugs]).toEqual([`${url}#readme`, `${url}/issues`]);
+  for (const name of ["README.md", "SECURITY.md"]) {
+    const named = (await readFile(join(root, name), "utf8")).match(
+      /github(usercontent)?\.com\/messagedb[\w./-]*/g,
+    );
+    const path = new URL(url).pathname;
+    expect(named!.filter((it) => !it.replace(/^[^/]+/, "").startsWith(`${path}/`))).toEqual([]);
+  }
 });
 
 test("the version is the same in package.json, deno.json, the changelog and what clients tell", async () => {
