@@ -186,5 +186,7 @@ export {
   type MessageDbErrorCode,
   MessageMismatchError,
   NotInstalledError,
+  ReplicaReadError,
+  StoreWentBackError,
   WrongExpectedVersionError,
 } from "./src/errors.ts";

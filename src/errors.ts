@@ -11,6 +11,8 @@ export type MessageDbErrorCode =
   | "FETCH_FAILED"
   | "HANDLER_FAILED"
   | "CONSUMER_BEHIND"
+  | "STORE_WENT_BACK"
+  | "REPLICA_READ"
   | "INVALID_MESSAGE";
 
 /**
@@ -280,6 +282,56 @@ export class ConsumerBehindError extends MessageDbError {
     this.consumerId = consumerId;
     this.globalPosition = globalPosition;
     this.position = position;
+  }
+}
+
+/**
+ * The store went back: messages that were read are gone, and new messages get their positions. A standby
+ * that was behind was promoted, or a backup was restored.
+ *
+ * A consumer reports this error to `onRetry`, and goes on from the position that is stored. A loop ends with
+ * this error, because it cannot know which messages are new: make what the messages made once more.
+ */
+export class StoreWentBackError extends MessageDbError {
+  /** Always `"StoreWentBackError"`, also if a bundler has shortened the name of the class. */
+  override readonly name = "StoreWentBackError" as const;
+  /** Always `"STORE_WENT_BACK"`: tells this error apart from the others. */
+  override readonly code = "STORE_WENT_BACK" as const;
+  /** The global position that was read, or was to be in the store; of a position stream, what it recorded. */
+  declare readonly position: number;
+
+  /** Made by the operations that follow or iterate. */
+  constructor(position: number) {
+    super(
+      `Cannot go on after position ${position}: the store went back to an earlier state, ` +
+        "without the messages up to there: read again from a position before the loss",
+    );
+    this.position = position;
+  }
+}
+
+/**
+ * All streams were to be read from a server that cannot tell whether a message is missing: a standby, or the
+ * subscriber of a logical replication. Read from the primary. Streams and categories can be read here.
+ */
+export class ReplicaReadError extends MessageDbError {
+  /** Always `"ReplicaReadError"`, also if a bundler has shortened the name of the class. */
+  override readonly name = "ReplicaReadError" as const;
+  /** Always `"REPLICA_READ"`: tells this error apart from the others. */
+  override readonly code = "REPLICA_READ" as const;
+  /** `"standby"`: the server is in recovery. `"subscriber"`: a subscription writes the messages. */
+  declare readonly reason: "standby" | "subscriber";
+
+  /** Made by the reads of all streams, and of those that match a pattern. */
+  constructor(reason: "standby" | "subscriber", gap: number | null) {
+    super(
+      reason === "standby"
+        ? `Cannot read all streams past position ${gap}: it is missing, and a standby cannot tell ` +
+          "whether a message will come there: read from the primary"
+        : "Cannot read all streams here: a subscription writes the messages, and not in the order " +
+          "of their positions: read from the primary, or drop the subscription if this is the primary",
+    );
+    this.reason = reason;
   }
 }
 

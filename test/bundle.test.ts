@@ -35,7 +35,7 @@ describe.each([
 });
 
 test.each([
-  ["*", "mod.ts", 33_500],
+  ["*", "mod.ts", 36_000],
   [EVERYDAY, "mod.ts", 6_900],
   ["{ write }", "mod.ts", 4_100],
   ["*", FETCH, 2_050],

@@ -1,3 +1,4 @@
+import { StoreWentBackError } from "../errors.ts";
 import type { ShutdownControl } from "../lib/shutdown.ts";
 import { abortable } from "../lib/wait.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
@@ -31,6 +32,7 @@ export async function handlePage(run: PageRun, placed: readonly Placed[]): Promi
   const isHandled: boolean[] = [];
   let firstUnhandled = 0;
   let count = 0;
+  const failures: unknown[] = [];
 
   /** Takes the next message of a stream that no worker has; undefined if all messages are taken. */
   function takeLane(): number[] | undefined {
@@ -54,7 +56,7 @@ export async function handlePage(run: PageRun, placed: readonly Placed[]): Promi
       for (const at of lane) {
         if (isStoreDue(kept)) await store();
         if (Date.now() >= deadline) stop();
-        if (stopping.aborted) return;
+        if (stopping.aborted || failures.length > 0) return;
         const handled = handleMessage(run, placed[at]!);
         const outcome = handled instanceof Promise ? await handled : handled;
         if (outcome === "ended" || givingUp.aborted) return;
@@ -66,14 +68,14 @@ export async function handlePage(run: PageRun, placed: readonly Placed[]): Promi
     }
   }
 
-  const failures: unknown[] = [];
   const workers = Array.from(
     { length: Math.min(consumer.concurrency, placed.length) },
     () =>
       work().catch((error) => {
         failures.push(error);
-        // The other workers finish the messages that they have in hand.
-        stop();
+        // The other workers finish the messages that they have in hand. The run goes on after the
+        // store went back.
+        if (!(error instanceof StoreWentBackError)) stop();
       }),
   );
   await abortable(Promise.all(workers), givingUp).catch(() => {});

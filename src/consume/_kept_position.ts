@@ -1,4 +1,4 @@
-import { WrongExpectedVersionError } from "../errors.ts";
+import { StoreWentBackError, WrongExpectedVersionError } from "../errors.ts";
 import { sqlStateOf } from "../handle/_driver_error.ts";
 import { sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
@@ -223,6 +223,7 @@ export function isRecordFailure({ recordFailure }: KeptPosition, error: unknown)
  * Reads what the stream records. The position may move forward by this, and never back.
  *
  * @returns The position.
+ * @throws {StoreWentBackError} If the stream is shorter than it was, or records a lower position.
  * @throws {LeaseLostError} If there is a lease, and the stream's last message does not have its
  * owner.
  */
@@ -231,7 +232,23 @@ export async function reloadPosition(kept: KeptPosition): Promise<number> {
   if (kept.lease !== undefined && last?.metadata?.["owner"] !== kept.lease.owner) {
     throw new LeaseLostError();
   }
-  kept.version = last?.version ?? NO_STREAM;
-  kept.stored = last === undefined ? 0 : recordedPosition(last);
-  return kept.position = Math.max(kept.position, kept.stored);
+  const version = last?.version ?? NO_STREAM;
+  const stored = last === undefined ? 0 : recordedPosition(last);
+  if (version < kept.version || stored < kept.stored) throw new StoreWentBackError(kept.position);
+  kept.version = version;
+  kept.stored = stored;
+  return kept.position = Math.max(kept.position, stored);
+}
+
+/** Moves the position back, in the stream too: other processes follow. */
+export async function setBack(
+  kept: KeptPosition,
+  { position, version, stored }: Pick<KeptPosition, "position" | "version" | "stored">,
+): Promise<void> {
+  kept.position = position;
+  kept.version = version;
+  // -1, so that a lower position than the recorded one is stored.
+  kept.stored = stored === position ? stored : -1;
+  kept.unstored = 0;
+  await storePosition(kept);
 }

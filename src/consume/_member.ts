@@ -1,3 +1,4 @@
+import { StoreWentBackError } from "../errors.ts";
 import type { ShutdownControl } from "../lib/shutdown.ts";
 import { memberStream, positionStream } from "../names/_own_streams.ts";
 import { readerOf } from "../subscribe/_reader.ts";
@@ -53,5 +54,14 @@ export async function openMember(
     // Another process has stored a position meanwhile.
     return await openMember(consumer, member, lease!);
   }
-  return { kept, run: (shutdown, bounds) => runMember(consumer, reader, kept, shutdown, bounds) };
+  const find = () =>
+    findPosition(sql, consumer, member, () => {
+      // Nothing is recorded any more, and the start would now be another one.
+      if (isMoving) throw new StoreWentBackError(kept.position);
+      return reader.start(startAt);
+    });
+  return {
+    kept,
+    run: (shutdown, bounds) => runMember(consumer, reader, kept, find, shutdown, bounds),
+  };
 }

@@ -1,12 +1,15 @@
+import { StoreWentBackError } from "../errors.ts";
 import { isPassing, retryUntilAborted } from "../handle/_retry.ts";
 import { type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
 import { isOwnMessage } from "../names/_own_streams.ts";
 import type { Page } from "../read/_page.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
-import { followPages } from "../subscribe/_follow_pages.ts";
+import { type Following, followPages } from "../subscribe/_follow_pages.ts";
 import type { Reader } from "../subscribe/_reader.ts";
 import type { Placed, Run } from "./_task.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
+import type { FoundPosition } from "./_find_position.ts";
+import { goBack, readFor, type Reading } from "./_go_back.ts";
 import { handlePage, type PageRun } from "./_handle_page.ts";
 import {
   closePosition,
@@ -44,11 +47,16 @@ export interface MemberResult {
   readonly caughtUp: boolean;
 }
 
-/** Reads and handles page after page, then stores the position for the last time. */
+/**
+ * Reads and handles page after page, then stores the position for the last time.
+ *
+ * @param find Finds the position again, after the store went back.
+ */
 export async function runMember(
   consumer: CheckedConsumer,
   reader: Reader,
   kept: KeptPosition,
+  find: () => Promise<FoundPosition>,
   shutdown: ShutdownControl,
   bounds: Bounds,
 ): Promise<MemberResult> {
@@ -64,8 +72,13 @@ export async function runMember(
   const progress = { handled: 0, caughtUp: false };
   const failures: unknown[] = [];
   try {
-    const pages = followPages(reader.read, kept.position + 1, { ...retrying, bell });
-    await handlePages(run, reader, pages, bounds, progress);
+    const reading = readFor(kept, reader);
+    const following = { ...retrying, bell };
+    while (
+      await hasGoneBack(handlePages(run, reading, following, bounds, progress), run, reading)
+    ) {
+      await retryUntilAborted(() => goBack(reading, find), storing);
+    }
   } catch (error) {
     failures.push(error);
   }
@@ -83,15 +96,37 @@ export async function runMember(
   return { ...progress, position: kept.position };
 }
 
+/** Waits for the work, and tells whether it ended because the store went back. */
+async function hasGoneBack(
+  work: Promise<void>,
+  { consumer, kept }: Run,
+  reading: Reading,
+): Promise<boolean> {
+  try {
+    await work;
+    return false;
+  } catch (error) {
+    if (!(error instanceof StoreWentBackError)) throw error;
+    // Until the position is found again, what was reached in the lost messages must not be stored.
+    reading.reached = kept.position;
+    kept.position = Math.max(kept.stored, 0);
+    consumer.onRetry?.(error);
+    return true;
+  }
+}
+
 async function handlePages(
   run: PageRun,
-  reader: Reader,
-  pages: AsyncIterable<Page>,
+  reading: Reading,
+  following: Following,
   { untilCaughtUp, limit }: Bounds,
   progress: { handled: number; caughtUp: boolean },
 ): Promise<void> {
   const { kept } = run;
-  for await (const page of pages) {
+  const { reader } = reading;
+  const start = { position: kept.position + 1, mark: null };
+  for await (const page of followPages(reading.read, start, following)) {
+    reading.page = page;
     const ahead = messagesAhead(page, reader, kept);
     const placed = ahead.slice(0, limit - progress.handled);
     const count = await handlePage(run, placed);

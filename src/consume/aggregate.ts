@@ -1,5 +1,5 @@
-import { WrongExpectedVersionError } from "../errors.ts";
-import { retryWhileUnavailable } from "../handle/_retry.ts";
+import { StoreWentBackError, WrongExpectedVersionError } from "../errors.ts";
+import { type RetryOptions, retryWhileUnavailable } from "../handle/_retry.ts";
 import { invalid } from "../lib/invalid.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { causationOf } from "../messages/_causation.ts";
@@ -15,13 +15,13 @@ import {
 import { aggregateStream, isOwnMessage } from "../names/_own_streams.ts";
 import { category } from "../names/stream_name.ts";
 import { checkStartAt } from "../read/_first_since.ts";
-import type { Page } from "../read/_page.ts";
 import { readSettled } from "../read/_read_settled.ts";
+import type { Cursor } from "../read/_page.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
 import { followPages } from "../subscribe/_follow_pages.ts";
 import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.ts";
-import { readerOf } from "../subscribe/_reader.ts";
+import { type Reader, readerOf } from "../subscribe/_reader.ts";
 import type { FollowOptions } from "../subscribe/follow_options.ts";
 import type { Message, MessageInput, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
@@ -115,6 +115,8 @@ export interface AggregateOptions {
  * @param aggregate The name, the streams whose messages it refers to, and their partitions.
  * @param options When to end.
  * @returns Nothing, when the aggregate has ended.
+ * @throws {StoreWentBackError} If the store went back, nothing is stored, and `startAt` is `"end"` or a time.
+ * @throws {ReplicaReadError} If a position is missing on a standby, or on any logical subscriber.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the aggregate is invalid, or an option is of the wrong type. An error that
  * `partition` throws is thrown as it is.
@@ -133,8 +135,8 @@ export async function aggregate(
   const shutdown = shutdownOn([signal], 0);
   const { stopping } = shutdown;
   const retrying = { onRetry, signal: stopping, tries: once ? 5 : Infinity, isFirst: false };
-  const read = (position: number): Promise<Page> =>
-    readSettled(sql, { position, batchSize, pattern: null, filter: { patterns } });
+  const read: Reader["read"] = (position, mark) =>
+    readSettled(sql, { position, batchSize, pattern: null, filter: { patterns }, mark });
   let bell;
   try {
     if (stopping.aborted) return;
@@ -144,17 +146,27 @@ export async function aggregate(
       isFirst: true,
     });
     if (listener) bell = await listenForMessages(listener, null, stopping);
+    const following = { ...retrying, pollInterval, bell };
+    let known: Stored = stored;
     while (!stopping.aborted) {
-      // `stored` is undefined if another process was faster. This process goes on at its position.
-      stored ??= await retryWhileUnavailable(find, retrying);
-      const pages = followPages(read, stored.position + 1, { ...retrying, pollInterval, bell });
-      for await (const page of pages) {
-        const from: Stored = stored;
-        const references = referTo(page.messages, checked);
-        const store = () => storeReferences(sql, name, references, page.next - 1, from);
-        stored = await retryWhileUnavailable(store, retrying);
-        if (stored === undefined) break;
-        if (once && page.atEnd) return;
+      // `stored` is undefined if another process was faster, or if the store may have gone back. This
+      // process goes on at the stored position.
+      stored ??= await retryWhileUnavailable(() => findStored(sql, checked, known), retrying);
+      known = stored;
+      try {
+        const start: Cursor = { position: stored.position + 1, mark: null };
+        for await (const page of followPages(read, start, following)) {
+          known = stored;
+          const references = referTo(page.messages, checked);
+          const store = () => storeReferences(sql, name, references, page.next - 1, known);
+          stored = await tryOnce(store, retrying);
+          if (stored === undefined) break;
+          if (once && page.atEnd) return;
+        }
+      } catch (error) {
+        if (!(error instanceof StoreWentBackError)) throw error;
+        onRetry?.(error);
+        stored = undefined;
       }
     }
   } catch (error) {
@@ -171,9 +183,32 @@ interface Stored {
   readonly version: number;
 }
 
-async function findStored(sql: Sql, { name, startAt }: CheckedAggregate): Promise<Stored> {
+/**
+ * Does the work once. If the database is unavailable, waits until it is time for a retry, and resolves to
+ * undefined: the database that comes back may lack the messages that the work is about.
+ */
+async function tryOnce<T>(work: () => Promise<T>, retrying: RetryOptions): Promise<T | undefined> {
+  let isTried = false;
+  return await retryWhileUnavailable(async () => {
+    if (isTried) return undefined;
+    isTried = true;
+    return await work();
+  }, retrying);
+}
+
+/** @param known What was known to be stored. */
+async function findStored(
+  sql: Sql,
+  { name, startAt }: CheckedAggregate,
+  known?: Stored,
+): Promise<Stored> {
   const [last] = await readLastMessages(sql, [aggregateStream(name)]);
   if (last !== undefined) return { position: recordedPosition(last), version: last.version };
+  // Nothing is stored any more, and the start would now be another one.
+  const isMoving = startAt === "end" || typeof startAt === "object";
+  if (isMoving && known && known.version !== NO_STREAM) {
+    throw new StoreWentBackError(known.position);
+  }
   const start = await readerOf(sql, "$all", {}).start(startAt);
   return { position: Math.max(start - 1, 0), version: NO_STREAM };
 }

@@ -35,6 +35,9 @@ export interface ConsumeOptions {
  * run again after a conflict of its own writes, up to 20 times. If two processes run the same consumer, both handle messages, and the position is that of the process that is ahead. With
  * `transactional`, each message still takes effect in the database once.
  *
+ * If the store goes back, because a standby that was behind is promoted or a backup is restored, the
+ * consumer goes on from the position that is stored then. `onRetry` gets a `StoreWentBackError`.
+ *
  * @example
  * ```ts
  * import { consume, type Message } from "@messagedb/client";
@@ -56,6 +59,8 @@ export interface ConsumeOptions {
  * @param options When to end.
  * @returns Nothing, when the signal has aborted and the messages in hand are finished.
  * @throws {HandlerFailedError} If a message was not handled and the verdict is to stop.
+ * @throws {StoreWentBackError} If the store went back, nothing is stored, and `startAt` is `"end"` or a time.
+ * @throws {ReplicaReadError} If `"$all"` is read from a standby that misses a position, or from a logical subscriber.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have.
  * @throws {RangeError} If an option is out of range.

@@ -57,6 +57,7 @@ export interface WaitForOptions {
  * @param options How long to wait.
  * @returns Nothing, when the consumer has passed the position.
  * @throws {ConsumerBehindError} If the consumer has not passed the position when the time is over.
+ * @throws {StoreWentBackError} If the store has not given the position to any message.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the consumer's names are invalid, or an option is of the wrong type.
  * @throws {RangeError} If the position or the timeout is out of range.
@@ -133,7 +134,7 @@ function membersOf({ group }: Pick<CheckedConsumer, "group">): (ConsumerGroup | 
 async function isPassed(reader: Reader, position: number, place: number): Promise<boolean> {
   if (position >= place) return true;
   if (reader.category === null) return false;
-  const { messages: [next] } = await reader.read(position + 1);
+  const { messages: [next] } = await reader.read(position + 1, reader.markAt(place + 1));
   return next === undefined || reader.placeOf(next) > place;
 }
 

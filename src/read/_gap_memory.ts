@@ -1,6 +1,7 @@
 import { sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 import { lookAtWriters } from "./_look_at_writers.ts";
+import type { Mark } from "./_mark.ts";
 import type { SettledQuery } from "./_read_settled_page.ts";
 
 /** In milliseconds. The pauses between looks at the writers double, from 1 up to this. */
@@ -25,6 +26,8 @@ interface OpenGaps {
  */
 interface GapMemory {
   readonly store: string;
+  /** The last message of the store at the last look. Without it, the store went back. */
+  mark: Mark | null;
   /** Up to this global position no gap will be filled any more. */
   settled: number;
   /** The gaps after that position. */
@@ -67,11 +70,14 @@ async function lookAndRemember(
   // they are open, and the answer lacks them. So the answer counts only for the gaps that were
   // remembered before the statement was sent.
   const gapsBeforeLook = gapMemories.get(sql)?.gaps ?? [];
-  const { writers, own, last, store: storeNow } = await lookAtWriters(sql, wanted);
+  const { writers, own, last, lastId, store: storeNow } = await lookAtWriters(sql, wanted);
   if (writers === null || storeNow !== store) return undefined;
 
   let memory = gapMemories.get(sql);
-  if (memory?.store !== store) gapMemories.set(sql, memory = { store, settled: 0, gaps: [] });
+  if (memory?.store !== store) {
+    gapMemories.set(sql, memory = { store, mark: null, settled: 0, gaps: [] });
+  }
+  memory.mark = lastId === null ? null : { position: last, id: lastId, store };
   for (const gaps of gapsBeforeLook) {
     // PREPARE TRANSACTION changes a writer's name to -1/… . So each such name may be a writer of
     // these gaps.

@@ -8,6 +8,8 @@ interface WritersNow {
   readonly store: string;
   /** The highest global position, as it was before the locks were read. */
   readonly last: number;
+  /** The id at that position; null if there is no message. */
+  readonly lastId: string | null;
   /**
    * The open transactions that hold the lock of writers; null on a standby, which cannot see them.
    */
@@ -36,6 +38,12 @@ export async function lookAtWriters(
 select
   json_build_object(
     'last', coalesce((select max(global_position) from message_store.messages), 0),
+    'lastId', (
+      select messages.id
+      from message_store.messages
+      order by messages.global_position desc
+      limit 1
+    ),
     'own', (
       select virtualtransaction
       from pg_catalog.pg_locks

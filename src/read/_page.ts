@@ -1,5 +1,6 @@
 import { safeInteger } from "../messages/_columns.ts";
 import type { Message } from "../types.ts";
+import { type Mark, moveMark, type Standing } from "./_mark.ts";
 
 /** A page of messages, and how to read on. */
 export interface Page {
@@ -22,16 +23,32 @@ export interface Page {
    * @default false
    */
   readonly isQuiet?: boolean;
+  /** The mark for the next page; null if nothing was passed yet. */
+  readonly mark?: Mark | null;
+  /** Whether the server is a standby. Only reads of all streams tell. */
+  readonly isStandby?: boolean;
+}
+
+/** Where to read on. */
+export type Cursor = Pick<WantedPage, "position" | "mark">;
+
+/** Which page to read: from where, how many messages, and after which mark. */
+export interface WantedPage {
+  readonly position: number;
+  readonly batchSize: number;
+  readonly mark?: Mark | null | undefined;
 }
 
 /** How far a statement has read. Messages that it left out count. */
-export interface Extent {
+export interface Extent extends Standing {
   /** How many messages it has read. */
   readonly count: number;
   /** The position of the last message that it has read; null if it has read none. */
   readonly last: number | null;
   /** The position of the last message that there was; null if there was none. */
   readonly head: number | null;
+  /** The ids at these two positions; null if the statement's snapshot lacks the message. */
+  readonly ids: readonly [last: string | null, head: string | null];
 }
 
 /**
@@ -40,10 +57,13 @@ export interface Extent {
  */
 export function pageOf(
   messages: readonly Message[],
-  { count, last, head }: Extent,
-  wanted: { readonly position: number; readonly batchSize: number },
+  extent: Extent,
+  wanted: WantedPage,
 ): Page {
+  const { count, last, head, ids } = extent;
   const atEnd = count < wanted.batchSize;
-  const read = Math.max(last ?? 0, atEnd ? head ?? 0 : 0);
-  return { messages, next: Math.max(safeInteger(read) + 1, wanted.position), atEnd };
+  const read = safeInteger(Math.max(last ?? 0, atEnd ? head ?? 0 : 0));
+  const passed = read === 0 ? null : [read, read === last ? ids[0] : ids[1]] as const;
+  const mark = moveMark(wanted.mark ?? null, extent, passed);
+  return { messages, next: Math.max(read + 1, wanted.position), atEnd, mark };
 }

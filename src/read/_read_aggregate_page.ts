@@ -4,14 +4,14 @@ import type { ConsumerGroup, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { shareParameters } from "./_share.ts";
 import { querySurrounded } from "./_query_surrounded.ts";
-import { type Extent, type Page, pageOf } from "./_page.ts";
+import { markParameter, standingJson } from "./_mark.ts";
+import { type Extent, type Page, pageOf, type WantedPage } from "./_page.ts";
 import type { AggregatedMessage } from "./reference.ts";
+import { STORE } from "./_store_identity.ts";
 
 /** Which references of an aggregate to read. */
-export interface AggregateQuery {
+export interface AggregateQuery extends WantedPage {
   readonly name: string;
-  readonly position: number;
-  readonly batchSize: number;
   readonly types?: readonly string[] | undefined;
   readonly consumerGroup?: ConsumerGroup | undefined;
 }
@@ -50,7 +50,7 @@ export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promi
     where message_store.category(stream_name) = ${name}::text
   ),
   wanted as (
-    select ${listParameter(types)}::text as types
+    select ${listParameter(types)}::text as types, ${markParameter(wanted.mark)}::text as mark
   ),`;
   return pageOfReferences(answer, wanted);
 }
@@ -72,7 +72,7 @@ export async function readPartition(
     select null::bigint as position
   ),
   wanted as (
-    select null::text as types
+    select null::text as types, null::text as mark
   ),`;
   return pageOfReferences(answer, wanted);
 }
@@ -86,6 +86,21 @@ const REFERENCE_PAGE_JSON = /* @__PURE__ */ columnsJson(`
     '"count":', (select count(*) from scanned),
     ',"last":', coalesce((select max(global_place)::text from scanned), 'null'),
     ',"head":', coalesce((select position::text from head), 'null'),
+    ',"ids":', pg_catalog.json_build_array(
+      (
+        select messages.id
+        from message_store.messages
+        where messages.global_position operator(pg_catalog.=)
+          (select pg_catalog.max(global_place) from scanned)
+      ),
+      (
+        select messages.id
+        from message_store.messages
+        where messages.global_position operator(pg_catalog.=) (select position from head)
+      )
+    ),
+    ',"standing":', ${standingJson("(select wanted.mark from wanted)")},
+    ',"store":', ${STORE},
     ',"references":', coalesce(json_agg(json_build_array(partition, place, global_place)), '[]'), ','`);
 
 /**

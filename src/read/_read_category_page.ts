@@ -1,16 +1,16 @@
 import { SELECT_IN_INDEX_ORDER } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
-import { type Extent, type Page, pageOf } from "./_page.ts";
+import { markParameter, standingJson } from "./_mark.ts";
+import { type Extent, type Page, pageOf, type WantedPage } from "./_page.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { shareParameters } from "./_share.ts";
 import { querySurrounded } from "./_query_surrounded.ts";
+import { STORE } from "./_store_identity.ts";
 
 /** Which page of a category to read. */
-export interface CategoryQuery {
+export interface CategoryQuery extends WantedPage {
   readonly category: string;
-  readonly position: number;
-  readonly batchSize: number;
   readonly types?: readonly string[] | undefined;
   readonly correlation?: string | undefined;
   readonly consumerGroup?: ConsumerGroup | undefined;
@@ -37,13 +37,13 @@ export async function readCategoryPage(sql: Sql, wanted: CategoryQuery): Promise
     "\n) as complete",
   )`
     (
-      select max(global_position) as head
+      select max(global_position) as head, ${markParameter(wanted.mark)}::text as mark
       from message_store.messages
       where message_store.category(stream_name) = ${category}::text
     ) as category
     left join (
       select
-        message.*,
+        message.*, message.global_position as place,
         ${types}::text is null
           or type in (select json_array_elements_text(${types}::text::json)) as is_wanted
       from
@@ -61,6 +61,20 @@ export async function readCategoryPage(sql: Sql, wanted: CategoryQuery): Promise
 const CATEGORY_PAGE_JSON = /* @__PURE__ */ columnsJson(
   `'"count":', count(global_position),
     ',"last":', coalesce(max(global_position)::text, 'null'),
-    ',"head":', coalesce(max(head)::text, 'null'), ','`,
+    ',"head":', coalesce(max(head)::text, 'null'),
+    ',"ids":', pg_catalog.json_build_array(
+      (
+        select messages.id
+        from message_store.messages
+        where messages.global_position operator(pg_catalog.=) max(place)
+      ),
+      (
+        select messages.id
+        from message_store.messages
+        where messages.global_position operator(pg_catalog.=) max(head)
+      )
+    ),
+    ',"standing":', ${standingJson("max(mark)")},
+    ',"store":', ${STORE}, ','`,
   "filter (where is_wanted)",
 );

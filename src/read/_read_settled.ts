@@ -1,7 +1,14 @@
+import { ReplicaReadError } from "../errors.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 import { gapMemories, waitUntilSettled } from "./_gap_memory.ts";
-import { readScannedPage, type ScannedPage, type SettledQuery } from "./_read_settled_page.ts";
+import { type Mark, moveMark } from "./_mark.ts";
+import {
+  type KnownGaps,
+  readScannedPage,
+  type ScannedPage,
+  type SettledQuery,
+} from "./_read_settled_page.ts";
 
 /**
  * A page of the whole store, or of the streams that match a pattern. The page ends before the first
@@ -20,6 +27,10 @@ export interface SettledPage<Data> {
   readonly isSettled: boolean;
   /** As in `ScannedPage`. */
   readonly isQuiet: boolean;
+  /** The mark for the next page; null if nothing was passed yet. */
+  readonly mark: Mark | null;
+  /** Whether the server is a standby, so that the next gap cannot settle. */
+  readonly isStandby: boolean;
 }
 
 /**
@@ -60,12 +71,18 @@ export interface GapWait {
  *
  * In a REPEATABLE READ or SERIALIZABLE transaction all statements read one snapshot. A message that
  * is committed later is missing in that snapshot, even if its gap is remembered as settled. So such
- * a read does not use what is remembered, and no gap settles until the transaction ends. On a
- * standby, which cannot see the writers, no gap settles at all.
+ * a read does not use what is remembered, and no gap settles until the transaction ends.
+ *
+ * A standby cannot see the writers, so no gap settles there, and a page with a gap is an error. The
+ * subscriber of a logical replication gets the messages in the order of the commits, from a session
+ * that can begin after the gap was seen. So no page is right there, with or without a gap.
  *
  * A read waits for a gap only if the page is empty without that: no message before the gap passes
  * the filter. The read waits until the gap is settled. If the patience is used up before that, the
  * page is empty.
+ *
+ * @throws {StoreWentBackError} If the store has lost the mark that is wanted.
+ * @throws {ReplicaReadError} If the server cannot tell whether a message is missing.
  */
 export async function readSettled<Data>(
   sql: Sql,
@@ -74,22 +91,35 @@ export async function readSettled<Data>(
 ): Promise<SettledPage<Data>> {
   const first = await readKnowingGaps<Data>(sql, wanted);
   const page = await readAgainIfSettled(sql, wanted, first, wait);
-  const { gap, count, last, isQuiet } = page;
+  const { gap, count, last, isQuiet, passed } = page;
+  const mark = moveMark(wanted.mark ?? null, page, passed);
   const next = gap ?? (last === null ? wanted.position : safeInteger(last) + 1);
   const messages = beforeGap(page);
   const isSettled = gap === null;
   const atEnd = isSettled ? count < wanted.batchSize : messages.length === 0;
-  return { messages, next, atEnd, isSettled, isQuiet };
+  const isStandby = page.replica === "standby";
+  return { messages, next, atEnd, isSettled, isQuiet, mark, isStandby };
 }
 
 /** Reads a page. The gaps that this handle remembers as settled do not count. */
 async function readKnowingGaps<Data>(sql: Sql, wanted: SettledQuery): Promise<ScannedPage<Data>> {
   const known = gapMemories.get(sql);
-  const page = await readScannedPage<Data>(sql, wanted, known?.settled ?? 0);
-  // The memory may be of another store, or newer than the snapshot of the caller's transaction.
-  const isUseless = known && (page.store !== known.store || page.snapshot !== null);
-  return isUseless ? await readScannedPage<Data>(sql, wanted, 0) : page;
+  let page = await readScannedPage<Data>(sql, wanted, known ?? NOTHING_KNOWN);
+  const isLost = known && page.known !== "kept" && page.snapshot === null;
+  if (isLost && gapMemories.get(sql) === known) gapMemories.delete(sql);
+  // The memory may be of another store, of a store that went back, or newer than the snapshot of the
+  // caller's transaction.
+  const isUseless = known &&
+    (page.store !== known.store || page.known !== "kept" || page.snapshot !== null);
+  if (isUseless) page = await readScannedPage<Data>(sql, wanted, NOTHING_KNOWN);
+  const { gap, replica } = page;
+  if (replica === "subscriber" || replica === "standby" && gap !== null) {
+    throw new ReplicaReadError(replica, gap);
+  }
+  return page;
 }
+
+const NOTHING_KNOWN: KnownGaps = { settled: 0, mark: null };
 
 /** Reads the page again if its gap is settled, or settles in time. */
 async function readAgainIfSettled<Data>(
@@ -103,7 +133,7 @@ async function readAgainIfSettled<Data>(
   const wait = { patience: beforeGap(page).length === 0 ? patience : 0, signal };
   const settled = await waitUntilSettled(sql, wanted, store, gap, wait);
   if (settled === undefined || settled < gap) return page;
-  const again = await readScannedPage<Data>(sql, wanted, settled);
+  const again = await readScannedPage<Data>(sql, wanted, { settled, mark: null });
   // In the same snapshot, the second page lacks what was committed into the gap since.
   const isNewer = snapshot === null || snapshot !== again.snapshot;
   return isNewer && store === again.store ? again : page;

@@ -2,13 +2,13 @@ import { type Columns, columnsJson, messagesOfColumns } from "../messages/_colum
 import { IS_OWN_MESSAGE } from "../names/_own_streams.ts";
 import type { Message, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
+import { type Mark, markParameter, type Standing, standingJson } from "./_mark.ts";
+import type { WantedPage } from "./_page.ts";
 import { querySurrounded } from "./_query_surrounded.ts";
 import { STORE } from "./_store_identity.ts";
 
 /** Which page to read. */
-export interface SettledQuery {
-  readonly position: number;
-  readonly batchSize: number;
+export interface SettledQuery extends WantedPage {
   /** The LIKE pattern of the streams to read; null for all streams. */
   readonly pattern: string | null;
   /**
@@ -22,7 +22,7 @@ export interface SettledQuery {
 }
 
 /** A page as one statement sees it, and its first gap: see `readSettled`. */
-export interface ScannedPage<Data> {
+export interface ScannedPage<Data> extends Standing {
   readonly messages: Message<Data>[];
   /** How many messages were read, those that the filter left out included. */
   readonly count: number;
@@ -41,17 +41,30 @@ export interface ScannedPage<Data> {
    * statement has its own.
    */
   readonly snapshot: string | null;
-  /** Names the store that global positions and transactions belong to: see `STORE`. */
-  readonly store: string;
+  /** The last message that was read before the gap; null if none was. */
+  readonly passed: readonly [position: number, id: string] | null;
+  /** The standing of the mark of what is known about gaps. */
+  readonly known: Standing["standing"];
+  /**
+   * Why the server cannot tell whether a message is missing. `"standby"`: it is in recovery.
+   * `"subscriber"`: a subscription writes the messages. Null for a primary.
+   */
+  readonly replica: "standby" | "subscriber" | null;
 }
 
-/** Reads a page, and looks for its first gap after the position `settled`. */
+/** Up to which position all gaps are known to be settled, in the store that has the mark. */
+export interface KnownGaps {
+  readonly settled: number;
+  readonly mark: Mark | null;
+}
+
+/** Reads a page, and looks for its first gap after the position that is known to be settled. */
 export async function readScannedPage<Data>(
   sql: Sql,
-  { position, batchSize, pattern, filter = {} }: SettledQuery,
-  settled: number,
+  { position, batchSize, pattern, filter = {}, mark }: SettledQuery,
+  known: KnownGaps,
 ): Promise<ScannedPage<Data>> {
-  const from = String(Math.max(position, settled + 1, 1));
+  const from = String(Math.max(position, known.settled + 1, 1));
   const types = listParameter(filter.types);
   const patterns = listParameter(filter.patterns);
   // The step `gap` first compares the number of positions with their range, which is cheap. Only if
@@ -64,6 +77,9 @@ export async function readScannedPage<Data>(
     "with",
     `\nselect ${SETTLED_PAGE_JSON} as json from page`,
   )`
+  marks as (
+    select ${markParameter(mark)}::text as mark, ${markParameter(known.mark)}::text as known
+  ),
   scanned as materialized (
     select *
     from message_store.messages
@@ -122,5 +138,28 @@ const SETTLED_PAGE_JSON = /* @__PURE__ */ columnsJson(`
     ',"snapshot":', case
       when current_setting('transaction_isolation') like 'read %' then 'null'
       else to_json(now()::text)::text
+    end,
+    ',"passed":', coalesce(
+      (
+        select pg_catalog.json_build_array(scanned.global_position, scanned.id)::pg_catalog.text
+        from scanned, gap
+        where gap.position is null
+          or scanned.global_position operator(pg_catalog.<) gap.position
+        order by scanned.global_position desc
+        limit 1
+      ),
+      'null'
+    ),
+    ',"standing":', ${standingJson("(select marks.mark from marks)")},
+    ',"known":', ${standingJson("(select marks.known from marks)")},
+    ',"replica":', case
+      when pg_catalog.pg_is_in_recovery() then '"standby"'
+      when exists (
+        select
+        from pg_catalog.pg_subscription_rel
+        where srrelid operator(pg_catalog.=)
+          'message_store.messages'::pg_catalog.regclass::pg_catalog.oid
+      ) then '"subscriber"'
+      else 'null'
     end,
     ',"store":', ${STORE}, ','`);

@@ -1,11 +1,19 @@
 /**
  * SQL that names the store for which remembered positions are valid: one run of the server, one
  * database, one table and its sequence. After a TRUNCATE the table has another file, and so the
- * store has another name.
+ * store has another name. It is a hash, because a gateway's callers need not know when the server
+ * was started.
  */
-export const STORE = `to_json(concat_ws(' ',
-  extract(epoch from pg_postmaster_start_time()),
-  (select oid from pg_catalog.pg_database where datname = current_database()),
-  pg_relation_filenode('message_store.messages'),
-  pg_relation_filenode('message_store.messages_global_position_seq')
-))::text`;
+export const STORE_NAME = `pg_catalog.md5(pg_catalog.concat_ws(' ',
+  extract(epoch from pg_catalog.pg_postmaster_start_time()),
+  (
+    select oid
+    from pg_catalog.pg_database
+    where datname operator(pg_catalog.=) pg_catalog.current_database()
+  ),
+  pg_catalog.pg_relation_filenode('message_store.messages'),
+  pg_catalog.pg_relation_filenode('message_store.messages_global_position_seq')
+))`;
+
+/** The name of the store, as JSON. */
+export const STORE = `pg_catalog.to_json(${STORE_NAME})::pg_catalog.text`;

@@ -4,6 +4,7 @@ import { checkInteger, checkPage, checkPattern } from "../names/_check.ts";
 import { endable, settled } from "../lib/endable.ts";
 import { readAhead } from "../lib/read_ahead.ts";
 import { abortable } from "../lib/wait.ts";
+import type { Mark } from "./_mark.ts";
 import { readSettled } from "./_read_settled.ts";
 import { readAll, type ReadAllOptions } from "./read_all.ts";
 import { readCategory, type ReadCategoryOptions } from "./read_category.ts";
@@ -128,7 +129,8 @@ export function iterateCategory(
  *
  * Reads ahead as `iterateStream` does. Takes the options of `readAll`. Forward, if the next
  * position is missing, the iterator waits for it for up to four seconds, from when the page is
- * read. If the position cannot settle in that time, the iterator ends before it.
+ * read. If the position cannot settle in that time, the iterator ends before it. If the store goes back
+ * meanwhile, a forward iteration throws `StoreWentBackError`.
  *
  * @example
  * ```ts
@@ -209,12 +211,13 @@ function settledPages(
   pattern: string | null,
   options: ReadAllOptions & IterateOptions & MaybeTyped,
 ): AsyncGenerator<Message, void, undefined> {
+  let mark: Mark | null = null;
   return upToLimit(options, async (position = 1, batchSize, signal) => {
     if (pattern !== null) checkPattern(pattern);
-    const wanted = { position, batchSize, pattern };
-    const wait = { patience: ITERATOR_PATIENCE, signal };
-    const { messages, next, atEnd } = await readSettled(sql, wanted, wait);
-    return { messages, next: atEnd ? undefined : next };
+    const wanted = { position, batchSize, pattern, mark };
+    const page = await readSettled(sql, wanted, { patience: ITERATOR_PATIENCE, signal });
+    mark = page.mark;
+    return { messages: page.messages, next: page.atEnd ? undefined : page.next };
   });
 }
 

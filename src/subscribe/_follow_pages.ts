@@ -1,7 +1,9 @@
+import { ReplicaReadError } from "../errors.ts";
 import { type RetryOptions, retryWhileUnavailable } from "../handle/_retry.ts";
 import { letSend, sleep } from "../lib/wait.ts";
-import type { Page } from "../read/_page.ts";
+import type { Cursor, Page } from "../read/_page.ts";
 import type { Bell } from "./_bell.ts";
+import type { Reader } from "./_reader.ts";
 
 /** Milliseconds. */
 const FIRST_POLL_PAUSE = 25;
@@ -19,31 +21,41 @@ export interface Following extends RetryOptions {
  * Reads page after page until the signal aborts, and pauses after each page that is the end.
  *
  * While the caller uses a full page, the next page is read. No second page is read ahead.
+ *
+ * @throws {StoreWentBackError} If the store has lost what was read.
  */
 export async function* followPages(
-  read: (position: number, signal: AbortSignal) => Promise<Page>,
-  position: number,
+  read: Reader["read"],
+  start: Cursor,
   following: Following,
 ): AsyncGenerator<Page, void, undefined> {
   const { signal, pollInterval, bell } = following;
-  const readFrom = (from: number, retrying: RetryOptions): Promise<Page> =>
-    retryWhileUnavailable(() => {
-      // The page may lack a message that rings from here on: such a ring ends the next pause.
-      bell?.reset();
-      return read(from, signal);
-    }, retrying);
+  let wasPrimary = false;
+  const readFrom = ({ position, mark }: Cursor, retrying: RetryOptions): Promise<Page> =>
+    retryOnStandby(
+      () =>
+        retryWhileUnavailable(() => {
+          // The page may lack a message that rings from here on: such a ring ends the next pause.
+          bell?.reset();
+          return read(position, mark, signal);
+        }, retrying),
+      () => wasPrimary,
+      following,
+    );
+  let cursor = start;
   let pause = FIRST_POLL_PAUSE;
   // The database may never have worked: by default, the first read is not retried.
   let retrying: RetryOptions = { isFirst: true, ...following };
   let nextPage: Promise<Page> | undefined;
   try {
     while (!signal.aborted) {
-      const page = await (nextPage ?? readFrom(position, retrying));
+      const page = await (nextPage ?? readFrom(cursor, retrying));
       retrying = following;
-      position = page.next;
+      cursor = { position: page.next, mark: page.mark };
+      wasPrimary ||= page.isStandby === false;
       nextPage = undefined;
       if (!page.atEnd) {
-        nextPage = readFrom(position, following);
+        nextPage = readFrom(cursor, following);
         // The caller may leave the loop: then nobody awaits this promise.
         nextPage.catch(() => {});
         await letSend();
@@ -57,5 +69,26 @@ export async function* followPages(
     }
   } catch (error) {
     if (!signal.aborted) throw error;
+  }
+}
+
+/**
+ * Reads again if the handle has come to a standby after a primary: a failover is under way, and the
+ * standby is promoted next.
+ */
+async function retryOnStandby(
+  read: () => Promise<Page>,
+  wasPrimary: () => boolean,
+  { signal, pollInterval, onRetry, tries = Infinity }: Following,
+): Promise<Page> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await read();
+    } catch (error) {
+      const mayPass = error instanceof ReplicaReadError && error.reason === "standby";
+      if (!mayPass || !wasPrimary() || attempt >= tries) throw error;
+      onRetry?.(error);
+      await sleep(pollInterval, signal);
+    }
   }
 }

@@ -3,13 +3,14 @@ import { checkAggregateName } from "../names/_aggregate_name.ts";
 import { checkCategory, checkConsumerGroup, checkInteger, checkName } from "../names/_check.ts";
 import { category, isCategory } from "../names/stream_name.ts";
 import { firstReferenceSince, firstSince } from "../read/_first_since.ts";
+import { type Mark, markBefore } from "../read/_mark.ts";
 import type { Page } from "../read/_page.ts";
 import { readAggregatePage } from "../read/_read_aggregate_page.ts";
 import { readCategoryPage } from "../read/_read_category_page.ts";
 import { readSettled } from "../read/_read_settled.ts";
 import { readAll } from "../read/read_all.ts";
 import { readCategory } from "../read/read_category.ts";
-import { readStream } from "../read/read_stream.ts";
+import { readStreamPage } from "../read/_read_stream_page.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { streamVersion } from "../read/stream_version.ts";
@@ -20,12 +21,18 @@ import type { Source, SourceOptions } from "./source.ts";
 export interface Reader {
   /** The category of the source's messages; null for `"$all"`. */
   readonly category: string | null;
-  /** Reads the page that begins at a place. The signal ends a wait for a position that is missing. */
-  read(place: number, signal?: AbortSignal): Promise<Page>;
+  /**
+   * Reads the page that begins at a place. The signal ends a wait for a position that is missing.
+   *
+   * @throws {StoreWentBackError} If the store has lost the mark.
+   */
+  read(place: number, mark?: Mark | null, signal?: AbortSignal): Promise<Page>;
   /** The place of a message of this source; for an aggregate, the place of its reference. */
   placeOf(message: Message): number;
   /** Finds the place to start at. */
   start(at: StartAt): Promise<number>;
+  /** The mark of a place to start at: the store has a position before that. */
+  markAt(place: number): Mark | null;
 }
 
 const CATEGORY_OPTIONS = ["correlation", "consumerGroup"] as const;
@@ -81,44 +88,50 @@ interface ReaderOptions extends SourceOptions {
 function aggregateReader(sql: Sql, name: string, options: ReaderOptions): Reader {
   return {
     category: name,
-    read: (position) => readAggregatePage(sql, { ...options, name, position }),
+    read: (position, mark) => readAggregatePage(sql, { ...options, name, position, mark }),
     placeOf: (message) => (message as AggregatedMessage).reference.globalPosition,
     start: (at) => startOf(sql, at, name, null, firstReferenceSince),
+    markAt: markBefore,
   };
 }
 
 function allReader(sql: Sql, { types, batchSize }: ReaderOptions): Reader {
   return {
     category: null,
-    read: (position, signal) =>
-      readSettled(sql, { position, batchSize, pattern: null, filter: { types } }, { signal }),
+    read: (position, mark, signal) => {
+      const wanted = { position, batchSize, pattern: null, filter: { types }, mark };
+      return readSettled(sql, wanted, { signal });
+    },
     placeOf: (message) => message.globalPosition,
     start: (at) => startOf(sql, at, null),
+    markAt: markBefore,
   };
 }
 
 function categoryReader(sql: Sql, category: string, options: ReaderOptions): Reader {
   return {
     category,
-    read: (position) => readCategoryPage(sql, { ...options, category, position }),
+    read: (position, mark) => readCategoryPage(sql, { ...options, category, position, mark }),
     placeOf: (message) => message.globalPosition,
     start: (at) => startOf(sql, at, category),
+    markAt: markBefore,
   };
 }
 
 function streamReader(sql: Sql, streamName: string, { types, batchSize }: ReaderOptions): Reader {
   return {
     category: category(streamName),
-    read: async (position) => {
-      const messages = await readStream(sql, streamName, { position, batchSize });
+    read: async (position, mark) => {
+      const page = await readStreamPage(sql, { streamName, position, batchSize, mark });
       return {
-        messages: messages.filter(({ type }) => types?.includes(type) ?? true),
-        next: (messages.at(-1)?.position ?? position - 1) + 1,
-        atEnd: messages.length < batchSize,
+        ...page,
+        messages: page.messages.filter(({ type }) => types?.includes(type) ?? true),
       };
     },
     placeOf: (message) => message.position,
     start: (at) => startOf(sql, at, null, streamName),
+    // A stream's position is no global position.
+    markAt: () => null,
   };
 }
 

@@ -20,7 +20,8 @@ export interface FollowOptions extends SourceOptions {
   readonly notify?: boolean | undefined;
   /**
    * Called with each error that is retried: a lost connection, a timeout, a server that only reads, a
-   * conflict. An error of the first read is thrown, unless it is a conflict. If this function throws,
+   * conflict. A consumer and an aggregate also call it with a `StoreWentBackError`, and go on from the stored
+   * position. An error of the first read is thrown, unless it is a conflict. If this function throws,
    * everything ends with that error.
    */
   readonly onRetry?: ((error: unknown) => void) | undefined;

@@ -74,6 +74,8 @@ export interface SubscribeOptions extends FollowOptions {
  * @param options Where to start, which messages, how to wait.
  * @returns The messages. The loop throws the errors of the reads, but not a lost connection that is retried.
  * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`. The messages before it come first.
+ * @throws {StoreWentBackError} If the store went back, or has no position before `startAt`: a standby that was behind was promoted, or a backup was restored.
+ * @throws {ReplicaReadError} If `"$all"` is read from a standby that misses a position, or from a logical subscriber.
  * @throws {TypeError} If the source is none, an option is of the wrong type or not for this source, or the handle cannot listen.
  * @throws {RangeError} If an option is out of range.
  */
@@ -141,7 +143,11 @@ async function* followMessages(
     const start = await retryWhileUnavailable(() => reader.start(startAt), first);
     const { listener } = following;
     if (listener) bell = await listenForMessages(listener, reader.category, ending.signal);
-    const pages = followPages(reader.read, start, { ...following, signal: ending.signal, bell });
+    const pages = followPages(
+      reader.read,
+      { position: start, mark: reader.markAt(start) },
+      { ...following, signal: ending.signal, bell },
+    );
     let isCaughtUp = false;
     for await (const page of pages) {
       for (const message of page.messages) {

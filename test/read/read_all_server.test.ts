@@ -78,7 +78,9 @@ test("readAll() waits for a transaction that was prepared while it looked", asyn
     const [row] = await sql`select pg_is_in_recovery() as standby`;
     assert.equal(row!.standby, true);
     // On a standby nobody can tell whether a writer of the primary is still at work.
-    assert.equal((await readAll(sql)).length, 2);
-    assert.deepEqual(await readAll(sql, { position: 3 }), []);
+    assert.equal((await readAll(sql, { batchSize: 2 })).length, 2);
+    const standby = { name: "ReplicaReadError", code: "REPLICA_READ", reason: "standby" };
+    await assert.rejects(readAll(sql), standby);
+    await assert.rejects(readAll(sql, { position: 3 }), standby);
   });
 });

@@ -1,4 +1,6 @@
+import { StoreWentBackError } from "../../../errors.ts";
 import { onAbort, sleep } from "../../../lib/wait.ts";
+import type { Mark } from "../../../read/_mark.ts";
 import type { Page } from "../../../read/_page.ts";
 import type { Message } from "../../../types.ts";
 import type { Followers } from "../_gateway.ts";
@@ -19,7 +21,9 @@ export interface LiveRead {
   readonly key: string;
   /** Where to start. */
   readonly position: number;
-  readonly read: (position: number) => Promise<Page>;
+  /** The last message that the client has seen, if there is one. */
+  readonly mark?: Mark | null;
+  readonly read: (position: number, mark: Mark | null) => Promise<Page>;
   /** The position of a message, as `read` counts positions: in its stream, or global. */
   readonly place: (message: Message) => number;
   readonly onError: (error: unknown) => void;
@@ -53,6 +57,7 @@ export function answerLive(live: LiveRead): Response {
       } catch (error) {
         if (ended.signal.aborted) return;
         live.onError(error);
+        if (error instanceof StoreWentBackError) sendText(controller, WENT_BACK);
         // Without this, a client that connects again at once would do so as often as it can.
         await sleep(LONGEST_LIVE_PAUSE, ended.signal);
         end(controller, ended);
@@ -83,18 +88,21 @@ function takePlace({ followers, maxFollowers }: LiveRead, ended: AbortSignal): v
  * the statement has looked at all that it left out. Pauses after a page that is the end and has no messages.
  */
 async function* readLive(
-  { key, position, read, followers }: LiveRead,
+  { key, position, mark = null, read, followers }: LiveRead,
   ended: AbortSignal,
 ): AsyncGenerator<readonly Message[], void> {
   let next = position;
+  let passed = mark;
   let pause = 0;
   let nextPause = FIRST_LIVE_PAUSE;
   while (!ended.aborted) {
-    const from = next;
-    const wanted = { key: `${from} ${key}`, pause, read: () => read(from) };
+    const [from, after] = [next, passed];
+    const of = JSON.stringify([from, after?.id ?? null, key]);
+    const wanted = { key: of, pause, read: () => read(from, after) };
     const page = await readShared(followers, wanted, ended);
     if (page === undefined || ended.aborted) return;
     next = page.next;
+    passed = page.mark ?? null;
     pause = 0;
     if (page.messages.length > 0) {
       nextPause = FIRST_LIVE_PAUSE;
@@ -109,6 +117,12 @@ async function* readLive(
 function eventsOf(messages: readonly Message[], place: LiveRead["place"]): string {
   return messages.map((it) => `id: ${place(it)}\ndata: ${JSON.stringify(it)}\n\n`).join("");
 }
+
+/**
+ * Tells the client that the store went back. The empty id makes an EventSource forget the last one, which is of
+ * a message that is gone: so it begins again where its address says.
+ */
+const WENT_BACK = 'id\nevent: store-went-back\ndata: {"code":"STORE_WENT_BACK"}\n\n';
 
 type EventController = ReadableStreamDefaultController<Uint8Array>;
 

@@ -1,7 +1,9 @@
 import { invalid } from "../../../lib/invalid.ts";
+import { type Mark, markBefore } from "../../../read/_mark.ts";
 import type { Page } from "../../../read/_page.ts";
 import { readCategoryPage } from "../../../read/_read_category_page.ts";
 import { readSettled } from "../../../read/_read_settled.ts";
+import { readStreamPage } from "../../../read/_read_stream_page.ts";
 import { readAll } from "../../../read/read_all.ts";
 import { readCategory } from "../../../read/read_category.ts";
 import { readLastMessage } from "../../../read/read_last_message.ts";
@@ -54,12 +56,9 @@ export const answerStreamMessages: Endpoint = (request, gateway, streamName) => 
     toAuthorize: [callTo("readStream", { streamName, ...page })],
     send: (sql) => readStream(sql, streamName, page),
   }), {
-    readPage: async ({ position, batchSize }) => {
-      const messages = await readStream(gateway.sql, streamName, { position, batchSize });
-      const next = (messages.at(-1)?.position ?? position - 1) + 1;
-      return { messages, next, atEnd: messages.length < batchSize };
-    },
+    readPage: (page) => readStreamPage(gateway.sql, { streamName, ...page }),
     place: (message) => message.position,
+    markAt: () => null,
   });
 };
 
@@ -90,6 +89,7 @@ export const answerCategoryMessages: Endpoint = (request, gateway, category) => 
   }), {
     readPage: (page) => readCategoryPage(gateway.sql, { category, ...page }),
     place: (message) => message.globalPosition,
+    markAt: markBefore,
   });
 };
 
@@ -102,6 +102,7 @@ export const answerAllMessages: Endpoint = (request, gateway) => {
   }), {
     readPage: (page) => readSettled(gateway.sql, { ...page, pattern: null }),
     place: (message) => message.globalPosition,
+    markAt: markBefore,
   });
 };
 
@@ -136,6 +137,7 @@ async function checkCall(request: Request, gateway: Gateway, call: Call<unknown>
 interface Paging {
   readonly position: number;
   readonly batchSize: number;
+  readonly mark: Mark | null;
 }
 
 /** How a live read reads a resource. */
@@ -143,6 +145,8 @@ interface LivePages<Query> {
   readonly readPage: (page: Query & Paging) => Promise<Page>;
   /** The position of a message that a page begins at. */
   readonly place: (message: Message) => number;
+  /** The mark of a position to begin at; null if it is no global position. */
+  readonly markAt: (position: number) => Mark | null;
 }
 
 /** Answers a page of messages, or a live read if the request accepts events. */
@@ -151,7 +155,7 @@ async function answerMessages<Query extends PageQuery>(
   gateway: Gateway,
   query: Query,
   callOf: (page: Query) => Call<Message[]>,
-  { readPage, place }: LivePages<Query>,
+  { readPage, place, markAt }: LivePages<Query>,
 ): Promise<Response> {
   const page = { batchSize: Math.min(100, gateway.maxBatchSize), ...query };
   if (!/\btext\/event-stream\b/i.test(request.headers.get("accept") ?? "")) {
@@ -169,7 +173,8 @@ async function answerMessages<Query extends PageQuery>(
       { ...page, position: undefined, access_token: undefined },
     ]),
     position,
-    read: (position) => readSmaller(readPage, { ...page, position }),
+    mark: last === undefined ? null : markAt(position),
+    read: (position, mark) => readSmaller(readPage, { ...page, position, mark }),
     place,
     followers: gateway.followers,
     maxFollowers: gateway.maxFollowers,

@@ -1,3 +1,4 @@
+import type { Mark } from "../../../read/_mark.ts";
 import { parseJson } from "../_body.ts";
 import type { Call } from "../_calls.ts";
 import { Refusal } from "../_problem.ts";
@@ -26,6 +27,21 @@ export function requiredText(parameter: Parameter | undefined): string {
 
 export function numberOf(parameter: Parameter | undefined): number | undefined {
   return parameter == null ? undefined : Number(parameter);
+}
+
+/** A mark of a read that goes on: its position, its id and the name of its store. */
+export function markOf(parameter: Parameter | undefined): Mark | null {
+  const mark = jsonOf(parameter);
+  if (mark === null) return null;
+  const [position, id, store] = Array.isArray(mark) ? mark : [];
+  if (Number.isSafeInteger(position) && [id, store].every(isTextOrNull)) {
+    return { position, id, store };
+  }
+  throw new Refusal(422, `${CANNOT_RUN}: a mark is no position with its id and store`);
+}
+
+function isTextOrNull(value: unknown): value is string | null {
+  return value === null || typeof value === "string";
 }
 
 export function jsonOf(parameter: Parameter | undefined): unknown {

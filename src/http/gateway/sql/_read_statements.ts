@@ -11,6 +11,7 @@ import { category as categoryOf, id as idOf } from "../../../names/stream_name.t
 import { checkStartAt, firstReferenceSince, firstSince } from "../../../read/_first_since.ts";
 import { lookAtWriters } from "../../../read/_look_at_writers.ts";
 import { readLastOfTypes } from "../../../read/_read_last_of_types.ts";
+import { readStreamPage } from "../../../read/_read_stream_page.ts";
 import { readScannedPage, type SettledQuery } from "../../../read/_read_settled_page.ts";
 import { entityIds, streamNames } from "../../../read/names.ts";
 import { readAggregate } from "../../../read/read_aggregate.ts";
@@ -27,6 +28,7 @@ import type { GatewayCall } from "../call.ts";
 import {
   jsonOf,
   type MakeCall,
+  markOf,
   numberOf,
   type Parameters,
   requiredText,
@@ -45,6 +47,22 @@ export function readStreamCall(direction: Direction): MakeCall {
       toAuthorize: withCondition(callTo("readStream", { streamName, ...options })),
       send: (sql) => readStream(sql, streamName, options),
     };
+  };
+}
+
+/** A page of a subscription to a stream. */
+export function readStreamPageCall(parameters: Parameters): Call<unknown> {
+  const streamName = requiredText(parameters["streamName"]);
+  const { position = 0, batchSize } = pageParametersOf(parameters);
+  return {
+    toAuthorize: [callTo("readStream", { streamName, position, batchSize })],
+    send: async (sql) => {
+      checkPage({ position });
+      checkName("streamName", streamName);
+      checkSource(streamName, { batchSize });
+      const mark = markOf(parameters["mark"]);
+      return await readStreamPage(sql, { streamName, position, batchSize: batchSize ?? 0, mark });
+    },
   };
 }
 
@@ -74,7 +92,8 @@ export function readScannedPageCall(parameters: Parameters): Call<unknown> {
   return settledReadCall(parameters, async (sql, query) => {
     const from = numberOf(parameters["from"]);
     checkInteger("from", from, 1);
-    return await readScannedPage(sql, query, from - 1);
+    const known = { settled: from - 1, mark: markOf(parameters["known"]) };
+    return await readScannedPage(sql, query, known);
   });
 }
 
@@ -89,6 +108,7 @@ function settledReadCall(
 ): Call<unknown> {
   const { position = 0, batchSize = 0 } = pageParametersOf(parameters);
   const page = { position, batchSize };
+  const mark = markOf(parameters["mark"]);
   const { types } = typesParameterOf(parameters);
   const patterns = textListOf(parameters["patterns"]);
   const matching = pattern === null ? patterns ?? [] : [pattern];
@@ -100,7 +120,7 @@ function settledReadCall(
       checkPage(page);
       if (types !== undefined) checkTypes(types);
       for (const pattern of matching) checkPattern(pattern);
-      return await send(sql, { pattern, ...page, filter: { types, patterns } });
+      return await send(sql, { pattern, ...page, filter: { types, patterns }, mark });
     },
   };
 }
@@ -116,7 +136,7 @@ export function readCategoryPageCall(parameters: Parameters): Call<unknown> {
       checkPage({ position });
       checkCategory("category", category);
       checkSource(category, options);
-      return await readerOf(sql, category, options).read(position);
+      return await readerOf(sql, category, options).read(position, markOf(parameters["mark"]));
     },
   };
 }
@@ -133,7 +153,7 @@ export function readAggregateCall(parameters: Parameters): Call<unknown> {
       checkPage({ position });
       const source = { aggregate };
       checkSource(source, options);
-      return await readerOf(sql, source, options).read(position);
+      return await readerOf(sql, source, options).read(position, markOf(parameters["mark"]));
     },
   };
 }

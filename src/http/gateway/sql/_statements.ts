@@ -19,6 +19,7 @@ import {
   readPartitionCall,
   readScannedPageCall,
   readStreamCall,
+  readStreamPageCall,
   streamNamesCall,
   streamVersionCall,
 } from "./_read_statements.ts";
@@ -53,6 +54,7 @@ const group = { member: "2", size: "3" };
 const share = { correlation: "correlation", ...group };
 const ofTypes = { types: '["type"]' };
 const condition = "condition";
+const mark = '[9,"mark","store"]';
 const time = "2000-01-01T00:00:00.000Z";
 
 /** Every statement that an operation sends. The SQL itself comes from the operation. */
@@ -103,12 +105,24 @@ const STATEMENTS: readonly SampledStatement[] = [
   { sample: { ...inCategory, ...page, ...share }, makeCall: readCategoryCall("backward") },
   { sample: page, makeCall: readAllBackwardCall },
   {
-    sample: { ...page, pattern: "%", from: "9", ...ofTypes, patterns: '["%"]' },
+    sample: {
+      ...page,
+      pattern: "%",
+      from: "9",
+      ...ofTypes,
+      patterns: '["%"]',
+      mark,
+      known: '[8,"known","store"]',
+    },
     makeCall: readScannedPageCall,
   },
   { sample: { ...page, pattern: "%" }, makeCall: lookAtWritersCall },
-  { sample: { ...inCategory, ...page, ...share, ...ofTypes }, makeCall: readCategoryPageCall },
-  { sample: { name: "name", ...page, ...group, ...ofTypes }, makeCall: readAggregateCall },
+  { sample: { ...inStream, ...page, mark }, makeCall: readStreamPageCall },
+  {
+    sample: { ...inCategory, ...page, ...share, ...ofTypes, mark },
+    makeCall: readCategoryPageCall,
+  },
+  { sample: { name: "name", ...page, ...group, ...ofTypes, mark }, makeCall: readAggregateCall },
   { sample: { partition: "name-id", ...page }, makeCall: readPartitionCall },
   { sample: { ...inStream, time }, makeCall: firstSinceCall },
   { sample: { ...inCategory, time }, makeCall: firstSinceCall },

@@ -1,0 +1,114 @@
+import { StoreWentBackError } from "../errors.ts";
+import type { Cursor, Page } from "../read/_page.ts";
+import { readStream } from "../read/read_stream.ts";
+import type { Reader } from "../subscribe/_reader.ts";
+import { NO_STREAM } from "../write/write.ts";
+import type { FoundPosition } from "./_find_position.ts";
+import { type KeptPosition, setBack } from "./_kept_position.ts";
+import { LeaseLostError } from "./_lease.ts";
+import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+
+/** What a run remembers of its reads, to find its position again if the store goes back. */
+export interface Reading {
+  readonly reader: Reader;
+  readonly kept: KeptPosition;
+  /** The position at which the run began. */
+  readonly begin: number;
+  /** Reads as the reader does, and remembers. */
+  readonly read: Reader["read"];
+  /** From where each page was read. */
+  readonly origins: WeakMap<Page, Cursor>;
+  /** The page in hand. */
+  page?: Page;
+  /** The position that was reached when the store was seen to have gone back. */
+  reached: number;
+  /** The version of the position stream when the store was last seen to have everything that was read. */
+  trustedVersion: number;
+}
+
+/** Begins to read for a kept position. */
+export function readFor(kept: KeptPosition, reader: Reader): Reading {
+  const origins = new WeakMap<Page, Cursor>();
+  const reading: Reading = {
+    reader,
+    kept,
+    begin: kept.position,
+    reached: kept.position,
+    origins,
+    trustedVersion: kept.version,
+    read: async (position, mark = null) => {
+      const { version } = kept;
+      const page = await reader.read(position, mark);
+      reading.trustedVersion = version;
+      origins.set(page, { position, mark });
+      return page;
+    },
+  };
+  return reading;
+}
+
+/**
+ * Sets the kept position back, after the store went back.
+ *
+ * The messages of the page in hand that the store still has stay handled. If the store lost more than that,
+ * the position is the one that is recorded. A position that was recorded after the last good read does not
+ * count: it may be that of a message that is gone.
+ *
+ * @param find Finds the position that is recorded.
+ * @throws {LeaseLostError} If there is a lease, and the store does not have it any more.
+ */
+export async function goBack(reading: Reading, find: () => Promise<FoundPosition>): Promise<void> {
+  const { kept } = reading;
+  await kept.idle;
+  // No renewal of a lease comes between.
+  kept.isRecording = true;
+  const found = await findAgain(reading, find).finally(() => kept.isRecording = false);
+  await setBack(kept, found);
+}
+
+async function findAgain(
+  reading: Reading,
+  find: () => Promise<FoundPosition>,
+): Promise<Omit<FoundPosition, "holder">> {
+  const { kept, begin, trustedVersion } = reading;
+  const [last] = await readLastMessages(kept.sql, [kept.streamName]);
+  if (kept.lease !== undefined && last?.metadata?.["owner"] !== kept.lease.owner) {
+    throw new LeaseLostError();
+  }
+  const version = last?.version ?? NO_STREAM;
+  const stored = last === undefined ? -1 : recordedPosition(last);
+  // Another process has noticed it too, and has recorded how far it went back.
+  const isSetBack = version > kept.version && stored < kept.stored;
+  let position = isSetBack ? stored : await lastSurvivor(reading);
+  if (position === undefined && version > trustedVersion) {
+    const from = { position: trustedVersion, batchSize: 1 };
+    const [trusted] = trustedVersion === NO_STREAM
+      ? []
+      : await readStream(kept.sql, kept.streamName, from);
+    position = trusted === undefined ? begin : recordedPosition(trusted);
+  }
+  position ??= (await find()).position;
+  return { position, version, stored };
+}
+
+/** The place of the last message of the page in hand that is handled and still there. */
+async function lastSurvivor(
+  { reader, page, origins, reached }: Reading,
+): Promise<number | undefined> {
+  const origin = page && origins.get(page);
+  if (origin === undefined) return undefined;
+  let again: Page;
+  try {
+    again = await reader.read(origin.position, origin.mark);
+  } catch (error) {
+    if (error instanceof StoreWentBackError) return undefined;
+    throw error;
+  }
+  let place = origin.position - 1;
+  for (const [at, message] of page!.messages.entries()) {
+    const found = again.messages[at];
+    if (found?.id !== message.id || reader.placeOf(found) !== reader.placeOf(message)) break;
+    place = reader.placeOf(message);
+  }
+  return Math.min(place, reached);
+}

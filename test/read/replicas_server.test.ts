@@ -1,0 +1,223 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import postgres from "postgres";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import {
+  append,
+  consume,
+  drain,
+  importMessages,
+  iterateAll,
+  iterateMatching,
+  readAll,
+  readCategory,
+  readMatching,
+  type Sql,
+  StoreWentBackError,
+  subscribe,
+  write,
+} from "../../mod.ts";
+import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.ts";
+import { install } from "../../src/database/install.ts";
+import { freePort } from "../_free_port.ts";
+import { until } from "../_until.ts";
+
+// A primary, and an asynchronous streaming standby of it.
+let folder: string;
+let primary: EmbeddedServer;
+let standby: EmbeddedServer;
+let onPrimary: postgres.Sql;
+let onStandby: postgres.Sql;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "messagedb-replicas-"));
+  const dataDir = join(folder, "primary");
+  primary = await startEmbedded({ dataDir });
+  const sql = postgres(primary.url, { onnotice: () => {} });
+  await sql`alter system set wal_level = 'logical'`;
+  await sql.end();
+  await primary.stop();
+  const copy = join(folder, "standby");
+  execFileSync("cp", ["-a", dataDir, copy]);
+  primary = await startEmbedded({ dataDir, port: await freePort() });
+  const { port, username, password } = new URL(primary.url);
+  const data = join(copy, "postgres", "data");
+  await writeFile(join(data, "standby.signal"), "");
+  await appendFile(
+    join(data, "postgresql.auto.conf"),
+    `primary_conninfo = 'host=127.0.0.1 port=${port} user=${username} password=${password}'\n`,
+  );
+  standby = await startEmbedded({ dataDir: copy, port: await freePort() });
+  onPrimary = postgres(primary.url, { onnotice: () => {} });
+  onStandby = postgres(standby.url, { onnotice: () => {} });
+});
+
+afterAll(async () => {
+  await Promise.all([onPrimary, onStandby].map((sql) => sql.end({ timeout: 5 })));
+  await Promise.all([primary.stop(), standby.stop()]);
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function rollBack(sql: postgres.Sql): Promise<void> {
+  const failure = new Error("rolled back");
+  await sql.begin(async (sql) => {
+    await write(sql, "account-1", { type: "RolledBack" });
+    throw failure;
+  }).catch((error) => assert.equal(error, failure));
+}
+
+async function taken(messages: AsyncIterable<unknown>): Promise<number> {
+  let count = 0;
+  for await (const _ of messages) count++;
+  return count;
+}
+
+/** The reads of all streams. */
+const READS: Record<string, (sql: Sql) => Promise<unknown>> = {
+  readAll: (sql) => readAll(sql),
+  readMatching: (sql) => readMatching(sql, "account%"),
+  iterateAll: (sql) => taken(iterateAll(sql)),
+  iterateMatching: (sql) => taken(iterateMatching(sql, "account%")),
+  importMessages: (sql) => importMessages(onPrimary, iterateAll(sql)),
+  subscribe: (sql) => taken(subscribe(sql, "$all")),
+};
+
+test("on a standby, a read of all streams throws at a missing position", async () => {
+  await write(onPrimary, "account-1", { type: "Written" });
+  const reader = { category: "$all", consumerId: "reader", handle: () => {} };
+  await drain(onPrimary, reader);
+  const category = async (sql: Sql) => (await readCategory(sql, "account")).length;
+  await until(async () => await category(onStandby) === 1);
+  assert.ok((await readAll(onStandby)).length > 0);
+
+  await rollBack(onPrimary);
+  await write(onPrimary, "account-1", { type: "Written" });
+  await until(async () => await category(onStandby) === 2);
+  const expected = { name: "ReplicaReadError", code: "REPLICA_READ", reason: "standby" };
+  for (const [name, read] of Object.entries(READS)) {
+    await assert.rejects(read(onStandby), expected, name);
+  }
+  await assert.rejects(consume(onStandby, reader), expected);
+  assert.equal((await readAll(onPrimary)).filter(({ type }) => type === "Written").length, 2);
+});
+
+test("on a logical subscriber, a read of all streams throws", async () => {
+  await onPrimary`create database copy`;
+  const url = new URL(primary.url);
+  url.pathname = "/copy";
+  const copy = postgres(url.href, { onnotice: () => {} });
+  await install(copy);
+  await onPrimary`create publication everything for table message_store.messages`;
+  await onPrimary`select pg_create_logical_replication_slot('everything', 'pgoutput')`;
+  const { port, username, password } = url;
+  const from = `host=127.0.0.1 port=${port} user=${username} password=${password} ` +
+    "dbname=message_store";
+  try {
+    await copy.unsafe(
+      `create subscription everything connection '${from}' publication everything ` +
+        "with (create_slot = false, slot_name = 'everything')",
+    );
+    await until(async () => (await readCategory(copy, "account")).length === 2);
+    const member = await copy.reserve();
+    await member`set role message_store`;
+    for (const sql of [copy, member]) {
+      for (const [name, read] of Object.entries(READS)) {
+        const expected = { name: "ReplicaReadError", reason: "subscriber" };
+        await assert.rejects(read(sql), expected, name);
+      }
+    }
+    member.release();
+  } finally {
+    await copy`drop subscription everything`;
+    assert.ok(await taken(iterateAll(copy)) > 0);
+    await copy.end();
+  }
+});
+
+test("when a standby that is behind is promoted, all that is written after that is handled", async () => {
+  const hosts = [primary.url, standby.url].map((url) => new URL(url).host).join();
+  const { username, password } = new URL(primary.url);
+  const connect = () =>
+    postgres(
+      `postgres://${username}:${password}@${hosts}/message_store?target_session_attrs=primary`,
+      { max: 4, onnotice: () => {}, connect_timeout: 3, backoff: false },
+    );
+  const sql = connect();
+  await sql`create table effects (id text primary key)`;
+  const ending = new AbortController();
+  const { signal } = ending;
+  const follow = { pollInterval: 50, signal };
+  const handled = new Set<string>();
+  const handledOfAll = new Set<string>();
+  const retried: unknown[] = [];
+  const onRetry = (error: unknown) => retried.push(error);
+  const consumer = { consumerId: "letters", pollInterval: 50, onRetry } as const;
+  const handles = [connect(), connect(), connect(), connect()] as const;
+  const seen: string[] = [];
+  const running = [
+    consume(handles[0], {
+      ...consumer,
+      category: "failing",
+      handle: ({ id }) => void handled.add(id),
+    }, { signal }),
+    consume(handles[1], {
+      ...consumer,
+      category: "$all",
+      handle: ({ id }) => void handledOfAll.add(id),
+    }, { signal }),
+    consume(handles[2], {
+      ...consumer,
+      category: "failing",
+      consumerId: "effects",
+      transactional: true,
+      handle: async ({ id }, { sql }) => void await sql`insert into effects values (${id})`,
+    }, { signal }),
+  ];
+  const following = ["failing", "failing-1", "$all"].map(async (source) => {
+    for await (const { id } of subscribe(handles[3], source, follow)) seen.push(`${source} ${id}`);
+  });
+  for (const promise of [...running, ...following]) promise.catch(() => {});
+  const haveAll = (id: string) => async () =>
+    handled.has(id) && handledOfAll.has(id) && (await sql`select from effects where id = ${id}`)
+        .length > 0;
+
+  const before = crypto.randomUUID();
+  await write(sql, "failing-1", { id: before, type: "Before" });
+  await until(haveAll(before));
+  await until(async () => (await onStandby`select from effects`).length === 1);
+
+  // The standby falls behind.
+  await onStandby`alter system set primary_conninfo = ''`;
+  await onStandby`select pg_reload_conf()`;
+  await until(async () => (await onPrimary`select from pg_stat_replication`).length === 0);
+  let last = "";
+  for (let at = 0; at < 60; at++) {
+    last = crypto.randomUUID();
+    await write(sql, "failing-1", { id: last, type: "Lost" });
+  }
+  await until(haveAll(last));
+  await until(() => ["failing", "failing-1", "$all"].every((it) => seen.includes(`${it} ${last}`)));
+  await primary.stop();
+  await onStandby`select pg_promote()`;
+
+  const after: string[] = [];
+  while (after.length < 100) {
+    const id = crypto.randomUUID();
+    const written = await append(sql, "failing-1", { id, type: "After" }).catch(() => undefined);
+    if (written) after.push(id);
+  }
+  await until(async () => {
+    const effects = new Set((await sql`select id from effects`).map(({ id }) => id));
+    return after.every((id) => handled.has(id) && handledOfAll.has(id) && effects.has(id));
+  });
+  for (const promise of following) {
+    await expect(promise).rejects.toThrow("the store went back to an earlier state");
+  }
+  ending.abort();
+  await Promise.all(running);
+  assert.ok(retried.some((error) => error instanceof StoreWentBackError));
+  await Promise.all([sql, ...handles].map((sql) => sql.end({ timeout: 5 })));
+});
