@@ -31,7 +31,7 @@ select
   )::text as json
 from (
   select newest.*
-  from json_array_elements_text(${JSON.stringify(streamNames)}::text::json) as asked(stream_name)
+  from json_array_elements_text(${JSON.stringify(streamNames)}::text::json) as asked (stream_name)
   cross join lateral (
     select *
     from message_store.messages

@@ -1,4 +1,5 @@
 import { sqlStateOf, translateDriverError } from "./_driver_error.ts";
+import { pinNames } from "./_pin_names.ts";
 import type { Sql } from "../types.ts";
 
 /** A template tag: sends the statement that the template is, and resolves to its answer. */
@@ -29,8 +30,13 @@ export function isRetrying(sql: Sql): sql is RetryingSql {
  *
  * One value: if a statement fails after the driver has handed out rows, the driver may hand the remaining
  * rows to the next statement. Text: no driver's types, transforms or time zone can change it.
+ *
+ * Names in the SQL are PostgreSQL's own, whatever the search path: see `pinNames`.
+ *
+ * @param before SQL in front of the template, the same at each call of one template literal.
+ * @param after SQL behind the template, the same at each call of one template literal.
  */
-export function queryJson<T>(sql: Sql): SendStatement<T> {
+export function queryJson<T>(sql: Sql, before = "", after = ""): SendStatement<T> {
   return async (strings, ...parameters) => {
     if (typeof sql !== "function") {
       throw new TypeError(
@@ -38,9 +44,10 @@ export function queryJson<T>(sql: Sql): SendStatement<T> {
           "and fromQuery makes one of any other driver",
       );
     }
+    const statement = complete(strings, before, after);
     let answer;
     try {
-      answer = await (isRetrying(sql) ? sql[RETRYING] : sql)(strings, ...parameters);
+      answer = await (isRetrying(sql) ? sql[RETRYING] : sql)(statement, ...parameters);
     } catch (error) {
       // No server has sent this error. Between the "error" and the "close" of its socket, postgres.js takes
       // new statements for the broken connection and forgets them. So the caller gets the error later:
@@ -50,6 +57,33 @@ export function queryJson<T>(sql: Sql): SendStatement<T> {
     }
     return JSON.parse(jsonTextOf(answer));
   };
+}
+
+const completed = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
+
+/**
+ * Puts a text in front of a statement and a text behind it, and pins the names in all of it.
+ *
+ * Every call of one template literal has the same `strings`, so the result is made once and kept.
+ */
+function complete(
+  strings: TemplateStringsArray,
+  before: string,
+  after: string,
+): TemplateStringsArray {
+  let whole = completed.get(strings);
+  if (whole === undefined) {
+    const parts = [...strings];
+    parts[0] = before + parts[0];
+    parts[parts.length - 1] += after;
+    const pinned = parts.map(pinNames);
+    // Not enumerable, as `raw` of a real template is: Bun accepts nothing else.
+    whole = Object.defineProperty(pinned, "raw", {
+      value: pinned,
+    }) as unknown as TemplateStringsArray;
+    completed.set(strings, whole);
+  }
+  return whole;
 }
 
 /** The one value of the one row of an answer. */
@@ -84,8 +118,12 @@ export function jsonTextOf(answer: unknown): string {
  * - A step that calls a function in its `select` list selects from `ours`, or from a step that does.
  * - A step that calls a function in its `from` clause also adds `|| ours.nothing` to an argument of that
  *   function. `nothing` is the empty text, so the argument stays the same.
+ * - A step that calls a function for rows of a table has the condition `(select nothing from ours) is not
+ *   null`. Postgres checks a condition that is the same for all rows once, before the first row.
+ * - Postgres may call `category`, `id` and `hash_64` of parameters alone while it plans the statement, and so
+ *   before `ours`. So there, too, an argument has `|| ours.nothing`.
  */
-const SET_SEARCH_PATH = `with
+export const SET_SEARCH_PATH = `with
   caller as materialized (select current_setting('search_path') as path),
   ours as materialized (
     select left(set_config('search_path', 'message_store, pg_temp', true), 0) as nothing from caller
@@ -98,8 +136,8 @@ const SET_SEARCH_PATH = `with
  * step only as far as somebody reads it, and an aggregate reads all of its input before it has a row. So
  * all calls of functions are over when the search path is put back.
  */
-const RESTORE_SEARCH_PATH = `
-select json, set_config('search_path', caller.path, true)
+export const RESTORE_SEARCH_PATH = `
+select json, set_config('search_path', path, true)
 from caller, `;
 
 /**
@@ -110,15 +148,11 @@ from caller, `;
  * `answer` is put behind it: see `SET_SEARCH_PATH` and `RESTORE_SEARCH_PATH`.
  */
 export function queryMessageStore<T>(sql: Sql): SendStatement<T> {
-  return (strings, ...parameters) =>
-    queryJson<T>(sql)(
-      surround(
-        strings,
-        `${SET_SEARCH_PATH},`,
-        `${RESTORE_SEARCH_PATH}(select max(json) as json from answer) as complete`,
-      ),
-      ...parameters,
-    );
+  return queryJson(
+    sql,
+    `${SET_SEARCH_PATH},`,
+    `${RESTORE_SEARCH_PATH}(select max(json) as json from answer) as complete`,
+  );
 }
 
 /**
@@ -143,32 +177,5 @@ export const SELECT_IN_INDEX_ORDER = `with
       ) as nothing
     from caller
   )
-select json, set_config('search_path', caller.path, true), set_config('enable_sort', sort, true)
+select json, set_config('search_path', path, true), set_config('enable_sort', sort, true)
 from caller, `;
-
-const surrounded = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
-
-/**
- * Puts a text in front of a statement and a text behind it.
- *
- * Every call of one template literal has the same `strings`, so the result is made once and kept. `before`
- * and `after` must therefore be the same at each of these calls.
- */
-export function surround(
-  strings: TemplateStringsArray,
-  before: string,
-  after: string,
-): TemplateStringsArray {
-  let whole = surrounded.get(strings);
-  if (whole === undefined) {
-    const parts = [...strings];
-    parts[0] = before + parts[0];
-    parts[parts.length - 1] += after;
-    // Not enumerable, as `raw` of a real template is: Bun accepts nothing else.
-    whole = Object.defineProperty(parts, "raw", {
-      value: parts,
-    }) as unknown as TemplateStringsArray;
-    surrounded.set(strings, whole);
-  }
-  return whole;
-}

@@ -1,11 +1,6 @@
 import type { Parser } from "./_parser.ts";
 import { fromStored } from "./_typed.ts";
-import {
-  queryJson,
-  SELECT_IN_INDEX_ORDER,
-  type SendStatement,
-  surround,
-} from "../handle/_statement.ts";
+import { queryJson, SELECT_IN_INDEX_ORDER, type SendStatement } from "../handle/_statement.ts";
 import type { Message, Sql } from "../types.ts";
 
 /**
@@ -90,7 +85,7 @@ function queryColumns(
   after: string,
 ): SendStatement<Message[]> {
   return async (strings, ...parameters) => {
-    const columns = await queryJson<Columns>(sql)(surround(strings, before, after), ...parameters);
+    const columns = await queryJson<Columns>(sql, before, after)(strings, ...parameters);
     return await fromStored(messagesOfColumns(columns), parser);
   };
 }

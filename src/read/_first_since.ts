@@ -1,8 +1,13 @@
-import { queryJson, type SendStatement } from "../handle/_statement.ts";
+import {
+  queryJson,
+  queryMessageStore,
+  RESTORE_SEARCH_PATH,
+  type SendStatement,
+  SET_SEARCH_PATH,
+} from "../handle/_statement.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkInteger } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
-import { querySurrounded } from "./_query_surrounded.ts";
 import type { StartAt } from "./start_at.ts";
 
 export function checkStartAt(value: unknown): asserts value is StartAt {
@@ -51,13 +56,15 @@ select
   ) as json`;
   }
   // `queryStartAfterPrevious` puts the SELECT from `messages as first` in front of the WHERE clause.
+  // The condition on the category needs `ours`, in whose search path `category` has to run.
   if (category !== null) {
     return await queryStartAfterPrevious(sql)`
-      where message_store.category(stream_name) = ${category}::text
-        and coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
+    where (select nothing from ours) is not null
+      and message_store.category(stream_name) = ${category}::text
+      and coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
   }
   return await queryStartAfterPrevious(sql)`
-      where coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
+    where coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
 }
 
 /**
@@ -67,24 +74,28 @@ select
  * message is at 148, the message before it in the store at 140: then the answer is 141.
  */
 function queryStartAfterPrevious(sql: Sql): SendStatement<number | null> {
-  return querySurrounded(
+  return queryJson(
     sql,
+    `${SET_SEARCH_PATH},
+  found as materialized (
+    select first.global_position as position
+    from message_store.messages as first`,
     `
-select
-  coalesce(
-    (
-      select (
-        select coalesce(max(global_position), 0) + 1
-        from message_store.messages
-        where global_position < first.global_position
-      )::text
-      from message_store.messages as first`,
-    `
-      order by first.global_position
-      limit 1
-    ),
-    'null'
-  ) as json`,
+    order by first.global_position
+    limit 1
+  ),
+  answer as (
+    select
+      coalesce(
+        max((
+          select coalesce(max(global_position), 0) + 1
+          from message_store.messages
+          where global_position < found.position
+        ))::text,
+        'null'
+      ) as json
+    from found
+  )${RESTORE_SEARCH_PATH}(select max(json) as json from answer) as complete`,
   );
 }
 
@@ -109,27 +120,25 @@ export async function firstReferenceSince(
 ): Promise<number | null> {
   // The statement goes through the references in order and ends at the first one. The two limits
   // make PostgreSQL use an index for the references, and for each message that a reference is to.
-  return await queryJson<number | null>(sql)`
-select
-  coalesce(
-    (
-      select reference.global_position::text
-      from message_store.messages as reference
-      cross join lateral (
-        select time
-        from message_store.messages
-        where messages.global_position =
-          (reference.metadata->>'causationMessageGlobalPosition')::bigint
-        limit 1
-      ) as origin
-      where message_store.category(reference.stream_name) = ${category}::text
-        and coalesce(
-          origin.time >= ${timestampOf(time)}::text::timestamptz at time zone 'utc',
-          false
-        )
-      order by reference.global_position
+  // The condition on the category needs `ours`, in whose search path `category` has to run.
+  return await queryMessageStore<number | null>(sql)`
+  found as materialized (
+    select reference.global_position
+    from message_store.messages as reference
+    cross join lateral (
+      select time
+      from message_store.messages
+      where messages.global_position =
+        (reference.metadata ->> 'causationMessageGlobalPosition')::bigint
       limit 1
-    ),
-    'null'
-  ) as json`;
+    ) as origin
+    where (select nothing from ours) is not null
+      and message_store.category(reference.stream_name) = ${category}::text
+      and coalesce(origin.time >= ${timestampOf(time)}::text::timestamptz at time zone 'utc', false)
+    order by reference.global_position
+    limit 1
+  ),
+  answer as materialized (
+    select coalesce(max(global_position)::text, 'null') as json from found
+  )`;
 }

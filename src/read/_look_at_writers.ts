@@ -1,5 +1,5 @@
+import { queryJson } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
-import { querySurrounded } from "./_query_surrounded.ts";
 import type { SettledQuery } from "./_read_settled_page.ts";
 import { STORE } from "./_store_identity.ts";
 
@@ -34,7 +34,7 @@ export async function lookAtWriters(
   // whether the caller may send the statement.
   //
   // After the template, the SQL goes on with the identity of the store and the end of the object.
-  return await querySurrounded<WritersNow>(sql, "", `${STORE}::json)::text as json`)`
+  return await queryJson<WritersNow>(sql, "", `${STORE}::json)::text as json`)`
 select
   json_build_object(
     'last', coalesce((select max(global_position) from message_store.messages), 0),

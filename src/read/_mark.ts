@@ -70,32 +70,32 @@ export function standingJson(mark: string): string {
   return `(
     select
       case
-        when place is null or stored_id operator(pg_catalog.=) id then '"kept"'
+        when place is null or stored_id = id then '"kept"'
         when stored_id is not null then case when id is null then '"kept"' else '"lost"' end
-        when pg_catalog.pg_is_in_recovery() then '"behind"'
-        when id is not null and store operator(pg_catalog.<>) ${STORE_NAME} then '"lost"'
-        when not pg_catalog.has_sequence_privilege(
+        when pg_is_in_recovery() then '"behind"'
+        when id is not null and store <> ${STORE_NAME} then '"lost"'
+        when not has_sequence_privilege(
           'message_store.messages_global_position_seq', 'usage, select'
         ) then '"behind"'
         when coalesce(
-          pg_catalog.pg_sequence_last_value('message_store.messages_global_position_seq'), 0
-        ) operator(pg_catalog.<) place then '"lost"'
+          pg_sequence_last_value('message_store.messages_global_position_seq'), 0
+        ) < place then '"lost"'
         else '"erased"'
       end
     from (
       select
         place, id, store,
         (
-          select messages.id::pg_catalog.text
+          select messages.id::text
           from message_store.messages
-          where messages.global_position operator(pg_catalog.=) place
+          where messages.global_position = place
         ) as stored_id
       from (
         select
-          (mark operator(pg_catalog.->>) 0)::bigint as place,
-          mark operator(pg_catalog.->>) 1 as id,
-          mark operator(pg_catalog.->>) 2 as store
-        from (select ${mark}::pg_catalog.json as mark) as given
+          (mark ->> 0)::bigint as place,
+          mark ->> 1 as id,
+          mark ->> 2 as store
+        from (select ${mark}::json as mark) as given
       ) as mark
       offset 0
     ) as marked

@@ -1,9 +1,13 @@
-import type { SendStatement } from "../handle/_statement.ts";
+import {
+  queryJson,
+  RESTORE_SEARCH_PATH,
+  type SendStatement,
+  SET_SEARCH_PATH,
+} from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns, safeInteger } from "../messages/_columns.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { shareParameters } from "./_share.ts";
-import { querySurrounded } from "./_query_surrounded.ts";
 import { markParameter, standingJson } from "./_mark.ts";
 import { type Extent, type Page, pageOf, type WantedPage } from "./_page.ts";
 import type { AggregatedMessage } from "./reference.ts";
@@ -21,11 +25,13 @@ export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promi
   const { name, position, batchSize, types, consumerGroup } = wanted;
   const { member, size } = shareParameters(consumerGroup);
   // `queryReferences` puts the SELECT of the references and their messages in front, as the beginning of
-  // `scanned`, and the page as JSON behind.
+  // `scanned`, and the page as JSON behind. The conditions on the category need `ours`, in whose search path
+  // Message DB's functions have to run.
   // coalesce() hides the share from the planner. Otherwise the planner may expect so few references
   // that it would fetch and sort all of them.
   const answer = await queryReferences(sql)`
-    where message_store.category(reference.stream_name) = ${name}::text
+    where (select nothing from ours) is not null
+      and message_store.category(reference.stream_name) = ${name}::text
       and reference.global_position >= ${String(position)}::text::bigint
       and (
         ${size}::text is null
@@ -47,7 +53,8 @@ export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promi
   head as (
     select max(global_position) as position
     from message_store.messages
-    where message_store.category(stream_name) = ${name}::text
+    where (select nothing from ours) is not null
+      and message_store.category(stream_name) = ${name}::text
   ),
   wanted as (
     select ${listParameter(types)}::text as types, ${markParameter(wanted.mark)}::text as mark
@@ -86,17 +93,17 @@ const REFERENCE_PAGE_JSON = /* @__PURE__ */ columnsJson(`
     '"count":', (select count(*) from scanned),
     ',"last":', coalesce((select max(global_place)::text from scanned), 'null'),
     ',"head":', coalesce((select position::text from head), 'null'),
-    ',"ids":', pg_catalog.json_build_array(
+    ',"ids":', json_build_array(
       (
         select messages.id
         from message_store.messages
-        where messages.global_position operator(pg_catalog.=)
-          (select pg_catalog.max(global_place) from scanned)
+        where messages.global_position =
+          (select max(global_place) from scanned)
       ),
       (
         select messages.id
         from message_store.messages
-        where messages.global_position operator(pg_catalog.=) (select position from head)
+        where messages.global_position = (select position from head)
       )
     ),
     ',"standing":', ${standingJson("(select wanted.mark from wanted)")},
@@ -112,10 +119,9 @@ const REFERENCE_PAGE_JSON = /* @__PURE__ */ columnsJson(`
  */
 function queryReferences(sql: Sql): SendStatement<ReferencedColumns> {
   // The limit in the look-up of each message makes PostgreSQL use the index.
-  return querySurrounded(
+  return queryJson(
     sql,
-    `
-with
+    `${SET_SEARCH_PATH},
   scanned as materialized (
     select
       origin.*, reference.stream_name as partition, reference.position as place,
@@ -125,7 +131,7 @@ with
       select *
       from message_store.messages
       where messages.global_position =
-        (reference.metadata->>'causationMessageGlobalPosition')::bigint
+        (reference.metadata ->> 'causationMessageGlobalPosition')::bigint
       limit 1
     ) as origin`,
     `
@@ -133,11 +139,11 @@ with
     select *
     from scanned
     where (select types from wanted) is null
-      or type in (select json_array_elements_text((select types from wanted)::json))
+      or type = any (select json_array_elements_text((select types from wanted)::json))
     order by global_place
-  )
-select ${REFERENCE_PAGE_JSON} as json
-from page`,
+  )${RESTORE_SEARCH_PATH}(
+  select ${REFERENCE_PAGE_JSON} as json from page
+) as complete`,
   );
 }
 

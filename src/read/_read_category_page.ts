@@ -1,11 +1,10 @@
-import { SELECT_IN_INDEX_ORDER } from "../handle/_statement.ts";
+import { queryJson, SELECT_IN_INDEX_ORDER } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
 import { markParameter, standingJson } from "./_mark.ts";
 import { type Extent, type Page, pageOf, type WantedPage } from "./_page.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { shareParameters } from "./_share.ts";
-import { querySurrounded } from "./_query_surrounded.ts";
 import { STORE } from "./_store_identity.ts";
 
 /** Which page of a category to read. */
@@ -31,7 +30,7 @@ export async function readCategoryPage(sql: Sql, wanted: CategoryQuery): Promise
   //
   // `head` is from the statement's snapshot. The function reads with a snapshot that is not older,
   // so it sees every message up to `head`.
-  const page = await querySurrounded<Extent & Columns>(
+  const page = await queryJson<Extent & Columns>(
     sql,
     `${SELECT_IN_INDEX_ORDER}(\n  select ${CATEGORY_PAGE_JSON} as json\n  from`,
     "\n) as complete",
@@ -39,13 +38,14 @@ export async function readCategoryPage(sql: Sql, wanted: CategoryQuery): Promise
     (
       select max(global_position) as head, ${markParameter(wanted.mark)}::text as mark
       from message_store.messages
-      where message_store.category(stream_name) = ${category}::text
+      where (select nothing from ours) is not null
+        and message_store.category(stream_name) = ${category}::text
     ) as category
     left join (
       select
         message.*, message.global_position as place,
         ${types}::text is null
-          or type in (select json_array_elements_text(${types}::text::json)) as is_wanted
+          or type = any (select json_array_elements_text(${types}::text::json)) as is_wanted
       from
         ours,
         message_store.get_category_messages(
@@ -62,16 +62,16 @@ const CATEGORY_PAGE_JSON = /* @__PURE__ */ columnsJson(
   `'"count":', count(global_position),
     ',"last":', coalesce(max(global_position)::text, 'null'),
     ',"head":', coalesce(max(head)::text, 'null'),
-    ',"ids":', pg_catalog.json_build_array(
+    ',"ids":', json_build_array(
       (
         select messages.id
         from message_store.messages
-        where messages.global_position operator(pg_catalog.=) max(place)
+        where messages.global_position = max(place)
       ),
       (
         select messages.id
         from message_store.messages
-        where messages.global_position operator(pg_catalog.=) max(head)
+        where messages.global_position = max(head)
       )
     ),
     ',"standing":', ${standingJson("max(mark)")},

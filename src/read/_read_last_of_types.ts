@@ -19,7 +19,7 @@ export async function readLastOfTypes(
     from ours
     cross join json_array_elements_text(${
     JSON.stringify(types ?? [null])
-  }::text::json) as asked(type)
+  }::text::json) as asked (type)
     cross join lateral
       message_store.get_last_stream_message(${streamName}::text || ours.nothing, asked.type) as last
     order by last.position desc

@@ -1,10 +1,10 @@
+import { queryJson } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
 import { IS_OWN_MESSAGE } from "../names/_own_streams.ts";
 import type { Message, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { type Mark, markParameter, type Standing, standingJson } from "./_mark.ts";
 import type { WantedPage } from "./_page.ts";
-import { querySurrounded } from "./_query_surrounded.ts";
 import { STORE } from "./_store_identity.ts";
 
 /** Which page to read. */
@@ -72,7 +72,7 @@ export async function readScannedPage<Data>(
   // A gap is a position that is missing from the whole store, whatever the pattern and the filter.
   //
   // After the template, SETTLED_PAGE_JSON turns the step `page` into JSON.
-  const page = await querySurrounded<ScannedColumns>(
+  const page = await queryJson<ScannedColumns>(
     sql,
     "with",
     `\nselect ${SETTLED_PAGE_JSON} as json from page`,
@@ -84,7 +84,7 @@ export async function readScannedPage<Data>(
     select *
     from message_store.messages
     where global_position >= ${String(position)}::text::bigint
-      and (${pattern}::text is null or stream_name like ${pattern}::text)
+      and (${pattern}::text is null or stream_name ~~ ${pattern}::text)
     order by global_position
     limit ${String(batchSize)}::text::bigint
   ),
@@ -93,18 +93,18 @@ export async function readScannedPage<Data>(
     from scanned
     where (
         ${types}::text is null
-        or type in (select json_array_elements_text(${types}::text::json))
+        or type = any (select json_array_elements_text(${types}::text::json))
       )
       and (
         ${patterns}::text is null
-        or stream_name like any (array(select json_array_elements_text(${patterns}::text::json)))
+        or stream_name ~~ any (array(select json_array_elements_text(${patterns}::text::json)))
       )
   ),
   positions as not materialized (
     select global_position
     from message_store.messages
-    where global_position between
-      ${from}::text::bigint and (select max(global_position) from scanned)
+    where global_position >= ${from}::text::bigint
+      and global_position <= (select max(global_position) from scanned)
   ),
   gap as (
     select min(previous) + 1 as position
@@ -114,7 +114,7 @@ export async function readScannedPage<Data>(
         lag(global_position, 1, ${from}::text::bigint - 1) over (order by global_position) as previous
       from positions
     ) as pairs
-    where global_position > previous + 1
+    where global_position > (previous + 1)
       and (select max(global_position) - count(*) >= ${from}::text::bigint from positions)
   )`;
   return { ...page, messages: messagesOfColumns<Data>(page) };
@@ -136,15 +136,15 @@ const SETTLED_PAGE_JSON = /* @__PURE__ */ columnsJson(`
       ))::text
     ),
     ',"snapshot":', case
-      when current_setting('transaction_isolation') like 'read %' then 'null'
+      when current_setting('transaction_isolation') ~~ 'read %' then 'null'
       else to_json(now()::text)::text
     end,
     ',"passed":', coalesce(
       (
-        select pg_catalog.json_build_array(scanned.global_position, scanned.id)::pg_catalog.text
+        select json_build_array(scanned.global_position, scanned.id)::text
         from scanned, gap
         where gap.position is null
-          or scanned.global_position operator(pg_catalog.<) gap.position
+          or scanned.global_position < gap.position
         order by scanned.global_position desc
         limit 1
       ),
@@ -153,12 +153,12 @@ const SETTLED_PAGE_JSON = /* @__PURE__ */ columnsJson(`
     ',"standing":', ${standingJson("(select marks.mark from marks)")},
     ',"known":', ${standingJson("(select marks.known from marks)")},
     ',"replica":', case
-      when pg_catalog.pg_is_in_recovery() then '"standby"'
+      when pg_is_in_recovery() then '"standby"'
       when exists (
         select
         from pg_catalog.pg_subscription_rel
-        where srrelid operator(pg_catalog.=)
-          'message_store.messages'::pg_catalog.regclass::pg_catalog.oid
+        where srrelid =
+          'message_store.messages'::regclass::oid
       ) then '"subscriber"'
       else 'null'
     end,

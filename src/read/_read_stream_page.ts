@@ -1,9 +1,8 @@
-import { SELECT_IN_INDEX_ORDER } from "../handle/_statement.ts";
+import { queryJson, SELECT_IN_INDEX_ORDER } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 import { markParameter, moveMark, type Standing, standingJson } from "./_mark.ts";
 import type { Page, WantedPage } from "./_page.ts";
-import { querySurrounded } from "./_query_surrounded.ts";
 import { STORE } from "./_store_identity.ts";
 import { readStream } from "./read_stream.ts";
 
@@ -39,7 +38,7 @@ async function readPositions(
   { streamName, position, batchSize, mark }: StreamQuery,
 ): Promise<Standing & { readonly messages: Message[] }> {
   // The template is the FROM clause of the query that makes the JSON, as in `readCategoryPage`.
-  const page = await querySurrounded<Standing & Columns>(
+  const page = await queryJson<Standing & Columns>(
     sql,
     `${SELECT_IN_INDEX_ORDER}(\n  select ${STREAM_PAGE_JSON} as json\n  from`,
     "\n) as complete",

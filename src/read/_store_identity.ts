@@ -4,16 +4,16 @@
  * store has another name. It is a hash, because a gateway's callers need not know when the server
  * was started.
  */
-export const STORE_NAME = `pg_catalog.md5(pg_catalog.concat_ws(' ',
-  extract(epoch from pg_catalog.pg_postmaster_start_time()),
+export const STORE_NAME = `md5(concat_ws(' ',
+  date_part('epoch', pg_postmaster_start_time()),
   (
     select oid
     from pg_catalog.pg_database
-    where datname operator(pg_catalog.=) pg_catalog.current_database()
+    where datname = current_database()
   ),
-  pg_catalog.pg_relation_filenode('message_store.messages'),
-  pg_catalog.pg_relation_filenode('message_store.messages_global_position_seq')
+  pg_relation_filenode('message_store.messages'),
+  pg_relation_filenode('message_store.messages_global_position_seq')
 ))`;
 
 /** The name of the store, as JSON. */
-export const STORE = `pg_catalog.to_json(${STORE_NAME})::pg_catalog.text`;
+export const STORE = `to_json(${STORE_NAME})::text`;

@@ -1,7 +1,11 @@
 import { checkCategory } from "../names/_check.ts";
-import { queryJson, type SendStatement } from "../handle/_statement.ts";
+import {
+  queryJson,
+  RESTORE_SEARCH_PATH,
+  type SendStatement,
+  SET_SEARCH_PATH,
+} from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
-import { querySurrounded } from "./_query_surrounded.ts";
 
 /**
  * Reads the names of a category's streams, sorted by code point.
@@ -28,9 +32,8 @@ export async function streamNames(sql: Sql, category: string): Promise<string[]>
   checkCategory("category", category);
   return await queryStreamNames(
     sql,
-    `
-select coalesce(json_agg(stream_name order by stream_name collate "C"), '[]')::text as json
-from streams`,
+    `coalesce(json_agg(stream_name order by stream_name collate pg_catalog."C"), '[]')::text as json
+  from streams`,
   )`${category}::text`;
 }
 
@@ -57,30 +60,30 @@ export async function entityIds(sql: Sql, category: string): Promise<string[]> {
   checkCategory("category", category);
   return await queryStreamNames(
     sql,
-    `
-select coalesce(json_agg(id order by id collate "C"), '[]')::text as json
-from (
-  select message_store.id(stream_name) as id from streams where strpos(stream_name, '-') > 0
-) as named`,
+    `coalesce(json_agg(id order by id collate pg_catalog."C"), '[]')::text as json
+  from (
+    select message_store.id(stream_name) as id from streams where strpos(stream_name, '-') > 0
+  ) as named`,
   )`${category}::text`;
 }
 
 /**
  * Asks about the streams of a category, which are the rows of the step `streams`.
  *
- * The template is the category alone. The step `streams` reads by the index `messages_names` if
- * `install` has made that, and else by the category of each message. It is a union of both ways,
- * and one of them finds nothing.
+ * The template is the category alone, and `about` is the rest of the last `select`. The step `streams`
+ * reads by the index `messages_names` if `install` has made that, and else by the category of each
+ * message. It is a union of both ways, and one of them finds nothing. `index_of_names` has a row, or none,
+ * only after `ours` has set the search path in which `category` and `id` have to run.
  */
 function queryStreamNames(sql: Sql, about: string): SendStatement<string[]> {
-  return querySurrounded(
+  return queryJson(
     sql,
-    `
-with
+    `${SET_SEARCH_PATH},
   index_of_names as materialized (
     select
     from pg_catalog.pg_index
-    where indexrelid = to_regclass('message_store.messages_names') and indisvalid
+    where (select nothing from ours) is not null
+      and indexrelid = to_regclass('message_store.messages_names') and indisvalid
   ),
   asked as materialized (
     select category, category || '-' as first, category || '.' as behind
@@ -103,7 +106,9 @@ with
     from message_store.messages
     where stream_name = (select category from asked)
       and exists (select from index_of_names)
-  )${about}`,
+  )${RESTORE_SEARCH_PATH}(
+  select ${about}
+) as complete`,
   );
 }
 
@@ -125,19 +130,29 @@ with
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  */
 export async function categories(sql: Sql): Promise<string[]> {
-  return await queryJson<string[]>(sql)`
-with recursive found as (
-  select min(message_store.category(stream_name)) as category from message_store.messages
-  union all
-  select (
-    select min(message_store.category(stream_name))
-    from message_store.messages
-    where message_store.category(stream_name) > found.category
-  )
+  // `found` begins only after `ours` has set the search path, in which `category` has to run.
+  return await queryJson<string[]>(
+    sql,
+    `${SET_SEARCH_PATH},`,
+    `${RESTORE_SEARCH_PATH}(
+  select coalesce(json_agg(category order by category collate pg_catalog."C"), '[]')::text as json
   from found
-  where found.category is not null
-)
-select coalesce(json_agg(category order by category collate "C"), '[]')::text as json
-from found
-where category is not null`;
+) as complete`,
+  )`
+  found as materialized (
+    with recursive found as (
+      select min(message_store.category(stream_name)) as category
+      from message_store.messages
+      where (select nothing from ours) is not null
+      union all
+      select (
+        select min(message_store.category(stream_name))
+        from message_store.messages
+        where message_store.category(stream_name) > found.category
+      )
+      from found
+      where found.category is not null
+    )
+    select category from found where category is not null
+  )`;
 }

@@ -1,7 +1,7 @@
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkCategory, checkConsumerGroup, checkName, checkPage } from "../names/_check.ts";
-import { queryMessageFunction, queryMessages } from "../messages/_columns.ts";
+import { queryMessageFunction } from "../messages/_columns.ts";
 import type { ReadStreamOptions } from "./read_stream.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 import { shareParameters } from "./_share.ts";
@@ -100,15 +100,16 @@ export async function readCategory(
     limit ${batchSize}::text::bigint`;
   }
   // coalesce() hides the share from the planner. Otherwise the planner may expect so few messages
-  // that it would fetch and sort all of them.
-  return await queryMessages(sql, parser)`
+  // that it would fetch and sort all of them. The first condition needs `ours` before `category`.
+  return await queryMessageFunction(sql, parser)`
     select *
     from message_store.messages
-    where message_store.category(stream_name) = ${category}::text
+    where (select nothing from ours) is not null
+      and message_store.category(stream_name) = ${category}::text
       and global_position <= coalesce(${position}::text::bigint, 9223372036854775807)
       and (
         ${correlation}::text is null
-        or message_store.category(metadata->>'correlationStreamName') = ${correlation}::text
+        or message_store.category(metadata ->> 'correlationStreamName') = ${correlation}::text
       )
       and (
         ${size}::text is null

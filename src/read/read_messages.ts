@@ -52,7 +52,7 @@ export async function readMessages(
     select messages.*
     from json_array_elements_text(${
     JSON.stringify(ids)
-  }::text::json) with ordinality as asked(id, number)
+  }::text::json) with ordinality as asked (id, number)
     join message_store.messages on messages.id = asked.id::uuid
     order by number`;
 }

@@ -101,17 +101,18 @@ function queryAppend(
   message as materialized (
     select
       stream_name, expected_version::bigint, id::uuid, type,
-      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
+      case when data <> 'null' then data end as data,
+      case when metadata <> 'null' then metadata end as metadata, number
     from
       (select ${
     toColumns(messages, { streamName, expectedVersion })
   }::text::jsonb as list offset 0) as columns,
       rows from (
-        jsonb_array_elements_text(list->'streamName'),
-        jsonb_array_elements_text(list->'expectedVersion'),
-        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
-        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
-      ) with ordinality as message(stream_name, expected_version, id, type, data, metadata, number)
+        jsonb_array_elements_text(list -> 'streamName'),
+        jsonb_array_elements_text(list -> 'expectedVersion'),
+        jsonb_array_elements_text(list -> 'id'), jsonb_array_elements_text(list -> 'type'),
+        jsonb_array_elements(list -> 'data'), jsonb_array_elements(list -> 'metadata')
+      ) with ordinality as message (stream_name, expected_version, id, type, data, metadata, number)
   ),
   stream as materialized (
     select
@@ -151,7 +152,7 @@ function queryAppend(
   unsure as materialized (
     select stream_name
     from current
-    where size = 0 and current_setting('transaction_isolation') not like 'read %'
+    where size = 0 and current_setting('transaction_isolation') !~~ 'read %'
   ),
   fresh as materialized (
     select * from current
@@ -164,8 +165,8 @@ function queryAppend(
   ),
   inserted as (
     insert into message_store.messages (id, stream_name, position, type, data, metadata)
-    select id, stream_name, version + 1 + number - first, type, data, metadata
-    from message join fresh using (stream_name)
+    select id, fresh.stream_name, version + 1 + number - first, type, data, metadata
+    from message join fresh on fresh.stream_name = message.stream_name
     where type is not null and not exists (select from refused)
     order by number
     returning global_position

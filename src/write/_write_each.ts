@@ -39,8 +39,8 @@ export async function writeEach(
     mayBeKnown: writes.map(({ mayBeKnown }) => mayBeKnown),
   };
   // `queryMessageStore` puts the steps `caller` and `ours` in front of the template. `ours` sets the search
-  // path that Message DB's functions need. `locked` selects from `ours`, and every later step that needs the
-  // path comes after `locked`. Before it, `category` needs no path: it calls no other function.
+  // path that Message DB's functions need. `stream` selects from `ours`, and every later step that needs the
+  // path comes after `stream`.
   //
   // - `columns` is as in `queryAppend`.
   // - `seen`, `current`, `added` and `known` are as in `writeOnce`, for many streams. `seen` is null, and
@@ -57,16 +57,17 @@ export async function writeEach(
   message as materialized (
     select
       stream_name, expected_version::bigint, may_be_known::boolean, id::uuid, type,
-      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
+      case when data <> 'null' then data end as data,
+      case when metadata <> 'null' then metadata end as metadata, number
     from
       (select ${toColumns(writes, columns)}::text::jsonb as list offset 0) as columns,
       rows from (
-        jsonb_array_elements_text(list->'streamName'),
-        jsonb_array_elements_text(list->'expectedVersion'),
-        jsonb_array_elements_text(list->'mayBeKnown'),
-        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
-        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
-      ) with ordinality as message(
+        jsonb_array_elements_text(list -> 'streamName'),
+        jsonb_array_elements_text(list -> 'expectedVersion'),
+        jsonb_array_elements_text(list -> 'mayBeKnown'),
+        jsonb_array_elements_text(list -> 'id'), jsonb_array_elements_text(list -> 'type'),
+        jsonb_array_elements(list -> 'data'), jsonb_array_elements(list -> 'metadata')
+      ) with ordinality as message (
         stream_name, expected_version, may_be_known, id, type, data, metadata, number
       )
   ),
@@ -80,7 +81,7 @@ export async function writeEach(
           where stored.stream_name = message.stream_name
         )
       end as seen
-    from message
+    from message, ours
     group by stream_name
   ),
   locked as materialized (
@@ -92,14 +93,14 @@ export async function writeEach(
       end as is_free
     from (
       select category, count(*) over () = 1 as is_only
-      from stream, ours
+      from stream
       group by category
       order by message_store.hash_64(category)
     ) as ordered
   ),
   current as materialized (
     select stream.*, coalesce(message_store.stream_version(stream_name), -1) as version
-    from stream join locked using (category)
+    from stream join locked on locked.category = stream.category
     where is_free
   ),
   added as materialized (
@@ -119,10 +120,10 @@ export async function writeEach(
   ),
   fresh as materialized (
     select
-      number, stream_name, version, expected_version,
-      row_number() over (partition by stream_name order by number) as rank
-    from message join current using (stream_name)
-    where number not in (select number from known)
+      number, current.stream_name, version, expected_version,
+      row_number() over (partition by current.stream_name order by number) as rank
+    from message join current on current.stream_name = message.stream_name
+    where not (number = any (select number from known))
   ),
   expecting as materialized (
     select
@@ -140,27 +141,27 @@ export async function writeEach(
       where turn = 1
       union all
       select
-        expecting.number, stream_name, expecting.turn, needed = base,
+        expecting.number, expecting.stream_name, expecting.turn, needed = base,
         base - (needed <> base)::int
-      from judged join expecting using (stream_name)
-      where expecting.turn = judged.turn + 1
+      from judged join expecting on expecting.stream_name = judged.stream_name
+      where expecting.turn = (judged.turn + 1)
     )
     select number, is_right from judged
   ),
   outcome as materialized (
     select
-      number, coalesce(is_right, true) as is_written,
+      fresh.number, coalesce(is_right, true) as is_written,
       version + rank - count(*) filter (where not is_right) over (
-        partition by stream_name order by number
+        partition by stream_name order by fresh.number
       ) as place
-    from fresh left join judged using (number)
+    from fresh left join judged on judged.number = fresh.number
   ),
   inserted as (
     insert into message_store.messages (id, stream_name, position, type, data, metadata)
     select id, stream_name, place, type, data, metadata
-    from message join outcome using (number)
+    from message join outcome on outcome.number = message.number
     where is_written
-    order by number
+    order by message.number
     returning global_position
   ),
   answer as materialized (
@@ -170,14 +171,14 @@ export async function writeEach(
           when known.stream_name = message.stream_name then known.position::text
           when known.stream_name is not null then '"duplicate"'
           when is_written then place::text
-          when not is_written then '[' || place || ']'
+          when not is_written then '[' || place::text || ']'
           else '"busy"'
         end,
-        ',' order by number
+        ',' order by message.number
       ) || ']' as json
     from message
-      left join known using (number)
-      left join outcome using (number),
+      left join known on known.number = message.number
+      left join outcome on outcome.number = message.number,
       (select count(*) from inserted) as complete
   )`;
 }

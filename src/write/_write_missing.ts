@@ -21,8 +21,8 @@ export async function writeMissing(
   messages: readonly EncodedImport[],
 ): Promise<number | null> {
   // `queryMessageStore` puts the steps `caller` and `ours` in front of the template. `ours` sets the search
-  // path that Message DB's functions need. `locked` selects from `ours`, and every later step that needs the
-  // path comes after `locked`. Before it, `category` needs no path: it calls no other function.
+  // path that Message DB's functions need. `stream` selects from `ours`, and every later step that needs the
+  // path comes after `stream`.
   //
   // - `columns` is as in `queryAppend`.
   // - `seen`, `current`, `added` and `known` are as in `writeOnce`, for many streams. `get_stream_messages`
@@ -36,14 +36,15 @@ export async function writeMissing(
   message as materialized (
     select
       stream_name, time::timestamp, id::uuid, type,
-      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata, number
+      case when data <> 'null' then data end as data,
+      case when metadata <> 'null' then metadata end as metadata, number
     from
       (select ${toColumns(messages, columns)}::text::jsonb as list offset 0) as columns,
       rows from (
-        jsonb_array_elements_text(list->'streamName'), jsonb_array_elements_text(list->'time'),
-        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
-        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
-      ) with ordinality as message(stream_name, time, id, type, data, metadata, number)
+        jsonb_array_elements_text(list -> 'streamName'), jsonb_array_elements_text(list -> 'time'),
+        jsonb_array_elements_text(list -> 'id'), jsonb_array_elements_text(list -> 'type'),
+        jsonb_array_elements(list -> 'data'), jsonb_array_elements(list -> 'metadata')
+      ) with ordinality as message (stream_name, time, id, type, data, metadata, number)
   ),
   stream as materialized (
     select
@@ -53,20 +54,20 @@ export async function writeMissing(
         from message_store.messages as stored
         where stored.stream_name = wanted.stream_name
       ) as seen
-    from (select distinct stream_name from message) as wanted
+    from (select distinct stream_name from message) as wanted, ours
   ),
   locked as materialized (
     select category, message_store.acquire_lock(category)
     from (
       select category
-      from stream, ours
+      from stream
       group by category
       order by message_store.hash_64(category)
     ) as ordered
   ),
   current as materialized (
     select stream.*, coalesce(message_store.stream_version(stream_name), -1) as version
-    from stream join locked using (category)
+    from stream join locked on locked.category = stream.category
   ),
   added as materialized (
     select message_store.get_stream_messages(stream_name, seen + 1, -1) as stored
@@ -87,17 +88,19 @@ export async function writeMissing(
     from message join added on (stored).id = message.id::text
   ),
   missing as materialized (
-    select number, version + row_number() over (partition by stream_name order by number) as position
-    from message join current using (stream_name)
-    where number not in (select number from known)
+    select
+      number,
+      version + row_number() over (partition by current.stream_name order by number) as position
+    from message join current on current.stream_name = message.stream_name
+    where not (number = any (select number from known))
   ),
   inserted as (
     insert into message_store.messages (id, stream_name, position, type, data, metadata, time)
     select
       id, stream_name, position, type, data, metadata, coalesce(time, now() at time zone 'utc')
-    from message join missing using (number)
+    from message join missing on missing.number = message.number
     where not exists (select from known where is_elsewhere)
-    order by number
+    order by message.number
     returning global_position
   ),
   answer as materialized (

@@ -60,7 +60,7 @@ export async function writeOnce(
   answer as materialized (
     select position::text as json from written
     union all
-    select case stream_name when ${streamName}::text then position::text else 'null' end from known
+    select case when stream_name = ${streamName}::text then position::text else 'null' end from known
   )`;
   if (position === null) throw new DuplicateMessageError(id);
   return safeInteger(position);

@@ -27,11 +27,11 @@ export async function writeUnlessBusy(
   const last = await queryMessageStore<{ readonly id: string | null } | null>(sql)`
   free as materialized (
     select pg_try_advisory_xact_lock(
-      message_store.hash_64(message_store.category(${streamName}::text))
+      message_store.hash_64(message_store.category(${streamName}::text || ours.nothing))
     ) as is_free
     from ours
     where current_setting('transaction_read_only') = 'off'
-      and current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
+      and current_setting('transaction_isolation') ~~ 'read %'
       and has_table_privilege('message_store.messages', 'insert')
   ),
   last as materialized (
@@ -46,7 +46,7 @@ export async function writeUnlessBusy(
       ) as position
     from free
     where is_free
-      and (select id from last) is not distinct from ${seen}::text
+      and coalesce((select id from last), '') = coalesce(${seen}::text, '')
   ),
   answer as materialized (
     select

@@ -92,13 +92,14 @@ export async function synchronize(
   message as materialized (
     select
       number - 1 as position, id::uuid, type,
-      nullif(data, 'null') as data, nullif(metadata, 'null') as metadata
+      case when data <> 'null' then data end as data,
+      case when metadata <> 'null' then metadata end as metadata
     from
       (select ${toColumns(encoded)}::text::jsonb as list offset 0) as columns,
       rows from (
-        jsonb_array_elements_text(list->'id'), jsonb_array_elements_text(list->'type'),
-        jsonb_array_elements(list->'data'), jsonb_array_elements(list->'metadata')
-      ) with ordinality as message(id, type, data, metadata, number)
+        jsonb_array_elements_text(list -> 'id'), jsonb_array_elements_text(list -> 'type'),
+        jsonb_array_elements(list -> 'data'), jsonb_array_elements(list -> 'metadata')
+      ) with ordinality as message (id, type, data, metadata, number)
   ),
   seen as materialized (
     select coalesce(max(position), -1) as version
@@ -122,10 +123,10 @@ export async function synchronize(
     select (stored).position, (stored).id::uuid from added
   ),
   other as materialized (
-    select position, message.id, stored.id as "actualId"
-    from message join stored using (position)
+    select message.position, message.id, stored.id as "actualId"
+    from message join stored on stored.position = message.position
     where message.id <> stored.id
-    order by position
+    order by message.position
     limit 1
   ),
   missing as materialized (

@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import * as client from "@messagedb/client";
+import type postgres from "postgres";
+import { beforeAll, describe, test } from "vitest";
+import { operations, programs, variants } from "../_operations.ts";
+import { type Database, useDatabase } from "../database.ts";
+import { namesIn, plant, trapCalls } from "./_trap.ts";
+import { unpinnedIn } from "./_unpinned.ts";
+
+/** Those whose statements no other has. */
+const extras: typeof operations = {
+  "subscribe to a stream from a time": (sql) =>
+    client.subscribe(sql, "known-1", { startAt: new Date(0) }).next(),
+  "subscribe to all from a time": (sql) =>
+    client.subscribe(sql, "$all", { startAt: new Date(0), types: ["Written"] }).next(),
+  "subscribe to an aggregate from a time": async (sql) => {
+    await client.aggregate(
+      sql,
+      { name: "ledger", from: ["known-%"], partition: () => 0 },
+      { once: true },
+    );
+    await client.subscribe(sql, { aggregate: "ledger" }, {
+      startAt: new Date(0),
+      types: ["Written"],
+    })
+      .next();
+  },
+  "entity with a new snapshot": async (sql) => {
+    const category = `entity${crypto.randomUUID().replaceAll("-", "")}`;
+    await client.write(sql, `${category}-1`, { type: "Written" });
+    const counter = { category, init: () => 0, evolve: (state: number) => state + 1 };
+    await client.entity({ ...counter, snapshot: { every: 1 } }).fetch(sql, "1");
+    assert.equal(await client.streamVersion(sql, `${category}:snapshot-1`), 0);
+  },
+  "readAggregate of a member": (sql) =>
+    client.readAggregate(sql, "ledger", { consumerGroup: { member: 0, size: 1 } }),
+  "readAll past a gap": async (sql) => {
+    const twice = { type: "Written", id: crypto.randomUUID() };
+    await client.writeBatch(sql, "gap-1", [twice, twice]).catch(() => {});
+    await client.write(sql, "gap-1", { type: "Written" });
+    return await client.readAll(sql, { batchSize: 100_000 });
+  },
+  "drain in a group, and park": (sql) =>
+    client.drain(sql, {
+      category: "known",
+      consumerId: "g",
+      handle: () => "park",
+      consumerGroup: { size: 2 },
+    }),
+  "replayParked of what is parked": (sql) =>
+    client.replayParked(sql, { category: "known", consumerId: "g", handle: () => {} }),
+};
+const everything = { ...operations, ...programs, ...variants, ...extras };
+
+const db = useDatabase();
+const statements = new Set<string>();
+
+/** A handle that keeps the text of each statement. */
+function recording(sql: postgres.Sql): client.Sql {
+  return client.fromQuery((text, parameters) => {
+    statements.add(text);
+    return sql.unsafe(text, parameters);
+  });
+}
+
+beforeAll(async () => {
+  const sql = recording(connectWith({}));
+  for (const operation of Object.values(everything)) await operation(sql);
+});
+
+/** A handle of a role with no rights but Message DB's; postgres.js asks for no types by names of its own. */
+function connectWith(settings: Record<string, string>, database: Database = db): postgres.Sql {
+  return database.connect({
+    fetch_types: false,
+    max: 4,
+    connection: { role: "message_store", "message_store.sql_condition": "on", ...settings },
+  });
+}
+
+test("each statement of the source is among them", async () => {
+  const files = (await readdir("src", { recursive: true })).filter((it) =>
+    /^\w+\/.*\.ts$/.test(it)
+  );
+  const sources = await Promise.all(files.map((file) => readFile(`src/${file}`, "utf8")));
+  // Where a template begins, behind the call that sends it.
+  const tags = sources.join("\n").match(/\)`(?=select |\$\{|\n\s*[\w(])/g) ?? [];
+  assert.equal(statements.size, tags.length);
+});
+
+test("no statement has a name that the search path could find elsewhere", () => {
+  for (const statement of statements) assert.deepEqual(unpinnedIn(statement), [], statement);
+});
+
+test.each([
+  ["select concat('a')", "concat("],
+  ["select pg_catalog.concat('a') from message_store.messages where a = 1", "="],
+  ["select a operator(pg_catalog.-) -1, b - 1 from message_store.messages", "-"],
+  ["select $1::text", "::text"],
+  ["select a from messages", "from messages"],
+  ["with it as (select) select a from it where a in (select)", "in"],
+  ['select a collate "C"', 'collate "C"'],
+  ["select case a when 1 then 2 end", "case"],
+])("such a name is found in %s", (statement, name) => {
+  assert.deepEqual(unpinnedIn(statement), [name]);
+});
+
+/** Without an index, PostgreSQL calls the function of an index for each row. */
+const NO_INDEX = { enable_indexscan: "off", enable_indexonlyscan: "off", enable_bitmapscan: "off" };
+
+describe.each<[where: string, schema: string, settings: Record<string, string>]>([
+  ["public, on the default path", "public", {}],
+  ["public, where no index is used", "public", NO_INDEX],
+  ["a schema before pg_catalog", "evil", { search_path: "evil, pg_catalog" }],
+  ["a schema before pg_catalog, where no index is used", "evil", {
+    search_path: "evil, pg_catalog",
+    ...NO_INDEX,
+  }],
+  ["the only schema of the path", "evil", { search_path: "evil" }],
+  ["pg_temp", "pg_temp", {}],
+])("strangers in %s", (_, schema, settings) => {
+  let hostile: postgres.Sql;
+  let judge: postgres.Sql;
+
+  beforeAll(async () => {
+    judge = db.connect({
+      connection: { search_path: "pg_catalog", "message_store.sql_condition": "on" },
+      max: 1,
+    });
+    const sources = await judge.unsafe(
+      "select prosrc from pg_proc where pronamespace = 'message_store'::regnamespace",
+    );
+    const names = namesIn([...statements, ...sources.map((row) => row["prosrc"] as string)]);
+    if (schema === "pg_temp") {
+      hostile = db.connect({
+        fetch_types: false,
+        max: 1,
+        connection: { "message_store.sql_condition": "on" },
+      });
+      await plant(hostile, "pg_temp", { ...names, functions: [], operators: [] });
+    } else {
+      await judge.unsafe(
+        `create schema if not exists ${schema}; grant usage on schema ${schema} to public`,
+      );
+      await plant(judge, schema, names);
+      hostile = connectWith(settings);
+    }
+  });
+
+  test("are called by who does not mind them", async () => {
+    const before = await trapCalls(judge);
+    await assert.rejects(
+      hostile.unsafe(
+        "select concat('a'::varchar, 'b'::varchar) || 'c', 'c'::text",
+      ),
+      /a stranger was called/,
+    );
+    assert.notEqual(await trapCalls(judge), before);
+  });
+
+  test.each(Object.entries(everything))("are not called by %s", async (name, operation) => {
+    const before = await trapCalls(judge);
+    const answer = await operation(
+      client.fromQuery((text, parameters) => hostile.unsafe(text, parameters)),
+    );
+    if (
+      /^(read|iterate|entityIds|categories|messageStore|stream)/.test(name) && !/gap/.test(name)
+    ) {
+      assert.deepEqual(answer, await operation(recording(judge)));
+    }
+    assert.equal(await trapCalls(judge), before);
+  });
+});
+
+test("a stranger that fits a call in each of its types is not called", async () => {
+  const types = Array.from({ length: 17 }, (_, at) => at === 5 || at === 7 ? "json" : "text");
+  await db.sql.unsafe(`
+    create table public.loot (who text);
+    grant insert on public.loot to public;
+    create or replace function public.concat(${types}) returns text language plpgsql as $$ begin
+      insert into public.loot select current_user;
+      return pg_catalog.concat(${types.map((_, at) => `$${at + 1}`)});
+    end $$`);
+  const sql = connectWith({});
+  await assert.doesNotReject(client.readStream(sql, "account-1"));
+  await assert.doesNotReject(client.readMessages(sql, []));
+  await assert.doesNotReject(client.readCategory(sql, "account", { direction: "backward" }));
+  const judge = db.connect({ connection: { search_path: "pg_catalog" } });
+  assert.deepEqual([...await judge`select who from public.loot`], []);
+});
