@@ -1,6 +1,7 @@
 import type { TransactionSql } from "postgres";
 import { applyChange } from "./_change.ts";
 import type { Release, SqlFile } from "./_release.ts";
+import { PINNED_SEARCH_PATH } from "./_search_path.ts";
 import { isAlreadyThere } from "./_sql_errors.ts";
 import type { DatabaseState } from "./_state.ts";
 
@@ -9,6 +10,7 @@ interface FileGroup {
   readonly folders: RegExp;
   /** What a role must be allowed to do, to run the files. */
   readonly right: string;
+  /** @default `PINNED_SEARCH_PATH` */
   readonly searchPath?: string;
 }
 
@@ -31,21 +33,17 @@ export async function installFiles(
   await run({
     folders: /^extensions\//,
     right: `create the extension "pgcrypto" ${where}`,
-    searchPath: "public, message_store",
+    searchPath: "public, message_store, pg_temp",
   });
-  // `public` is in the path because gen_random_uuid() is pgcrypto's before PostgreSQL 13, and there.
-  await run({
-    folders: /^(types|tables|functions)\//,
-    right: change,
-    searchPath: "message_store, public",
-  });
-  // `public` is not in the path: the files drop an index by its bare name, and must not find another.
-  await run({ folders: /^indexes\//, right: change, searchPath: "message_store" });
-  await run({
-    folders: /^(views|privileges)\//,
-    right: change,
-    searchPath: "message_store, public",
-  });
+  // `public` is in the path of two groups because gen_random_uuid() is pgcrypto's before PostgreSQL 13, and
+  // there. Nothing else that they name could be found there: it is in PostgreSQL itself, or has its schema.
+  // The other groups have expressions, which a function or an operator in `public` might fit better.
+  const withPublic = "message_store, public, pg_temp";
+  const withoutPublic = "message_store, pg_temp";
+  await run({ folders: /^tables\//, right: change, searchPath: withPublic });
+  await run({ folders: /^(types|functions)\//, right: change, searchPath: withoutPublic });
+  await run({ folders: /^(indexes|views)\//, right: change, searchPath: withoutPublic });
+  await run({ folders: /^privileges\//, right: change, searchPath: withPublic });
 }
 
 /** The files whose objects are missing, or are of an older version, and what runs with them. */
@@ -63,10 +61,11 @@ async function runGroup(
   tx: TransactionSql,
   role: string,
   files: readonly SqlFile[],
-  { folders, right, searchPath }: FileGroup,
+  { folders, right, searchPath = PINNED_SEARCH_PATH }: FileGroup,
 ): Promise<void> {
   const chosen = files.filter(({ key }) => folders.test(key));
   if (chosen.length === 0) return;
-  if (searchPath) await tx.unsafe(`set local search_path = ${searchPath}`);
+  await tx.unsafe(`set local search_path = ${searchPath}`);
   await applyChange(tx, role, { sql: chosen.map(({ text }) => text).join("\n"), right });
+  await tx.unsafe(`set local search_path = ${PINNED_SEARCH_PATH}`);
 }

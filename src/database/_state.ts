@@ -1,6 +1,7 @@
-import type { Sql, TransactionSql } from "postgres";
+import type { TransactionSql } from "postgres";
 import { lockInstalls } from "./_install_lock.ts";
 import type { Release } from "./_release.ts";
+import { PINNED_SEARCH_PATH } from "./_search_path.ts";
 
 /** A database as a role sees it: which parts of a release of Message DB are there. */
 export interface DatabaseState {
@@ -12,22 +13,30 @@ export interface DatabaseState {
   readonly present: ReadonlySet<string>;
 }
 
-/** Inspects the database, under the lock that keeps out other installs until the transaction ends. */
+/**
+ * Inspects the database, under the lock that keeps out other installs until the transaction ends. The
+ * transaction has a search path that finds PostgreSQL's own names alone.
+ */
 export async function lockAndInspect(
   tx: TransactionSql,
   release: Release,
 ): Promise<DatabaseState> {
-  await tx.unsafe("set local client_min_messages = error");
+  await tx.unsafe(`
+    set local search_path = ${PINNED_SEARCH_PATH};
+    set local client_min_messages = error
+  `);
   await lockInstalls(tx);
   return await inspectDatabase(tx, release);
 }
 
+/** Inspects the database, and leaves the transaction the search path that `lockAndInspect` does. */
 export async function inspectDatabase(
-  sql: Sql | TransactionSql,
+  tx: TransactionSql,
   { files }: Release,
 ): Promise<DatabaseState> {
+  await tx.unsafe(`set local search_path = ${PINNED_SEARCH_PATH}`);
   // This reads the catalogs, because every role may. to_regclass() and the like need usage of the schema.
-  const rows = await sql.unsafe(
+  const rows = await tx.unsafe(
     `
     with
       schema as (

@@ -238,7 +238,10 @@ export async function uninstall(sql: Sql, options: UninstallOptions = {}): Promi
 export async function isInstalled(sql: Sql): Promise<boolean> {
   assertPostgres(sql, "look for");
   const release = await readRelease();
-  const { present } = await inspectDatabase(sql, release);
+  const { present } = await sql.begin(
+    "read only",
+    (tx) => inspectDatabase(tx, release),
+  );
   return release.files.every(({ key }) =>
     /^(roles|extensions|privileges)\//.test(key) || present.has(key)
   );
