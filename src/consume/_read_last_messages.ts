@@ -24,7 +24,7 @@ select
       json_build_object(
         'streamName', last.stream_name, 'version', last.position,
         'data', last.data, 'metadata', last.metadata,
-        'age', date_part('epoch', clock_timestamp() at time zone 'utc' - last.time) * 1000
+        'age', (date_part('epoch', clock_timestamp()) - date_part('epoch', last.time)) * 1000
       )
     ),
     '[]'

@@ -25,7 +25,7 @@ const NAMES =
  *   of PostgreSQL run as SQL of its own, and keywords among the arguments, as of `extract(x from y)`.
  *
  * The functions of Message DB name PostgreSQL's functions in the same way, and they are as they are. Each of
- * them has to run under the search path of `SET_SEARCH_PATH`, also `category`, `id` and `hash_64`, which
+ * them has to run under the search path of `SET_SETTINGS`, also `category`, `id` and `hash_64`, which
  * need no other function of Message DB.
  */
 export function pinNames(sql: string): string {

@@ -103,13 +103,16 @@ export function jsonTextOf(answer: unknown): string {
 }
 
 /**
- * The first two steps of a statement that calls Message DB's functions: they set the search path.
+ * The first two steps of a statement that calls Message DB's functions: they set the search path and the
+ * time zone.
  *
  * Message DB's functions name each other and the table without a schema. So a call fails unless the search
- * path holds `message_store`, and the path of the caller often does not. The statement sets the path
- * itself: that costs no round trip more, and leaves no setting in the session.
+ * path holds `message_store`, and the path of the caller often does not. The time of a message is
+ * `now() at time zone 'utc'`, and PostgreSQL 18 looks for "utc" among the abbreviations of the session's own
+ * zone first: in the zone `UTC+3` it is three hours off. The statement sets both itself: that costs no round
+ * trip more, and leaves no setting in the session.
  *
- * - `caller` keeps the caller's search path.
+ * - `caller` keeps the caller's settings.
  * - `ours` sets the search path to `message_store`, and to no schema of the caller's: a function of the same
  *   name there must not be called. `pg_temp` is last in the path, because Postgres looks for tables in it
  *   first if the path does not name it.
@@ -123,21 +126,29 @@ export function jsonTextOf(answer: unknown): string {
  * - Postgres may call `category`, `id` and `hash_64` of parameters alone while it plans the statement, and so
  *   before `ours`. So there, too, an argument has `|| ours.nothing`.
  */
-export const SET_SEARCH_PATH = `with
-  caller as materialized (select current_setting('search_path') as path),
+export const SET_SETTINGS = `with
+  caller as materialized (
+    select current_setting('search_path') as path, current_setting('TimeZone') as zone
+  ),
   ours as materialized (
-    select left(set_config('search_path', 'message_store, pg_temp', true), 0) as nothing from caller
+    select
+      left(
+        set_config('search_path', 'message_store, pg_temp', true)
+          || set_config('TimeZone', 'UTC', true),
+        0
+      ) as nothing
+    from caller
   )`;
 
 /**
- * The end of such a statement: it puts the caller's search path back, for the rest of a transaction.
+ * The end of such a statement: it puts the caller's settings back, for the rest of a transaction.
  *
  * Behind this text comes, in parentheses, an aggregate that makes the one row with `json`. Postgres runs a
  * step only as far as somebody reads it, and an aggregate reads all of its input before it has a row. So
- * all calls of functions are over when the search path is put back.
+ * all calls of functions are over when the settings are put back.
  */
-export const RESTORE_SEARCH_PATH = `
-select json, set_config('search_path', path, true)
+export const RESTORE_SETTINGS = `
+select json, set_config('search_path', path, true), set_config('TimeZone', zone, true)
 from caller, `;
 
 /**
@@ -145,21 +156,21 @@ from caller, `;
  *
  * The template is a list of steps (common table expressions). The last step is `answer`, with one row and
  * its column `json`. The steps `caller` and `ours` are put in front of the list, and the end that reads
- * `answer` is put behind it: see `SET_SEARCH_PATH` and `RESTORE_SEARCH_PATH`.
+ * `answer` is put behind it: see `SET_SETTINGS` and `RESTORE_SETTINGS`.
  */
 export function queryMessageStore<T>(sql: Sql): SendStatement<T> {
   return queryJson(
     sql,
-    `${SET_SEARCH_PATH},`,
-    `${RESTORE_SEARCH_PATH}(select max(json) as json from answer) as complete`,
+    `${SET_SETTINGS},`,
+    `${RESTORE_SETTINGS}(select max(json) as json from answer) as complete`,
   );
 }
 
 /**
  * The beginning of a statement that reads a page through one of Message DB's functions. Behind it comes the
- * aggregate with `json`, as behind `RESTORE_SEARCH_PATH`.
+ * aggregate with `json`, as behind `RESTORE_SETTINGS`.
  *
- * As `SET_SEARCH_PATH` and `RESTORE_SEARCH_PATH` do, it sets the search path and puts it back. It does the
+ * As `SET_SETTINGS` and `RESTORE_SETTINGS` do, it sets the search path and puts it back. It does the
  * same with `enable_sort`: while that is off, Postgres reads in the order of an index, and stops when the
  * page is full. Otherwise it would fetch and sort all that is left of a long stream, for each page: few
  * streams are long, so Postgres expects little to be left.

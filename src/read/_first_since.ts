@@ -1,9 +1,9 @@
 import {
   queryJson,
   queryMessageStore,
-  RESTORE_SEARCH_PATH,
+  RESTORE_SETTINGS,
   type SendStatement,
-  SET_SEARCH_PATH,
+  SET_SETTINGS,
 } from "../handle/_statement.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkInteger } from "../names/_check.ts";
@@ -48,7 +48,7 @@ select
       select position::text
       from message_store.messages
       where stream_name = ${streamName}::text
-        and coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)
+        and coalesce(time >= ${since}::text::timestamp, false)
       order by messages.position
       limit 1
     ),
@@ -61,10 +61,10 @@ select
     return await queryStartAfterPrevious(sql)`
     where (select nothing from ours) is not null
       and message_store.category(stream_name) = ${category}::text
-      and coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
+      and coalesce(time >= ${since}::text::timestamp, false)`;
   }
   return await queryStartAfterPrevious(sql)`
-    where coalesce(time >= ${since}::text::timestamptz at time zone 'utc', false)`;
+    where coalesce(time >= ${since}::text::timestamp, false)`;
 }
 
 /**
@@ -76,7 +76,7 @@ select
 function queryStartAfterPrevious(sql: Sql): SendStatement<number | null> {
   return queryJson(
     sql,
-    `${SET_SEARCH_PATH},
+    `${SET_SETTINGS},
   found as materialized (
     select first.global_position as position
     from message_store.messages as first`,
@@ -95,13 +95,14 @@ function queryStartAfterPrevious(sql: Sql): SendStatement<number | null> {
         'null'
       ) as json
     from found
-  )${RESTORE_SEARCH_PATH}(select max(json) as json from answer) as complete`,
+  )${RESTORE_SETTINGS}(select max(json) as json from answer) as complete`,
   );
 }
 
 /**
  * The time as text for PostgreSQL, which writes years before 1 and after 9999 in another way: such
- * a time becomes the nearest one within these years.
+ * a time becomes the nearest one within these years. Without a zone in the text: as a `timestamp` it is
+ * the UTC of the column `time`, and no time zone has to be looked up.
  */
 function timestampOf(time: Date): string {
   const year = time.getUTCFullYear();
@@ -134,7 +135,7 @@ export async function firstReferenceSince(
     ) as origin
     where (select nothing from ours) is not null
       and message_store.category(reference.stream_name) = ${category}::text
-      and coalesce(origin.time >= ${timestampOf(time)}::text::timestamptz at time zone 'utc', false)
+      and coalesce(origin.time >= ${timestampOf(time)}::text::timestamp, false)
     order by reference.global_position
     limit 1
   ),

@@ -1,8 +1,8 @@
 import {
   queryJson,
-  RESTORE_SEARCH_PATH,
+  RESTORE_SETTINGS,
   type SendStatement,
-  SET_SEARCH_PATH,
+  SET_SETTINGS,
 } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns, safeInteger } from "../messages/_columns.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
@@ -121,7 +121,7 @@ function queryReferences(sql: Sql): SendStatement<ReferencedColumns> {
   // The limit in the look-up of each message makes PostgreSQL use the index.
   return queryJson(
     sql,
-    `${SET_SEARCH_PATH},
+    `${SET_SETTINGS},
   scanned as materialized (
     select
       origin.*, reference.stream_name as partition, reference.position as place,
@@ -141,7 +141,7 @@ function queryReferences(sql: Sql): SendStatement<ReferencedColumns> {
     where (select types from wanted) is null
       or type = any (select json_array_elements_text((select types from wanted)::json))
     order by global_place
-  )${RESTORE_SEARCH_PATH}(
+  )${RESTORE_SETTINGS}(
   select ${REFERENCE_PAGE_JSON} as json from page
 ) as complete`,
   );

@@ -1,9 +1,9 @@
 import { checkCategory } from "../names/_check.ts";
 import {
   queryJson,
-  RESTORE_SEARCH_PATH,
+  RESTORE_SETTINGS,
   type SendStatement,
-  SET_SEARCH_PATH,
+  SET_SETTINGS,
 } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
@@ -78,7 +78,7 @@ export async function entityIds(sql: Sql, category: string): Promise<string[]> {
 function queryStreamNames(sql: Sql, about: string): SendStatement<string[]> {
   return queryJson(
     sql,
-    `${SET_SEARCH_PATH},
+    `${SET_SETTINGS},
   index_of_names as materialized (
     select
     from pg_catalog.pg_index
@@ -106,7 +106,7 @@ function queryStreamNames(sql: Sql, about: string): SendStatement<string[]> {
     from message_store.messages
     where stream_name = (select category from asked)
       and exists (select from index_of_names)
-  )${RESTORE_SEARCH_PATH}(
+  )${RESTORE_SETTINGS}(
   select ${about}
 ) as complete`,
   );
@@ -133,8 +133,8 @@ export async function categories(sql: Sql): Promise<string[]> {
   // `found` begins only after `ours` has set the search path, in which `category` has to run.
   return await queryJson<string[]>(
     sql,
-    `${SET_SEARCH_PATH},`,
-    `${RESTORE_SEARCH_PATH}(
+    `${SET_SETTINGS},`,
+    `${RESTORE_SETTINGS}(
   select coalesce(json_agg(category order by category collate pg_catalog."C"), '[]')::text as json
   from found
 ) as complete`,
