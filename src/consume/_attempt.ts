@@ -38,7 +38,8 @@ export async function attempt(
       task.isCalled = true;
       let answer;
       try {
-        answer = await (begun ? begun.answer : handler(message, contextOf(sql)));
+        const handle = consumer.begin ? sql : consumer.handlerSql;
+        answer = await (begun ? begun.answer : handler(message, contextOf(handle)));
         // Other answers, rows for example, say nothing.
         if (typeof answer === "string") checkVerdict(answer, "the handler's answer");
       } catch (error) {
@@ -57,7 +58,7 @@ export async function attempt(
     // the handler has it (idle_in_transaction_session_timeout): then the handler has failed.
     if (task.isCalled && !isRecordFailure(kept, error)) task.failure ??= { cause: error };
     if (task.failure === undefined) throw error;
-    return await verdictOf(consumer, error, message, contextOf(consumer.sql));
+    return await verdictOf(consumer, error, message, contextOf(consumer.handlerSql));
   }
 }
 

@@ -1,3 +1,4 @@
+import { withTimeLimit } from "../handle/_time_limit.ts";
 import { runInTransaction, type SqlWithBegin } from "../handle/_transaction.ts";
 import { invalid } from "../lib/invalid.ts";
 import { whenReady } from "../lib/promise.ts";
@@ -34,7 +35,10 @@ export const VERDICTS: readonly Verdict[] = ["retry", "skip", "park", "stop"];
 
 /** A consumer, checked, with its defaults. */
 export interface CheckedConsumer extends CheckedFollowing {
+  /** The handle for the consumer's own statements. */
   readonly sql: Sql;
+  /** The handle as the caller gave it, for the handlers. */
+  readonly handlerSql: Sql;
   readonly category: string;
   readonly consumerId: string;
   readonly group: GroupMembership | undefined;
@@ -97,13 +101,15 @@ export function checkConsumer<Handle extends Sql, Handled extends Message>(
   checkSource(identity.source, selection);
   checkStartAt(startAt);
   checkPolicy(onError);
+  const following = checkFollowing(sql, consumer);
   return {
     ...identity,
     ...selection,
     ...checkPace(options),
-    begin: checkTransactional(sql, options),
-    ...checkFollowing(sql, consumer),
-    sql,
+    begin: checkTransactional(sql, options, following.answerTimeout),
+    ...following,
+    sql: withTimeLimit(sql, following.answerTimeout),
+    handlerSql: sql,
     startAt,
     handlerOf,
     onError,
@@ -170,6 +176,7 @@ function checkTransactional(
   { transactional = false, concurrency = 1 }: Pick<PlainConsumer, "concurrency"> & {
     readonly transactional?: boolean | undefined;
   },
+  answerTimeout: number,
 ): CheckedConsumer["begin"] {
   if (typeof transactional !== "boolean") {
     throw invalid("transactional", transactional, "true or false");
@@ -181,7 +188,7 @@ function checkTransactional(
   if (typeof (sql as { begin?: unknown }).begin !== "function") {
     throw invalid("transactional", true, "false for this handle, which has no begin()");
   }
-  return (work) => runInTransaction(sql as SqlWithBegin, work);
+  return (work) => runInTransaction(sql as SqlWithBegin, work, answerTimeout);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { HandlerFailedError } from "../errors.ts";
+import { withTimeLimit } from "../handle/_time_limit.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import { attempt, contextFor } from "./_attempt.ts";
 import { FIRST_DELAY, LONGEST_DELAY, reload, workUntilDone } from "./_interruption.ts";
@@ -29,7 +30,7 @@ export function handleMessage(
   let begun: Task["begun"];
   if (!consumer.begin) {
     try {
-      const answer = handler(message, contextFor(message, consumer.sql, givingUp, 1));
+      const answer = handler(message, contextFor(message, consumer.handlerSql, givingUp, 1));
       if (answer === undefined) return "handled";
       begun = { answer };
     } catch (error) {
@@ -73,7 +74,7 @@ async function handleUntilDone(task: Task): Promise<HandledOutcome> {
 async function parkMessage(task: Task, attempts: number): Promise<HandledOutcome> {
   const { run: { consumer }, placed, failure } = task;
   const isParked = await workUntilDone(task, (sql) => {
-    return park(sql, consumer, placed, attempts, failure);
+    return park(withTimeLimit(sql, consumer.answerTimeout), consumer, placed, attempts, failure);
   });
   return isParked ? "parked" : "ended";
 }

@@ -1,5 +1,6 @@
 import { StoreWentBackError, WrongExpectedVersionError } from "../errors.ts";
 import { sqlStateOf } from "../handle/_driver_error.ts";
+import { withTimeLimit } from "../handle/_time_limit.ts";
 import { sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
@@ -26,6 +27,8 @@ const LONGEST_RENEWAL_WAIT = 100;
  */
 export interface KeptPosition {
   readonly sql: Sql;
+  /** How long a statement may take, in milliseconds. */
+  readonly answerTimeout: number;
   readonly streamName: string;
   /** The lease that each write renews; undefined if any process may keep the position. */
   readonly lease: Lease | undefined;
@@ -57,7 +60,10 @@ export interface KeptPosition {
 
 /** Begins to keep a position, at the place where `findPosition` has found it. */
 export function keepPosition(
-  { sql, positionUpdateInterval }: { readonly sql: Sql; readonly positionUpdateInterval: number },
+  { sql, answerTimeout, positionUpdateInterval }: Pick<
+    KeptPosition,
+    "sql" | "answerTimeout" | "positionUpdateInterval"
+  >,
   streamName: string,
   { position, version, stored }: Omit<FoundPosition, "holder">,
   lease?: Lease,
@@ -65,6 +71,7 @@ export function keepPosition(
   const now = Date.now();
   return {
     sql,
+    answerTimeout,
     streamName,
     lease,
     positionUpdateInterval,
@@ -170,7 +177,8 @@ export async function storeWith(
     await work(sql);
     kept.isRecording = true;
     if (kept.lease !== undefined) await Promise.race([kept.idle, sleep(LONGEST_RENEWAL_WAIT)]);
-    version = await record(kept, sql, position, Date.now() - begunAt).catch((error) => {
+    const limited = withTimeLimit(sql, kept.answerTimeout);
+    version = await record(kept, limited, position, Date.now() - begunAt).catch((error) => {
       kept.recordFailure = { cause: error };
       throw error;
     });

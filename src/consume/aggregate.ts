@@ -1,5 +1,6 @@
 import { StoreWentBackError, WrongExpectedVersionError } from "../errors.ts";
 import { type RetryOptions, retryWhileUnavailable } from "../handle/_retry.ts";
+import { withTimeLimit } from "../handle/_time_limit.ts";
 import { invalid } from "../lib/invalid.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { causationOf } from "../messages/_causation.ts";
@@ -34,7 +35,8 @@ import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 const POSITION_UPDATE_INTERVAL = 1000;
 
 /** The definition of an aggregate. */
-export interface Aggregate extends Pick<FollowOptions, "pollInterval" | "notify" | "onRetry"> {
+export interface Aggregate
+  extends Pick<FollowOptions, "pollInterval" | "answerTimeout" | "notify" | "onRetry"> {
   /** The name, which is the category of the partitions: `"ledger"`. */
   readonly name: string;
   /**
@@ -128,6 +130,7 @@ export async function aggregate(
   options: AggregateOptions = {},
 ): Promise<void> {
   const checked = checkAggregate(sql, aggregate);
+  const limited = withTimeLimit(sql, checked.answerTimeout);
   checkOptions(options);
   const { signal, once = false } = options;
   checkSignal(signal);
@@ -136,11 +139,11 @@ export async function aggregate(
   const { stopping } = shutdown;
   const retrying = { onRetry, signal: stopping, tries: once ? 5 : Infinity, isFirst: false };
   const read: Reader["read"] = (position, mark) =>
-    readSettled(sql, { position, batchSize, pattern: null, filter: { patterns }, mark });
+    readSettled(limited, { position, batchSize, pattern: null, filter: { patterns }, mark });
   let bell;
   try {
     if (stopping.aborted) return;
-    const find = () => findStored(sql, checked);
+    const find = () => findStored(limited, checked);
     let stored: Stored | undefined = await retryWhileUnavailable(find, {
       ...retrying,
       isFirst: true,
@@ -151,14 +154,14 @@ export async function aggregate(
     while (!stopping.aborted) {
       // `stored` is undefined if another process was faster, or if the store may have gone back. This
       // process goes on at the stored position.
-      stored ??= await retryWhileUnavailable(() => findStored(sql, checked, known), retrying);
+      stored ??= await retryWhileUnavailable(() => findStored(limited, checked, known), retrying);
       known = stored;
       try {
         const start: Cursor = { position: stored.position + 1, mark: null };
         for await (const page of followPages(read, start, following)) {
           known = stored;
           const references = referTo(page.messages, checked);
-          const store = () => storeReferences(sql, name, references, page.next - 1, known);
+          const store = () => storeReferences(limited, name, references, page.next - 1, known);
           stored = await tryOnce(store, retrying);
           if (stored === undefined) break;
           if (once && page.atEnd) return;

@@ -1,5 +1,6 @@
 import { sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
+import { timeLimitOf } from "./_time_limit.ts";
 
 /** A handle with a `begin` that runs work in a transaction, as postgres.js has one. */
 export interface SqlWithBegin extends Sql {
@@ -9,6 +10,8 @@ export interface SqlWithBegin extends Sql {
 /**
  * Runs work in a transaction. When the transaction has ended, the handle that the work got sends nothing.
  *
+ * BEGIN, and COMMIT or ROLLBACK, may take so many milliseconds, and the work as long as it likes.
+ *
  * postgres.js does not ensure that. If the connection of a transaction is lost, postgres.js opens it again
  * and gives it to other callers, while the work still has its handle. A statement that the work sends then,
  * and the COMMIT or ROLLBACK after the work, would run in the session of such a caller.
@@ -16,8 +19,10 @@ export interface SqlWithBegin extends Sql {
 export async function runInTransaction(
   sql: SqlWithBegin,
   work: (sql: Sql) => Promise<void>,
+  answerTimeout: number,
 ): Promise<void> {
   let isOver = false;
+  const limit = timeLimitOf(answerTimeout);
 
   /** The handle, with a check before each call of the handle or of one of its functions. */
   function guard<T extends object>(handle: T): T {
@@ -40,20 +45,29 @@ export async function runInTransaction(
   const guardWork = (work: unknown) => (handle: object) =>
     (work as typeof guardWork)(guard(handle));
 
+  const transact = async (transaction: Sql): Promise<void> => {
+    limit.stop();
+    // BEGIN was answered after its time: this transaction is rolled back.
+    if (isOver) return await limit.reached;
+    try {
+      await work(guard(transaction));
+    } catch (error) {
+      // If the connection was lost, the work's statement rejects before `sql.begin` does. So `isOver` is
+      // known only after a turn of the event loop.
+      await sleep(0);
+      if (!isOver) throw error;
+    } finally {
+      if (!isOver) limit.start();
+    }
+    // Waits for ever, because postgres.js sends COMMIT or ROLLBACK when the work ends.
+    if (isOver) await new Promise(() => {});
+  };
+
   try {
-    await sql.begin(async (transaction) => {
-      try {
-        await work(guard(transaction));
-      } catch (error) {
-        // If the connection was lost, the work's statement rejects before `sql.begin` does. So `isOver` is
-        // known only after a turn of the event loop.
-        await sleep(0);
-        if (!isOver) throw error;
-      }
-      // Waits for ever, because postgres.js sends COMMIT or ROLLBACK when the work ends.
-      if (isOver) await new Promise(() => {});
-    });
+    limit.start();
+    await Promise.race([sql.begin(transact), limit.reached]);
   } finally {
     isOver = true;
+    limit.stop();
   }
 }

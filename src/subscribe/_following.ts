@@ -7,6 +7,7 @@ import type { FollowOptions } from "./follow_options.ts";
 /** Checked options, with their defaults. */
 export interface CheckedFollowing {
   readonly pollInterval: number;
+  readonly answerTimeout: number;
   readonly onRetry: ((error: unknown) => void) | undefined;
   /** The handle, if `notify` is set. */
   readonly listener: ListeningSql | undefined;
@@ -14,17 +15,19 @@ export interface CheckedFollowing {
 
 export function checkFollowing(
   sql: Sql & Partial<ListeningSql>,
-  { pollInterval = 1000, notify, onRetry }: Pick<
+  { pollInterval = 1000, answerTimeout = 30_000, notify, onRetry }: Pick<
     FollowOptions,
-    "pollInterval" | "notify" | "onRetry"
+    "pollInterval" | "answerTimeout" | "notify" | "onRetry"
   >,
 ): CheckedFollowing {
   // A timer does not wait at all for a longer time.
   checkMilliseconds("pollInterval", pollInterval, 1);
+  checkMilliseconds("answerTimeout", answerTimeout, 1);
   if (onRetry !== undefined) checkFunction("onRetry", onRetry);
   if (notify && typeof sql.listen !== "function") {
     const rule = "left out for this handle, which has no listen(), as postgres.js has";
     throw invalid("notify", notify, rule);
   }
-  return { pollInterval, onRetry, listener: notify ? sql as Sql & ListeningSql : undefined };
+  const listener = notify ? sql as Sql & ListeningSql : undefined;
+  return { pollInterval, answerTimeout, onRetry, listener };
 }

@@ -19,6 +19,15 @@ export interface FollowOptions extends SourceOptions {
    */
   readonly notify?: boolean | undefined;
   /**
+   * How long to wait for an answer of the database, in milliseconds, from 1. After that, the statement is
+   * sent again, as after a lost connection: on another connection, if the handle has another. After each
+   * such timeout in a row the time is twice as long, up to eight times. The statements of a handler have no
+   * limit. A handle of `fetchSql` has its own.
+   *
+   * @default 30000
+   */
+  readonly answerTimeout?: number | undefined;
+  /**
    * Called with each error that is retried: a lost connection, a timeout, a server that only reads, a
    * conflict. A consumer and an aggregate also call it with a `StoreWentBackError`, and go on from the stored
    * position. An error of the first read is thrown, unless it is a conflict. If this function throws,

