@@ -407,8 +407,9 @@ describe("aggregate() from every stream", () => {
   test("stores how far it has come after many messages without a reference, and then rests", async () => {
     const sql = own.sql;
     await sql`
-      insert into message_store.messages (stream_name, position, type)
-      select 'passed:position-1', number, 'Recorded' from generate_series(0, 2999) as number`;
+      insert into message_store.messages (stream_name, position, type, data)
+      select 'passed:position-1', number, 'Recorded', '{"position": 1}'
+      from generate_series(0, 2999) as number`;
     const keep = () => aggregate(sql, { name: "one", from, partition: () => 0 }, { once: true });
     const version = await streamVersion(sql, positionStream("one"));
     const last = await lastPosition(sql);
