@@ -16,6 +16,8 @@ import {
 import { aggregateStream, isOwnMessage } from "../names/_own_streams.ts";
 import { category } from "../names/stream_name.ts";
 import { checkStartAt } from "../read/_first_since.ts";
+import { fitting } from "../read/_fitting.ts";
+import type { Mark } from "../read/_mark.ts";
 import { readSettled } from "../read/_read_settled.ts";
 import type { Cursor } from "../read/_page.ts";
 import type { StartAt } from "../read/start_at.ts";
@@ -138,8 +140,12 @@ export async function aggregate(
   const shutdown = shutdownOn([signal], 0);
   const { stopping } = shutdown;
   const retrying = { onRetry, signal: stopping, tries: once ? 5 : Infinity, isFirst: false };
-  const read: Reader["read"] = (position, mark) =>
-    readSettled(limited, { position, batchSize, pattern: null, filter: { patterns }, mark });
+  const read: Reader["read"] = fitting(
+    "all messages",
+    () => batchSize,
+    (batchSize, position: number, mark: Mark | null) =>
+      readSettled(limited, { position, batchSize, pattern: null, filter: { patterns }, mark }),
+  );
   let bell;
   try {
     if (stopping.aborted) return;

@@ -152,6 +152,24 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   return /^(lost|closed)$/.test(String(troubleOf(error)));
 }
 
+// As V8 and Node, Deno, JavaScriptCore, neon() and PostgreSQL say it.
+const LONGER_THAN_TEXT =
+  /string length|string longer|exceeds (the )?maximum|response is too large|memory alloc request size/i;
+
+/**
+ * Whether the answer of a statement was larger than a text can be: of this runtime (half a gigabyte in V8), of
+ * PostgreSQL (a gigabyte), or of a gateway. A smaller page may fit.
+ */
+export function isLongerThanText(error: unknown): boolean {
+  const { code, problem, message, cause } = (error ?? {}) as Record<string, unknown>;
+  const state = sqlStateOf(error);
+  if (state !== undefined && state !== "XX000") return state === "54000" || state === "53200";
+  return code === "ERR_STRING_TOO_LONG" || [code, problem].includes("ANSWER_TOO_LARGE") ||
+    LONGER_THAN_TEXT.test(String(message)) ||
+    error instanceof RangeError && /out of memory/i.test(error.message) ||
+    cause !== undefined && isLongerThanText(cause);
+}
+
 /**
  * Whether the database, or a gateway, has refused a statement because of its content. Then nothing of the
  * statement was done, and a part of it may succeed alone.

@@ -1,5 +1,3 @@
-import type { Parser } from "./_parser.ts";
-import { fromStored } from "./_typed.ts";
 import { queryJson, SELECT_IN_INDEX_ORDER, type SendStatement } from "../handle/_statement.ts";
 import type { Message, Sql } from "../types.ts";
 
@@ -51,10 +49,9 @@ const COLUMNS_JSON = /* @__PURE__ */ columnsJson();
  *
  * The `select` becomes the step `page`, and the SQL after that turns its rows into JSON.
  */
-export function queryMessages(sql: Sql, parser?: Parser): SendStatement<Message[]> {
+export function queryMessages(sql: Sql): SendStatement<Message[]> {
   return queryColumns(
     sql,
-    parser,
     "with page as materialized (",
     `)\nselect ${COLUMNS_JSON} as json from page`,
   );
@@ -69,10 +66,9 @@ export function queryMessages(sql: Sql, parser?: Parser): SendStatement<Message[
  * call in a select list, PostgreSQL would take each row apart field by field, and a common table
  * expression would copy all rows.
  */
-export function queryMessageFunction(sql: Sql, parser?: Parser): SendStatement<Message[]> {
+export function queryMessageFunction(sql: Sql): SendStatement<Message[]> {
   return queryColumns(
     sql,
-    parser,
     `${SELECT_IN_INDEX_ORDER}(\n  select ${COLUMNS_JSON} as json\n  from (`,
     ") as page\n) as complete",
   );
@@ -80,13 +76,11 @@ export function queryMessageFunction(sql: Sql, parser?: Parser): SendStatement<M
 
 function queryColumns(
   sql: Sql,
-  parser: Parser | undefined,
   before: string,
   after: string,
 ): SendStatement<Message[]> {
   return async (strings, ...parameters) => {
-    const columns = await queryJson<Columns>(sql, before, after)(strings, ...parameters);
-    return await fromStored(messagesOfColumns(columns), parser);
+    return messagesOfColumns(await queryJson<Columns>(sql, before, after)(strings, ...parameters));
   };
 }
 

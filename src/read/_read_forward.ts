@@ -1,6 +1,7 @@
 import type { Parser } from "../messages/_parser.ts";
 import { fromStored } from "../messages/_typed.ts";
 import type { Message, Sql } from "../types.ts";
+import { fitting } from "./_fitting.ts";
 import { readSettled } from "./_read_settled.ts";
 
 /** Reads messages of the streams that match a pattern, or of all streams if the pattern is null. */
@@ -11,10 +12,19 @@ export async function readForward(
   batchSize: string,
   parser: Parser | undefined,
 ): Promise<Message[]> {
-  const page = await readSettled(sql, {
-    position: Number(position ?? 1),
-    batchSize: Number(batchSize),
-    pattern,
-  });
-  return await fromStored(page.messages, parser);
+  const most = Number(batchSize);
+  let messages: Message[] = [];
+  const readPage = fitting(
+    "all messages",
+    () => most - messages.length,
+    (count, position: number) => readSettled<unknown>(sql, { position, batchSize: count, pattern }),
+  );
+  // More than one page only if the answer would be too large.
+  for (let from = Number(position ?? 1);;) {
+    const page = await readPage(from);
+    messages = messages.length === 0 ? page.messages : messages.concat(page.messages);
+    if (page.atEnd || !page.isSettled || messages.length >= most) break;
+    from = page.next;
+  }
+  return await fromStored(messages, parser);
 }

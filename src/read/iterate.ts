@@ -4,6 +4,7 @@ import { checkInteger, checkPage, checkPattern } from "../names/_check.ts";
 import { endable, settled } from "../lib/endable.ts";
 import { readAhead } from "../lib/read_ahead.ts";
 import { abortable } from "../lib/wait.ts";
+import { fitting } from "./_fitting.ts";
 import type { Mark } from "./_mark.ts";
 import { readSettled } from "./_read_settled.ts";
 import { readAll, type ReadAllOptions } from "./read_all.ts";
@@ -211,11 +212,20 @@ function settledPages(
   pattern: string | null,
   options: ReadAllOptions & IterateOptions & MaybeTyped,
 ): AsyncGenerator<Message, void, undefined> {
+  let most = 0;
+  const readPage = fitting(
+    "all messages",
+    () => most,
+    (batchSize, position: number, mark: Mark | null, signal: AbortSignal) => {
+      const wanted = { position, batchSize, pattern, mark };
+      return readSettled(sql, wanted, { patience: ITERATOR_PATIENCE, signal });
+    },
+  );
   let mark: Mark | null = null;
   return upToLimit(options, async (position = 1, batchSize, signal) => {
     if (pattern !== null) checkPattern(pattern);
-    const wanted = { position, batchSize, pattern, mark };
-    const page = await readSettled(sql, wanted, { patience: ITERATOR_PATIENCE, signal });
+    most = batchSize;
+    const page = await readPage(position, mark, signal);
     mark = page.mark;
     return { messages: page.messages, next: page.atEnd ? undefined : page.next };
   });

@@ -4,6 +4,7 @@ import type { Typed } from "../messages/catalogue.ts";
 import { checkAggregateName, partitionStream } from "../names/_aggregate_name.ts";
 import { checkConsumerGroup, checkPage } from "../names/_check.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
+import { fitting } from "./_fitting.ts";
 import { readAggregatePage, readPartition } from "./_read_aggregate_page.ts";
 import type { Aggregated, AggregatedMessage } from "./reference.ts";
 
@@ -89,9 +90,27 @@ export async function readAggregate(
   if (partition !== undefined && consumerGroup !== undefined) {
     throw invalid("consumerGroup", consumerGroup, "left out where a partition is given");
   }
-  const wanted = { name, position, batchSize: Number(batchSize), consumerGroup };
-  const page = partition === undefined
-    ? await readAggregatePage(sql, wanted)
-    : await readPartition(sql, { ...wanted, partition: partitionStream(name, partition) });
-  return await fromStored(page.messages, parser) as AggregatedMessage[];
+  const most = Number(batchSize);
+  const stream = partition === undefined ? undefined : partitionStream(name, partition);
+  let messages: readonly Message[] = [];
+  const readPage = fitting(
+    `aggregate "${name}"`,
+    () => most - messages.length,
+    (count, position: number) => {
+      const wanted = { name, position, batchSize: count, consumerGroup };
+      return stream === undefined
+        ? readAggregatePage(sql, wanted)
+        : readPartition(sql, { ...wanted, partition: stream });
+    },
+  );
+  // More than one page only if the answer would be too large.
+  for (let from = position;;) {
+    const page = await readPage(from);
+    messages = messages.concat(page.messages);
+    if (page.atEnd || messages.length >= most) break;
+    // The next position is a global one, also of a page of a partition.
+    const last = messages.at(-1) as AggregatedMessage;
+    from = stream === undefined ? page.next : last.reference.position + 1;
+  }
+  return await fromStored(messages, parser) as AggregatedMessage[];
 }

@@ -1,9 +1,10 @@
-import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkCategory, checkConsumerGroup, checkName, checkPage } from "../names/_check.ts";
 import { queryMessageFunction } from "../messages/_columns.ts";
 import type { ReadStreamOptions } from "./read_stream.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
+import { readWhole } from "./_fitting.ts";
 import { shareParameters } from "./_share.ts";
 
 /** Options of `readCategory`: those of `readStream`, but with global positions, and two more. */
@@ -70,14 +71,33 @@ export async function readCategory(
   if (correlation !== null) checkCategory("correlation", correlation);
   if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
   const parser = parserOf(options);
-  const { member, size } = shareParameters(consumerGroup);
+  const share = { correlation, condition, ...shareParameters(consumerGroup) };
+  const messages = await readWhole(
+    `category "${category}"`,
+    Number(batchSize),
+    position,
+    (count, from) => queryCategory(sql, category, backward, share, from, count),
+    (message) => message.globalPosition + (backward ? -1 : 1),
+  );
+  return await fromStored(messages, parser);
+}
 
+function queryCategory(
+  sql: Sql,
+  category: string,
+  backward: boolean,
+  { correlation, condition, member, size }: Readonly<
+    Record<"correlation" | "condition" | "member" | "size", string | null>
+  >,
+  position: string | null,
+  batchSize: string,
+): Promise<Message[]> {
   // queryMessageFunction puts the steps `caller` and `ours` before the template. `ours` sets the
   // search path, so the function must run after it: that is why the query selects from `ours` and
   // an argument contains `ours.nothing`, which is empty. After the template, the rows are turned
   // into JSON.
   if (!backward) {
-    return await queryMessageFunction(sql, parser)`
+    return queryMessageFunction(sql)`
     select message.*
     from
       ours,
@@ -87,7 +107,7 @@ export async function readCategory(
       ) as message`;
   }
   if (condition !== null) {
-    return await queryMessageFunction(sql, parser)`
+    return queryMessageFunction(sql)`
     select message.*
     from
       ours,
@@ -101,7 +121,7 @@ export async function readCategory(
   }
   // coalesce() hides the share from the planner. Otherwise the planner may expect so few messages
   // that it would fetch and sort all of them. The first condition needs `ours` before `category`.
-  return await queryMessageFunction(sql, parser)`
+  return queryMessageFunction(sql)`
     select *
     from message_store.messages
     where (select nothing from ours) is not null

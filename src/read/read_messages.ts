@@ -1,9 +1,10 @@
-import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkId, checkOptions } from "../names/_check.ts";
 import { queryMessages } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
+import { fitting } from "./_fitting.ts";
 
 /**
  * Reads messages by their ids.
@@ -47,8 +48,24 @@ export async function readMessages(
   const parser = parserOf(options);
   if (!Array.isArray(ids)) throw invalid("ids", ids, "an array of UUIDs");
   for (const id of ids) checkId(id);
+  let messages: Message[] = [];
+  let next = 0;
+  const readPart = fitting(
+    "messages by their ids",
+    () => ids.length - next,
+    async (count, from: number) => {
+      const part = await queryByIds(sql, ids.slice(from, from + count));
+      next = from + count;
+      return part;
+    },
+  );
+  do messages = messages.concat(await readPart(next)); while (next < ids.length);
+  return await fromStored(messages, parser);
+}
+
+function queryByIds(sql: Sql, ids: readonly string[]): Promise<Message[]> {
   // After the template, queryMessages turns the rows into JSON.
-  return await queryMessages(sql, parser)`
+  return queryMessages(sql)`
     select messages.*
     from json_array_elements_text(${
     JSON.stringify(ids)

@@ -1,8 +1,9 @@
-import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
+import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkName, checkPage, checkStreamName } from "../names/_check.ts";
 import { queryMessageFunction, queryMessages } from "../messages/_columns.ts";
 import type { Direction, Message, Sql } from "../types.ts";
+import { readWhole } from "./_fitting.ts";
 
 /** Options of `readStream`. */
 export interface ReadStreamOptions {
@@ -13,8 +14,8 @@ export interface ReadStreamOptions {
    */
   readonly position?: number | undefined;
   /**
-   * How many messages to read at most, from 1. A batch arrives as one text, so choose a smaller one
-   * if messages have a megabyte each.
+   * How many messages to read at most, from 1. A batch arrives as one text. If it is more than a text
+   * can hold (half a gigabyte in V8), it is read in several statements.
    *
    * @default 1000
    */
@@ -79,13 +80,30 @@ export async function readStream(
   const { condition = null } = options;
   if (condition !== null) checkName("condition", condition);
   const parser = parserOf(options);
+  const messages = await readWhole(
+    `stream "${streamName}"`,
+    Number(batchSize),
+    position,
+    (count, from) => queryStream(sql, streamName, backward, condition, from, count),
+    (message) => message.position + (backward ? -1 : 1),
+  );
+  return await fromStored(messages, parser);
+}
 
+function queryStream(
+  sql: Sql,
+  streamName: string,
+  backward: boolean,
+  condition: string | null,
+  position: string | null,
+  batchSize: string,
+): Promise<Message[]> {
   // queryMessageFunction puts the steps `caller` and `ours` before the template. `ours` sets the
   // search path, so the function must run after it: that is why the query selects from `ours` and
   // an argument contains `ours.nothing`, which is empty. After the template, the rows are turned
   // into JSON.
   if (!backward) {
-    return await queryMessageFunction(sql, parser)`
+    return queryMessageFunction(sql)`
     select message.*
     from
       ours,
@@ -95,7 +113,7 @@ export async function readStream(
       ) as message`;
   }
   if (condition !== null) {
-    return await queryMessageFunction(sql, parser)`
+    return queryMessageFunction(sql)`
     select message.*
     from
       ours,
@@ -106,7 +124,7 @@ export async function readStream(
     order by message.position desc
     limit ${batchSize}::text::bigint`;
   }
-  return await queryMessages(sql, parser)`
+  return queryMessages(sql)`
     select *
     from message_store.messages
     where stream_name = ${streamName}::text

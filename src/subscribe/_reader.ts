@@ -2,6 +2,7 @@ import { invalid } from "../lib/invalid.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
 import { checkCategory, checkConsumerGroup, checkInteger, checkName } from "../names/_check.ts";
 import { category, isCategory } from "../names/stream_name.ts";
+import { fitting } from "../read/_fitting.ts";
 import { firstReferenceSince, firstSince } from "../read/_first_since.ts";
 import { type Mark, markBefore } from "../read/_mark.ts";
 import type { Page } from "../read/_page.ts";
@@ -88,7 +89,12 @@ interface ReaderOptions extends SourceOptions {
 function aggregateReader(sql: Sql, name: string, options: ReaderOptions): Reader {
   return {
     category: name,
-    read: (position, mark) => readAggregatePage(sql, { ...options, name, position, mark }),
+    read: fitting(
+      `aggregate "${name}"`,
+      () => options.batchSize,
+      (batchSize, position: number, mark: Mark | null) =>
+        readAggregatePage(sql, { ...options, batchSize, name, position, mark }),
+    ),
     placeOf: (message) => (message as AggregatedMessage).reference.globalPosition,
     start: (at) => startOf(sql, at, name, null, firstReferenceSince),
     markAt: markBefore,
@@ -98,10 +104,14 @@ function aggregateReader(sql: Sql, name: string, options: ReaderOptions): Reader
 function allReader(sql: Sql, { types, batchSize }: ReaderOptions): Reader {
   return {
     category: null,
-    read: (position, mark, signal) => {
-      const wanted = { position, batchSize, pattern: null, filter: { types }, mark };
-      return readSettled(sql, wanted, { signal });
-    },
+    read: fitting(
+      "all messages",
+      () => batchSize,
+      (batchSize, position: number, mark: Mark | null, signal?: AbortSignal) => {
+        const wanted = { position, batchSize, pattern: null, filter: { types }, mark };
+        return readSettled(sql, wanted, { signal });
+      },
+    ),
     placeOf: (message) => message.globalPosition,
     start: (at) => startOf(sql, at, null),
     markAt: markBefore,
@@ -111,7 +121,12 @@ function allReader(sql: Sql, { types, batchSize }: ReaderOptions): Reader {
 function categoryReader(sql: Sql, category: string, options: ReaderOptions): Reader {
   return {
     category,
-    read: (position, mark) => readCategoryPage(sql, { ...options, category, position, mark }),
+    read: fitting(
+      `category "${category}"`,
+      () => options.batchSize,
+      (batchSize, position: number, mark: Mark | null) =>
+        readCategoryPage(sql, { ...options, batchSize, category, position, mark }),
+    ),
     placeOf: (message) => message.globalPosition,
     start: (at) => startOf(sql, at, category),
     markAt: markBefore,
