@@ -3,7 +3,7 @@ import { withTimeLimit } from "../handle/_time_limit.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import { attempt, contextFor } from "./_attempt.ts";
 import { FIRST_DELAY, LONGEST_DELAY, reload, workUntilDone } from "./_interruption.ts";
-import { park } from "./_park.ts";
+import { describe, park, withoutRefused } from "./_park.ts";
 import type { Placed, Run, Task } from "./_task.ts";
 
 /**
@@ -73,10 +73,17 @@ async function handleUntilDone(task: Task): Promise<HandledOutcome> {
 
 async function parkMessage(task: Task, attempts: number): Promise<HandledOutcome> {
   const { run: { consumer }, placed, failure } = task;
-  const isParked = await workUntilDone(task, (sql) => {
-    return park(withTimeLimit(sql, consumer.answerTimeout), consumer, placed, attempts, failure);
-  });
-  return isParked ? "parked" : "ended";
+  let error = describe(failure);
+  for (let refusals = 1;; refusals++) {
+    try {
+      const isParked = await workUntilDone(task, (sql) => {
+        return park(withTimeLimit(sql, consumer.answerTimeout), consumer, placed, attempts, error);
+      });
+      return isParked ? "parked" : "ended";
+    } catch (refusal) {
+      error = withoutRefused(error, refusal, refusals);
+    }
+  }
 }
 
 /** Throws, so that the consumer stops before the message, unless another process has handled it. */

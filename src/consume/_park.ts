@@ -1,3 +1,4 @@
+import { sqlStateOf } from "../handle/_driver_error.ts";
 import { wordsOf } from "../lib/words.ts";
 import { causationOf } from "../messages/_causation.ts";
 import { type ConsumerNames, parkedStream } from "../names/_own_streams.ts";
@@ -9,20 +10,25 @@ import type { Placed } from "./_task.ts";
 import type { Thrown } from "./_thrown.ts";
 import type { Parked } from "./parked.ts";
 
+/** How many characters of an error's text are stored at most. */
+const LONGEST_TEXT = 10_000;
+/** After so many characters that the database lacks, all beyond ASCII are left out. */
+const MOST_CHARACTERS = 10;
+
 /**
  * Writes that a message is parked.
  *
  * The id comes from the message and its place, or from the parked message that is replayed. If it is
  * written again, the store still has it once.
  *
- * @param failure What the handler threw; undefined if it answered "park".
+ * @param error What the handler threw; null if it answered "park".
  */
 export async function park(
   sql: Sql,
   consumer: ConsumerNames,
   { message, place, parkedAs }: Placed,
   attempts: number,
-  failure: Thrown | undefined,
+  error: Parked["error"],
 ): Promise<void> {
   const name = parkedStream(consumer);
   const { id, type, streamName, position, globalPosition } = message;
@@ -30,7 +36,7 @@ export async function park(
   const data: Parked = {
     message: { id, type, streamName, position, globalPosition },
     ...(reference && { reference }),
-    error: failure === undefined ? null : describe(failure.cause),
+    error,
     attempts,
   };
   await write(sql, name, {
@@ -41,9 +47,53 @@ export async function park(
   });
 }
 
-/** The error as text that Postgres can hold: without NUL and lone surrogates. */
-function describe(error: unknown): Parked["error"] {
-  const { name, message } = error instanceof Error ? error : new Error(wordsOf(error));
-  const clean = (text: unknown) => String(text).replace(/\0|\p{Surrogate}/gu, "\ufffd");
-  return { name: clean(name), message: clean(message) };
+/**
+ * The error as text that Postgres can hold: not too long, and without NUL and lone surrogates.
+ *
+ * @param failure What the handler threw; undefined if it answered "park".
+ */
+export function describe(failure: Thrown | undefined): Parked["error"] {
+  if (failure === undefined) return null;
+  const clean = (text: unknown) =>
+    wordsOf(text).slice(0, LONGEST_TEXT).replace(/\0|\p{Surrogate}/gu, "\ufffd");
+  try {
+    const { cause } = failure;
+    const { name, message } = cause instanceof Error ? cause : new Error(wordsOf(cause));
+    return { name: clean(name), message: clean(message) };
+  } catch {
+    // A getter that throws, or a proxy that is revoked.
+    return { name: "Error", message: clean({ toString: null }) };
+  }
+}
+
+/**
+ * The error without what the database has refused. A database whose encoding is not UTF8 lacks characters:
+ * its error names the bytes of one, which becomes "?". After many of them, and if none is named, all
+ * characters beyond ASCII do.
+ *
+ * @param refusals How many times the database has refused the error.
+ * @throws The refusal, if it is no such error.
+ */
+export function withoutRefused(
+  error: Parked["error"],
+  refusal: unknown,
+  refusals: number,
+): Parked["error"] {
+  const isOfCharacters = /^22(P05|021)$/.test(sqlStateOf(refusal) ?? "");
+  if (!isOfCharacters || error === null) throw refusal;
+  const { name, message } = error;
+  const refused = refusals < MOST_CHARACTERS ? characterIn(refusal) : undefined;
+  const isNamed = refused !== undefined && (name + message).includes(refused);
+  const reduce = (text: string) =>
+    isNamed ? text.replaceAll(refused, "?") : text.replace(/[^\0-\x7f]/gu, "?");
+  const rest = { name: reduce(name), message: reduce(message) };
+  if (rest.name === name && rest.message === message) throw refusal;
+  return rest;
+}
+
+/** The character whose bytes the error names, in UTF8: `0xe2 0x82 0xac`. */
+function characterIn(refusal: unknown): string | undefined {
+  const { message } = refusal as { readonly message?: unknown };
+  const bytes = String(message).match(/0x[0-9a-f]{2}/gi);
+  return bytes ? new TextDecoder().decode(Uint8Array.from(bytes, Number)) : undefined;
 }

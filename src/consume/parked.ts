@@ -12,7 +12,10 @@ export interface Parked {
   };
   /** The aggregate's reference to the message, if the consumer reads an aggregate. */
   readonly reference?: Reference | undefined;
-  /** What the handler threw; null if the handler answered "park". */
+  /**
+   * What the handler threw; null if the handler answered "park". Of a text, the first 10,000 characters are
+   * stored. What the database cannot hold is replaced, by `?` where its encoding lacks the character.
+   */
   readonly error: { readonly name: string; readonly message: string } | null;
   /** How many times the message was tried. */
   readonly attempts: number;
