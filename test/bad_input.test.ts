@@ -257,6 +257,12 @@ for (const [operation, call] of Object.entries(signalled)) {
     );
   }
 }
+refuse(
+  "a start at an invalid date, and says so",
+  subscribe("account", { startAt: new Date(NaN) }),
+  TypeError,
+  /^Cannot use Invalid Date as "startAt"/,
+);
 for (const source of ["account-1", "$all", { aggregate: "ledger" }]) {
   refuse(
     `subscribe() with a correlation to ${JSON.stringify(source)}`,
@@ -488,8 +494,18 @@ refuse(
 const consumers: [string, unknown, typeof TypeError | typeof RangeError, RegExp][] = [
   ["null", null, TypeError, /null as "consumer"/],
   ["text", "account", TypeError, /"account" as "consumer"/],
-  ["no source", { category: undefined }, TypeError, /undefined as "category"/],
-  ["two sources", { aggregate: "ledger" }, TypeError, /"account" as "category"/],
+  [
+    "no source",
+    { category: undefined },
+    TypeError,
+    /^Cannot use this consumer: it has neither "category" nor "aggregate": give one of them$/,
+  ],
+  [
+    "two sources",
+    { aggregate: "ledger" },
+    TypeError,
+    /^Cannot use this consumer: it has both "category" and "aggregate": give/,
+  ],
   ["a stream", { category: "account-1" }, TypeError, /"account-1" as "category"/],
   ["an empty category", { category: "" }, TypeError, /"" as "category"/],
   ["an aggregate with a type", { category: undefined, aggregate: "a:b" }, TypeError, /aggregate/],
@@ -515,9 +531,19 @@ const consumers: [string, unknown, typeof TypeError | typeof RangeError, RegExp]
   ],
 ];
 const running: typeof consumers = [
-  ["no handler", { handle: undefined }, TypeError, /undefined as "handle"/],
+  [
+    "no handler",
+    { handle: undefined },
+    TypeError,
+    /it has neither "handle" nor "handlers": give one/,
+  ],
   ["a handler that is none", { handle: {} }, TypeError, /an object of Object as "handle"/],
-  ["a handler and handlers", { handlers: { Opened() {} } }, TypeError, /a function as "handle"/],
+  [
+    "a handler and handlers",
+    { handlers: { Opened() {} } },
+    TypeError,
+    /it has both "handle" and "handlers": give one/,
+  ],
   ["no handlers", { handle: undefined, handlers: {} }, TypeError, /"handlers"/],
   ["handlers in a Map", { handle: undefined, handlers: new Map() }, TypeError, /"handlers"/],
   ["handlers that are null", { handle: undefined, handlers: null }, TypeError, /"handle"/],

@@ -12,6 +12,7 @@ import {
   checkMilliseconds,
   checkName,
   checkObject,
+  checkOneOf,
 } from "../names/_check.ts";
 import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
@@ -65,9 +66,7 @@ export function checkIdentity(
 ): Pick<CheckedConsumer, "category" | "consumerId" | "group" | "source"> {
   checkObject("consumer", consumer, "an object");
   const { category, aggregate, consumerId, consumerGroup: group } = consumer;
-  if ((category === undefined) === (aggregate === undefined)) {
-    throw invalid("category", category, 'given where "aggregate" is not, and only there');
-  }
+  checkOneOf("this consumer", consumer, "category", "aggregate");
   if (aggregate !== undefined) checkAggregateName("aggregate", aggregate);
   else if (category !== "$all") checkCategory("category", category);
   checkName("consumerId", consumerId);
@@ -126,9 +125,7 @@ function checkHandlers(
 ): Pick<CheckedConsumer, "types" | "handlerOf"> {
   const { handle, handlers, types } = consumer;
   const parser = parserOf(consumer);
-  if ((handle === undefined) === (handlers === undefined)) {
-    throw invalid("handle", handle, 'given where "handlers" is not, and only there');
-  }
+  checkOneOf("this consumer", consumer, "handle", "handlers");
   for (const [name, handler] of Object.entries(handlers ?? { handle })) {
     checkFunction(name, handler);
   }

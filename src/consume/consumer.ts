@@ -199,8 +199,9 @@ export interface TransactionalConsumer<Handle = Sql, Handled extends Message = M
 
 /** A consumer: what it reads, its handlers, and its name, under which its position is stored. */
 export type Consumer<Handle = Sql, Handled extends Message = Message> =
-  | PlainConsumer<Handle, Handled>
-  | TransactionalConsumer<Handle, Handled>;
+  | TransactionalConsumer<Handle, Handled>
+  // The last one, because TypeScript names it in its errors.
+  | PlainConsumer<Handle, Handled>;
 
 /** The handle that `begin` of a handle gives; the handle itself if it has no `begin`. */
 export type TransactionOf<Handle> = Handle extends

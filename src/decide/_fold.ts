@@ -4,7 +4,7 @@ import { isPromise, whenReady } from "../lib/promise.ts";
 import { readAhead } from "../lib/read_ahead.ts";
 import type { Parser } from "../messages/_parser.ts";
 import { checkTypesOf, parserOf, pickerOf } from "../messages/_typed.ts";
-import { checkFunction } from "../names/_check.ts";
+import { checkFunction, checkOneOf } from "../names/_check.ts";
 import type { Message } from "../types.ts";
 import type { Projection } from "./projection.ts";
 
@@ -41,13 +41,12 @@ export function foldOf<State, Output extends Message>(projection: Projection<Sta
 }
 
 function checkEvolvers(
-  { init, evolve, handlers, unknown }: Projection<unknown>,
+  projection: Projection<unknown>,
   parser: Parser | undefined,
 ): void {
+  const { init, evolve, handlers, unknown } = projection;
   checkFunction("init", init);
-  if ((evolve === undefined) === (handlers === undefined)) {
-    throw invalid("evolve", evolve, 'given where "handlers" is not, and only there');
-  }
+  checkOneOf("this projection", projection, "evolve", "handlers");
   if (handlers !== undefined && (typeof handlers !== "object" || Array.isArray(handlers))) {
     throw invalid("handlers", handlers, "an object with a function for each type");
   }

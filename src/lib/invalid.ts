@@ -12,7 +12,7 @@ export function invalid(
 function quote(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (Array.isArray(value)) return value.length === 0 ? "[]" : "an array";
-  if (typeof value === "object" && value !== null) {
+  if (typeof value === "object" && value !== null && !(value instanceof Date)) {
     return `an object of ${value.constructor?.name ?? "no class"}`;
   }
   return typeof value === "function" ? "a function" : String(value);

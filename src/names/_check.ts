@@ -85,6 +85,14 @@ export function checkObject(
   if (typeof value !== "object" || value === null) throw invalid(name, value, rule);
 }
 
+/** Checks that an object has one of two members, and not both. */
+export function checkOneOf(what: string, given: object, one: string, other: string): void {
+  const { [one]: first, [other]: second } = given as Record<string, unknown>;
+  if ((first === undefined) !== (second === undefined)) return;
+  const has = first === undefined ? `neither "${one}" nor` : `both "${one}" and`;
+  throw new TypeError(`Cannot use ${what}: it has ${has} "${other}": give one of them`);
+}
+
 export function checkOptions(options: unknown): asserts options is object {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw invalid("options", options, "an object");
