@@ -134,10 +134,16 @@ function categoryReader(sql: Sql, category: string, options: ReaderOptions): Rea
 }
 
 function streamReader(sql: Sql, streamName: string, { types, batchSize }: ReaderOptions): Reader {
+  const readPage = fitting(
+    `stream "${streamName}"`,
+    () => batchSize,
+    (batchSize, position: number, mark: Mark | null) =>
+      readStreamPage(sql, { streamName, position, batchSize, mark }),
+  );
   return {
     category: category(streamName),
-    read: async (position, mark) => {
-      const page = await readStreamPage(sql, { streamName, position, batchSize, mark });
+    read: async (position, mark = null) => {
+      const page = await readPage(position, mark);
       return {
         ...page,
         messages: page.messages.filter(({ type }) => types?.includes(type) ?? true),
