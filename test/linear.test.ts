@@ -59,7 +59,7 @@ function expressionsOf(file: string): Expression[] {
 /** Texts that an expression matches, or nearly. */
 function samplesOf({ source }: Expression): string[] {
   const plain = source
-    .replaceAll(/\(\?<?!.*?\)/g, "").replaceAll("(?=", "(?:").replaceAll(/\\1|\\b/g, "")
+    .replaceAll(/\(\?<?!.*?\)/g, "").replaceAll(/\(\?<?=/g, "(?:").replaceAll(/\\1|\\b/g, "")
     .replaceAll(/\\0|\\p\{Surrogate\}/g, "x");
   const matching = fc.stringMatching(new RegExp(plain));
   return fc.sample(matching, { seed: 1, numRuns: 4 }).map((it) => it.slice(0, 60));

@@ -4,9 +4,10 @@
  * - `bigint`, `boolean`, `int` and `timestamp` are words of SQL's grammar, and so are `coalesce` and `array`.
  *   They mean the same everywhere.
  * - A `*` is an operator before a number, and means all columns elsewhere.
+ * - What names `pg_catalog` already stays as it is.
  */
 const NAMES =
-  /'[^']*'|(?<=::)(?!(bigint|boolean|int|timestamp)\b)\w+|(?<![\w.])(?!coalesce|array)\w+(?=\()|(?<=\s)([-+=<>~|!]+|\*(?= \d))(?=\s)/g;
+  /'[^']*'|(?<=::)(?!bigint|boolean|int\b|timestamp\b|pg_catalog)\w+|(?<![\w.])(?!coalesce|array|operator)\w+(?=\()|(?<=\s)([-+=<>~|!]+|\*(?= \d))(?=\s)/g;
 
 /**
  * Puts the schema `pg_catalog` before each type, function and operator that a statement names.
