@@ -297,7 +297,7 @@ describe("the workflows", () => {
     for (const checkout of checkouts) {
       expect(checkout.split("- uses:")[0]).toContain("persist-credentials: false");
     }
-    expect(text).toMatch(/^permissions:( \{\}|\n  contents: read)$/m);
+    expect(text).toMatch(/^permissions:( \{\}|\n {2}contents: read)$/m);
   });
 });
 
