@@ -366,14 +366,14 @@ describe("members that are taken by leases", () => {
         category: "long",
         consumerId: "it",
         consumerGroup: { size: 1 },
-        leaseDuration: 150,
+        leaseDuration: 1000,
         transactional: true,
         handle: async () => {
           attempts.push(who);
           const [first] = await db.sql`select clock_timestamp() as time`;
           await until(async () => {
             const [row] = await db.sql`
-              select clock_timestamp() - ${first!.time}::timestamptz > '600 ms' as over`;
+              select clock_timestamp() - ${first!.time}::timestamptz > '3 s' as over`;
             return row!.over;
           });
         },
@@ -396,7 +396,7 @@ describe("members that are taken by leases", () => {
         category: "churn",
         consumerId: "it",
         consumerGroup: { size: 5 },
-        leaseDuration: 200,
+        leaseDuration: 2000,
         transactional: true,
         handle: async ({ data }, { sql }) => {
           await sql`insert into handled values (${data as number})`;

@@ -414,8 +414,9 @@ describe("subscribe() ends without an error", () => {
       vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
       if (how === "break") await loop();
       else await assert.rejects(loop, /left/);
-      assert.equal(vi.getTimerCount(), 0);
+      // By then, the page that was read ahead is answered.
       for (let at = 0; at < 5; at++) await connection`select 1`;
+      assert.equal(vi.getTimerCount(), 0);
       assert.equal(sent.length, 2);
       await connection.end();
     });
@@ -716,12 +717,13 @@ describe("subscribe() reads", () => {
     assert.deepEqual(waits.slice(0, 5), [7, 7, 7, 7, 7]);
   });
 
-  /** Makes waits short, and answers how long they were to be. */
+  /** Makes the waits between polls short, and answers how long they were to be. */
   function waitAtOnce(): number[] {
     const waits: number[] = [];
     const wait = globalThis.setTimeout;
     vi.spyOn(globalThis, "setTimeout").mockImplementation(
       ((run: () => void, delay: number) => {
+        if (delay >= 30_000) return wait(run, delay); // the limit of an answer
         waits.push(delay);
         return wait(run, 0);
       }) as typeof setTimeout,
