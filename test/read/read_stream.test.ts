@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeAll, describe, test } from "vitest";
+import * as z from "zod";
 import {
+  defineMessages,
   readLastMessage,
   readMessage,
   readMessages,
@@ -140,6 +142,23 @@ describe("readStream()", () => {
 });
 
 describe("readLastMessage()", () => {
+  test("looks through the stream once, for however many types", async () => {
+    const types = Array.from({ length: 1000 }, (_, at) => `None${at}`);
+    const messages = defineMessages(
+      Object.fromEntries(types.map((type) => [type, z.unknown()])),
+      { unknown: "skip" },
+    );
+    const scans = await db.connect().begin(async (tx) => {
+      assert.equal(await readLastMessage(tx, "account-1", { messages }), null);
+      const [row] = await tx`
+        select (seq_scan + coalesce(idx_scan, 0))::int as scans
+        from pg_stat_xact_user_tables
+        where relname = 'messages'`;
+      return row!["scans"];
+    });
+    assert.equal(scans, 1);
+  });
+
   test("answers the last message, the last of a type, or null", async () => {
     assert.equal((await readLastMessage(db.sql, "account-1"))!.position, 9);
     assert.equal(

@@ -219,15 +219,14 @@ export function readLastMessagesCall(parameters: Parameters, maxBatchSize: numbe
 
 export function readLastMessageCall(parameters: Parameters): Call<unknown> {
   const streamName = requiredText(parameters["streamName"]);
-  const types = textListOf(parameters["types"]) ?? [];
-  const isAny = types.length === 1 && types[0] === null;
-  const asked = isAny ? {} : types.length === 1 ? { type: types[0] } : { types };
+  const { types } = typesParameterOf(parameters);
+  const asked = types?.length === 1 ? { type: types[0] } : { types };
   return {
     toAuthorize: [callTo("readLastMessage", { streamName, ...asked })],
     send: async (sql) => {
       checkName("streamName", streamName);
-      if (!isAny) checkTypes(types);
-      return await readLastOfTypes(sql, streamName, isAny ? null : types);
+      if (types !== undefined) checkTypes(types);
+      return await readLastOfTypes(sql, streamName, types ?? null);
     },
   };
 }
