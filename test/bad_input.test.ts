@@ -247,6 +247,8 @@ for (const [operation, call] of Object.entries(signalled)) {
     null: null,
     controller: new AbortController(),
     target: new EventTarget(),
+    "an object that has been aborted": { aborted: true },
+    "an object that has not": { aborted: false },
   };
   for (const [what, value] of Object.entries(values)) {
     refuse(

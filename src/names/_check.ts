@@ -136,8 +136,9 @@ export function checkFunction(name: string, value: unknown): void {
 
 /** Refuses also the controller that a signal belongs to. */
 export function checkSignal(signal: unknown): void {
-  const aborted = signal === undefined || (signal as AbortSignal | null)?.aborted;
-  if (typeof aborted !== "boolean") throw invalid("signal", signal, "an AbortSignal");
+  if (signal === undefined) return;
+  const throwIfAborted: unknown = (signal as AbortSignal | null)?.throwIfAborted;
+  if (typeof throwIfAborted !== "function") throw invalid("signal", signal, "an AbortSignal");
 }
 
 /** Refuses other years: PostgreSQL would not read them as JavaScript writes them. */
