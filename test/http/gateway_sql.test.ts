@@ -441,6 +441,32 @@ describe("a number", () => {
       );
     },
   );
+
+  test.each([[1e308, 100_000], [1e-300, 100_000]])(
+    "of few characters makes no message that is too large for an answer: %s",
+    async (number, count) => {
+      const [stream, data] = [newStream(), Array<number>(count).fill(number)];
+      const refused =
+        /Cannot keep the numbers of .*: PostgreSQL writes them in full, with more than 8000000 zeros/;
+      await expect(write(through(), stream, { ...message, data })).rejects.toThrow(refused);
+      const response = await gateway(db.sql, { authorize: everyone })(
+        new Request(`http://gateway/streams/${stream}/messages`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ ...message, data }),
+        }),
+      );
+      expect(response.status).toBe(422);
+      expect((await response.json()).detail).toMatch(refused);
+      expect(await streamVersion(db.sql, stream)).toBe(-1);
+    },
+  );
+
+  test("of a measurement is kept, with thousands of others", async () => {
+    const [stream, data] = [newStream(), Array<number>(20_000).fill(1.5e-12)];
+    await write(through(), stream, { ...message, data });
+    expect((await readStream(through(), stream))[0]!.data).toEqual(data);
+  });
 });
 
 describe("a body", () => {

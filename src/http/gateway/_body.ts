@@ -6,6 +6,12 @@ const BODY_TIMEOUT = 10_000;
 /** How deep arrays and objects may be nested: far less than the stacks of Postgres and of any runtime. */
 const MAX_DEPTH = 500;
 
+/**
+ * How many zeros PostgreSQL may add to the numbers of a body. It writes 1e308 in full, as 309 digits: without this
+ * limit, a body of 1 MiB makes a message of 50 MB, which is too large for an answer of any gateway.
+ */
+const MAX_ZEROS = 8_000_000;
+
 /** The rest of a body that was given up is not read, so the connection cannot be used again. */
 const CLOSE_CONNECTION = { connection: "close" };
 
@@ -112,6 +118,7 @@ const NUMBER = /\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 /** Goes character by character, because some texts make a regular expression for strings very slow. */
 function checkDepthAndNumbers(name: string, text: string): void {
   let depth = 0;
+  let zeros = 0;
   for (let at = 0; at < text.length; at++) {
     const character = text[at]!;
     if (character === '"') {
@@ -130,6 +137,14 @@ function checkDepthAndNumbers(name: string, text: string): void {
       const [number] = NUMBER.exec(text)!;
       if (!isExact(number)) {
         throw new Refusal(422, `Cannot keep the number ${number.slice(0, 40)}: write it as text`);
+      }
+      zeros += zerosOf(number);
+      if (zeros > MAX_ZEROS) {
+        throw new Refusal(
+          422,
+          `Cannot keep the numbers of ${name}: PostgreSQL writes them in full, with more than ` +
+            `${MAX_ZEROS} zeros: write them as text`,
+        );
       }
       at += number.length - 1;
     }
@@ -151,6 +166,12 @@ function isExact(text: string): boolean {
   const isOrdinary = number !== 0 && Number.isFinite(number);
   if (isOrdinary && (text.length < 16 || !Number.isInteger(number))) return true;
   return significantDigits(String(number)) === significantDigits(text);
+}
+
+/** How many zeros a number has in full that it does not have as it is: 300 for 1e300 or 1e-300. */
+function zerosOf(number: string): number {
+  const exponent = number.split(/e/i)[1];
+  return exponent === undefined || Number(number) === 0 ? 0 : Math.abs(Number(exponent));
 }
 
 /** By index: an expression for the zeros at the end looks at each run of zeros from each of its zeros. */
