@@ -851,6 +851,29 @@ describe("a database that cannot be reached", () => {
   });
 });
 
+test("an internal error of PostgreSQL is told from a pooler's, and is not retried", async () => {
+  const category = `internal${crypto.randomUUID().slice(0, 8)}`;
+  await write(db.sql, `${category}-1`, message);
+  let isBroken = false;
+  const sql = through(
+    {},
+    (strings, ...parameters) =>
+      isBroken
+        ? db.sql.unsafe("do $$ begin raise 'Broken' using errcode = 'XX000'; end $$")
+        : db.sql(strings, ...parameters),
+  );
+  const ending = new AbortController();
+  const options = { pollInterval: 20, onRetry: () => ending.abort(), signal: ending.signal };
+  const following = (async () => {
+    for await (const _ of subscribe(sql, category, options)) isBroken = true;
+  })();
+  await expect(following).rejects.toMatchObject({
+    code: "XX000",
+    message: "Broken",
+    routine: "exec_stmt_raise",
+  });
+});
+
 test("an onError that fails changes nothing", async () => {
   const failures = [
     () => {

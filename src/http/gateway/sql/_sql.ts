@@ -70,6 +70,8 @@ function describeDatabaseError(error: Record<string, unknown>): Record<string, u
     message: error["message"],
     code: sqlStateOf(error),
     severity: error["severity"],
+    // A pooler's internal error has none: by that, a client tells a passing error from PostgreSQL's own.
+    routine: error["routine"],
     detail: error["detail"],
     hint: error["hint"],
     schema: error["schema_name"] ?? error["schema"],
