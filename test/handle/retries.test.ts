@@ -10,11 +10,14 @@ import {
   type Consumer,
   drain,
   type Sql,
+  streamVersion,
   subscribe,
   waitFor,
   write,
   WrongExpectedVersionError,
 } from "../../mod.ts";
+import { fetchSql } from "../../src/http/fetch_sql.ts";
+import { gateway } from "../../src/http/gateway.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 
@@ -246,6 +249,35 @@ describe.each(Object.entries(failures))(
     });
   },
 );
+
+describe("a standby that ends a session for its replay", () => {
+  const conflict: Fail = () =>
+    Promise.reject(Object.assign(
+      new Error("terminating connection due to conflict with recovery"),
+      { name: "PostgresError", code: "40001", severity: "FATAL", routine: "ProcessInterrupts" },
+    ));
+
+  test.each(Object.entries(followers))("does not end %s", async (_, follow) => {
+    assert.equal(await outcomeOf(follow, conflict, "", 1), "without end");
+  });
+
+  test("is thrown by a first statement, as any lost connection is", async () => {
+    const { state, sql } = failing(conflict, "");
+    state.left = 1;
+    const consumer = { category: newCategory(), consumerId: "it", handle() {} };
+    await assert.rejects(drain(sql, consumer), { code: "40001" });
+  });
+
+  test("makes a client of a gateway send the statement again", async () => {
+    const { state, sql } = failing(conflict, "");
+    state.left = 1;
+    const handle = gateway(sql, { authorize: () => true });
+    const client = fetchSql("http://gateway/sql", {
+      fetch: (url, init) => handle(new Request(url, init)),
+    });
+    assert.equal(await streamVersion(client, `${newCategory()}-1`), -1);
+  });
+});
 
 test("waitFor() goes on after a lost connection, until its time is over", async () => {
   const category = newCategory();
