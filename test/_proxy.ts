@@ -12,8 +12,12 @@ export interface Link {
   stall(): void;
   /** Ends what the server says, and lets the client go on speaking. */
   halfClose(): void;
+  /** Ends what the client says, and lets the server go on answering. */
+  hangUp(): void;
   /** Passes so many bytes of an answer, then ends the connection. */
   truncate(answer: Buffer, length: number): void;
+  /** Passes so many bytes of a request, then ends the connection. */
+  truncateRequest(request: Buffer, length: number): void;
 }
 
 /** A fault, in place of the bytes that it gets. */
@@ -124,9 +128,17 @@ function join(
       client.end();
       database.pause();
     },
+    hangUp: () => {
+      client.pause();
+      database.end();
+    },
     truncate: (answer, length) => {
       client.end(answer.subarray(0, length));
       database.destroy();
+    },
+    truncateRequest: (request, length) => {
+      database.end(request.subarray(0, length));
+      client.destroy();
     },
   };
   const pass = (direction: Direction, from: Socket, to: Socket) => {

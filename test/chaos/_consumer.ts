@@ -14,7 +14,7 @@ import process from "node:process";
 import postgres from "postgres";
 import { randomOf, sleep, untilToldToStop } from "./_program.ts";
 
-export type Kind = "lanes" | "twins" | "effects" | "group" | "ledger" | "all";
+export type Kind = "lanes" | "twins" | "effects" | "group" | "ledger" | "category" | "all";
 
 /** The program's argument, as JSON. */
 export interface ConsumerArguments {
@@ -27,6 +27,7 @@ export interface ConsumerArguments {
   readonly life: number;
   /** Where a subscriber that keeps its position itself goes on. */
   readonly startAt: number;
+  readonly answerTimeout?: number;
 }
 
 /**
@@ -66,7 +67,9 @@ export const NOT_BEGUN = 75;
 
 if (process.argv[2] !== undefined) await main(JSON.parse(process.argv[2]));
 
-async function main({ kind, url, seed, file, life, startAt }: ConsumerArguments): Promise<void> {
+async function main(
+  { kind, url, seed, file, life, startAt, answerTimeout }: ConsumerArguments,
+): Promise<void> {
   const signal = untilToldToStop();
   const random = randomOf(seed);
   const sql = postgres(url, { max: 6, fetch_types: false, onnotice: () => {} });
@@ -86,6 +89,7 @@ async function main({ kind, url, seed, file, life, startAt }: ConsumerArguments)
     batchSize: 100,
     pollInterval: 200,
     positionUpdateInterval: 25,
+    answerTimeout,
     onRetry: () => {},
   };
   const plain: Omit<PlainConsumer, "consumerId"> = {
@@ -137,8 +141,10 @@ async function main({ kind, url, seed, file, life, startAt }: ConsumerArguments)
         };
         return await aggregate(sql, { ...options, ...ledger, partition }, { signal });
       }
+      case "category":
       case "all": {
-        const messages = subscribe(sql, "$all", { ...options, startAt, notify: true, signal });
+        const source = kind === "all" ? "$all" : "account";
+        const messages = subscribe(sql, source, { ...options, startAt, notify: true, signal });
         for await (const message of messages) record(message, signal);
       }
     }

@@ -45,6 +45,7 @@ const fleetOf: Record<Kind, number> = {
   effects: 2,
   group: 3,
   ledger: 2,
+  category: 1,
   all: 1,
 };
 
@@ -102,7 +103,8 @@ beforeAll(async () => {
   const ships = Object.entries(fleetOf).flatMap(([name, count]) => {
     const kind = name as Kind;
     const argument = (life: number): ConsumerArguments => {
-      const startAt = kind === "all" ? (handledBy(kind).at(-1)?.[0] ?? 0) + 1 : 0;
+      const isSubscriber = kind === "category" || kind === "all";
+      const startAt = isSubscriber ? (handledBy(kind).at(-1)?.[0] ?? 0) + 1 : 0;
       return { kind, url: server!.url, seed: SEED + life, file: fileOf(kind), life, startAt };
     };
     return Array.from(
@@ -117,12 +119,13 @@ beforeAll(async () => {
   await Promise.all(writers.map((writer) => writer.stop()));
   await untilCaughtUp(killed!["at"]);
   await Promise.all(
-    ships.filter(({ name }) => name !== "all").map((ship) => ship.stop()),
+    ships.filter(({ name }) => !/^(category|all)$/.test(name)).map((ship) => ship.stop()),
   );
   store = [];
   for await (const message of iterateAll<{ position: number }>(sql)) store.push(message);
   await eventually(() => {
     expect(handledBy("all").at(-1)?.[0]).toBe(store.at(-1)!.globalPosition);
+    expect(handledBy("category").at(-1)?.[0]).toBe(places(inCategory("account")).at(-1));
   });
   await Promise.all(ships.map((ship) => ship.stop()));
 }, SECONDS * 1000 + 2 * PATIENCE);
@@ -395,6 +398,10 @@ test("the aggregate refers to each message once, in its partitions' order", asyn
 
 test("the subscriber to all saw everything once, in order", () => {
   expect(handledBy("all").map(([at]) => at)).toEqual(places(store));
+});
+
+test("the subscriber to a category saw all of it once, in order", () => {
+  expect(handledBy("category").map(([at]) => at)).toEqual(places(inCategory("account")));
 });
 
 test("those that have stopped left nothing to be handled again", async () => {
