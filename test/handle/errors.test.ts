@@ -64,9 +64,14 @@ describe("NotInstalledError", () => {
   test("says so of a Message DB that is older than 1.3", async () => {
     await db.sql.begin(async (sql) => {
       await sql`drop function message_store.get_last_stream_message(varchar, varchar)`;
-      await assert.rejects(client.readLastMessage(sql, "account-1"), {
-        reason: "missing",
+      const account = client.entity({
+        category: "account",
+        init: () => 0,
+        evolve: (count: number) => count + 1,
+        snapshot: { every: 1 },
       });
+      await client.write(sql, "account-1", { type: "Opened" });
+      await assert.rejects(account.fetch(sql, "1"), { reason: "missing" });
       throw new Error("back");
     }).catch((error) => assert.equal(error.message, "back"));
   });
