@@ -1,5 +1,6 @@
 import { sqlStateOf, translateDriverError } from "./_driver_error.ts";
 import { pinNames } from "./_pin_names.ts";
+import { templateOf } from "./_statement_text.ts";
 import type { Sql } from "../types.ts";
 
 /** A template tag: sends the statement that the template is, and resolves to its answer. */
@@ -76,11 +77,7 @@ function complete(
     const parts = [...strings];
     parts[0] = before + parts[0];
     parts[parts.length - 1] += after;
-    const pinned = parts.map(pinNames);
-    // Not enumerable, as `raw` of a real template is: Bun accepts nothing else.
-    whole = Object.defineProperty(pinned, "raw", {
-      value: pinned,
-    }) as unknown as TemplateStringsArray;
+    whole = templateOf(parts.map(pinNames));
     completed.set(strings, whole);
   }
   return whole;

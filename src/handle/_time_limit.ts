@@ -54,6 +54,8 @@ export function withTimeLimit(sql: Sql, milliseconds: number): Sql {
   if (handle === undefined) {
     handle = makeLimited(sql, milliseconds);
     known.set(milliseconds, handle);
+    // A limit on a handle that has the limit would be the same limit.
+    limited.set(handle, new Map([[milliseconds, handle]]));
   }
   return handle;
 }

@@ -1,6 +1,6 @@
 import { sqlStateOf } from "../../handle/_driver_error.ts";
 import { isRetrying } from "../../handle/_statement.ts";
-import { textOf } from "../../handle/_statement_text.ts";
+import { templateOf, textOf } from "../../handle/_statement_text.ts";
 import type { Sql } from "../../types.ts";
 import { Refusal } from "./_problem.ts";
 
@@ -100,6 +100,5 @@ function limitRows(strings: TemplateStringsArray, maxBytes: number): TemplateStr
   end
 ) as ${name}$1`,
   );
-  // Not enumerable, as `raw` of a real template is: Bun accepts nothing else.
-  return Object.defineProperty(parts, "raw", { value: parts }) as unknown as TemplateStringsArray;
+  return templateOf(parts);
 }
