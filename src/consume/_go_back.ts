@@ -4,9 +4,8 @@ import { readStream } from "../read/read_stream.ts";
 import type { Reader } from "../subscribe/_reader.ts";
 import { NO_STREAM } from "../write/write.ts";
 import type { FoundPosition } from "./_find_position.ts";
-import { type KeptPosition, setBack } from "./_kept_position.ts";
-import { LeaseLostError } from "./_lease.ts";
-import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import { type KeptPosition, readRecord, setBack } from "./_kept_position.ts";
+import { recordedPosition } from "./_read_last_messages.ts";
 
 /** What a run remembers of its reads, to find its position again if the store goes back. */
 export interface Reading {
@@ -71,10 +70,7 @@ async function findAgain(
   find: () => Promise<FoundPosition>,
 ): Promise<Omit<FoundPosition, "holder">> {
   const { kept, begin, trustedVersion } = reading;
-  const [last] = await readLastMessages(kept.sql, [kept.streamName]);
-  if (kept.lease !== undefined && last?.metadata?.["owner"] !== kept.lease.owner) {
-    throw new LeaseLostError();
-  }
+  const last = await readRecord(kept);
   const version = last?.version ?? NO_STREAM;
   const stored = last === undefined ? -1 : recordedPosition(last);
   // Another process has noticed it too, and has recorded how far it went back.

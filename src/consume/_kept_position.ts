@@ -6,7 +6,7 @@ import type { Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
 import type { FoundPosition } from "./_find_position.ts";
 import { type Lease, LeaseLostError } from "./_lease.ts";
-import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import { type LastMessage, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import type { Thrown } from "./_thrown.ts";
 
 /** How long a position may stay unstored while messages come, in milliseconds. */
@@ -236,16 +236,26 @@ export function isRecordFailure({ recordFailure }: KeptPosition, error: unknown)
  * owner.
  */
 export async function reloadPosition(kept: KeptPosition): Promise<number> {
-  const [last] = await readLastMessages(kept.sql, [kept.streamName]);
-  if (kept.lease !== undefined && last?.metadata?.["owner"] !== kept.lease.owner) {
-    throw new LeaseLostError();
-  }
+  const last = await readRecord(kept);
   const version = last?.version ?? NO_STREAM;
   const stored = last === undefined ? 0 : recordedPosition(last);
   if (version < kept.version || stored < kept.stored) throw new StoreWentBackError(kept.position);
   kept.version = version;
   kept.stored = stored;
   return kept.position = Math.max(kept.position, stored);
+}
+
+/**
+ * Reads the last message of the position's stream; undefined if there is none.
+ *
+ * @throws {LeaseLostError} If there is a lease, and that message does not have its owner.
+ */
+export async function readRecord(
+  { sql, streamName, lease }: KeptPosition,
+): Promise<LastMessage | undefined> {
+  const [last] = await readLastMessages(sql, [streamName]);
+  if (lease !== undefined && last?.metadata?.["owner"] !== lease.owner) throw new LeaseLostError();
+  return last;
 }
 
 /** Moves the position back, in the stream too: other processes follow. */

@@ -149,11 +149,10 @@ export async function aggregate(
   let bell;
   try {
     if (stopping.aborted) return;
-    const find = () => findStored(limited, checked);
-    let stored: Stored | undefined = await retryWhileUnavailable(find, {
-      ...retrying,
-      isFirst: true,
-    });
+    let stored: Stored | undefined = await retryWhileUnavailable(
+      () => findStored(limited, checked),
+      { ...retrying, isFirst: true },
+    );
     if (listener) bell = await listenForMessages(listener, null, stopping);
     const following = { ...retrying, pollInterval, bell };
     let known: Stored = stored;

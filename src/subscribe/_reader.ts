@@ -5,7 +5,7 @@ import { category, isCategory } from "../names/stream_name.ts";
 import { fitting } from "../read/_fitting.ts";
 import { firstReferenceSince, firstSince } from "../read/_first_since.ts";
 import { type Mark, markBefore } from "../read/_mark.ts";
-import type { Page } from "../read/_page.ts";
+import type { Page, WantedPage } from "../read/_page.ts";
 import { readAggregatePage } from "../read/_read_aggregate_page.ts";
 import { readCategoryPage } from "../read/_read_category_page.ts";
 import { readSettled } from "../read/_read_settled.ts";
@@ -73,8 +73,33 @@ function refuse(
 }
 
 /** Makes the reader of a source that `checkSource` has checked. */
-export function readerOf(sql: Sql, source: Source, given: SourceOptions): Reader {
-  const options = { ...given, batchSize: given.batchSize ?? 1000 };
+export function readerOf(
+  sql: Sql,
+  source: Source,
+  { batchSize = 1000, ...options }: SourceOptions,
+): Reader {
+  const { label, read, ...reader } = sizedReaderOf(sql, source, options);
+  return {
+    ...reader,
+    read: fitting(
+      label,
+      () => batchSize,
+      (count, place: number, mark: Mark | null = null, signal?: AbortSignal) =>
+        read({ position: place, batchSize: count, mark }, signal),
+    ),
+  };
+}
+
+/** A reader that is told how many messages to read. */
+interface SizedReader extends Omit<Reader, "read"> {
+  /** What is read, for errors. */
+  readonly label: string;
+  read(wanted: WantedPage, signal?: AbortSignal): Promise<Page>;
+}
+
+type ReaderOptions = Omit<SourceOptions, "batchSize">;
+
+function sizedReaderOf(sql: Sql, source: Source, options: ReaderOptions): SizedReader {
   if (typeof source === "object") return aggregateReader(sql, source.aggregate, options);
   if (source === "$all") return allReader(sql, options);
   return isCategory(source)
@@ -82,68 +107,46 @@ export function readerOf(sql: Sql, source: Source, given: SourceOptions): Reader
     : streamReader(sql, source, options);
 }
 
-interface ReaderOptions extends SourceOptions {
-  readonly batchSize: number;
-}
-
-function aggregateReader(sql: Sql, name: string, options: ReaderOptions): Reader {
+function aggregateReader(sql: Sql, name: string, options: ReaderOptions): SizedReader {
   return {
+    label: `aggregate "${name}"`,
     category: name,
-    read: fitting(
-      `aggregate "${name}"`,
-      () => options.batchSize,
-      (batchSize, position: number, mark: Mark | null) =>
-        readAggregatePage(sql, { ...options, batchSize, name, position, mark }),
-    ),
+    read: (wanted) => readAggregatePage(sql, { ...options, ...wanted, name }),
     placeOf: (message) => (message as AggregatedMessage).reference.globalPosition,
     start: (at) => startOf(sql, at, name, null, firstReferenceSince),
     markAt: markBefore,
   };
 }
 
-function allReader(sql: Sql, { types, batchSize }: ReaderOptions): Reader {
+function allReader(sql: Sql, { types }: ReaderOptions): SizedReader {
   return {
+    label: "all messages",
     category: null,
-    read: fitting(
-      "all messages",
-      () => batchSize,
-      (batchSize, position: number, mark: Mark | null, signal?: AbortSignal) => {
-        const wanted = { position, batchSize, pattern: null, filter: { types }, mark };
-        return readSettled(sql, wanted, { signal });
-      },
-    ),
+    read: (wanted, signal) =>
+      readSettled(sql, { ...wanted, pattern: null, filter: { types } }, { signal }),
     placeOf: (message) => message.globalPosition,
     start: (at) => startOf(sql, at, null),
     markAt: markBefore,
   };
 }
 
-function categoryReader(sql: Sql, category: string, options: ReaderOptions): Reader {
+function categoryReader(sql: Sql, category: string, options: ReaderOptions): SizedReader {
   return {
+    label: `category "${category}"`,
     category,
-    read: fitting(
-      `category "${category}"`,
-      () => options.batchSize,
-      (batchSize, position: number, mark: Mark | null) =>
-        readCategoryPage(sql, { ...options, batchSize, category, position, mark }),
-    ),
+    read: (wanted) => readCategoryPage(sql, { ...options, ...wanted, category }),
     placeOf: (message) => message.globalPosition,
     start: (at) => startOf(sql, at, category),
     markAt: markBefore,
   };
 }
 
-function streamReader(sql: Sql, streamName: string, { types, batchSize }: ReaderOptions): Reader {
-  const readPage = fitting(
-    `stream "${streamName}"`,
-    () => batchSize,
-    (batchSize, position: number, mark: Mark | null) =>
-      readStreamPage(sql, { streamName, position, batchSize, mark }),
-  );
+function streamReader(sql: Sql, streamName: string, { types }: ReaderOptions): SizedReader {
   return {
+    label: `stream "${streamName}"`,
     category: category(streamName),
-    read: async (position, mark = null) => {
-      const page = await readPage(position, mark);
+    read: async (wanted) => {
+      const page = await readStreamPage(sql, { ...wanted, streamName });
       return {
         ...page,
         messages: page.messages.filter(({ type }) => types?.includes(type) ?? true),
