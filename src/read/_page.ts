@@ -1,6 +1,7 @@
 import { safeInteger } from "../messages/_columns.ts";
 import type { Message } from "../types.ts";
-import { type Mark, moveMark, type Standing } from "./_mark.ts";
+import { type Mark, moveMark, type Standing, standingJson } from "./_mark.ts";
+import { STORE } from "./_store_identity.ts";
 
 /** A page of messages, and how to read on. */
 export interface Page {
@@ -49,6 +50,27 @@ export interface Extent extends Standing {
   readonly head: number | null;
   /** The ids at these two positions; null if the statement's snapshot lacks the message. */
   readonly ids: readonly [last: string | null, head: string | null];
+}
+
+/** SQL of the members of an `Extent`, for `columnsJson`. Each member is given as SQL, and so is the mark. */
+export function extentJson(
+  { count, last, head, mark }: Readonly<Record<"count" | "last" | "head" | "mark", string>>,
+): string {
+  const idAt = (position: string) =>
+    `(
+        select messages.id
+        from message_store.messages
+        where messages.global_position = ${position}
+      )`;
+  return `'"count":', ${count},
+    ',"last":', coalesce(${last}::text, 'null'),
+    ',"head":', coalesce(${head}::text, 'null'),
+    ',"ids":', json_build_array(
+      ${idAt(last)},
+      ${idAt(head)}
+    ),
+    ',"standing":', ${standingJson(mark)},
+    ',"store":', ${STORE}`;
 }
 
 /**

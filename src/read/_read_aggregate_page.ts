@@ -8,10 +8,9 @@ import { type Columns, columnsJson, messagesOfColumns, safeInteger } from "../me
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { shareParameters } from "./_share.ts";
-import { markParameter, standingJson } from "./_mark.ts";
-import { type Extent, type Page, pageOf, type WantedPage } from "./_page.ts";
+import { markParameter } from "./_mark.ts";
+import { type Extent, extentJson, type Page, pageOf, type WantedPage } from "./_page.ts";
 import type { AggregatedMessage } from "./reference.ts";
-import { STORE } from "./_store_identity.ts";
 
 /** Which references of an aggregate to read. */
 export interface AggregateQuery extends WantedPage {
@@ -89,25 +88,14 @@ interface ReferencedColumns extends Extent, Columns {
   readonly references: readonly [streamName: string, position: number, globalPosition: number][];
 }
 
-const REFERENCE_PAGE_JSON = /* @__PURE__ */ columnsJson(`
-    '"count":', (select count(*) from scanned),
-    ',"last":', coalesce((select max(global_place)::text from scanned), 'null'),
-    ',"head":', coalesce((select position::text from head), 'null'),
-    ',"ids":', json_build_array(
-      (
-        select messages.id
-        from message_store.messages
-        where messages.global_position =
-          (select max(global_place) from scanned)
-      ),
-      (
-        select messages.id
-        from message_store.messages
-        where messages.global_position = (select position from head)
-      )
-    ),
-    ',"standing":', ${standingJson("(select wanted.mark from wanted)")},
-    ',"store":', ${STORE},
+const REFERENCE_PAGE_JSON = /* @__PURE__ */ columnsJson(`${
+  /* @__PURE__ */ extentJson({
+    count: "(select count(*) from scanned)",
+    last: "(select max(global_place) from scanned)",
+    head: "(select position from head)",
+    mark: "(select wanted.mark from wanted)",
+  })
+},
     ',"references":', coalesce(json_agg(json_build_array(partition, place, global_place)), '[]'), ','`);
 
 /**

@@ -1,11 +1,10 @@
 import { queryJson, SELECT_IN_INDEX_ORDER } from "../handle/_statement.ts";
 import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
-import { markParameter, standingJson } from "./_mark.ts";
-import { type Extent, type Page, pageOf, type WantedPage } from "./_page.ts";
+import { markParameter } from "./_mark.ts";
+import { type Extent, extentJson, type Page, pageOf, type WantedPage } from "./_page.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { shareParameters } from "./_share.ts";
-import { STORE } from "./_store_identity.ts";
 
 /** Which page of a category to read. */
 export interface CategoryQuery extends WantedPage {
@@ -59,22 +58,13 @@ export async function readCategoryPage(sql: Sql, wanted: CategoryQuery): Promise
 }
 
 const CATEGORY_PAGE_JSON = /* @__PURE__ */ columnsJson(
-  `'"count":', count(global_position),
-    ',"last":', coalesce(max(global_position)::text, 'null'),
-    ',"head":', coalesce(max(head)::text, 'null'),
-    ',"ids":', json_build_array(
-      (
-        select messages.id
-        from message_store.messages
-        where messages.global_position = max(place)
-      ),
-      (
-        select messages.id
-        from message_store.messages
-        where messages.global_position = max(head)
-      )
-    ),
-    ',"standing":', ${standingJson("max(mark)")},
-    ',"store":', ${STORE}, ','`,
+  `${
+    /* @__PURE__ */ extentJson({
+      count: "count(place)",
+      last: "max(place)",
+      head: "max(head)",
+      mark: "max(mark)",
+    })
+  }, ','`,
   "filter (where is_wanted)",
 );
