@@ -1,5 +1,6 @@
 import type { TransactionSql } from "postgres";
 import { LOCK_NOT_AVAILABLE, stateOfError } from "./_sql_errors.ts";
+import { queryRow } from "./_query_row.ts";
 
 // The keys spell "mess" and "agdb". A write locks a single bigint, and two integers never equal that.
 const KEYS = "1835365235, 1634165858";
@@ -11,8 +12,8 @@ const KEYS = "1835365235, 1634165858";
  * 30 seconds if there is none.
  */
 export async function lockInstalls(tx: TransactionSql): Promise<void> {
-  const rows = await tx.unsafe("select current_setting('lock_timeout')").values();
-  const isEndless = rows[0]![0] === "0";
+  const [timeout] = (await queryRow<[string]>(tx, "select current_setting('lock_timeout')"))!;
+  const isEndless = timeout === "0";
   try {
     await tx.savepoint(async (sp) => {
       if (isEndless) await sp.unsafe("set local lock_timeout = '30s'");
@@ -30,7 +31,9 @@ export async function lockInstalls(tx: TransactionSql): Promise<void> {
 }
 
 async function findHolder(tx: TransactionSql): Promise<string> {
-  const rows = await tx.unsafe(`
+  const row = await queryRow<[string]>(
+    tx,
+    `
     select
       'process ' || pid || coalesce(' of the role "' || usename || '"', '')
         || ', wait until it ends or end it with pg_terminate_backend(' || pid || ')'
@@ -42,6 +45,7 @@ async function findHolder(tx: TransactionSql): Promise<string> {
       and granted
       and pid is not null
     limit 1
-  `).values();
-  return rows[0]?.[0] ?? "a transaction that has just ended or is prepared, try again";
+  `,
+  );
+  return row?.[0] ?? "a transaction that has just ended or is prepared, try again";
 }

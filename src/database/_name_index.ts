@@ -1,5 +1,6 @@
 import type { TransactionSql } from "postgres";
 import type { Change } from "./_change.ts";
+import { queryRow } from "./_query_row.ts";
 
 // With text_pattern_ops, the index finds names by their beginning in any collation. The statement is
 // spelled as pg_get_indexdef() spells it, because it is compared with that.
@@ -29,12 +30,15 @@ export async function nameIndexChanges(
 
 /** The statement that created the index, with a mark if the index is not valid. */
 async function readDefinition(tx: TransactionSql): Promise<string | undefined> {
-  const rows = await tx.unsafe(`
+  const row = await queryRow<[string]>(
+    tx,
+    `
     select pg_get_indexdef(indexrelid) || case when indisvalid then '' else ' invalid' end
     from pg_index
     join pg_class on pg_class.oid = indexrelid
     where relname = 'messages_names'
       and relnamespace = (select oid from pg_namespace where nspname = 'message_store')
-  `).values();
-  return (rows.at(-1) as [string] | undefined)?.[0];
+  `,
+  );
+  return row?.[0];
 }

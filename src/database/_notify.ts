@@ -1,5 +1,6 @@
 import type { TransactionSql } from "postgres";
 import type { Change } from "./_change.ts";
+import { queryRow } from "./_query_row.ts";
 
 const NOTIFY_FUNCTION_BODY = `
 begin
@@ -79,7 +80,8 @@ interface NotifyState {
 
 async function inspectNotify(tx: TransactionSql): Promise<NotifyState> {
   // The type of a trigger is 4 if it runs after an insert, once for each statement.
-  const rows = await tx.unsafe(
+  const row = await queryRow<[boolean, boolean, boolean, boolean]>(
+    tx,
     `
     select
       function.oid is not null,
@@ -106,12 +108,7 @@ async function inspectNotify(tx: TransactionSql): Promise<NotifyState> {
     where nspname = 'message_store'
   `,
     [NOTIFY_FUNCTION_BODY],
-  ).values();
-  const [hasFunction, hasTrigger, isOurFunction, isOurTrigger] = rows.at(-1) as [
-    boolean,
-    boolean,
-    boolean,
-    boolean,
-  ];
+  );
+  const [hasFunction, hasTrigger, isOurFunction, isOurTrigger] = row!;
   return { hasFunction, hasTrigger, isOurFunction, isOurTrigger };
 }

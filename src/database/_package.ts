@@ -12,8 +12,9 @@ export const IF_BUNDLED: string =
  * Finds a file of an installed npm package; undefined if the package is not installed.
  *
  * The search starts at `origin`, the URL or path of a module. It starts at the working directory only if
- * that is no file: a module that was loaded over the network, or is in a CommonJS bundle, has no `node_modules` above it. What is found
- * runs with this process's rights, and anybody may have written the folder that a program is started in.
+ * that is no file: a module that was loaded over the network, or is in a CommonJS bundle, has no
+ * `node_modules` above it. What is found runs with this process's rights, and anybody may have written the
+ * folder that a program is started in.
  */
 export function findPackageFile(specifier: string, origin: string | undefined): string | undefined {
   const isFile = origin !== undefined && (origin.startsWith("file:") || isAbsolute(origin));

@@ -1,5 +1,6 @@
 import type { TransactionSql } from "postgres";
 import type { Change } from "./_change.ts";
+import { queryRow } from "./_query_row.ts";
 
 const NEXT_POSITION = `(
   select last_value + case when is_called then 1 else 0 end
@@ -24,16 +25,20 @@ having max(global_position) >= ${NEXT_POSITION}
  */
 export async function sequenceChanges(tx: TransactionSql): Promise<Change[]> {
   if (!await maySetSequence(tx)) return [];
-  const rows = await tx.unsafe(`
+  const [isBehind] = (await queryRow<[boolean]>(
+    tx,
+    `
     select coalesce(max(global_position) >= ${NEXT_POSITION}, false) from message_store.messages
-  `).values();
-  const [isBehind] = rows[0] as [boolean];
+  `,
+  ))!;
   if (!isBehind) return [];
   return [{ sql: MOVE_SEQUENCE, right: 'set the sequence "messages_global_position_seq"' }];
 }
 
 async function maySetSequence(tx: TransactionSql): Promise<boolean> {
-  const rows = await tx.unsafe(`
+  const row = await queryRow<[boolean]>(
+    tx,
+    `
     select has_schema_privilege(schema.oid, 'usage')
       and has_table_privilege(messages.oid, 'select')
       and has_sequence_privilege(sequence.oid, 'select')
@@ -45,6 +50,7 @@ async function maySetSequence(tx: TransactionSql): Promise<boolean> {
       and sequence.relname = 'messages_global_position_seq'
       and sequence.relkind = 'S'
     where nspname = 'message_store'
-  `).values();
-  return (rows[0] as [boolean] | undefined)?.[0] ?? false;
+  `,
+  );
+  return row?.[0] ?? false;
 }

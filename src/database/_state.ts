@@ -2,6 +2,7 @@ import type { TransactionSql } from "postgres";
 import { lockInstalls } from "./_install_lock.ts";
 import type { Release } from "./_release.ts";
 import { PINNED_SEARCH_PATH } from "./_search_path.ts";
+import { queryRow } from "./_query_row.ts";
 
 /** A database as a role sees it: which parts of a release of Message DB are there. */
 export interface DatabaseState {
@@ -36,7 +37,8 @@ export async function inspectDatabase(
 ): Promise<DatabaseState> {
   await tx.unsafe(`set local search_path = ${PINNED_SEARCH_PATH}`);
   // This reads the catalogs, because every role may. to_regclass() and the like need usage of the schema.
-  const rows = await tx.unsafe(
+  const row = await queryRow<[string, string, string | null, string]>(
+    tx,
     `
     with
       schema as (
@@ -100,7 +102,7 @@ export async function inspectDatabase(
     from present
   `,
     [files.map(({ key }) => key).join(" ")],
-  ).values();
-  const [user, database, version, keys] = rows.at(-1) as [string, string, string | null, string];
+  );
+  const [user, database, version, keys] = row!;
   return { user, database, version, present: new Set(keys.split(" ")) };
 }
