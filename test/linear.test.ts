@@ -95,6 +95,14 @@ const ATTACK = `
   }
   parentPort.postMessage("done");`;
 
+/** Waits for the work, and gives it up in the end. */
+async function withPatience(work: Promise<unknown>): Promise<void> {
+  const over = new AbortController();
+  const watchdog = sleep(PATIENCE, undefined, { signal: over.signal }).catch(() => {});
+  await Promise.race([work, watchdog]);
+  over.abort();
+}
+
 async function lastPlaceOf(expressions: readonly Expression[]): Promise<string> {
   const workerData = {
     length: LENGTH,
@@ -103,10 +111,7 @@ async function lastPlaceOf(expressions: readonly Expression[]): Promise<string> 
   const worker = new Worker(ATTACK, { eval: true, workerData });
   let place = "";
   worker.on("message", (message) => place = message);
-  const over = new AbortController();
-  const watchdog = sleep(PATIENCE, undefined, { signal: over.signal }).catch(() => {});
-  await Promise.race([once(worker, "exit"), watchdog]);
-  over.abort();
+  await withPatience(once(worker, "exit"));
   await worker.terminate();
   return place;
 }
@@ -129,10 +134,7 @@ describe("a megabyte of the worst kind is soon done with", () => {
     onTestFinished(() => void child.kill("SIGKILL"));
     let output = "";
     child.stdout.on("data", (chunk) => output += chunk);
-    const over = new AbortController();
-    const watchdog = sleep(PATIENCE, undefined, { signal: over.signal }).catch(() => {});
-    await Promise.race([once(child, "close"), watchdog]);
-    over.abort();
+    await withPatience(once(child, "close"));
     expect(output.trim().split("\n").at(-1), "what it was at").toBe("done");
   });
 });
