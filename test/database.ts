@@ -48,7 +48,8 @@ export function useDatabase(): Database {
   }
 
   async function end(sql: postgres.Sql): Promise<void> {
-    await sql.end({ timeout: 5 });
+    // What has not ended by now has no answer to come.
+    await sql.end({ timeout: 1 });
     handles.delete(sql);
   }
 
@@ -82,7 +83,7 @@ export function openHandle(
   options?: postgres.Options<Record<string, postgres.PostgresType>>,
 ): postgres.Sql {
   const sql = postgres(String(url), options);
-  endWithTest(() => sql.end({ timeout: 5 }));
+  endWithTest(() => sql.end({ timeout: 1 }));
   return sql;
 }
 
