@@ -81,13 +81,16 @@ async function findAgain(
     const [trusted] = trustedVersion === NO_STREAM
       ? []
       : await readStream(kept.sql, kept.streamName, from);
-    position = trusted === undefined ? begin : recordedPosition(trusted);
+    position = trusted?.position === trustedVersion ? recordedPosition(trusted) : begin;
   }
   position ??= (await find()).position;
   return { position, version, stored };
 }
 
-/** The place of the last message of the page in hand that is handled and still there. */
+/**
+ * The place of the last message of the page in hand that is handled and still there. While it is there, so is
+ * every message before it. Undefined if no message of the page is there.
+ */
 async function lastSurvivor(
   { reader, page, origins, reached }: Reading,
 ): Promise<number | undefined> {
@@ -100,11 +103,11 @@ async function lastSurvivor(
     if (error instanceof StoreWentBackError) return undefined;
     throw error;
   }
-  let place = origin.position - 1;
+  let place: number | undefined;
   for (const [at, message] of page!.messages.entries()) {
     const found = again.messages[at];
     if (found?.id !== message.id || reader.placeOf(found) !== reader.placeOf(message)) break;
     place = reader.placeOf(message);
   }
-  return Math.min(place, reached);
+  return place && Math.min(place, reached);
 }

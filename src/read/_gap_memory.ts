@@ -1,11 +1,8 @@
 import { sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
-import { lookAtWriters } from "./_look_at_writers.ts";
+import { LONGEST_PAUSE, lookAtWriters, stillOpen } from "./_look_at_writers.ts";
 import type { Mark } from "./_mark.ts";
 import type { SettledQuery } from "./_read_settled_page.ts";
-
-/** In milliseconds. The pauses between looks at the writers double, from 1 up to this. */
-const LONGEST_PAUSE = 128;
 
 /**
  * All gaps up to a global position, and the open transactions that may still fill one of them.
@@ -79,9 +76,7 @@ async function lookAndRemember(
   }
   memory.mark = lastId === null ? null : { position: last, id: lastId, store };
   for (const gaps of gapsBeforeLook) {
-    // PREPARE TRANSACTION changes a writer's name to -1/… . So each such name may be a writer of
-    // these gaps.
-    gaps.writers = writers.filter((it) => gaps.writers.includes(it) || it.startsWith("-1/"));
+    gaps.writers = stillOpen(gaps.writers, writers);
   }
   if (!memory.gaps.some(({ upTo }) => upTo >= gap)) {
     memory.gaps = [...memory.gaps, { upTo: last, writers }];

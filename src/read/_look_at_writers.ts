@@ -1,4 +1,5 @@
 import { queryJson } from "../handle/_statement.ts";
+import { sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 import type { SettledQuery } from "./_read_settled_page.ts";
 import { STORE } from "./_store_identity.ts";
@@ -16,6 +17,34 @@ interface WritersNow {
   readonly writers: string[] | null;
   /** The caller's own transaction, named as in `writers`. */
   readonly own: string;
+}
+
+/** In milliseconds. The pauses between looks at the writers double, from 1 up to this. */
+export const LONGEST_PAUSE = 128;
+
+/**
+ * Waits until all transactions that write now have ended, except the caller's own, or until the signal
+ * aborts. A standby cannot see them, so there is no wait.
+ */
+export async function untilWritersEnd(
+  sql: Sql,
+  wanted: Omit<SettledQuery, "pattern">,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let open: readonly string[] | undefined;
+  for (let pause = 1; !signal?.aborted; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    const { writers, own } = await lookAtWriters(sql, { ...wanted, pattern: null });
+    const others = (writers ?? []).filter((it) => it !== own);
+    open = open === undefined ? others : stillOpen(open, others);
+    if (open.length === 0) return;
+    await sleep(pause, signal);
+  }
+}
+
+/** The writers that were open before and are open now. */
+export function stillOpen(before: readonly string[], now: readonly string[]): string[] {
+  // PREPARE TRANSACTION changes a writer's name to -1/… . So each such name may be one of them.
+  return now.filter((it) => before.includes(it) || it.startsWith("-1/"));
 }
 
 /**

@@ -56,6 +56,11 @@ export function moveMark(
   return standing === "erased" ? { ...mark, id: null } : { ...mark, store };
 }
 
+/** Whether the message of a mark is gone, which was there before. */
+export function isErased(mark: Mark | null | undefined, { standing }: Standing): boolean {
+  return standing === "erased" && mark?.id !== null;
+}
+
 /**
  * SQL that answers a mark's `standing`, as JSON.
  *

@@ -1,6 +1,6 @@
 import { safeInteger } from "../messages/_columns.ts";
 import type { Message } from "../types.ts";
-import { type Mark, moveMark, type Standing, standingJson } from "./_mark.ts";
+import { isErased, type Mark, moveMark, type Standing, standingJson } from "./_mark.ts";
 import { STORE } from "./_store_identity.ts";
 
 /** A page of messages, and how to read on. */
@@ -26,6 +26,14 @@ export interface Page {
   readonly isQuiet?: boolean;
   /** The mark for the next page; null if nothing was passed yet. */
   readonly mark?: Mark | null;
+  /**
+   * Whether the message of the wanted mark is gone, and its position is given. A transaction that is
+   * still open may fill the position: then the store went back. Only a read after the end of all such
+   * transactions tells.
+   *
+   * @default false
+   */
+  readonly isErased?: boolean;
   /** Whether the server is a standby. Only reads of all streams tell. */
   readonly isStandby?: boolean;
 }
@@ -87,5 +95,6 @@ export function pageOf(
   const read = safeInteger(Math.max(last ?? 0, atEnd ? head ?? 0 : 0));
   const passed = read === 0 ? null : [read, read === last ? ids[0] : ids[1]] as const;
   const mark = moveMark(wanted.mark ?? null, extent, passed);
-  return { messages, next: Math.max(read + 1, wanted.position), atEnd, mark };
+  const next = Math.max(read + 1, wanted.position);
+  return { messages, next, atEnd, mark, isErased: isErased(wanted.mark, extent) };
 }

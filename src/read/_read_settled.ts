@@ -2,7 +2,7 @@ import { ReplicaReadError } from "../errors.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 import { gapMemories, waitUntilSettled } from "./_gap_memory.ts";
-import { type Mark, moveMark } from "./_mark.ts";
+import { isErased, type Mark, moveMark } from "./_mark.ts";
 import {
   type KnownGaps,
   readScannedPage,
@@ -29,6 +29,8 @@ export interface SettledPage<Data> {
   readonly isQuiet: boolean;
   /** The mark for the next page; null if nothing was passed yet. */
   readonly mark: Mark | null;
+  /** As in `Page`. */
+  readonly isErased: boolean;
   /** Whether the server is a standby, so that the next gap cannot settle. */
   readonly isStandby: boolean;
 }
@@ -97,8 +99,16 @@ export async function readSettled<Data>(
   const messages = beforeGap(page);
   const isSettled = gap === null;
   const atEnd = isSettled ? count < wanted.batchSize : messages.length === 0;
-  const isStandby = page.replica === "standby";
-  return { messages, next, atEnd, isSettled, isQuiet, mark, isStandby };
+  return {
+    messages,
+    next,
+    atEnd,
+    isSettled,
+    isQuiet,
+    mark,
+    isErased: isErased(wanted.mark, page),
+    isStandby: page.replica === "standby",
+  };
 }
 
 /** Reads a page. The gaps that this handle remembers as settled do not count. */

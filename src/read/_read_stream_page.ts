@@ -18,11 +18,12 @@ export async function readStreamPage(sql: Sql, wanted: StreamQuery): Promise<Pag
   if (standing === "erased" && mark!.id !== null) {
     // If the end of the stream was deleted, the stream gives these positions again.
     const last = await lastUpTo(sql, wanted.streamName, mark!.position);
-    return await readStreamPage(sql, {
+    const page = await readStreamPage(sql, {
       ...wanted,
       position: Math.min(position, (last?.position ?? -1) + 1),
       mark: { position: last?.globalPosition ?? mark!.position, id: last?.id ?? null, store },
     });
+    return { ...page, isErased: true };
   }
   const last = messages.at(-1);
   return {

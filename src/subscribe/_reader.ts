@@ -1,3 +1,4 @@
+import { isPassing } from "../handle/_retry.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
 import { checkCategory, checkConsumerGroup, checkInteger, checkName } from "../names/_check.ts";
@@ -5,6 +6,7 @@ import { category, isCategory } from "../names/stream_name.ts";
 import { fitting } from "../read/_fitting.ts";
 import { firstReferenceSince, firstSince } from "../read/_first_since.ts";
 import { type Mark, markBefore } from "../read/_mark.ts";
+import { untilWritersEnd } from "../read/_look_at_writers.ts";
 import type { Page, WantedPage } from "../read/_page.ts";
 import { readAggregatePage } from "../read/_read_aggregate_page.ts";
 import { readCategoryPage } from "../read/_read_category_page.ts";
@@ -84,8 +86,16 @@ export function readerOf(
     read: fitting(
       label,
       () => batchSize,
-      (count, place: number, mark: Mark | null = null, signal?: AbortSignal) =>
-        read({ position: place, batchSize: count, mark }, signal),
+      async (count, place: number, mark: Mark | null = null, signal?: AbortSignal) => {
+        const wanted = { position: place, batchSize: count, mark };
+        const page = await read(wanted, signal);
+        if (!page.isErased) return page;
+        await untilWritersEnd(sql, wanted, signal).catch((error) => {
+          // A gateway may refuse the question to who may read one category alone.
+          if (isPassing(error)) throw error;
+        });
+        return await read(wanted, signal);
+      },
     ),
   };
 }

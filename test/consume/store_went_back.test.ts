@@ -5,11 +5,13 @@ import {
   append,
   type Consumer,
   drain,
+  fromQuery,
   iterateAll,
   type Message,
   readAggregate,
   readAll,
   readStream,
+  type Sql,
   StoreWentBackError,
   subscribe,
   waitFor,
@@ -43,12 +45,12 @@ async function writeMany(streamName: string, type: string, count: number): Promi
 }
 
 /** Follows a source until the loop ends, and keeps what it yields and how it ends. */
-function follow(source: Parameters<typeof subscribe>[1], options = {}) {
+function follow(source: Parameters<typeof subscribe>[1], options = {}, sql: Sql = db.sql) {
   const seen: Message[] = [];
   const ending = new AbortController();
   let caughtUp = 0;
   const done = (async () => {
-    const messages = subscribe(db.sql, source, {
+    const messages = subscribe(sql, source, {
       pollInterval: 20,
       signal: ending.signal,
       onCaughtUp: () => caughtUp++,
@@ -241,6 +243,39 @@ for (const overtaken of [false, true]) {
     },
   );
 }
+
+test.each(["inFlight-1", "inFlight", "$all"])(
+  "subscribe() to %s notices a store that went back while the last position it saw is being written",
+  async (source) => {
+    await writeMany("inFlight-1", "Kept", 1);
+    const position = await lastPosition();
+    const [lost] = await writeMany("inFlight-1", "Lost", 1);
+    let answers = 0;
+    let ready = gate();
+    ready.open();
+    const waiting = fromQuery(async (text, parameters) => {
+      await ready.opened;
+      const rows = await db.sql.unsafe(text, parameters);
+      answers++;
+      return rows;
+    });
+    const { seen, done } = follow(source, {}, waiting);
+    await until(() => seen.some(({ id }) => id === lost));
+
+    ready = gate();
+    await takeBackTo(position);
+    const writer = db.connect({ max: 1 });
+    await writer`begin`;
+    await write(writer, "other-1", { type: "New" });
+    const before = answers;
+    ready.open();
+    // The one before may have been under way.
+    await Promise.race([until(() => answers >= before + 2), done]);
+    await write(db.sql, "inFlight-1", { type: "New" });
+    await writer`commit`;
+    await assert.rejects(done, isWentBack);
+  },
+);
 
 test("subscribe() goes on when the last message that it saw is deleted", async () => {
   for (const source of ["erased-1", "erased", "$all"]) {
