@@ -7,6 +7,7 @@ const config: Options = {
     gateway: "src/http/gateway.ts",
     install: "src/database/install.ts",
     embedded: "src/database/embedded.ts",
+    operate: "src/operate/mod.ts",
   },
   format: "esm",
   target: "es2022",

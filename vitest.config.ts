@@ -12,6 +12,7 @@ const config: ViteUserConfig = defineConfig({
       { find: /^@messagedb\/client\/gateway$/, replacement: here("src/http/gateway.ts") },
       { find: /^@messagedb\/client\/install$/, replacement: here("src/database/install.ts") },
       { find: /^@messagedb\/client\/embedded$/, replacement: here("src/database/embedded.ts") },
+      { find: /^@messagedb\/client\/operate$/, replacement: here("src/operate/mod.ts") },
     ],
   },
   test: {

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { bundle, EVERYDAY, FETCH } from "../bench/size.ts";
 
 describe.each([
-  ["mod.ts", "writeBatch", /^(<stdin>|mod\.ts|src\/(?!http|database).+\.ts)$/],
+  ["mod.ts", "writeBatch", /^(<stdin>|mod\.ts|src\/(?!http|database|operate).+\.ts)$/],
   [
     FETCH,
     "fetchSql",
@@ -79,6 +79,6 @@ test("a bundle of one operation leaves the other operations out", async () => {
     .map(([path]) => path);
   expect(used).toContain("src/write/write.ts");
   const others =
-    /^src\/(read|subscribe|consume|decide|http|database|write\/(?!(write|_write_new|_write_once)\.ts))/;
+    /^src\/(read|subscribe|consume|decide|operate|http|database|write\/(?!(write|_write_new|_write_once)\.ts))/;
   expect(used.filter((path) => others.test(path))).toEqual([]);
 });

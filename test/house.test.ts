@@ -18,6 +18,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["write", "read"],
   ["subscribe"],
   ["consume", "decide"],
+  ["operate"],
   ["http/gateway"],
   ["http/gateway/sql", "http/gateway/rest"],
   ["http"],

@@ -58,6 +58,8 @@ describe("the npm package", () => {
       "dist/install.js",
       "dist/mod.d.ts",
       "dist/mod.js",
+      "dist/operate.d.ts",
+      "dist/operate.js",
       "package.json",
     ]);
   });
