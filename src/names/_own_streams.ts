@@ -9,7 +9,8 @@ import { streamName } from "./stream_name.ts";
  *   account:position-{consumerId}+parked             how far replayParked is
  *   account:group-{consumerId}                       the sizes that its group has had
  *   account:group-{consumerId}+waiting               the processes that wait for a member
- *   account:parked-{consumerId}                      the messages that it has parked
+ *   account:claim-{consumerId}…                      the processes that ask for a position, named as that
+ *   account:parked-{consumerId}                      the messages that it has parked, and what became of them
  *   ledger:aggregate-ledger                          how far an aggregate is
  *   account:snapshot-{entityId}                      the state of an entity
  *
@@ -55,6 +56,12 @@ export function waitingStream(consumer: ConsumerNames): string {
   return groupStream(consumer, "waiting");
 }
 
+/** The stream in which other processes ask for a position: `account:claim-balances+0+2`. */
+export function claimStream(positionStream: string): string {
+  // The first "-" of a name ends its category.
+  return positionStream.replace("position-", "claim-");
+}
+
 export function parkedStream({ category, consumerId }: ConsumerNames): string {
   return streamName(category, consumerId, ["parked"]);
 }
@@ -86,7 +93,10 @@ export const OWN = /* @__PURE__ */ [
   ],
   ["group", "Sized", "size"],
   ["group", "Waiting", "leaseDuration", "owner"],
-  ["parked", "Parked", "message.globalPosition", "error", "attempts", "reference"],
+  ["claim", "Claimed", "version", "owner"],
+  ["parked", "Parked", "message.globalPosition", "error", "attempts", "reference", "reason"],
+  ["parked", "Replayed", "position"],
+  ["parked", "Discarded", "position", "reason"],
 ].map(([kinds, types, path, ...others]) => {
   const number = path!.split(".");
   return {
