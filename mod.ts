@@ -98,12 +98,19 @@ export type {
   Handler,
   HandlerContext,
   Handlers,
+  PageContext,
+  PageHandler,
   PlainConsumer,
   RetryPolicy,
   TransactionalConsumer,
   TransactionOf,
   Verdict,
 } from "./src/consume/consumer.ts";
+export type {
+  ConsumerEvent,
+  ConsumerEventBody,
+  ConsumerEventSource,
+} from "./src/consume/consumer_event.ts";
 export type { Parked } from "./src/consume/parked.ts";
 export {
   type Replayed,

@@ -11,6 +11,7 @@ import {
   consume,
   drain,
   fromQuery,
+  type Message,
   readCategory,
   type Sql,
   subscribe,
@@ -84,6 +85,7 @@ try {
 async function showThroughput(): Promise<void> {
   const category = `benchRead${run}`;
   await fill(category);
+  await silent`create table if not exists public.bench_effects (stream_name text, amount int)`;
   const rows = [["", "batch size", "messages per s", ": readCategory()"]];
   for (const batchSize of [1000, 100]) {
     const ways = waysToTake(category, batchSize);
@@ -106,7 +108,8 @@ How fast messages are taken
 ${table(rows)}
 
 Medians of ${rounds} rounds; of the ratios, the middle half, too. Each takes the same ${messages} messages of
-200 streams, in batches of that size, and does nothing with them; the transactional one takes ${transactions()}.`);
+200 streams, in batches of that size, and does nothing with them, or inserts a row for each into a table; those
+that insert one row at a time take ${fewer(10)} and ${fewer(100)}.`);
 }
 
 interface Way {
@@ -117,8 +120,9 @@ interface Way {
 }
 
 function waysToTake(category: string, batchSize: number): Way[] {
+  const consumer = () => ({ category, consumerId: crypto.randomUUID(), batchSize });
   const drainAll = (options: { concurrency?: number }) =>
-    drain(silent, { category, consumerId: crypto.randomUUID(), batchSize, handle, ...options });
+    drain(silent, { ...consumer(), handle, ...options });
   return [
     {
       title: "readCategory(), page by page",
@@ -152,23 +156,57 @@ function waysToTake(category: string, batchSize: number): Way[] {
       take: () => drainAll({ concurrency: 8 }),
     },
     {
-      title: "drain(), transactional",
-      count: transactions(),
+      title: "drain(), handlePage",
+      count: messages,
+      take: () => drain(silent, { ...consumer(), handlePage: handle }),
+    },
+    {
+      title: "drain(), transactional, handlePage: one insert a page",
+      count: messages,
       take: () =>
         drain(silent, {
-          category,
-          consumerId: crypto.randomUUID(),
-          batchSize,
+          ...consumer(),
           transactional: true,
-          handle,
-        }, { limit: transactions() }),
+          handlePage: async (page, { sql }) => {
+            const amounts = page.map(({ data }) => (data as { amount: number }).amount);
+            await sql`
+              insert into public.bench_effects (stream_name, amount)
+              select * from unnest(
+                ${page.map(({ streamName }) => streamName)}::text[], ${amounts}::int[]
+              )`;
+          },
+        }),
+    },
+    {
+      title: "drain(), transactional, one insert a message",
+      count: fewer(10),
+      take: () =>
+        drain(silent, { ...consumer(), transactional: true, handle: insert }, { limit: fewer(10) }),
+    },
+    {
+      title: "the same, commitInterval 0",
+      count: fewer(100),
+      take: () =>
+        drain(
+          silent,
+          { ...consumer(), transactional: true, commitInterval: 0, handle: insert },
+          { limit: fewer(100) },
+        ),
     },
   ];
 }
 
-/** Each is a commit, which takes about a hundred times as long as a message. */
-function transactions(): number {
-  return Math.ceil(messages / 100);
+async function insert(
+  { streamName, data }: Message,
+  { sql }: { readonly sql: postgres.TransactionSql },
+): Promise<void> {
+  const { amount } = data as { amount: number };
+  await sql`insert into public.bench_effects (stream_name, amount) values (${streamName}, ${amount})`;
+}
+
+/** Of what takes longer for each message, a part. */
+function fewer(times: number): number {
+  return Math.ceil(messages / times);
 }
 
 function handle(_message: unknown): void {}

@@ -10,7 +10,7 @@ import type { HandlerContext, Verdict } from "./consumer.ts";
 /**
  * The verdict that a handler has answered. It is thrown, so that the transaction is rolled back.
  */
-class AnsweredVerdict extends Error {
+export class AnsweredVerdict extends Error {
   declare readonly verdict: Verdict;
   constructor(verdict: Verdict) {
     super(verdict);
@@ -36,6 +36,7 @@ export async function attempt(
       const { begun } = task;
       task.begun = undefined;
       task.isCalled = true;
+      if (begun === undefined) task.calledAt = performance.now();
       let answer;
       try {
         const handle = consumer.begin ? sql : consumer.handlerSql;

@@ -19,17 +19,19 @@ import type { StartAt } from "../read/start_at.ts";
 import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.ts";
 import { checkSource } from "../subscribe/_reader.ts";
 import type { Source } from "../subscribe/source.ts";
-import type { Message, Sql } from "../types.ts";
+import type { ConsumerGroup, Message, Sql } from "../types.ts";
 import type {
   Consumer,
   ConsumerIdentity,
   FailurePolicy,
   GroupMembership,
   Handler,
+  PageHandler,
   PlainConsumer,
   RetryPolicy,
   Verdict,
 } from "./consumer.ts";
+import type { ConsumerEvent } from "./consumer_event.ts";
 
 /** "retry" comes first, so that `checkPolicy` can leave it out: the text "retry" is no policy. */
 export const VERDICTS: readonly Verdict[] = ["retry", "skip", "park", "stop"];
@@ -52,12 +54,31 @@ export interface CheckedConsumer extends CheckedFollowing {
   readonly onError: FailurePolicy;
   /** Does work in a transaction; undefined if the consumer is not transactional. */
   readonly begin: ((work: (sql: Sql) => Promise<void>) => Promise<void>) | undefined;
+  /** Handles messages together; undefined if each is handled alone. */
+  readonly pageHandler: PageHandler | undefined;
+  /** Parses a stored message for `pageHandler`; undefined without a catalogue. */
+  readonly decode: Parser["decode"] | undefined;
+  readonly onEvent: ((event: ConsumerEvent) => void) | undefined;
+  readonly exclusive: boolean;
+  /** In milliseconds. */
+  readonly commitInterval: number;
   readonly concurrency: number;
   readonly positionUpdateInterval: number;
   readonly leaseDuration: number;
   readonly shutdownTimeout: number;
   /** How many times a statement is tried at most while the database is unavailable. */
   readonly tries?: number;
+}
+
+/** The members of the consumer's group that a process may have; without a group, the consumer as a whole. */
+export function membersOf(
+  { group }: Pick<CheckedConsumer, "group">,
+): (ConsumerGroup | undefined)[] {
+  if (group === undefined) return [undefined];
+  const { member, size } = group;
+  return member === undefined
+    ? Array.from({ length: size }, (_, member) => ({ member, size }))
+    : [{ member, size }];
 }
 
 /** Checks the names of a consumer, and its membership of a group. */
@@ -95,7 +116,7 @@ export function checkConsumer<Handle extends Sql, Handled extends Message>(
   const identity = checkIdentity(consumer);
   const options = consumer as unknown as PlainConsumer;
   const { correlation, batchSize, startAt = "beginning", onError = "stop" } = options;
-  const { types, handlerOf } = checkHandlers(options);
+  const { types, ...handling } = checkHandlers(options);
   const selection = { types, correlation, batchSize };
   checkSource(identity.source, selection);
   checkStartAt(startAt);
@@ -110,9 +131,19 @@ export function checkConsumer<Handle extends Sql, Handled extends Message>(
     sql: withTimeLimit(sql, following.answerTimeout),
     handlerSql: sql,
     startAt,
-    handlerOf,
+    ...handling,
     onError,
+    exclusive: checkExclusive(options),
+    onEvent: options.onEvent,
   };
+}
+
+function checkExclusive({ exclusive = true, consumerGroup: group }: PlainConsumer): boolean {
+  if (typeof exclusive !== "boolean") throw invalid("exclusive", exclusive, "true or false");
+  if (!exclusive && group && group.member === undefined) {
+    throw invalid("exclusive", exclusive, "true for a consumerGroup without a member");
+  }
+  return exclusive;
 }
 
 /**
@@ -122,13 +153,18 @@ export function checkConsumer<Handle extends Sql, Handled extends Message>(
  */
 function checkHandlers(
   consumer: PlainConsumer,
-): Pick<CheckedConsumer, "types" | "handlerOf"> {
-  const { handle, handlers, types } = consumer;
+): Pick<CheckedConsumer, "types" | "handlerOf" | "pageHandler" | "decode"> {
+  const { handle, handlers, handlePage, types, onEvent } = consumer;
   const parser = parserOf(consumer);
-  checkOneOf("this consumer", consumer, "handle", "handlers");
-  for (const [name, handler] of Object.entries(handlers ?? { handle })) {
+  checkOneOf("this consumer", consumer, "handle", "handlers", "handlePage");
+  for (
+    const [name, handler] of Object.entries(
+      handlers ?? { [handle ? "handle" : "handlePage"]: handle ?? handlePage },
+    )
+  ) {
     checkFunction(name, handler);
   }
+  if (onEvent !== undefined) checkFunction("onEvent", onEvent);
   if (handlers !== undefined && types !== undefined) {
     throw invalid("types", types, 'left out where there are "handlers", which have types');
   }
@@ -136,10 +172,15 @@ function checkHandlers(
     throw invalid("handlers", handlers, "an object with at least one function");
   }
   if (parser && handlers) checkTypesOf(parser, handlers);
-  const pick = pickerOf(parser, handle, handlers);
+  const all: Handler | undefined = handlePage
+    ? (message, context) => handlePage([message], context)
+    : handle;
+  const pick = pickerOf(parser, all, handlers);
   const wanted = handlers === undefined ? types : Object.keys(handlers);
   return {
     types: wanted && (parser?.storedTypes(wanted) ?? wanted),
+    pageHandler: handlePage as PageHandler | undefined,
+    decode: parser?.decode,
     handlerOf: ({ type }) => {
       const handler = pick(type);
       return parser && handler ? parsing(parser, handler) : handler;
@@ -147,19 +188,39 @@ function checkHandlers(
   };
 }
 
-type Pace = "concurrency" | "positionUpdateInterval" | "leaseDuration" | "shutdownTimeout";
+type Pace =
+  | "commitInterval"
+  | "concurrency"
+  | "positionUpdateInterval"
+  | "leaseDuration"
+  | "shutdownTimeout";
 
-function checkPace({
-  concurrency = 1,
-  positionUpdateInterval = 1000,
-  leaseDuration = 30_000,
-  shutdownTimeout = 10_000,
-}: PlainConsumer): Pick<CheckedConsumer, Pace> {
+function checkPace(consumer: PlainConsumer): Pick<CheckedConsumer, Pace> {
+  const {
+    concurrency = 1,
+    positionUpdateInterval = 1000,
+    leaseDuration = 30_000,
+    shutdownTimeout = 10_000,
+    transactional,
+    handlePage,
+  } = consumer;
+  const { commitInterval = 100 }: { readonly commitInterval?: number | undefined } = consumer;
   checkInteger("concurrency", concurrency, 1);
+  if (handlePage !== undefined && concurrency !== 1) {
+    throw invalid("concurrency", concurrency, 'left out where there is "handlePage"');
+  }
+  checkMilliseconds("commitInterval", commitInterval, 0);
+  if (!transactional && consumer.commitInterval !== undefined) {
+    throw invalid(
+      "commitInterval",
+      commitInterval,
+      "left out unless the consumer is transactional",
+    );
+  }
   checkInteger("positionUpdateInterval", positionUpdateInterval, 1);
   checkMilliseconds("leaseDuration", leaseDuration, 100);
   checkMilliseconds("shutdownTimeout", shutdownTimeout, 0);
-  return { concurrency, positionUpdateInterval, leaseDuration, shutdownTimeout };
+  return { commitInterval, concurrency, positionUpdateInterval, leaseDuration, shutdownTimeout };
 }
 
 /**

@@ -1,4 +1,5 @@
 import {
+  claimStream,
   type ConsumerNames,
   groupStream,
   memberStream,
@@ -8,7 +9,6 @@ import {
 import { readStream } from "../read/read_stream.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
-import { holderOf } from "./_lease.ts";
 import { type LastMessage, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 
 /** Where a consumer, or a member of its group, goes on. */
@@ -22,8 +22,15 @@ export interface FoundPosition {
   readonly stored: number;
   /** The version of the member's own stream. */
   readonly version: number;
-  /** The process that holds the member by a lease; undefined for none. */
-  readonly holder: string | undefined;
+  /** The last message of the member's own stream; undefined for none. */
+  readonly last: LastMessage | undefined;
+  /** The last question in the claim stream; undefined for none. */
+  readonly question: LastMessage | undefined;
+}
+
+/** The position stream of a member; without a group, of the whole consumer. */
+export function streamOf(consumer: ConsumerNames, member: ConsumerGroup | undefined): string {
+  return member ? memberStream(consumer, member) : positionStream(consumer);
 }
 
 /**
@@ -42,14 +49,16 @@ export async function findPosition(
   member: ConsumerGroup | undefined,
   start: () => Promise<number>,
 ): Promise<FoundPosition> {
-  const ownStream = member ? memberStream(consumer, member) : positionStream(consumer);
+  const ownStream = streamOf(consumer, member);
   const sizes = await recordGroupSize(sql, consumer, member?.size);
   // Without a group, the consumer is one member that has all streams.
   const groups = [
     [positionStream(consumer)],
     ...sizes.map((size) => memberStreams(consumer, size)),
   ];
-  const recorded = await readLastMessages(sql, groups.flat());
+  const claims = claimStream(ownStream);
+  const lasts = await readLastMessages(sql, [...groups.flat(), claims]);
+  const recorded = lasts.filter(({ streamName }) => streamName !== claims);
   const lastByStream = new Map(recorded.map((message) => [message.streamName, message]));
   const own = lastByStream.get(ownStream);
 
@@ -65,7 +74,8 @@ export async function findPosition(
     position,
     stored: own ? recordedPosition(own) : 0,
     version: own?.version ?? NO_STREAM,
-    holder: own && holderOf(own),
+    last: own,
+    question: lasts.find(({ streamName }) => streamName === claims),
   };
 }
 

@@ -4,7 +4,7 @@ import { readStream } from "../read/read_stream.ts";
 import type { Reader } from "../subscribe/_reader.ts";
 import { NO_STREAM } from "../write/write.ts";
 import type { FoundPosition } from "./_find_position.ts";
-import { type KeptPosition, readRecord, setBack } from "./_kept_position.ts";
+import { type KeptPosition, readAfterLoss, setBack } from "./_kept_position.ts";
 import { recordedPosition } from "./_read_last_messages.ts";
 
 /** What a run remembers of its reads, to find its position again if the store goes back. */
@@ -54,12 +54,12 @@ export function readFor(kept: KeptPosition, reader: Reader): Reading {
  * count: it may be that of a message that is gone.
  *
  * @param find Finds the position that is recorded.
- * @throws {LeaseLostError} If there is a lease, and the store does not have it any more.
+ * @throws {ClaimLostError} If another process has the position.
  */
 export async function goBack(reading: Reading, find: () => Promise<FoundPosition>): Promise<void> {
   const { kept } = reading;
   await kept.idle;
-  // No renewal of a lease comes between.
+  // No answer to a question comes between.
   kept.isRecording = true;
   const found = await findAgain(reading, find).finally(() => kept.isRecording = false);
   await setBack(kept, found);
@@ -68,9 +68,9 @@ export async function goBack(reading: Reading, find: () => Promise<FoundPosition
 async function findAgain(
   reading: Reading,
   find: () => Promise<FoundPosition>,
-): Promise<Omit<FoundPosition, "holder">> {
+): Promise<Pick<FoundPosition, "position" | "version" | "stored">> {
   const { kept, begin, trustedVersion } = reading;
-  const last = await readRecord(kept);
+  const last = await readAfterLoss(kept);
   const version = last?.version ?? NO_STREAM;
   const stored = last === undefined ? -1 : recordedPosition(last);
   // Another process has noticed it too, and has recorded how far it went back.

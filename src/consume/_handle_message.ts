@@ -1,10 +1,12 @@
 import { HandlerFailedError } from "../errors.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
 import { backoff, sleep } from "../lib/wait.ts";
+import type { Message } from "../types.ts";
 import { attempt, contextFor } from "./_attempt.ts";
 import { FIRST_DELAY, LONGEST_DELAY, reload, workUntilDone } from "./_interruption.ts";
 import { describe, park, withoutRefused } from "./_park.ts";
-import type { Placed, Run, Task } from "./_task.ts";
+import type { Begun, Placed, Run, Task } from "./_task.ts";
+import type { ConsumerEventBody } from "./consumer_event.ts";
 
 /**
  * The outcome of a message; "ended" if the consumer has stopped before there was another outcome.
@@ -15,23 +17,28 @@ export type HandledOutcome = "handled" | "skipped" | "parked" | "ended";
  * Handles a message: tries as often as the policy allows, until the message is handled, skipped or
  * parked, or the consumer stops.
  *
+ * @param begun What the handler has answered already, in its first attempt.
  * @returns No promise if the handler returns nothing, because a promise costs more than all other work
  * for a message.
  */
 export function handleMessage(
   run: Run,
   placed: Placed,
+  begun?: Begun,
 ): HandledOutcome | Promise<HandledOutcome> {
-  const { consumer, kept, givingUp } = run;
+  const { consumer, kept, givingUp, report } = run;
   const { message, place } = placed;
   const handler = consumer.handlerOf(message);
   // The position can be ahead: another process has handled the message since the page was read.
   if (handler === undefined || kept.position >= place) return "skipped";
-  let begun: Task["begun"];
-  if (!consumer.begin) {
+  const calledAt = report && performance.now();
+  if (!consumer.begin && begun === undefined) {
     try {
       const answer = handler(message, contextFor(message, consumer.handlerSql, givingUp, 1));
-      if (answer === undefined) return "handled";
+      if (answer === undefined) {
+        report?.(handledEvent(message, 1, calledAt!));
+        return "handled";
+      }
       begun = { answer };
     } catch (error) {
       begun = { answer: Promise.reject(error) };
@@ -42,44 +49,59 @@ export function handleMessage(
     placed,
     handler,
     begun,
+    ...(calledAt !== undefined && { calledAt }),
     interruptions: 0,
     losses: 0,
     conflicts: 0,
   });
 }
 
+function handledEvent(message: Message, attempt: number, calledAt: number): ConsumerEventBody {
+  const duration = performance.now() - calledAt;
+  return { type: "handled", messages: [message], attempt, duration };
+}
+
 async function handleUntilDone(task: Task): Promise<HandledOutcome> {
-  const { consumer: { onError }, stopping } = task.run;
+  const { run: { consumer: { onError }, stopping, report }, placed: { message } } = task;
   for (let attemptNumber = 1;; attemptNumber++) {
     const outcome = await attempt(task, attemptNumber);
+    const error = task.failure?.cause;
     switch (outcome) {
       case "handled":
+        if (task.isDone && report) report(handledEvent(message, attemptNumber, task.calledAt!));
+        return "handled";
       case "ended":
-        return outcome;
+        return "ended";
       case "park":
-        return await parkMessage(task, attemptNumber);
+        if (!await parkMessage(task, attemptNumber)) return "ended";
+        report?.({ type: "parked", message, attempts: attemptNumber, error });
+        return "parked";
       case "skip":
-        return await workUntilDone(task, async () => {}) ? "skipped" : "ended";
+        if (!await workUntilDone(task, async () => {})) return "ended";
+        report?.({ type: "skipped", message, attempts: attemptNumber, error });
+        return "skipped";
       case "stop":
         return await stopBefore(task, attemptNumber);
       case "retry": {
-        const { delay = FIRST_DELAY } = typeof onError === "object" ? onError : {};
-        await sleep(backoff(attemptNumber, delay, LONGEST_DELAY), stopping);
+        const { delay: first = FIRST_DELAY } = typeof onError === "object" ? onError : {};
+        const delay = backoff(attemptNumber, first, LONGEST_DELAY);
+        report?.({ type: "retried", message, attempt: attemptNumber, error, delay });
+        await sleep(delay, stopping);
         if (stopping.aborted) return "ended";
       }
     }
   }
 }
 
-async function parkMessage(task: Task, attempts: number): Promise<HandledOutcome> {
+/** Whether the message is parked; false if the consumer stops before. */
+async function parkMessage(task: Task, attempts: number): Promise<boolean> {
   const { run: { consumer }, placed, failure } = task;
   let error = describe(failure);
   for (let refusals = 1;; refusals++) {
     try {
-      const isParked = await workUntilDone(task, (sql) => {
+      return await workUntilDone(task, (sql) => {
         return park(withTimeLimit(sql, consumer.answerTimeout), consumer, placed, attempts, error);
       });
-      return isParked ? "parked" : "ended";
     } catch (refusal) {
       error = withoutRefused(error, refusal, refusals);
     }

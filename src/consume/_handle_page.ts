@@ -25,7 +25,7 @@ export interface PageRun extends Run, Pick<ShutdownControl, "stop"> {
  * @returns How many messages were handled, skipped or parked.
  */
 export async function handlePage(run: PageRun, placed: readonly Placed[]): Promise<number> {
-  const { consumer, kept, stopping, givingUp, stop, store, deadline } = run;
+  const { consumer, kept, stopping, givingUp, moved, stop, store, deadline } = run;
   /** The streams that are taken by a worker, each with the indices of its messages. */
   const lanes = new Map<string, number[]>();
   let next = 0;
@@ -59,7 +59,7 @@ export async function handlePage(run: PageRun, placed: readonly Placed[]): Promi
         if (stopping.aborted || failures.length > 0) return;
         const handled = handleMessage(run, placed[at]!);
         const outcome = handled instanceof Promise ? await handled : handled;
-        if (outcome === "ended" || givingUp.aborted) return;
+        if (outcome === "ended" || givingUp.aborted || moved.aborted) return;
         count++;
         isHandled[at] = true;
         while (isHandled[firstUnhandled]) passTo(kept, placed[firstUnhandled++]!.place);

@@ -3,6 +3,7 @@ import { sqlStateOf, translateDriverError, troubleOf } from "../handle/_driver_e
 import { isPassing, retryUntilAborted } from "../handle/_retry.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
+import { ClaimLostError } from "./_claim.ts";
 import { isConflict, isRecordFailure, reloadPosition, storeWith } from "./_kept_position.ts";
 import { readLastMessages } from "./_read_last_messages.ts";
 import type { Run, Task } from "./_task.ts";
@@ -35,20 +36,20 @@ export async function workUntilDone(
   task: Task,
   work: (sql: Sql) => Promise<void>,
 ): Promise<boolean> {
-  const { run: { consumer: { sql, begin }, kept, givingUp }, placed: { place } } = task;
+  const { run: { consumer: { sql, begin }, kept, givingUp, moved }, placed: { place } } = task;
   // If the position has reached the message, another process has handled it, or this one has and the
   // answer was lost.
   while (kept.position < place) {
     task.failure = task.isDone = task.isCalled = undefined;
     try {
-      await (begin ? storeWith(kept, place, begin, work) : work(sql));
+      await (begin ? storeWith(kept, begin, (sql) => work(sql).then(() => place)) : work(sql));
       break;
     } catch (error) {
-      if (givingUp.aborted) return false;
-      if (!await isInterruption(task, error)) throw error;
-      // An error of the recovery, a lost lease for instance, is not the handler's.
+      if (givingUp.aborted || moved.aborted) return false;
+      if (error instanceof ClaimLostError || !await isInterruption(task, error)) throw error;
+      // An error of the recovery, a lost claim for instance, is not the handler's.
       task.failure = task.isDone = task.isCalled = undefined;
-      if (!await recover(task, error)) return false;
+      if (!await recover(task, error) || moved.aborted) return false;
     }
   }
   return true;
@@ -107,8 +108,11 @@ async function isDatabaseAway({ run: { consumer: { sql }, kept } }: Task): Promi
 
 /** Waits until the database answers again; false if the consumer stops before. */
 async function recover(task: Task, error: unknown): Promise<boolean> {
-  const { consumer, kept, stopping } = task.run;
-  if (!isConflict(kept, error)) consumer.onRetry?.(error);
+  const { consumer, kept, stopping, report } = task.run;
+  if (!isConflict(kept, error)) {
+    consumer.onRetry?.(error);
+    report?.({ type: "error", error });
+  }
   const delay = error === task.lastConflict
     ? backoff(task.conflicts, FIRST_RERUN_DELAY, LONGEST_RERUN_DELAY)
     : backoff(++task.interruptions, FIRST_DELAY, LONGEST_DELAY);

@@ -2,10 +2,11 @@ import { StoreWentBackError, WrongExpectedVersionError } from "../errors.ts";
 import { sqlStateOf } from "../handle/_driver_error.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
 import { sleep } from "../lib/wait.ts";
-import type { Sql } from "../types.ts";
+import { readStream } from "../read/read_stream.ts";
+import type { Metadata, Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
+import { type Claim, ClaimLostError, ownerOf, TIME_TO_ASK } from "./_claim.ts";
 import type { FoundPosition } from "./_find_position.ts";
-import { type Lease, LeaseLostError } from "./_lease.ts";
 import { type LastMessage, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import type { Thrown } from "./_thrown.ts";
 
@@ -13,8 +14,8 @@ import type { Thrown } from "./_thrown.ts";
 const LONGEST_UNSTORED_BUSY = 1000;
 /** How long a position may stay unstored while no messages come, in milliseconds. */
 const LONGEST_UNSTORED_IDLE = 250;
-/** How long a transaction waits at most for a renewal that is under way, in milliseconds. */
-const LONGEST_RENEWAL_WAIT = 100;
+/** How long a transaction waits at most for a write beside it that is under way, in milliseconds. */
+const LONGEST_WRITE_BESIDE = 100;
 
 /**
  * A position that this process keeps: how far the consumer is, and what is known of the position's
@@ -22,7 +23,7 @@ const LONGEST_RENEWAL_WAIT = 100;
  *
  * Every write expects the version that the stream is known to have. So of two processes that keep
  * the same position, one writes and the other gets a conflict. The process with the conflict
- * reloads the position and goes on from there. If the position has a lease and another process has
+ * reloads the position and goes on from there. If the position has a claim and another process has
  * taken it over, the process stops instead.
  */
 export interface KeptPosition {
@@ -30,8 +31,8 @@ export interface KeptPosition {
   /** How long a statement may take, in milliseconds. */
   readonly answerTimeout: number;
   readonly streamName: string;
-  /** The lease that each write renews; undefined if any process may keep the position. */
-  readonly lease: Lease | undefined;
+  /** The claim that each write repeats; undefined if any process may keep the position. */
+  readonly claim: Claim | undefined;
   /** After how many handled messages the position is stored at the latest. */
   readonly positionUpdateInterval: number;
   /** Everything up to here, included, is handled. */
@@ -42,17 +43,25 @@ export interface KeptPosition {
   stored: number;
   /** How many messages were passed since the last store, without those of this library. */
   unstored: number;
-  /** When the position was last stored, by `Date.now()`. */
+  /** When the position was last stored, by `performance.now()`. */
   storedAt: number;
-  /** When the lease was last renewed outside a transaction, by `Date.now()`. */
-  renewedAt: number;
+  /** When this process was last seen to be the owner, by `performance.now()`. */
+  confirmedAt: number;
+  /** Whether the stream has the claim. */
+  isClaimed: boolean;
+  /** Aborts when somebody else has set the position. Each setting has a signal of its own. */
+  moved: AbortController;
   /** Resolves when the last store that was asked for has ended. It never rejects. */
   idle: Promise<unknown>;
+  /** Called when the position is stored. */
+  onStored: ((position: number) => void) | undefined;
+  /** What the stream records in place of the position: for messages that are taken out of turn. */
+  readonly recordedAs?: number;
   /** Whether a transaction has done its work, and records the position or commits. */
   isRecording?: boolean;
   /** Whether the next store is the last. */
   isClosing?: boolean;
-  /** Whether the last store is done, and the lease is given back. */
+  /** Whether the last store is done, and the claim is given back. */
   isClosed?: boolean;
   /** Why a transaction could not record the position. */
   recordFailure?: Thrown;
@@ -65,23 +74,27 @@ export function keepPosition(
     "sql" | "answerTimeout" | "positionUpdateInterval"
   >,
   streamName: string,
-  { position, version, stored }: Omit<FoundPosition, "holder">,
-  lease?: Lease,
+  { position, version, stored }: Pick<FoundPosition, "position" | "version" | "stored">,
+  claim?: Claim,
+  onStored?: (position: number) => void,
 ): KeptPosition {
-  const now = Date.now();
+  const now = performance.now();
   return {
     sql,
     answerTimeout,
     streamName,
-    lease,
+    claim,
     positionUpdateInterval,
     position,
     version,
     stored,
     unstored: 0,
     storedAt: now,
-    renewedAt: now,
+    confirmedAt: now,
+    isClaimed: false,
+    moved: new AbortController(),
     idle: Promise.resolve(),
+    onStored,
   };
 }
 
@@ -99,59 +112,71 @@ export function passTo(kept: KeptPosition, position: number, isWorthStoring = tr
 
 /** Whether it is time to store the position. */
 export function isStoreDue(kept: KeptPosition, isIdle = false): boolean {
-  const { lease, positionUpdateInterval, position, stored, unstored } = kept;
-  const now = Date.now();
-  // The lease may have run out, and another process may have taken over: a store finds that out.
-  if (lease !== undefined && now - kept.renewedAt >= lease.leaseDuration) return true;
+  const { claim, isClaimed, positionUpdateInterval, position, stored, unstored } = kept;
+  const isFar = position - stored >= positionUpdateInterval;
+  if (claim !== undefined && !isClaimed) return isFar;
+  const now = performance.now();
   if (unstored >= positionUpdateInterval) return true;
-  const isWorthStoring = unstored > 0 || position - stored >= positionUpdateInterval;
-  return isWorthStoring &&
+  // Another process may have asked meanwhile, and taken over: a store finds that out.
+  if (claim !== undefined && now - kept.confirmedAt >= claim.leaseDuration) return true;
+  return (unstored > 0 || isFar) &&
     now - kept.storedAt >= (isIdle ? LONGEST_UNSTORED_IDLE : LONGEST_UNSTORED_BUSY);
 }
 
-/** Records where the consumer starts, if that is not recorded yet, and claims the lease. */
-export async function openPosition(kept: KeptPosition): Promise<void> {
-  if (hasToStore(kept)) await recordNow(kept);
-}
-
 /**
- * Stores the position, if it is not stored yet. If there is a lease, the position is stored in any
- * case: that renews the lease. Nothing is stored while a transaction records the position.
+ * Stores the position, if it is not stored yet. Nothing is stored while a transaction records the position.
  */
 export function storePosition(kept: KeptPosition): Promise<void> {
-  // One store after another: each store expects the version that the store before it has made.
-  const storing = kept.idle.then(() => storeNow(kept));
-  kept.idle = storing.catch(() => {});
-  return storing;
+  return inTurn(kept, () => storeNow(kept));
 }
 
-/** Stores the position for the last time, and gives the lease back. */
+/** Writes to the stream in any case: that claims the position, renews the claim and answers a question. */
+export function renewClaim(kept: KeptPosition): Promise<void> {
+  return inTurn(kept, () => storeNow(kept, true));
+}
+
+/** Stores the position for the last time, and gives the claim back. */
 export function closePosition(kept: KeptPosition): Promise<void> {
   kept.isClosing = true;
-  return storePosition(kept);
+  const { claim, isClaimed } = kept;
+  // Who has claimed nothing has handled nothing.
+  if (claim !== undefined && !isClaimed) return Promise.resolve();
+  return inTurn(kept, () => storeNow(kept, claim !== undefined));
 }
 
-async function storeNow(kept: KeptPosition): Promise<void> {
-  // A renewal that comes after the last store must not claim the lease again.
-  while (!kept.isClosed && !kept.isRecording && hasToStore(kept)) {
+/** Looks what the stream records, unless a transaction records the position. */
+export function syncPosition(kept: KeptPosition): Promise<void> {
+  return inTurn(kept, async () => {
+    if (!kept.isRecording && !kept.isClosed) await reloadPosition(kept);
+  });
+}
+
+/** Does one thing after another: each store expects the version that the store before it has made. */
+function inTurn(kept: KeptPosition, work: () => Promise<void>): Promise<void> {
+  const working = kept.idle.then(work);
+  kept.idle = working.catch(() => {});
+  return working;
+}
+
+async function storeNow(kept: KeptPosition, isForced = false): Promise<void> {
+  // A renewal that comes after the last store must not claim the position again.
+  while (!kept.isClosed && !kept.isRecording && (isForced || kept.stored < kept.position)) {
     try {
       return await recordNow(kept);
     } catch (error) {
-      if (!isConflict(kept, error)) throw error;
+      // What is still to be claimed may have another owner by now.
+      if (!isConflict(kept, error) || kept.claim && !kept.isClaimed) throw error;
       await reloadPosition(kept);
     }
   }
 }
 
-function hasToStore({ stored, position, lease }: KeptPosition): boolean {
-  return stored < position || lease !== undefined;
-}
-
 async function recordNow(kept: KeptPosition): Promise<void> {
   const { position, isClosing } = kept;
-  const now = Date.now();
+  const now = performance.now();
   kept.version = await record(kept, kept.sql, position);
-  kept.renewedAt = now;
+  kept.confirmedAt = now;
+  kept.isClaimed = true;
   if (isClosing) kept.isClosed = true;
   noteStored(kept, position);
 }
@@ -159,33 +184,74 @@ async function recordNow(kept: KeptPosition): Promise<void> {
 /**
  * Does work in a transaction that also records the position: both, or neither.
  *
- * A lease is renewed beside the transaction while the work goes on. A renewal between the work and the
+ * A question is answered beside the transaction while the work goes on. An answer between the work and the
  * record would change the version that the record expects, and the work would be done again. So no
- * renewal begins then. The transaction waits briefly for a renewal that is under way: the renewal may
+ * answer begins then. The transaction waits briefly for an answer that is under way: the answer may
  * itself be waiting for the transaction's connection.
+ *
+ * @param work Answers the position that is reached.
  */
 export async function storeWith(
   kept: KeptPosition,
-  position: number,
   begin: (work: (sql: Sql) => Promise<void>) => Promise<void>,
-  work: (sql: Sql) => Promise<void>,
+  work: (sql: Sql) => Promise<number>,
 ): Promise<void> {
   await kept.idle;
   let version = NO_STREAM;
-  const begunAt = Date.now();
+  let position = kept.position;
+  let successor: LastMessage | undefined;
+  const begunAt = performance.now();
+  const moved = kept.moved.signal;
   await begin(async (sql) => {
-    await work(sql);
+    position = await work(sql);
     kept.isRecording = true;
-    if (kept.lease !== undefined) await Promise.race([kept.idle, sleep(LONGEST_RENEWAL_WAIT)]);
+    if (kept.claim !== undefined) await Promise.race([kept.idle, sleep(LONGEST_WRITE_BESIDE)]);
     const limited = withTimeLimit(sql, kept.answerTimeout);
-    version = await record(kept, limited, position, Date.now() - begunAt).catch((error) => {
+    try {
+      // The position that was set meanwhile counts, and not the one of the work.
+      if (moved.aborted) throw new PositionSetError();
+      successor = await findSuccessor(kept, limited);
+      version = await record(kept, limited, position, performance.now() - begunAt, successor);
+    } catch (error) {
       kept.recordFailure = { cause: error };
       throw error;
-    });
+    }
   }).finally(() => kept.isRecording = false);
   kept.version = Math.max(kept.version, version);
+  kept.confirmedAt = performance.now();
   passTo(kept, position);
   noteStored(kept, position);
+  if (successor) throw new ClaimLostError();
+}
+
+/** Somebody has set the position while a transaction was under way. */
+export class PositionSetError extends Error {}
+
+/**
+ * The last message of a process that has taken the position over while a transaction was under way, and has
+ * handled nothing yet. The work of the transaction counts then, or two processes whose handlers take longer
+ * than a lease would take the position over from each other for ever.
+ *
+ * @throws {ClaimLostError} If that process has handled something.
+ */
+async function findSuccessor(kept: KeptPosition, sql: Sql): Promise<LastMessage | undefined> {
+  const { claim, confirmedAt, streamName, stored } = kept;
+  if (claim === undefined) return undefined;
+  if (performance.now() - confirmedAt < claim.leaseDuration * TIME_TO_ASK) return undefined;
+  const [last] = await readLastMessages(sql, [streamName]);
+  if (last === undefined || ownerOf(last) === claim.owner) return undefined;
+  if (await highestSince(kept, sql) !== stored) throw new ClaimLostError();
+  return last;
+}
+
+/** The highest position that others have recorded; Infinity if one of them has set it. */
+async function highestSince(
+  { streamName, version, stored }: KeptPosition,
+  sql: Sql,
+): Promise<number> {
+  const since = await readStream(sql, streamName, { position: version + 1 });
+  if (since.some(({ metadata }) => metadata?.["reset"])) return Infinity;
+  return Math.max(stored, ...since.map(recordedPosition));
 }
 
 /**
@@ -193,21 +259,31 @@ export async function storeWith(
  *
  * @param age How long ago the transaction began, in milliseconds. A message has the time at which its
  * transaction began, and a lease counts from there. So the lease gets this much longer.
+ * @param successor The last message of a process that has taken the position over: its claim stays.
  * @returns The new version.
  */
-function record(kept: KeptPosition, sql: Sql, position: number, age = 0): Promise<number> {
-  const { lease, isClosing, streamName, version: expectedVersion } = kept;
-  const metadata = lease && !isClosing
-    ? { ...lease, leaseDuration: lease.leaseDuration + age }
+async function record(
+  kept: KeptPosition,
+  sql: Sql,
+  position: number,
+  age = 0,
+  successor?: LastMessage,
+): Promise<number> {
+  const { claim, isClosing, streamName } = kept;
+  const own: Metadata | null = claim && !isClosing
+    ? { ...claim, leaseDuration: claim.leaseDuration + age }
     : null;
-  return write(sql, streamName, { type: "Recorded", data: { position }, metadata }, {
-    expectedVersion,
+  const metadata = successor ? successor.metadata : own;
+  const data = { position: kept.recordedAs ?? position };
+  return await write(sql, streamName, { type: "Recorded", data, metadata }, {
+    expectedVersion: successor?.version ?? kept.version,
   });
 }
 
 function noteStored(kept: KeptPosition, position: number): void {
+  if (position > kept.stored) kept.onStored?.(position);
   kept.stored = position;
-  kept.storedAt = Date.now();
+  kept.storedAt = performance.now();
   if (position >= kept.position) kept.unstored = 0;
 }
 
@@ -216,7 +292,8 @@ function noteStored(kept: KeptPosition, position: number): void {
  * stored a position, or this process has and the answer was lost.
  */
 export function isConflict({ streamName }: KeptPosition, error: unknown): boolean {
-  return error instanceof WrongExpectedVersionError && error.streamName === streamName;
+  return error instanceof PositionSetError ||
+    error instanceof WrongExpectedVersionError && error.streamName === streamName;
 }
 
 /**
@@ -228,34 +305,61 @@ export function isRecordFailure({ recordFailure }: KeptPosition, error: unknown)
 }
 
 /**
- * Reads what the stream records. The position may move forward by this, and never back.
+ * Reads what the stream records. The position may move forward by this. It moves back only if an operator
+ * has set it.
  *
  * @returns The position.
  * @throws {StoreWentBackError} If the stream is shorter than it was, or records a lower position.
- * @throws {LeaseLostError} If there is a lease, and the stream's last message does not have its
+ * @throws {ClaimLostError} If there is a claim, and the stream's last message does not have its
  * owner.
  */
 export async function reloadPosition(kept: KeptPosition): Promise<number> {
-  const last = await readRecord(kept);
+  const [last] = await readLastMessages(kept.sql, [kept.streamName]);
   const version = last?.version ?? NO_STREAM;
+  if (version < kept.version) throw new StoreWentBackError(kept.position);
+  await checkOwner(kept, last);
   const stored = last === undefined ? 0 : recordedPosition(last);
-  if (version < kept.version || stored < kept.stored) throw new StoreWentBackError(kept.position);
+  const isSet = version > kept.version && last!.metadata?.["reset"] === true;
+  if (!isSet && stored < kept.stored) throw new StoreWentBackError(kept.position);
   kept.version = version;
   kept.stored = stored;
-  return kept.position = Math.max(kept.position, stored);
+  if (!isSet) return kept.position = Math.max(kept.position, stored);
+  kept.position = stored;
+  kept.unstored = 0;
+  kept.moved.abort();
+  kept.moved = new AbortController();
+  return stored;
+}
+
+/** Reads the last message of the position's stream, after the store went back; undefined if there is none. */
+export async function readAfterLoss(kept: KeptPosition): Promise<LastMessage | undefined> {
+  const [last] = await readLastMessages(kept.sql, [kept.streamName]);
+  // The store may have gone back to a time before the claim.
+  if (ownerOf(last) !== undefined) await checkOwner(kept, last);
+  return last;
+}
+
+/** @throws {ClaimLostError} If the position is claimed, and the stream's last message has another owner. */
+async function checkOwner(kept: KeptPosition, last: LastMessage | undefined): Promise<void> {
+  const { claim, isClaimed } = kept;
+  const owner = ownerOf(last);
+  if (claim === undefined || !isClaimed || owner === claim.owner) return;
+  if (last !== undefined && owner !== undefined) await handIn(kept, last);
+  throw new ClaimLostError();
 }
 
 /**
- * Reads the last message of the position's stream; undefined if there is none.
- *
- * @throws {LeaseLostError} If there is a lease, and that message does not have its owner.
+ * Stores what this process has finished in the name of the process that has taken the position over. So
+ * what was finished is never lost, even if every handler takes longer than a lease.
  */
-export async function readRecord(
-  { sql, streamName, lease }: KeptPosition,
-): Promise<LastMessage | undefined> {
-  const [last] = await readLastMessages(sql, [streamName]);
-  if (lease !== undefined && last?.metadata?.["owner"] !== lease.owner) throw new LeaseLostError();
-  return last;
+async function handIn(kept: KeptPosition, last: LastMessage): Promise<void> {
+  const { position, sql } = kept;
+  if (last.version <= kept.version || position <= await highestSince(kept, sql)) return;
+  try {
+    await record(kept, sql, position, 0, last);
+  } catch (error) {
+    if (!isConflict(kept, error)) throw error;
+  }
 }
 
 /** Moves the position back, in the stream too: other processes follow. */

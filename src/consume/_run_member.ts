@@ -1,6 +1,7 @@
 import { StoreWentBackError } from "../errors.ts";
 import { isPassing, retryUntilAborted } from "../handle/_retry.ts";
 import { type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
+import { onAbort } from "../lib/wait.ts";
 import { isOwnMessage } from "../names/_own_streams.ts";
 import type { Page } from "../read/_page.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
@@ -8,9 +9,10 @@ import { type Following, followPages } from "../subscribe/_follow_pages.ts";
 import type { Reader } from "../subscribe/_reader.ts";
 import type { Placed, Run } from "./_task.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
-import type { FoundPosition } from "./_find_position.ts";
+import { ClaimLostError } from "./_claim.ts";
 import { goBack, readFor, type Reading } from "./_go_back.ts";
 import { handlePage, type PageRun } from "./_handle_page.ts";
+import { handleTogether } from "./_handle_together.ts";
 import {
   closePosition,
   isStoreDue,
@@ -18,7 +20,8 @@ import {
   passTo,
   storePosition,
 } from "./_kept_position.ts";
-import { LeaseLostError } from "./_lease.ts";
+import type { Member } from "./_member.ts";
+import type { Report } from "./_report.ts";
 
 /** How long the last store may take after the work in hand was given up, in milliseconds. */
 const LAST_STORE = 1000;
@@ -34,9 +37,9 @@ export interface Bounds {
    * wait for nothing, no timer fires.
    */
   readonly deadline: number;
+  /** Told when all messages that were there are handled, and when there are more again. */
+  readonly onCaughtUp?: (isCaughtUp: boolean) => void;
 }
-
-export const UNBOUNDED: Bounds = { untilCaughtUp: false, limit: Infinity, deadline: Infinity };
 
 /** What a run has done. */
 export interface MemberResult {
@@ -45,39 +48,46 @@ export interface MemberResult {
   readonly position: number;
   /** Whether it ended where there were no more messages. */
   readonly caughtUp: boolean;
+  /** Whether another process has the member, and messages are left. */
+  readonly isBusy: boolean;
 }
 
-/**
- * Reads and handles page after page, then stores the position for the last time.
- *
- * @param find Finds the position again, after the store went back.
- */
+/** Reads and handles page after page, then stores the position for the last time. */
 export async function runMember(
-  consumer: CheckedConsumer,
-  reader: Reader,
-  kept: KeptPosition,
-  find: () => Promise<FoundPosition>,
+  member: Member,
   shutdown: ShutdownControl,
   bounds: Bounds,
 ): Promise<MemberResult> {
+  const { consumer, reader, kept, report, find } = member;
   const { stopping, givingUp } = shutdown;
   const { listener } = consumer;
   // The database has answered when the position was found. So each later error may be temporary.
-  const retrying = { ...consumer, signal: stopping, isFirst: false };
+  const onRetry = reportingRetries(consumer, report);
+  const retrying = { ...consumer, onRetry, signal: stopping, isFirst: false };
   const listening = () => listenForMessages(listener!, reader.category, stopping);
   const bell = listener && await retryUntilAborted(listening, retrying);
-  const storing = { ...consumer, signal: givingUp };
+  const storing = { ...retrying, signal: givingUp };
   const store = () => retryUntilAborted(() => storePosition(kept), storing);
-  const run = { consumer, kept, ...shutdown, deadline: bounds.deadline, store };
-  const progress = { handled: 0, caughtUp: false };
+  const progress: Progress = { handled: 0, caughtUp: false, isBusy: false };
   const failures: unknown[] = [];
   try {
     const reading = readFor(kept, reader);
-    const following = { ...retrying, bell };
-    while (
-      await hasGoneBack(handlePages(run, reading, following, bounds, progress), run, reading)
-    ) {
-      await retryUntilAborted(() => goBack(reading, find), storing);
+    for (let isOver = false; !isOver;) {
+      const round = roundOf(kept, shutdown);
+      const run = {
+        consumer,
+        kept,
+        report,
+        ...shutdown,
+        ...round,
+        deadline: bounds.deadline,
+        store,
+      };
+      const following = { ...retrying, signal: round.stopping, bell };
+      const handling = handlePages(run, member, reading, following, bounds, progress);
+      const hasWentBack = await hasGoneBack(handling, run, reading).finally(round.dispose);
+      if (hasWentBack) await retryUntilAborted(() => goBack(reading, find), storing);
+      isOver = !hasWentBack && !round.moved.aborted;
     }
   } catch (error) {
     failures.push(error);
@@ -85,15 +95,51 @@ export async function runMember(
   bell?.remove();
   try {
     const lastShutdown = shutdownOn([givingUp], LAST_STORE);
-    await storeLast(run, lastShutdown.givingUp).finally(lastShutdown.dispose);
+    await storeLast(consumer, kept, lastShutdown.givingUp).finally(lastShutdown.dispose);
   } catch (error) {
     failures.push(error);
   }
-  // A lost lease is no failure: another process goes on with the member.
-  const hasFailed = failures.length > 0;
-  if (hasFailed && !(failures[0] instanceof LeaseLostError)) throw failures[0];
-  progress.caughtUp &&= !hasFailed;
+  const [failure] = failures;
+  progress.caughtUp &&= failures.length === 0;
+  if (failure instanceof ClaimLostError) {
+    // No failure: another process goes on with the member.
+    report?.({ type: "claimLost" });
+    progress.isBusy = true;
+  } else if (failures.length > 0) {
+    report?.({ type: "error", error: failure });
+    throw failure;
+  }
   return { ...progress, position: kept.position };
+}
+
+/** What a run has done so far. */
+interface Progress {
+  handled: number;
+  caughtUp: boolean;
+  isBusy: boolean;
+}
+
+function reportingRetries(
+  { onRetry }: CheckedConsumer,
+  report: Report | undefined,
+): CheckedConsumer["onRetry"] {
+  if (report === undefined) return onRetry;
+  return (error) => {
+    onRetry?.(error);
+    report({ type: "error", error });
+  };
+}
+
+/** The signals of a round: it ends when the run stops, and when somebody else sets the position. */
+function roundOf(
+  kept: KeptPosition,
+  { stopping }: ShutdownControl,
+): Pick<PageRun, "stopping" | "moved"> & { dispose(): void } {
+  const ending = new AbortController();
+  const moved = kept.moved.signal;
+  const end = () => ending.abort();
+  const forget = [onAbort(stopping, end), onAbort(moved, end)];
+  return { stopping: ending.signal, moved, dispose: () => forget.forEach((it) => it()) };
 }
 
 /** Waits for the work, and tells whether it ended because the store went back. */
@@ -117,27 +163,50 @@ async function hasGoneBack(
 
 async function handlePages(
   run: PageRun,
+  { reader, claim }: Member,
   reading: Reading,
   following: Following,
-  { untilCaughtUp, limit }: Bounds,
-  progress: { handled: number; caughtUp: boolean },
+  { untilCaughtUp, limit, onCaughtUp }: Bounds,
+  progress: Progress,
 ): Promise<void> {
-  const { kept } = run;
-  const { reader } = reading;
+  const { consumer, kept, moved, report } = run;
+  const hasClaimed = () => retryUntilAborted(claim, following);
+  const handle = consumer.begin || consumer.pageHandler ? handleTogether : handlePage;
   const start = { position: kept.position + 1, mark: null };
   for await (const page of followPages(reading.read, start, following)) {
+    if (moved.aborted) return;
     reading.page = page;
-    const ahead = messagesAhead(page, reader, kept);
+    let ahead = messagesAhead(page, reader, kept);
+    if (ahead.length > 0) {
+      report?.({ type: "pageRead", count: ahead.length, next: page.next });
+      progress.caughtUp = false;
+      onCaughtUp?.(false);
+      const hasIt = await hasClaimed();
+      progress.isBusy = hasIt === false;
+      if (!hasIt) return;
+      // Another process may have handled them until the claim.
+      ahead = messagesAhead(page, reader, kept);
+    }
     const placed = ahead.slice(0, limit - progress.handled);
-    const count = await handlePage(run, placed);
+    const count = await handle(run, placed);
     progress.handled += count;
     if (count < placed.length) return;
     if (placed.length === ahead.length) {
       passTo(kept, page.next - 1, !page.isQuiet);
-      progress.caughtUp = page.atEnd && page.isSettled !== false;
+      noteCaughtUp(page.atEnd && page.isSettled !== false);
     }
+    // Where little was passed over, and nothing handled, there is no claim, and nothing is stored.
+    const mayStore = isStoreDue(kept, page.atEnd) && await hasClaimed();
     if (page.atEnd && untilCaughtUp || progress.handled >= limit) return;
-    if (isStoreDue(kept, page.atEnd)) await run.store();
+    if (mayStore) await run.store();
+  }
+
+  function noteCaughtUp(isCaughtUp: boolean): void {
+    if (isCaughtUp && !progress.caughtUp) {
+      report?.({ type: "caughtUp", position: kept.position });
+      onCaughtUp?.(true);
+    }
+    progress.caughtUp = isCaughtUp;
   }
 }
 
@@ -153,7 +222,11 @@ function messagesAhead(page: Page, reader: Reader, kept: KeptPosition): Placed[]
  * Stores the position for the last time. It is no failure if the database is unavailable: the
  * messages since the last stored position are handled again.
  */
-async function storeLast({ consumer, kept }: Run, signal: AbortSignal): Promise<void> {
+async function storeLast(
+  consumer: CheckedConsumer,
+  kept: KeptPosition,
+  signal: AbortSignal,
+): Promise<void> {
   try {
     await retryUntilAborted(() => closePosition(kept), { ...consumer, tries: 5, signal });
   } catch (error) {

@@ -2,6 +2,7 @@ import type { Shutdown } from "../lib/shutdown.ts";
 import type { Message } from "../types.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
 import type { KeptPosition } from "./_kept_position.ts";
+import type { Report } from "./_report.ts";
 import type { Thrown } from "./_thrown.ts";
 import type { Handler } from "./consumer.ts";
 
@@ -9,6 +10,9 @@ import type { Handler } from "./consumer.ts";
 export interface Run extends Shutdown {
   readonly consumer: CheckedConsumer;
   readonly kept: KeptPosition;
+  /** Aborts when somebody else has set the position: what is in hand does not count any more. */
+  readonly moved: AbortSignal;
+  readonly report: Report | undefined;
 }
 
 /** A message with its place in what is consumed. */
@@ -20,19 +24,26 @@ export interface Placed {
   readonly parkedAs?: string;
 }
 
+/** What a handler has answered, or the promise of it. */
+export interface Begun {
+  readonly answer: ReturnType<Handler>;
+}
+
 /** A message in hand, with all that its attempts share. */
 export interface Task {
   readonly run: Run;
   readonly placed: Placed;
   readonly handler: Handler;
   /** The handler's answer, if the handler was called before the first attempt. */
-  begun: { readonly answer: ReturnType<Handler> } | undefined;
+  begun: Begun | undefined;
   /** What the handler threw, if the work fails because of it. */
   failure?: Thrown | undefined;
   /** Whether the handler is done with the message, so that the commit alone is left. */
   isDone?: true | undefined;
   /** Whether the handler was called in the transaction that is under way. */
   isCalled?: true | undefined;
+  /** When the handler was last called, by `performance.now()`. */
+  calledAt?: number;
   /** How many times work for the message was done again, whatever the reason. */
   interruptions: number;
   /** How many times the connection was lost while the handler had the message. */

@@ -1,17 +1,20 @@
-import { retryUntilAborted } from "../handle/_retry.ts";
-import { checkOptions, checkSignal } from "../names/_check.ts";
+import { checkFunction, checkOptions, checkSignal } from "../names/_check.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
-import { consumeShare } from "./_group.ts";
-import { openMember } from "./_member.ts";
-import { UNBOUNDED } from "./_run_member.ts";
+import type { Message, Sql } from "../types.ts";
 import { checkConsumer } from "./_checked_consumer.ts";
+import { consumeShare } from "./_share_members.ts";
 import type { Consumer } from "./consumer.ts";
-import type { ConsumerGroup, Message, Sql } from "../types.ts";
 
 /** Options of `consume`. */
 export interface ConsumeOptions {
   /** Ends the consumer. The messages in hand are finished first, and the position is stored. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Called when all messages that were there are handled: the first time, and again each time that more
+   * messages have come and been handled. A process that has several members calls when it has caught up with
+   * all of them.
+   */
+  readonly onCaughtUp?: (() => void) | undefined;
 }
 
 /**
@@ -23,17 +26,23 @@ export interface ConsumeOptions {
  * messages, so that a Ruby consumer can be taken over.
  *
  * A message is handled at least once: after a crash, the messages since the last stored position are
- * handled again. With `transactional`, the handler's work and the position are one transaction. Then each
+ * handled again. With `transactional`, the handlers' work and the position are one transaction. Then each
  * message takes effect in the database exactly once, whatever is killed when.
  *
+ * One process at a time has the consumer: a second one waits, and takes over within a second after the first has
+ * ended, or within `leaseDuration` if the first was killed and there are messages to handle. While nothing
+ * happens, nothing is written.
+ *
  * The members of a consumer group share the streams of the category. Each member has a position of its
- * own. If the size of the group changes, the members go on at the lowest position of the old members:
+ * own, and one process at a time. If the size of the group changes, the members go on at the lowest position of the old members:
  * some messages are handled again, and no message is skipped.
  *
  * A lost connection is retried, and the message in hand is handled again. After five connections that were
  * lost while the handler had the same message, the policy decides. With `transactional`, the handler is
- * run again after a conflict of its own writes, up to 20 times. If two processes run the same consumer, both handle messages, and the position is that of the process that is ahead. With
- * `transactional`, each message still takes effect in the database once.
+ * run again after a conflict of its own writes, up to 20 times.
+ *
+ * An operator may set the position, skip a message or park it, beside the running consumer: it notices that
+ * within `pollInterval`, and goes on from there. The message in hand is finished first.
  *
  * If the store goes back, because a standby that was behind is promoted or a backup is restored, the
  * consumer goes on from the position that is stored then. `onRetry` gets a `StoreWentBackError`.
@@ -72,18 +81,11 @@ export async function consume<Handle extends Sql, Handled extends Message = Mess
 ): Promise<void> {
   checkOptions(options);
   checkSignal(options.signal);
+  if (options.onCaughtUp !== undefined) checkFunction("onCaughtUp", options.onCaughtUp);
   const checked = checkConsumer(sql, consumer);
-  const { group, shutdownTimeout } = checked;
-  const shutdown = shutdownOn([options.signal], shutdownTimeout);
+  const shutdown = shutdownOn([options.signal], checked.shutdownTimeout);
   try {
-    if (shutdown.stopping.aborted) return;
-    if (group !== undefined && group.member === undefined) {
-      return await consumeShare(checked, shutdown);
-    }
-    const open = () => openMember(checked, group as ConsumerGroup | undefined);
-    const first = { ...checked, signal: shutdown.givingUp, isFirst: true };
-    const member = await retryUntilAborted(open, first);
-    await member?.run(shutdown, UNBOUNDED);
+    if (!shutdown.stopping.aborted) await consumeShare(checked, shutdown, options.onCaughtUp);
   } finally {
     shutdown.dispose();
   }

@@ -2,6 +2,7 @@ import type { MessageCatalogue } from "../messages/catalogue.ts";
 import type { StartAt } from "../read/start_at.ts";
 import type { FollowOptions } from "../subscribe/follow_options.ts";
 import type { Message, MessageInput, Sql } from "../types.ts";
+import type { ConsumerEvent } from "./consumer_event.ts";
 
 /** What to do with a message that was not handled. */
 export type Verdict =
@@ -46,6 +47,22 @@ export type Handler<Handle = Sql, Handled extends Message = Message> = {
   ): Verdict | object | number | boolean | null | void;
 }["handle"];
 
+/** The second argument of a handler of pages. */
+export type PageContext<Handle = Sql> = Omit<HandlerContext<Handle>, "follow">;
+
+/**
+ * Handles messages in their order: a page of them, or fewer. All are handled when the promise resolves. If the
+ * function throws, or answers a verdict, the consumer narrows the page down to the message that is to blame:
+ * it calls the function with parts of the page, and in the end with that message alone. Then the verdict, or
+ * the policy, is for that message.
+ */
+export type PageHandler<Handle = Sql, Handled extends Message = Message> = {
+  handlePage(
+    messages: readonly Handled[],
+    context: PageContext<Handle>,
+  ): Verdict | object | number | boolean | null | void;
+}["handlePage"];
+
 /** A policy that retries a message, a number of times. */
 export interface RetryPolicy {
   /** How many times to retry, from 1. */
@@ -87,8 +104,7 @@ export interface ConsumerIdentity {
   readonly consumerId: string;
   /**
    * The share of the category that this process consumes. `{ member, size }` is one member, with a position
-   * of its own; no other process may run the same member. With `{ size }` alone, each process takes free
-   * members, by leases.
+   * of its own. With `{ size }` alone, each process takes its share of the members that are free.
    */
   readonly consumerGroup?: GroupMembership | undefined;
 }
@@ -123,10 +139,15 @@ export interface ConsumerOptions<Handle, Handled extends Message = Message>
    * @default none: nothing is parsed
    */
   readonly messages?: MessageCatalogue<Handled> | undefined;
-  /** Handles every message. Give either this or `handlers`. */
+  /** Handles every message. Give this, `handlers` or `handlePage`. */
   readonly handle?: Handler<Handle, NoInfer<Handled>> | undefined;
   /** Handle messages by their types. Messages of other types are skipped. */
   readonly handlers?: NoInfer<Handlers<Handle, Handled>> | undefined;
+  /**
+   * Handles the messages of a page together: for a read model that is one statement a page. The page has up to
+   * `batchSize` messages, of all types unless `types` says which.
+   */
+  readonly handlePage?: PageHandler<Handle, NoInfer<Handled>> | undefined;
   /**
    * What to do with a message whose handler throws: a verdict, a number of retries and then a verdict, or
    * a function that decides.
@@ -143,14 +164,23 @@ export interface ConsumerOptions<Handle, Handled extends Message = Message>
   /**
    * After how many messages the position is stored at the latest, from 1. The position is also stored
    * after a second, after a quarter of a second if there is nothing to handle, and at the end. (A
-   * transactional consumer stores it with each message.)
+   * transactional consumer stores it with each transaction.)
    *
    * @default 1000
    */
   readonly positionUpdateInterval?: number | undefined;
   /**
-   * How long the lease of a member lasts after its last renewal, in milliseconds, from 100. A lease is
-   * renewed three times in that time. Each renewal is a message: by default, 8,640 a day for each member.
+   * Whether one process at a time has the consumer (of a group: a member), by a claim that it writes to the
+   * position stream. With false, each process that runs the consumer handles all messages, and the position
+   * is that of the process that is ahead. Not for `consumerGroup: { size }`.
+   *
+   * @default true
+   */
+  readonly exclusive?: boolean | undefined;
+  /**
+   * How long it takes at most until another process takes over from one that is gone, in milliseconds, from
+   * 100, if there are messages to handle. So long a handler may keep the event loop busy. After a clean end
+   * another process takes over within a second.
    *
    * @default 30000
    */
@@ -161,6 +191,12 @@ export interface ConsumerOptions<Handle, Handled extends Message = Message>
    * @default 10000
    */
   readonly shutdownTimeout?: number | undefined;
+  /**
+   * Gets what happens in the consumer: see `ConsumerEvent`. What this function throws is ignored.
+   *
+   * @default none
+   */
+  readonly onEvent?: ((event: ConsumerEvent) => void) | undefined;
 }
 
 /** A consumer that handles each message at least once. */
@@ -174,11 +210,17 @@ export interface PlainConsumer<Handle = Sql, Handled extends Message = Message>
   readonly transactional?: false | undefined;
   /**
    * How many streams of a page (of an aggregate: partitions) are handled at the same time. The messages of
-   * one stream are handled one after another.
+   * one stream are handled one after another. 1 with `handlePage`.
    *
    * @default 1
    */
   readonly concurrency?: number | undefined;
+  /**
+   * How long messages are handled in one transaction: not for this kind of consumer.
+   *
+   * @default none
+   */
+  readonly commitInterval?: undefined;
 }
 
 /**
@@ -190,11 +232,20 @@ export interface TransactionalConsumer<Handle = Sql, Handled extends Message = M
   /** Whether the handler gets a transaction, in which the position is stored too. */
   readonly transactional: true;
   /**
-   * How many streams are handled at the same time: one, because each message has a transaction of its own.
+   * How many streams are handled at the same time: one, because a transaction has one connection.
    *
    * @default 1
    */
   readonly concurrency?: 1 | undefined;
+  /**
+   * How long messages of a page are handled in one transaction before it commits, in milliseconds, from 0. Its
+   * locks are held that long, and for the message in hand. With 0, each message has a transaction of its own.
+   * If a handler throws, the transaction is rolled back: the messages before it are handled again, and then it
+   * alone. `handlePage` has one transaction for each call.
+   *
+   * @default 100
+   */
+  readonly commitInterval?: number | undefined;
 }
 
 /** A consumer: what it reads, its handlers, and its name, under which its position is stored. */

@@ -1,11 +1,9 @@
-import { retryUntilAborted } from "../handle/_retry.ts";
 import { invalid } from "../lib/invalid.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { checkInteger, checkOptions, checkSignal } from "../names/_check.ts";
-import type { ConsumerGroup, Message, Sql } from "../types.ts";
+import type { Message, Sql } from "../types.ts";
 import { checkConsumer } from "./_checked_consumer.ts";
-import { drainGroup } from "./_group.ts";
-import { openMember } from "./_member.ts";
+import { drainMembers } from "./_drain_members.ts";
 import type { Consumer } from "./consumer.ts";
 
 /** Options of `drain`. */
@@ -36,15 +34,26 @@ export interface Drained {
    * position of a reference. For a group, it is the lowest position of the members.
    */
   readonly position: number;
-  /** Whether no message was left. It is false while another process has a member of the group. */
+  /** Whether no message was left. */
   readonly caughtUp: boolean;
+  /**
+   * Whether messages were left to another process, which has the consumer or a member of its group. That may be
+   * an earlier `drain` that has not ended, or a `consume`.
+   */
+  readonly busy: boolean;
 }
 
 /**
  * Runs a consumer until it has caught up, or until its time is over: for a cron trigger, a queue or an
  * alarm.
  *
- * It works as `consume` does, over any handle, and leaves nothing behind but the stored position. A statement
+ * It works as `consume` does, over any handle, and leaves nothing behind but the stored position. If there is
+ * nothing to handle, nothing is written. If another process has the consumer, and there are messages, it
+ * returns at once and says `busy`. It takes over from a `drain` that was killed when that one's `leaseDuration`
+ * is over. From a `consume` that was killed, the first `drain` after that asks, and one that comes
+ * `leaseDuration` later takes over.
+ *
+ * A statement
  * that meets trouble that passes, such as a lost connection, is tried five times in all. The first statements
  * are tried once, unless the trouble is a conflict.
  *
@@ -78,8 +87,7 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
   checkSignal(signal);
   if (limit !== Infinity) checkInteger("limit", limit, 1);
   const checked = { ...checkConsumer(sql, consumer), tries: 5 };
-  const { group, shutdownTimeout } = checked;
-  const shutdown = shutdownOn([signal], shutdownTimeout);
+  const shutdown = shutdownOn([signal], checked.shutdownTimeout);
   const time = deadline === undefined ? Infinity : timeOf(deadline);
   const left = time - Date.now();
   if (left <= 0) shutdown.stop();
@@ -87,15 +95,8 @@ export async function drain<Handle extends Sql, Handled extends Message = Messag
   const timer = left <= 2 ** 31 - 1 ? setTimeout(shutdown.stop, left) : undefined;
   const bounds = { untilCaughtUp: true, limit, deadline: time };
   try {
-    if (group !== undefined && group.member === undefined) {
-      return await drainGroup(checked, shutdown, bounds);
-    }
-    const open = () => openMember(checked, group as ConsumerGroup | undefined);
-    const first = { ...checked, signal: shutdown.givingUp, isFirst: true };
-    const member = await retryUntilAborted(open, first);
-    // The database has not answered in time, so the position is not known.
-    if (member === undefined) return { handled: 0, position: 0, caughtUp: false };
-    return await member.run(shutdown, bounds);
+    const { isBusy: busy, ...drained } = await drainMembers(checked, shutdown, bounds);
+    return { ...drained, busy };
   } finally {
     clearTimeout(timer);
     shutdown.dispose();

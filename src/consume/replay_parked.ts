@@ -1,19 +1,33 @@
-import { retryWhileUnavailable } from "../handle/_retry.ts";
+import { retryUntilAborted, retryWhileUnavailable } from "../handle/_retry.ts";
+import { invalid } from "../lib/invalid.ts";
+import { randomUuid } from "../lib/random_uuid.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
-import { checkInteger, checkOptions, checkSignal } from "../names/_check.ts";
-import { parkedStream, replayStream } from "../names/_own_streams.ts";
+import { checkInteger, checkName, checkOptions, checkSignal } from "../names/_check.ts";
+import { claimStream, parkedStream, replayStream } from "../names/_own_streams.ts";
+import { idFrom } from "../names/id_from.ts";
 import { isCategory } from "../names/stream_name.ts";
-import { readMessages } from "../read/read_messages.ts";
+import { readMessage, readMessages } from "../read/read_messages.ts";
 import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
-import { NO_STREAM } from "../write/write.ts";
-import { checkConsumer } from "./_checked_consumer.ts";
+import { NO_STREAM, write } from "../write/write.ts";
+import { checkConsumer, type CheckedConsumer } from "./_checked_consumer.ts";
+import { ClaimLostError, holderOf } from "./_claim.ts";
+import { renewInTime } from "./_drain_members.ts";
 import { type HandledOutcome, handleMessage } from "./_handle_message.ts";
-import { keepPosition, passTo, storePosition } from "./_kept_position.ts";
+import {
+  closePosition,
+  isConflict,
+  keepPosition,
+  type KeptPosition,
+  passTo,
+  renewClaim,
+  storePosition,
+} from "./_kept_position.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import { reporterOf } from "./_report.ts";
 import type { Run } from "./_task.ts";
-import type { Consumer } from "./consumer.ts";
+import type { Consumer, Handler } from "./consumer.ts";
 import type { Parked } from "./parked.ts";
 
 /** Options of `replayParked`. */
@@ -26,6 +40,24 @@ export interface ReplayParkedOptions {
    * @default all messages that are parked when the replay begins
    */
   readonly limit?: number | undefined;
+  /**
+   * Take the messages with these ids only: the ids of the messages that were parked.
+   *
+   * @default all
+   */
+  readonly ids?: readonly string[] | undefined;
+  /**
+   * Take the messages of these types only, as they are stored.
+   *
+   * @default all
+   */
+  readonly types?: readonly string[] | undefined;
+  /**
+   * Take the messages only that were parked before this time.
+   *
+   * @default all
+   */
+  readonly until?: Date | undefined;
 }
 
 /** The result of `replayParked`. */
@@ -34,6 +66,8 @@ export interface Replayed {
   readonly replayed: number;
   /** How many of them were parked again. */
   readonly parked: number;
+  /** Whether messages were left to another process, which replays them now. */
+  readonly busy: boolean;
 }
 
 /**
@@ -41,8 +75,9 @@ export interface Replayed {
  *
  * The handlers and the policy are those of `consume`: a message that fails is retried, skipped, parked
  * again, or stops the replay. The position of the replay is stored in the stream
- * `{category}:position-{consumerId}+parked`. So each parked message is taken once, and with
- * `transactional` it is handled exactly once.
+ * `{category}:position-{consumerId}+parked`, with a claim, as that of `drain`. So each parked message is taken
+ * once, by one process at a time, and with `transactional` it is handled exactly once. A message that is
+ * taken out of turn, by `ids`, `types` or `until`, is noted in the stream of parked messages, as `Replayed`.
  *
  * The replay can run beside the consumer. A parked message can then take effect after later messages of
  * its stream: to park a message means to let later messages go first.
@@ -73,59 +108,142 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
   consumer: Consumer<NoInfer<Handle>, Handled>,
   options: ReplayParkedOptions = {},
 ): Promise<Replayed> {
-  checkOptions(options);
-  const { signal, limit = Infinity } = options;
-  checkSignal(signal);
-  if (limit !== Infinity) checkInteger("limit", limit, 1);
+  const { signal, limit = Infinity } = checkReplay(options);
   const checked = { ...checkConsumer(sql, consumer), tries: 5 };
-  const name = replayStream(checked);
-  const first = { ...checked, isFirst: true };
-  const [last] = await retryWhileUnavailable(() => readLastMessages(sql, [name]), first);
-  // This position is the number of messages that were taken: 0 means none, as for a global position.
-  const next = last === undefined ? 0 : recordedPosition(last);
-  const version = last?.version ?? NO_STREAM;
-  const kept = keepPosition(checked, name, { position: next, stored: next, version });
-  const findEnd = () => streamVersion(sql, parkedStream(checked));
-  const end = Math.min(await retryWhileUnavailable(findEnd, checked) + 1, next + limit);
   const shutdown = shutdownOn([signal], checked.shutdownTimeout);
-  let replayed = 0;
-  let parked = 0;
+  const { kept, claim } = await openReplay(checked);
+  const moved = kept.moved.signal;
+  const report = reporterOf(checked, undefined);
+  const run: Run = { ...shutdown, consumer: checked, kept, moved, report };
+  const renewing = renewInTime(checked, kept, shutdown);
+  const result = { replayed: 0, parked: 0, busy: false };
   try {
-    const run = { ...shutdown, consumer: checked, kept };
-    for await (const message of parkedMessages(run, end)) {
-      if (run.stopping.aborted) break;
-      const outcome = await replay(run, message);
+    for await (const message of openMessages(run, options)) {
+      if (run.stopping.aborted || result.replayed >= limit) break;
+      if (!await claim()) {
+        result.busy = true;
+        break;
+      }
+      const outcome = message.position === kept.position
+        ? await replayInTurn(run, message)
+        : await replayOutOfTurn(run, message);
       if (outcome === "ended") break;
-      passTo(kept, message.position + 1);
-      await retryWhileUnavailable(() => storePosition(kept), checked);
-      replayed++;
-      if (outcome === "parked") parked++;
+      result.replayed++;
+      if (outcome === "parked") result.parked++;
     }
-    return { replayed, parked };
+    await retryWhileUnavailable(() => closePosition(kept), checked);
+    renewing.end();
+  } catch (error) {
+    if (!(error instanceof ClaimLostError)) {
+      await closePosition(kept).catch(() => {});
+      throw error;
+    }
+    result.busy = true;
   } finally {
+    clearInterval(renewing.timer);
     shutdown.dispose();
+  }
+  return result;
+}
+
+function checkReplay(options: ReplayParkedOptions): ReplayParkedOptions {
+  checkOptions(options);
+  const { signal, limit, ids, types, until } = options;
+  checkSignal(signal);
+  if (limit !== undefined && limit !== Infinity) checkInteger("limit", limit, 1);
+  for (const [name, list] of Object.entries({ ids, types })) {
+    if (list === undefined) continue;
+    if (!Array.isArray(list)) throw invalid(name, list, "an array of texts");
+    for (const it of list) checkName(name, it);
+  }
+  if (until !== undefined && !(until instanceof Date && !Number.isNaN(Number(until)))) {
+    throw invalid("until", until, "a valid Date");
+  }
+  return options;
+}
+
+/** Finds where the replay goes on, and how to claim it. */
+async function openReplay(
+  consumer: CheckedConsumer,
+): Promise<{ readonly kept: KeptPosition; claim(): Promise<boolean> }> {
+  const { sql, exclusive, leaseDuration } = consumer;
+  const name = replayStream(consumer);
+  const find = () => readLastMessages(sql, [name, claimStream(name)]);
+  const lasts = await retryWhileUnavailable(find, { ...consumer, isFirst: true });
+  const last = lasts.find(({ streamName }) => streamName === name);
+  const question = lasts.find(({ streamName }) => streamName !== name);
+  // This position is the number of messages that were taken: 0 means none, as for a global position.
+  const position = last === undefined ? 0 : recordedPosition(last);
+  const version = last?.version ?? NO_STREAM;
+  const claim = exclusive ? { owner: randomUuid(), leaseDuration } : undefined;
+  const kept = keepPosition(consumer, name, { position, stored: position, version }, claim);
+  return {
+    kept,
+    claim: async () => {
+      if (claim === undefined || kept.isClaimed) return true;
+      if (holderOf(last, question) !== undefined) return false;
+      try {
+        await retryWhileUnavailable(() => renewClaim(kept), consumer);
+        return true;
+      } catch (error) {
+        if (!isConflict(kept, error)) throw error;
+        return false;
+      }
+    },
+  };
+}
+
+/** The parked messages that are open, and wanted. The kept position passes those that are not open. */
+async function* openMessages(
+  run: Run,
+  { ids, types, until }: ReplayParkedOptions,
+): AsyncGenerator<Message<Parked>, void, undefined> {
+  const { consumer, kept } = run;
+  const end = await retryWhileUnavailable(
+    () => streamVersion(consumer.sql, parkedStream(consumer)),
+    consumer,
+  ) + 1;
+  const done = new Set<number>();
+  for await (const { type, data } of parkedStreamFrom(run, kept.position, end)) {
+    if (type !== "Parked") done.add((data as unknown as { position: number }).position);
+  }
+  for await (const message of parkedStreamFrom(run, kept.position, end)) {
+    const { type, position, time, data } = message;
+    if (type !== "Parked" || done.has(position)) {
+      if (position === kept.position) passTo(kept, position + 1);
+      continue;
+    }
+    const isWanted = (ids?.includes(data.message.id) ?? true) &&
+      (types?.includes(data.message.type) ?? true) &&
+      (until === undefined || time < until);
+    if (isWanted) yield message;
   }
 }
 
-/** The parked messages from the position that is kept up to the end, page by page. */
-async function* parkedMessages(
-  { consumer, kept }: Run,
+/** The messages of the stream of parked messages, page by page. */
+async function* parkedStreamFrom(
+  { consumer }: Run,
+  position: number,
   end: number,
 ): AsyncGenerator<Message<Parked>, void, undefined> {
   const name = parkedStream(consumer);
-  while (kept.position < end) {
-    const from = { position: kept.position, batchSize: Math.min(end - kept.position, 100) };
-    yield* await retryWhileUnavailable(
+  while (position < end) {
+    const from = { position, batchSize: Math.min(end - position, 100) };
+    const page = await retryWhileUnavailable(
       () => readStream<Parked>(consumer.sql, name, from),
       consumer,
     );
+    if (page.length === 0) return;
+    yield* page;
+    position = page.at(-1)!.position + 1;
   }
 }
 
 /** Handles the message that a parked message refers to; it is skipped if it was deleted by hand. */
 async function replay(
   run: Run,
-  { id: parkedAs, position, data: { message: { id, ...origin }, reference } }: Message<Parked>,
+  { id: parkedAs, data: { message: { id, ...origin }, reference } }: Message<Parked>,
+  place: number,
 ): Promise<HandledOutcome> {
   const { consumer } = run;
   const { streamName, position: originAt } = origin;
@@ -139,5 +257,48 @@ async function replay(
   );
   if (stored?.id !== id) return "skipped";
   const message = reference ? { ...stored, reference } : stored;
-  return await handleMessage(run, { message, place: position + 1, parkedAs });
+  return await handleMessage(run, { message, place, parkedAs });
+}
+
+async function replayInTurn(run: Run, parked: Message<Parked>): Promise<HandledOutcome> {
+  const { consumer, kept, givingUp } = run;
+  const place = parked.position + 1;
+  const outcome = await replay(run, parked, place);
+  if (outcome === "ended") return outcome;
+  passTo(kept, place);
+  await retryUntilAborted(() => storePosition(kept), { ...consumer, signal: givingUp });
+  return outcome;
+}
+
+/**
+ * Replays a message while others before it stay parked. The position that counts them does not move: what
+ * became of the message is noted beside it, in the transaction of the handler if there is one.
+ */
+async function replayOutOfTurn(run: Run, parked: Message<Parked>): Promise<HandledOutcome> {
+  const { consumer, kept } = run;
+  const name = parkedStream(consumer);
+  const { position } = parked;
+  const id = await idFrom(`${name} ${position} Replayed`);
+  const note = (sql: Sql) => write(sql, name, { id, type: "Replayed", data: { position } });
+  const noting = (handler: Handler): Handler => async (message, context) => {
+    // The answer to the commit may have been lost.
+    if (await readMessage(context.sql, id) !== null) return;
+    const answer = await handler(message, context);
+    if (typeof answer !== "string" && consumer.begin) await note(context.sql);
+    return answer as object;
+  };
+  const handlerOf = (message: Message) => {
+    const handler = consumer.handlerOf(message);
+    return handler && noting(handler);
+  };
+  // The message moves a position of its own. The stream records that of the replay.
+  const own = { ...kept, recordedAs: kept.position };
+  const outcome = await replay(
+    { ...run, consumer: { ...consumer, handlerOf }, kept: own },
+    parked,
+    position + 1,
+  );
+  kept.version = own.version;
+  if (outcome !== "ended") await retryWhileUnavailable(() => note(consumer.sql), consumer);
+  return outcome;
 }

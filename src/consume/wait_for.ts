@@ -2,11 +2,11 @@ import { ConsumerBehindError } from "../errors.ts";
 import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { abortable, sleep, unlessAborted } from "../lib/wait.ts";
 import { checkInteger, checkMilliseconds, checkOptions, checkSignal } from "../names/_check.ts";
-import { memberStream, positionStream } from "../names/_own_streams.ts";
 import { readCategory } from "../read/read_category.ts";
 import { type Reader, readerOf } from "../subscribe/_reader.ts";
-import type { ConsumerGroup, Sql } from "../types.ts";
-import { type CheckedConsumer, checkIdentity } from "./_checked_consumer.ts";
+import type { Sql } from "../types.ts";
+import { checkIdentity, membersOf } from "./_checked_consumer.ts";
+import { streamOf } from "./_find_position.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import type { ConsumerIdentity } from "./consumer.ts";
 
@@ -75,9 +75,7 @@ export async function waitFor(
   checkSignal(signal);
   checkMilliseconds("timeout", timeout, 0);
   const members = membersOf(identity);
-  const streams = members.map((member) =>
-    member ? memberStream(identity, member) : positionStream(identity)
-  );
+  const streams = members.map((member) => streamOf(identity, member));
   const readers = members.map((consumerGroup) =>
     readerOf(sql, identity.source, { consumerGroup, batchSize: 1 })
   );
@@ -119,15 +117,6 @@ export async function waitFor(
     ending.abort();
   }
   throw new ConsumerBehindError(identity.consumerId, globalPosition, lowest, timeout);
-}
-
-/** The members to wait for; without a group, the consumer as a whole. */
-function membersOf({ group }: Pick<CheckedConsumer, "group">): (ConsumerGroup | undefined)[] {
-  if (group === undefined) return [undefined];
-  const { member, size } = group;
-  return member === undefined
-    ? Array.from({ length: size }, (_, member) => ({ member, size }))
-    : [{ member, size }];
 }
 
 /** Whether a member has stored the place, or has no message of its own between its position and the place. */

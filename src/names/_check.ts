@@ -85,12 +85,15 @@ export function checkObject(
   if (typeof value !== "object" || value === null) throw invalid(name, value, rule);
 }
 
-/** Checks that an object has one of two members, and not both. */
-export function checkOneOf(what: string, given: object, one: string, other: string): void {
-  const { [one]: first, [other]: second } = given as Record<string, unknown>;
-  if ((first === undefined) !== (second === undefined)) return;
-  const has = first === undefined ? `neither "${one}" nor` : `both "${one}" and`;
-  throw new TypeError(`Cannot use ${what}: it has ${has} "${other}": give one of them`);
+/** Checks that an object has exactly one of these members. */
+export function checkOneOf(what: string, given: object, ...names: readonly string[]): void {
+  const has = names.filter((name) => (given as Record<string, unknown>)[name] !== undefined);
+  if (has.length === 1) return;
+  const quoted = (has.length === 0 ? names : has).map((name) => `"${name}"`);
+  const last = quoted.pop();
+  const listed = quoted.join(", ");
+  const found = has.length === 0 ? `neither ${listed} nor` : `both ${listed} and`;
+  throw new TypeError(`Cannot use ${what}: it has ${found} ${last}: give one of them`);
 }
 
 export function checkOptions(options: unknown): asserts options is object {

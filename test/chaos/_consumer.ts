@@ -14,7 +14,15 @@ import process from "node:process";
 import postgres from "postgres";
 import { randomOf, sleep, untilToldToStop } from "./_program.ts";
 
-export type Kind = "lanes" | "twins" | "effects" | "group" | "ledger" | "category" | "all";
+export type Kind =
+  | "lanes"
+  | "twins"
+  | "effects"
+  | "pages"
+  | "group"
+  | "ledger"
+  | "category"
+  | "all";
 
 /** The program's argument, as JSON. */
 export interface ConsumerArguments {
@@ -47,12 +55,13 @@ export const consumers = {
   lanes: { category: "account", consumerId: "lanes" },
   twins: { category: "account", consumerId: "twins" },
   effects: { category: "account", consumerId: "effects" },
+  pages: { category: "account", consumerId: "pages" },
   group: { category: "account", consumerId: "group", consumerGroup: { size: 4 } },
 };
 
 export const PARTITIONS = 4;
 
-/** Of the group's members, in milliseconds. */
+/** In milliseconds. */
 export const LEASE = 1500;
 
 export const ledger: Aggregate = {
@@ -89,6 +98,7 @@ async function main(
     batchSize: 100,
     pollInterval: 200,
     positionUpdateInterval: 25,
+    leaseDuration: LEASE,
     answerTimeout,
     onRetry: () => {},
   };
@@ -125,13 +135,32 @@ async function main(
           { signal },
         );
       case "twins":
-        return await consume(sql, { ...consumers.twins, ...plain }, { signal });
+        return await consume(sql, { ...consumers.twins, ...plain, exclusive: false }, { signal });
       case "effects":
         return await consume(sql, { ...consumers.effects, ...transactional }, { signal });
+      case "pages":
+        return await consume(sql, {
+          ...consumers.pages,
+          ...options,
+          transactional: true,
+          handlePage: async (messages, { sql }) => {
+            await sql`
+              insert into page_effect (global_position, stream_name, position)
+              select * from jsonb_to_recordset(${
+              sql.json(
+                messages.map(({ globalPosition, streamName, position }) => (
+                  { global_position: globalPosition, stream_name: streamName, position }
+                )),
+              )
+            }) as message (global_position bigint, stream_name text, position bigint)`;
+            await sleep(random() * (random() < 0.02 ? 400 : 2));
+            hasWorked = true;
+          },
+        }, { signal });
       case "group":
         return await consume(
           sql,
-          { ...consumers.group, ...plain, leaseDuration: LEASE, notify: true },
+          { ...consumers.group, ...plain, notify: true },
           { signal },
         );
       case "ledger": {

@@ -148,7 +148,7 @@ test("a database that does not answer keeps nobody longer than they want", async
   const options = { deadline: Date.now(), signal: AbortSignal.abort() };
   assert.deepEqual(
     await drain(never, { ...consumer, handle: () => {}, shutdownTimeout: 10 }, options),
-    { handled: 0, position: 0, caughtUp: false },
+    { handled: 0, position: 0, caughtUp: false, busy: false },
   );
   await assert.rejects(waitFor(never, consumer, 1, { timeout: 0 }), ConsumerBehindError);
 });
@@ -302,7 +302,7 @@ describe("an aggregate's parked message", () => {
       },
     } as const;
     await drain(db.sql, consumer);
-    assert.deepEqual(await replayParked(db.sql, consumer), { replayed: 1, parked: 0 });
+    assert.deepEqual(await replayParked(db.sql, consumer), { replayed: 1, parked: 0, busy: false });
     assert.deepEqual(references[1], references[0]);
     assert.equal((references[0] as { streamName: string }).streamName, "refers-3");
   });

@@ -19,13 +19,18 @@ describe("drain()", () => {
   test("handles all there is, once, and answers how far it has come", async () => {
     const { seen, handle } = noting();
     const consumer = { category: "all", consumerId: "it", handle };
-    assert.deepEqual(await drain(db.sql, consumer), { handled: 0, position: 0, caughtUp: true });
+    assert.deepEqual(await drain(db.sql, consumer), {
+      handled: 0,
+      position: 0,
+      caughtUp: true,
+      busy: false,
+    });
     const positions = await writeCounted(db.sql, "all", 25);
-    const done = { position: positions[24], caughtUp: true };
+    const done = { position: positions[24], caughtUp: true, busy: false };
     assert.deepEqual(await drain(db.sql, { ...consumer, batchSize: 10 }), { handled: 25, ...done });
     assert.deepEqual(await drain(db.sql, consumer), { handled: 0, ...done });
     assert.deepEqual(seen, numbers(25));
-    assert.deepEqual(await stored(db.sql, "all:position-it"), [positions[24]]);
+    assert.deepEqual(await stored(db.sql, "all:position-it"), [0, positions[24]]);
   });
 
   test("runs over the fetch handle", async () => {
@@ -36,9 +41,9 @@ describe("drain()", () => {
     const { seen, handle } = noting();
     const consumer = { category: "fetch", consumerId: "it", handle };
     const some = await drain(sql, consumer, { limit: 2 });
-    assert.deepEqual(some, { handled: 2, position: positions[1], caughtUp: false });
+    assert.deepEqual(some, { handled: 2, position: positions[1], caughtUp: false, busy: false });
     const rest = await drain(sql, consumer);
-    assert.deepEqual(rest, { handled: 3, position: positions[4], caughtUp: true });
+    assert.deepEqual(rest, { handled: 3, position: positions[4], caughtUp: true, busy: false });
     assert.deepEqual(seen, numbers(5));
   });
 
@@ -52,7 +57,7 @@ describe("drain()", () => {
       for (const [limit, total] of [[7, 7], [10, 17], [3, 20], [1, 21]] as const) {
         const drained = await drain(db.sql, consumer, { limit });
         const position = positions[total - 1];
-        assert.deepEqual(drained, { handled: limit, position, caughtUp: false });
+        assert.deepEqual(drained, { handled: limit, position, caughtUp: false, busy: false });
         assert.equal((await stored(db.sql, `${category}:position-it`)).at(-1), position);
         assert.deepEqual([...seen].sort((a, b) => a - b), numbers(total));
       }
@@ -68,7 +73,7 @@ describe("drain()", () => {
     const consumer = { category: "deadline", consumerId: "it", handle };
     for (const deadline of [Date.now() - 1, new Date(0), Date.now() - 1e9]) {
       const drained = await drain(db.sql, consumer, { deadline });
-      assert.deepEqual(drained, { handled: 0, position: 0, caughtUp: false });
+      assert.deepEqual(drained, { handled: 0, position: 0, caughtUp: false, busy: false });
     }
     const deadline = Date.now() + 500;
     const untilOver = async (message: Message) => {
@@ -76,8 +81,8 @@ describe("drain()", () => {
       while (Date.now() <= deadline) await new Promise((resolve) => setTimeout(resolve, 20));
     };
     const late = await drain(db.sql, { ...consumer, handle: untilOver }, { deadline });
-    assert.deepEqual(late, { handled: 1, position: positions[0], caughtUp: false });
-    assert.deepEqual(await stored(db.sql, "deadline:position-it"), [positions[0]]);
+    assert.deepEqual(late, { handled: 1, position: positions[0], caughtUp: false, busy: false });
+    assert.deepEqual(await stored(db.sql, "deadline:position-it"), [0, positions[0]]);
     const far = new Date(Date.now() + 2 ** 40);
     assert.equal((await drain(db.sql, consumer, { deadline: far })).caughtUp, true);
     assert.deepEqual(seen, [0, 1, 2]);
@@ -91,7 +96,7 @@ describe("drain()", () => {
     };
     const consumer = { category: "busy", consumerId: "it", handle: untilOver };
     const late = await drain(db.sql, consumer, { deadline });
-    assert.deepEqual(late, { handled: 1, position: positions[0], caughtUp: false });
+    assert.deepEqual(late, { handled: 1, position: positions[0], caughtUp: false, busy: false });
   });
 
   test.each([

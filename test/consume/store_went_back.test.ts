@@ -10,12 +10,15 @@ import {
   type Message,
   readAggregate,
   readAll,
+  readLastMessage,
+  readMessage,
   readStream,
   type Sql,
   StoreWentBackError,
   subscribe,
   waitFor,
   write,
+  writeBatch,
 } from "../../mod.ts";
 import { useDatabase } from "../database.ts";
 import { until } from "../_until.ts";
@@ -118,11 +121,19 @@ test("consume() takes back a position that it stored after the store went back",
   };
   await writeMany("trusting-1", "Kept", 5);
   await drain(db.sql, consumer);
-  const [blocking] = await writeMany("trusting-1", "Blocking", 1);
-  const position = await lastPosition();
-  await writeMany("trusting-1", "Lost", 20);
   const running = start(db.sql, consumer);
-  await until(() => handled.includes(blocking!));
+  await until(async () =>
+    (await readLastMessage(db.sql, "trusting:position-letters"))!.metadata !== null
+  );
+  const blocking = crypto.randomUUID();
+  const types = ["Blocking", ...Array.from({ length: 20 }, () => "Lost")];
+  await writeBatch(
+    db.sql,
+    "trusting-1",
+    types.map((type) => type === "Blocking" ? { id: blocking, type } : { type }),
+  );
+  await until(() => handled.includes(blocking));
+  const position = (await readMessage(db.sql, blocking))!.globalPosition;
   // The lost messages are in the page in hand, and the position stream has lost nothing.
   await takeBackTo(position);
   opened.open();

@@ -1,0 +1,257 @@
+import { retryWhileUnavailable } from "../handle/_retry.ts";
+import { randomUuid } from "../lib/random_uuid.ts";
+import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
+import { abortable, sleep } from "../lib/wait.ts";
+import { claimStream, isOwnMessage, waitingStream } from "../names/_own_streams.ts";
+import { readStream } from "../read/read_stream.ts";
+import { readerOf } from "../subscribe/_reader.ts";
+import type { ConsumerGroup } from "../types.ts";
+import { write } from "../write/write.ts";
+import { type CheckedConsumer, membersOf } from "./_checked_consumer.ts";
+import {
+  ask,
+  type Claim,
+  ClaimLostError,
+  holderOf,
+  isAsked,
+  mayAsk,
+  ownerOf,
+  TIME_TO_ASK,
+} from "./_claim.ts";
+import { streamOf } from "./_find_position.ts";
+import { type KeptPosition, renewClaim, syncPosition } from "./_kept_position.ts";
+import { openMember } from "./_member.ts";
+import { type LastMessage, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import { runMember } from "./_run_member.ts";
+import type { Thrown } from "./_thrown.ts";
+
+/** How long to wait between two looks at the position streams at most, in milliseconds. */
+const LONGEST_LOOK_PAUSE = 1000;
+
+/** A member that this process has. */
+interface Held {
+  readonly kept: KeptPosition;
+  readonly shutdown: ShutdownControl;
+  readonly done: Promise<unknown>;
+}
+
+/** A process's share of the members; without a group, the consumer as a whole is the one member. */
+interface Share {
+  readonly consumer: CheckedConsumer;
+  /** Undefined if any process may have the members. */
+  readonly claim: Claim | undefined;
+  readonly members: readonly (ConsumerGroup | undefined)[];
+  /** The position streams of the members, in their order. */
+  readonly streams: readonly string[];
+  /** By the number of the position stream in `streams`. */
+  readonly held: Map<number, Held>;
+  /** The members that this process has, and has not caught up with. */
+  readonly behind: Set<number>;
+  readonly onCaughtUp: (() => void) | undefined;
+  /** Stops all members that this process has. */
+  readonly shutdown: ShutdownControl;
+  failure?: Thrown;
+  /** When to look again whether others' members have messages that nobody handles, by `performance.now()`. */
+  nextCheckAt: number;
+}
+
+/** What the last messages of a member's streams tell. */
+interface Seen {
+  readonly last: LastMessage | undefined;
+  readonly question: LastMessage | undefined;
+  readonly holder: string | undefined;
+}
+
+/**
+ * Consumes as many members as are this process's share: without a group, the consumer as a whole.
+ *
+ * A process claims a member by a write that expects the version that the process has seen. If two processes
+ * claim a member at once, one write fails. While nothing happens, nothing is written: the processes look at
+ * the position streams, all of them in one statement.
+ *
+ * If messages wait and the position of another process's member does not move, the owner is asked. If the
+ * owner does not answer, it is gone, and the member is free. A process that has no member, and finds none free,
+ * writes that it waits. Then processes that have more than their share give members back.
+ */
+export async function consumeShare(
+  consumer: CheckedConsumer,
+  shutdown: Shutdown,
+  onCaughtUp: (() => void) | undefined,
+): Promise<void> {
+  const { exclusive, leaseDuration, pollInterval, shutdownTimeout } = consumer;
+  const members = membersOf(consumer);
+  const share: Share = {
+    consumer,
+    claim: exclusive ? { owner: randomUuid(), leaseDuration, answers: true } : undefined,
+    members,
+    streams: members.map((member) => streamOf(consumer, member)),
+    held: new Map(),
+    behind: new Set(),
+    onCaughtUp,
+    shutdown: shutdownOn([shutdown.stopping], shutdownTimeout),
+    nextCheckAt: 0,
+  };
+  const { stopping, givingUp, stop, dispose } = share.shutdown;
+  const pause = Math.min(pollInterval, LONGEST_LOOK_PAUSE, leaseDuration / 4);
+  let looking: Promise<void> = Promise.resolve();
+  try {
+    for (let isFirst = true; !stopping.aborted; isFirst = false) {
+      const retrying = { ...consumer, signal: stopping, isFirst };
+      await retryWhileUnavailable(() => looking = look(share), retrying);
+      await sleep(pause * (0.8 + Math.random() / 5), stopping);
+    }
+  } catch (error) {
+    if (!stopping.aborted) share.failure ??= { cause: error };
+  } finally {
+    stop();
+    // A member that is being claimed now is given back as well.
+    await abortable(looking, givingUp).catch(() => {});
+    await Promise.all([...share.held.values()].map(({ done }) => done));
+    dispose();
+  }
+  if (share.failure) throw share.failure.cause;
+}
+
+/** Looks at all members: answers questions about its own, and takes its share of those that are free. */
+async function look(share: Share): Promise<void> {
+  const { consumer, claim, streams, held, shutdown } = share;
+  const lookedAt = performance.now();
+  const claims = claim ? streams.map(claimStream) : [];
+  const lasts = await readLastMessages(consumer.sql, [...streams, ...claims]);
+  const byStream = new Map(lasts.map((last) => [last.streamName, last]));
+  const seen = streams.map((name): Seen => {
+    const [last, question] = [byStream.get(name), byStream.get(claimStream(name))];
+    return { last, question, holder: claim && holderOf(last, question) };
+  });
+  await Promise.all(
+    [...held].map(([at, { kept, shutdown }]) =>
+      attend(kept, seen[at]!, lookedAt).catch((error) => {
+        if (!(error instanceof ClaimLostError)) throw error;
+        shutdown.giveUp();
+      })
+    ),
+  );
+  const most = claim ? await giveBack(share, seen) : streams.length;
+  for (const [at, { holder }] of seen.entries()) {
+    if (held.size >= most || shutdown.stopping.aborted) break;
+    if (!held.has(at) && holder === undefined) await take(share, at);
+  }
+  if (claim && lookedAt >= share.nextCheckAt) await askForIdle(share, claim, seen, lookedAt);
+}
+
+/** Answers a question about a member of this process, and notices what others have written to its stream. */
+async function attend(kept: KeptPosition, { last, question }: Seen, at: number): Promise<void> {
+  if (last === undefined || kept.isRecording) return;
+  if (last.version > kept.version) return await syncPosition(kept);
+  if (last.version < kept.version || kept.claim === undefined) return;
+  if (isAsked(last, question)) return await renewClaim(kept);
+  kept.confirmedAt = Math.max(kept.confirmedAt, at);
+}
+
+/**
+ * Gives back the members above this process's share.
+ *
+ * @returns How many members the process may have.
+ */
+async function giveBack(
+  { consumer, claim, streams, held }: Share,
+  seen: readonly Seen[],
+): Promise<number> {
+  if (streams.length === 1) return 1;
+  const counts = new Map<string, number>([[claim!.owner, 0]]);
+  for (const { holder } of seen) if (holder) counts.set(holder, (counts.get(holder) ?? 0) + 1);
+  const isFull = [...counts.values()].every((count) => count <= 1);
+  const waiting = isFull ? [] : (await waitingOwners(consumer)).filter((it) => !counts.has(it));
+  const processes = counts.size + new Set(waiting).size;
+  // A process without a member counts the owners alone, because processes that wait may be gone. If it
+  // takes too many members, it gives the excess back later.
+  const ceiling = Math.ceil(streams.length / (held.size === 0 ? counts.size : processes));
+  const floor = Math.max(Math.floor(streams.length / processes), 1);
+  const most = waiting.length > 0 && held.size > 0 ? floor : ceiling;
+  for (const { shutdown } of [...held.values()].slice(most)) shutdown.stop();
+  return most;
+}
+
+/** Takes a member, unless another process has it, and runs it until it is given back. */
+async function take(share: Share, at: number): Promise<void> {
+  const { consumer, claim, members, held, behind, shutdown } = share;
+  const member = await openMember(consumer, members[at], claim);
+  if (!await member.claim()) return;
+  const memberShutdown = shutdownOn([shutdown.stopping], consumer.shutdownTimeout);
+  behind.add(at);
+  const onCaughtUp = (isCaughtUp: boolean) => {
+    if (!isCaughtUp) behind.add(at);
+    else if (behind.delete(at) && behind.size === 0) share.onCaughtUp?.();
+  };
+  const done = runMember(member, memberShutdown, { ...UNBOUNDED, onCaughtUp })
+    .catch((error) => {
+      share.failure ??= { cause: error };
+      shutdown.stop();
+    })
+    .finally(() => {
+      memberShutdown.dispose();
+      behind.delete(at);
+      held.delete(at);
+    });
+  held.set(at, { kept: member.kept, shutdown: memberShutdown, done });
+}
+
+const UNBOUNDED = { untilCaughtUp: false, limit: Infinity, deadline: Infinity };
+
+/**
+ * Asks the owners of members that have messages to handle, and have not written for a while. Writes that this
+ * process waits, if there is no free member and another process has several.
+ */
+async function askForIdle(
+  share: Share,
+  claim: Claim,
+  seen: readonly Seen[],
+  now: number,
+): Promise<void> {
+  const { consumer, members, held } = share;
+  const isFirst = share.nextCheckAt === 0;
+  share.nextCheckAt = now + consumer.leaseDuration * TIME_TO_ASK;
+  for (const [at, { last, question, holder }] of seen.entries()) {
+    if (holder === undefined || held.has(at) || !mayAsk(last!, question)) continue;
+    // The first time without a reason: this process may come after one that was killed.
+    if (isFirst || await isBehind(consumer, members[at], last!)) {
+      await ask(consumer.sql, claim.owner, last!, question);
+    }
+  }
+  const isFree = seen.some(({ holder }) => holder === undefined);
+  const owners = seen.map(({ last }) => ownerOf(last));
+  const hasMore = owners.some((owner, at) => owners.indexOf(owner) !== at);
+  if (held.size === 0 && !isFree && hasMore) {
+    const { owner, leaseDuration } = claim;
+    const data = { owner, leaseDuration };
+    await write(consumer.sql, waitingStream(consumer), { type: "Waiting", data });
+  }
+}
+
+/** Whether there are messages behind a member's stored position. */
+async function isBehind(
+  { sql, source, types, correlation, batchSize }: CheckedConsumer,
+  consumerGroup: ConsumerGroup | undefined,
+  last: LastMessage,
+): Promise<boolean> {
+  const reader = readerOf(sql, source, { types, correlation, batchSize, consumerGroup });
+  const { messages, atEnd } = await reader.read(recordedPosition(last) + 1);
+  return !atEnd || messages.some((message) => reader.category !== null || !isOwnMessage(message));
+}
+
+/** The processes that have written lately that they wait for a member. */
+async function waitingOwners(consumer: CheckedConsumer): Promise<string[]> {
+  const name = waitingStream(consumer);
+  const [last] = await readLastMessages(consumer.sql, [name]);
+  if (last === undefined || Math.abs(last.age) > consumer.leaseDuration) return [];
+  const recent = await readStream<Claim>(consumer.sql, name, {
+    direction: "backward",
+    batchSize: 100,
+  });
+  // `last.age` is by the server's clock. So the ages are counted back from it, and not from the
+  // clock of this process.
+  const latest = Number(recent[0]?.time);
+  return recent
+    .filter(({ time, data }) => last.age + latest - Number(time) < data.leaseDuration)
+    .map(({ data }) => data.owner);
+}
