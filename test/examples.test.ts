@@ -60,6 +60,17 @@ describe.each([
   });
 });
 
+test("rebuild.ts loses and doubles nothing while messages and readers keep coming", async () => {
+  const database = await createDatabase(inject("databaseOrigin"));
+  onTestFinished(() => database.drop());
+  const { stdout } = await promisify(execFile)(tsx, ["rebuild.ts", "6000"], {
+    cwd: pathOf("examples"),
+    env: { ...process.env, DATABASE_URL: database.url },
+  });
+  expect(stdout).toContain("Switched: readers see the new model");
+  expect(stdout).toMatch(/\n(\d+) by the new model, \1 by the messages, \d+ reads meanwhile\n/);
+});
+
 test("node.ts withdraws no more than there is", async () => {
   expect(await run(tsx, "node.ts")).toBe("3 of 8 could withdraw 10 of 30\n");
 });
