@@ -10,3 +10,10 @@
  *
  * @module
  */
+
+// What an operator asks.
+export { consumers } from "./consumers.ts";
+export type { ConsumerHealth, ConsumersOptions, ConsumerStatus } from "./consumers.ts";
+
+// The words of the client that these use.
+export type { ConsumerGroup, Rows, Sql } from "../types.ts";

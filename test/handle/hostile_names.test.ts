@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import * as client from "@messagedb/client";
+import * as operate from "@messagedb/client/operate";
 import type postgres from "postgres";
 import { beforeAll, describe, test } from "vitest";
 import { operations, programs, variants } from "../_operations.ts";
@@ -50,6 +51,7 @@ const extras: typeof operations = {
     }),
   "replayParked of what is parked": (sql) =>
     client.replayParked(sql, { category: "known", consumerId: "g", handle: () => {} }),
+  consumers: (sql) => operate.consumers(sql),
 };
 const everything = { ...operations, ...programs, ...variants, ...extras };
 

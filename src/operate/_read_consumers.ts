@@ -1,0 +1,355 @@
+import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
+import { IS_OWN_MESSAGE, positionStream } from "../names/_own_streams.ts";
+import { category as categoryOf, streamName } from "../names/stream_name.ts";
+import type { Metadata, Sql } from "../types.ts";
+
+/** What the store has of a position. Times are in milliseconds, by the server's clock. */
+export interface StoredConsumer {
+  readonly streamName: string;
+  /** What the consumer reads: a category, `$all`, or an aggregate. For an aggregate itself, its name. */
+  readonly category: string;
+  /** Whether the position is an aggregate's own. */
+  readonly isAggregate: boolean;
+  /** Whether `category` is an aggregate's. */
+  readonly isOfAggregate: boolean;
+  readonly consumerId: string;
+  readonly member: number | null;
+  readonly size: number | null;
+  readonly position: number;
+  /** The version of the position stream. */
+  readonly version: number;
+  /** The metadata of the last message, and its time. */
+  readonly metadata: Metadata | null;
+  readonly writtenAt: number;
+  readonly head: number;
+  readonly behind: number;
+  readonly isBehindMore: boolean;
+  /** The oldest time of the messages that are counted as behind; null for none. */
+  readonly oldestAt: number | null;
+  /** The last message of the stream in which other processes ask for the position; null for none. */
+  readonly question: { readonly version: unknown; readonly askedAt: number } | null;
+  readonly parked: number;
+  readonly isParkedMore: boolean;
+}
+
+/** The times of the first messages of two unbroken runs: of this position, and of this owner if there is one. */
+export type Runs = readonly [movedAt: number, heldAt: number | null];
+
+export interface StoredConsumers {
+  /** The server's time; null if there is no position. */
+  readonly now: number | null;
+  readonly positions: readonly StoredConsumer[];
+  /** By the names of the position streams; null if there is no position. */
+  readonly runs: Readonly<Record<string, Runs>> | null;
+}
+
+const CONSUMERS_JSON = `
+  select json_build_object(
+    'now', max(now),
+    'positions', coalesce(json_agg(json_build_object(
+      'streamName', stream_name, 'category', source, 'isAggregate', is_aggregate,
+      'isOfAggregate', is_of_aggregate, 'consumerId', consumer_id, 'member', member, 'size', size,
+      'position', position, 'version', version, 'metadata', metadata, 'writtenAt', written_at,
+      'head', head, 'behind', behind, 'isBehindMore', coalesce(last_counted < head, false),
+      'oldestAt', oldest_at, 'question', question, 'parked', parked, 'isParkedMore', is_parked_more
+    ) order by stream_name collate pg_catalog."C"), '[]'),
+    'runs', (select json_object_agg(stream_name, json_build_array(moved_at, held_at)) from runs)
+  )::text as json
+  from consumers, clock`;
+
+/** SQL of a message's time, in milliseconds. */
+const MILLISECONDS = "(date_part('epoch', time) * 1000)";
+
+/** SQL of the id of a message's stream; null if the stream's name is a category. */
+const ENTITY = `case
+            when strpos(stream_name, '-') > 0 then substr(stream_name, strpos(stream_name, '-') + 1)
+          end`;
+
+/** SQL: whether a message of a category is in the member's share. As Message DB's hash_64 and cardinal_id. */
+const IS_OF_SHARE = `recorded.size is null or recorded.size = 1 or (
+          select case
+            when is_of_aggregate and entity ~ '^[0-9]{1,15}$'
+              then mod(entity::bigint, recorded.size)
+            else mod(
+              abs(left(
+                'x' || md5(case when is_of_aggregate then entity else split_part(entity, '+', 1) end),
+                17
+              )::bit(64)::bigint),
+              recorded.size
+            )
+          end = recorded.member
+          from (select ${ENTITY} as entity) as named
+        )`;
+
+/**
+ * Reads every position of consumers and aggregates, and what stands around it.
+ *
+ * The steps find the streams by two indexes, and read no message that they do not need:
+ *
+ * - `categories` goes from one category to the next by the index of categories.
+ * - `streams` goes from one stream of such a category to the next by the index of streams. Where the database's
+ *   collation compares punctuation first, as most do, `account:position-…` comes before `account:position.`.
+ *   Otherwise every stream behind the first is looked at.
+ * - `recorded` is the last message of each stream, if that is a stored position.
+ * - `runs` searches the first message that has the same position, and the first that has the same owner: by steps
+ *   backwards that double, and then by halves.
+ * - `consumers` counts the messages after the position. It looks at 1,000 messages of a category at most, and at
+ *   5,000 of all: the library's own are among those. Each limit is a query of its own, so that PostgreSQL does not
+ *   know it: without statistics it would expect fewer messages, and fetch and sort all that there are.
+ */
+export async function readConsumers(
+  sql: Sql,
+  category: string | undefined,
+): Promise<StoredConsumers> {
+  const asked = category === undefined ? null : JSON.stringify(
+    [positionStream({ category, consumerId: "1" }), streamName(category, "1", ["aggregate"])]
+      .map(categoryOf),
+  );
+  return await queryJson<StoredConsumers>(
+    sql,
+    `${SET_SETTINGS},
+  clock as materialized (
+    select date_part('epoch', clock_timestamp()) * 1000 as now
+  ),`,
+    `${COUNT_STEPS}${RESTORE_SETTINGS}(${CONSUMERS_JSON}
+) as complete`,
+  )`
+  categories as materialized (
+    with recursive found as (
+      select min(message_store.category(stream_name)) as category
+      from message_store.messages
+      where (select nothing from ours) is not null
+        and ${asked}::text is null
+      union all
+      select (
+        select min(message_store.category(stream_name))
+        from message_store.messages
+        where message_store.category(stream_name) > found.category
+      )
+      from found
+      where found.category is not null
+    )
+    select category from found where category ~ '[:+](position|aggregate)$'
+    union all
+    select json_array_elements_text(${asked}::text::json) from ours
+  ),`;
+}
+
+const COUNT_STEPS = `
+  streams as materialized (
+    with recursive walk as (
+      select
+        category,
+        substring(category, '^(.*[:+])') as stem,
+        category || '-' as stream_name,
+        case
+          when 'a-z' < 'a.' then category || '.'
+          else (select max(stream_name) || ' ' from message_store.messages)
+        end as behind
+      from categories
+      union all
+      select
+        category,
+        stem,
+        (
+          select min(messages.stream_name)
+          from message_store.messages
+          where messages.stream_name > walk.stream_name
+            and messages.stream_name < walk.behind
+        ),
+        behind
+      from walk
+      where stream_name is not null
+    )
+    select
+      stream_name, stem, left(stem, -1) as source, category = (stem || 'aggregate') as is_aggregate,
+      id, split_part(id, '+', 1) as consumer_id,
+      case when strpos(id, '+') > 0 then split_part(id, '+', 2)::int end as member,
+      case when strpos(id, '+') > 0 then split_part(id, '+', 3)::int end as size
+    from (
+      select *, substr(stream_name, length(category) + 2) as id
+      from walk
+      where split_part(stream_name, '-', 1) = category
+    ) as named
+    where id ~ '^[^+]+([+](0|[1-9][0-9]{0,4})[+][1-9][0-9]{0,4})?$'
+      and (category <> (stem || 'aggregate') or id = left(stem, -1))
+  ),
+  recorded as materialized (
+    select
+      streams.*, last.position as version, (last.data ->> 'position')::bigint as position,
+      last.metadata, last.metadata ->> 'owner' as owner, ${MILLISECONDS} as written_at,
+      source = '$all' or is_aggregate as is_of_all,
+      exists (
+        select
+        from message_store.messages
+        where stream_name = (source || ':aggregate-' || source)
+      ) as is_of_aggregate
+    from streams
+    cross join lateral (
+      select *
+      from (
+        select *
+        from message_store.messages
+        where messages.stream_name = streams.stream_name
+        order by messages.position desc
+        limit 1
+      ) as newest
+      where (${IS_OWN_MESSAGE})
+        and (data ->> 'position') ~ '^[0-9]{1,15}$'
+    ) as last
+    where size is null or member < size
+  ),
+  runs as materialized (
+    with recursive run as (
+      select
+        stream_name, version as high, null::bigint as low, 1::bigint as step,
+        'position' as key, position::text as value
+      from recorded
+      union all
+      select
+        stream_name, version, null::bigint, 1::bigint, 'owner', owner
+      from recorded
+      where owner is not null
+      union all
+      select
+        run.stream_name,
+        case when is_same then probe.position else high end,
+        case when is_same then low else middle end,
+        step << 3, key, value
+      from run
+      cross join lateral (
+        select case
+          when low is not null then (low + high) >> 1
+          when step < high then high - step
+          else 0
+        end as middle
+      ) as chosen
+      left join lateral (
+        select
+          messages.position,
+          coalesce(
+            case when key = 'owner' then metadata ->> 'owner' else data ->> 'position' end = value,
+            false
+          ) as is_same
+        from message_store.messages
+        where messages.stream_name = run.stream_name
+          and messages.position <= middle
+        order by messages.position desc
+        limit 1
+      ) as probe on true
+      where high > (coalesce(low, -1) + 1)
+    )
+    select
+      stream_name,
+      min(case when key = 'position' then ${MILLISECONDS} end) as moved_at,
+      min(case when key = 'owner' then ${MILLISECONDS} end) as held_at
+    from (
+      select stream_name as name, key, min(high) as first from run group by stream_name, key
+    ) as found
+    join message_store.messages on stream_name = name and position = first
+    group by stream_name
+  ),
+  consumers as (
+    select
+      recorded.*, head, behind, oldest_at, last_counted, question,
+      coalesce(parked, 0) as parked, coalesce(is_parked_more, false) as is_parked_more
+    from recorded
+    cross join lateral (
+      select coalesce(
+        case
+          when is_of_all then (select max(global_position) from message_store.messages)
+          else (
+            select max(global_position)
+            from message_store.messages
+            where message_store.category(stream_name) = source
+          )
+        end,
+        0
+      ) as head
+    ) as newest
+    cross join lateral (
+      select
+        count(*) filter (where is_wanted) as behind,
+        date_part('epoch', min(time) filter (where is_wanted)) * 1000 as oldest_at,
+        max(global_position) as last_counted
+      from (
+        select global_position, time, ${IS_OF_SHARE} as is_wanted
+        from (
+          select
+            global_position, time, stream_name
+          from message_store.messages
+          where not is_of_all
+            and message_store.category(stream_name) = source
+            and global_position > recorded.position
+          order by global_position
+          limit (select 1000)
+        ) as of_category
+        union all
+        select
+          global_position, time,
+          not (${IS_OWN_MESSAGE}) and not (
+            is_aggregate
+            and coalesce(metadata ->> 'referringAggregate' = split_part(stream_name, '-', 1), false)
+          )
+        from (
+          select *
+          from message_store.messages
+          where is_of_all
+            and global_position > recorded.position
+          order by global_position
+          limit (select 5000)
+        ) as of_all
+      ) as looked_at
+    ) as ahead
+    left join lateral (
+      select json_build_object('version', data -> 'version', 'askedAt', ${MILLISECONDS}) as question
+      from (
+        select *
+        from message_store.messages
+        where messages.stream_name = (stem || 'claim-' || recorded.id)
+        order by messages.position desc
+        limit 1
+      ) as asked
+      where (${IS_OWN_MESSAGE})
+    ) as asked on true
+    left join lateral (
+      select
+        count(*) filter (where is_open) as parked,
+        case
+          when count(*) = 1000 then max(position) < (
+            select max(messages.position)
+            from message_store.messages
+            where messages.stream_name = (stem || 'parked-' || consumer_id)
+          )
+        end as is_parked_more
+      from (
+        select
+          position,
+          is_own and type = 'Parked' and not coalesce(
+            position::text = any (
+              pg_catalog.array_agg(data ->> 'position') filter (where is_own and type <> 'Parked') over ()
+            ),
+            false
+          ) as is_open
+        from (
+          select *, (${IS_OWN_MESSAGE}) as is_own
+          from (
+            select *
+            from message_store.messages
+            where messages.stream_name = (stem || 'parked-' || consumer_id)
+              and messages.position >= coalesce((
+                select case
+                  when (data ->> 'position') ~ '^[0-9]{1,15}$' then (data ->> 'position')::bigint
+                end
+                from message_store.messages
+                where messages.stream_name = (stem || 'position-' || consumer_id || '+parked')
+                order by messages.position desc
+                limit 1
+              ), 0)
+            order by messages.position
+            limit (select 1000)
+          ) as after_replay
+        ) as judged
+      ) as listed
+    ) as listed on not is_aggregate
+  )`;

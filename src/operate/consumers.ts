@@ -1,0 +1,216 @@
+import { safeInteger } from "../messages/_columns.ts";
+import { checkCategory, checkOptions } from "../names/_check.ts";
+import type { ConsumerGroup, Sql } from "../types.ts";
+import { readConsumers, type Runs, type StoredConsumer } from "./_read_consumers.ts";
+
+/** How long a position may stand still while messages wait, in milliseconds. */
+const LONGEST_STANDSTILL = 60_000;
+/** An aggregate stores its position after so many global positions, if it refers to nothing between. */
+const UNSTORED_BY_AGGREGATE = 1000;
+
+/** Options of `consumers`. */
+export interface ConsumersOptions {
+  /**
+   * The category that the consumers read, `"$all"`, or the name of an aggregate.
+   *
+   * @default all consumers of the store
+   */
+  readonly category?: string | undefined;
+}
+
+/** How a consumer is, by the rules of `consumers`. */
+export type ConsumerHealth =
+  /** No message waits. */
+  | "idle"
+  /** Messages wait, and the consumer gets on with them. */
+  | "busy"
+  /** Messages wait, and the process that holds the position does not get on with them. */
+  | "stuck"
+  /** Messages wait, and nobody holds the position. */
+  | "stopped"
+  /** Another size of the group is in use, so that nobody needs this position any more. */
+  | "replaced";
+
+/** A consumer, a member of a consumer group, or an aggregate, as `consumers` describes it. */
+export interface ConsumerStatus {
+  /** The stream in which the position is stored. */
+  readonly streamName: string;
+  /** The category that the consumer reads, or `"$all"`; undefined if `aggregate` is given. */
+  readonly category?: string | undefined;
+  /** The aggregate that the consumer reads, or the aggregate itself. */
+  readonly aggregate?: string | undefined;
+  /** The consumer's name; null for an aggregate itself. */
+  readonly consumerId: string | null;
+  /** The member of the group; undefined for a consumer without a group. */
+  readonly consumerGroup?: ConsumerGroup | undefined;
+  /** The stored position: everything up to this global position, included, is handled. */
+  readonly position: number;
+  /**
+   * The global position of the last message in what the consumer reads; 0 for none. It may be higher than the
+   * position of a consumer that has nothing to do: that message may be another member's, and among all messages
+   * are those that consumers write.
+   */
+  readonly head: number;
+  /**
+   * How many messages after the position the consumer has to read. It is counted as the consumer reads: its
+   * category, its member's share, references for an aggregate's consumer, no bookkeeping for `"$all"`. Messages of
+   * types that the consumer does not handle are counted, because the types are not stored. At most 1,000 messages
+   * are looked at, and 5,000 of `"$all"`.
+   */
+  readonly behind: number;
+  /** Whether there are more messages than were looked at. So `behind` is the least that it can be. */
+  readonly isBehindMore: boolean;
+  /**
+   * How long the oldest of these messages waits, in milliseconds, by the server's clock; null if none is counted.
+   */
+  readonly oldestAge: number | null;
+  /**
+   * When the position moved last: the time of the first message that records this position. A consumer that
+   * renews its claim does not move.
+   */
+  readonly movedAt: Date;
+  /** The process that holds the position, by a name of its own; null for none. */
+  readonly owner: string | null;
+  /** Since when the process holds the position: the time of its first message; null if no process does. */
+  readonly heldSince: Date | null;
+  /** Whether another process has asked for the position, and the owner has not answered yet. */
+  readonly isAsked: boolean;
+  /**
+   * How many parked messages the consumer has that are neither replayed nor discarded. All members of a group have
+   * them together. At most 1,000 messages of the stream are looked at.
+   */
+  readonly parked: number;
+  /** Whether there are more messages than were looked at. So `parked` is the least that it can be. */
+  readonly isParkedMore: boolean;
+  /** How the consumer is. */
+  readonly health: ConsumerHealth;
+}
+
+/**
+ * Tells of every consumer, member of a consumer group and aggregate that has a stored position: where it is, how far
+ * behind, who holds it, and how it is.
+ *
+ * `health` follows these rules, and the first that fits counts:
+ *
+ * - `"replaced"`: nobody holds a member of the group's size, and each member of another size has a position
+ *   that is held, or that was written later. Without a group, a consumer is a size of its own.
+ * - `"idle"`: no message waits, however long ago the last one was. (An aggregate stores its position after 1,000
+ *   positions at the latest. Fewer are no messages that wait.)
+ * - `"busy"`: for less than a minute, messages wait, or the position has not moved, or its owner holds it.
+ * - `"stuck"`: a process holds the position. Its handler hangs or fails again and again, or the process is gone and no
+ *   other has asked for the position.
+ * - `"stopped"`: nobody holds the position: it was given back, its lease is over, or the owner has not answered
+ *   a process that asked. A consumer with `exclusive: false` never holds its position, and neither does an aggregate.
+ *
+ * It is one statement, which sees one moment. Its cost grows with the positions and the categories, and not with the
+ * messages: see the README.
+ *
+ * @example
+ * ```ts
+ * import { consumers } from "@messagedb/client/operate";
+ *
+ * for (const { streamName, health, behind, oldestAge } of await consumers(sql)) {
+ *   if (health === "stuck" || health === "stopped") console.log(streamName, behind, oldestAge);
+ * }
+ * ```
+ *
+ * @param sql The handle. Its role needs no more rights than to read messages.
+ * @param options Of which category.
+ * @returns One entry for each position, sorted by the names of the position streams. An empty array if there is none.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
+ * @throws {TypeError} If the category is no category.
+ */
+export async function consumers(
+  sql: Sql,
+  options: ConsumersOptions = {},
+): Promise<ConsumerStatus[]> {
+  checkOptions(options);
+  const { category } = options;
+  if (category !== undefined && category !== "$all") checkCategory("category", category);
+  const { now, positions, runs } = await readConsumers(sql, category);
+  const held = positions.map((stored): HeldPosition => {
+    const isAsked = stored.question?.version === stored.version;
+    return { stored, isAsked, owner: ownerOf(stored, isAsked, now!) };
+  });
+  return held.map((it) => statusOf(it, runs![it.stored.streamName]!, now!, isReplaced(it, held)));
+}
+
+/** A position, and the process that holds it. */
+interface HeldPosition {
+  readonly stored: StoredConsumer;
+  readonly isAsked: boolean;
+  readonly owner: string | null;
+}
+
+/** The owner of a position, unless the lease is over or the owner has not answered in time. */
+function ownerOf(
+  { metadata, writtenAt, question }: StoredConsumer,
+  isAsked: boolean,
+  now: number,
+): string | null {
+  const { owner, leaseDuration, answers } = metadata ?? {};
+  if (typeof owner !== "string" || typeof leaseDuration !== "number") return null;
+  const isFree = answers === true
+    ? isAsked && Math.abs(now - question!.askedAt) > leaseDuration * 2 / 3
+    : Math.abs(now - writtenAt) >= leaseDuration;
+  return isFree ? null : owner;
+}
+
+/** Whether a newer size of the group is in use, and this size is not. */
+function isReplaced({ stored }: HeldPosition, all: readonly HeldPosition[]): boolean {
+  const sizes = new Map<number | null, HeldPosition[]>();
+  for (const it of all) {
+    const { category, consumerId, isAggregate, size } = it.stored;
+    if (isAggregate || category !== stored.category || consumerId !== stored.consumerId) continue;
+    sizes.set(size, [...sizes.get(size) ?? [], it]);
+  }
+  const isHeld = (members: readonly HeldPosition[]) => members.some(({ owner }) => owner !== null);
+  const lastWrite = (members: readonly HeldPosition[]) =>
+    Math.max(...members.map((it) => it.stored.writtenAt));
+  const own = sizes.get(stored.size);
+  if (stored.isAggregate || own === undefined || isHeld(own)) return false;
+  return [...sizes].some(([size, members]) =>
+    size !== stored.size && members.length === (size ?? 1) &&
+    (isHeld(members) || lastWrite(members) > lastWrite(own))
+  );
+}
+
+function statusOf(
+  { stored, isAsked, owner }: HeldPosition,
+  [movedAt, heldAt]: Runs,
+  now: number,
+  isReplaced: boolean,
+): ConsumerStatus {
+  const { streamName, category, isAggregate, isOfAggregate, consumerId, member, size } = stored;
+  const { position, head, behind, isBehindMore, oldestAt, parked, isParkedMore } = stored;
+  const heldSince = owner === null ? null : heldAt;
+  const waits = behind > 0 || isBehindMore;
+  const isUnstored = isAggregate && head - position < UNSTORED_BY_AGGREGATE;
+  const newest = Math.max(oldestAt ?? 0, movedAt, heldSince ?? 0);
+  return {
+    streamName,
+    ...(isAggregate || isOfAggregate ? { aggregate: category } : { category }),
+    consumerId: isAggregate ? null : consumerId,
+    ...(size === null ? {} : { consumerGroup: { member: member!, size } }),
+    position: safeInteger(position),
+    head: safeInteger(head),
+    behind,
+    isBehindMore,
+    oldestAge: oldestAt === null ? null : now - oldestAt,
+    movedAt: new Date(movedAt),
+    owner,
+    heldSince: heldSince === null ? null : new Date(heldSince),
+    isAsked,
+    parked,
+    isParkedMore,
+    health: isReplaced
+      ? "replaced"
+      : !waits || isUnstored
+      ? "idle"
+      : now - newest < LONGEST_STANDSTILL
+      ? "busy"
+      : owner === null
+      ? "stopped"
+      : "stuck",
+  };
+}

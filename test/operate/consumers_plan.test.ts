@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { consumers, type ConsumerStatus } from "@messagedb/client/operate";
+import { afterAll, beforeAll, test } from "vitest";
+import { type Explainer, explainer } from "../../bench/_plans.ts";
+import { fillStore } from "../../bench/_store.ts";
+import { useDatabase } from "../database.ts";
+
+const db = useDatabase();
+const size = { messages: 100_000, streams: 10_000 };
+let plans: Explainer;
+
+beforeAll(async () => {
+  await fillStore(db.sql, size);
+  // Consumers that are at the beginning, at the end, and in groups, of the largest category and of all messages.
+  await db.sql`
+    insert into message_store.messages (stream_name, position, type, data)
+    select name || number || suffix, 0, 'Recorded', jsonb_build_object('position', number % 5 * 25_000)
+    from
+      unnest(array['account:position-', '$all:position-', 'ledger:position-']) as name,
+      unnest(array['', '+0+2', '+1+2']) as suffix,
+      generate_series(1, 10) as number`;
+  await db.sql.unsafe("analyze message_store.messages");
+  plans = await explainer(db.url);
+});
+afterAll(() => plans.sql.end());
+
+async function checkPlan(): Promise<void> {
+  for (const options of [{}, { category: "account" }]) {
+    const { seqScans, sorts, indexes, answer } = await plans.explain((sql) =>
+      consumers(sql, options)
+    );
+    assert.deepEqual(seqScans, []);
+    // What is sorted is the positions, and not the messages.
+    assert.deepEqual(sorts.filter((rows) => rows > 5000), []);
+    // A position looks at 1,000 messages at most, and one of all messages at 5,000.
+    const positions = answer as ConsumerStatus[];
+    const most = positions.length * 1100 + 40 * 5000;
+    for (const [name, rows] of indexes) assert(rows <= most, `${name}: ${rows}`);
+  }
+}
+
+test.each(["force_custom_plan", "force_generic_plan"] as const)(
+  "consumers() reads no more than it counts, by %s",
+  async (mode) => {
+    await plans.planBy(mode);
+    await checkPlan();
+  },
+);
+
+test("consumers() reads no more of a store that was never analyzed", async () => {
+  await plans.planBy("force_custom_plan");
+  await plans.sql`
+    delete from pg_catalog.pg_statistic
+    where starelid in (
+      'message_store.messages'::regclass, 'message_store.messages_category'::regclass
+    )`;
+  await checkPlan();
+});
