@@ -1,6 +1,7 @@
 import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
 import { IS_OWN_MESSAGE, positionStream } from "../names/_own_streams.ts";
 import { category as categoryOf, streamName } from "../names/stream_name.ts";
+import { eachCategory } from "../read/_each_category.ts";
 import type { Metadata, Sql } from "../types.ts";
 
 /** What the store has of a position. Times are in milliseconds, by the server's clock. */
@@ -114,28 +115,19 @@ export async function readConsumers(
     `${COUNT_STEPS}${RESTORE_SETTINGS}(${CONSUMERS_JSON}
 ) as complete`,
   )`
-  categories as materialized (
-    with recursive found as (
-      select min(message_store.category(stream_name)) as category
-      from message_store.messages
-      where (select nothing from ours) is not null
-        and ${asked}::text is null
-      union all
-      select (
-        select min(message_store.category(stream_name))
-        from message_store.messages
-        where message_store.category(stream_name) > found.category
-      )
-      from found
-      where found.category is not null
-    )
-    select category from found where category ~ '[:+](position|aggregate)$'
-    union all
-    select json_array_elements_text(${asked}::text::json) from ours
+  asked as materialized (
+    select ${asked}::text as categories
   ),`;
 }
 
 const COUNT_STEPS = `
+  categories as materialized (
+    select category
+    from (${/* @__PURE__ */ eachCategory("(select categories from asked) is null")}) as named
+    where category ~ '[:+](position|aggregate)$'
+    union all
+    select json_array_elements_text(categories::json) from asked, ours
+  ),
   streams as materialized (
     with recursive walk as (
       select

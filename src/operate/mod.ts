@@ -14,6 +14,15 @@
 // What an operator asks.
 export { consumers } from "./consumers.ts";
 export type { ConsumerHealth, ConsumersOptions, ConsumerStatus } from "./consumers.ts";
+export { storeStatus } from "./store_status.ts";
+export type {
+  CategoryStatus,
+  IndexStatus,
+  MessageCount,
+  OpenTransaction,
+  StoreSettings,
+  StoreStatus,
+} from "./status.ts";
 
 // The words of the client that these use.
 export type { ConsumerGroup, Rows, Sql } from "../types.ts";

@@ -6,6 +6,7 @@ import {
   SET_SETTINGS,
 } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
+import { eachCategory } from "./_each_category.ts";
 
 /**
  * Reads the names of a category's streams, sorted by code point.
@@ -130,29 +131,14 @@ function queryStreamNames(sql: Sql, about: string): SendStatement<string[]> {
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  */
 export async function categories(sql: Sql): Promise<string[]> {
-  // `found` begins only after `ours` has set the search path, in which `category` has to run.
   return await queryJson<string[]>(
     sql,
     `${SET_SETTINGS},`,
-    `${RESTORE_SETTINGS}(
+    `${eachCategory()}
+  )${RESTORE_SETTINGS}(
   select coalesce(json_agg(category order by category collate pg_catalog."C"), '[]')::text as json
   from found
 ) as complete`,
   )`
-  found as materialized (
-    with recursive found as (
-      select min(message_store.category(stream_name)) as category
-      from message_store.messages
-      where (select nothing from ours) is not null
-      union all
-      select (
-        select min(message_store.category(stream_name))
-        from message_store.messages
-        where message_store.category(stream_name) > found.category
-      )
-      from found
-      where found.category is not null
-    )
-    select category from found where category is not null
-  )`;
+  found as materialized (`;
 }

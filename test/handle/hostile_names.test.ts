@@ -52,6 +52,7 @@ const extras: typeof operations = {
   "replayParked of what is parked": (sql) =>
     client.replayParked(sql, { category: "known", consumerId: "g", handle: () => {} }),
   consumers: (sql) => operate.consumers(sql),
+  storeStatus: (sql) => operate.storeStatus(sql),
 };
 const everything = { ...operations, ...programs, ...variants, ...extras };
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { consumers, type ConsumerStatus } from "@messagedb/client/operate";
+import { consumers, type ConsumerStatus, storeStatus } from "@messagedb/client/operate";
 import { afterAll, beforeAll, test } from "vitest";
 import { type Explainer, explainer } from "../../bench/_plans.ts";
 import { fillStore } from "../../bench/_store.ts";
@@ -37,17 +37,22 @@ async function checkPlan(): Promise<void> {
     const most = positions.length * 1100 + 40 * 5000;
     for (const [name, rows] of indexes) assert(rows <= most, `${name}: ${rows}`);
   }
+  const { seqScans, sorts, indexes } = await plans.explain(storeStatus);
+  assert.deepEqual(seqScans, []);
+  // What is sorted is the part that is read.
+  assert.deepEqual(sorts.filter((rows) => rows > 40_000), []);
+  for (const [name, rows] of indexes) assert(rows <= 20_000, `${name}: ${rows}`);
 }
 
 test.each(["force_custom_plan", "force_generic_plan"] as const)(
-  "consumers() reads no more than it counts, by %s",
+  "consumers() and storeStatus() read no more than they count, by %s",
   async (mode) => {
     await plans.planBy(mode);
     await checkPlan();
   },
 );
 
-test("consumers() reads no more of a store that was never analyzed", async () => {
+test("they read no more of a store that was never analyzed", async () => {
   await plans.planBy("force_custom_plan");
   await plans.sql`
     delete from pg_catalog.pg_statistic
