@@ -1,8 +1,9 @@
 import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
+import type { LastMessage } from "../consume/_read_last_messages.ts";
 import { IS_OWN_MESSAGE, positionStream } from "../names/_own_streams.ts";
 import { category as categoryOf, streamName } from "../names/stream_name.ts";
 import { eachCategory } from "../read/_each_category.ts";
-import type { Metadata, Sql } from "../types.ts";
+import type { Sql } from "../types.ts";
 
 /** What the store has of a position. Times are in milliseconds, by the server's clock. */
 export interface StoredConsumer {
@@ -17,18 +18,15 @@ export interface StoredConsumer {
   readonly member: number | null;
   readonly size: number | null;
   readonly position: number;
-  /** The version of the position stream. */
-  readonly version: number;
-  /** The metadata of the last message, and its time. */
-  readonly metadata: Metadata | null;
-  readonly writtenAt: number;
+  /** The last message of the position stream. */
+  readonly last: LastMessage;
+  /** The last message of the stream in which other processes ask for the position. */
+  readonly question: LastMessage | null;
   readonly head: number;
   readonly behind: number;
   readonly isBehindMore: boolean;
   /** The oldest time of the messages that are counted as behind; null for none. */
   readonly oldestAt: number | null;
-  /** The last message of the stream in which other processes ask for the position; null for none. */
-  readonly question: { readonly version: unknown; readonly askedAt: number } | null;
   readonly parked: number;
   readonly isParkedMore: boolean;
 }
@@ -44,13 +42,19 @@ export interface StoredConsumers {
   readonly runs: Readonly<Record<string, Runs>> | null;
 }
 
+/** SQL of a message as `LastMessage`. */
+const LAST_MESSAGE_JSON = `json_build_object(
+        'streamName', stream_name, 'version', version, 'data', data, 'metadata', metadata,
+        'age', now - (date_part('epoch', time) * 1000)
+      )`;
+
 const CONSUMERS_JSON = `
   select json_build_object(
     'now', max(now),
     'positions', coalesce(json_agg(json_build_object(
       'streamName', stream_name, 'category', source, 'isAggregate', is_aggregate,
       'isOfAggregate', is_of_aggregate, 'consumerId', consumer_id, 'member', member, 'size', size,
-      'position', position, 'version', version, 'metadata', metadata, 'writtenAt', written_at,
+      'position', position, 'last', ${LAST_MESSAGE_JSON},
       'head', head, 'behind', behind, 'isBehindMore', coalesce(last_counted < head, false),
       'oldestAt', oldest_at, 'question', question, 'parked', parked, 'isParkedMore', is_parked_more
     ) order by stream_name collate pg_catalog."C"), '[]'),
@@ -169,7 +173,7 @@ const COUNT_STEPS = `
   recorded as materialized (
     select
       streams.*, last.position as version, (last.data ->> 'position')::bigint as position,
-      last.metadata, last.metadata ->> 'owner' as owner, ${MILLISECONDS} as written_at,
+      last.data, last.metadata, last.metadata ->> 'owner' as owner, last.time,
       source = '$all' or is_aggregate as is_of_all,
       exists (
         select
@@ -294,14 +298,14 @@ const COUNT_STEPS = `
       ) as looked_at
     ) as ahead
     left join lateral (
-      select json_build_object('version', data -> 'version', 'askedAt', ${MILLISECONDS}) as question
+      select ${LAST_MESSAGE_JSON} as question
       from (
-        select *
+        select *, messages.position as version
         from message_store.messages
         where messages.stream_name = (stem || 'claim-' || recorded.id)
         order by messages.position desc
         limit 1
-      ) as asked
+      ) as asked, clock
       where (${IS_OWN_MESSAGE})
     ) as asked on true
     left join lateral (

@@ -1,3 +1,4 @@
+import { holderOf, isAsked } from "../consume/_claim.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { checkCategory, checkOptions } from "../names/_check.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
@@ -129,8 +130,9 @@ export async function consumers(
   if (category !== undefined && category !== "$all") checkCategory("category", category);
   const { now, positions, runs } = await readConsumers(sql, category);
   const held = positions.map((stored): HeldPosition => {
-    const isAsked = stored.question?.version === stored.version;
-    return { stored, isAsked, owner: ownerOf(stored, isAsked, now!) };
+    const { last } = stored;
+    const question = stored.question ?? undefined;
+    return { stored, isAsked: isAsked(last, question), owner: holderOf(last, question) ?? null };
   });
   return held.map((it) => statusOf(it, runs![it.stored.streamName]!, now!, isReplaced(it, held)));
 }
@@ -138,22 +140,8 @@ export async function consumers(
 /** A position, and the process that holds it. */
 interface HeldPosition {
   readonly stored: StoredConsumer;
-  readonly isAsked: boolean;
   readonly owner: string | null;
-}
-
-/** The owner of a position, unless the lease is over or the owner has not answered in time. */
-function ownerOf(
-  { metadata, writtenAt, question }: StoredConsumer,
-  isAsked: boolean,
-  now: number,
-): string | null {
-  const { owner, leaseDuration, answers } = metadata ?? {};
-  if (typeof owner !== "string" || typeof leaseDuration !== "number") return null;
-  const isFree = answers === true
-    ? isAsked && Math.abs(now - question!.askedAt) > leaseDuration * 2 / 3
-    : Math.abs(now - writtenAt) >= leaseDuration;
-  return isFree ? null : owner;
+  readonly isAsked: boolean;
 }
 
 /** Whether a newer size of the group is in use, and this size is not. */
@@ -166,7 +154,7 @@ function isReplaced({ stored }: HeldPosition, all: readonly HeldPosition[]): boo
   }
   const isHeld = (members: readonly HeldPosition[]) => members.some(({ owner }) => owner !== null);
   const lastWrite = (members: readonly HeldPosition[]) =>
-    Math.max(...members.map((it) => it.stored.writtenAt));
+    Math.max(...members.map((it) => -it.stored.last.age));
   const own = sizes.get(stored.size);
   if (stored.isAggregate || own === undefined || isHeld(own)) return false;
   return [...sizes].some(([size, members]) =>

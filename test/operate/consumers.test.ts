@@ -17,7 +17,7 @@ import { install } from "../../src/database/install.ts";
 import { consumers, type ConsumerStatus } from "../../src/operate/mod.ts";
 import { start } from "../consume/_consuming.ts";
 import { openHandle, useDatabase } from "../database.ts";
-import { eventually, until } from "../_until.ts";
+import { eventually } from "../_until.ts";
 
 const db = useDatabase();
 const MINUTE = 60_000;
@@ -329,24 +329,25 @@ describe("consumers()", () => {
     assert.deepEqual(all.map(({ isAsked }) => isAsked), [false, true]);
   });
 
-  test("sees a process hold a member until it ends", async () => {
-    const category = freshCategory();
-    await write(db.sql, `${category}-1`, { type: "A" });
-    const running = start(db.sql, handling(category, { consumerGroup: { size: 1 } }));
-    await until(async () =>
-      (await consumers(db.sql, { category })).some((it) => it.owner !== null)
-    );
-    await eventually(async () => {
-      const status = await statusOf(category);
-      assert.deepEqual(status.consumerGroup, { member: 0, size: 1 });
-      assert.equal(status.health, "idle");
-      assert.equal(status.behind, 0);
-      assert(status.heldSince !== null);
-    });
-    await running.stop();
-    const { owner, heldSince } = await statusOf(category);
-    assert.deepEqual([owner, heldSince], [null, null]);
-  });
+  test.each([undefined, { size: 1 }, { size: 1, member: 0 }])(
+    "sees a process hold its position until it ends: %j",
+    async (consumerGroup) => {
+      const category = freshCategory();
+      await write(db.sql, `${category}-1`, { type: "A" });
+      const running = start(db.sql, handling(category, { consumerGroup }));
+      await eventually(async () => {
+        const status = await statusOf(category);
+        assert.deepEqual(status.consumerGroup, consumerGroup && { member: 0, size: 1 });
+        assert.equal(status.health, "idle");
+        assert.equal(status.position, status.head);
+        assert.equal(typeof status.owner, "string");
+        assert(status.heldSince !== null);
+      });
+      await running.stop();
+      const { owner, heldSince } = await statusOf(category);
+      assert.deepEqual([owner, heldSince], [null, null]);
+    },
+  );
 });
 
 describe("a consumer's health", () => {
