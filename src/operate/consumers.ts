@@ -115,7 +115,7 @@ export interface ConsumerStatus {
  * }
  * ```
  *
- * @param sql The handle. Its role needs no more rights than to read messages.
+ * @param sql The handle. Its role needs no more rights than to read messages. A gateway refuses the statement.
  * @param options Of which category.
  * @returns One entry for each position, sorted by the names of the position streams. An empty array if there is none.
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.

@@ -24,7 +24,7 @@ const SHORTEST_AGE = 1000;
  * for (const { pid, age, categories } of transactions) console.log(pid, age, categories);
  * ```
  *
- * @param sql The handle.
+ * @param sql The handle. A gateway refuses the statement.
  * @returns The status.
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  */
