@@ -54,9 +54,9 @@ export interface ConsumerStatus {
   readonly head: number;
   /**
    * How many messages after the position the consumer has to read. It is counted as the consumer reads: its
-   * category, its member's share, references for an aggregate's consumer, no bookkeeping for `"$all"`. Messages of
-   * types that the consumer does not handle are counted, because the types are not stored. At most 1,000 messages
-   * are looked at, and 5,000 of `"$all"`.
+   * category, its member's share, references for an aggregate's consumer, no bookkeeping for `"$all"`. Which types a
+   * consumer handles is not stored, and neither is what an aggregate refers to: so all types are counted, and for an
+   * aggregate all messages but bookkeeping and references. At most 1,000 messages are looked at, and 5,000 of `"$all"`.
    */
   readonly behind: number;
   /** Whether there are more messages than were looked at. So `behind` is the least that it can be. */
@@ -99,7 +99,7 @@ export interface ConsumerStatus {
  *   positions at the latest. Fewer are no messages that wait.)
  * - `"busy"`: for less than a minute, messages wait, or the position has not moved, or its owner holds it.
  * - `"stuck"`: a process holds the position. Its handler hangs or fails again and again, or the process is gone and no
- *   other has asked for the position.
+ *   other has asked for the position. Or the consumer reads `"$all"` and waits for a transaction: see `storeStatus`.
  * - `"stopped"`: nobody holds the position: it was given back, its lease is over, or the owner has not answered
  *   a process that asked. A consumer with `exclusive: false` never holds its position, and neither does an aggregate.
  *
