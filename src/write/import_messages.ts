@@ -1,18 +1,34 @@
 import { DuplicateMessageError } from "../errors.ts";
+import { invalid } from "../lib/invalid.ts";
 import { isPromise, whenReady } from "../lib/promise.ts";
 import { encodeMessage } from "../messages/_json.ts";
 import { toStored } from "../messages/_typed.ts";
 import {
   checkFunction,
   checkId,
+  checkInteger,
   checkName,
   checkObject,
   checkOptions,
   checkTime,
 } from "../names/_check.ts";
-import type { Sql } from "../types.ts";
+import type { MessageInput, Sql } from "../types.ts";
 import { lengthOfWrite, MAX_BATCH_LENGTH } from "./_batch_length.ts";
-import { type EncodedImport, writeMissing } from "./_write_missing.ts";
+import { parseLine } from "./_import_line.ts";
+import { addPlace, type CopiedPlaces, findPlace, noPlaces } from "./_places.ts";
+import {
+  disordered,
+  isClaim,
+  isPointing,
+  isPositional,
+  kindOf,
+  LEAVE_OUT,
+  type SourceMessage,
+  translate,
+  type Translation,
+  withoutCause,
+} from "./_translate.ts";
+import { type EncodedImport, type ImportRefusal, writeMissing } from "./_write_missing.ts";
 import type { IdentifiedMessageInput } from "./synchronize.ts";
 
 /** A message with its stream. A `Message` that was read from another store can be imported as it is. */
@@ -28,25 +44,41 @@ export interface ImportedMessage extends IdentifiedMessageInput {
    * @default now
    */
   readonly time?: Date | undefined;
+  /**
+   * The message's global position in the store that it was read from, from 0. Positions in such messages are
+   * translated.
+   *
+   * @default the message is from no store, and is written as it is
+   */
+  readonly globalPosition?: number | undefined;
+  /** The message's position in the store that it was read from, from 0. */
+  readonly position?: number | undefined;
 }
 
 /** How far an import has come. */
 export interface ImportProgress<Imported extends ImportedMessage = ImportedMessage> {
-  /** How many of the source's messages are in the store by now, with those that were there before. */
+  /** How many of the source's messages are done by now, with those that were there before. */
   readonly count: number;
+  /** How many of these messages the import has written: not those that were there, or were left out. */
+  readonly written: number;
   /** The last of these messages; undefined if there are none. */
   readonly last: Imported | undefined;
 }
 
 /** Options of `importMessages`. */
 export interface ImportOptions<Imported extends ImportedMessage = ImportedMessage> {
-  /**
-   * Called after each commit; the import waits for it. If you keep `last`, an import that is cut short can go
-   * on from there.
-   */
+  /** Called after each commit; the import waits for it. */
   readonly onProgress?:
     | ((progress: ImportProgress<Imported>) => unknown)
     | undefined;
+  /**
+   * What becomes of the positions of consumers, aggregates, parked messages, snapshots and causes, in
+   * messages that were read from another store. `"translate"` makes them positions of this store. `"omit"`
+   * leaves them out: consumers, aggregates and entities of the copy start from the beginning.
+   *
+   * @default "translate"
+   */
+  readonly positions?: "translate" | "omit" | undefined;
 }
 
 /** How many messages a statement has at most. */
@@ -59,11 +91,23 @@ const MAX_COUNT = 1000;
  * next thousand are read meanwhile, and no more than these two thousand are held. Each statement is a commit
  * of its own.
  *
- * A message is skipped if its stream has the id already. So an import that was cut short can be done again,
- * from the beginning or from the last `onProgress`. Others can write meanwhile: a write to a category that
- * is in a statement waits until that statement is done.
+ * A message is skipped if its stream has the id already. So an import that was cut short can be done again
+ * from its beginning. Others can write meanwhile: a write to a category that is in a statement waits until
+ * that statement is done.
  *
- * `importMessages(sql, iterateAll(other))` copies a store, the times to the millisecond.
+ * `importMessages(sql, iterateAll(other))` copies a store, the times to the millisecond, and
+ * `importMessages(sql, lines)` takes the lines of `exportMessages`. The copy has global positions of its own:
+ *
+ * - Consumers and aggregates go on after the messages that they have handled. Their positions are
+ *   translated, and so are the references of aggregates, parked messages, snapshots, and causes
+ *   (`causationMessageGlobalPosition`). A cause that is not among the messages before is left out.
+ * - Nobody holds a position in the copy: claims are left out.
+ * - A position that has no meaning in the copy is refused: if the store has messages of the consumer's
+ *   category, or a position of the consumer, from elsewhere; or if the messages do not come in the order of
+ *   their global positions, from the first on. `positions: "omit"` leaves all positions out.
+ *
+ * For this the import remembers where the messages went: about 32 bytes for each gap in the positions. Let
+ * no consumer run on the copy, and nobody else write to its categories, before the import has ended.
  *
  * @example Lines of a file, with ids that are the same each time
  * ```ts
@@ -81,36 +125,54 @@ const MAX_COUNT = 1000;
  *
  * @typeParam Imported The messages that the source yields.
  * @param sql The handle.
- * @param source The messages, each with an id and its stream. The source has to end.
- * @param options The function to call when there is progress.
- * @returns How many messages there were, and the last message.
+ * @param source The messages, each with an id and its stream; or lines of NDJSON, each such a message. The
+ * source has to end.
+ * @param options What becomes of positions, and the function to call when there is progress.
+ * @returns How many messages there were, how many of them were written, and the last message.
  * @throws {DuplicateMessageError} If another stream has a message of this id. No message of the same
  * statement is written.
  * @throws {WrongExpectedVersionError} If others write to the streams, and the isolation level of the
  * transaction is not READ COMMITTED and hides their messages.
  * @throws {NotInstalledError} If the database has no Message DB, or the role has no right to use it.
  * @throws {InvalidMessageError} If a message does not fit the catalogue that made it.
- * @throws {TypeError} If a message has no id or no stream name, or JSON cannot hold its data.
+ * @throws {TypeError} If a message has no id or no stream name, JSON cannot hold its data, or its positions
+ * cannot be translated. No message of the same statement is written.
+ * @throws {RangeError} If a position is no integer from 0 up.
  */
-export async function importMessages<Imported extends ImportedMessage>(
+export function importMessages<Imported extends ImportedMessage>(
   sql: Sql,
   source: AsyncIterable<Imported> | Iterable<Imported>,
-  options: ImportOptions<Imported> = {},
-): Promise<ImportProgress<Imported>> {
+  options?: ImportOptions<Imported>,
+): Promise<ImportProgress<Imported>>;
+/** Writes the messages of lines that `exportMessages` has made. */
+export function importMessages(
+  sql: Sql,
+  source: AsyncIterable<string> | Iterable<string>,
+  options?: ImportOptions,
+): Promise<ImportProgress>;
+export async function importMessages(
+  sql: Sql,
+  source: AsyncIterable<ImportedMessage | string> | Iterable<ImportedMessage | string>,
+  options: ImportOptions = {},
+): Promise<ImportProgress> {
   checkOptions(options);
-  const { onProgress = () => {} } = options;
+  const { onProgress = () => {}, positions = "translate" } = options;
   checkFunction("onProgress", onProgress);
-  let progress: ImportProgress<Imported> = { count: 0, last: undefined };
-  const store = async ({ messages, encoded }: Chunk<Imported>): Promise<void> => {
-    const refused = await writeMissing(sql, [...encoded.values()]);
-    if (refused !== null) throw new DuplicateMessageError(messages[refused]!.id);
-    progress = { count: progress.count + messages.length, last: messages.at(-1) };
+  if (positions !== "translate" && positions !== "omit") {
+    throw invalid("positions", positions, '"translate" or "omit"');
+  }
+  const copied: Copied = { places: noPlaces(), origin: undefined, first: null, last: null };
+  let progress: ImportProgress = { count: 0, written: 0, last: undefined };
+  const store = async (chunk: Chunk): Promise<void> => {
+    const written = await storeChunk(sql, chunk, copied);
+    const { count, last } = chunk;
+    progress = { count: progress.count + count, written: progress.written + written, last };
     await onProgress(progress);
   };
 
   let storing = Promise.resolve();
   try {
-    for await (const chunk of chunksOf(source)) {
+    for await (const chunk of chunksOf(source, positions === "omit")) {
       await storing;
       storing = store(chunk);
       // The error is thrown where `storing` is awaited. Until then it must not count as unhandled.
@@ -122,53 +184,192 @@ export async function importMessages<Imported extends ImportedMessage>(
   return progress;
 }
 
+/** What is known of the messages that were read from another store, and are stored. */
+interface Copied {
+  readonly places: CopiedPlaces;
+  /** The global position in the source of the first of them. */
+  origin: number | undefined;
+  /** The global position here of the first of them. */
+  first: number | null;
+  /** The highest global position here of them. */
+  last: number | null;
+}
+
 /** Messages that share a statement. */
-interface Chunk<Imported> {
-  readonly messages: Imported[];
-  /** By id: no id is in a statement twice. */
-  readonly encoded: Map<string, EncodedImport>;
+interface Chunk {
+  /** How many messages of the source, with those that are left out. */
+  count: number;
+  last: ImportedMessage | undefined;
+  readonly rows: ImportRow[];
+  readonly ids: Set<string>;
+  length: number;
 }
 
-async function* chunksOf<Imported extends ImportedMessage>(
-  source: AsyncIterable<Imported> | Iterable<Imported>,
-): AsyncGenerator<Chunk<Imported>, void, undefined> {
-  let chunk: Chunk<Imported> = { messages: [], encoded: new Map() };
-  let length = 0;
-  let number = 0;
-  for await (const message of source) {
-    number++;
-    let encoded: EncodedImport;
-    try {
-      const encoding = encodeImport(message);
-      encoded = isPromise(encoding) ? await encoding : encoding;
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      throw new TypeError(`Cannot import message ${number}: ${error.message}`, { cause: error });
-    }
-    length += lengthOfWrite(encoded);
-    const { size } = chunk.encoded;
-    const isFull = size === MAX_COUNT || length > MAX_BATCH_LENGTH;
-    if (size > 0 && (isFull || chunk.encoded.has(encoded.id))) {
-      yield chunk;
-      chunk = { messages: [], encoded: new Map() };
-      length = lengthOfWrite(encoded);
-    }
-    chunk.messages.push(message);
-    chunk.encoded.set(encoded.id, encoded);
+/** A message that is to be written. */
+interface ImportRow {
+  /** Which message of the source it is, from 1. */
+  number: number;
+  readonly encoded: EncodedImport;
+  /** Undefined if it was not read from a store. */
+  readonly source: SourceMessage | undefined;
+}
+
+/** Writes what is missing; returns how many messages that was. */
+async function storeChunk(sql: Sql, chunk: Chunk, copied: Copied): Promise<number> {
+  const { rows, messages } = translateChunk(chunk, copied);
+  if (messages.length === 0) return 0;
+  const { refusal, written, places } = await writeMissing(sql, messages, copied);
+  if (refusal !== null) throw refused(rows[refusal.at]!, refusal);
+  for (const [at, { source }] of rows.entries()) {
+    if (source === undefined) continue;
+    const [globalPosition, position] = places[at]!;
+    const { globalPosition: origin, position: originAt = position } = source;
+    addPlace(copied.places, { origin, globalPosition, shift: position - originAt });
+    copied.origin ??= origin;
+    copied.first ??= globalPosition;
+    copied.last = Math.max(copied.last ?? 0, globalPosition);
   }
-  if (chunk.encoded.size > 0) yield chunk;
+  return written;
 }
 
-function encodeImport(message: ImportedMessage): EncodedImport | Promise<EncodedImport> {
+/** Replaces the positions of the source. */
+function translateChunk(
+  chunk: Chunk,
+  { places, origin }: Copied,
+): { readonly rows: ImportRow[]; readonly messages: EncodedImport[] } {
+  const rows: ImportRow[] = [];
+  const messages: EncodedImport[] = [];
+  const origins: number[] = [];
+  const rowsOfOrigins: number[] = [];
+  let next = places.origins.length === 0 ? 0 : places.origins.at(-1)! + places.lengths.at(-1)!;
+  for (const row of chunk.rows) {
+    const { source, encoded } = row;
+    let message: EncodedImport | undefined = encoded;
+    if (source !== undefined && isPointing(source)) {
+      const first = origin ?? origins[0] ?? source.globalPosition;
+      const translation: Translation = { places, first, origins, rows: rowsOfOrigins };
+      try {
+        message = translate(source, encoded, translation);
+      } catch (error) {
+        throw numberedError(row.number, error);
+      }
+      if (message === undefined) continue;
+    }
+    rows.push(row);
+    messages.push(message);
+    if (source === undefined) continue;
+    if (source.globalPosition >= next) {
+      origins.push(source.globalPosition);
+      rowsOfOrigins.push(rows.length);
+      next = source.globalPosition + 1;
+    } else noteRepeated(places, source.globalPosition);
+  }
+  return { rows, messages };
+}
+
+/** Notes the order of the source if a message comes late, and is not one that came before. */
+function noteRepeated(places: CopiedPlaces, origin: number): void {
+  if (findPlace(places, origin)?.origin !== origin) places.isOrdered = false;
+}
+
+function refused({ number, encoded }: ImportRow, { reason }: ImportRefusal): unknown {
+  const { id, streamName } = encoded;
+  if (reason === "elsewhere") return new DuplicateMessageError(id);
+  return numberedError(
+    number,
+    reason === "disordered" ? disordered(streamName) : reason === "misplaced"
+      ? new TypeError(
+        `"${streamName}" has other messages here, or lacks some that it had in the source: ` +
+          `import into a store that has no such stream, or ${LEAVE_OUT}`,
+      )
+      : new TypeError(
+        `"${streamName}" has positions of the source, and the store has messages from before the ` +
+          `import: begin the source at its beginning, if it was cut short, or ${LEAVE_OUT}`,
+      ),
+  );
+}
+
+async function* chunksOf(
+  source: AsyncIterable<ImportedMessage | string> | Iterable<ImportedMessage | string>,
+  withoutPositions: boolean,
+): AsyncGenerator<Chunk, void, undefined> {
+  let chunk = emptyChunk();
+  let number = 0;
+  for await (const item of source) {
+    if (typeof item === "string" && item.trim() === "") continue;
+    number++;
+    let message: ImportedMessage;
+    let row: ImportRow | undefined;
+    try {
+      message = typeof item === "string" ? parseLine(item) as ImportedMessage : item;
+      const encoding = encodeRow(number, message, withoutPositions);
+      row = isPromise(encoding) ? await encoding : encoding;
+    } catch (error) {
+      throw numberedError(number, error);
+    }
+    if (row !== undefined) {
+      const { encoded } = row;
+      const length = lengthOfWrite(encoded);
+      const { rows: { length: count }, ids } = chunk;
+      const isFull = count === MAX_COUNT || chunk.length + length > MAX_BATCH_LENGTH;
+      if (count > 0 && (isFull || ids.has(encoded.id) || isParkedReference(row))) {
+        yield chunk;
+        chunk = emptyChunk();
+      }
+      chunk.rows.push(row);
+      chunk.ids.add(encoded.id);
+      chunk.length += length;
+    }
+    chunk.count++;
+    chunk.last = message;
+  }
+  if (chunk.count > 0) yield chunk;
+}
+
+function emptyChunk(): Chunk {
+  return { count: 0, last: undefined, rows: [], ids: new Set(), length: 0 };
+}
+
+/**
+ * Whether the message names two others, by their places: then these are not to be in the same statement.
+ */
+function isParkedReference({ encoded: { type }, source }: ImportRow): boolean {
+  return source?.kind === "parked" && type === "Parked" &&
+    Boolean((source.message.data as { readonly reference?: unknown }).reference);
+}
+
+/** Encodes a message; undefined if the message is left out. */
+function encodeRow(
+  number: number,
+  message: ImportedMessage,
+  withoutPositions: boolean,
+): ImportRow | undefined | Promise<ImportRow | undefined> {
   checkObject("message", message, "an object with a streamName, an id and a type");
-  const { streamName, time } = message;
+  const { streamName, time, globalPosition, position } = message;
   checkName("streamName", streamName);
   checkId(message.id);
   checkTime(time);
-  // The spread is last: V8 is slow to add to an object that begins with a spread.
-  return whenReady(toStored([message], streamName, undefined), ([stored]) => ({
-    streamName,
-    time: time?.toISOString() ?? null,
-    ...encodeMessage(stored!),
-  }));
+  if (globalPosition !== undefined) checkInteger("globalPosition", globalPosition, 0);
+  return whenReady(toStored<MessageInput>([message], streamName, undefined), ([stored]) => {
+    let source: SourceMessage | undefined;
+    let given = stored!;
+    if (globalPosition !== undefined) {
+      if (position !== undefined) checkInteger("position", position, 0);
+      const kind = kindOf(streamName, given);
+      source = { streamName, message: given, globalPosition, position, kind };
+      if (withoutPositions ? isPositional(source) : isClaim(source)) return undefined;
+      if (withoutPositions) source = { ...source, message: given = withoutCause(given) };
+    }
+    const columns = encodeMessage(given);
+    // The spread is last: V8 is slow to add to an object that begins with a spread.
+    const encoded = { streamName, time: time?.toISOString() ?? null, ...columns };
+    return { number, encoded, source };
+  });
+}
+
+function numberedError(number: number, error: unknown): unknown {
+  const Class = [TypeError, RangeError].find((it) => error instanceof it);
+  if (Class === undefined) return error;
+  const { message } = error as Error;
+  return new Class(`Cannot import message ${number}: ${message}`, { cause: error });
 }

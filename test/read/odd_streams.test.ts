@@ -75,7 +75,10 @@ describe.each(Object.entries(handles))(
       for (let again = 0; again < 2; again++) {
         await importMessages(handleOf(target.sql), iterateAll(handleOf(db.sql)));
         const [from, to] = [await readAll(db.sql), await readAll(target.sql)].map((all) =>
-          all.map(({ globalPosition: _, ...message }) => message)
+          all.map(({ globalPosition: _, ...message }) =>
+            // Claims of positions are left out.
+            message.type === "Recorded" ? { ...message, metadata: null } : message
+          )
         );
         assert.deepEqual(to, from);
       }

@@ -38,10 +38,10 @@ describe("importMessages()", () => {
         { type: "Second", ...followed },
       ]);
     }
-    const { count, last } = await importMessages(db.sql, iterateAll(other.sql));
+    const { count, written, last } = await importMessages(db.sql, iterateAll(other.sql));
     const plain = await readAll(other.sql);
     const copied = await readAll(db.sql);
-    assert.deepEqual([count, last], [40, plain.at(-1)]);
+    assert.deepEqual([count, written, last], [40, 40, plain.at(-1)]);
     const withoutPlace = ({ globalPosition: _, ...message }: (typeof plain)[0]) => message;
     assert.deepEqual(copied.map(withoutPlace), plain.map(withoutPlace));
   });
@@ -53,11 +53,19 @@ describe("importMessages()", () => {
     await importMessages(db.sql, messages, { onProgress });
     assert.deepEqual(
       progress,
-      [1000, 2000, 2500].map((count) => ({ count, last: messages[count - 1] })),
+      [1000, 2000, 2500].map((count) => ({
+        count,
+        written: count,
+        last: messages[count - 1],
+      })),
     );
     const written = await readCategory(db.sql, "thousands", { batchSize: 3000 });
     assert.deepEqual(written.map(({ data }) => data), numbers(2500));
-    assert.deepEqual(await importMessages(db.sql, []), { count: 0, last: undefined });
+    assert.deepEqual(await importMessages(db.sql, []), {
+      count: 0,
+      written: 0,
+      last: undefined,
+    });
   });
 
   test("done again after it was cut short writes what is missing, once", async () => {
@@ -72,8 +80,10 @@ describe("importMessages()", () => {
     await assert.rejects(cut, /cut/);
     assert.equal(reached!.count, 2000);
     assert.equal((await readCategory(db.sql, "resumed", { batchSize: 5000 })).length, 2000);
-    await importMessages(db.sql, messages.slice(1234));
-    await importMessages(db.sql, messages);
+    const rest = await importMessages(db.sql, messages.slice(1234));
+    assert.deepEqual([rest.count, rest.written], [2266, 1500]);
+    const again = await importMessages(db.sql, messages);
+    assert.deepEqual([again.count, again.written], [3500, 0]);
     const written = await readCategory(db.sql, "resumed", { batchSize: 5000 });
     assert.deepEqual(written.map(({ data }) => data), numbers(3500));
   });

@@ -2,13 +2,15 @@ import { invalid } from "../../../lib/invalid.ts";
 import { encodeMessage } from "../../../messages/_json.ts";
 import {
   checkExpectedVersion,
+  checkInteger,
   checkName,
   checkTime,
   checkWritableStreamName,
 } from "../../../names/_check.ts";
 import type { Metadata } from "../../../types.ts";
 import { writeEach } from "../../../write/_write_each.ts";
-import { writeMissing } from "../../../write/_write_missing.ts";
+import { isPointer } from "../../../write/_translate.ts";
+import { type ImportBounds, type Pointers, writeMissing } from "../../../write/_write_missing.ts";
 import { writeNew } from "../../../write/_write_new.ts";
 import { writeUnlessBusy } from "../../../write/_write_unless_busy.ts";
 import type { StreamInput } from "../../../write/stream_input.ts";
@@ -138,15 +140,35 @@ export function importCall({ columns }: Parameters, maxBatchSize: number): Call<
     ),
     send: async (sql) => {
       checkNotEmpty(rows);
-      const encoded = rows.map(({ streamName, message, time }) => {
+      const encoded = rows.map(({ streamName, message, time, pointers }) => {
         checkName("streamName", streamName);
         const writtenAt = time ? new Date(time) : undefined;
         checkTime(writtenAt);
-        return { streamName, time: writtenAt?.toISOString() ?? null, ...encodeMessage(message) };
+        checkPointers(streamName, message, pointers);
+        const columns = encodeMessage(message);
+        return { streamName, time: writtenAt?.toISOString() ?? null, ...columns, pointers };
       });
-      return await writeMissing(sql, encoded);
+      const { first = null, last = null } = jsonOf(columns!) as Partial<ImportBounds>;
+      for (const bound of [first, last]) if (bound !== null) checkInteger("bound", bound, 0);
+      return await writeMissing(sql, encoded, { first, last });
     },
   };
+}
+
+/** Only positions that are bookkeeping are replaced: of anything else, `authorize` has seen what is written. */
+function checkPointers(
+  streamName: string,
+  message: IdentifiedMessageInput,
+  { cause, upTo, path, apart, lowest, highest }: Pointers,
+): void {
+  for (const [name, value] of Object.entries({ cause, upTo, lowest, highest })) {
+    if (value !== null) checkInteger(name, value, 0);
+  }
+  if (apart !== null) checkName("apart", apart);
+  const isOfCause = typeof message.metadata?.causationMessageGlobalPosition === "number";
+  if (cause !== null && !isOfCause || upTo !== null && !isPointer(streamName, message, path)) {
+    throw new Refusal(422, `${CANNOT_RUN}: its messages have no such positions`);
+  }
 }
 
 function checkNotEmpty(rows: readonly unknown[]): void {
@@ -172,6 +194,7 @@ interface BatchRow {
   readonly options: { readonly expectedVersion?: number | undefined };
   readonly mayBeKnown: unknown;
   readonly time: string | null | undefined;
+  readonly pointers: Pointers;
   readonly message: IdentifiedMessageInput;
 }
 
@@ -188,6 +211,14 @@ function batchRowsOf(columns: Parameter | undefined, maxBatchSize: number): Batc
       options: { expectedVersion: numberOf(cell("expectedVersion") as Parameter | undefined) },
       mayBeKnown: cell("mayBeKnown"),
       time: cell("time") as string | null | undefined,
+      pointers: {
+        cause: (cell("cause") ?? null) as number | null,
+        upTo: (cell("upTo") ?? null) as number | null,
+        path: (cell("path") ?? null) as Pointers["path"],
+        apart: (cell("apart") ?? null) as string | null,
+        lowest: (cell("lowest") ?? null) as number | null,
+        highest: (cell("highest") ?? null) as number | null,
+      },
       message: message as IdentifiedMessageInput,
     };
   });
