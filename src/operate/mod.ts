@@ -1,11 +1,11 @@
 /**
  * What an operator asks of a store and does to it, beside running programs.
  *
- * @example Which consumers there are, and how far behind
+ * @example A backup
  * ```ts
- * import { consumers } from "@messagedb/client/operate";
+ * import { exportMessages } from "@messagedb/client/operate";
  *
- * for (const { consumerId, behind } of await consumers(sql)) console.log(consumerId, behind);
+ * for await (const line of exportMessages(sql, "$all")) console.log(line);
  * ```
  *
  * @module
@@ -23,6 +23,10 @@ export type {
   StoreSettings,
   StoreStatus,
 } from "./status.ts";
+
+// What an operator takes out of a store.
+export { exportMessages } from "./export_messages.ts";
+export type { ExportOptions } from "./export_messages.ts";
 
 // The words of the client that these use.
 export type { ConsumerGroup, Rows, Sql } from "../types.ts";

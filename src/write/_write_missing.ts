@@ -183,11 +183,7 @@ export async function writeMissing(
           and global_position < (select first from bound)
       ) or (
         asked.apart = '$all'
-        and exists (
-          select
-          from message_store.messages
-          where global_position < (select first from bound)
-        )
+        and (select min(global_position) from message_store.messages) < (select first from bound)
       ) as is_foreign
     from (select distinct missing.apart from missing where missing.apart is not null) as asked
   ),

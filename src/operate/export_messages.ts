@@ -1,0 +1,73 @@
+import { checkInteger, checkName, checkOptions } from "../names/_check.ts";
+import { isCategory } from "../names/stream_name.ts";
+import { iterateAll, iterateCategory, iterateStream } from "../read/iterate.ts";
+import type { Message, Sql } from "../types.ts";
+
+/** Options of `exportMessages`. */
+export interface ExportOptions {
+  /**
+   * The position of the first message, which is included: for a stream the position in it, otherwise a
+   * global position.
+   *
+   * @default the beginning
+   */
+  readonly position?: number | undefined;
+  /**
+   * How many messages to read at once, from 1.
+   *
+   * @default 1000
+   */
+  readonly batchSize?: number | undefined;
+}
+
+/**
+ * Exports messages as lines of NDJSON: a backup, or a copy by a file.
+ *
+ * Each line is a message as JSON, with its id, stream, type, position, global position, data, metadata and
+ * time, and ends with a line feed. `importMessages` takes the lines back, with or without the line feeds.
+ *
+ * Messages are read page by page, as the iterators read them: no message is lost beside writers, and the
+ * export ends at the current end. No more than two pages are held. Positions of consumers can be imported
+ * from an export of `"$all"` only. Numbers have 15 digits, as JavaScript has them, and times milliseconds.
+ *
+ * @example Into a file
+ * ```ts
+ * import { exportMessages } from "@messagedb/client/operate";
+ * import { createWriteStream } from "node:fs";
+ * import { tmpdir } from "node:os";
+ * import { pipeline } from "node:stream/promises";
+ *
+ * await pipeline(exportMessages(sql, "$all"), createWriteStream(`${tmpdir()}/store.ndjson`));
+ * ```
+ *
+ * @param sql The handle.
+ * @param selection What to export: all messages (`"$all"`), a category (`"account"`) or a stream
+ * (`"account-123"`).
+ * @param options Where to start, and how many messages a page.
+ * @returns The lines. The iteration throws what `readAll`, `readCategory` and `readStream` throw.
+ * @throws {TypeError} If the selection is no name, or an option is of the wrong type.
+ * @throws {RangeError} If an option is out of range.
+ */
+export function exportMessages(
+  sql: Sql,
+  selection: string,
+  options: ExportOptions = {},
+): AsyncGenerator<string, void, undefined> {
+  checkName("selection", selection);
+  checkOptions(options);
+  const { position, batchSize = 1000 } = options;
+  if (position !== undefined) checkInteger("position", position, 0);
+  checkInteger("batchSize", batchSize, 1);
+  const iterate = selection === "$all"
+    ? iterateAll(sql, { position, batchSize })
+    : isCategory(selection)
+    ? iterateCategory(sql, selection, { position, batchSize })
+    : iterateStream(sql, selection, { position, batchSize });
+  return linesOf(iterate);
+}
+
+async function* linesOf(
+  messages: AsyncGenerator<Message, void, undefined>,
+): AsyncGenerator<string, void, undefined> {
+  for await (const message of messages) yield `${JSON.stringify(message)}\n`;
+}
