@@ -28,5 +28,9 @@ export type {
 export { exportMessages } from "./export_messages.ts";
 export type { ExportOptions } from "./export_messages.ts";
 
+// What an operator checks.
+export { verify } from "./verify.ts";
+export type { Finding, VerifiedPage, VerifyOptions } from "./verify.ts";
+
 // The words of the client that these use.
 export type { ConsumerGroup, Rows, Sql } from "../types.ts";

@@ -53,6 +53,20 @@ const extras: typeof operations = {
     client.replayParked(sql, { category: "known", consumerId: "g", handle: () => {} }),
   consumers: (sql) => operate.consumers(sql),
   storeStatus: (sql) => operate.storeStatus(sql),
+  "importMessages of a message and what points to it": async (sql) => {
+    const source = { globalPosition: 1, position: 0, id: crypto.randomUUID() };
+    const category = `copied${crypto.randomUUID().replaceAll("-", "")}`;
+    const pointing = { globalPosition: 2, id: crypto.randomUUID() };
+    const metadata = { causationMessageGlobalPosition: 1, causationMessagePosition: 0 };
+    const recorded = { type: "Recorded", data: { position: 1 }, metadata };
+    await client.importMessages(sql, [
+      { ...source, type: "Written", streamName: `${category}-1` },
+      { ...pointing, ...recorded, streamName: `${category}:position-x` },
+    ]);
+  },
+  exportMessages: (sql) => operate.exportMessages(sql, "$all").next(),
+  verify: (sql) => operate.verify(sql).next(),
+  "verify of a category": (sql) => operate.verify(sql, { category: "known" }).next(),
 };
 const everything = { ...operations, ...programs, ...variants, ...extras };
 

@@ -667,6 +667,39 @@ test("a copy through a gateway is the same, and the gateway replaces positions o
   assert.equal(await post({ first: "x", apart: each("account") }), 422);
 });
 
+test("beside writers and consumers of the source, copies end in one whose consumer goes on", async () => {
+  const consumer = { category: "account", consumerId: "x" };
+  const end = new AbortController();
+  const writing = Promise.all(
+    Array.from({ length: 4 }, async (_, writer) => {
+      const sql = from.connect({ max: 1 });
+      for (let at = 0; at < 40; at++) {
+        await sql.begin(async (sql) => {
+          await write(sql, `account-${writer}`, { type: "Deposited" });
+          await write(sql, `other${writer}-1`, { type: "Other" });
+          if (at % 5 === 0) throw new Error("rolled back");
+        }).catch((error) => assert.match(error.message, /rolled back/));
+      }
+    }),
+  );
+  const before: string[] = [];
+  const consuming = (async () => {
+    const sql = from.connect({ max: 2 });
+    while (!end.signal.aborted) before.push(...await handled(sql, consumer));
+  })();
+  let isWritten = false;
+  void writing.then(() => isWritten = true);
+  while (!isWritten) await copy();
+  end.abort();
+  await Promise.all([writing, consuming]);
+  await deposit(from.sql, 5);
+  await copy();
+  const after = await handled(to.sql, consumer);
+  const all = (await readCategory(from.sql, "account")).map(({ id }) => id);
+  assert.equal(all.length, 4 * 32 + 5);
+  assert.deepEqual([...before, ...after], all);
+});
+
 test("whatever the gaps, the statements and the positions, what is handled in the copy is what was not", async () => {
   const step = fc.oneof(
     {
