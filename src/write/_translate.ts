@@ -39,7 +39,9 @@ export function kindOf(streamName: string, message: MessageInput): Bookkeeping |
   // Eventide keeps the position of a consumer that has no identifier in "account:position".
   const named = isCategory(streamName) ? `${streamName}-` : streamName;
   if (!isOwnMessage({ ...message, streamName: named } as Message)) return undefined;
-  const kind = /\w+$/.exec(category(streamName))![0] as Bookkeeping;
+  const name = category(streamName);
+  const begin = Math.max(name.lastIndexOf(":"), name.lastIndexOf("+")) + 1;
+  const kind = name.slice(begin) as Bookkeeping;
   return kind === "position" && streamName.endsWith("+parked") ? "replay" : kind;
 }
 
@@ -119,7 +121,7 @@ function translateRecorded(source: SourceMessage, translation: Translation): Tra
   const { position } = message.data as { readonly position: number };
   if (position === 0) return { message, pointers: guarded };
   checkOrder(source, translation);
-  const apart = kind === "aggregate" ? "$all" : category(streamName).replace(/[:+]position$/, "");
+  const apart = kind === "aggregate" ? "$all" : category(streamName).slice(0, -":position".length);
   const pointers = { ...guarded, apart };
   return setPosition(message, "position", placeUpTo(translation, position), pointers);
 }
