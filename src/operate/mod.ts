@@ -34,3 +34,5 @@ export type { Finding, VerifiedPage, VerifyOptions } from "./verify.ts";
 
 // The words of the client that these use.
 export type { ConsumerGroup, Rows, Sql } from "../types.ts";
+// What an operator does to a consumer.
+export { rewind } from "./rewind.ts";

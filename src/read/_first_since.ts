@@ -10,11 +10,11 @@ import { checkInteger } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
 import type { StartAt } from "./start_at.ts";
 
-export function checkStartAt(value: unknown): asserts value is StartAt {
-  if (typeof value === "number") return checkInteger("startAt", value, 0);
+export function checkStartAt(value: unknown, name = "startAt"): asserts value is StartAt {
+  if (typeof value === "number") return checkInteger(name, value, 0);
   if (value === "beginning" || value === "end") return;
   if (Object.prototype.toString.call(value) !== "[object Date]" || isNaN(Number(value))) {
-    throw invalid("startAt", value, 'a position, "beginning", "end" or a valid Date');
+    throw invalid(name, value, 'a position, "beginning", "end" or a valid Date');
   }
 }
 

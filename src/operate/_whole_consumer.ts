@@ -1,0 +1,30 @@
+import { type CheckedConsumer, checkIdentity } from "../consume/_checked_consumer.ts";
+import type { ConsumerIdentity } from "../consume/consumer.ts";
+import { invalid } from "../lib/invalid.ts";
+
+/** The names of a consumer, checked. */
+export type Identity = Pick<CheckedConsumer, "category" | "consumerId" | "group" | "source">;
+
+/** Checks the names of a consumer for what can only be done to all of its members at once. */
+export function checkWhole(consumer: ConsumerIdentity): Identity {
+  const identity = checkIdentity(consumer);
+  if (identity.group?.member !== undefined) {
+    const rule = 'without "member": it is done to the whole consumer';
+    throw invalid("consumerGroup", identity.group, rule);
+  }
+  return identity;
+}
+
+/** The consumer, for sentences. */
+export function wordsFor({ consumerId, source }: Identity): string {
+  const words = typeof source === "object"
+    ? `aggregate "${source.aggregate}"`
+    : source === "$all"
+    ? '"$all"'
+    : `category "${source}"`;
+  return `consumer "${consumerId}" of ${words}`;
+}
+
+/** Why nothing can be done to a consumer of whose positions the store has none. */
+export const NO_POSITION =
+  "the store has no position of it: check its names; a consumer that has never run starts at its startAt";
