@@ -4,7 +4,7 @@ import { backoff, sleep } from "../lib/wait.ts";
 import type { Message } from "../types.ts";
 import { attempt, contextFor } from "./_attempt.ts";
 import { FIRST_DELAY, LONGEST_DELAY, reload, workUntilDone } from "./_interruption.ts";
-import { describe, park, withoutRefused } from "./_park.ts";
+import { describe, withoutRefused, writeParked } from "./_park.ts";
 import type { Begun, Placed, Run, Task } from "./_task.ts";
 import type { ConsumerEventBody } from "./consumer_event.ts";
 
@@ -100,7 +100,8 @@ async function parkMessage(task: Task, attempts: number): Promise<boolean> {
   for (let refusals = 1;; refusals++) {
     try {
       return await workUntilDone(task, (sql) => {
-        return park(withTimeLimit(sql, consumer.answerTimeout), consumer, placed, attempts, error);
+        const limited = withTimeLimit(sql, consumer.answerTimeout);
+        return writeParked(limited, consumer, placed, attempts, error);
       });
     } catch (refusal) {
       error = withoutRefused(error, refusal, refusals);

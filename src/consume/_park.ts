@@ -23,7 +23,7 @@ const MOST_CHARACTERS = 10;
  *
  * @param error What the handler threw; null if it answered "park".
  */
-export async function park(
+export async function writeParked(
   sql: Sql,
   consumer: ConsumerNames,
   { message, place, parkedAs }: Placed,

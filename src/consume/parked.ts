@@ -17,6 +17,8 @@ export interface Parked {
    * stored. What the database cannot hold is replaced, by `?` where its encoding lacks the character.
    */
   readonly error: { readonly name: string; readonly message: string } | null;
-  /** How many times the message was tried. */
+  /** How many times the message was tried; 0 if an operator has parked it. */
   readonly attempts: number;
+  /** Why an operator has parked the message. */
+  readonly reason?: string | undefined;
 }

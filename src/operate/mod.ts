@@ -36,3 +36,15 @@ export type { Finding, VerifiedPage, VerifyOptions } from "./verify.ts";
 export type { ConsumerGroup, Rows, Sql } from "../types.ts";
 // What an operator does to a consumer.
 export { rewind } from "./rewind.ts";
+export { park } from "./park.ts";
+export { skip } from "./skip.ts";
+export type { PassOptions } from "./pass_options.ts";
+export { parked, type ParkedMessage, type ParkedOptions } from "./parked.ts";
+export { type DiscardOptions, discardParked } from "./discard_parked.ts";
+
+// What these take and return.
+export type { ConsumerIdentity, GroupMembership } from "../consume/consumer.ts";
+export type { Parked } from "../consume/parked.ts";
+export type { Reference } from "../read/reference.ts";
+export type { StartAt } from "../read/start_at.ts";
+export type { Rows, Sql } from "../types.ts";

@@ -67,6 +67,17 @@ const extras: typeof operations = {
   exportMessages: (sql) => operate.exportMessages(sql, "$all").next(),
   verify: (sql) => operate.verify(sql).next(),
   "verify of a category": (sql) => operate.verify(sql, { category: "known" }).next(),
+  "rewind, park, skip and discardParked": async (sql) => {
+    const consumer = { category: "known", consumerId: crypto.randomUUID() };
+    const handle = () => Promise.reject(new Error("hangs"));
+    const hang = () => client.drain(sql, { ...consumer, handle }).catch((error) => error);
+    const reason = "it hangs";
+    await operate.park(sql, consumer, (await hang()).failedMessage.id, { reason });
+    await operate.skip(sql, consumer, (await hang()).failedMessage.id, { reason });
+    const [parked] = await operate.parked(sql, consumer);
+    await operate.discardParked(sql, consumer, [parked!.message.id], { reason });
+    await operate.rewind(sql, consumer, "beginning");
+  },
 };
 const everything = { ...operations, ...programs, ...variants, ...extras };
 

@@ -1,0 +1,67 @@
+import { checkIdentity } from "../consume/_checked_consumer.ts";
+import type { ConsumerIdentity } from "../consume/consumer.ts";
+import type { Parked } from "../consume/parked.ts";
+import { checkInteger, checkOptions } from "../names/_check.ts";
+import type { Sql } from "../types.ts";
+import { readParkedEntries } from "./_parked_entries.ts";
+
+/** Which of the parked messages to read. */
+export interface ParkedOptions {
+  /**
+   * The first position to read, in the consumer's stream of parked messages.
+   *
+   * @default 0
+   */
+  readonly position?: number | undefined;
+  /**
+   * How many messages to read at most, from 1.
+   *
+   * @default 1000
+   */
+  readonly batchSize?: number | undefined;
+}
+
+/** A message that a consumer has parked. */
+export interface ParkedMessage extends Parked {
+  /** Its position in the consumer's stream of parked messages. */
+  readonly position: number;
+  /** When it was parked. */
+  readonly time: Date;
+}
+
+/**
+ * Reads which messages of a consumer are parked, and neither replayed nor discarded, in the order in which
+ * they were parked.
+ *
+ * @example The errors of all parked messages
+ * ```ts
+ * import { parked } from "@messagedb/client/operate";
+ *
+ * const letters = { category: "account", consumerId: "letters" };
+ * for (const { message, error, time } of await parked(sql, letters)) {
+ *   console.log(time, message.type, message.id, error?.message);
+ * }
+ * ```
+ *
+ * @param sql The handle.
+ * @param consumer The consumer's names. The members of a group have parked in one stream.
+ * @param options Which of the messages to read: after a page, read on at the last `position` + 1.
+ * @returns The parked messages; an empty array if there are none.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the consumer's names are invalid, or an option is of the wrong type.
+ * @throws {RangeError} If an option is out of range.
+ */
+export async function parked(
+  sql: Sql,
+  consumer: ConsumerIdentity,
+  options: ParkedOptions = {},
+): Promise<ParkedMessage[]> {
+  const identity = checkIdentity(consumer);
+  checkOptions(options);
+  const { position = 0, batchSize = 1000 } = options;
+  checkInteger("position", position, 0);
+  checkInteger("batchSize", batchSize, 1);
+  const wanted = { isOpen: true, position, batchSize };
+  const { entries } = await readParkedEntries(sql, identity, wanted);
+  return entries.map(({ position, data, time }) => ({ ...data, position, time: new Date(time) }));
+}
