@@ -67,7 +67,7 @@ const PARKED_ENTRIES = /* @__PURE__ */ `,
       and type = any ('{Replayed,Discarded}'::text[])
     group by data ->> 'position'
   ),
-  entry as materialized (
+  entry as (
     select
       position, data, time,
       case

@@ -42,6 +42,9 @@ export type { PassOptions } from "./pass_options.ts";
 export { parked, type ParkedMessage, type ParkedOptions } from "./parked.ts";
 export { type DiscardOptions, discardParked } from "./discard_parked.ts";
 
+// What an operator does to the store.
+export { prune, type Pruned, type PruneOptions } from "./prune.ts";
+
 // What these take and return.
 export type { ConsumerIdentity, GroupMembership } from "../consume/consumer.ts";
 export type { Parked } from "../consume/parked.ts";

@@ -78,6 +78,14 @@ const extras: typeof operations = {
     await operate.discardParked(sql, consumer, [parked!.message.id], { reason });
     await operate.rewind(sql, consumer, "beginning");
   },
+  prune: async (sql) => {
+    for (let position = 0; position < 3; position++) {
+      const recorded = { type: "Recorded", data: { position } };
+      await client.write(sql, "known:position-pruned", recorded);
+    }
+    await operate.prune(sql, { olderThan: 0, dryRun: true });
+    assert.notEqual((await operate.prune(sql, { olderThan: 0 })).positions, 0);
+  },
 };
 const everything = { ...operations, ...programs, ...variants, ...extras };
 
@@ -93,6 +101,7 @@ function recording(sql: postgres.Sql): client.Sql {
 }
 
 beforeAll(async () => {
+  await db.sql`grant delete on message_store.messages to message_store`;
   const sql = recording(connectWith({}));
   for (const operation of Object.values(everything)) await operation(sql);
 });

@@ -1,0 +1,137 @@
+import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
+import { IS_OWN_MESSAGE } from "../names/_own_streams.ts";
+import type { Sql } from "../types.ts";
+
+/** Which messages of a category to look at. */
+export interface SupersededQuery {
+  readonly category: string;
+  /** The global position after which to begin. */
+  readonly after: number;
+  readonly batchSize: number;
+  /** Before which time the messages were written: in milliseconds since 1970, or before now. */
+  readonly before: { readonly time: number } | { readonly age: number };
+}
+
+/** What became of a batch. */
+export interface SupersededBatch {
+  /** How many messages were looked at. */
+  readonly count: number;
+  /** The last global position that was looked at; null for none. */
+  readonly last: number | null;
+  /** How many messages are, or were, superseded. */
+  readonly superseded: number;
+}
+
+/** Counts the superseded messages of a batch. */
+export function countSuperseded(
+  sql: Sql,
+  { category, after, batchSize, before }: SupersededQuery,
+): Promise<SupersededBatch> {
+  return queryJson<SupersededBatch>(sql, BEGIN, `${JUDGE}${RESTORE_SETTINGS}${END}`)`
+    select
+      ${category}::text as category, ${String(after)}::text::bigint as after,
+      ${String(batchSize)}::text::bigint as most, ${JSON.stringify(before)}::text::json as before
+    from ours`;
+}
+
+/** Deletes the superseded messages of a batch. */
+export function deleteSuperseded(
+  sql: Sql,
+  { category, after, batchSize, before }: SupersededQuery,
+): Promise<SupersededBatch> {
+  return queryJson<SupersededBatch>(sql, BEGIN, `${JUDGE}${DELETE}${RESTORE_SETTINGS}${END}`)`
+    select
+      ${category}::text as category, ${String(after)}::text::bigint as after,
+      ${String(batchSize)}::text::bigint as most, ${JSON.stringify(before)}::text::json as before
+    from ours`;
+}
+
+const BEGIN = /* @__PURE__ */ `${SET_SETTINGS},
+  asked as materialized (`;
+
+// A message is superseded if its stream has a later one of the same type that is this library's own, too:
+// nobody reads any but the last. There are two exceptions. The first position that a member has recorded says
+// from where on it has handled its own share alone. A process that waits is counted until its lease is over.
+//
+// Nothing that is superseded becomes needed again. So neither a lock nor a second look is needed.
+//
+// The look-ups have a limit, so that PostgreSQL makes no join with the whole table of them.
+const JUDGE = /* @__PURE__ */ `
+  ),
+  scanned as materialized (
+    select
+      global_position, stream_name, position, type,
+      date_part('epoch', time) * 1000 as written,
+      case
+        when
+          ${IS_OWN_MESSAGE}
+        then coalesce((data ->> 'leaseDuration')::numeric, 0)
+      end as lease
+    from message_store.messages
+    where (select nothing from ours) is not null
+      and message_store.category(stream_name) = (select category from asked)
+      and global_position > (select after from asked)
+    order by global_position
+    limit (select most from asked)
+  ),
+  now as materialized (
+    select
+      date_part('epoch', clock_timestamp()) * 1000 as time,
+      coalesce(
+        (before ->> 'time')::float8,
+        date_part('epoch', clock_timestamp()) * 1000 - (before ->> 'age')::float8
+      ) as before,
+      substring(category, '[:+]([a-z]+)$') as kind
+    from asked
+  ),
+  superseded as materialized (
+    select global_position
+    from scanned, now
+    where lease is not null
+      and written < before
+      and type <> 'Sized'
+      and (time - written)::numeric >= lease
+      and (
+        select later.position
+        from message_store.messages as later
+        where later.stream_name = scanned.stream_name
+          and later.position > scanned.position
+          and later.type = scanned.type
+          and (
+            ${IS_OWN_MESSAGE}
+          )
+        order by later.position
+        limit 1
+      ) is not null
+      and (
+        kind <> 'position'
+        or (
+          select earlier.position
+          from message_store.messages as earlier
+          where earlier.stream_name = scanned.stream_name
+            and earlier.position < scanned.position
+            and earlier.type = scanned.type
+            and (
+              ${IS_OWN_MESSAGE}
+            )
+          order by earlier.position desc
+          limit 1
+        ) is not null
+      )
+  )`;
+
+const DELETE = `,
+  deleted as (
+    delete from message_store.messages
+    where global_position = any (array(select superseded.global_position from superseded))
+    returning global_position
+  )`;
+
+const END = `(
+  select
+    json_build_object(
+      'count', (select count(*) from scanned),
+      'last', (select max(global_position) from scanned),
+      'superseded', (select count(*) from superseded)
+    )::text as json
+) as complete`;
