@@ -36,6 +36,7 @@ export type { Finding, VerifiedPage, VerifyOptions } from "./verify.ts";
 export type { ConsumerGroup, Rows, Sql } from "../types.ts";
 // What an operator does to a consumer.
 export { rewind } from "./rewind.ts";
+export { remove } from "./remove.ts";
 export { park } from "./park.ts";
 export { skip } from "./skip.ts";
 export type { PassOptions } from "./pass_options.ts";

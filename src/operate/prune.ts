@@ -3,7 +3,7 @@ import { invalid } from "../lib/invalid.ts";
 import { checkFunction, checkInteger, checkOptions } from "../names/_check.ts";
 import { categories } from "../read/names.ts";
 import type { Sql } from "../types.ts";
-import { checkMayDelete } from "./_may_delete.ts";
+import { checkMayDelete } from "./_session.ts";
 import {
   countSuperseded,
   deleteSuperseded,
@@ -75,9 +75,11 @@ const KINDS: Readonly<Record<string, keyof Pruned>> = {
  * @example What there is to take out, and then take it out
  * ```ts
  * import { prune } from "@messagedb/client/operate";
+ * import postgres from "postgres";
  *
- * const { positions } = await prune(sql, { dryRun: true });
- * console.log(`${positions} old positions`);
+ * const sql = postgres("postgres://postgres@localhost/message_store");
+ * console.log(await prune(sql, { dryRun: true }));
+ * await prune(sql);
  * ```
  *
  * @param sql The handle, of a role that may delete: `grant delete on message_store.messages to operator`.

@@ -7,6 +7,7 @@ import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { readerOf } from "../subscribe/_reader.ts";
 import type { Sql } from "../types.ts";
+import { retryConflicts } from "./_retry_conflicts.ts";
 import { checkWhole, type Identity, NO_POSITION, wordsFor } from "./_whole_consumer.ts";
 
 /**
@@ -51,7 +52,8 @@ export async function rewind(
   const identity = checkWhole(consumer);
   checkStartAt(position, "position");
   const first = Math.max(await readerOf(sql, identity.source, {}).start(position), 1);
-  const { streams, head } = await recordEverywhere(sql, identity, first - 1);
+  const record = () => recordEverywhere(sql, identity, first - 1);
+  const { streams, head } = await retryConflicts(record);
   const end = safeInteger(head + 1);
   if (first > end) {
     throw new RangeError(

@@ -86,6 +86,11 @@ const extras: typeof operations = {
     await operate.prune(sql, { olderThan: 0, dryRun: true });
     assert.notEqual((await operate.prune(sql, { olderThan: 0 })).positions, 0);
   },
+  remove: async (sql) => {
+    const consumer = { category: "known", consumerId: crypto.randomUUID() };
+    await client.drain(sql, { ...consumer, handle: () => "park" });
+    assert.notEqual(await operate.remove(sql, consumer), 0);
+  },
 };
 const everything = { ...operations, ...programs, ...variants, ...extras };
 

@@ -145,7 +145,9 @@ describe("park()", () => {
       const renewed = { type: "Recorded", data: data as object, metadata };
       await write(sql, name, renewed, { expectedVersion: position });
     });
-    assert.equal((await readLastMessage(db.sql, name))!.metadata!["owner"], "renewed");
+    const { data: recorded, metadata } = (await readLastMessage(db.sql, name))!;
+    assert.equal(metadata!["owner"], "renewed");
+    await write(db.sql, name, { type: "Recorded", data: recorded as object });
     assert.deepEqual((await run(consumer, 2)).handled, [3, 4]);
     assert.equal((await parked(db.sql, consumer)).length, 1);
   });
