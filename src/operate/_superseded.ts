@@ -50,18 +50,31 @@ const BEGIN = /* @__PURE__ */ `${SET_SETTINGS},
   asked as materialized (`;
 
 // A message is superseded if its stream has a later one of the same type that is this library's own, too:
-// nobody reads any but the last. There are two exceptions. The first position that a member has recorded says
-// from where on it has handled its own share alone. A process that waits is counted until its lease is over.
+// nobody reads any but the last. There are exceptions:
+// - The first position that a member has recorded says from where on it has handled its own share alone.
+// - The first message with the last position, or with the last owner, says since when it is so.
+// - A process that waits is counted until its lease is over.
 //
 // Nothing that is superseded becomes needed again. So neither a lock nor a second look is needed.
 //
 // The look-ups have a limit, so that PostgreSQL makes no join with the whole table of them.
 const JUDGE = /* @__PURE__ */ `
   ),
+  now as materialized (
+    select
+      date_part('epoch', clock_timestamp()) * 1000 as time,
+      coalesce(
+        (before ->> 'time')::float8,
+        date_part('epoch', clock_timestamp()) * 1000 - (before ->> 'age')::float8
+      ) as before,
+      substring(category, '[:+]([a-z]+)$') as kind
+    from asked
+  ),
   scanned as materialized (
     select
       global_position, stream_name, position, type,
       date_part('epoch', time) * 1000 as written,
+      data ->> 'position' as place, metadata ->> 'owner' as owner,
       case
         when
           ${IS_OWN_MESSAGE}
@@ -74,50 +87,42 @@ const JUDGE = /* @__PURE__ */ `
     order by global_position
     limit (select most from asked)
   ),
-  now as materialized (
-    select
-      date_part('epoch', clock_timestamp()) * 1000 as time,
-      coalesce(
-        (before ->> 'time')::float8,
-        date_part('epoch', clock_timestamp()) * 1000 - (before ->> 'age')::float8
-      ) as before,
-      substring(category, '[:+]([a-z]+)$') as kind
-    from asked
-  ),
   superseded as materialized (
     select global_position
-    from scanned, now
+    from scanned
+    cross join now
+    cross join lateral (
+      select data ->> 'position' as last_place, metadata ->> 'owner' as last_owner
+      from message_store.messages as later
+      where later.stream_name = scanned.stream_name
+        and later.position > scanned.position
+        and later.type = scanned.type
+        and (
+          ${IS_OWN_MESSAGE}
+        )
+      order by later.position desc
+      limit 1
+    ) as last
+    left join lateral (
+      select
+        true as is_there, data ->> 'position' as previous_place, metadata ->> 'owner' as previous_owner
+      from message_store.messages as earlier
+      where earlier.stream_name = scanned.stream_name
+        and earlier.position < scanned.position
+        and earlier.type = scanned.type
+        and (
+          ${IS_OWN_MESSAGE}
+        )
+      order by earlier.position desc
+      limit 1
+    ) as previous on kind = any ('{position,aggregate}'::text[])
     where lease is not null
       and written < before
       and type <> 'Sized'
-      and (time - written)::numeric >= lease
-      and (
-        select later.position
-        from message_store.messages as later
-        where later.stream_name = scanned.stream_name
-          and later.position > scanned.position
-          and later.type = scanned.type
-          and (
-            ${IS_OWN_MESSAGE}
-          )
-        order by later.position
-        limit 1
-      ) is not null
-      and (
-        kind <> 'position'
-        or (
-          select earlier.position
-          from message_store.messages as earlier
-          where earlier.stream_name = scanned.stream_name
-            and earlier.position < scanned.position
-            and earlier.type = scanned.type
-            and (
-              ${IS_OWN_MESSAGE}
-            )
-          order by earlier.position desc
-          limit 1
-        ) is not null
-      )
+      and (now.time - written)::numeric >= lease
+      and (kind <> 'position' or is_there)
+      and (place is null or place <> last_place or place = coalesce(previous_place, ''))
+      and (owner is null or owner <> coalesce(last_owner, '') or owner = coalesce(previous_owner, ''))
   )`;
 
 const DELETE = `,

@@ -39,9 +39,12 @@ export interface PruneOptions {
 
 /** How many messages `prune` has taken out, by kind; with `dryRun`, how many it would. */
 export interface Pruned {
-  /** Positions of consumers, of their members and of `replayParked`, but the first and the last of each. */
+  /**
+   * Positions of consumers, of their members and of `replayParked`, but the first and the last of each, and
+   * those that tell since when the position and its owner are what they are.
+   */
   readonly positions: number;
-  /** Positions of aggregates, but the last of each. */
+  /** Positions of aggregates, but the last of each, and the one that tells since when. */
   readonly aggregates: number;
   /** Snapshots of entities, but the last of each version of each entity. */
   readonly snapshots: number;

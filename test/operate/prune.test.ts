@@ -61,6 +61,35 @@ describe("prune()", () => {
     await prune(db.sql, { olderThan: 0 });
   });
 
+  test("keeps what tells since when a position and its owner are what they are", async () => {
+    const records: [number, string?][] = [
+      [1, "a"],
+      [2, "a"],
+      [2, "b"],
+      [2, "c"],
+      [2, "c"],
+      [2],
+      [2, "b"],
+      [2, "b"],
+      [2, "b"],
+    ];
+    for (const [position, owner] of records) {
+      const metadata = owner === undefined ? null : { owner, leaseDuration: 1000 };
+      for (const name of ["since:position-it", "since:aggregate-since"]) {
+        await write(db.sql, name, { type: "Recorded", data: { position }, metadata });
+      }
+    }
+    const left = async (name: string) =>
+      (await readStream(db.sql, name)).map(({ position }) => position);
+    await prune(db.sql, { olderThan: 0 });
+    // The first, the first with 2, the two times that b has come, and the last.
+    assert.deepEqual(await left("since:position-it"), [0, 1, 2, 6, 8]);
+    assert.deepEqual(await left("since:aggregate-since"), [1, 2, 6, 8]);
+    await write(db.sql, "since:position-it", { type: "Recorded", data: { position: 3 } });
+    await prune(db.sql, { olderThan: 0 });
+    assert.deepEqual(await left("since:position-it"), [0, 9]);
+  });
+
   test("keeps the last snapshot of each version, and Eventide's", async () => {
     const count = (version: number) =>
       entity({
@@ -209,9 +238,9 @@ describe("prune() leaves alone", () => {
     assert.ok(pruned.positions > 15);
     assert.equal(before.length - after.length, pruned.positions);
     assert.deepEqual({ ...pruned, positions: 0 }, NOTHING);
-    // The first and the last that look like a position of a consumer, in the one stream of such a name.
+    // The first, the first with the last position, and the last, in the one stream of such a name.
     const own = after.filter((it) => isOwnMessage(it) && it.streamName === "vehicle:position-17");
-    assert.deepEqual(own.map(({ data }) => data), [{ position: 0 }, { position: 2 }]);
+    assert.deepEqual(own.map(({ data }) => (data as { position: number }).position), [0, 2, 2]);
   });
 
   test("all of it, for a role that may not delete, and says which right is needed", async () => {
