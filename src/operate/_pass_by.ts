@@ -92,7 +92,7 @@ async function passOnce(wanted: WantedPass): Promise<void> {
 async function meet(wanted: WantedPass): Promise<Meeting | undefined> {
   const { sql, fate, identity, id, types } = wanted;
   const found = await findInSource(sql, identity, id);
-  const place = placeOf(wanted, found);
+  const place = placeInSource(wanted, found);
   if (types !== undefined && !types.includes(found!.type)) {
     throw invalid("types", types, `with "${found!.type}", the type of the message`);
   }
@@ -142,7 +142,7 @@ function refusal({ fate, identity, id }: WantedPass, why: string): Error {
   return new Error(`Cannot ${fate} message "${id}" for ${wordsFor(identity)}: ${why}`);
 }
 
-function placeOf(wanted: WantedPass, found: FoundInSource | null): number {
+function placeInSource(wanted: WantedPass, found: FoundInSource | null): number {
   if (found === null) throw refusal(wanted, "the store has no such message");
   if (found.place !== null) return found.place;
   throw refusal(wanted, `the consumer does not read stream "${found.streamName}"`);
