@@ -26,7 +26,7 @@ import { runMember } from "./_run_member.ts";
 import type { Thrown } from "./_thrown.ts";
 
 /** How long to wait between two looks at the position streams at most, in milliseconds. */
-const LONGEST_LOOK_PAUSE = 1000;
+const LONGEST_PAUSE_BETWEEN_LOOKS = 1000;
 
 /** A member that this process has. */
 interface Held {
@@ -92,7 +92,7 @@ export async function consumeShare(
     nextCheckAt: 0,
   };
   const { stopping, givingUp, stop, dispose } = share.shutdown;
-  const pause = Math.min(pollInterval, LONGEST_LOOK_PAUSE, leaseDuration / 4);
+  const pause = Math.min(pollInterval, LONGEST_PAUSE_BETWEEN_LOOKS, leaseDuration / 4);
   let looking: Promise<void> = Promise.resolve();
   try {
     for (let isFirst = true; !stopping.aborted; isFirst = false) {

@@ -1,19 +1,21 @@
 /**
  * What an operator asks of a store and does to it, beside running programs.
  *
- * @example A backup
+ * @example Which consumers there are, and how far behind
  * ```ts
- * import { exportMessages } from "@messagedb/client/operate";
+ * import { consumers } from "@messagedb/client/operate";
  *
- * for await (const line of exportMessages(sql, "$all")) console.log(line);
+ * for (const { streamName, health, behind } of await consumers(sql)) {
+ *   console.log(streamName, health, behind);
+ * }
  * ```
  *
  * @module
  */
 
-// What an operator asks.
-export { consumers } from "./consumers.ts";
-export type { ConsumerHealth, ConsumersOptions, ConsumerStatus } from "./consumers.ts";
+// Look
+export { type ConsumerHealth, consumers } from "./consumers.ts";
+export type { ConsumersOptions, ConsumerStatus } from "./consumers.ts";
 export { storeStatus } from "./store_status.ts";
 export type {
   CategoryStatus,
@@ -23,32 +25,24 @@ export type {
   StoreSettings,
   StoreStatus,
 } from "./status.ts";
+export { type Finding, type VerifiedPage, verify, type VerifyOptions } from "./verify.ts";
 
-// What an operator takes out of a store.
-export { exportMessages } from "./export_messages.ts";
-export type { ExportOptions } from "./export_messages.ts";
-
-// What an operator checks.
-export { verify } from "./verify.ts";
-export type { Finding, VerifiedPage, VerifyOptions } from "./verify.ts";
-
-// The words of the client that these use.
-export type { ConsumerGroup, Rows, Sql } from "../types.ts";
-// What an operator does to a consumer.
+// Change a consumer
 export { rewind } from "./rewind.ts";
-export { remove } from "./remove.ts";
-export { park } from "./park.ts";
 export { skip } from "./skip.ts";
+export { park } from "./park.ts";
 export type { PassOptions } from "./pass_options.ts";
 export { parked, type ParkedMessage, type ParkedOptions } from "./parked.ts";
 export { type DiscardOptions, discardParked } from "./discard_parked.ts";
+export { remove } from "./remove.ts";
 
-// What an operator does to the store.
+// Keep the store
 export { prune, type Pruned, type PruneOptions } from "./prune.ts";
+export { exportMessages, type ExportOptions } from "./export_messages.ts";
 
-// What these take and return.
+// What these take and return, from the core
 export type { ConsumerIdentity, GroupMembership } from "../consume/consumer.ts";
 export type { Parked } from "../consume/parked.ts";
 export type { Reference } from "../read/reference.ts";
 export type { StartAt } from "../read/start_at.ts";
-export type { Rows, Sql } from "../types.ts";
+export type { ConsumerGroup, Rows, Sql } from "../types.ts";
