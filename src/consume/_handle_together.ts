@@ -41,6 +41,11 @@ async function handleFrom(
   let suspects = 0;
   while (progress.at < placed.length) {
     const { at } = progress;
+    // Another process has handled the message, or this one has and the answer to COMMIT was lost.
+    if (placed[at]!.place <= kept.position) {
+      progress.at++;
+      continue;
+    }
     if (isStoreDue(kept)) await store();
     if (Date.now() >= deadline) stop();
     if (stopping.aborted) return;

@@ -137,11 +137,13 @@ export function renewClaim(kept: KeptPosition): Promise<void> {
 
 /** Stores the position for the last time, and gives the claim back. */
 export function closePosition(kept: KeptPosition): Promise<void> {
-  kept.isClosing = true;
-  const { claim, isClaimed } = kept;
-  // Who has claimed nothing has handled nothing.
-  if (claim !== undefined && !isClaimed) return Promise.resolve();
-  return inTurn(kept, () => storeNow(kept, claim !== undefined));
+  return inTurn(kept, async () => {
+    kept.isClosing = true;
+    const { claim, isClaimed } = kept;
+    // Who has claimed nothing has handled nothing. (A claim that was under way has ended by now.)
+    if (claim === undefined || isClaimed) await storeNow(kept, claim !== undefined);
+    else kept.isClosed = true;
+  });
 }
 
 /** Looks what the stream records, unless a transaction records the position. */
@@ -201,6 +203,7 @@ export async function storeWith(
   let position = kept.position;
   let successor: LastMessage | undefined;
   const begunAt = performance.now();
+  const begunFrom = position;
   const moved = kept.moved.signal;
   await begin(async (sql) => {
     position = await work(sql);
@@ -208,9 +211,10 @@ export async function storeWith(
     if (kept.claim !== undefined) await Promise.race([kept.idle, sleep(LONGEST_WRITE_BESIDE)]);
     const limited = withTimeLimit(sql, kept.answerTimeout);
     try {
-      // The position that was set meanwhile counts, and not the one of the work.
-      if (moved.aborted) throw new PositionSetError();
       successor = await findSuccessor(kept, limited);
+      // The position that was set meanwhile counts, and not the one of the work. If another process has moved
+      // the position, the work may be done already.
+      if (moved.aborted || kept.position > begunFrom) throw new PositionMovedError();
       version = await record(kept, limited, position, performance.now() - begunAt, successor);
     } catch (error) {
       kept.recordFailure = { cause: error };
@@ -224,8 +228,8 @@ export async function storeWith(
   if (successor) throw new ClaimLostError();
 }
 
-/** Somebody has set the position while a transaction was under way. */
-export class PositionSetError extends Error {}
+/** Somebody has set the position, or moved it, while a transaction was under way. */
+export class PositionMovedError extends Error {}
 
 /**
  * The last message of a process that has taken the position over while a transaction was under way, and has
@@ -292,7 +296,7 @@ function noteStored(kept: KeptPosition, position: number): void {
  * stored a position, or this process has and the answer was lost.
  */
 export function isConflict({ streamName }: KeptPosition, error: unknown): boolean {
-  return error instanceof PositionSetError ||
+  return error instanceof PositionMovedError ||
     error instanceof WrongExpectedVersionError && error.streamName === streamName;
 }
 
@@ -341,9 +345,11 @@ export async function readAfterLoss(kept: KeptPosition): Promise<LastMessage | u
 
 /** @throws {ClaimLostError} If the position is claimed, and the stream's last message has another owner. */
 async function checkOwner(kept: KeptPosition, last: LastMessage | undefined): Promise<void> {
-  const { claim, isClaimed } = kept;
+  const { claim, isClaimed, isClosing } = kept;
   const owner = ownerOf(last);
   if (claim === undefined || !isClaimed || owner === claim.owner) return;
+  // The answer to the last store was lost.
+  if (isClosing && owner === undefined) return;
   if (last !== undefined && owner !== undefined) await handIn(kept, last);
   throw new ClaimLostError();
 }
