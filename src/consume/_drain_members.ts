@@ -48,15 +48,13 @@ async function drainMember(
   bounds: Bounds,
   isFirst: boolean,
 ): Promise<MemberResult> {
-  const open = async () => {
-    const member = await openMember(consumer, group, claim);
-    // A start at the end, or at a time, is recorded even if there is nothing to handle.
-    if (member.kept.stored < 0) await member.claim();
-    return member;
-  };
-  const member = await retryUntilAborted(open, { ...consumer, signal: givingUp, isFirst });
+  const retrying = { ...consumer, signal: givingUp };
+  const open = () => openMember(consumer, group, claim);
+  const member = await retryUntilAborted(open, { ...retrying, isFirst });
   // The database has not answered in time, so the position is not known.
   if (member === undefined) return { handled: 0, position: 0, caughtUp: false, isBusy: false };
+  // A start at the end, or at a time, is recorded even if there is nothing to handle.
+  if (member.kept.stored < 0) await retryUntilAborted(member.claim, retrying);
   const memberShutdown = shutdownOn([stopping], consumer.shutdownTimeout);
   const renewing = renewInTime(consumer, member.kept, memberShutdown);
   try {

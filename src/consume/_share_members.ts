@@ -51,6 +51,8 @@ interface Share {
   /** Stops all members that this process has. */
   readonly shutdown: ShutdownControl;
   failure?: Thrown;
+  /** Whether the database has answered. So each later error may be temporary. */
+  hasAnswered?: true;
   /** When to look again whether others' members have messages that nobody handles, by `performance.now()`. */
   nextCheckAt: number;
 }
@@ -95,8 +97,8 @@ export async function consumeShare(
   const pause = Math.min(pollInterval, LONGEST_PAUSE_BETWEEN_LOOKS, leaseDuration / 4);
   let looking: Promise<void> = Promise.resolve();
   try {
-    for (let isFirst = true; !stopping.aborted; isFirst = false) {
-      const retrying = { ...consumer, signal: stopping, isFirst };
+    while (!stopping.aborted) {
+      const retrying = { ...consumer, signal: stopping, isFirst: () => !share.hasAnswered };
       await retryWhileUnavailable(() => looking = look(share), retrying);
       await sleep(pause * (0.8 + Math.random() / 5), stopping);
     }
@@ -118,6 +120,7 @@ async function look(share: Share): Promise<void> {
   const lookedAt = performance.now();
   const claims = claim ? streams.map(claimStream) : [];
   const lasts = await readLastMessages(consumer.sql, [...streams, ...claims]);
+  share.hasAnswered = true;
   const byStream = new Map(lasts.map((last) => [last.streamName, last]));
   const seen = streams.map((name): Seen => {
     const [last, question] = [byStream.get(name), byStream.get(claimStream(name))];
@@ -134,7 +137,8 @@ async function look(share: Share): Promise<void> {
   const most = claim ? await giveBack(share, seen) : streams.length;
   for (const [at, { holder }] of seen.entries()) {
     if (held.size >= most || shutdown.stopping.aborted) break;
-    if (!held.has(at) && holder === undefined) await take(share, at);
+    // This process is the holder if the answer to its claim was lost.
+    if (!held.has(at) && (holder === undefined || holder === claim?.owner)) await take(share, at);
   }
   if (claim && lookedAt >= share.nextCheckAt) await askForIdle(share, claim, seen, lookedAt);
 }

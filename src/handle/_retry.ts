@@ -17,7 +17,7 @@ export interface RetryOptions {
    * Whether the database may never have worked. Then only a conflict is retried: any other trouble may be
    * there for good.
    */
-  readonly isFirst?: boolean | undefined;
+  readonly isFirst?: boolean | (() => boolean) | undefined;
 }
 
 /**
@@ -35,7 +35,8 @@ export async function retryWhileUnavailable<T>(
     try {
       return await abortable(work(), signal);
     } catch (error) {
-      const mayRetry = isFirst ? troubleOf(error) === "conflict" : isPassing(error);
+      const isNew = typeof isFirst === "function" ? isFirst() : isFirst;
+      const mayRetry = isNew ? troubleOf(error) === "conflict" : isPassing(error);
       if (signal?.aborted || attempt >= tries || !mayRetry) throw error;
       onRetry?.(error);
       await sleep(backoff(attempt, FIRST_RECONNECT_DELAY, LONGEST_RECONNECT_DELAY), signal);

@@ -33,7 +33,13 @@ describe("the position of a consumer", () => {
     const first = start(db.sql, consumer);
     await until(() => seen.length === 3);
     await first.stop();
-    const [recorded, ...rest] = await readStream(db.sql, "goes:position-on");
+    const [claimed, recorded, ...rest] = await readStream(db.sql, "goes:position-on");
+    const { owner, ...claim } = claimed!.metadata!;
+    assert.match(String(owner), /^[0-9a-f-]{36}$/);
+    assert.deepEqual(
+      [claimed!.type, claimed!.data, claim],
+      ["Recorded", { position: 0 }, { leaseDuration: 30_000, answers: true }],
+    );
     assert.deepEqual(
       [recorded!.type, recorded!.data, recorded!.metadata, rest],
       ["Recorded", { position: positions[2] }, null, []],
@@ -45,10 +51,41 @@ describe("the position of a consumer", () => {
     assert.deepEqual(seen, [0, 1, 2, 3, 4]);
   });
 
+  test("is stored without a claim where the consumer is not exclusive", async () => {
+    const positions = await writeCounted(db.sql, "shared", 3);
+    const common = { category: "shared", exclusive: false, handle: () => {} };
+    await drain(db.sql, { ...common, consumerId: "drained" });
+    const running = start(db.sql, { ...common, consumerId: "consumed" });
+    await until(async () => await streamVersion(db.sql, "shared:position-consumed") === 0);
+    await running.stop();
+    for (const consumerId of ["drained", "consumed"]) {
+      const recorded = await readStream(db.sql, `shared:position-${consumerId}`);
+      assert.deepEqual(
+        recorded.map(({ data, metadata }) => [data, metadata]),
+        [[{ position: positions[2] }, null]],
+      );
+    }
+  });
+
+  test("is not written by a drain that has nothing to handle", async () => {
+    const consumer = { category: "nothing", consumerId: "it", handle: () => {} };
+    const nothing = { handled: 0, position: 0, caughtUp: true, busy: false };
+    assert.deepEqual(await drain(db.sql, consumer), nothing);
+    assert.deepEqual(await stored(db.sql, "nothing:position-it"), []);
+    const [position] = await writeCounted(db.sql, "nothing", 1);
+    await drain(db.sql, consumer);
+    const before = await readStream(db.sql, "nothing:position-it");
+    const { owner, ...claim } = before[0]!.metadata!;
+    assert.equal(typeof owner, "string");
+    assert.deepEqual([claim, before[1]!.metadata], [{ leaseDuration: 30_000 }, null]);
+    assert.deepEqual(await drain(db.sql, consumer), { ...nothing, position });
+    assert.deepEqual(await readStream(db.sql, "nothing:position-it"), before);
+  });
+
   test("of a category with a type is in its category, with the type position", async () => {
     const positions = await writeCounted(db.sql, "typed:command", 1);
     await drain(db.sql, { category: "typed:command", consumerId: "it", handle: () => {} });
-    assert.deepEqual(await stored(db.sql, "typed:command+position-it"), positions);
+    assert.deepEqual(await stored(db.sql, "typed:command+position-it"), [0, ...positions]);
   });
 
   test("is taken over from Ruby's, which have no metadata", async () => {
@@ -79,16 +116,21 @@ describe("the position of a consumer", () => {
     };
     for (const [name, consumer] of Object.entries(consumers)) {
       const running = start(db.sql, consumer);
-      await until(async () => await streamVersion(db.sql, name) === 0);
+      await until(async () => await streamVersion(db.sql, name) === 1);
+      assert.deepEqual(await stored(db.sql, name), [0, last], name);
       await running.stop();
-      assert.deepEqual(await stored(db.sql, name), [last], name);
+      assert.deepEqual(await stored(db.sql, name), [0, last, last], name);
     }
     const counts = [];
     for (const member of [0, 1, 2]) {
       const consumerGroup = { member, size: 3 };
       const { handled } = await drain(db.sql, { ...common, consumerGroup, handle: () => {} });
       counts.push(handled);
-      assert.deepEqual(await stored(db.sql, `others:position-of+${member}+3`), [last]);
+      // A member that finds nothing to handle writes nothing.
+      assert.deepEqual(
+        await stored(db.sql, `others:position-of+${member}+3`),
+        handled > 0 ? [0, last] : [],
+      );
     }
     assert.deepEqual(counts.sort(), [0, 0, 7]);
   });
@@ -104,10 +146,10 @@ describe("the position of a consumer", () => {
         if (data === 9) await end.opened;
       },
     });
-    await until(async () => await streamVersion(db.sql, "every:position-third") === 2);
+    await until(async () => await streamVersion(db.sql, "every:position-third") === 3);
     assert.deepEqual(
       await stored(db.sql, "every:position-third"),
-      [2, 5, 8].map((at) => positions[at]),
+      [0, ...[2, 5, 8].map((at) => positions[at])],
     );
     end.open();
     await running.stop();
@@ -117,10 +159,14 @@ describe("the position of a consumer", () => {
   test("is stored when nothing comes for a while", async () => {
     const positions = await writeCounted(db.sql, "idle", 2);
     const running = start(db.sql, { category: "idle", consumerId: "one", handle: () => {} });
-    await until(async () => await streamVersion(db.sql, "idle:position-one") === 0);
-    assert.deepEqual(await stored(db.sql, "idle:position-one"), positions.slice(1));
+    await until(async () => await streamVersion(db.sql, "idle:position-one") === 1);
+    assert.deepEqual(await stored(db.sql, "idle:position-one"), [0, positions[1]]);
     await running.stop();
-    assert.deepEqual(await stored(db.sql, "idle:position-one"), positions.slice(1));
+    // The last one gives the claim back.
+    assert.deepEqual(
+      await stored(db.sql, "idle:position-one"),
+      [0, positions[1], positions[1]],
+    );
   });
 
   test.each<["end" | Date]>([["end"], [new Date(Date.now() + 1e9)]])(
@@ -163,7 +209,8 @@ describe("the position of a consumer", () => {
     );
     const versions = () =>
       Promise.all(["a", "b"].map((it) => streamVersion(db.sql, `$all:position-${it}`)));
-    await until(async () => (await versions()).every((it) => it >= 0));
+    // The claim, and the position behind the message.
+    await until(async () => (await versions()).every((it) => it >= 1));
     const before = await versions();
     // Longer than a position that is worth it waits.
     const from = performance.now();
@@ -179,6 +226,7 @@ describe("the position of a consumer", () => {
     const consumer = {
       category: "both",
       consumerId: "run",
+      exclusive: false,
       positionUpdateInterval: 5,
       batchSize: 20,
       handle: async ({ data }: Message) => {
@@ -323,17 +371,34 @@ describe("transactional", () => {
     } as const;
     await assert.rejects(drain(db.sql, consumer), HandlerFailedError);
     assert.deepEqual(await effectsOf("together"), [0, 1]);
-    assert.deepEqual(await stored(db.sql, "together:position-work"), positions.slice(0, 2));
+    // The claim, the messages before the one that fails, and the end.
+    const [, second] = positions;
+    assert.deepEqual(await stored(db.sql, "together:position-work"), [0, second, second]);
+    const alone = { ...consumer, consumerId: "alone", commitInterval: 0 };
+    await db.sql`delete from effects where category = 'together'`;
+    await assert.rejects(drain(db.sql, alone), HandlerFailedError);
+    assert.deepEqual(await effectsOf("together"), [0, 1]);
+    assert.deepEqual(
+      await stored(db.sql, "together:position-alone"),
+      [0, ...positions.slice(0, 2), second],
+    );
   });
 
-  test.each(["before", "after"] as const)(
-    "leaves each effect once, whichever statement's session is killed, %s it",
-    async (when) => {
+  test.each(
+    [
+      ["before", "together", 100],
+      ["after", "together", 100],
+      ["before", "alone", 0],
+      ["after", "alone", 0],
+    ] as const,
+  )(
+    "leaves each effect once, whichever statement's session is killed, %s it, messages %s",
+    async (when, how, commitInterval) => {
       const pool = new pg.Pool({ connectionString: db.url, max: 2 });
       pool.on("error", () => {}).on("connect", (client) => client.on("error", () => {}));
       let statements = 1;
       for (let at = 0; at < statements; at++) {
-        const category = `killed${when}${at}`;
+        const category = `killed${when}${how}${at}`;
         await writeCounted(db.sql, category, 3);
         const killing = killedAt(pool, at, when);
         const attempts: number[] = [];
@@ -342,6 +407,7 @@ describe("transactional", () => {
             category,
             consumerId: "one",
             transactional: true,
+            commitInterval,
             positionUpdateInterval: 1,
             handle: async ({ data }, { sql, attempt }) => {
               attempts.push(attempt);
@@ -351,13 +417,17 @@ describe("transactional", () => {
             },
           });
         // What has never worked may never do: of the first statements, the error is thrown.
-        const { position } = await run().catch(run);
+        const { position, ...ended } = await run().catch(run);
+        assert.deepEqual([ended.caughtUp, ended.busy], [true, false], `statement ${at}`);
         assert.deepEqual(await effectsOf(category), [0, 1, 2], `statement ${at}`);
-        assert.equal((await stored(db.sql, `${category}:position-one`)).at(-1), position);
+        const recorded = await readStream(db.sql, `${category}:position-one`);
+        assert.deepEqual([recorded.at(-1)!.data, recorded.at(-1)!.metadata], [{ position }, null]);
+        const positions = await stored(db.sql, `${category}:position-one`);
+        assert.deepEqual(positions, positions.toSorted((a, b) => a - b), `statement ${at}`);
         assert.ok(attempts.every((attempt) => attempt === 1));
         if (at === 0) statements = killing.count();
       }
-      assert.ok(statements > 12, String(statements));
+      assert.equal(statements, how === "together" ? 12 : 18);
       await pool.end();
     },
   );
@@ -394,48 +464,89 @@ describe("transactional", () => {
     assert.deepEqual(await effectsOf("begins"), [0, 1]);
   });
 
-  test("leaves each effect once where the answer to a commit is lost", async () => {
-    await writeCounted(db.sql, "lost", 5);
-    const proxy = await startProxy(db.url);
-    const sql = openHandle(proxy.url, { max: 2, prepare: false });
-    try {
-      const attempts: number[] = [];
-      const { handled } = await drain(sql, {
-        category: "lost",
-        consumerId: "answer",
-        transactional: true,
-        handle: async (message, context) => {
-          attempts.push(context.attempt);
-          await effect("lost")(message, context);
-          if (message.data === 1 || message.data === 3) proxy.loseAnswerTo("commit");
-        },
-      });
-      assert.equal(proxy.lost, 2);
-      assert.equal(handled, 5);
-      assert.deepEqual(attempts, [1, 1, 1, 1, 1]);
-      assert.deepEqual(await effectsOf("lost"), numbers(5));
-    } finally {
-      await sql.end({ timeout: 1 });
-      await proxy.close();
-    }
-  });
+  test.each([
+    [1, "of a page", 100],
+    [2, "of a message", 0],
+  ])(
+    "leaves each effect once where %i answers to the commit %s are lost",
+    async (...[count, , commitInterval]) => {
+      const category = `lost${commitInterval}`;
+      const positions = await writeCounted(db.sql, category, 5);
+      const proxy = await startProxy(db.url);
+      const sql = openHandle(proxy.url, { max: 2, prepare: false });
+      try {
+        const attempts: number[] = [];
+        const { handled } = await drain(sql, {
+          category,
+          consumerId: "answer",
+          transactional: true,
+          commitInterval,
+          handle: async (message, context) => {
+            attempts.push(context.attempt);
+            await effect(category)(message, context);
+            if (message.data === 1 || message.data === 3) proxy.loseAnswerTo("commit");
+          },
+        });
+        assert.equal(proxy.lost, count);
+        assert.equal(handled, 5);
+        assert.deepEqual(attempts, [1, 1, 1, 1, 1]);
+        assert.deepEqual(await effectsOf(category), numbers(5));
+        const last = positions.at(-1)!;
+        assert.deepEqual(
+          await stored(db.sql, `${category}:position-answer`),
+          commitInterval === 0 ? [0, ...positions, last] : [0, last, last],
+        );
+      } finally {
+        await sql.end({ timeout: 1 });
+        await proxy.close();
+      }
+    },
+  );
 
-  test("handles each message once where several processes run the same consumer", async () => {
-    await writeCounted(db.sql, "several", 100, { streams: 5 });
+  test.each([0, 100])(
+    "handles each message once where several processes run the same consumer, commits after %i ms",
+    async (commitInterval) => {
+      const category = `several${commitInterval}`;
+      const last = (await writeCounted(db.sql, category, 100, { streams: 5 })).at(-1);
+      const processes = [1, 2, 3].map(() =>
+        drain(db.connect({ max: 2 }), {
+          category,
+          consumerId: "run",
+          exclusive: false,
+          transactional: true,
+          commitInterval,
+          batchSize: 30,
+          handle: effect(category),
+        })
+      );
+      const drained = await Promise.all(processes);
+      assert.ok(drained.every(({ caughtUp, busy }) => caughtUp && !busy));
+      assert.deepEqual(await effectsOf(category), numbers(100));
+      const positions = await stored(db.sql, `${category}:position-run`);
+      if (commitInterval === 0) assert.equal(positions.length, 100);
+      assert.equal(positions.at(-1), last);
+      assert.deepEqual(positions, [...new Set(positions)].sort((a, b) => a - b));
+    },
+  );
+
+  test("leaves all messages to the process that has the consumer, if it is exclusive", async () => {
+    await writeCounted(db.sql, "exclusive", 100, { streams: 5 });
     const processes = [1, 2, 3].map(() =>
       drain(db.connect({ max: 2 }), {
-        category: "several",
+        category: "exclusive",
         consumerId: "run",
         transactional: true,
-        handle: effect("several"),
+        handle: effect("exclusive"),
       })
     );
     const drained = await Promise.all(processes);
-    assert.ok(drained.every(({ caughtUp }) => caughtUp));
-    assert.deepEqual(await effectsOf("several"), numbers(100));
-    const positions = await stored(db.sql, "several:position-run");
-    assert.equal(positions.length, 100);
-    assert.deepEqual(positions, [...new Set(positions)].sort((a, b) => a - b));
+    // A process that begins after the others have ended finds nothing.
+    for (const { handled, caughtUp, busy } of drained) {
+      assert.ok(handled === 0 || handled === 100, String(handled));
+      assert.equal(busy, !caughtUp);
+    }
+    assert.equal(drained.filter(({ handled }) => handled > 0).length, 1);
+    assert.deepEqual(await effectsOf("exclusive"), numbers(100));
   });
 
   test("needs no more than one connection", async () => {
@@ -573,7 +684,7 @@ describe("a message that is not handled", () => {
         return true;
       },
     );
-    assert.deepEqual(await stored(db.sql, "stops:position-here"), [positions[0]]);
+    assert.deepEqual(await stored(db.sql, "stops:position-here"), [0, positions[0]]);
     const seen: unknown[] = [];
     await drain(db.sql, { ...consumer, handle: ({ data }) => void seen.push(data) });
     assert.deepEqual(seen, [1, 2]);
@@ -916,7 +1027,7 @@ describe("the end", () => {
     slow.open();
     await stopped;
     assert.deepEqual(seen, [0, 1]);
-    assert.deepEqual(await stored(db.sql, "ends:position-it"), [positions[1]]);
+    assert.deepEqual(await stored(db.sql, "ends:position-it"), [0, positions[1]]);
   });
 
   test.each([1, 3])(
@@ -959,7 +1070,9 @@ describe("the end", () => {
         },
       };
       await consume(db.sql, consumer, { signal: ending.signal });
-      assert.deepEqual(await stored(db.sql, `hasty:position-number ${at}`), [last]);
+      assert.deepEqual(await stored(db.sql, `hasty:position-number ${at}`), [0, last]);
+      const recorded = await readStream(db.sql, `hasty:position-number ${at}`);
+      assert.deepEqual(recorded[1]!.metadata, null);
     }
   });
 
@@ -978,7 +1091,10 @@ describe("the end", () => {
     });
     await begun.opened;
     await running.stop();
-    assert.deepEqual(await stored(db.sql, "holds:position-it"), []);
+    // The claim stays, because there is no connection to give it back on.
+    const [claim, ...others] = await readStream(db.sql, "holds:position-it");
+    assert.deepEqual([claim!.data, claim!.metadata!["answers"]], [{ position: 0 }, true]);
+    assert.deepEqual(others, []);
   });
 
   test("comes while a message waits to be tried again", async () => {
@@ -995,7 +1111,8 @@ describe("the end", () => {
     });
     await failed.opened;
     await running.stop();
-    assert.deepEqual(await stored(db.sql, "waits:position-it"), []);
+    // The claim, and its end.
+    assert.deepEqual(await stored(db.sql, "waits:position-it"), [0, 0]);
   });
 
   test.each([
@@ -1016,6 +1133,7 @@ describe("the end", () => {
       category,
       consumerId: "it",
       shutdownTimeout: 10,
+      leaseDuration: 2000,
       onRetry: () => void (++retries === 3 && retried.open()),
       ...options,
       handle: async (message: Message, context: never) => {
@@ -1026,8 +1144,11 @@ describe("the end", () => {
     await retried.opened;
     await running.stop();
     cut(false);
-    const drained = await drain(sql, { category, consumerId: "it", handle: () => {} });
-    assert.equal(drained.caughtUp, true);
+    // The claim could not be given back. So the process counts as gone when it has not answered.
+    const again = () => drain(sql, { category, consumerId: "it", handle: () => {} });
+    const { handled, caughtUp, busy } = await again();
+    assert.deepEqual([handled, caughtUp, busy], [0, false, true]);
+    await until(async () => (await again()).caughtUp);
   });
 
   test("is at once where the signal has aborted", async () => {

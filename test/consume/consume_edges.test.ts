@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import process from "node:process";
-import { describe, test } from "vitest";
+import { describe, onTestFinished, test } from "vitest";
 import {
   aggregate,
   type AggregatedMessage,
   consume,
+  type Consumer,
   ConsumerBehindError,
   drain,
   HandlerFailedError,
@@ -21,9 +22,9 @@ import {
   write,
   writeBatch,
 } from "../../mod.ts";
-import { gate, start, stored, writeCounted } from "./_consuming.ts";
+import { gate, start, startProxy, stored, writeCounted } from "./_consuming.ts";
 import { until } from "../_until.ts";
-import { useDatabase } from "../database.ts";
+import { openHandle, useDatabase } from "../database.ts";
 
 const db = useDatabase();
 
@@ -174,45 +175,168 @@ test("of all streams, a stream of one's own of the type position is handled, a c
   assert.deepEqual(all.map(({ type }) => type), ["Bought"]);
 });
 
-test("an onRetry that throws ends the consumer with its error", async () => {
-  let isLost = false;
-  const lost = Object.assign(new Error("gone"), { code: "CONNECTION_CLOSED" });
-  const sql = intercepting("write_message", (send) => isLost ? Promise.reject(lost) : send());
-  const rejections: unknown[] = [];
-  const onRejection = (error: unknown) => rejections.push(error);
-  process.on("unhandledRejection", onRejection);
-  const running = start(sql, {
-    category: "throwing",
-    consumerId: "it",
-    consumerGroup: { size: 1 },
-    leaseDuration: 100,
-    handle: () => {},
-    onRetry: () => {
-      throw new Error("from onRetry");
+describe("an onRetry that throws ends the consumer with its error", () => {
+  const ways = {
+    "a position that is stored": async (category: string) => {
+      await writeCounted(db.sql, category, 1);
     },
-    shutdownTimeout: 10,
+    "the answer to a question": async (category: string) => {
+      const data = { version: 0, owner: crypto.randomUUID() };
+      await write(db.sql, `${category}:claim-it`, { type: "Claimed", data });
+    },
+  };
+  const thrower = () => {
+    throw new Error("from onRetry");
+  };
+
+  /** A handle whose writes fail when they are told to. */
+  function losingWrites() {
+    const state = { isLost: false };
+    const lost = Object.assign(new Error("gone"), { code: "CONNECTION_CLOSED" });
+    const sql = intercepting(
+      "write_message",
+      (send) => state.isLost ? Promise.reject(lost) : send(),
+    );
+    const rejections: unknown[] = [];
+    const onRejection = (error: unknown) => rejections.push(error);
+    process.on("unhandledRejection", onRejection);
+    onTestFinished(() => void process.off("unhandledRejection", onRejection));
+    return { state, sql, rejections };
+  }
+
+  for (const [what, happen] of Object.entries(ways)) {
+    test(`at ${what}`, async () => {
+      const category = `throwing${what.replaceAll(" ", "")}`;
+      const { state, sql, rejections } = losingWrites();
+      const running = start(sql, {
+        category,
+        consumerId: "it",
+        handle: () => {},
+        onRetry: thrower,
+        shutdownTimeout: 10,
+      });
+      await until(async () => (await stored(db.sql, `${category}:position-it`)).length === 1);
+      state.isLost = true;
+      await happen(category);
+      await assert.rejects(running.done, { message: "from onRetry" });
+      assert.deepEqual(rejections, []);
+    });
+  }
+
+  test("at the renewal of the claim of drain()", async () => {
+    await writeCounted(db.sql, "throwingdrain", 1);
+    const { state, sql, rejections } = losingWrites();
+    const thrown = gate();
+    const draining = drain(sql, {
+      category: "throwingdrain",
+      consumerId: "it",
+      leaseDuration: 100,
+      handle: async () => {
+        state.isLost = true;
+        await thrown.opened;
+      },
+      onRetry: () => {
+        thrown.open();
+        thrower();
+      },
+    });
+    await assert.rejects(draining, { message: "from onRetry" });
+    assert.deepEqual(rejections, []);
   });
-  await until(async () => (await stored(db.sql, "throwing:position-it+0+1")).length > 0);
-  isLost = true;
-  await assert.rejects(running.done, { message: "from onRetry" });
-  process.off("unhandledRejection", onRejection);
-  assert.deepEqual(rejections, []);
 });
 
 test("the handler's error is thrown, though the position cannot be stored either", async () => {
   await writeCounted(db.sql, "full", 2);
-  const full = Object.assign(new Error("disk full"), { code: "53100" });
+  const full = Object.assign(new Error("disk full"), { code: "P0002" });
+  let writes = 0;
+  // The claim is stored, and nothing after it.
   const sql = intercepting(
     "write_message",
-    () => Promise.reject(Object.assign(full, { code: "P0002" })),
+    (send) => writes++ === 0 ? send() : Promise.reject(full),
   );
   const handle = ({ data }: Message) => {
     if (data === 1) throw new Error("no");
   };
-  await assert.rejects(
-    drain(sql, { category: "full", consumerId: "it", handle }),
-    HandlerFailedError,
-  );
+  const consumer = { category: "full", consumerId: "it", handle };
+  await assert.rejects(drain(sql, consumer), HandlerFailedError);
+  assert.equal(writes, 2);
+  // Without a claim, nothing is handled, and the error is that of the claim.
+  await assert.rejects(drain(sql, { ...consumer, consumerId: "unclaimed" }), full);
+});
+
+test("an answer to a claim that is lost leaves the claim to the process that has it", async () => {
+  const [position] = await writeCounted(db.sql, "lostclaim", 1);
+  for (const way of ["consume", "drain", "drain from the end"]) {
+    const proxy = await startProxy(db.url);
+    const sql = openHandle(proxy.url, { max: 2, prepare: false, fetch_types: false });
+    onTestFinished(async () => {
+      await sql.end({ timeout: 1 });
+      await proxy.close();
+    });
+    const seen = gate();
+    const codes: unknown[] = [];
+    const consumer: Consumer = {
+      category: "lostclaim",
+      consumerId: way,
+      leaseDuration: 600_000,
+      ...(way === "drain from the end" && { startAt: "end" }),
+      onRetry: (error) => codes.push((error as { code?: unknown }).code),
+      handle: () => seen.open(),
+    };
+    proxy.loseAnswerTo("recorded");
+    if (way === "consume") {
+      const running = start(sql, consumer);
+      await Promise.race([seen.opened, running.done]);
+      await running.stop();
+    } else {
+      const { caughtUp, busy } = await drain(sql, consumer);
+      assert.deepEqual([caughtUp, busy], [true, false]);
+    }
+    assert.deepEqual([proxy.lost, codes], [1, ["CONNECTION_CLOSED"]], way);
+    const recorded = await readStream(db.sql, `lostclaim:position-${way}`);
+    const owners = recorded.map(({ metadata }) => metadata?.["owner"]);
+    assert.deepEqual(owners, [owners[0], owners[0], undefined], way);
+    assert.deepEqual(recorded.at(-1)!.data, { position }, way);
+  }
+});
+
+test("a consumer that is told to end at any statement leaves no claim", async () => {
+  let at = 0;
+  let sent = 0;
+  let ending = new AbortController();
+  const sql = db.connect({
+    max: 3,
+    fetch_types: false,
+    debug: () => void (sent++ === at && ending.abort()),
+  });
+  await sql`select 1`;
+  for (const way of ["consume", "consume the end", "drain", "drain the end"]) {
+    for (const transactional of [false, true]) {
+      at = 0;
+      do {
+        const category = `told${way.replaceAll(" ", "")}${transactional}${at}`;
+        await writeCounted(db.sql, category, 3);
+        sent = 0;
+        ending = new AbortController();
+        const options = { signal: ending.signal, onCaughtUp: () => ending.abort() };
+        const consumer = {
+          category,
+          consumerId: "it",
+          pollInterval: 10,
+          transactional,
+          positionUpdateInterval: 1,
+          ...(way.endsWith("end") && { startAt: "end" }),
+          handle: () => {},
+        } as Consumer;
+        await (way.startsWith("drain")
+          ? drain(sql, consumer, options)
+          : consume(sql, consumer, options));
+        const last = await readLastMessage(db.sql, `${category}:position-it`);
+        assert.equal(last?.metadata ?? null, null, category);
+      } while (sent > at++);
+      assert.ok(at > 5, String(at));
+    }
+  }
 });
 
 test("a lost lease aborts the handler's signal in drain(), too", async () => {
@@ -263,26 +387,34 @@ describe("a lease that is lost while the database is away is no failure of the h
     });
   }
 
-  test("of a transactional consumer that loses it as it records the position", async () => {
-    await writeCounted(db.sql, "recording", 2);
-    let asked = 0;
-    let handled = 0;
-    const drained = await drain(db.connect({ max: 3 }), {
-      category: "recording",
-      consumerId: "it",
-      consumerGroup: { size: 1 },
-      leaseDuration: 60_000,
-      transactional: true,
-      onError: () => {
-        asked++;
-        return "retry";
-      },
-      handle: async () => {
-        if (handled++ === 0) await steal("recording");
-      },
-    });
-    assert.deepEqual([drained.handled, drained.caughtUp, handled, asked], [0, false, 1, 0]);
-  });
+  test.each([
+    ["message", 0, 1],
+    ["page", 60_000, 2],
+  ])(
+    "of a transactional consumer that loses it as it records the position of a %s",
+    async (...[what, commitInterval, calls]) => {
+      const category = `recording${what}`;
+      await writeCounted(db.sql, category, 2);
+      let asked = 0;
+      let handled = 0;
+      const drained = await drain(db.connect({ max: 3 }), {
+        category,
+        consumerId: "it",
+        consumerGroup: { size: 1 },
+        leaseDuration: 60_000,
+        transactional: true,
+        commitInterval,
+        onError: () => {
+          asked++;
+          return "retry";
+        },
+        handle: async () => {
+          if (handled++ === 0) await steal(category);
+        },
+      });
+      assert.deepEqual([drained.handled, drained.caughtUp, handled, asked], [0, false, calls, 0]);
+    },
+  );
 });
 
 describe("an aggregate's parked message", () => {
