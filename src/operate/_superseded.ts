@@ -57,7 +57,9 @@ const BEGIN = /* @__PURE__ */ `${SET_SETTINGS},
 //
 // Nothing that is superseded becomes needed again. So neither a lock nor a second look is needed.
 //
-// The look-ups have a limit, so that PostgreSQL makes no join with the whole table of them.
+// The look-ups have a limit, so that PostgreSQL makes no join with the whole table of them. coalesce() hides
+// their conditions from the planner. Otherwise it would fetch and sort all that is left of a long stream for
+// each message, because it expects that few messages fit.
 const JUDGE = /* @__PURE__ */ `
   ),
   now as materialized (
@@ -96,9 +98,11 @@ const JUDGE = /* @__PURE__ */ `
       from message_store.messages as later
       where later.stream_name = scanned.stream_name
         and later.position > scanned.position
-        and later.type = scanned.type
-        and (
-          ${IS_OWN_MESSAGE}
+        and coalesce(
+          later.type = scanned.type and (
+            ${IS_OWN_MESSAGE}
+          ),
+          false
         )
       order by later.position desc
       limit 1
@@ -109,9 +113,11 @@ const JUDGE = /* @__PURE__ */ `
       from message_store.messages as earlier
       where earlier.stream_name = scanned.stream_name
         and earlier.position < scanned.position
-        and earlier.type = scanned.type
-        and (
-          ${IS_OWN_MESSAGE}
+        and coalesce(
+          earlier.type = scanned.type and (
+            ${IS_OWN_MESSAGE}
+          ),
+          false
         )
       order by earlier.position desc
       limit 1
