@@ -20,6 +20,7 @@ export type Kind =
   | "effects"
   | "pages"
   | "group"
+  | "rewound"
   | "ledger"
   | "category"
   | "all";
@@ -57,6 +58,8 @@ export const consumers = {
   effects: { category: "account", consumerId: "effects" },
   pages: { category: "account", consumerId: "pages" },
   group: { category: "account", consumerId: "group", consumerGroup: { size: 4 } },
+  /** An operator sets its position again and again. */
+  rewound: { category: "account", consumerId: "rewound" },
 };
 
 export const PARTITIONS = 4;
@@ -134,6 +137,8 @@ async function main(
           { ...consumers.lanes, ...plain, concurrency: 4, notify: true },
           { signal },
         );
+      case "rewound":
+        return await consume(sql, { ...consumers.rewound, ...plain }, { signal });
       case "twins":
         return await consume(sql, { ...consumers.twins, ...plain, exclusive: false }, { signal });
       case "effects":

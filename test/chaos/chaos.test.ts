@@ -10,6 +10,7 @@ import {
   readAggregate,
   type Sql,
 } from "@messagedb/client";
+import { prune, rewind } from "@messagedb/client/operate";
 import { install } from "@messagedb/client/install";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { readFileSync } from "node:fs";
@@ -48,6 +49,7 @@ const fleetOf: Record<Kind, number> = {
   effects: 2,
   pages: 2,
   group: 3,
+  rewound: 2,
   ledger: 2,
   category: 1,
   all: 1,
@@ -61,6 +63,8 @@ let fleet: Fleet | undefined;
 let server: FragileServer | undefined;
 let sql: postgres.Sql;
 /** All that is in the store in the end, but for what `drain` writes then. */
+/** How many positions were pruned. */
+let pruned = 0;
 let store: Message<{ position: number }>[];
 
 const fileOf = (name: string): string => join(folder, `${name}.jsonl`);
@@ -118,7 +122,7 @@ beforeAll(async () => {
       () => fleet!.launch({ name, program: "_consumer.ts", argument, isExpected }),
     );
   });
-  await wreakHavoc(server, ships);
+  await Promise.all([wreakHavoc(server, ships), operate()]);
   // The driver can be left with a connection to which it writes no more (porsager/postgres #1208).
   for (const ship of ships) ship.kill();
   const [killed] = await sql`select (clock_timestamp() at time zone 'utc')::text as at`;
@@ -164,7 +168,7 @@ async function wreakHavoc(server: FragileServer, ships: readonly Ship[]): Promis
       ? one(ships, (ship) => ship.kill())
       : dice < 0.9
       ? one([0.1, 0.3, 1], terminate)
-      : one(ships.filter(({ name }) => name === "group"), freeze);
+      : one(ships.filter(({ name }) => Object.hasOwn(consumers, name)), freeze);
     plan.push({ at, what: act });
   }
   const disasters = [
@@ -189,6 +193,28 @@ async function wreakHavoc(server: FragileServer, ships: readonly Ship[]): Promis
   }
   await sleep(start + SECONDS * 1000 - Date.now());
   for (const ship of ships) ship.thaw();
+}
+
+/** What an operator does meanwhile: sets a position again and again, and prunes what is old. */
+async function operate(): Promise<void> {
+  const random = randomOf(SEED + 1);
+  const start = Date.now();
+  const olderThan = new Date(start + SECONDS * 250);
+  while (Date.now() < start + SECONDS * 1000) {
+    await sleep(500 + random() * 1000);
+    try {
+      const [row] = await sql`
+        select max(global_position)::int as last from message_store.messages`;
+      await rewind(sql, consumers.rewound, Math.floor(row!["last"] * random()));
+      const { positions } = await prune(sql, { olderThan });
+      pruned += positions;
+    } catch (error) {
+      // The server is not there.
+      if (!/^(57P|08|53|CONN|E[A-Z]+$)/.test(String((error as { code?: unknown }).code))) {
+        throw error;
+      }
+    }
+  }
 }
 
 /** Longer than a member is its own. */
@@ -242,7 +268,7 @@ async function untilCaughtUp(killed: string): Promise<void> {
       count(*)::int as all
     from message_store.messages
     where stream_name like any ('{account-%,late%}')`;
-  for (const kind of ["lanes", "twins", "group"] as const) {
+  for (const kind of ["lanes", "twins", "group", "rewound"] as const) {
     await eventually(() => {
       expect(new Set(handledBy(kind).map(([at]) => at)).size, kind).toBe(written!.account);
     });
@@ -334,6 +360,13 @@ test.each(["lanes", "twins", "group"] as const)(
   },
 );
 
+test("the consumer whose position was set handled every message, and it was set back often", () => {
+  const handled = handledBy("rewound").map(([at]) => at);
+  expect(ascending(new Set(handled))).toEqual(places(inCategory("account")));
+  expect(handled.filter((at, index) => at < (handled[index - 1] ?? 0)).length).toBeGreaterThan(1);
+  expect(pruned).toBeGreaterThan(0);
+});
+
 test.each(EFFECTS)("each message's effect is there exactly once, in order: %s", async (table) => {
   const effects = await sql`select global_position::int as at from ${sql(table)} order by id`;
   expect(effects.map(({ at }) => at)).toEqual(places(inCategory("account")));
@@ -347,10 +380,12 @@ test("stored positions never go back", () => {
     ...[0, 1, 2, 3].map((member) => `account:position-group+${member}+4`),
     "account:position-lanes",
     "account:position-pages",
+    "account:position-rewound",
     "account:position-twins",
     "ledger:aggregate-ledger",
   ]);
   for (const [streamName, messages] of streams) {
+    if (streamName === "account:position-rewound") continue;
     const stored = messages.map(({ data }) => data.position);
     expect(stored, streamName).toEqual(ascending(stored));
   }
@@ -371,8 +406,10 @@ test.each([
   let before: Message | undefined;
   for (const message of recorded) {
     const owner = message.metadata?.["owner"];
+    const isAfterPruned = (before?.position ?? -1) !== message.position - 1;
     const ownerBefore = before?.metadata?.["owner"];
-    if (owner !== undefined && owner !== ownerBefore) {
+    if (isAfterPruned) owners.add(owner);
+    else if (owner !== undefined && owner !== ownerBefore) {
       owners.add(owner);
       if (ownerBefore !== undefined) {
         const question = questions.find(({ data }) => data.version === before!.position)!;
@@ -412,8 +449,11 @@ test("the aggregate refers to each message once, in its partitions' order", asyn
   }
 });
 
-test("the subscriber to all saw everything once, in order", () => {
-  expect(handledBy("all").map(([at]) => at)).toEqual(places(store));
+test("the subscriber to all saw everything once, in order, and what was pruned since", () => {
+  const seen = handledBy("all").map(([at]) => at);
+  expect(seen).toEqual(ascending(new Set(seen)));
+  const isThere = new Set(places(store));
+  expect(seen.filter((at) => isThere.has(at))).toEqual(places(store));
 });
 
 test("the subscriber to a category saw all of it once, in order", () => {

@@ -57,6 +57,13 @@ async function deposit(sql: Sql, count: number, streams = 3): Promise<void> {
   if (isCut && sql === from.sql) await cut();
 }
 
+/** Records that everything is handled. */
+async function record(name: string): Promise<void> {
+  const [last] = await readAll(from.sql, { direction: "backward", batchSize: 1 });
+  const data = { position: last!.globalPosition };
+  await write(from.sql, name, { type: "Recorded", data });
+}
+
 const copy = () => importMessages(to.sql, iterateAll(from.sql));
 
 /** Drains, and returns what was handled. */
@@ -380,7 +387,7 @@ describe("a copy that is done in parts:", () => {
     await importMessages(to.sql, iterateAll(from.sql));
     const position = (await readAll(from.sql)).at(-1)!.globalPosition + 1;
     await deposit(from.sql, 1);
-    await handled(from.sql, consumer);
+    await record("account:position-x");
     const before = await readAll(to.sql);
     await assert.rejects(importMessages(to.sql, iterateAll(from.sql, { position })), {
       name: "TypeError",
@@ -392,7 +399,7 @@ describe("a copy that is done in parts:", () => {
     const caused = await write(from.sql, "b-1", follow(first!, { type: "Caused" })).then(() =>
       readStream(from.sql, "b-1")
     );
-    await assert.rejects(importMessages(to.sql, caused), /message 1: "b-1" has positions/);
+    await assert.rejects(importMessages(to.sql, caused), /message \d+: "b-1" has positions/);
     assert.deepEqual(await readAll(to.sql), before);
     await copy();
     assert.deepEqual(await handled(to.sql, consumer), []);
@@ -427,7 +434,7 @@ describe("a store that has messages already", () => {
     await write(to.sql, "account-9", { type: "Before" });
     await assert.rejects(
       copy(),
-      /message 4: "account:position-x" has positions of the source, and/,
+      /message \d+: "account:position-x" has positions of the source, and/,
     );
     assert.equal((await readAll(to.sql)).length, 1);
   });
@@ -436,7 +443,10 @@ describe("a store that has messages already", () => {
     await write(to.sql, "other-1", { type: "Before" });
     await deposit(from.sql, 3);
     await handled(from.sql, { category: "$all", consumerId: "x" });
-    await assert.rejects(copy(), /message 4: "\$all:position-x" has positions of the source, and/);
+    await assert.rejects(
+      copy(),
+      /message \d+: "\$all:position-x" has positions of the source, and/,
+    );
     await from.sql`truncate message_store.messages`;
     await deposit(from.sql, 3);
     const ledger = { name: "ledger", from: ["account"], partition: () => 0 };
@@ -488,7 +498,7 @@ describe("a store that has messages already", () => {
 test("positions need the order of the source", async () => {
   await deposit(from.sql, 4);
   await write(from.sql, "other-1", { type: "Other" });
-  await handled(from.sql, { category: "account", consumerId: "x" });
+  await record("account:position-x");
   const all = await readAll(from.sql);
   async function* byCategory() {
     yield* iterateCategory(from.sql, "other");
