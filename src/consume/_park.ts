@@ -1,11 +1,13 @@
 import { sqlStateOf } from "../handle/_driver_error.ts";
 import { wordsOf } from "../lib/words.ts";
 import { causationOf } from "../messages/_causation.ts";
-import { type ConsumerNames, parkedStream } from "../names/_own_streams.ts";
+import { type ConsumerNames, parkedStream, replayStream } from "../names/_own_streams.ts";
 import { idFrom } from "../names/id_from.ts";
+import { readStream } from "../read/read_stream.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
 import type { Sql } from "../types.ts";
 import { write } from "../write/write.ts";
+import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import type { Placed } from "./_task.ts";
 import type { Thrown } from "./_thrown.ts";
 import type { Parked } from "./parked.ts";
@@ -39,12 +41,27 @@ export async function writeParked(
     error,
     attempts,
   };
-  await write(sql, name, {
-    id: await idFrom(`${name} ${parkedAs ?? `${id} ${place}`}`),
-    type: "Parked",
-    data,
-    metadata: causationOf(message),
-  });
+  const metadata = causationOf(message);
+  const key = `${name} ${parkedAs ?? `${id} ${place}`}`;
+  for (let times = 0;; times++) {
+    const written = await write(sql, name, {
+      id: await idFrom(times === 0 ? key : `${key} ${times}`),
+      type: "Parked",
+      data,
+      metadata,
+    });
+    // The message may have been parked before, replayed, and come again since the position was set back.
+    if (await isOpen(sql, consumer, written)) return;
+  }
+}
+
+/** Whether nobody has dealt with a parked message yet. */
+async function isOpen(sql: Sql, consumer: ConsumerNames, position: number): Promise<boolean> {
+  const [replay] = await readLastMessages(sql, [replayStream(consumer)]);
+  if (replay !== undefined && position < recordedPosition(replay)) return false;
+  const later = { position: position + 1, batchSize: 100_000 };
+  const entries = await readStream<{ position?: number }>(sql, parkedStream(consumer), later);
+  return !entries.some(({ type, data }) => type !== "Parked" && data.position === position);
 }
 
 /**

@@ -19,7 +19,13 @@ import {
   TIME_TO_ASK,
 } from "./_claim.ts";
 import { streamOf } from "./_find_position.ts";
-import { type KeptPosition, renewClaim, syncPosition } from "./_kept_position.ts";
+import {
+  isStoreDue,
+  type KeptPosition,
+  renewClaim,
+  storePosition,
+  syncPosition,
+} from "./_kept_position.ts";
 import { openMember } from "./_member.ts";
 import { type LastMessage, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import { runMember } from "./_run_member.ts";
@@ -150,6 +156,8 @@ async function attend(kept: KeptPosition, { last, question }: Seen, at: number):
   if (last.version < kept.version || kept.claim === undefined) return;
   if (isAsked(last, question)) return await renewClaim(kept);
   kept.confirmedAt = Math.max(kept.confirmedAt, at);
+  // While a handler hangs, too: an operator has to see where.
+  if (isStoreDue(kept)) await storePosition(kept);
 }
 
 /**

@@ -209,10 +209,9 @@ async function operate(): Promise<void> {
       const { positions } = await prune(sql, { olderThan });
       pruned += positions;
     } catch (error) {
-      // The server is not there.
-      if (!/^(57P|08|53|CONN|E[A-Z]+$)/.test(String((error as { code?: unknown }).code))) {
-        throw error;
-      }
+      const { code, message } = error as Error & { readonly code?: unknown };
+      const isDown = /^(57P|08|53|CONN|E[A-Z]+$)/.test(String(code));
+      if (!isDown && !message.includes("has never run")) throw error;
     }
   }
 }

@@ -12,6 +12,7 @@ import {
   write,
 } from "../../mod.ts";
 import { stored, writeCounted } from "./_consuming.ts";
+import { parked, rewind } from "../../src/operate/mod.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
@@ -144,5 +145,52 @@ describe("replayParked()", () => {
     const consumer = { category: others.category, consumerId, handlers: { Other: handle } };
     assert.deepEqual(await replayParked(db.sql, consumer), { replayed: 3, parked: 0, busy: false });
     assert.equal(seen.length, 2);
+  });
+
+  test("takes a message again that was parked, replayed, and parked again after the position was set back", async () => {
+    const { category, consumerId } = await parking("again", 2);
+    const seen: unknown[] = [];
+    const consumer = { category, consumerId, handle: ({ data }: Message) => void seen.push(data) };
+    assert.equal((await replayParked(db.sql, consumer)).replayed, 2);
+    for (let times = 0; times < 2; times++) {
+      await rewind(db.sql, consumer, "beginning");
+      await drain(db.sql, { category, consumerId, handle: () => "park" });
+      assert.equal((await replayParked(db.sql, consumer)).replayed, 2);
+    }
+    assert.deepEqual(seen, [0, 1, 0, 1, 0, 1]);
+  });
+
+  test("takes those that are wanted, out of turn, once each, and leaves the others parked", async () => {
+    const { category, consumerId } = await parking("chosen", 6);
+    await db.sql`create table chosen (number int)`;
+    const consumer = {
+      category,
+      consumerId,
+      transactional: true,
+      handle: async (
+        { data }: Message,
+        { sql }: HandlerContext<postgres.TransactionSql>,
+      ) => {
+        await sql`insert into chosen values (${data as number})`;
+      },
+    } as const;
+    const replayed = async (options: object) =>
+      (await replayParked(db.sql, consumer, options)).replayed;
+    const numbers = async () =>
+      (await db.sql`select number from chosen order by number`).map(({ number }) => number);
+    const open = await parked(db.sql, consumer);
+    const ids = open.map(({ message }) => message.id);
+    assert.equal(await replayed({ ids: [ids[4], ids[2]] }), 2);
+    assert.equal(await replayed({ ids: [ids[4], ids[2]] }), 0);
+    assert.deepEqual(await numbers(), [2, 4]);
+    assert.equal(await replayed({ types: ["Nothing"] }), 0);
+    assert.equal(await replayed({ until: new Date(0) }), 0);
+    assert.equal((await parked(db.sql, consumer)).length, 4);
+    assert.equal(await replayed({ until: new Date(Date.now() + 60_000), limit: 2 }), 2);
+    assert.deepEqual(await numbers(), [0, 1, 2, 4]);
+    assert.equal(await replayed({}), 2);
+    assert.deepEqual(await numbers(), [0, 1, 2, 3, 4, 5]);
+    assert.deepEqual(await parked(db.sql, consumer), []);
+    assert.equal(await replayed({}), 0);
   });
 });
