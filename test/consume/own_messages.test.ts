@@ -9,6 +9,9 @@ import {
   type MessageInput,
   readAggregate,
   readAll,
+  readStream,
+  replayParked,
+  streamVersion,
   write,
   writeBatch,
 } from "../../mod.ts";
@@ -38,6 +41,14 @@ const look: [streamName: string, message: MessageInput][] = [
   ["vehicle:parked-17", { type: "Parked", data: { error: null, message: "x", attempts: 1 } }],
   ["shirts:group-1", { type: "Sized", data: { size: "XL" } }],
   ["shirts:group-1", { type: "Sized", data: { size: 5, unit: "cm" } }],
+  ["vehicle:parked-17", { type: "Replayed", data: { position: "1" } }],
+  ["vehicle:parked-17", { type: "Replayed", data: { position: 1, reason: "asked" } }],
+  ["vehicle:parked-17", { type: "Discarded", data: { reason: "towed" } }],
+  ["vehicle:parked-17", { type: "Discarded", data: { position: 1, reason: "towed", by: "me" } }],
+  ["insurance:claim-17", { type: "Claimed", data: { amount: 5 } }],
+  ["insurance:claim-17", { type: "Claimed", data: { version: 1, owner: "me", amount: 5 } }],
+  ["insurance:claim-17", { type: "Claimed", data: { version: "1", owner: "me" } }],
+  ["insurance-17", { type: "Claimed", data: { version: 1, owner: "me" } }],
   ["queue:group-1", { type: "Waiting", data: { owner: "me" } }],
   ["queue:group-1", { type: "Recorded", data: { position: 1 } }],
   ["picture:snapshot-1", { type: "Recorded", data: { entityVersion: "1", entityData: {} } }],
@@ -54,6 +65,10 @@ const eventide: [streamName: string, message: MessageInput][] = [
     data: { entityData: { balance: 1 }, entityVersion: 5, time: "2026-01-01T00:00:00.000Z" },
   }],
 ];
+
+function memberVersion(sql: typeof db.sql, name: string, member: number): Promise<number> {
+  return streamVersion(sql, `${name}+${member}+2`);
+}
 
 async function drained(sql: typeof db.sql, consumerId: string): Promise<Message[]> {
   const messages: Message[] = [];
@@ -111,11 +126,26 @@ describe("a consumer of $all, and an aggregate,", () => {
     });
     const types = async () => new Set((await readAll(sql)).map(({ type }) => type));
     const ending = new AbortController();
-    const group = { ...parking, consumerId: "waiting", consumerGroup: { size: 1 } };
-    const running = [1, 2].map(() => consume(sql, group, { signal: ending.signal }));
-    await until(async () => (await types()).has("Waiting"));
+    const group = {
+      ...parking,
+      consumerId: "waiting",
+      consumerGroup: { size: 2 },
+      leaseDuration: 300,
+      pollInterval: 20,
+    };
+    const member = (at: number) => memberVersion(sql, "account:position-waiting", at);
+    const run = () => consume(sql, group, { signal: ending.signal });
+    const running = [run()];
+    await until(async () => await member(0) >= 0 && await member(1) >= 0);
+    // The second asks the first, which has both members, and waits for one of them.
+    running.push(run());
+    await until(async () => (await types()).has("Waiting") && (await types()).has("Claimed"));
     ending.abort();
     await Promise.all(running);
+    const [, closed] = await readStream(sql, "account-1");
+    const consumer = { ...parking, consumerId: "parking", onError: "skip" } as const;
+    const replayed = await replayParked(sql, consumer, { ids: [closed!.id] });
+    assert.equal(replayed.replayed, 1);
 
     assert.deepEqual(
       await types(),
@@ -128,6 +158,8 @@ describe("a consumer of $all, and an aggregate,", () => {
         "Sized",
         "Parked",
         "Waiting",
+        "Claimed",
+        "Replayed",
       ]),
     );
     const handled = await drained(sql, "all");

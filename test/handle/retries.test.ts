@@ -9,6 +9,7 @@ import {
   consume,
   type Consumer,
   drain,
+  readStream,
   type Sql,
   streamVersion,
   subscribe,
@@ -299,7 +300,38 @@ test("waitFor() goes on after a lost connection, until its time is over", async 
   await assert.rejects(waitFor(sql, consumer, globalPosition), { code: "57P01" });
 });
 
-test("a conflict of a handler's own write is run again in a transactional consumer", async () => {
+test("conflicts of a handler's own writes are run again where a page is one transaction", async () => {
+  const category = newCategory();
+  const done = `${category}Done-1`;
+  for (let at = 0; at < 20; at++) await write(db.sql, `${category}-${at}`, { type: "Asked" });
+  const locking = new WeakSet<object>();
+  const attempts = new Set<number>();
+  let conflicts = 0;
+  const { handled } = await drain(db.sql, {
+    category,
+    consumerId: "it",
+    transactional: true,
+    commitInterval: 5,
+    handle: async (_message, { sql, attempt }) => {
+      attempts.add(attempt);
+      const version = await streamVersion(sql, done);
+      // Somebody else comes between. After the first write, the transaction keeps everybody else out.
+      if (!locking.has(sql) && conflicts < 30 && Math.random() < 0.7) {
+        conflicts++;
+        await write(db.sql, done, { type: "Other" });
+      }
+      await write(sql, done, { type: "Mine" }, { expectedVersion: version });
+      locking.add(sql);
+    },
+  });
+  assert.deepEqual([handled, [...attempts]], [20, [1]]);
+  const types = (await readStream(db.sql, done)).map(({ type }) => type);
+  assert.equal(types.filter((type) => type === "Mine").length, 20);
+  assert.equal(types.filter((type) => type === "Other").length, conflicts);
+  assert.ok(conflicts > 0);
+});
+
+test("a conflict of a handler's own write is run again where a message is one transaction", async () => {
   const category = newCategory();
   for (let at = 0; at < 20; at++) await write(db.sql, `${category}-${at}`, { type: "Asked" });
   let version = -1;
@@ -308,6 +340,7 @@ test("a conflict of a handler's own write is run again in a transactional consum
     category,
     consumerId: "it",
     transactional: true,
+    commitInterval: 0,
     handle: async (_message, { sql, attempt }) => {
       attempts = Math.max(attempts, attempt);
       const expectedVersion = version;
