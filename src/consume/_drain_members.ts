@@ -77,13 +77,14 @@ export function renewInTime(
   let isRenewing = false;
   const renew = async (): Promise<void> => {
     const isFresh = performance.now() - kept.confirmedAt < leaseDuration * TIME_TO_ASK;
-    if (isRenewing || !kept.isClaimed || kept.claim === undefined || isFresh) return;
+    if (isRenewing || !kept.isClaimed || kept.isClosing) return;
+    if (kept.claim === undefined || isFresh) return;
     isRenewing = true;
     try {
       await renewClaim(kept);
     } catch (error) {
       if (error instanceof ClaimLostError) shutdown.giveUp();
-      else onRetry?.(error);
+      else if (!kept.isClosing) onRetry?.(error);
     } finally {
       isRenewing = false;
     }

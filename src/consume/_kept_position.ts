@@ -137,8 +137,8 @@ export function renewClaim(kept: KeptPosition): Promise<void> {
 
 /** Stores the position for the last time, and gives the claim back. */
 export function closePosition(kept: KeptPosition): Promise<void> {
+  kept.isClosing = true;
   return inTurn(kept, async () => {
-    kept.isClosing = true;
     const { claim, isClaimed } = kept;
     // Who has claimed nothing has handled nothing. (A claim that was under way has ended by now.)
     if (claim === undefined || isClaimed) await storeNow(kept, claim !== undefined);

@@ -66,6 +66,8 @@ export async function openMember(
     if (kept.isClaimed) return true;
     for (;;) {
       if (claim !== undefined && await isHeld(consumer, found, claim)) return false;
+      // The run has ended, and nobody would give the claim back.
+      if (kept.isClosing) return false;
       try {
         await (claim ? renewClaim(kept) : storePosition(kept));
         kept.isClaimed = true;

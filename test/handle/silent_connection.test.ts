@@ -63,12 +63,14 @@ async function follow(start: (follower: Follower) => Promise<unknown>) {
   const options = { answerTimeout: 500, pollInterval: 20, onRetry };
   const seen = new Set<unknown>();
   await write(db.sql, `${category}-1`, { type: "Counted", data: 1 });
+  const [first] = await readStream(db.sql, `${category}-1`);
+  const position = first!.globalPosition;
   const running = start({ category, sql, proxy, seen, options, signal: ending.signal });
   const stop = () => {
     ending.abort();
     return running;
   };
-  return { proxy, sql, category, seen, codes, running, stop };
+  return { proxy, sql, category, position, seen, codes, running, stop };
 }
 
 test.each(Object.entries(followers))(
@@ -78,17 +80,24 @@ test.each(Object.entries(followers))(
     await Promise.race([until(() => seen.has(1)), running]);
     for (const link of proxy.links) link.stall();
     await write(db.sql, `${category}-1`, { type: "Counted", data: 2 });
-    await Promise.race([until(() => seen.has(2)), running]);
+    // A connection that was being opened may bring the message before the silent ones are noticed.
+    const isNoticed = () => codes.includes("ANSWER_TIMEOUT");
+    await Promise.race([until(() => seen.has(2) && isNoticed()), running]);
     await stop();
-    assert.ok(codes.includes("ANSWER_TIMEOUT"), String(codes));
+    assert.ok(isNoticed(), String(codes));
   },
 );
 
-test.each(["begin", "Recorded", "commit"])(
+test.each([
+  ["its claim", "Recorded"],
+  ["begin", "begin"],
+  ["the record of its position", '"position":'],
+  ["commit", "commit"],
+])(
   "a transactional consumer goes on if its connection goes silent at %s, and each effect is there once",
-  async (statement) => {
+  async (_what, statement) => {
     await db.sql`create table if not exists silent_effects (category text, data int)`;
-    const { proxy, category, seen, running, stop } = await follow(
+    const { proxy, category, position, seen, running, stop } = await follow(
       ({ category, sql, seen, signal, options }) =>
         consume(sql, {
           category,
@@ -101,7 +110,8 @@ test.each(["begin", "Recorded", "commit"])(
           ...options,
         }, { signal }),
     );
-    await proxy.next("request", (link) => link.stall(), statement);
+    const text = statement.endsWith(":") ? statement + position : statement;
+    await proxy.next("request", (link) => link.stall(), text);
     for (const data of [2, 3]) await write(db.sql, `${category}-1`, { type: "Counted", data });
     await Promise.race([until(() => seen.has(3)), running]);
     await stop();
@@ -142,6 +152,7 @@ test("drain() ends with a sentence that says why, after five tries", async () =>
     batchSize: 1,
     positionUpdateInterval: 1,
     answerTimeout: 500,
+    leaseDuration: 3000,
     shutdownTimeout: 0,
     onRetry: () => void retries++,
     handle: () => proxy.links.forEach((link) => link.stall()),
@@ -152,4 +163,9 @@ test("drain() ends with a sentence that says why, after five tries", async () =>
       /^Cannot tell what the database did: no answer came within \d+ ms, as "answerTimeout" says/,
   });
   assert.ok(retries >= 4);
+  // A renewal of the claim that is under way at the end is nobody's business any more.
+  const before = retries;
+  await sql.end({ timeout: 0 });
+  await proxy.close();
+  assert.equal(retries, before);
 });
