@@ -59,6 +59,7 @@ describe.each(Object.entries(texts))("in a database of %s", (encoding, cases) =>
       assert.deepEqual(await replayParked(sql, { ...consumer, handle() {} } as never), {
         replayed: cases.length,
         parked: 0,
+        busy: false,
       });
     },
   );

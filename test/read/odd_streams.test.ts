@@ -98,6 +98,7 @@ describe.each(Object.entries(handles))(
       assert.deepEqual(await replayParked(sql, { ...failing, handle }), {
         replayed: names.length,
         parked: 0,
+        busy: false,
       });
       assert.deepEqual(seen, names);
     });
