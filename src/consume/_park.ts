@@ -59,7 +59,7 @@ export async function writeParked(
 async function isOpen(sql: Sql, consumer: ConsumerNames, position: number): Promise<boolean> {
   const [replay] = await readLastMessages(sql, [replayStream(consumer)]);
   if (replay !== undefined && position < recordedPosition(replay)) return false;
-  const later = { position: position + 1, batchSize: 100_000 };
+  const later = { position: position + 1 };
   const entries = await readStream<{ position?: number }>(sql, parkedStream(consumer), later);
   return !entries.some(({ type, data }) => type !== "Parked" && data.position === position);
 }
