@@ -71,7 +71,10 @@ const fileOf = (name: string): string => join(folder, `${name}.jsonl`);
 
 function linesOf<T>(name: string): T[] {
   const lines: T[] = [];
-  for (const line of readFileSync(fileOf(name), { encoding: "utf8", flag: "a+" }).split("\n")) {
+  for (
+    const line of readFileSync(fileOf(name), { encoding: "utf8", flag: "a+" })
+      .split("\n")
+  ) {
     try {
       lines.push(JSON.parse(line));
     } catch {
@@ -115,7 +118,14 @@ beforeAll(async () => {
     const argument = (life: number): ConsumerArguments => {
       const isSubscriber = kind === "category" || kind === "all";
       const startAt = isSubscriber ? (handledBy(kind).at(-1)?.[0] ?? 0) + 1 : 0;
-      return { kind, url: server!.url, seed: SEED + life, file: fileOf(kind), life, startAt };
+      return {
+        kind,
+        url: server!.url,
+        seed: SEED + life,
+        file: fileOf(kind),
+        life,
+        startAt,
+      };
     };
     return Array.from(
       { length: count },
@@ -132,10 +142,14 @@ beforeAll(async () => {
     ships.filter(({ name }) => !/^(category|all)$/.test(name)).map((ship) => ship.stop()),
   );
   store = [];
-  for await (const message of iterateAll<{ position: number }>(sql)) store.push(message);
+  for await (const message of iterateAll<{ position: number }>(sql)) {
+    store.push(message);
+  }
   await eventually(() => {
     expect(handledBy("all").at(-1)?.[0]).toBe(store.at(-1)!.globalPosition);
-    expect(handledBy("category").at(-1)?.[0]).toBe(places(inCategory("account")).at(-1));
+    expect(handledBy("category").at(-1)?.[0]).toBe(
+      places(inCategory("account")).at(-1),
+    );
   });
   await Promise.all(ships.map((ship) => ship.stop()));
 }, SECONDS * 1000 + 2 * PATIENCE);
@@ -156,7 +170,10 @@ function isExpected(code: number | null, errors: string): boolean {
 }
 
 /** Kills and takes down, by a plan that is of the seed alone. */
-async function wreakHavoc(server: FragileServer, ships: readonly Ship[]): Promise<void> {
+async function wreakHavoc(
+  server: FragileServer,
+  ships: readonly Ship[],
+): Promise<void> {
   const plan: { readonly at: number; readonly what: () => unknown }[] = [];
   const one = <T>(from: readonly T[], act: (it: T) => unknown) => {
     const it = draw(from);
@@ -182,8 +199,12 @@ async function wreakHavoc(server: FragileServer, ships: readonly Ship[]): Promis
   for (let round = 0; round < rounds; round++) {
     const left = [...disasters];
     while (left.length > 0) {
-      const at = (round * disasters.length + disasters.length - left.length + random()) * slot;
-      plan.push({ at, what: left.splice(Math.floor(random() * left.length), 1)[0]! });
+      const at = (round * disasters.length + disasters.length - left.length + random()) *
+        slot;
+      plan.push({
+        at,
+        what: left.splice(Math.floor(random() * left.length), 1)[0]!,
+      });
     }
   }
   const start = Date.now();
@@ -200,14 +221,17 @@ async function operate(): Promise<void> {
   const random = randomOf(SEED + 1);
   const start = Date.now();
   const olderThan = new Date(start + SECONDS * 250);
-  while (Date.now() < start + SECONDS * 1000) {
+  for (let isOver = false; !isOver;) {
     await sleep(500 + random() * 1000);
+    const isLast = Date.now() > start + SECONDS * 1000;
     try {
       const [row] = await sql`
         select max(global_position)::int as last from message_store.messages`;
-      await rewind(sql, consumers.rewound, Math.floor(row!["last"] * random()));
-      const { positions } = await prune(sql, { olderThan });
-      pruned += positions;
+      // It may pass messages over. So the last time, all are to be handled.
+      const position = isLast ? 0 : Math.floor(row!["last"] * random());
+      await rewind(sql, consumers.rewound, position);
+      pruned += (await prune(sql, { olderThan })).positions;
+      isOver = isLast;
     } catch (error) {
       const { code, message } = error as Error & { readonly code?: unknown };
       const isDown = /^(57P|08|53|CONN|E[A-Z]+$)/.test(String(code));
@@ -240,7 +264,9 @@ async function backends(): Promise<number[]> {
 
 async function terminate(share: number): Promise<void> {
   for (const pid of await backends()) {
-    if (random() < share) await sql`select pg_terminate_backend(${pid})`.catch(() => {});
+    if (random() < share) {
+      await sql`select pg_terminate_backend(${pid})`.catch(() => {});
+    }
   }
 }
 
@@ -269,7 +295,9 @@ async function untilCaughtUp(killed: string): Promise<void> {
     where stream_name like any ('{account-%,late%}')`;
   for (const kind of ["lanes", "twins", "group", "rewound"] as const) {
     await eventually(() => {
-      expect(new Set(handledBy(kind).map(([at]) => at)).size, kind).toBe(written!.account);
+      expect(new Set(handledBy(kind).map(([at]) => at)).size, kind).toBe(
+        written!.account,
+      );
     });
   }
   for (const table of EFFECTS) {
@@ -307,7 +335,10 @@ function inCategory(name: string): Message<{ position: number }>[] {
 }
 
 /** Groups what has a key, in order. */
-function groupBy<T>(list: Iterable<T>, keyOf: (it: T) => string): Map<string, T[]> {
+function groupBy<T>(
+  list: Iterable<T>,
+  keyOf: (it: T) => string,
+): Map<string, T[]> {
   const groups = new Map<string, T[]>();
   for (const it of list) {
     const key = keyOf(it);
@@ -342,12 +373,16 @@ test.each(["lanes", "twins", "group"] as const)(
     const all = places(inCategory("account"));
     expect(ascending(new Set(handled.map(([at]) => at)))).toEqual(all);
 
-    for (const [streamName, of] of groupBy(handled, ([, streamName]) => streamName)) {
+    for (
+      const [streamName, of] of groupBy(handled, ([, streamName]) => streamName)
+    ) {
       // For the first time.
       const first = [...new Set(of.map(([, , position]) => position))];
       expect(first, streamName).toEqual(first.map((_, position) => position));
       // By one that goes on from a position that it has looked up.
-      for (const [run, its] of groupBy(of, ([, , , life, run]) => `${life}.${run}`)) {
+      for (
+        const [run, its] of groupBy(of, ([, , , life, run]) => `${life}.${run}`)
+      ) {
         const positions = its.map(([, , position]) => position);
         // Where two go on from one position, one skips what it learns that the other has handled.
         const expected = kind === "twins"
@@ -362,14 +397,18 @@ test.each(["lanes", "twins", "group"] as const)(
 test("the consumer whose position was set handled every message, and it was set back often", () => {
   const handled = handledBy("rewound").map(([at]) => at);
   expect(ascending(new Set(handled))).toEqual(places(inCategory("account")));
-  expect(handled.filter((at, index) => at < (handled[index - 1] ?? 0)).length).toBeGreaterThan(1);
+  expect(handled.filter((at, index) => at < (handled[index - 1] ?? 0)).length)
+    .toBeGreaterThan(1);
   expect(pruned).toBeGreaterThan(0);
 });
 
-test.each(EFFECTS)("each message's effect is there exactly once, in order: %s", async (table) => {
-  const effects = await sql`select global_position::int as at from ${sql(table)} order by id`;
-  expect(effects.map(({ at }) => at)).toEqual(places(inCategory("account")));
-});
+test.each(EFFECTS)(
+  "each message's effect is there exactly once, in order: %s",
+  async (table) => {
+    const effects = await sql`select global_position::int as at from ${sql(table)} order by id`;
+    expect(effects.map(({ at }) => at)).toEqual(places(inCategory("account")));
+  },
+);
 
 test("stored positions never go back", () => {
   const positions = store.filter(({ streamName }) => /:(position|aggregate)-/.test(streamName));
@@ -395,35 +434,45 @@ test.each([
   ...[0, 1, 2, 3].map((member) => `account:position-group+${member}+4`),
   "account:position-lanes",
   "account:position-pages",
-])("%s is one owner's, until it is given back or a question has had no answer", (name) => {
-  const of = (streamName: string) => store.filter((it) => it.streamName === streamName);
-  const recorded = of(name);
-  const questions = of(name.replace("position-", "claim-")) as unknown as Message<
-    { version: number }
-  >[];
-  const owners = new Set<unknown>();
-  let before: Message | undefined;
-  for (const message of recorded) {
-    const owner = message.metadata?.["owner"];
-    const isAfterPruned = (before?.position ?? -1) !== message.position - 1;
-    const ownerBefore = before?.metadata?.["owner"];
-    if (isAfterPruned) owners.add(owner);
-    else if (owner !== undefined && owner !== ownerBefore) {
-      owners.add(owner);
-      if (ownerBefore !== undefined) {
-        const question = questions.find(({ data }) => data.version === before!.position)!;
-        const age = Number(message.time) - Number(question?.time);
-        expect(age, `${name} at ${message.position}`).toBeGreaterThanOrEqual(LEASE * 0.6);
+])(
+  "%s is one owner's, until it is given back or a question has had no answer",
+  (name) => {
+    const of = (streamName: string) => store.filter((it) => it.streamName === streamName);
+    const recorded = of(name);
+    const questions = of(
+      name.replace("position-", "claim-"),
+    ) as unknown as Message<
+      { version: number }
+    >[];
+    const owners = new Set<unknown>();
+    let before: Message | undefined;
+    for (const message of recorded) {
+      const owner = message.metadata?.["owner"];
+      const isAfterPruned = (before?.position ?? -1) !== message.position - 1;
+      const ownerBefore = before?.metadata?.["owner"];
+      if (isAfterPruned) owners.add(owner);
+      else if (owner !== undefined && owner !== ownerBefore) {
+        owners.add(owner);
+        if (ownerBefore !== undefined) {
+          const question = questions.find(({ data }) => data.version === before!.position)!;
+          const age = Number(message.time) - Number(question?.time);
+          expect(age, `${name} at ${message.position}`).toBeGreaterThanOrEqual(
+            LEASE * 0.6,
+          );
+        }
+      } else if (owner === undefined) {
+        expect(before?.metadata, `${name} at ${message.position}`)
+          .toHaveProperty("owner");
       }
-    } else if (owner === undefined) {
-      expect(before?.metadata, `${name} at ${message.position}`).toHaveProperty("owner");
+      before = message;
     }
-    before = message;
-  }
-  expect(owners.size, name).toBeGreaterThan(1);
-  const last = recorded.slice(-4).map(({ time, metadata }) => [time, metadata?.["owner"]]);
-  expect(before!.metadata, `${name}: ${JSON.stringify(last)}`).toBe(null);
-});
+    expect(owners.size, name).toBeGreaterThan(1);
+    const last = recorded.slice(-4).map((
+      { time, metadata },
+    ) => [time, metadata?.["owner"]]);
+    expect(before!.metadata, `${name}: ${JSON.stringify(last)}`).toBe(null);
+  },
+);
 
 test("the aggregate refers to each message once, in its partitions' order", async () => {
   const from = store.filter(({ streamName }) => /^(account|late\w*)-/.test(streamName));
@@ -433,7 +482,10 @@ test("the aggregate refers to each message once, in its partitions' order", asyn
   for (let partition = 0; partition < PARTITIONS; partition++) {
     const messages: Awaited<ReturnType<typeof readAggregate>> = [];
     for (let isMore = true; isMore;) {
-      const page = await readAggregate(sql, "ledger", { partition, position: messages.length });
+      const page = await readAggregate(sql, "ledger", {
+        partition,
+        position: messages.length,
+      });
       messages.push(...page);
       isMore = page.length > 0;
     }
@@ -456,7 +508,9 @@ test("the subscriber to all saw everything once, in order, and what was pruned s
 });
 
 test("the subscriber to a category saw all of it once, in order", () => {
-  expect(handledBy("category").map(([at]) => at)).toEqual(places(inCategory("account")));
+  expect(handledBy("category").map(([at]) => at)).toEqual(
+    places(inCategory("account")),
+  );
 });
 
 test("those that have stopped left nothing to be handled again", async () => {

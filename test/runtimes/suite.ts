@@ -164,8 +164,15 @@ it("write() answers the position in the stream, from 0", async ({ sql }) => {
 
 it("write() at NO_STREAM starts a stream that is not there, and no other", async ({ sql }) => {
   const stream = newStream();
-  equal(await write(sql, stream, { type: "Opened" }, { expectedVersion: NO_STREAM }), 0);
-  const again = write(sql, stream, { type: "Opened" }, { expectedVersion: NO_STREAM });
+  equal(
+    await write(sql, stream, { type: "Opened" }, {
+      expectedVersion: NO_STREAM,
+    }),
+    0,
+  );
+  const again = write(sql, stream, { type: "Opened" }, {
+    expectedVersion: NO_STREAM,
+  });
   const error = await failure(again, WrongExpectedVersionError);
   equal(error.expectedVersion, NO_STREAM);
   equal(error.actualVersion, 0);
@@ -174,10 +181,18 @@ it("write() at NO_STREAM starts a stream that is not there, and no other", async
 
 it("write() takes 0 for an expected version like any other", async ({ sql }) => {
   const stream = newStream();
-  const tooEarly = write(sql, stream, { type: "Second" }, { expectedVersion: 0 });
-  equal((await failure(tooEarly, WrongExpectedVersionError)).actualVersion, NO_STREAM);
+  const tooEarly = write(sql, stream, { type: "Second" }, {
+    expectedVersion: 0,
+  });
+  equal(
+    (await failure(tooEarly, WrongExpectedVersionError)).actualVersion,
+    NO_STREAM,
+  );
   await write(sql, stream, { type: "First" });
-  equal(await write(sql, stream, { type: "Second" }, { expectedVersion: 0 }), 1);
+  equal(
+    await write(sql, stream, { type: "Second" }, { expectedVersion: 0 }),
+    1,
+  );
   const tooLate = write(sql, stream, { type: "Third" }, { expectedVersion: 0 });
   equal((await failure(tooLate, WrongExpectedVersionError)).actualVersion, 1);
 });
@@ -200,12 +215,19 @@ it("WrongExpectedVersionError says what was wrong, and has the driver's error as
 
 it("write() answers the first position when the same id is written again", async ({ sql }) => {
   const stream = newStream();
-  const message = { id: crypto.randomUUID(), type: "Deposited", data: { amount: 11 } };
+  const message = {
+    id: crypto.randomUUID(),
+    type: "Deposited",
+    data: { amount: 11 },
+  };
   equal(await write(sql, stream, message, { expectedVersion: NO_STREAM }), 0);
   equal(await write(sql, stream, { type: "Other" }), 1);
   equal(await write(sql, stream, message), 0);
   equal(await write(sql, stream, message, { expectedVersion: NO_STREAM }), 0);
-  equal(await write(sql, stream, { ...message, id: message.id.toUpperCase() }), 0);
+  equal(
+    await write(sql, stream, { ...message, id: message.id.toUpperCase() }),
+    0,
+  );
   equal(await streamVersion(sql, stream), 1);
 });
 
@@ -213,7 +235,10 @@ it("write() of an id that another stream has is a DuplicateMessageError", async 
   const id = crypto.randomUUID();
   const [here, there] = [newStream(), newStream()];
   await write(sql, here, { id, type: "Opened" });
-  const error = await failure(write(sql, there, { id, type: "Opened" }), DuplicateMessageError);
+  const error = await failure(
+    write(sql, there, { id, type: "Opened" }),
+    DuplicateMessageError,
+  );
   equal(error.id, id);
   equal(error.code, "DUPLICATE_MESSAGE");
   equal(await streamVersion(sql, there), NO_STREAM);
@@ -282,7 +307,10 @@ it("50 concurrent writers to 50 streams each write", async ({ sql }) => {
 
 it("writeBatch() writes in order and answers the last position", async ({ sql }) => {
   const stream = newStream();
-  equal(await writeBatch(sql, stream, counted(3), { expectedVersion: NO_STREAM }), 2);
+  equal(
+    await writeBatch(sql, stream, counted(3), { expectedVersion: NO_STREAM }),
+    2,
+  );
   equal(await writeBatch(sql, stream, counted(2), { expectedVersion: 2 }), 4);
   const messages = await readStream(sql, stream);
   deepEqual(messages.map(({ data }) => data), [0, 1, 2, 0, 1]);
@@ -292,24 +320,42 @@ it("writeBatch() writes in order and answers the last position", async ({ sql })
 it("writeBatch() at a wrong expected version writes nothing", async ({ sql }) => {
   const stream = newStream();
   await write(sql, stream, { type: "Opened" });
-  const batch = writeBatch(sql, stream, counted(3), { expectedVersion: NO_STREAM });
+  const batch = writeBatch(sql, stream, counted(3), {
+    expectedVersion: NO_STREAM,
+  });
   const error = await failure(batch, WrongExpectedVersionError);
-  deepEqual([error.streamName, error.expectedVersion, error.actualVersion], [stream, -1, 0]);
+  deepEqual([error.streamName, error.expectedVersion, error.actualVersion], [
+    stream,
+    -1,
+    0,
+  ]);
   equal(await streamVersion(sql, stream), 0);
 });
 
 it("writeBatch() of the same ids again writes nothing and answers the same", async ({ sql }) => {
   const stream = newStream();
-  const batch = counted(3).map((message) => ({ ...message, id: crypto.randomUUID() }));
-  equal(await writeBatch(sql, stream, batch, { expectedVersion: NO_STREAM }), 2);
-  equal(await writeBatch(sql, stream, batch, { expectedVersion: NO_STREAM }), 2);
+  const batch = counted(3).map((message) => ({
+    ...message,
+    id: crypto.randomUUID(),
+  }));
+  equal(
+    await writeBatch(sql, stream, batch, { expectedVersion: NO_STREAM }),
+    2,
+  );
+  equal(
+    await writeBatch(sql, stream, batch, { expectedVersion: NO_STREAM }),
+    2,
+  );
   equal(await streamVersion(sql, stream), 2);
 });
 
 it("writeBatch() of one batch 10 times at once writes it once", async ({ sql }) => {
   for (const _ of numbers(1, 10)) {
     const stream = newStream();
-    const batch = counted(5).map((message) => ({ ...message, id: crypto.randomUUID() }));
+    const batch = counted(5).map((message) => ({
+      ...message,
+      id: crypto.randomUUID(),
+    }));
     const answers = await Promise.all(
       numbers(1, 10).map(() => writeBatch(sql, stream, batch, { expectedVersion: NO_STREAM })),
     );
@@ -329,7 +375,10 @@ it("writeBatch() of which a part was written before writes nothing", async ({ sq
 
 it("writeBatch() of messages that another stream has writes nothing", async ({ sql }) => {
   const [here, there] = [newStream(), newStream()];
-  const batch = counted(2).map((message) => ({ ...message, id: crypto.randomUUID() }));
+  const batch = counted(2).map((message) => ({
+    ...message,
+    id: crypto.randomUUID(),
+  }));
   await writeBatch(sql, here, batch);
   await failure(writeBatch(sql, there, batch), DuplicateMessageError);
   equal(await streamVersion(sql, there), NO_STREAM);
@@ -338,7 +387,10 @@ it("writeBatch() of messages that another stream has writes nothing", async ({ s
 it("writeBatch() of one id twice writes nothing", async ({ sql }) => {
   const stream = newStream();
   const message = { id: crypto.randomUUID(), type: "Opened" };
-  const error = await failure(writeBatch(sql, stream, [message, message]), DuplicateMessageError);
+  const error = await failure(
+    writeBatch(sql, stream, [message, message]),
+    DuplicateMessageError,
+  );
   equal(error.id, message.id);
   equal(await streamVersion(sql, stream), NO_STREAM);
 });
@@ -354,10 +406,16 @@ it("20 concurrent batches to one stream do not mix", async ({ sql }) => {
   const stream = newStream();
   const lasts = await Promise.all(
     numbers(1, 20).map((batch) =>
-      writeBatch(sql, stream, [{ type: "A", data: batch }, { type: "B", data: batch }])
+      writeBatch(sql, stream, [{ type: "A", data: batch }, {
+        type: "B",
+        data: batch,
+      }])
     ),
   );
-  deepEqual(lasts.toSorted((a, b) => a - b), numbers(1, 20).map((batch) => batch * 2 - 1));
+  deepEqual(
+    lasts.toSorted((a, b) => a - b),
+    numbers(1, 20).map((batch) => batch * 2 - 1),
+  );
   const messages = await readStream(sql, stream);
   for (let at = 0; at < 40; at += 2) {
     deepEqual([messages[at]!.type, messages[at + 1]!.type], ["A", "B"]);
@@ -370,14 +428,20 @@ it("append() answers the positions of the last message, in its stream and in the
   for (const messages of [{ type: "Opened" }, counted(3)]) {
     const { position, globalPosition } = await append(sql, stream, messages);
     const last = await readLastMessage(sql, stream);
-    deepEqual([position, globalPosition], [last!.position, last!.globalPosition]);
+    deepEqual([position, globalPosition], [
+      last!.position,
+      last!.globalPosition,
+    ]);
   }
   equal(await streamVersion(sql, stream), 3);
 });
 
 it("append() of the same ids 10 times at once writes once and answers one place", async ({ sql }) => {
   const stream = newStream();
-  const batch = counted(3).map((message) => ({ ...message, id: crypto.randomUUID() }));
+  const batch = counted(3).map((message) => ({
+    ...message,
+    id: crypto.randomUUID(),
+  }));
   const answers = await Promise.all(
     numbers(1, 10).map(() => append(sql, stream, batch, { expectedVersion: NO_STREAM })),
   );
@@ -410,7 +474,11 @@ it("writeStreams() writes to several streams and answers their last positions", 
   ]);
   deepEqual(last, [2, 2]);
   deepEqual(positions(await readStream(sql, from)), [0, 1, 2]);
-  deepEqual((await readStream(sql, to)).map(({ type }) => type), ["Opened", "Counted", "Counted"]);
+  deepEqual((await readStream(sql, to)).map(({ type }) => type), [
+    "Opened",
+    "Counted",
+    "Counted",
+  ]);
 });
 
 it("writeStreams() with one stream at a wrong version writes to none", async ({ sql }) => {
@@ -420,19 +488,32 @@ it("writeStreams() with one stream at a wrong version writes to none", async ({ 
     { streamName: to, messages: counted(1), expectedVersion: 4 },
   ]);
   const error = await failure(both, WrongExpectedVersionError);
-  deepEqual([error.streamName, error.expectedVersion, error.actualVersion], [to, 4, NO_STREAM]);
-  deepEqual(await Promise.all([streamVersion(sql, from), streamVersion(sql, to)]), [-1, -1]);
+  deepEqual([error.streamName, error.expectedVersion, error.actualVersion], [
+    to,
+    4,
+    NO_STREAM,
+  ]);
+  deepEqual(
+    await Promise.all([streamVersion(sql, from), streamVersion(sql, to)]),
+    [-1, -1],
+  );
 });
 
 it("writeStreams() to the same streams in opposite orders do not wait for each other", async ({ sql }) => {
   const [one, other] = [newStream(), newStream()];
   await Promise.all(
     numbers(1, 20).map((turn) => {
-      const streams = [one, other].map((streamName) => ({ streamName, messages: counted(1) }));
+      const streams = [one, other].map((streamName) => ({
+        streamName,
+        messages: counted(1),
+      }));
       return writeStreams(sql, turn % 2 === 0 ? streams : streams.toReversed());
     }),
   );
-  deepEqual(await Promise.all([streamVersion(sql, one), streamVersion(sql, other)]), [19, 19]);
+  deepEqual(
+    await Promise.all([streamVersion(sql, one), streamVersion(sql, other)]),
+    [19, 19],
+  );
 });
 
 it("groupCommit() answers each of 300 concurrent writes its own outcome", async ({ sql }) => {
@@ -458,7 +539,10 @@ it("groupCommit() answers each of 300 concurrent writes its own outcome", async 
     ],
   );
   const messages = await readStream<number>(sql, `${category}-1`);
-  deepEqual(messages.map(({ data }) => data), numbers(0, 99).map((at) => at * 3 + 1));
+  deepEqual(
+    messages.map(({ data }) => data),
+    numbers(0, 99).map((at) => at * 3 + 1),
+  );
 });
 
 it("importMessages() writes what is missing, with its times", async ({ sql }) => {
@@ -474,7 +558,9 @@ it("importMessages() writes what is missing, with its times", async ({ sql }) =>
   equal((await importMessages(sql, all.slice(200, 300))).count, 100);
   equal((await importMessages(sql, all)).count, 1500);
   const stored: Message[] = [];
-  for await (const message of iterateCategory(sql, category)) stored.push(message);
+  for await (const message of iterateCategory(sql, category)) {
+    stored.push(message);
+  }
   deepEqual(
     stored.map(({ position: _, globalPosition: __, ...message }) => message),
     [...all.slice(200, 300), ...all.slice(0, 200), ...all.slice(300)],
@@ -483,11 +569,22 @@ it("importMessages() writes what is missing, with its times", async ({ sql }) =>
 
 it("synchronize() writes what the stream does not have yet", async ({ sql }) => {
   const stream = newStream();
-  const all = counted(3).map((message) => ({ ...message, id: crypto.randomUUID() }));
-  equal(await synchronize(sql, stream, all.slice(0, 2), { expectedVersion: NO_STREAM }), 1);
+  const all = counted(3).map((message) => ({
+    ...message,
+    id: crypto.randomUUID(),
+  }));
+  equal(
+    await synchronize(sql, stream, all.slice(0, 2), {
+      expectedVersion: NO_STREAM,
+    }),
+    1,
+  );
   equal(await synchronize(sql, stream, all, { expectedVersion: 1 }), 2);
   equal(await synchronize(sql, stream, all), 2);
-  deepEqual((await readStream(sql, stream)).map(({ id }) => id), all.map(({ id }) => id));
+  deepEqual(
+    (await readStream(sql, stream)).map(({ id }) => id),
+    all.map(({ id }) => id),
+  );
 });
 
 it("synchronize() with a stream that holds something else is a MessageMismatchError", async ({ sql }) => {
@@ -496,7 +593,10 @@ it("synchronize() with a stream that holds something else is a MessageMismatchEr
   await write(sql, stream, { type: "Opened" });
   const held = await readLastMessage(sql, stream);
   const error = await failure(
-    synchronize(sql, stream, [{ id, type: "Opened" }, { id: crypto.randomUUID(), type: "New" }]),
+    synchronize(sql, stream, [{ id, type: "Opened" }, {
+      id: crypto.randomUUID(),
+      type: "New",
+    }]),
     MessageMismatchError,
   );
   deepEqual([error.streamName, error.position, error.id], [stream, 0, id]);
@@ -527,12 +627,18 @@ itWithOtherSql(
   "a message's time is when the database wrote it, to the millisecond",
   async ({ sql }) => {
     const stream = newStream();
-    const now = () => value(sql`select floor(extract(epoch from clock_timestamp()) * 1000)::text`);
+    const now = () =>
+      value(
+        sql`select floor(extract(epoch from clock_timestamp()) * 1000)::text`,
+      );
     const before = await now();
     await write(sql, stream, { type: "Opened" });
     const after = await now();
     const { time } = (await readLastMessage(sql, stream))!;
-    ok(Number(before) <= time.getTime() && time.getTime() <= Number(after), time.toISOString());
+    ok(
+      Number(before) <= time.getTime() && time.getTime() <= Number(after),
+      time.toISOString(),
+    );
   },
 );
 
@@ -554,10 +660,19 @@ it("data of any JSON comes back equal", async ({ sql }) => {
     'it\'s $1, \\ and "quoted"\n\t{,}',
     "žluťoučký 🐎 \u2028",
     [null, [], {}, [1, "2", [3]]],
-    { camelCase: 1, snake_case: { nested_key: [{ x_y: null }] }, "": "", "a b": "\\u0041" },
+    {
+      camelCase: 1,
+      snake_case: { nested_key: [{ x_y: null }] },
+      "": "",
+      "a b": "\\u0041",
+    },
     "2024-01-01T00:00:00.000Z",
   ];
-  await writeBatch(sql, stream, values.map((data) => ({ type: "Batched", data })));
+  await writeBatch(
+    sql,
+    stream,
+    values.map((data) => ({ type: "Batched", data })),
+  );
   for (const data of values) {
     await write(sql, stream, { type: "Written", data });
   }
@@ -567,14 +682,25 @@ it("data of any JSON comes back equal", async ({ sql }) => {
 
 it("metadata comes back under its own keys; none is null and none of its keys is {}", async ({ sql }) => {
   const stream = newStream();
-  const metadata = [null, {}, { causationMessageStreamName: "a-1", snake_case: { in_side: 1 } }];
+  const metadata = [null, {}, {
+    causationMessageStreamName: "a-1",
+    snake_case: { in_side: 1 },
+  }];
   for (const each of metadata) {
     await write(sql, stream, { type: "Opened", metadata: each });
   }
-  await writeBatch(sql, stream, metadata.map((metadata) => ({ type: "Opened", metadata })));
+  await writeBatch(
+    sql,
+    stream,
+    metadata.map((metadata) => ({ type: "Opened", metadata })),
+  );
   await write(sql, stream, { type: "Opened" });
   const messages = await readStream(sql, stream);
-  deepEqual(messages.map(({ metadata }) => metadata), [...metadata, ...metadata, null]);
+  deepEqual(messages.map(({ metadata }) => metadata), [
+    ...metadata,
+    ...metadata,
+    null,
+  ]);
 });
 
 it("a message of a megabyte comes back whole", async ({ sql }) => {
@@ -601,7 +727,10 @@ it("readStream() reads from a position, as many as asked for", async ({ sql }) =
   const stream = newStream();
   await writeBatch(sql, stream, counted(6));
   deepEqual(positions(await readStream(sql, stream)), [0, 1, 2, 3, 4, 5]);
-  deepEqual(positions(await readStream(sql, stream, { position: 2, batchSize: 3 })), [2, 3, 4]);
+  deepEqual(
+    positions(await readStream(sql, stream, { position: 2, batchSize: 3 })),
+    [2, 3, 4],
+  );
   deepEqual(positions(await readStream(sql, stream, { position: 5 })), [5]);
   deepEqual(await readStream(sql, stream, { position: 6 }), []);
   deepEqual(await readStream(sql, newStream()), []);
@@ -611,10 +740,25 @@ it("readStream() reads backward from the end or from a position", async ({ sql }
   const stream = newStream();
   await writeBatch(sql, stream, counted(5));
   const backward = { direction: "backward" } as const;
-  deepEqual(positions(await readStream(sql, stream, backward)), [4, 3, 2, 1, 0]);
-  deepEqual(positions(await readStream(sql, stream, { ...backward, batchSize: 2 })), [4, 3]);
-  deepEqual(positions(await readStream(sql, stream, { ...backward, position: 1 })), [1, 0]);
-  deepEqual(positions(await readStream(sql, stream, { ...backward, position: 0 })), [0]);
+  deepEqual(positions(await readStream(sql, stream, backward)), [
+    4,
+    3,
+    2,
+    1,
+    0,
+  ]);
+  deepEqual(
+    positions(await readStream(sql, stream, { ...backward, batchSize: 2 })),
+    [4, 3],
+  );
+  deepEqual(
+    positions(await readStream(sql, stream, { ...backward, position: 1 })),
+    [1, 0],
+  );
+  deepEqual(
+    positions(await readStream(sql, stream, { ...backward, position: 0 })),
+    [0],
+  );
 });
 
 it("readCategory() reads its streams, and no other category, by global position", async ({ sql }) => {
@@ -634,9 +778,16 @@ it("readCategory() reads its streams, and no other category, by global position"
     [messages[1], messages[2]],
   );
   deepEqual(await readCategory(sql, name, { position: places[3]! + 1 }), []);
-  deepEqual(await readCategory(sql, name, { direction: "backward" }), messages.toReversed());
   deepEqual(
-    await readCategory(sql, name, { direction: "backward", position: places[2]!, batchSize: 2 }),
+    await readCategory(sql, name, { direction: "backward" }),
+    messages.toReversed(),
+  );
+  deepEqual(
+    await readCategory(sql, name, {
+      direction: "backward",
+      position: places[2]!,
+      batchSize: 2,
+    }),
     [messages[2], messages[1]],
   );
 });
@@ -646,7 +797,11 @@ it("readCategory() reads what correlates with a category", async ({ sql }) => {
   const origins = ["transfer-1", null, "other-1", "transfer-2"];
   for (const origin of origins) {
     const metadata = origin === null ? null : { correlationStreamName: origin };
-    await write(sql, streamName(name, "1"), { type: "Replied", data: origin, metadata });
+    await write(sql, streamName(name, "1"), {
+      type: "Replied",
+      data: origin,
+      metadata,
+    });
   }
   const forward = await readCategory(sql, name, { correlation: "transfer" });
   deepEqual(forward.map(({ data }) => data), ["transfer-1", "transfer-2"]);
@@ -667,7 +822,10 @@ it("readCategory() gives each stream to one member of a consumer group", async (
   for (const direction of ["forward", "backward"] as const) {
     const shares = await Promise.all(
       [0, 1, 2].map((member) =>
-        readCategory(sql, name, { direction, consumerGroup: { member, size: 3 } })
+        readCategory(sql, name, {
+          direction,
+          consumerGroup: { member, size: 3 },
+        })
       ),
     );
     const owners = new Map<string, number>();
@@ -690,8 +848,14 @@ it("readAll() reads the store by global position, forward and backward", async (
   for (const stream of streams) await write(sql, stream, { type: "Opened" });
   const forward = await readAll(sql, { position: start });
   deepEqual(forward.map(({ streamName }) => streamName), streams);
-  deepEqual(await readAll(sql, { position: start, batchSize: 2 }), forward.slice(0, 2));
-  deepEqual(await readAll(sql, { direction: "backward", batchSize: 3 }), forward.toReversed());
+  deepEqual(
+    await readAll(sql, { position: start, batchSize: 2 }),
+    forward.slice(0, 2),
+  );
+  deepEqual(
+    await readAll(sql, { direction: "backward", batchSize: 3 }),
+    forward.toReversed(),
+  );
   const position = forward[1]!.globalPosition;
   deepEqual(
     await readAll(sql, { direction: "backward", position, batchSize: 2 }),
@@ -715,7 +879,10 @@ it("readMatching() reads the streams that a LIKE pattern matches", async ({ sql 
   deepEqual(await matching("a\\_1"), ["a_1"]);
   deepEqual(await matching("%", { batchSize: 2 }), ["a1", "a2"]);
   const [, second] = await readMatching(sql, `${name}-%`);
-  deepEqual(await matching("%", { position: second!.globalPosition }), ids.slice(1));
+  deepEqual(
+    await matching("%", { position: second!.globalPosition }),
+    ids.slice(1),
+  );
 });
 
 it("read() reads a stream, a category or all, by the name", async ({ sql }) => {
@@ -762,11 +929,15 @@ it("iterateStream() reads on over its batches, both ways, up to a limit", async 
   const all = await readStream(sql, stream);
   deepEqual(await collect(iterateStream(sql, stream, { batchSize: 2 })), all);
   deepEqual(
-    await collect(iterateStream(sql, stream, { batchSize: 3, direction: "backward" })),
+    await collect(
+      iterateStream(sql, stream, { batchSize: 3, direction: "backward" }),
+    ),
     all.toReversed(),
   );
   deepEqual(
-    await collect(iterateStream(sql, stream, { batchSize: 2, position: 1, limit: 5 })),
+    await collect(
+      iterateStream(sql, stream, { batchSize: 2, position: 1, limit: 5 }),
+    ),
     all.slice(1, 6),
   );
   deepEqual(await collect(iterateStream(sql, newStream())), []);
@@ -779,7 +950,10 @@ it("iterateCategory() reads on over its batches, for a member of a group too", a
   }
   const all = await readCategory(sql, name);
   deepEqual(await collect(iterateCategory(sql, name, { batchSize: 4 })), all);
-  deepEqual(await collect(iterateCategory(sql, name, { batchSize: 2, limit: 5 })), all.slice(0, 5));
+  deepEqual(
+    await collect(iterateCategory(sql, name, { batchSize: 2, limit: 5 })),
+    all.slice(0, 5),
+  );
   const consumerGroup = { member: 0, size: 2 };
   deepEqual(
     await collect(iterateCategory(sql, name, { batchSize: 1, consumerGroup })),
@@ -800,7 +974,9 @@ it("iterateAll() reads on over its batches", async ({ sql }) => {
 it("leaving an iteration leaves the handle as it was", async ({ sql }) => {
   const stream = newStream();
   await writeBatch(sql, stream, counted(5));
-  for await (const { position } of iterateStream(sql, stream, { batchSize: 2 })) {
+  for await (
+    const { position } of iterateStream(sql, stream, { batchSize: 2 })
+  ) {
     if (position === 2) break;
   }
   equal(await write(sql, stream, { type: "Counted" }), 5);
@@ -812,7 +988,10 @@ it("streamNames(), entityIds() and categories() list what is there", async ({ sq
     await write(sql, streamName(name, id), { type: "Opened" });
   }
   await write(sql, streamName(name, "9", ["command"]), { type: "Open" });
-  deepEqual(await streamNames(sql, name), ["1", "1+3", "2"].map((id) => streamName(name, id)));
+  deepEqual(
+    await streamNames(sql, name),
+    ["1", "1+3", "2"].map((id) => streamName(name, id)),
+  );
   deepEqual(await entityIds(sql, name), ["1", "1+3", "2"]);
   deepEqual(await streamNames(sql, newCategory()), []);
   const own = (await categories(sql)).filter((each) => each.startsWith(name));
@@ -840,7 +1019,11 @@ async function next(
   const onCaughtUp = () => void (coming ??= come());
   const messages: Message[] = [];
   for await (
-    const message of subscribe(sql, source, { ...options, onCaughtUp, signal: ending.signal })
+    const message of subscribe(sql, source, {
+      ...options,
+      onCaughtUp,
+      signal: ending.signal,
+    })
   ) {
     if (messages.push(message) === count) ending.abort();
   }
@@ -853,7 +1036,9 @@ const digits: StandardSchema<bigint | string, bigint> = {
   "~standard": {
     validate: (value) => {
       if (typeof value === "bigint") return { value };
-      if (typeof value === "string" && /^\d+$/.test(value)) return { value: BigInt(value) };
+      if (typeof value === "string" && /^\d+$/.test(value)) {
+        return { value: BigInt(value) };
+      }
       return { issues: [{ message: "not digits" }] };
     },
   },
@@ -862,21 +1047,35 @@ const catalogue = defineMessages({ Added: digits });
 
 it("a catalogue parses what is written and what is read", async ({ sql }) => {
   const stream = newStream();
-  const cause = { type: "Asked", metadata: { correlationStreamName: "talk-1" } };
+  const cause = {
+    type: "Asked",
+    metadata: { correlationStreamName: "talk-1" },
+  };
   await write(sql, stream, cause);
   const [asked] = await readStream(sql, stream);
-  await writeBatch(sql, stream, [follow(asked!, catalogue.Added(9007199254740993n))]);
+  await writeBatch(sql, stream, [
+    follow(asked!, catalogue.Added(9007199254740993n)),
+  ]);
   const [stored] = await readStream(sql, stream, { position: 1 });
   equal(stored!.data, "9007199254740993");
-  equal(stored!.metadata!.causationMessageGlobalPosition, asked!.globalPosition);
+  equal(
+    stored!.metadata!.causationMessageGlobalPosition,
+    asked!.globalPosition,
+  );
   equal(stored!.metadata!.correlationStreamName, "talk-1");
-  const [added] = await readStream(sql, stream, { position: 1, messages: catalogue });
+  const [added] = await readStream(sql, stream, {
+    position: 1,
+    messages: catalogue,
+  });
   equal(added!.data, 9007199254740993n);
   const refused = write(sql, stream, catalogue.Added("x"));
   deepEqual((await failure(refused, InvalidMessageError)).issues, [
     { path: [], message: "not digits" },
   ]);
-  await failure(readStream(sql, stream, { messages: catalogue }), InvalidMessageError);
+  await failure(
+    readStream(sql, stream, { messages: catalogue }),
+    InvalidMessageError,
+  );
   equal(await streamVersion(sql, stream), 1);
 });
 
@@ -895,7 +1094,10 @@ it("project() folds page by page what was written", async ({ sql }) => {
     version: 4,
   });
   const { state, position } = await projectCategory(sql, name, sum);
-  const [last] = await readCategory(sql, name, { direction: "backward", batchSize: 1 });
+  const [last] = await readCategory(sql, name, {
+    direction: "backward",
+    batchSize: 1,
+  });
   deepEqual({ state, position }, { state: 24, position: last!.globalPosition });
 });
 
@@ -905,16 +1107,26 @@ it("entities are decided over, by snapshots and from a cache, and nothing is los
     category: newCategory(),
     messages: catalogue,
     init: () => ({ sum: "0" }),
-    handlers: { Added: ({ sum }, { data }) => ({ sum: String(BigInt(sum) + data) }) },
+    handlers: {
+      Added: ({ sum }, { data }) => ({ sum: String(BigInt(sum) + data) }),
+    },
     snapshot: { every: 3 },
-    cache: { get: (name) => kept.get(name), set: (name, value) => kept.set(name, value) },
+    cache: {
+      get: (name) => kept.get(name),
+      set: (name, value) => kept.set(name, value),
+    },
   });
   const deciding = numbers(1, 8).map((number) =>
-    counter.decide(sql, "1", () => catalogue.Added(BigInt(number)), { retries: 50 })
+    counter.decide(sql, "1", () => catalogue.Added(BigInt(number)), {
+      retries: 50,
+    })
   );
   const versions = (await Promise.all(deciding)).map(({ version }) => version);
   deepEqual(versions.sort((a, b) => a - b), numbers(0, 7));
-  deepEqual(await counter.fetch(sql, "1"), { state: { sum: "36" }, version: 7 });
+  deepEqual(await counter.fetch(sql, "1"), {
+    state: { sum: "36" },
+    version: 7,
+  });
   const [snapshot] = await readStream<{ entityVersion: number }>(
     sql,
     `${counter.category}:snapshot-1`,
@@ -922,7 +1134,10 @@ it("entities are decided over, by snapshots and from a cache, and nothing is los
   );
   ok(snapshot!.data.entityVersion >= 2);
   kept.clear();
-  deepEqual(await counter.fetch(sql, "1"), { state: { sum: "36" }, version: 7 });
+  deepEqual(await counter.fetch(sql, "1"), {
+    state: { sum: "36" },
+    version: 7,
+  });
 
   const both = { from: [counter, "1"], to: [counter, "2"] } as const;
   const { versions: after } = await decide(sql, both, ({ from }) => {
@@ -931,25 +1146,37 @@ it("entities are decided over, by snapshots and from a cache, and nothing is los
   deepEqual(after, { from: 7, to: 0 });
 });
 
-itInTransaction("decide() in a transaction is undone with it", async ({ sql, begin }) => {
-  const kept = new Map<string, object>();
-  const counter = entity({
-    category: newCategory(),
-    init: () => 0,
-    evolve: (state) => state + 1,
-    cache: { get: (name) => kept.get(name), set: (name, value) => kept.set(name, value) },
-  });
-  await counter.decide(sql, "1", () => ({ type: "Added" }));
-  await rolledBack(begin, async (sql) => {
-    await counter.decide(sql, "1", (state) => (equal(state, 1), { type: "Added" }));
-    deepEqual(await counter.fetch(sql, "1"), { state: 2, version: 1 });
-  });
-  deepEqual(await counter.fetch(sql, "1"), { state: 1, version: 0 });
-});
+itInTransaction(
+  "decide() in a transaction is undone with it",
+  async ({ sql, begin }) => {
+    const kept = new Map<string, object>();
+    const counter = entity({
+      category: newCategory(),
+      init: () => 0,
+      evolve: (state) => state + 1,
+      cache: {
+        get: (name) => kept.get(name),
+        set: (name, value) => kept.set(name, value),
+      },
+    });
+    await counter.decide(sql, "1", () => ({ type: "Added" }));
+    await rolledBack(begin, async (sql) => {
+      await counter.decide(
+        sql,
+        "1",
+        (state) => (equal(state, 1), { type: "Added" }),
+      );
+      deepEqual(await counter.fetch(sql, "1"), { state: 2, version: 1 });
+    });
+    deepEqual(await counter.fetch(sql, "1"), { state: 1, version: 0 });
+  },
+);
 
 it("subscribe() follows a category, its messages of some types", async ({ sql }) => {
   const name = newCategory();
-  await writeBatch(sql, `${name}-1`, [{ type: "A" }, { type: "B" }, { type: "C" }]);
+  await writeBatch(sql, `${name}-1`, [{ type: "A" }, { type: "B" }, {
+    type: "C",
+  }]);
   const options = { types: ["A", "C"], batchSize: 2, pollInterval: 50 };
   const come = async () => {
     await write(sql, `${name}-2`, { type: "B" });
@@ -957,7 +1184,9 @@ it("subscribe() follows a category, its messages of some types", async ({ sql })
   };
   const messages = await next({ sql, source: name, options, come, count: 3 });
   deepEqual(
-    messages.map(({ streamName, type, position }) => [streamName, type, position]),
+    messages.map((
+      { streamName, type, position },
+    ) => [streamName, type, position]),
     [[`${name}-1`, "A", 0], [`${name}-1`, "C", 2], [`${name}-2`, "A", 1]],
   );
 });
@@ -979,7 +1208,11 @@ it("subscribe() starts a stream at a position, at its end, or at a time", async 
 it("subscribe() follows all streams", async ({ sql }) => {
   const stream = newStream();
   const type = crypto.randomUUID();
-  const options = { startAt: await end(sql) + 1, types: [type], pollInterval: 50 };
+  const options = {
+    startAt: await end(sql) + 1,
+    types: [type],
+    pollInterval: 50,
+  };
   const come = () => writeBatch(sql, stream, numbers(0, 4).map((data) => ({ type, data })));
   const messages = await next({ sql, source: "$all", options, come, count: 5 });
   deepEqual(
@@ -994,7 +1227,10 @@ it("subscribe() ends when its signal aborts, or when the loop is left", async ({
   const ending = new AbortController();
   const { signal } = ending;
   const onCaughtUp = () => ending.abort();
-  deepEqual(positions(await collect(subscribe(sql, stream, { signal, onCaughtUp }))), [0, 1, 2]);
+  deepEqual(
+    positions(await collect(subscribe(sql, stream, { signal, onCaughtUp }))),
+    [0, 1, 2],
+  );
   deepEqual(await collect(subscribe(sql, stream, { signal })), []);
   for await (const { position } of subscribe(sql, stream, { batchSize: 1 })) {
     if (position === 1) break;
@@ -1019,9 +1255,15 @@ it("a condition that the server does not allow is a ConditionNotActivatedError",
   const stream = newStream();
   for (const direction of ["forward", "backward"] as const) {
     const options = { direction, condition: "true" };
-    const inStream = await failure(readStream(sql, stream, options), ConditionNotActivatedError);
+    const inStream = await failure(
+      readStream(sql, stream, options),
+      ConditionNotActivatedError,
+    );
     equal(inStream.code, "CONDITION_NOT_ACTIVATED");
-    await failure(readCategory(sql, category(stream), options), ConditionNotActivatedError);
+    await failure(
+      readCategory(sql, category(stream), options),
+      ConditionNotActivatedError,
+    );
   }
 });
 
@@ -1055,7 +1297,10 @@ it("a bad argument is a TypeError or a RangeError, before anything is sent", asy
     () => writeStreams(sql, []),
     () => readStream(sql, stream, { position: -1 }),
     () => readStream(sql, stream, { batchSize: 0 }),
-    () => readCategory(sql, category(stream), { consumerGroup: { member: 2, size: 2 } }),
+    () =>
+      readCategory(sql, category(stream), {
+        consumerGroup: { member: 2, size: 2 },
+      }),
     () => readAll(sql, { position: NaN }),
   ];
   for (const attempt of typeErrors) await failure(attempt(), TypeError);
@@ -1064,7 +1309,9 @@ it("a bad argument is a TypeError or a RangeError, before anything is sent", asy
 
 it("an error of the driver that is none of these comes as it is", async () => {
   const error = new Error("connection refused");
-  const attempt = write(() => Promise.reject(error), newStream(), { type: "Opened" });
+  const attempt = write(() => Promise.reject(error), newStream(), {
+    type: "Opened",
+  });
   equal(await failure(attempt, Error), error);
 });
 
@@ -1081,32 +1328,48 @@ it("what fails takes nothing from what runs beside it and after it", async ({ sq
     }),
   );
   outcomes.forEach((outcome, at) => deepEqual(outcome, at % 2 === 0 ? 19 : numbers(0, 19)));
-  equal(await write(sql, stream, { type: "Next" }, { expectedVersion: 19 }), 20);
+  equal(
+    await write(sql, stream, { type: "Next" }, { expectedVersion: 19 }),
+    20,
+  );
 });
 
 // Transactions
 
-itInTransaction("a transaction that rolls back has written nothing", async ({ sql, begin }) => {
-  const streams = [newStream(), newStream(), newStream()];
-  await rolledBack(begin, async (sql) => {
-    await write(sql, streams[0]!, { type: "Opened" });
-    await writeBatch(sql, streams[1]!, counted(3));
-    await writeStreams(sql, [{ streamName: streams[2]!, messages: counted(1) }]);
-    for (const stream of streams) ok(await streamVersion(sql, stream) >= 0);
-  });
-  for (const stream of streams) deepEqual(await readStream(sql, stream), []);
-});
+itInTransaction(
+  "a transaction that rolls back has written nothing",
+  async ({ sql, begin }) => {
+    const streams = [newStream(), newStream(), newStream()];
+    await rolledBack(begin, async (sql) => {
+      await write(sql, streams[0]!, { type: "Opened" });
+      await writeBatch(sql, streams[1]!, counted(3));
+      await writeStreams(sql, [{
+        streamName: streams[2]!,
+        messages: counted(1),
+      }]);
+      for (const stream of streams) ok(await streamVersion(sql, stream) >= 0);
+    });
+    for (const stream of streams) deepEqual(await readStream(sql, stream), []);
+  },
+);
 
-itInTransaction("a transaction that commits has written all", async ({ sql, begin }) => {
-  const stream = newStream();
-  const last = await begin(async (sql) => {
-    await write(sql, stream, { type: "Opened" }, { expectedVersion: NO_STREAM });
-    await writeBatch(sql, stream, counted(2), { expectedVersion: 0 });
-    return await write(sql, stream, { type: "Closed" }, { expectedVersion: 2 });
-  });
-  equal(last, 3);
-  equal(await streamVersion(sql, stream), 3);
-});
+itInTransaction(
+  "a transaction that commits has written all",
+  async ({ sql, begin }) => {
+    const stream = newStream();
+    const last = await begin(async (sql) => {
+      await write(sql, stream, { type: "Opened" }, {
+        expectedVersion: NO_STREAM,
+      });
+      await writeBatch(sql, stream, counted(2), { expectedVersion: 0 });
+      return await write(sql, stream, { type: "Closed" }, {
+        expectedVersion: 2,
+      });
+    });
+    equal(last, 3);
+    equal(await streamVersion(sql, stream), 3);
+  },
+);
 
 itInTransaction(
   "a wrong expected version in a transaction takes all of it back",
@@ -1114,9 +1377,14 @@ itInTransaction(
     const stream = newStream();
     const transaction = begin(async (sql) => {
       await write(sql, stream, { type: "Opened" });
-      await write(sql, stream, { type: "Late" }, { expectedVersion: NO_STREAM });
+      await write(sql, stream, { type: "Late" }, {
+        expectedVersion: NO_STREAM,
+      });
     });
-    equal((await failure(transaction, WrongExpectedVersionError)).actualVersion, 0);
+    equal(
+      (await failure(transaction, WrongExpectedVersionError)).actualVersion,
+      0,
+    );
     equal(await streamVersion(sql, stream), NO_STREAM);
   },
 );
@@ -1127,66 +1395,103 @@ itInTransaction(
     const stream = newStream();
     const message = { id: crypto.randomUUID(), type: "Opened" };
     await begin(async (sql) => {
-      equal(await write(sql, stream, message, { expectedVersion: NO_STREAM }), 0);
-      equal(await write(sql, stream, message, { expectedVersion: NO_STREAM }), 0);
+      equal(
+        await write(sql, stream, message, { expectedVersion: NO_STREAM }),
+        0,
+      );
+      equal(
+        await write(sql, stream, message, { expectedVersion: NO_STREAM }),
+        0,
+      );
     });
     equal(await streamVersion(sql, stream), 0);
   },
 );
 
-itInTransaction("transactions that write to one stream take turns", async ({ sql, begin }) => {
-  const stream = newStream();
-  await Promise.all(
-    numbers(1, 5).map((turn) =>
-      begin(async (sql) => {
-        for (const _ of numbers(1, 3)) {
-          await write(sql, stream, { type: "Counted", data: turn });
-        }
-      })
-    ),
-  );
-  const turns = (await readStream(sql, stream)).map(({ data }) => data);
-  equal(turns.length, 15);
-  for (let at = 0; at < 15; at += 3) {
-    deepEqual(turns.slice(at, at + 3), Array(3).fill(turns[at]));
-  }
-});
-
-itInTransaction("no operation changes the search path of its transaction", async ({ begin }) => {
-  await rolledBack(begin, async (sql) => {
-    await sql`select set_config('search_path', ${'"Some schema", pg_temp'}, true)`;
-    for (const [name, operate] of Object.entries(operations(sql, newStream()))) {
-      await operate();
-      const path = await value(sql`select current_setting('search_path') as path`);
-      equal(path, '"Some schema", pg_temp', name);
+itInTransaction(
+  "transactions that write to one stream take turns",
+  async ({ sql, begin }) => {
+    const stream = newStream();
+    await Promise.all(
+      numbers(1, 5).map((turn) =>
+        begin(async (sql) => {
+          for (const _ of numbers(1, 3)) {
+            await write(sql, stream, { type: "Counted", data: turn });
+          }
+        })
+      ),
+    );
+    const turns = (await readStream(sql, stream)).map(({ data }) => data);
+    equal(turns.length, 15);
+    for (let at = 0; at < 15; at += 3) {
+      deepEqual(turns.slice(at, at + 3), Array(3).fill(turns[at]));
     }
-  });
-});
+  },
+);
 
-itWithOtherSql("no operation changes the search path of its session", async ({ sql }) => {
-  const isUnchanged = () =>
-    value(sql`select (setting = reset_val)::text from pg_settings where name = 'search_path'`);
-  for (const [name, operate] of Object.entries(operations(sql, newStream()))) {
-    await operate();
-    deepEqual(await Promise.all(numbers(1, 10).map(isUnchanged)), Array(10).fill("true"), name);
-  }
-});
+itInTransaction(
+  "no operation changes the search path of its transaction",
+  async ({ begin }) => {
+    await rolledBack(begin, async (sql) => {
+      await sql`select set_config('search_path', ${'"Some schema", pg_temp'}, true)`;
+      for (
+        const [name, operate] of Object.entries(operations(sql, newStream()))
+      ) {
+        await operate();
+        const path = await value(
+          sql`select current_setting('search_path') as path`,
+        );
+        equal(path, '"Some schema", pg_temp', name);
+      }
+    });
+  },
+);
 
-itInTransaction("a condition filters where the server allows it", async ({ begin }) => {
-  const stream = newStream();
-  await rolledBack(begin, async (sql) => {
-    await writeBatch(sql, stream, counted(6));
-    await sql`select set_config('message_store.sql_condition', ${"on"}, true)`;
-    const condition = "data::text::int % 2 = 1";
-    const inStream = await readStream(sql, stream, { condition });
-    deepEqual(positions(inStream), [1, 3, 5]);
-    const name = category(stream);
-    deepEqual(await readCategory(sql, name, { condition, batchSize: 2 }), inStream.slice(0, 2));
-    const backward = { condition, direction: "backward", batchSize: 2 } as const;
-    deepEqual(positions(await readStream(sql, stream, backward)), [5, 3]);
-    deepEqual(positions(await readCategory(sql, name, backward)), [5, 3]);
-  });
-});
+itWithOtherSql(
+  "no operation changes the search path of its session",
+  async ({ sql }) => {
+    const isUnchanged = () =>
+      value(
+        sql`select (setting = reset_val)::text from pg_settings where name = 'search_path'`,
+      );
+    for (
+      const [name, operate] of Object.entries(operations(sql, newStream()))
+    ) {
+      await operate();
+      deepEqual(
+        await Promise.all(numbers(1, 10).map(isUnchanged)),
+        Array(10).fill("true"),
+        name,
+      );
+    }
+  },
+);
+
+itInTransaction(
+  "a condition filters where the server allows it",
+  async ({ begin }) => {
+    const stream = newStream();
+    await rolledBack(begin, async (sql) => {
+      await writeBatch(sql, stream, counted(6));
+      await sql`select set_config('message_store.sql_condition', ${"on"}, true)`;
+      const condition = "data::text::int % 2 = 1";
+      const inStream = await readStream(sql, stream, { condition });
+      deepEqual(positions(inStream), [1, 3, 5]);
+      const name = category(stream);
+      deepEqual(
+        await readCategory(sql, name, { condition, batchSize: 2 }),
+        inStream.slice(0, 2),
+      );
+      const backward = {
+        condition,
+        direction: "backward",
+        batchSize: 2,
+      } as const;
+      deepEqual(positions(await readStream(sql, stream, backward)), [5, 3]);
+      deepEqual(positions(await readCategory(sql, name, backward)), [5, 3]);
+    });
+  },
+);
 
 itInTransaction(
   "an error in the condition's SQL comes from the driver as it is",
@@ -1231,9 +1536,15 @@ it("drain() runs handlers by type, and goes on where it was", async ({ sql }) =>
   deepEqual([handled, caughtUp, seen], [3, true, [0, 1, 2]]);
   const name = streamName(consumer.category, "suite", ["position"]);
   const recorded = await readStream(sql, name);
-  deepEqual(recorded.map(({ type, data }) => [type, data]), [["Recorded", { position }]]);
+  deepEqual(recorded.map(({ type, data }) => [type, data]), [
+    ["Recorded", { position: 0 }],
+    ["Recorded", { position }],
+  ]);
   await writeBatch(sql, stream, counted(1));
-  equal((await drain(sql, consumer, { deadline: Date.now() + 60_000 })).handled, 1);
+  equal(
+    (await drain(sql, consumer, { deadline: Date.now() + 60_000 })).handled,
+    1,
+  );
   deepEqual(seen, [0, 1, 2, 0]);
 });
 
@@ -1252,35 +1563,58 @@ it("a message is tried again, parked, and handled when that is replayed", async 
     },
   };
   equal((await drain(sql, consumer)).handled, 2);
-  deepEqual(await replayParked(sql, consumer), { replayed: 1, parked: 1 });
+  deepEqual(await replayParked(sql, consumer), {
+    replayed: 1,
+    parked: 1,
+    busy: false,
+  });
   isWell = true;
-  deepEqual(await replayParked(sql, consumer), { replayed: 1, parked: 0 });
+  deepEqual(await replayParked(sql, consumer), {
+    replayed: 1,
+    parked: 0,
+    busy: false,
+  });
   deepEqual(attempts, [[0, 1], [0, 2], [1, 1], [0, 1], [0, 2], [0, 1]]);
 });
 
-itInTransaction("a handler's work and its position are one transaction", async (environment) => {
-  const { sql, begin } = environment;
-  const stream = newStream();
-  const effects = newStream();
-  await writeBatch(sql, stream, counted(3));
-  const handle: Sql & { begin(work: (sql: Sql) => Promise<void>): Promise<void> } = Object.assign(
-    ((strings, ...parameters) => sql(strings, ...parameters)) as Sql,
-    { begin: (work: (sql: Sql) => Promise<void>) => begin(work) },
-  );
-  const consumer: Consumer<typeof handle> = {
-    category: category(stream),
-    consumerId: "suite",
-    transactional: true,
-    handle: async ({ data }, context) => {
-      await write(context.sql, effects, { type: "Handled", data });
-      if (data === 1 && context.attempt === 1) throw new Error("once");
-    },
-    onError: { retry: 1, delay: 1 },
-  };
-  equal((await drain(handle, consumer)).handled, 3);
-  deepEqual((await readStream(sql, effects)).map(({ data }) => data), [0, 1, 2]);
-  equal(await streamVersion(sql, streamName(category(stream), "suite", ["position"])), 2);
-});
+itInTransaction(
+  "a handler's work and its position are one transaction",
+  async (environment) => {
+    const { sql, begin } = environment;
+    const stream = newStream();
+    const effects = newStream();
+    await writeBatch(sql, stream, counted(3));
+    const handle: Sql & {
+      begin(work: (sql: Sql) => Promise<void>): Promise<void>;
+    } = Object.assign(
+      ((strings, ...parameters) => sql(strings, ...parameters)) as Sql,
+      { begin: (work: (sql: Sql) => Promise<void>) => begin(work) },
+    );
+    const consumer: Consumer<typeof handle> = {
+      category: category(stream),
+      consumerId: "suite",
+      transactional: true,
+      handle: async ({ data }, context) => {
+        await write(context.sql, effects, { type: "Handled", data });
+        if (data === 1 && context.attempt === 1) throw new Error("once");
+      },
+      onError: { retry: 1, delay: 1 },
+    };
+    equal((await drain(handle, consumer)).handled, 3);
+    deepEqual((await readStream(sql, effects)).map(({ data }) => data), [
+      0,
+      1,
+      2,
+    ]);
+    const name = streamName(category(stream), "suite", ["position"]);
+    const positions = (await readStream<{ position: number }>(sql, name))
+      .map(({ data }) => data.position);
+    const [first, second, third] = (await readStream(sql, stream))
+      .map(({ globalPosition }) => globalPosition);
+    // A claim, the message before the one that fails, that one alone, the rest, and the end.
+    deepEqual(positions, [0, first, second, third, third]);
+  },
+);
 
 it("waitFor() resolves when a consumer has passed, and rejects while not", async ({ sql }) => {
   const stream = newStream();
@@ -1308,7 +1642,9 @@ it("consume() ends when its signal aborts, and its position is stored", async ({
   deepEqual(seen, [0, 1]);
   const [, last] = await readStream(sql, stream);
   const name = streamName(category(stream), "suite", ["position"]);
-  deepEqual((await readLastMessage(sql, name))?.data, { position: last!.globalPosition });
+  deepEqual((await readLastMessage(sql, name))?.data, {
+    position: last!.globalPosition,
+  });
 });
 
 // Aggregates
@@ -1318,7 +1654,12 @@ it("aggregate() keeps references to messages, each once, and readAggregate() res
   const keep = () =>
     aggregate(
       sql,
-      { name, from: [one, `${other}-%`], partition: ({ type }) => type, batchSize: 2 },
+      {
+        name,
+        from: [one, `${other}-%`],
+        partition: ({ type }) => type,
+        batchSize: 2,
+      },
       { once: true },
     );
   await write(sql, `${one}-1`, { type: "odd", data: { b: 1, a: [null] } });
@@ -1329,7 +1670,11 @@ it("aggregate() keeps references to messages, each once, and readAggregate() res
   await Promise.all([keep(), keep()]);
   await keep();
   const odd = await readAggregate(sql, name, { partition: "odd" });
-  deepEqual(odd.map(({ streamName }) => streamName), [`${one}-1`, `${other}-é`, `${one}-1`]);
+  deepEqual(odd.map(({ streamName }) => streamName), [
+    `${one}-1`,
+    `${other}-é`,
+    `${one}-1`,
+  ]);
   deepEqual(odd.map(({ reference }) => reference.position), [0, 1, 2]);
   deepEqual(odd[0]!.data, { b: 1, a: [null] });
   equal((await readAggregate(sql, name, { partition: "even" })).length, 1);
@@ -1342,7 +1687,12 @@ it("aggregate() keeps references to messages, each once, and readAggregate() res
 
 it("subscribe() and drain() take an aggregate", async ({ sql }) => {
   const [name, one] = [newCategory(), newCategory()];
-  const kept = { name, from: [one], partition: ({ position }: Message) => position, partitions: 2 };
+  const kept = {
+    name,
+    from: [one],
+    partition: ({ position }: Message) => position,
+    partitions: 2,
+  };
   await writeBatch(sql, `${one}-1`, counted(4));
   await aggregate(sql, kept, { once: true });
   const followed: unknown[] = [];
@@ -1350,7 +1700,11 @@ it("subscribe() and drain() take an aggregate", async ({ sql }) => {
     followed.push([reference.streamName, reference.position, data]);
     if (followed.length === 4) break;
   }
-  const expected = [[`${name}-0`, 0, 0], [`${name}-0`, 1, 2], [`${name}-1`, 0, 1]];
+  const expected = [[`${name}-0`, 0, 0], [`${name}-0`, 1, 2], [
+    `${name}-1`,
+    0,
+    1,
+  ]];
   deepEqual(followed, [...expected, [`${name}-1`, 1, 3]]);
   const handled: unknown[] = [];
   const handle = ({ data }: Message) => void handled.push(data);
@@ -1386,7 +1740,10 @@ it("fromQuery() sends the text and the parameters of a handle", async () => {
 });
 
 /** Every operation that asks the database, once, on one stream. */
-function operations(sql: Sql, stream: string): Record<string, () => Promise<unknown>> {
+function operations(
+  sql: Sql,
+  stream: string,
+): Record<string, () => Promise<unknown>> {
   const name = category(stream);
   const id = crypto.randomUUID();
   const message = { id, type: "Opened" };
@@ -1398,7 +1755,10 @@ function operations(sql: Sql, stream: string): Record<string, () => Promise<unkn
     append: () => append(sql, stream, counted(2)),
     writeStreams: () => writeStreams(sql, [{ streamName: stream, messages: counted(2) }]),
     synchronize: () =>
-      synchronize(sql, `${stream}s`, [{ id: crypto.randomUUID(), type: "Opened" }]),
+      synchronize(sql, `${stream}s`, [{
+        id: crypto.randomUUID(),
+        type: "Opened",
+      }]),
     read: () => read(sql, stream),
     readStream: () => readStream(sql, stream),
     "readStream backward": () => readStream(sql, stream, { direction: "backward" }),
@@ -1425,13 +1785,22 @@ function operations(sql: Sql, stream: string): Record<string, () => Promise<unkn
 export const suite: readonly string[] = behaviours.map(({ name }) => name);
 
 /** Runs one behaviour, or skips it where the handle cannot do what it is about. */
-export async function run(name: string, environment: Environment): Promise<Outcome> {
+export async function run(
+  name: string,
+  environment: Environment,
+): Promise<Outcome> {
   const { needs, run } = behaviours.find((behaviour) => behaviour.name === name)!;
   if (needs === "transactions" && !environment.begin) {
-    return { name, skipped: "This driver has no transactions of more than one statement" };
+    return {
+      name,
+      skipped: "This driver has no transactions of more than one statement",
+    };
   }
   if (needs === "other SQL" && environment.refusesOtherSql) {
-    return { name, skipped: "This handle takes no statements but the library's" };
+    return {
+      name,
+      skipped: "This handle takes no statements but the library's",
+    };
   }
   try {
     await run(environment as Required<Environment>);
