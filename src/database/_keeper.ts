@@ -89,6 +89,8 @@ export async function startKept(
 ): Promise<Child> {
   const child = spawnKept(command, args, data, runner, draft);
   running.add(child);
+  // The keeper may have ended before it is told to.
+  child.stdin?.on("error", () => {});
   const exited = new Promise<number>((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code) => resolve(code ?? -1));

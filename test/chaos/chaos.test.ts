@@ -63,8 +63,9 @@ let fleet: Fleet | undefined;
 let server: FragileServer | undefined;
 let sql: postgres.Sql;
 /** All that is in the store in the end, but for what `drain` writes then. */
-/** How many positions were pruned. */
+/** How many positions were pruned, and from what time on everything is there. */
 let pruned = 0;
+let prunedUntil = new Date(0);
 let store: Message<{ position: number }>[];
 
 const fileOf = (name: string): string => join(folder, `${name}.jsonl`);
@@ -220,7 +221,7 @@ async function wreakHavoc(
 async function operate(): Promise<void> {
   const random = randomOf(SEED + 1);
   const start = Date.now();
-  const olderThan = new Date(start + SECONDS * 250);
+  prunedUntil = new Date(start + SECONDS * 250);
   for (let isOver = false; !isOver;) {
     await sleep(500 + random() * 1000);
     const isLast = Date.now() > start + SECONDS * 1000;
@@ -230,7 +231,7 @@ async function operate(): Promise<void> {
       // It may pass messages over. So the last time, all are to be handled.
       const position = isLast ? 0 : Math.floor(row!["last"] * random());
       await rewind(sql, consumers.rewound, position);
-      pruned += (await prune(sql, { olderThan })).positions;
+      pruned += (await prune(sql, { olderThan: prunedUntil })).positions;
       isOver = isLast;
     } catch (error) {
       const { code, message } = error as Error & { readonly code?: unknown };
@@ -448,7 +449,7 @@ test.each([
     let before: Message | undefined;
     for (const message of recorded) {
       const owner = message.metadata?.["owner"];
-      const isAfterPruned = (before?.position ?? -1) !== message.position - 1;
+      const isAfterPruned = Number(before?.time ?? 0) < Number(prunedUntil);
       const ownerBefore = before?.metadata?.["owner"];
       if (isAfterPruned) owners.add(owner);
       else if (owner !== undefined && owner !== ownerBefore) {
