@@ -4,8 +4,9 @@
  * It takes the database of `DATABASE_URL`, as a superuser, and leaves some thousands of messages in it,
  * in categories whose names begin with `bench`; or it starts the embedded server. `--rounds` says how
  * often each way is measured, `--messages` how many messages it takes, `--idle` for how many seconds
- * statements are counted, `--wakes` how many writes wake an idle subscriber, and `--writes` how many are
- * written in one measurement of the trigger.
+ * statements are counted, `--wakes` how many writes wake an idle subscriber, `--writes` how many are
+ * written in one measurement of the trigger, and `--lease` how long a lease lasts that is taken over, in
+ * milliseconds.
  */
 import {
   consume,
@@ -37,6 +38,7 @@ const { values } = parseArgs({
     idle: { type: "string", default: "30" },
     wakes: { type: "string", default: "200" },
     writes: { type: "string", default: "1000" },
+    lease: { type: "string", default: "6000" },
   },
 });
 const rounds = Number(values.rounds);
@@ -44,6 +46,7 @@ const messages = Number(values.messages);
 const idle = Number(values.idle);
 const wakes = Number(values.wakes);
 const writes = Number(values.writes);
+const lease = Number(values.lease);
 
 const given = process.env["DATABASE_URL"];
 // With a folder of its own the embedded server waits for the disk at each commit, as yours does.
@@ -73,6 +76,7 @@ try {
   );
   await showThroughput();
   await showIdleCost();
+  await showTakeOver();
   await showLatency();
   await showTriggerCost();
 } finally {
@@ -273,6 +277,56 @@ ${table([["", "statements per min", "of these, writes"], ...rows])}
 
 With the defaults (pollInterval 1000 ms, leaseDuration 30 s), counted for ${idle} s from ${start} s after the
 start, when the waits are at their longest.`);
+}
+
+async function showTakeOver(): Promise<void> {
+  const rows = [["", "seconds, median", "least", "most"]];
+  for (const [title, isKilled, count] of [["ended", false, rounds], ["killed", true, 3]] as const) {
+    const times: number[] = [];
+    for (let round = 0; round < count; round++) {
+      times.push(await takeOverTime(`benchTakeOver${run}x${title}${round}`, isKilled));
+    }
+    times.sort((a, b) => a - b);
+    const picked = [times[Math.floor(times.length / 2)]!, times[0]!, times.at(-1)!];
+    rows.push([title, ...picked.map((time) => (time / 1000).toFixed(2))]);
+  }
+  console.log(`
+How soon another process has a message of a consumer whose process has gone
+
+${table(rows)}
+
+From the end of the process, and a message written then, to the handler of the process that waited; with
+the default pollInterval, and a lease of ${lease / 1000} s.`);
+}
+
+async function takeOverTime(category: string, isKilled: boolean): Promise<number> {
+  const options = { category, consumerId: "it", leaseDuration: lease };
+  await write(silent, `${category}-1`, { type: "Opened" });
+  const first = postgres(url, { onnotice: () => {}, max: 2 });
+  const endings = [new AbortController(), new AbortController()] as const;
+  let running: Promise<void> | undefined;
+  await new Promise<void>((onCaughtUp) => {
+    running = consume(first, { ...options, handle }, { signal: endings[0].signal, onCaughtUp })
+      .catch(() => {});
+  });
+  let waiting: Promise<void> | undefined;
+  const taken = new Promise<void>((resolve) => {
+    const { signal } = endings[1];
+    waiting = consume(silent, { ...options, handle: () => resolve() }, { signal });
+  });
+  // Until the second has looked, and the first has stored its position.
+  await delay(2000);
+  if (isKilled) await first.end({ timeout: 0 });
+  else endings[0].abort();
+  await running;
+  const begin = performance.now();
+  await write(silent, `${category}-1`, { type: "Opened" });
+  await taken;
+  const time = performance.now() - begin;
+  endings[1].abort();
+  await waiting;
+  await first.end();
+  return time;
 }
 
 async function showLatency(): Promise<void> {

@@ -537,7 +537,7 @@ const running: typeof consumers = [
     "no handler",
     { handle: undefined },
     TypeError,
-    /it has neither "handle" nor "handlers": give one/,
+    /it has neither "handle", "handlers" nor "handlePage": give one/,
   ],
   ["a handler that is none", { handle: {} }, TypeError, /an object of Object as "handle"/],
   [

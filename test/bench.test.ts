@@ -14,12 +14,24 @@ test("bench:gateway compares each operation, by ones and by sixteens", async () 
 });
 
 test("bench:consumers compares how fast messages are taken, and says what it costs to wait", async () => {
-  const short = ["--messages", "200", "--idle", "0.1", "--wakes", "1", "--writes", "16"];
+  const short = [
+    "--messages",
+    "200",
+    "--idle",
+    "0.1",
+    "--wakes",
+    "1",
+    "--writes",
+    "16",
+    "--lease",
+    "500",
+  ];
   const output = await runBench("consumers", "--rounds", "1", ...short);
   const taken = output.match(
     /^(readCategory|subscribe|drain)\(\).* +(1000|100) +[\d.,]+ +[\d.]+ \(.*\)$/gm,
   );
-  expect(taken).toHaveLength(10);
+  expect(taken).toHaveLength(14);
+  expect(output.match(/^(ended|killed)( +[\d.]+){3}$/gm)).toHaveLength(2);
   expect(output.match(/^(subscribe|consume)\(\).* +[\d.,]+ +[\d.,]+$/gm)).toHaveLength(3);
   expect(output.match(/^(polled|notified)( +-?[\d.,]+){3}$/gm)).toHaveLength(2);
   expect(output.match(/^write.* +(1|16) +[\d.,]+ +[\d.,]+ +[\d.]+ \(.*\)$/gm)).toHaveLength(3);

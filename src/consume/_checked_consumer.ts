@@ -159,7 +159,7 @@ function checkHandlers(
   checkOneOf("this consumer", consumer, "handle", "handlers", "handlePage");
   for (
     const [name, handler] of Object.entries(
-      handlers ?? { [handle ? "handle" : "handlePage"]: handle ?? handlePage },
+      handlers ?? { [handlePage === undefined ? "handle" : "handlePage"]: handle ?? handlePage },
     )
   ) {
     checkFunction(name, handler);

@@ -7,7 +7,7 @@ import { readStream } from "../read/read_stream.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
 import type { Sql } from "../types.ts";
 import { write } from "../write/write.ts";
-import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import { readLastMessages } from "./_read_last_messages.ts";
 import type { Placed } from "./_task.ts";
 import type { Thrown } from "./_thrown.ts";
 import type { Parked } from "./parked.ts";
@@ -58,10 +58,15 @@ export async function writeParked(
 /** Whether nobody has dealt with a parked message yet. */
 async function isOpen(sql: Sql, consumer: ConsumerNames, position: number): Promise<boolean> {
   const [replay] = await readLastMessages(sql, [replayStream(consumer)]);
-  if (replay !== undefined && position < recordedPosition(replay)) return false;
+  // An application may have streams of these names.
+  if (position < Number(positionIn(replay?.data))) return false;
   const later = { position: position + 1 };
-  const entries = await readStream<{ position?: number }>(sql, parkedStream(consumer), later);
-  return !entries.some(({ type, data }) => type !== "Parked" && data.position === position);
+  const entries = await readStream(sql, parkedStream(consumer), later);
+  return !entries.some(({ type, data }) => type !== "Parked" && positionIn(data) === position);
+}
+
+function positionIn(data: unknown): unknown {
+  return (data as { readonly position?: unknown } | null | undefined)?.position;
 }
 
 /**
