@@ -12,7 +12,7 @@ import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
 import { checkConsumer, type CheckedConsumer } from "./_checked_consumer.ts";
-import { ClaimLostError, holderOf } from "./_claim.ts";
+import { ClaimLostError, holderOf, ownerOf } from "./_claim.ts";
 import { renewInTime } from "./_drain_members.ts";
 import { type HandledOutcome, handleMessage } from "./_handle_message.ts";
 import {
@@ -187,7 +187,11 @@ async function openReplay(
         return true;
       } catch (error) {
         if (!isConflict(kept, error)) throw error;
-        return false;
+        // The claim may be there, and its answer was lost.
+        const [now] = await retryWhileUnavailable(() => readLastMessages(sql, [name]), consumer);
+        kept.isClaimed = ownerOf(now) === claim.owner;
+        if (kept.isClaimed) kept.version = now!.version;
+        return kept.isClaimed;
       }
     },
   };

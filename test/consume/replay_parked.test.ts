@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type postgres from "postgres";
-import { describe, test } from "vitest";
+import { describe, onTestFinished, test } from "vitest";
 import {
   drain,
   type HandlerContext,
@@ -11,7 +11,7 @@ import {
   streamVersion,
   write,
 } from "../../mod.ts";
-import { stored, writeCounted } from "./_consuming.ts";
+import { startProxy, stored, writeCounted } from "./_consuming.ts";
 import { parked, rewind } from "../../src/operate/mod.ts";
 import { useDatabase } from "../database.ts";
 
@@ -192,5 +192,15 @@ describe("replayParked()", () => {
     assert.deepEqual(await numbers(), [0, 1, 2, 3, 4, 5]);
     assert.deepEqual(await parked(db.sql, consumer), []);
     assert.equal(await replayed({}), 0);
+  });
+
+  test("goes on with its claim where the answer to that was lost", async () => {
+    const { category, consumerId } = await parking("unanswered", 2);
+    const proxy = await startProxy(db.url);
+    onTestFinished(proxy.close);
+    const sql = db.connect({ port: Number(new URL(proxy.url).port), max: 1, fetch_types: false });
+    proxy.loseAnswerTo("recorded");
+    const replayed = await replayParked(sql, { category, consumerId, handle: () => {} });
+    assert.deepEqual([replayed, proxy.lost], [{ replayed: 2, parked: 0, busy: false }, 1]);
   });
 });
