@@ -35,7 +35,7 @@ describe.each([
 });
 
 test.each([
-  ["*", "mod.ts", 44_700],
+  ["*", "mod.ts", 45_000],
   [EVERYDAY, "mod.ts", 7_650],
   ["{ write }", "mod.ts", 4_250],
   ["*", FETCH, 2_050],

@@ -6,7 +6,7 @@ import { idFrom } from "../names/id_from.ts";
 import { readStream } from "../read/read_stream.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
 import type { Sql } from "../types.ts";
-import { write } from "../write/write.ts";
+import { NO_STREAM, write } from "../write/write.ts";
 import { readLastMessages } from "./_read_last_messages.ts";
 import type { Placed } from "./_task.ts";
 import type { Thrown } from "./_thrown.ts";
@@ -44,13 +44,15 @@ export async function writeParked(
   const metadata = causationOf(message);
   const key = `${name} ${parkedAs ?? `${id} ${place}`}`;
   for (let times = 0;; times++) {
+    const [last] = await readLastMessages(sql, [name]);
     const written = await write(sql, name, {
       id: await idFrom(times === 0 ? key : `${key} ${times}`),
       type: "Parked",
       data,
       metadata,
     });
-    // The message may have been parked before, replayed, and come again since the position was set back.
+    if (written > (last?.version ?? NO_STREAM)) return;
+    // It was parked before. It may have been replayed since, and have come again after the position was set back.
     if (await isOpen(sql, consumer, written)) return;
   }
 }

@@ -322,7 +322,7 @@ describe("beside prune()", () => {
         handled.set(streamName, [...handled.get(streamName) ?? [], data]);
       };
     };
-    const common = { onRetry, pollInterval: 5, positionUpdateInterval: 1, leaseDuration: 300 };
+    const common = { onRetry, pollInterval: 5, positionUpdateInterval: 1 };
     const fleet = { ...common, category: "fleet" };
     const inGroup = counting("group");
     const parking = counting("parked");
