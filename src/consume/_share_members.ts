@@ -188,7 +188,12 @@ async function giveBack(
 async function take(share: Share, at: number): Promise<void> {
   const { consumer, claim, members, held, behind, shutdown } = share;
   const member = await openMember(consumer, members[at], claim);
-  if (!await member.claim()) return;
+  const hasIt = await member.claim().catch(async (error) => {
+    // A standby takes no claim. Before that is retried, a read tells whether all messages can be read there.
+    if (share.nextCheckAt === 0) await member.reader.read(member.kept.position + 1);
+    throw error;
+  });
+  if (!hasIt) return;
   const memberShutdown = shutdownOn([shutdown.stopping], consumer.shutdownTimeout);
   behind.add(at);
   const onCaughtUp = (isCaughtUp: boolean) => {
