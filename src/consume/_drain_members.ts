@@ -56,7 +56,7 @@ async function drainMember(
   // A start at the end, or at a time, is recorded even if there is nothing to handle.
   if (member.kept.stored < 0) await retryUntilAborted(member.claim, retrying);
   const memberShutdown = shutdownOn([stopping], consumer.shutdownTimeout);
-  const renewing = renewInTime(consumer, member.kept, memberShutdown);
+  const renewing = renewInTime(member.consumer, member.kept, memberShutdown);
   try {
     const result = await runMember(member, memberShutdown, bounds);
     renewing.end();

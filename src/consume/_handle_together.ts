@@ -174,13 +174,10 @@ async function callEach(
 }
 
 async function failureOf(run: PageRun, { at }: Try, error: unknown): Promise<Together> {
-  const { consumer, givingUp, moved, report } = run;
+  const { consumer, givingUp, moved } = run;
   if (givingUp.aborted || moved.aborted) return { done: 0 };
   if (error instanceof ClaimLostError || error instanceof StoreWentBackError) throw error;
-  if (at === undefined && isPassing(error)) {
-    consumer.onRetry?.(error);
-    report?.({ type: "error", error });
-  }
+  if (at === undefined && isPassing(error)) consumer.onRetry?.(error);
   // The transaction may have committed, and the answer was lost.
   const isStopping = consumer.begin && await reload(run) === undefined;
   if (isStopping || moved.aborted) return { done: 0 };

@@ -108,11 +108,8 @@ async function isDatabaseAway({ run: { consumer: { sql }, kept } }: Task): Promi
 
 /** Waits until the database answers again; false if the consumer stops before. */
 async function recover(task: Task, error: unknown): Promise<boolean> {
-  const { consumer, kept, stopping, report } = task.run;
-  if (!isConflict(kept, error)) {
-    consumer.onRetry?.(error);
-    report?.({ type: "error", error });
-  }
+  const { consumer, kept, stopping } = task.run;
+  if (!isConflict(kept, error)) consumer.onRetry?.(error);
   const delay = error === task.lastConflict
     ? backoff(task.conflicts, FIRST_RERUN_DELAY, LONGEST_RERUN_DELAY)
     : backoff(++task.interruptions, FIRST_DELAY, LONGEST_DELAY);

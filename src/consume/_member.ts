@@ -12,7 +12,7 @@ import {
   renewClaim,
   storePosition,
 } from "./_kept_position.ts";
-import { type Report, reporterOf } from "./_report.ts";
+import { type Report, reporterOf, reportingRetries } from "./_report.ts";
 
 /** A member of a group; without a group, the whole consumer. */
 export interface Member {
@@ -36,10 +36,12 @@ export interface Member {
  * @param claim The claim of this process; undefined if any process may have the member.
  */
 export async function openMember(
-  consumer: CheckedConsumer,
+  checked: CheckedConsumer,
   group: ConsumerGroup | undefined,
   claim: Claim | undefined,
 ): Promise<Member> {
+  const report = reporterOf(checked, group);
+  const consumer = reportingRetries(checked, report);
   const { sql, source, types, correlation, batchSize, startAt } = consumer;
   const reader = readerOf(sql, source, { types, correlation, batchSize, consumerGroup: group });
   let found = await findPosition(sql, consumer, group, () => reader.start(startAt));
@@ -48,7 +50,6 @@ export async function openMember(
   const isMoving = startAt === "end" || typeof startAt === "object";
   const storedOf = ({ stored, version }: FoundPosition) =>
     isMoving && version === NO_STREAM ? -1 : stored;
-  const report = reporterOf(consumer, group);
   const kept = keepPosition(
     consumer,
     streamOf(consumer, group),

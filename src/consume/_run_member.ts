@@ -21,7 +21,6 @@ import {
   storePosition,
 } from "./_kept_position.ts";
 import type { Member } from "./_member.ts";
-import type { Report } from "./_report.ts";
 
 /** How long the last store may take after the work in hand was given up, in milliseconds. */
 const LAST_STORE = 1000;
@@ -62,8 +61,7 @@ export async function runMember(
   const { stopping, givingUp } = shutdown;
   const { listener } = consumer;
   // The database has answered when the position was found. So each later error may be temporary.
-  const onRetry = reportingRetries(consumer, report);
-  const retrying = { ...consumer, onRetry, signal: stopping, isFirst: false };
+  const retrying = { ...consumer, signal: stopping, isFirst: false };
   const listening = () => listenForMessages(listener!, reader.category, stopping);
   const bell = listener && await retryUntilAborted(listening, retrying);
   const storing = { ...retrying, signal: givingUp };
@@ -117,17 +115,6 @@ interface Progress {
   handled: number;
   caughtUp: boolean;
   isBusy: boolean;
-}
-
-function reportingRetries(
-  { onRetry }: CheckedConsumer,
-  report: Report | undefined,
-): CheckedConsumer["onRetry"] {
-  if (report === undefined) return onRetry;
-  return (error) => {
-    onRetry?.(error);
-    report({ type: "error", error });
-  };
 }
 
 /** The signals of a round: it ends when the run stops, and when somebody else sets the position. */
