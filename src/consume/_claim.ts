@@ -33,6 +33,24 @@ export function ownerOf(last: LastMessage | undefined): unknown {
   return last?.metadata?.["owner"];
 }
 
+/** The last message of a position stream, and the last question about it; undefined for none. */
+export interface Claimable {
+  readonly last: LastMessage | undefined;
+  readonly question: LastMessage | undefined;
+}
+
+/** Picks those of position streams from the last messages of these and of their claim streams. */
+export function claimablesOf(
+  lasts: readonly LastMessage[],
+  positionStreams: readonly string[],
+): Claimable[] {
+  const byStream = new Map(lasts.map((last) => [last.streamName, last]));
+  return positionStreams.map((name) => ({
+    last: byStream.get(name),
+    question: byStream.get(claimStream(name)),
+  }));
+}
+
 /** The owner of a position stream, by its last message and the last question; undefined if it is free. */
 export function holderOf(
   last: LastMessage | undefined,

@@ -9,10 +9,11 @@ import {
 import { readStream } from "../read/read_stream.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
+import { type Claimable, claimablesOf } from "./_claim.ts";
 import { type LastMessage, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 
 /** Where a consumer, or a member of its group, goes on. */
-export interface FoundPosition {
+export interface FoundPosition extends Claimable {
   /** Everything up to here, included, is handled. */
   readonly position: number;
   /**
@@ -22,10 +23,6 @@ export interface FoundPosition {
   readonly stored: number;
   /** The version of the member's own stream. */
   readonly version: number;
-  /** The last message of the member's own stream; undefined for none. */
-  readonly last: LastMessage | undefined;
-  /** The last question in the claim stream; undefined for none. */
-  readonly question: LastMessage | undefined;
 }
 
 /** The position stream of a member; without a group, of the whole consumer. */
@@ -74,8 +71,7 @@ export async function findPosition(
     position,
     stored: own ? recordedPosition(own) : 0,
     version: own?.version ?? NO_STREAM,
-    last: own,
-    question: lasts.find(({ streamName }) => streamName === claims),
+    ...claimablesOf(lasts, [ownStream])[0]!,
   };
 }
 

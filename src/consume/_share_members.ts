@@ -11,6 +11,8 @@ import { type CheckedConsumer, membersOf } from "./_checked_consumer.ts";
 import {
   ask,
   type Claim,
+  type Claimable,
+  claimablesOf,
   ClaimLostError,
   holderOf,
   isAsked,
@@ -64,9 +66,7 @@ interface Share {
 }
 
 /** What the last messages of a member's streams tell. */
-interface Seen {
-  readonly last: LastMessage | undefined;
-  readonly question: LastMessage | undefined;
+interface Seen extends Claimable {
   readonly holder: string | undefined;
 }
 
@@ -124,14 +124,13 @@ export async function consumeShare(
 async function look(share: Share): Promise<void> {
   const { consumer, claim, streams, held, shutdown } = share;
   const lookedAt = performance.now();
-  const claims = claim ? streams.map(claimStream) : [];
-  const lasts = await readLastMessages(consumer.sql, [...streams, ...claims]);
+  const waiting = waitingStream(consumer);
+  const others = claim ? [...streams.map(claimStream), waiting] : [];
+  const lasts = await readLastMessages(consumer.sql, [...streams, ...others]);
   share.hasAnswered = true;
-  const byStream = new Map(lasts.map((last) => [last.streamName, last]));
-  const seen = streams.map((name): Seen => {
-    const [last, question] = [byStream.get(name), byStream.get(claimStream(name))];
-    return { last, question, holder: claim && holderOf(last, question) };
-  });
+  const seen = claimablesOf(lasts, streams).map((it): Seen => (
+    { ...it, holder: claim && holderOf(it.last, it.question) }
+  ));
   await Promise.all(
     [...held].map(([at, { kept, shutdown }]) =>
       attend(kept, seen[at]!, lookedAt).catch((error) => {
@@ -140,7 +139,8 @@ async function look(share: Share): Promise<void> {
       })
     ),
   );
-  const most = claim ? await giveBack(share, seen) : streams.length;
+  const lastWaiting = lasts.find(({ streamName }) => streamName === waiting);
+  const most = claim ? await giveBack(share, seen, lastWaiting) : streams.length;
   for (const [at, { holder }] of seen.entries()) {
     if (held.size >= most || shutdown.stopping.aborted) break;
     // This process is the holder if the answer to its claim was lost.
@@ -168,12 +168,15 @@ async function attend(kept: KeptPosition, { last, question }: Seen, at: number):
 async function giveBack(
   { consumer, claim, streams, held }: Share,
   seen: readonly Seen[],
+  lastWaiting: LastMessage | undefined,
 ): Promise<number> {
   if (streams.length === 1) return 1;
   const counts = new Map<string, number>([[claim!.owner, 0]]);
   for (const { holder } of seen) if (holder) counts.set(holder, (counts.get(holder) ?? 0) + 1);
   const isFull = [...counts.values()].every((count) => count <= 1);
-  const waiting = isFull ? [] : (await waitingOwners(consumer)).filter((it) => !counts.has(it));
+  const waiting = isFull
+    ? []
+    : (await waitingOwners(consumer, lastWaiting)).filter((it) => !counts.has(it));
   const processes = counts.size + new Set(waiting).size;
   // A process without a member counts the owners alone, because processes that wait may be gone. If it
   // takes too many members, it gives the excess back later.
@@ -257,11 +260,12 @@ async function isBehind(
 }
 
 /** The processes that have written lately that they wait for a member. */
-async function waitingOwners(consumer: CheckedConsumer): Promise<string[]> {
-  const name = waitingStream(consumer);
-  const [last] = await readLastMessages(consumer.sql, [name]);
+async function waitingOwners(
+  consumer: CheckedConsumer,
+  last: LastMessage | undefined,
+): Promise<string[]> {
   if (last === undefined || Math.abs(last.age) > consumer.leaseDuration) return [];
-  const recent = await readStream<Claim>(consumer.sql, name, {
+  const recent = await readStream<Claim>(consumer.sql, last.streamName, {
     direction: "backward",
     batchSize: 100,
   });

@@ -12,7 +12,7 @@ import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
 import { checkConsumer, type CheckedConsumer } from "./_checked_consumer.ts";
-import { ClaimLostError, holderOf, ownerOf } from "./_claim.ts";
+import { claimablesOf, ClaimLostError, holderOf, ownerOf } from "./_claim.ts";
 import { renewInTime } from "./_drain_members.ts";
 import { type HandledOutcome, handleMessage } from "./_handle_message.ts";
 import {
@@ -25,7 +25,7 @@ import {
   storePosition,
 } from "./_kept_position.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
-import { reporterOf } from "./_report.ts";
+import { reporterOf, reportingRetries } from "./_report.ts";
 import type { Run } from "./_task.ts";
 import type { Consumer, Handler } from "./consumer.ts";
 import type { Parked } from "./parked.ts";
@@ -109,11 +109,12 @@ export async function replayParked<Handle extends Sql, Handled extends Message =
   options: ReplayParkedOptions = {},
 ): Promise<Replayed> {
   const { signal, limit = Infinity } = checkReplay(options);
-  const checked = { ...checkConsumer(sql, consumer), tries: 5 };
+  const given = checkConsumer(sql, consumer);
+  const report = reporterOf(given, undefined);
+  const checked = { ...reportingRetries(given, report), tries: 5 };
   const shutdown = shutdownOn([signal], checked.shutdownTimeout);
   const { kept, claim } = await openReplay(checked);
   const moved = kept.moved.signal;
-  const report = reporterOf(checked, undefined);
   const run: Run = { ...shutdown, consumer: checked, kept, moved, report };
   const renewing = renewInTime(checked, kept, shutdown);
   const result = { replayed: 0, parked: 0, busy: false };
@@ -170,8 +171,7 @@ async function openReplay(
   const name = replayStream(consumer);
   const find = () => readLastMessages(sql, [name, claimStream(name)]);
   const lasts = await retryWhileUnavailable(find, { ...consumer, isFirst: true });
-  const last = lasts.find(({ streamName }) => streamName === name);
-  const question = lasts.find(({ streamName }) => streamName !== name);
+  const { last, question } = claimablesOf(lasts, [name])[0]!;
   // This position is the number of messages that were taken: 0 means none, as for a global position.
   const position = last === undefined ? 0 : recordedPosition(last);
   const version = last?.version ?? NO_STREAM;

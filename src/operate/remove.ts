@@ -1,5 +1,5 @@
-import { ask, holderOf, isAsked } from "../consume/_claim.ts";
-import { type LastMessage, readLastMessages } from "../consume/_read_last_messages.ts";
+import { ask, type Claimable, claimablesOf, holderOf, isAsked } from "../consume/_claim.ts";
+import { readLastMessages } from "../consume/_read_last_messages.ts";
 import type { ConsumerIdentity } from "../consume/consumer.ts";
 import { randomUuid } from "../lib/random_uuid.ts";
 import { sleep } from "../lib/wait.ts";
@@ -102,10 +102,7 @@ async function whenFree(sql: Sql, identity: Identity, what: string): Promise<Str
 
 /** What the store has of a consumer. */
 interface StreamsNow {
-  readonly positions: readonly {
-    readonly last: LastMessage | undefined;
-    readonly question: LastMessage | undefined;
-  }[];
+  readonly positions: readonly Claimable[];
   readonly streams: StreamToDelete[];
 }
 
@@ -118,14 +115,11 @@ async function lookAt(sql: Sql, identity: Identity): Promise<StreamsNow> {
     .flatMap((size) => memberStreams(identity, size));
   const names = [positionStream(identity), replayStream(identity), ...members];
   const lasts = await readLastMessages(sql, [...names, ...names.map(claimStream)]);
-  const lastOf = new Map(lasts.map((message) => [message.streamName, message]));
+  const positions = claimablesOf(lasts, names);
   return {
-    positions: names.map((name) => ({
-      last: lastOf.get(name),
-      question: lastOf.get(claimStream(name)),
-    })),
+    positions,
     streams: [
-      ...names.map((name) => ({ name, version: lastOf.get(name)?.version ?? NO_STREAM })),
+      ...names.map((name, at) => ({ name, version: positions[at]!.last?.version ?? NO_STREAM })),
       ...names.map((name) => ({ name: claimStream(name) })),
       { name: sizes, version: sized.at(-1)?.position ?? NO_STREAM },
       { name: waitingStream(identity) },
