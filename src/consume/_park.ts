@@ -5,7 +5,7 @@ import { type ConsumerNames, parkedStream, replayStream } from "../names/_own_st
 import { idFrom } from "../names/id_from.ts";
 import { readStream } from "../read/read_stream.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
-import type { Sql } from "../types.ts";
+import type { Message, Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
 import { readLastMessages } from "./_read_last_messages.ts";
 import type { Placed } from "./_task.ts";
@@ -33,16 +33,9 @@ export async function writeParked(
   error: Parked["error"],
 ): Promise<void> {
   const name = parkedStream(consumer);
-  const { id, type, streamName, position, globalPosition } = message;
-  const { reference } = message as Partial<AggregatedMessage>;
-  const data: Parked = {
-    message: { id, type, streamName, position, globalPosition },
-    ...(reference && { reference }),
-    error,
-    attempts,
-  };
+  const data = parkedData(message, attempts, error);
   const metadata = causationOf(message);
-  const key = `${name} ${parkedAs ?? `${id} ${place}`}`;
+  const key = `${name} ${parkedAs ?? `${message.id} ${place}`}`;
   for (let times = 0;; times++) {
     const [last] = await readLastMessages(sql, [name]);
     const written = await write(sql, name, {
@@ -55,6 +48,22 @@ export async function writeParked(
     // It was parked before. It may have been replayed since, and have come again after the position was set back.
     if (await isOpen(sql, consumer, written)) return;
   }
+}
+
+/** The data of the message that says that a message is parked. */
+export function parkedData(
+  message: Message,
+  attempts: number,
+  error: Parked["error"],
+): Parked {
+  const { id, type, streamName, position, globalPosition } = message;
+  const { reference } = message as Partial<AggregatedMessage>;
+  return {
+    message: { id, type, streamName, position, globalPosition },
+    ...(reference && { reference }),
+    error,
+    attempts,
+  };
 }
 
 /** Whether nobody has dealt with a parked message yet. */

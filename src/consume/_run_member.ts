@@ -2,11 +2,10 @@ import { StoreWentBackError } from "../errors.ts";
 import { isPassing, retryUntilAborted } from "../handle/_retry.ts";
 import { type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
 import { onAbort } from "../lib/wait.ts";
-import { isOwnMessage } from "../names/_own_streams.ts";
 import type { Page } from "../read/_page.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
 import { type Following, followPages } from "../subscribe/_follow_pages.ts";
-import type { Reader } from "../subscribe/_reader.ts";
+import { isForConsumers, type Reader } from "../subscribe/_reader.ts";
 import type { Placed, Run } from "./_task.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { ClaimLostError } from "./_claim.ts";
@@ -199,10 +198,9 @@ async function handlePages(
 
 /** The messages of a page that are still to be handled, with their places. */
 function messagesAhead(page: Page, reader: Reader, kept: KeptPosition): Placed[] {
-  const isOfAll = reader.category === null;
   return page.messages
     .map((message) => ({ message, place: reader.placeOf(message) }))
-    .filter(({ message, place }) => place > kept.position && !(isOfAll && isOwnMessage(message)));
+    .filter(({ message, place }) => place > kept.position && isForConsumers(reader, message));
 }
 
 /**

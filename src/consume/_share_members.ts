@@ -2,9 +2,9 @@ import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { randomUuid } from "../lib/random_uuid.ts";
 import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
 import { abortable, sleep } from "../lib/wait.ts";
-import { claimStream, isOwnMessage, waitingStream } from "../names/_own_streams.ts";
+import { claimStream, waitingStream } from "../names/_own_streams.ts";
 import { readStream } from "../read/read_stream.ts";
-import { readerOf } from "../subscribe/_reader.ts";
+import { isForConsumers, readerOf } from "../subscribe/_reader.ts";
 import type { ConsumerGroup } from "../types.ts";
 import { write } from "../write/write.ts";
 import { type CheckedConsumer, membersOf } from "./_checked_consumer.ts";
@@ -256,7 +256,7 @@ async function isBehind(
 ): Promise<boolean> {
   const reader = readerOf(sql, source, { types, correlation, batchSize, consumerGroup });
   const { messages, atEnd } = await reader.read(recordedPosition(last) + 1);
-  return !atEnd || messages.some((message) => reader.category !== null || !isOwnMessage(message));
+  return !atEnd || messages.some((message) => isForConsumers(reader, message));
 }
 
 /** The processes that have written lately that they wait for a member. */

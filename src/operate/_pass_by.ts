@@ -1,21 +1,14 @@
 import { checkIdentity } from "../consume/_checked_consumer.ts";
-import { findPosition } from "../consume/_find_position.ts";
+import { findPosition, streamOf } from "../consume/_find_position.ts";
+import { parkedData } from "../consume/_park.ts";
 import { type LastMessage, readLastMessages } from "../consume/_read_last_messages.ts";
 import type { ConsumerIdentity } from "../consume/consumer.ts";
-import type { Parked } from "../consume/parked.ts";
 import { invalid } from "../lib/invalid.ts";
 import { causationOf } from "../messages/_causation.ts";
 import { checkId, checkName, checkOptions } from "../names/_check.ts";
-import {
-  groupStream,
-  isOwnMessage,
-  memberStream,
-  parkedStream,
-  positionStream,
-} from "../names/_own_streams.ts";
+import { groupStream, parkedStream } from "../names/_own_streams.ts";
 import { idFrom } from "../names/id_from.ts";
-import type { AggregatedMessage } from "../read/reference.ts";
-import { checkTypes, type Reader, readerOf } from "../subscribe/_reader.ts";
+import { checkTypes, isForConsumers, type Reader, readerOf } from "../subscribe/_reader.ts";
 import type { ConsumerGroup, Message, MessageInput, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import { writeStreams } from "../write/write_streams.ts";
@@ -97,8 +90,7 @@ async function meet(wanted: WantedPass): Promise<Meeting | undefined> {
     throw invalid("types", types, `with "${found!.type}", the type of the message`);
   }
   const member = memberOf(wanted, found!);
-  const streamName = member ? memberStream(identity, member) : positionStream(identity);
-  const own = await lastOf(wanted, streamName);
+  const own = await lastOf(wanted, streamOf(identity, member));
   // Without a position, the consumer has come to its first message: any start but the beginning is recorded.
   const { position } = await findPosition(sql, identity, member, () => Promise.resolve(0));
   const parked = await readParkedEntries(sql, identity, { ids: [id] });
@@ -165,7 +157,7 @@ function memberOf(
 async function nextAfter(reader: Reader, position: number): Promise<Message | undefined> {
   for (let at = position + 1;;) {
     const page = await reader.read(at);
-    const next = page.messages.find((it) => reader.category !== null || !isOwnMessage(it));
+    const next = page.messages.find((message) => isForConsumers(reader, message));
     if (next !== undefined || page.atEnd) return next;
     at = page.next;
   }
@@ -182,15 +174,7 @@ async function traceOf(
   const open = entries.find(({ state }) => state === "open");
   const messages: MessageInput[] = [];
   if (open === undefined) {
-    const { type, streamName, position, globalPosition } = message;
-    const { reference } = message as Partial<AggregatedMessage>;
-    const data: Parked = {
-      message: { id, type, streamName, position, globalPosition },
-      ...(reference && { reference }),
-      error: null,
-      attempts: 0,
-      reason,
-    };
+    const data = { ...parkedData(message, 0, null), reason };
     // The first id is the one under which the consumer parks the message. So it is not parked twice if
     // the consumer does so at the same time. After a rewind it can be parked once more.
     const name = `${parkedStream(identity)} ${id} ${place}`;

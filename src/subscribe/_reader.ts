@@ -2,6 +2,7 @@ import { isPassing } from "../handle/_retry.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
 import { checkCategory, checkConsumerGroup, checkInteger, checkName } from "../names/_check.ts";
+import { isOwnMessage } from "../names/_own_streams.ts";
 import { category, isCategory } from "../names/stream_name.ts";
 import { fitting } from "../read/_fitting.ts";
 import { firstReferenceSince, firstSince } from "../read/_first_since.ts";
@@ -36,6 +37,14 @@ export interface Reader {
   start(at: StartAt): Promise<number>;
   /** The mark of a place to start at: the store has a position before that. */
   markAt(place: number): Mark | null;
+}
+
+/**
+ * Whether a consumer is given a message that was read: one of all messages is not given what this library
+ * writes for itself.
+ */
+export function isForConsumers({ category }: Reader, message: Message): boolean {
+  return category !== null || !isOwnMessage(message);
 }
 
 const CATEGORY_OPTIONS = ["correlation", "consumerGroup"] as const;
