@@ -8,15 +8,25 @@ export interface Block {
   readonly file: string;
   /** The line of its first line, from 1. */
   readonly line: number;
-  /** The heading of level two above it; the file's name where there is none. */
-  readonly part: string;
   readonly language: string;
+  /** What stands in brackets behind the language: the name of the file that the block is. */
+  readonly name: string | undefined;
   readonly code: string;
 }
 
 /** The path of a file of the repository. */
 export function pathOf(file: string): string {
   return fileURLToPath(new URL(`../${file}`, import.meta.url));
+}
+
+/** The pages in a folder and the folders below it. */
+export function markdownFiles(folder: string): string[] {
+  return readdirSync(pathOf(folder), { recursive: true, encoding: "utf8" })
+    .filter((path) =>
+      path.endsWith(".md") && !/node_modules|^reference\/api\/|\.vitepress/.test(path)
+    )
+    .map((path) => `${folder}/${path}`)
+    .sort();
 }
 
 export function blocksOfMarkdown(file: string): Block[] {
@@ -38,19 +48,11 @@ export function blocksOfSource(): Block[] {
 }
 
 function blocksOf(file: string, text: string, firstLine: number): Block[] {
-  const blocks: Block[] = [];
-  let part = file;
-  for (
-    const { 0: match, 1: heading, 2: language, 3: code, index } of text.matchAll(
-      /^## (.+)$|^```(\w+).*\n([^]*?)^```$/gm,
-    )
-  ) {
-    if (heading) part = heading;
-    if (!match.startsWith("```")) continue;
+  const fences = text.matchAll(/^```(\w+)(?: \[(.+)\])?.*\n([^]*?)^```$/gm);
+  return [...fences].map(({ 1: language, 2: name, 3: code, index }) => {
     const line = firstLine + text.slice(0, index).split("\n").length;
-    blocks.push({ file, line, part, language: language!, code: code! });
-  }
-  return blocks;
+    return { file, line, language: language!, name, code: code! };
+  });
 }
 
 /**

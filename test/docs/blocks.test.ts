@@ -1,9 +1,10 @@
 /**
- * Runs every example: those of README.md, and those in the documentation of the source.
+ * Runs every example: those of README.md, of docs/, and of the documentation of the source.
  *
  * An example in TypeScript is a program. Where it makes no handle of its own, `sql` is there. A
- * comment that can be read as JSON, after a statement, is what its value must be. The examples of one
- * part of the README run in order on one database; an example of the source has one for itself.
+ * comment that can be read as JSON, after a statement, is what its value must be. The examples of a
+ * page run in order on one database; an example of the source has one for itself. A block with the
+ * name of a file belongs to a project, which start.test.ts and tutorial.test.ts run.
  */
 import { writeBatch } from "@messagedb/client";
 import { neonConfig } from "@neondatabase/serverless";
@@ -18,22 +19,30 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import postgres from "postgres";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
-import { type Block, blocksOfMarkdown, blocksOfSource, pathOf, toProgram } from "./_blocks.ts";
-import { createDatabase, type TestDatabase } from "./_server.ts";
-import { startWorker } from "./_worker.ts";
-import { freePort } from "./_free_port.ts";
-import { startGateway } from "./runtimes/_gateway_server.ts";
-import { startNeonBridge } from "./runtimes/neon_bridge.ts";
-import { eventually } from "./_until.ts";
+import {
+  type Block,
+  blocksOfMarkdown,
+  blocksOfSource,
+  markdownFiles,
+  pathOf,
+  toProgram,
+} from "../_blocks.ts";
+import { createDatabase, type TestDatabase } from "../_server.ts";
+import { startWorker } from "../_worker.ts";
+import { freePort } from "../_free_port.ts";
+import { startGateway } from "../runtimes/_gateway_server.ts";
+import { startNeonBridge } from "../runtimes/neon_bridge.ts";
+import { eventually } from "../_until.ts";
 
-const readme = blocksOfMarkdown("README.md");
+const pages = ["README.md", ...markdownFiles("docs")];
+const inPages = pages.flatMap(blocksOfMarkdown).filter(({ name }) => name === undefined);
 const source = blocksOfSource();
 
 // Inside the repository, so that packages are found; the dot keeps other tools out.
@@ -41,7 +50,7 @@ const folder = mkdtempSync(pathOf("test/.examples-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const programs = new Map<Block, string>();
-for (const block of [...readme, ...source].filter(({ language }) => language === "ts")) {
+for (const block of [...inPages, ...source].filter(({ language }) => language === "ts")) {
   const path = join(folder, `${block.file.replaceAll(/\W/g, "_")}_${block.line}.ts`);
   writeFileSync(path, toProgram(block));
   programs.set(block, path);
@@ -60,18 +69,13 @@ test("the examples have the right types", () => {
 const hasCurl = spawnSync("curl", ["--version"]).status === 0;
 if (!hasCurl) console.log("Skipped: the commands with curl, which is not installed");
 
-for (const part of new Set(readme.map(({ part }) => part))) {
-  const blocks = readme.filter((block) => block.part === part);
-  if (blocks.every((block) => block.language === "sh" && !isCurl(block))) continue;
-  describe(`README, ${part}`, () => {
+for (const page of pages) {
+  const blocks = inPages.filter((block) => block.file === page && isChecked(block));
+  if (blocks.length === 0) continue;
+  describe(page, () => {
     const database = useOneDatabase();
     for (const block of blocks) {
-      if (block.language !== "sh" || isCurl(block)) {
-        test.skipIf(isCurl(block) && !hasCurl)(
-          `line ${block.line}`,
-          () => run(block, database()),
-        );
-      }
+      test.skipIf(isCurl(block) && !hasCurl)(`line ${block.line}`, () => run(block, database()));
     }
   });
 }
@@ -88,7 +92,7 @@ for (const block of source) {
 }
 
 test("the scripts and tasks of the examples exist", () => {
-  const shell = [...readme, ...blocksOfMarkdown("CONTRIBUTING.md")]
+  const shell = ["README.md", "CONTRIBUTING.md"].flatMap(blocksOfMarkdown)
     .filter(({ language }) => language === "sh")
     .map(({ code }) => code)
     .join();
@@ -101,16 +105,42 @@ test("the scripts and tasks of the examples exist", () => {
   expect(Object.keys(tasks)).toEqual(expect.arrayContaining([...inText].map(([, name]) => name)));
 });
 
-test.each(["README.md", "CONTRIBUTING.md"])("the links of %s lead somewhere", (file) => {
-  const text = readFileSync(pathOf(file), "utf8");
-  const anchors = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
-    `#${heading!.toLowerCase().replaceAll(/[^\w\- ]/g, "").replaceAll(" ", "-")}`
-  );
-  const links = [...text.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, link]) => link!);
-  const exists = (link: string) =>
-    link.startsWith("#") ? anchors.includes(link) : existsSync(pathOf(link));
-  expect(links.filter((link) => !exists(link))).toEqual([]);
+test.each([...pages, "CONTRIBUTING.md"])("the links of %s lead somewhere", (file) => {
+  const links = linksOf(file).filter((link) => !/^https?:/.test(link));
+  expect(links.filter((link) => !leadsSomewhere(link, file))).toEqual([]);
 });
+
+function linksOf(file: string): string[] {
+  const text = readFileSync(pathOf(file), "utf8").replaceAll(/^```[^]*?^```$/gm, "");
+  return [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!);
+}
+
+/** Whether a relative link leads to a file, and to a heading of it. */
+function leadsSomewhere(link: string, from: string): boolean {
+  const [path, anchor] = link.split("#") as [string, string?];
+  const file = path ? join(dirname(from), path) : from;
+  if (isGenerated(file)) return true;
+  if (!existsSync(pathOf(file))) return false;
+  return anchor === undefined || anchorsOf(file).includes(anchor);
+}
+
+/** The anchors of the headings, as GitHub makes them. */
+function anchorsOf(file: string): string[] {
+  const text = readFileSync(pathOf(file), "utf8").replaceAll(/^```[^]*?^```$/gm, "");
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading!.toLowerCase().replaceAll(/[^\p{L}\p{N}_\- ]/gu, "").replaceAll(" ", "-")
+  );
+}
+
+/** Pages that the site makes of the source: its build fails where a link to them leads nowhere. */
+function isGenerated(file: string): boolean {
+  return file.startsWith("docs/reference/api/");
+}
+
+/** Other commands are for people, and their effect is what the blocks after them need. */
+function isChecked(block: Block): boolean {
+  return ["ts", "sql", "json"].includes(block.language) || isCurl(block);
+}
 
 /** What follows a command is what it has to print, as JSON of this shape. */
 function isCurl({ language, code }: Block): boolean {
@@ -190,34 +220,15 @@ function urlFor(role: string, database: string, { url }: TestDatabase): string {
 }
 
 async function run(block: Block, database: TestDatabase): Promise<void> {
-  const asMessageStore = urlFor("message_store", "message_store", database);
-  if (block.language === "sql") {
-    const undone = new Error("Roles belong to the whole server");
-    const work = runAt(database.url, (sql) =>
-      sql.begin(async (sql) => {
-        await sql.unsafe(block.code);
-        throw undone;
-      }));
-    return await expect(work).rejects.toBe(undone);
-  }
-  const server = await startGateway(database.url);
-  const bridge = await startNeonBridge();
-  neonConfig.fetchEndpoint = bridge.endpoint;
-  const data = mkdtempSync(join(folder, "data-"));
-  const localize = (text: string) =>
-    text
-      .replaceAll(
-        /postgres:\/\/(\w+)@localhost\/(\w+)/g,
-        (_, role, name) => urlFor(role, name, database),
-      )
-      .replaceAll("https://events.example.com", server.origin)
-      .replaceAll(/https:\/\/[\w.-]+\.neon\.tech\/sql/g, bridge.endpoint)
-      .replaceAll('"./data"', JSON.stringify(data))
-      .replaceAll("port: 5433", "port: undefined as unknown as number");
+  if (block.language === "json") return void JSON.parse(block.code);
+  if (block.language === "sql") return await runSql(block.code, database.url);
+  const closing: (() => Promise<unknown>)[] = [];
   try {
-    if (isCurl(block)) return await runCurl(localize(block.code));
+    const code = await localize(isCurl(block) ? block.code : programOf(block), database, closing);
+    if (isCurl(block)) return await runCurl(code);
     const path = programs.get(block)!;
-    writeFileSync(path, localize(readFileSync(path, "utf8")));
+    writeFileSync(path, code);
+    const asMessageStore = urlFor("message_store", "message_store", database);
     switch (runtimeOf(block)) {
       case "node":
         return await runOnNode(path, asMessageStore);
@@ -231,9 +242,49 @@ async function run(block: Block, database: TestDatabase): Promise<void> {
         return await runOnWorkerd(path, database.url);
     }
   } finally {
-    await bridge.close();
-    await server.stop();
+    for (const close of closing) await close();
   }
+}
+
+function programOf(block: Block): string {
+  return readFileSync(programs.get(block)!, "utf8");
+}
+
+/** Puts in the addresses that are there while the tests run, and starts what is to answer at them. */
+async function localize(
+  text: string,
+  database: TestDatabase,
+  closing: (() => Promise<unknown>)[],
+): Promise<string> {
+  let local = text
+    .replaceAll(
+      /postgres:\/\/(\w+)@localhost\/(\w+)/g,
+      (_, role, name) => urlFor(role, name, database),
+    )
+    .replaceAll('"./data"', () => JSON.stringify(mkdtempSync(join(folder, "data-"))))
+    .replaceAll("port: 5433", "port: undefined as unknown as number");
+  if (text.includes("https://events.example.com")) {
+    const server = await startGateway(database.url);
+    closing.push(() => server.stop());
+    local = local.replaceAll("https://events.example.com", server.origin);
+  }
+  if (/\bneon\b/.test(text)) {
+    const bridge = await startNeonBridge();
+    closing.push(() => bridge.close());
+    neonConfig.fetchEndpoint = bridge.endpoint;
+    local = local.replaceAll(/https:\/\/[\w.-]+\.neon\.tech\/sql/g, bridge.endpoint);
+  }
+  return local;
+}
+
+async function runSql(code: string, url: string): Promise<void> {
+  const undone = new Error("Roles belong to the whole server");
+  const work = runAt(url, (sql) =>
+    sql.begin(async (sql) => {
+      await sql.unsafe(code);
+      throw undone;
+    }));
+  await expect(work).rejects.toBe(undone);
 }
 
 /** Runs commands one after another: what they print has the members that the comment after them has. */
