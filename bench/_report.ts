@@ -54,11 +54,11 @@ function spread({ median, low, high }: Spread): string {
   return `${number(median)} (${number(low)}-${number(high)})`;
 }
 
-/** An address of its own, because npm and JSR show the README without the repository. */
+/** An address of its own, because npm shows the page without the repository. */
 const CHART =
   "https://raw.githubusercontent.com/messagedb-client/messagedb-client/main/bench/results.svg";
 
-/** The part of the README that is made of a run. */
+/** The part of docs/benchmarks.md that is made of a run. */
 export function markdown({ date, machine, rounds, targets, results }: Report): string {
   const near = results.filter(({ delayed }) => !delayed);
   const far = results.filter(({ delayed }) => delayed);

@@ -5,7 +5,7 @@
  * million messages in it, in categories whose names begin with `bench`, and Emmett's tables. `MESSAGE_DB_PY`
  * is a folder with the source of message-db-py. `--only "write 64"` takes the workloads whose name holds
  * that, `--rounds` and `--duration` (ms) say how much is measured, `--messages` how many are read, `--quick`
- * measures next to nothing, and `--json` prints all there is. What was measured whole goes into the README
+ * measures next to nothing, and `--json` prints all there is. What was measured whole goes into docs/benchmarks.md
  * and its chart; `--chart` puts it there in any case.
  */
 import { startEmbedded } from "@messagedb/client/embedded";
@@ -186,10 +186,10 @@ async function publish(report: Report): Promise<void> {
   // Its package may only be installed by now.
   const { chart } = await import("./_chart.ts");
   await writeFile(pathOf("results.svg"), chart(report));
-  const readme = pathOf("../README.md");
-  const text = await readFile(readme, "utf8");
+  const page = pathOf("../docs/benchmarks.md");
+  const text = await readFile(page, "utf8");
   const part = /(?<=<!-- npm run bench -->\n)[^]*(?=<!-- \/npm run bench -->)/;
-  await writeFile(readme, text.replace(part, () => markdown(report)));
+  await writeFile(page, text.replace(part, () => markdown(report)));
 }
 
 function pathOf(file: string): string {

@@ -13,6 +13,7 @@ import denoJson from "../deno.json" with { type: "json" };
 import packageLock from "../package-lock.json" with { type: "json" };
 import packageJson from "../package.json" with { type: "json" };
 import { VERSION } from "../src/http/gateway/_version.ts";
+import { markdownFiles } from "./_blocks.ts";
 
 const lock: { packages: Record<string, { version: string }> } = packageLock;
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -42,8 +43,10 @@ describe("the npm package", () => {
   test("holds what is built, and the documents", async () => {
     const files = (await run(folder, "tar", "-tf", tarball)).trim().split("\n")
       .map((path) => path.replace("package/", ""));
+    const pages = files.filter((path) => path.startsWith("docs/"));
+    expect(pages.sort()).toEqual(markdownFiles("docs"));
     const shared = files.filter((path) => /^dist\/(\w+-[\w-]+\.d\.ts|chunk-\w+\.js)$/.test(path));
-    expect(files.filter((path) => !shared.includes(path)).sort()).toEqual([
+    expect(files.filter((path) => ![...shared, ...pages].includes(path)).sort()).toEqual([
       "CHANGELOG.md",
       "LICENSE",
       "README.md",

@@ -106,19 +106,24 @@ test("the scripts and tasks of the examples exist", () => {
 });
 
 test.each([...pages, "CONTRIBUTING.md"])("the links of %s lead somewhere", (file) => {
-  const links = linksOf(file).filter((link) => !/^https?:/.test(link));
+  const links = linksOf(file);
   expect(links.filter((link) => !leadsSomewhere(link, file))).toEqual([]);
 });
 
+/** Relative links, and those to files of the repository, as from its root: `/mod.ts`. */
 function linksOf(file: string): string[] {
   const text = readFileSync(pathOf(file), "utf8").replaceAll(/^```[^]*?^```$/gm, "");
-  return [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!);
+  const repository =
+    /^https:\/\/github\.com\/messagedb-client\/messagedb-client\/(?:blob|tree)\/main/;
+  return [...text.matchAll(/\]\(([^)\s]+)\)/g)]
+    .map(([, link]) => link!.replace(repository, ""))
+    .filter((link) => !/^https?:/.test(link));
 }
 
 /** Whether a relative link leads to a file, and to a heading of it. */
 function leadsSomewhere(link: string, from: string): boolean {
   const [path, anchor] = link.split("#") as [string, string?];
-  const file = path ? join(dirname(from), path) : from;
+  const file = path === "" ? from : path.startsWith("/") ? path : join(dirname(from), path);
   if (isGenerated(file)) return true;
   if (!existsSync(pathOf(file))) return false;
   return anchor === undefined || anchorsOf(file).includes(anchor);
