@@ -33,6 +33,8 @@ export interface KeptPosition {
   readonly streamName: string;
   /** The claim that each write repeats; undefined if any process may keep the position. */
   readonly claim: Claim | undefined;
+  /** The types that the consumer handles, which each write repeats; undefined for all. */
+  readonly types: readonly string[] | undefined;
   /** After how many handled messages the position is stored at the latest. */
   readonly positionUpdateInterval: number;
   /** Everything up to here, included, is handled. */
@@ -69,9 +71,9 @@ export interface KeptPosition {
 
 /** Begins to keep a position, at the place where `findPosition` has found it. */
 export function keepPosition(
-  { sql, answerTimeout, positionUpdateInterval }: Pick<
+  { sql, answerTimeout, types, positionUpdateInterval }: Pick<
     KeptPosition,
-    "sql" | "answerTimeout" | "positionUpdateInterval"
+    "sql" | "answerTimeout" | "types" | "positionUpdateInterval"
   >,
   streamName: string,
   { position, version, stored }: Pick<FoundPosition, "position" | "version" | "stored">,
@@ -84,6 +86,7 @@ export function keepPosition(
     answerTimeout,
     streamName,
     claim,
+    types,
     positionUpdateInterval,
     position,
     version,
@@ -205,9 +208,12 @@ export async function storeWith(
   const begunAt = performance.now();
   const begunFrom = position;
   const moved = kept.moved.signal;
+  let isRecording = false;
   await begin(async (sql) => {
     position = await work(sql);
-    kept.isRecording = true;
+    // The handler was given up, and another transaction may be under way.
+    if (moved.aborted) throw new PositionMovedError();
+    kept.isRecording = isRecording = true;
     if (kept.claim !== undefined) await Promise.race([kept.idle, sleep(LONGEST_WRITE_BESIDE)]);
     const limited = withTimeLimit(sql, kept.answerTimeout);
     try {
@@ -220,7 +226,9 @@ export async function storeWith(
       kept.recordFailure = { cause: error };
       throw error;
     }
-  }).finally(() => kept.isRecording = false);
+  }).finally(() => {
+    if (isRecording) kept.isRecording = false;
+  });
   kept.version = Math.max(kept.version, version);
   kept.confirmedAt = performance.now();
   passTo(kept, position);
@@ -273,11 +281,12 @@ async function record(
   age = 0,
   successor?: LastMessage,
 ): Promise<number> {
-  const { claim, isClosing, streamName } = kept;
-  const own: Metadata | null = claim && !isClosing
-    ? { ...claim, leaseDuration: claim.leaseDuration + age }
-    : null;
-  const metadata = successor ? successor.metadata : own;
+  const { claim, types, isClosing, streamName } = kept;
+  const own: Metadata = {
+    ...claim && !isClosing && { ...claim, leaseDuration: claim.leaseDuration + age },
+    ...types && { types },
+  };
+  const metadata = successor ? successor.metadata : Object.keys(own).length > 0 ? own : null;
   const data = { position: kept.recordedAs ?? position };
   return await write(sql, streamName, { type: "Recorded", data, metadata }, {
     expectedVersion: successor?.version ?? kept.version,

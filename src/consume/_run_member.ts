@@ -70,16 +70,9 @@ export async function runMember(
   try {
     const reading = readFor(kept, reader);
     for (let isOver = false; !isOver;) {
-      const round = roundOf(kept, shutdown);
-      const run = {
-        consumer,
-        kept,
-        report,
-        ...shutdown,
-        ...round,
-        deadline: bounds.deadline,
-        store,
-      };
+      const round = roundOf(member, shutdown);
+      const { stop } = shutdown;
+      const run = { consumer, kept, report, ...round, stop, deadline: bounds.deadline, store };
       const following = { ...retrying, signal: round.stopping, bell };
       const handling = handlePages(run, member, reading, following, bounds, progress);
       const hasWentBack = await hasGoneBack(handling, run, reading).finally(round.dispose);
@@ -116,16 +109,22 @@ interface Progress {
   isBusy: boolean;
 }
 
-/** The signals of a round: it ends when the run stops, and when somebody else sets the position. */
+/**
+ * The signals of a round. It ends when the run does, and when somebody else sets the position: then too, the
+ * messages in hand may take `shutdownTimeout` at most. So an operator can pass a message whose handler hangs.
+ */
 function roundOf(
-  kept: KeptPosition,
-  { stopping }: ShutdownControl,
-): Pick<PageRun, "stopping" | "moved"> & { dispose(): void } {
-  const ending = new AbortController();
+  { consumer, kept }: Member,
+  { stopping, givingUp }: ShutdownControl,
+): ShutdownControl & Pick<PageRun, "moved"> {
   const moved = kept.moved.signal;
-  const end = () => ending.abort();
-  const forget = [onAbort(stopping, end), onAbort(moved, end)];
-  return { stopping: ending.signal, moved, dispose: () => forget.forEach((it) => it()) };
+  const round = shutdownOn([stopping, moved], consumer.shutdownTimeout);
+  const forget = onAbort(givingUp, round.giveUp);
+  const dispose = () => {
+    forget();
+    round.dispose();
+  };
+  return { ...round, moved, dispose };
 }
 
 /** Waits for the work, and tells whether it ended because the store went back. */

@@ -21,8 +21,8 @@ export interface HandlerContext<Handle = Sql> {
   readonly sql: Handle;
   /**
    * Aborts when the handler should give up: when `shutdownTimeout` is over after the consumer was told to
-   * end (not when it is told so), or when another process has taken over the member. All messages share
-   * this signal: remove the listeners that you add.
+   * end (not when it is told so) or an operator has set the position, or when another process has taken over
+   * the member. Messages share this signal: remove the listeners that you add.
    */
   readonly signal: AbortSignal;
   /** The number of this attempt, from 1. */
@@ -186,7 +186,9 @@ export interface ConsumerOptions<Handle, Handled extends Message = Message>
    */
   readonly leaseDuration?: number | undefined;
   /**
-   * How long the messages in hand may go on at the end, in milliseconds, from 0.
+   * How long the messages in hand may go on at the end, in milliseconds, from 0. So long they may go on, too,
+   * when an operator has parked or skipped one of them, or has rewound the consumer. Then the consumer goes on
+   * without waiting for a handler that hangs.
    *
    * @default 10000
    */

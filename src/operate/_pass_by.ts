@@ -83,11 +83,11 @@ async function passOnce(wanted: WantedPass): Promise<void> {
  * @returns Undefined if the consumer has passed by the message already.
  */
 async function meet(wanted: WantedPass): Promise<Meeting | undefined> {
-  const { sql, fate, identity, id, types } = wanted;
+  const { sql, fate, identity, id } = wanted;
   const found = await findInSource(sql, identity, id);
   const place = placeInSource(wanted, found);
-  if (types !== undefined && !types.includes(found!.type)) {
-    throw invalid("types", types, `with "${found!.type}", the type of the message`);
+  if (wanted.types !== undefined && !wanted.types.includes(found!.type)) {
+    throw invalid("types", wanted.types, `with "${found!.type}", the type of the message`);
   }
   const member = memberOf(wanted, found!);
   const own = await lastOf(wanted, streamOf(identity, member));
@@ -102,6 +102,7 @@ async function meet(wanted: WantedPass): Promise<Meeting | undefined> {
       : `the consumer is at position ${position} and has passed the message, which is at ${place}`;
     throw refusal(wanted, why);
   }
+  const types = wanted.types ?? typesOf(own);
   const reader = readerOf(sql, identity.source, { types, consumerGroup: member, batchSize: 100 });
   const message = await nextAfter(reader, position);
   if (message?.id === id) return { message, place, own, parked };
@@ -113,6 +114,12 @@ async function meet(wanted: WantedPass): Promise<Meeting | undefined> {
         `"${message.type}" at ${reader.placeOf(message)} first: park or skip that one, or give ` +
         "the types that the consumer handles if that type is none of them",
   );
+}
+
+/** The types that the consumer recorded; undefined for all. */
+function typesOf({ metadata }: Meeting["own"]): readonly string[] | undefined {
+  const types: unknown = metadata?.["types"];
+  return Array.isArray(types) && types.length > 0 ? types.map(String) : undefined;
 }
 
 /** The last message of the position's stream, where there may be none without a group. */

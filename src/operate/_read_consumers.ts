@@ -173,7 +173,7 @@ const COUNT_STEPS = `
   recorded as materialized (
     select
       streams.*, last.position as version, (last.data ->> 'position')::bigint as position,
-      last.data, last.metadata, last.metadata ->> 'owner' as owner, last.time,
+      last.data, last.metadata, last.metadata ->> 'owner' as owner, last.metadata -> 'types' as types, last.time,
       source = '$all' or is_aggregate as is_of_all,
       exists (
         select
@@ -269,10 +269,13 @@ const COUNT_STEPS = `
         date_part('epoch', min(time) filter (where is_wanted)) * 1000 as oldest_at,
         max(global_position) as last_counted
       from (
-        select global_position, time, ${IS_OF_SHARE} as is_wanted
+        select
+          global_position, time,
+          (${IS_OF_SHARE})
+          and coalesce(jsonb_exists(types, type), true) as is_wanted
         from (
           select
-            global_position, time, stream_name
+            global_position, time, stream_name, type
           from message_store.messages
           where not is_of_all
             and message_store.category(stream_name) = source
@@ -283,7 +286,7 @@ const COUNT_STEPS = `
         union all
         select
           global_position, time,
-          not (${IS_OWN_MESSAGE}) and not (
+          not (${IS_OWN_MESSAGE}) and coalesce(jsonb_exists(types, type), true) and not (
             is_aggregate
             and coalesce(metadata ->> 'referringAggregate' = split_part(stream_name, '-', 1), false)
           )

@@ -54,9 +54,9 @@ export interface ConsumerStatus {
   readonly head: number;
   /**
    * How many messages after the position the consumer has to read. It is counted as the consumer reads: its
-   * category, its member's share, references for an aggregate's consumer, no bookkeeping for `"$all"`. Which types a
-   * consumer handles is not stored, and neither is what an aggregate refers to: so all types are counted, and for an
-   * aggregate all messages but bookkeeping and references. At most 1,000 messages are looked at, and 5,000 of `"$all"`.
+   * category, its member's share, the types that it handles, references for an aggregate's consumer, no bookkeeping for
+   * `"$all"`. What an aggregate refers to is not stored: all messages but bookkeeping and references are counted. At
+   * most 1,000 messages are looked at, and 5,000 of `"$all"`.
    */
   readonly behind: number;
   /** Whether there are more messages than were looked at. So `behind` is the least that it can be. */
@@ -104,7 +104,7 @@ export interface ConsumerStatus {
  *   a process that asked. A consumer with `exclusive: false` never holds its position, and neither does an aggregate.
  *
  * It is one statement, which sees one moment. Its cost grows with the positions and the categories, and not with the
- * messages: see the README.
+ * messages.
  *
  * @example
  * ```ts

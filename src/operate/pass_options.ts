@@ -3,10 +3,10 @@ export interface PassOptions {
   /** Why the consumer does not handle the message. It is kept, in the stream of parked messages. */
   readonly reason: string;
   /**
-   * The types that the consumer handles, as they are stored. The store does not know them, and so cannot
-   * tell that the consumer leaves out the messages that are before the message.
+   * The types that the consumer handles, as they are stored: it leaves out the others that are before the
+   * message.
    *
-   * @default all types
+   * @default what the consumer recorded with its position; all types if it recorded none
    */
   readonly types?: readonly string[] | undefined;
 }

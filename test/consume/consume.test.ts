@@ -465,7 +465,7 @@ describe("transactional", () => {
   });
 
   test.each([
-    [1, "of a page", 100],
+    [1, "of a page", 60_000],
     [2, "of a message", 0],
   ])(
     "leaves each effect once where %i answers to the commit %s are lost",

@@ -3,6 +3,7 @@ import { describe, onTestFinished, test } from "vitest";
 import {
   aggregate,
   type Consumer,
+  type ConsumerIdentity,
   drain,
   importMessages,
   type Metadata,
@@ -14,7 +15,7 @@ import {
   writeBatch,
 } from "../../mod.ts";
 import { install } from "../../src/database/install.ts";
-import { consumers, type ConsumerStatus } from "../../src/operate/mod.ts";
+import { consumers, type ConsumerStatus, remove } from "../../src/operate/mod.ts";
 import { start } from "../consume/_consuming.ts";
 import { openHandle, useDatabase } from "../database.ts";
 import { eventually } from "../_until.ts";
@@ -107,6 +108,37 @@ describe("consumers()", () => {
     assert.equal(behind.head, await headOf(category));
     assert(behind.oldestAge! >= 50_000 && behind.oldestAge! < HOUR);
     assert.equal(behind.health, "busy");
+  });
+
+  test("counts the types that the consumer handles, running or ended", async () => {
+    const category = freshCategory();
+    const name = `${category}ledger`;
+    const append = async () => {
+      const types = ["Other", "A", "Other", "B"].map((type) => ({ type }));
+      await writeBatch(db.sql, `${category}-1`, types);
+      await aggregate(db.sql, { name, from: [category], partition: () => 0 }, { once: true });
+    };
+    const behind = async () =>
+      Object.fromEntries(
+        (await consumers(db.sql))
+          .filter(({ consumerId }) => consumerId?.startsWith(category))
+          .map((it) => [it.aggregate ?? it.category, it.behind]),
+      );
+    const typed = { consumerId: `${category}-typed`, handlers: { A: () => {}, B: () => {} } };
+    const sources = [{ category }, { category: "$all" }, { aggregate: name }];
+    await append();
+    for (const source of sources) await drain(db.sql, { ...source, ...typed } as Consumer<Sql>);
+    await append();
+    assert.deepEqual(await behind(), { [category]: 2, $all: 4, [name]: 2 });
+    for (const source of sources) {
+      const handlers = { A: () => {}, B: () => Promise.reject(new Error("failed")) };
+      const failing = { ...source, ...typed, handlers } as Consumer<Sql>;
+      await assert.rejects(drain(db.sql, failing), { code: "HANDLER_FAILED" });
+    }
+    assert.deepEqual(await behind(), { [category]: 1, $all: 3, [name]: 1 });
+    for (const source of sources) {
+      await remove(db.sql, { ...source, consumerId: typed.consumerId } as ConsumerIdentity);
+    }
   });
 
   test("counts what a member would read, of a category and of an aggregate", async () => {

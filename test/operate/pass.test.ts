@@ -236,22 +236,30 @@ describe("park()", () => {
     assert.equal((await parked(db.sql, all)).length, 1);
   });
 
-  test("passes the messages that the consumer's types leave out", async () => {
-    const written = ["Read", "Other", "Other", "Read", "Read"].map((type, data) => ({
-      type,
-      data,
-    }));
-    await writeBatch(db.sql, "types-1", written);
-    const consumer = { category: "types", consumerId: "it" };
+  test.each([
+    ["recorded with its position", undefined],
+    ["given", ["Read", "Unknown"]],
+  ])("passes the messages that the consumer's types leave out: %s", async (_, types) => {
+    const category = types === undefined ? "recordedtypes" : "giventypes";
+    const names = ["Other", "Read", "Other", "Other", "Read", "Read"];
+    await writeBatch(db.sql, `${category}-1`, names.map((type, data) => ({ type, data })));
+    const consumer = { category, consumerId: "it" };
     const handled: unknown[] = [];
     const Read = ({ data }: Message) => {
-      if (data === 3) throw new Error("failed");
+      if (data !== 5) throw new Error("failed");
       handled.push(data);
     };
-    const { failed } = await run({ ...consumer, handlers: { Read } });
-    await park(db.sql, consumer, failed!.id, { reason, types: ["Read", "Unknown"] });
+    for (let hanging = 0; hanging < 2; hanging++) {
+      const { failed } = await run({ ...consumer, handlers: { Read } });
+      if (types !== undefined) {
+        // As a consumer that has recorded no types.
+        const data = { position: failed!.globalPosition - 2 };
+        await write(db.sql, `${category}:position-it`, { type: "Recorded", data });
+      }
+      await park(db.sql, consumer, failed!.id, { reason, types });
+    }
     await run({ ...consumer, handlers: { Read } });
-    assert.deepEqual(handled, [0, 4]);
+    assert.deepEqual(handled, [5]);
   });
 
   test("takes any name", async () => {

@@ -113,40 +113,42 @@ describe("beside a running consumer", () => {
   );
 
   test.each([false, true])(
-    "park() has the next process get past a handler that never ends, transactional: %s",
+    "park() and skip() get it past handlers that never end, transactional: %s",
     async (transactional) => {
       const category = `hung${transactional}`;
       const { consumer, messages } = await consumerOf(category);
       const seen: unknown[] = [];
       const { opened, open } = gate();
-      let isHung = false;
-      const handle = async ({ data }: Message) => {
-        if (data !== 3) return void seen.push(data);
-        isHung = true;
+      const hung: AbortSignal[] = [];
+      const handle = async ({ data }: Message, { signal }: { signal: AbortSignal }) => {
+        if (data !== 3 && data !== 5) return void seen.push(data);
+        hung.push(signal);
         await opened;
       };
-      const run = () =>
-        start(
-          db.sql,
-          {
-            ...consumer,
-            transactional,
-            // Each message has a transaction of its own, so those before it are stored.
-            ...(transactional && { commitInterval: 0 }),
-            handle,
-            positionUpdateInterval: 1,
-            shutdownTimeout: 0,
-          } as Parameters<typeof start>[1],
-        );
-      const hung = run();
-      await until(() => isHung);
+      const running = start(
+        db.sql,
+        {
+          ...consumer,
+          transactional,
+          // Each message has a transaction of its own, so those before it are stored.
+          ...(transactional && { commitInterval: 0 }),
+          handle,
+          positionUpdateInterval: 1,
+          shutdownTimeout: 20,
+        } as Parameters<typeof start>[1],
+      );
+      await until(() => hung.length === 1);
       await eventually(() => park(db.sql, consumer, messages[3]!.id, { reason }));
-      await hung.stop();
-      const next = run();
+      await until(() => hung.length === 2);
+      assert.deepEqual(hung.map(({ aborted }) => aborted), [true, false]);
+      await eventually(() => skip(db.sql, consumer, messages[5]!.id, { reason }));
       await until(() => seen.includes(7));
+      // What the handlers do now counts no more.
       open();
-      await next.stop();
-      assert.deepEqual(seen, [0, 1, 2, 4, 5, 6, 7]);
+      await writeCounted(db.sql, category, 1, { from: 8 });
+      await until(() => seen.includes(8));
+      await running.stop();
+      assert.deepEqual(seen, [0, 1, 2, 4, 6, 7, 8]);
     },
   );
 

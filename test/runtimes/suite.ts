@@ -1651,6 +1651,8 @@ it("consume() ends when its signal aborts, and its position is stored", async ({
 
 it("aggregate() keeps references to messages, each once, and readAggregate() resolves them", async ({ sql }) => {
   const [name, one, other] = [newCategory(), newCategory(), newCategory()];
+  const first = { type: "odd", data: { b: 1, a: [null] } };
+  const { globalPosition: startAt } = await append(sql, `${one}-1`, first);
   const keep = () =>
     aggregate(
       sql,
@@ -1659,10 +1661,10 @@ it("aggregate() keeps references to messages, each once, and readAggregate() res
         from: [one, `${other}-%`],
         partition: ({ type }) => type,
         batchSize: 2,
+        startAt,
       },
       { once: true },
     );
-  await write(sql, `${one}-1`, { type: "odd", data: { b: 1, a: [null] } });
   await writeStreams(sql, [
     { streamName: `${other}-é`, messages: [{ type: "even" }, { type: "odd" }] },
     { streamName: `${one}-1`, messages: [{ type: "odd" }] },
