@@ -10,6 +10,8 @@ import type { Placed, Run } from "./_task.ts";
 export interface PageRun extends Run, Pick<ShutdownControl, "stop"> {
   /** When to begin no more messages, by `Date.now()`. */
   readonly deadline: number;
+  /** Whether the next page is handled message by message: a handler has not ended, and nobody knows of which. */
+  isAlone: boolean;
   /** Stores the position. */
   store(): Promise<unknown>;
 }

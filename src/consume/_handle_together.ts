@@ -35,7 +35,7 @@ async function handleFrom(
   progress: { at: number },
 ): Promise<void> {
   const { consumer, kept, stopping, givingUp, moved, store, stop, deadline } = run;
-  const isAlone = !consumer.pageHandler && consumer.commitInterval === 0;
+  const isAlone = run.isAlone || !consumer.pageHandler && consumer.commitInterval === 0;
   let size = isAlone ? 1 : placed.length;
   /** The message that fails is before this one; 0 if none is known to fail. */
   let suspects = 0;
@@ -69,6 +69,7 @@ async function handleFrom(
     if (progress.at < suspects) size = Math.ceil((suspects - progress.at) / 2);
     else if (!isAlone) size = placed.length;
   }
+  run.isAlone = false;
 }
 
 /** What became of messages that were to be handled together. */

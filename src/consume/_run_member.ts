@@ -69,14 +69,17 @@ export async function runMember(
   const failures: unknown[] = [];
   try {
     const reading = readFor(kept, reader);
+    let isAlone = false;
     for (let isOver = false; !isOver;) {
       const round = roundOf(member, shutdown);
       const { stop } = shutdown;
-      const run = { consumer, kept, report, ...round, stop, deadline: bounds.deadline, store };
+      const { deadline } = bounds;
+      const run = { consumer, kept, report, ...round, stop, deadline, isAlone, store };
       const following = { ...retrying, signal: round.stopping, bell };
       const handling = handlePages(run, member, reading, following, bounds, progress);
       const hasWentBack = await hasGoneBack(handling, run, reading).finally(round.dispose);
       if (hasWentBack) await retryUntilAborted(() => goBack(reading, find), storing);
+      isAlone = round.givingUp.aborted;
       isOver = !hasWentBack && !round.moved.aborted;
     }
   } catch (error) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
-import { type Message, readLastMessage, readStream } from "../../mod.ts";
+import { type Message, type PageContext, readLastMessage, readStream } from "../../mod.ts";
 import { park, parked, remove, rewind, skip } from "../../src/operate/mod.ts";
 import { eventually, until } from "../_until.ts";
 import { gate, start, writeCounted } from "../consume/_consuming.ts";
@@ -149,6 +149,45 @@ describe("beside a running consumer", () => {
       await until(() => seen.includes(8));
       await running.stop();
       assert.deepEqual(seen, [0, 1, 2, 4, 6, 7, 8]);
+    },
+  );
+
+  test.each(["handle", "handlePage"])(
+    "rewind() to where it is shows the message whose handler never ends, by %s in a transaction",
+    async (name) => {
+      const category = `shown${name}`;
+      const { consumer, messages } = await consumerOf(category);
+      const seen: unknown[] = [];
+      const { opened, open } = gate();
+      let hung = 0;
+      const handle = async ({ data }: Message) => {
+        if (data !== 3) return void seen.push(data);
+        hung++;
+        await opened;
+      };
+      const handlePage = async (page: readonly Message[], { signal }: PageContext) => {
+        for (const message of page) if (!signal.aborted) await handle(message);
+      };
+      const running = start(
+        db.sql,
+        {
+          ...consumer,
+          transactional: true,
+          commitInterval: 60_000,
+          ...(name === "handle" ? { handle } : { handlePage }),
+          shutdownTimeout: 20,
+        } as Parameters<typeof start>[1],
+      );
+      await until(() => hung === 1);
+      const pass = () => park(db.sql, consumer, messages[3]!.id, { reason });
+      await assert.rejects(pass(), /meets message/);
+      await rewind(db.sql, consumer, messages[0]!.globalPosition);
+      await until(() => hung === 2);
+      await pass();
+      await until(() => seen.includes(7));
+      open();
+      await running.stop();
+      assert.deepEqual(seen, [0, 1, 2, 0, 1, 2, 4, 5, 6, 7]);
     },
   );
 
