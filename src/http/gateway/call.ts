@@ -16,8 +16,9 @@ export interface GatewayCall {
    * Some functions of this package arrive under another name, because they are made of other
    * operations: the iterators and `subscribe` arrive as reads, `readMessage` as `readMessages`,
    * `writeStreams` to one stream as `writeBatch`, and each write of `groupCommit` as `write`. A consumer
-   * reads its source. It also reads and writes streams of the types `position`, `group` and `parked` of
-   * its category. `importMessages` is the only write that chooses the time of its messages.
+   * reads its source. It also reads and writes streams of the types `position`, `claim`, `group` and
+   * `parked` of its category; an entity with snapshots, of the type `snapshot`; and what keeps an aggregate,
+   * of the type `aggregate`. `importMessages` is the only write that chooses the time of its messages.
    */
   readonly operation:
     | "categories"
