@@ -151,7 +151,7 @@ test("drain() ends with a sentence that says why, after five tries", async () =>
     consumerId: "it",
     batchSize: 1,
     positionUpdateInterval: 1,
-    answerTimeout: 500,
+    answerTimeout: 150,
     leaseDuration: 3000,
     shutdownTimeout: 0,
     onRetry: () => void retries++,
