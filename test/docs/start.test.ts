@@ -320,8 +320,9 @@ test.concurrent("nextjs.md", async () => {
   const project = makeProject("nextjs");
   write(
     join(project.path, "node_modules/next/package.json"),
-    JSON.stringify({ type: "module", exports: { "./cache": "./cache.js" } }),
+    JSON.stringify({ type: "module", exports: { "./*": "./*.js" } }),
   );
+  write(join(project.path, "node_modules/next/server.js"), "export async function connection() {}");
   write(join(project.path, "node_modules/next/cache.js"), "export function revalidatePath() {}");
   write(
     join(project.path, "main.ts"),
