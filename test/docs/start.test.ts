@@ -378,23 +378,23 @@ test("the files have the right types", () => {
   try {
     const files = markdownFiles("docs/start").flatMap((page) =>
       blocksOfMarkdown(page)
-        // Deno and Next.js have types of their own.
+        // Deno has types of its own, and so has the configuration of Next.js.
         .filter(({ name, code }) => name?.endsWith(".ts") && !/Deno\.|"next"/.test(code))
         .map(({ name, code }) => {
           const path = join(project, page.replaceAll(/\W/g, "_"), name!);
-          write(
-            path,
-            code.replace(
-              'import { revalidatePath } from "next/cache";',
-              "declare function revalidatePath(path: string): void;",
-            ),
-          );
+          write(path, code);
           return path;
         })
     );
+    const next = join(project, "next.d.ts");
+    write(
+      next,
+      `declare module "next/cache" { export function revalidatePath(path: string): void; }
+      declare module "next/server" { export function connection(): Promise<void>; }`,
+    );
     const { config } = ts.readConfigFile(pathOf("tsconfig.json"), ts.sys.readFile);
     const { options } = ts.parseJsonConfigFileContent(config, ts.sys, pathOf("."));
-    const program = ts.createProgram(files, {
+    const program = ts.createProgram([next, ...files], {
       ...options,
       declaration: false,
       noPropertyAccessFromIndexSignature: false,
