@@ -5,7 +5,7 @@
  */
 import { EdgeRuntime } from "edge-runtime";
 import { build } from "esbuild";
-import { type ChildProcess, exec, spawn } from "node:child_process";
+import { type ChildProcess, exec, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -218,6 +218,9 @@ async function follow(project: Project, isProgram: RegExp): Promise<void> {
   }
 }
 
+const hasCurl = spawnSync("curl", ["--version"]).status === 0;
+if (!hasCurl) console.log("Skipped: the pages whose commands are curl, which is not installed");
+
 test.concurrent("node.md", async () => {
   await follow(makeProject("node"), /^(DATABASE_URL=\S+ )?npx tsx /);
 });
@@ -242,7 +245,7 @@ test.concurrent("tests.md, with Deno.test", async () => {
   await follow(project, /^deno test/);
 });
 
-test.concurrent("cloudflare-workers.md", async ({ onTestFinished }) => {
+test.skipIf(!hasCurl).concurrent("cloudflare-workers.md", async ({ onTestFinished }) => {
   const project = makeProject("cloudflare-workers");
   onTestFinished(project.end);
   const wrangler = pathOf("test/docs/_wrangler.ts");
@@ -266,7 +269,7 @@ test.concurrent("cloudflare-workers.md", async ({ onTestFinished }) => {
   await eventually(() => expectLines(dev.output(), printedBy(trigger, project)));
 });
 
-test.concurrent("edge-functions.md", async ({ onTestFinished }) => {
+test.skipIf(!hasCurl).concurrent("edge-functions.md", async ({ onTestFinished }) => {
   const project = makeProject("edge-functions");
   onTestFinished(project.end);
   const [gatewayPort, port] = [await freePort(), await freePort()];
