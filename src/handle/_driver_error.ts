@@ -15,6 +15,8 @@ interface DriverError {
   readonly constraint_name?: unknown;
   readonly table?: unknown;
   readonly table_name?: unknown;
+  /** The function of PostgreSQL that has refused. */
+  readonly routine?: unknown;
 }
 
 /** `EPIPE` is five capitals too, so the digit is required: every SQLSTATE has one. */
@@ -80,6 +82,8 @@ export function translateDriverError(error: unknown): unknown {
     case "42883":
       return MISSING.test(message) ? new NotInstalledError("missing", cause) : error;
     case "42501":
+      // A policy (row-level security) refuses the row, and no right is missing.
+      if (driver.routine === "ExecWithCheckOptions") return error;
       return FORBIDDEN.test(message) ? new NotInstalledError("forbidden", cause) : error;
   }
   return error;
@@ -93,7 +97,7 @@ export function translateDriverError(error: unknown): unknown {
  * - "conflict": a serialization failure or a deadlock.
  * - "closed": the login is refused, the database does not exist, or the caller has ended the handle.
  *
- * All but "closed" passes by itself. The table in the README, under "What is retried", says the same.
+ * All but "closed" passes by itself. The table of docs/reference/retries.md says the same.
  */
 export type Trouble = "lost" | "late" | "conflict" | "closed";
 

@@ -61,6 +61,17 @@ describe("NotInstalledError", () => {
     await db.sql`drop role errors_stranger`;
   });
 
+  test("is not what a policy throws that refuses a message", async () => {
+    await db.sql.begin(async (sql) => {
+      await sql`alter table message_store.messages enable row level security`;
+      await sql`create policy readers on message_store.messages for select using (true)`;
+      await sql`set local role message_store`;
+      const written = client.write(sql, "account-1", { type: "Opened" });
+      await assert.rejects(written, { code: "42501", message: /row-level security/ });
+      throw new Error("back");
+    }).catch((error) => assert.equal(error.message, "back"));
+  });
+
   test("says so of a Message DB that is older than 1.3", async () => {
     await db.sql.begin(async (sql) => {
       await sql`drop function message_store.get_last_stream_message(varchar, varchar)`;
