@@ -36,6 +36,8 @@ export interface TcpProxy {
   readonly opened: number;
   /** What becomes of the next bytes in this direction that hold the text. Resolves when it has happened. */
   next(direction: Direction, fault: Fault, text?: string): Promise<void>;
+  /** Leads new connections to another server, and resets those that are open. */
+  redirect(databaseUrl: string): void;
   close(): Promise<void>;
 }
 
@@ -54,7 +56,7 @@ export async function useProxy(databaseUrl: string): Promise<TcpProxy> {
 }
 
 export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
-  const target = new URL(databaseUrl);
+  let target = new URL(databaseUrl);
   const links = new Set<Link>();
   const sockets = new Set<Socket>();
   const traps: Trap[] = [];
@@ -97,6 +99,10 @@ export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
     },
     next: (direction, fault, text = "") =>
       new Promise((sprung) => traps.push({ direction, fault, text, sprung })),
+    redirect: (databaseUrl) => {
+      target = new URL(databaseUrl);
+      for (const link of links) link.reset();
+    },
     close: async () => {
       server.close();
       for (const socket of sockets) socket.destroy();

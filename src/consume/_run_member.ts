@@ -4,7 +4,7 @@ import { type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
 import { onAbort } from "../lib/wait.ts";
 import type { Page } from "../read/_page.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
-import { type Following, followPages } from "../subscribe/_follow_pages.ts";
+import { type Following, followPages, retryOnStandby } from "../subscribe/_follow_pages.ts";
 import { isForConsumers, type Reader } from "../subscribe/_reader.ts";
 import type { Placed, Run } from "./_task.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
@@ -64,6 +64,7 @@ export async function runMember(
   const listening = () => listenForMessages(listener!, reader.category, stopping);
   const bell = listener && await retryUntilAborted(listening, retrying);
   const storing = { ...retrying, signal: givingUp };
+  const following = { ...retrying, bell, server: { wasPrimary: false } };
   const store = () => retryUntilAborted(() => storePosition(kept), storing);
   const progress: Progress = { handled: 0, caughtUp: false, isBusy: false };
   const failures: unknown[] = [];
@@ -75,10 +76,13 @@ export async function runMember(
       const { stop } = shutdown;
       const { deadline } = bounds;
       const run = { consumer, kept, report, ...round, stop, deadline, isAlone, store };
-      const following = { ...retrying, signal: round.stopping, bell };
-      const handling = handlePages(run, member, reading, following, bounds, progress);
+      const inRound = { ...following, signal: round.stopping };
+      const handling = handlePages(run, member, reading, inRound, bounds, progress);
       const hasWentBack = await hasGoneBack(handling, run, reading).finally(round.dispose);
-      if (hasWentBack) await retryUntilAborted(() => goBack(reading, find), storing);
+      if (hasWentBack) {
+        const goBackNow = () => retryOnStandby(() => goBack(reading, find), following);
+        await retryUntilAborted(goBackNow, storing);
+      }
       isAlone = round.givingUp.aborted;
       isOver = !hasWentBack && !round.moved.aborted;
     }

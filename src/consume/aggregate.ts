@@ -154,7 +154,7 @@ export async function aggregate(
       { ...retrying, isFirst: true },
     );
     if (listener) bell = await listenForMessages(listener, null, stopping);
-    const following = { ...retrying, pollInterval, bell };
+    const following = { ...retrying, pollInterval, bell, server: { wasPrimary: false } };
     let known: Stored = stored;
     while (!stopping.aborted) {
       // `stored` is undefined if another process was faster, or if the store may have gone back. This

@@ -15,6 +15,14 @@ export interface Following extends RetryOptions {
   readonly pollInterval: number;
   /** Ends a pause early. */
   readonly bell?: Bell | undefined;
+  /** What is known of the server. Who follows again after an error hands it on. */
+  readonly server?: ServerMemory;
+}
+
+/** What is known of the server that a handle leads to. */
+export interface ServerMemory {
+  /** Whether it was a primary before. So a standby is promoted next. */
+  wasPrimary: boolean;
 }
 
 /**
@@ -29,8 +37,7 @@ export async function* followPages(
   start: Cursor,
   following: Following,
 ): AsyncGenerator<Page, void, undefined> {
-  const { signal, pollInterval, bell } = following;
-  let wasPrimary = false;
+  const { signal, pollInterval, bell, server = { wasPrimary: false } } = following;
   const readFrom = ({ position, mark }: Cursor, retrying: RetryOptions): Promise<Page> =>
     retryOnStandby(
       () =>
@@ -39,8 +46,7 @@ export async function* followPages(
           bell?.reset();
           return read(position, mark, signal);
         }, retrying),
-      () => wasPrimary,
-      following,
+      { ...following, server },
     );
   let cursor = start;
   let pause = FIRST_POLL_PAUSE;
@@ -52,7 +58,7 @@ export async function* followPages(
       const page = await (nextPage ?? readFrom(cursor, retrying));
       retrying = following;
       cursor = { position: page.next, mark: page.mark };
-      wasPrimary ||= page.isStandby === false;
+      server.wasPrimary ||= page.isStandby === false;
       nextPage = undefined;
       if (!page.atEnd) {
         nextPage = readFrom(cursor, following);
@@ -76,17 +82,16 @@ export async function* followPages(
  * Reads again if the handle has come to a standby after a primary: a failover is under way, and the
  * standby is promoted next.
  */
-async function retryOnStandby(
-  read: () => Promise<Page>,
-  wasPrimary: () => boolean,
-  { signal, pollInterval, onRetry, tries = Infinity }: Following,
-): Promise<Page> {
+export async function retryOnStandby<Result>(
+  read: () => Promise<Result>,
+  { signal, pollInterval, onRetry, tries = Infinity, server }: Following,
+): Promise<Result> {
   for (let attempt = 1;; attempt++) {
     try {
       return await read();
     } catch (error) {
       const mayPass = error instanceof ReplicaReadError && error.reason === "standby";
-      if (!mayPass || !wasPrimary() || attempt >= tries) throw error;
+      if (!mayPass || !server?.wasPrimary || attempt >= tries) throw error;
       onRetry?.(error);
       await sleep(pollInterval, signal);
     }

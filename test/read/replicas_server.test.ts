@@ -3,39 +3,48 @@ import { execFileSync } from "node:child_process";
 import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pg from "pg";
 import postgres from "postgres";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import {
   append,
   consume,
   drain,
+  fromQuery,
   importMessages,
   iterateAll,
   iterateMatching,
   readAll,
   readCategory,
+  readLastMessage,
   readMatching,
+  ReplicaReadError,
   type Sql,
   StoreWentBackError,
   subscribe,
+  waitFor,
   write,
 } from "../../mod.ts";
 import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.ts";
 import { install } from "../../src/database/install.ts";
 import { freePort } from "../_free_port.ts";
+import { gate } from "../consume/_consuming.ts";
+import { useProxy } from "../_proxy.ts";
 import { until } from "../_until.ts";
 
-// A primary, and an asynchronous streaming standby of it.
-let folder: string;
-let primary: EmbeddedServer;
-let standby: EmbeddedServer;
-let onPrimary: postgres.Sql;
-let onStandby: postgres.Sql;
+/** A primary, and an asynchronous streaming standby of it. */
+interface Pair {
+  readonly primary: EmbeddedServer;
+  readonly standby: EmbeddedServer;
+  readonly onPrimary: postgres.Sql;
+  readonly onStandby: postgres.Sql;
+  stop(): Promise<void>;
+}
 
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "messagedb-replicas-"));
+async function startPair(): Promise<Pair> {
+  const folder = await mkdtemp(join(tmpdir(), "messagedb-replicas-"));
   const dataDir = join(folder, "primary");
-  primary = await startEmbedded({ dataDir });
+  let primary = await startEmbedded({ dataDir });
   const sql = postgres(primary.url, { onnotice: () => {} });
   await sql`alter system set wal_level = 'logical'`;
   await sql.end();
@@ -50,16 +59,28 @@ beforeAll(async () => {
     join(data, "postgresql.auto.conf"),
     `primary_conninfo = 'host=127.0.0.1 port=${port} user=${username} password=${password}'\n`,
   );
-  standby = await startEmbedded({ dataDir: copy, port: await freePort() });
-  onPrimary = postgres(primary.url, { onnotice: () => {} });
-  onStandby = postgres(standby.url, { onnotice: () => {} });
-});
+  const standby = await startEmbedded({ dataDir: copy, port: await freePort() });
+  const onPrimary = postgres(primary.url, { onnotice: () => {} });
+  const onStandby = postgres(standby.url, { onnotice: () => {} });
+  const stop = async () => {
+    await Promise.all([onPrimary, onStandby].map((sql) => sql.end({ timeout: 5 })));
+    await Promise.all([primary.stop(), standby.stop()]);
+    await rm(folder, { recursive: true, force: true });
+  };
+  return { primary, standby, onPrimary, onStandby, stop };
+}
 
-afterAll(async () => {
-  await Promise.all([onPrimary, onStandby].map((sql) => sql.end({ timeout: 5 })));
-  await Promise.all([primary.stop(), standby.stop()]);
-  await rm(folder, { recursive: true, force: true });
+let pair: Pair;
+let primary: EmbeddedServer;
+let standby: EmbeddedServer;
+let onPrimary: postgres.Sql;
+let onStandby: postgres.Sql;
+
+beforeAll(async () => {
+  pair = await startPair();
+  ({ primary, standby, onPrimary, onStandby } = pair);
 });
+afterAll(() => pair.stop());
 
 async function rollBack(sql: postgres.Sql): Promise<void> {
   const failure = new Error("rolled back");
@@ -220,4 +241,63 @@ test("when a standby that is behind is promoted, all that is written after that 
   await Promise.all(running);
   assert.ok(retried.some((error) => error instanceof StoreWentBackError));
   await Promise.all([sql, ...handles].map((sql) => sql.end({ timeout: 5 })));
+});
+
+test("a consumer of all messages waits while its address leads to a standby that is still to be promoted", async () => {
+  const pair = await startPair();
+  onTestFinished(() => pair.stop());
+  const { primary, standby, onPrimary, onStandby } = pair;
+  const proxy = await useProxy(primary.url);
+  const pool = new pg.Pool({ connectionString: proxy.url });
+  pool.on("error", () => {});
+  onTestFinished(() => pool.end());
+  const sql = fromQuery((text, parameters) => pool.query(text, parameters));
+  const gates = { Held: gate(), Late: gate() };
+  const begun = new Set<string>();
+  const handled = new Set<string>();
+  const retried: unknown[] = [];
+  const consumer = { category: "$all", consumerId: "letters" };
+  const ending = new AbortController();
+  const running = consume(sql, {
+    ...consumer,
+    pollInterval: 50,
+    onRetry: (error) => retried.push(error),
+    handle: async ({ type, id }) => {
+      begun.add(id);
+      await gates[type as keyof typeof gates]?.opened;
+      handled.add(id);
+    },
+  }, { signal: ending.signal });
+  const add = async (sql: postgres.Sql, type: string) => {
+    const id = crypto.randomUUID();
+    const { globalPosition } = await append(sql, "account-1", { id, type });
+    return { id, globalPosition };
+  };
+
+  // The copy has a missing position behind the position that is recorded there.
+  const first = await add(onPrimary, "First");
+  await until(() => handled.has(first.id));
+  await rollBack(onPrimary);
+  const held = await add(onPrimary, "Held");
+  await until(async () => (await readLastMessage(onStandby, "account-1"))?.id === held.id);
+  await onStandby`alter system set primary_conninfo = ''`;
+  await onStandby`select pg_reload_conf()`;
+  await until(async () => (await onPrimary`select from pg_stat_replication`).length === 0);
+  gates.Held.open();
+  await waitFor(onPrimary, consumer, held.globalPosition);
+  const late = await add(onPrimary, "Late");
+  await until(() => begun.has(late.id));
+
+  // The position that is to be stored next meets a shorter stream: the store went back.
+  proxy.redirect(standby.url);
+  gates.Late.open();
+  const wentBack = () => retried.some((error) => error instanceof StoreWentBackError);
+  const isStandby = () => retried.some((error) => error instanceof ReplicaReadError);
+  await Promise.race([until(() => wentBack() && isStandby()), running]);
+  assert.ok(isStandby());
+  await onStandby`select pg_promote()`;
+  const after = await add(onStandby, "After");
+  await Promise.race([until(() => handled.has(after.id)), running]);
+  ending.abort();
+  await running;
 });
