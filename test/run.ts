@@ -38,7 +38,13 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => process.exit(1));
 }
 
-for (const [folder, who] of [["test", "tests need"], ["bench", "benchmark needs"]] as const) {
+for (
+  const [folder, who] of [
+    ["test", "tests need"],
+    ["bench", "benchmark needs"],
+    ["docs", "site needs"],
+  ] as const
+) {
   if (isInstalled(folder)) continue;
   await check(
     `Install what only the ${who}`,

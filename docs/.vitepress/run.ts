@@ -1,0 +1,33 @@
+/**
+ * `npm run docs` builds the site into docs/.vitepress/dist, `npm run docs:dev` serves it while it is
+ * written. What follows the command goes to VitePress: `npm run docs -- --outDir /tmp/site`.
+ */
+import { spawnSync } from "node:child_process";
+import { statSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+const [command = "build", ...args] = process.argv.slice(2);
+
+process.chdir(fileURLToPath(new URL("../..", import.meta.url)));
+if (!isInstalled("docs")) {
+  run("npm", "ci", "--prefix", "docs", "--loglevel", "error", "--no-audit", "--no-fund");
+}
+// Not before: it imports what has just been installed.
+const { writeApi } = await import("./api.ts");
+await writeApi();
+run("docs/node_modules/.bin/vitepress", command, "docs", ...args);
+
+/** Whether npm has installed since the lock file last changed. */
+function isInstalled(folder: string): boolean {
+  const modified = (path: string): number =>
+    statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  return modified(`${folder}/node_modules/.package-lock.json`) >
+    modified(`${folder}/package-lock.json`);
+}
+
+function run(command: string, ...args: readonly string[]): void {
+  const { status, error } = spawnSync(command, args, { stdio: "inherit" });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}

@@ -1,0 +1,17 @@
+/** How the words of a search are looked up, in the browser and in the tests. */
+interface SearchOptions {
+  readonly fuzzy: (term: string) => number | false;
+  readonly prefix: (term: string) => boolean;
+  readonly boost: { readonly title: number; readonly titles: number; readonly text: number };
+  readonly boostDocument: (id: string) => number;
+}
+
+// VitePress hands these functions to the browser as text: they may use nothing but their argument.
+export const searchOptions: SearchOptions = {
+  // "lag" is not "log".
+  fuzzy: (term) => term.length > 5 ? 0.15 : false,
+  prefix: (term) => term.length > 2,
+  boost: { title: 6, titles: 2, text: 1 },
+  // A guide says more of a word than the page of a function that happens to have it in its text.
+  boostDocument: (id) => id.includes("/reference/api/") ? 0.3 : 1,
+};
