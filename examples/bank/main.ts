@@ -10,6 +10,8 @@
  * - transfers.ts: how does money get from one account to another?
  * - balances.ts: how much is in which account?
  * - service.ts: how does the bank run for good?
+ * - page.ts: how does everybody see the balances?
+ * - database.ts: where does it keep its messages, on a machine that has no database?
  *
  * With a DATABASE_URL it is that database's Message DB, else a PostgreSQL is started.
  */
