@@ -23,6 +23,8 @@ const config: UserConfig<DefaultTheme.Config> = defineConfig({
     // In those that come with VitePress, comments are too faint: here they say what a line answers.
     theme: { light: "github-light-high-contrast", dark: "github-dark-default" },
     anchor: { slugify },
+    // `/streams/{streamName}` in a heading is text.
+    attrs: { disable: true },
     config(markdown) {
       const fence = markdown.renderer.rules.fence!;
       // ```ts [src/main.ts]: the name of the file stands above the block.

@@ -8,10 +8,11 @@ interface SearchOptions {
 
 // VitePress hands these functions to the browser as text: they may use nothing but their argument.
 export const searchOptions: SearchOptions = {
-  // "lag" is not "log".
-  fuzzy: (term) => term.length > 5 ? 0.15 : false,
+  // One wrong letter in a long word. "lag" is not "log".
+  fuzzy: (term) => term.length > 5 ? 1 : false,
   prefix: (term) => term.length > 2,
-  boost: { title: 6, titles: 2, text: 1 },
+  // "titles" are those of the headings above: a page that has the word there would fill the list.
+  boost: { title: 6, titles: 0.5, text: 1 },
   // A guide says more of a word than the page of a function that happens to have it in its text.
   boostDocument: (id) => id.includes("/reference/api/") ? 0.3 : 1,
 };

@@ -136,7 +136,7 @@ const SEARCHES: Readonly<Record<string, readonly string[]>> = {
   "replica": ["operate/failover"],
   "backfill": ["guides/imports-and-backfills"],
   "migration": ["operate/deploy", "guides/from-crud", "guides/imports-and-backfills"],
-  "sharding": ["operate/more-than-one-server"],
+  "sharding": ["operate/more-than-one-server", "concepts/glossary"],
   "read your writes": ["guides/consumers", "guides/read-models"],
   "kafka": ["concepts/glossary"],
   "eventstoredb": ["from/esdbclient", "concepts/glossary"],
