@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { type DefaultTheme, defineConfig, type UserConfig } from "vitepress";
 import { writeLlms } from "./llms.ts";
 import { type Page, readGroups, readOthers, readPage } from "./pages.ts";
-import { searchOptions } from "./search.ts";
+import { miniSearch } from "./search.ts";
 
 const REPOSITORY = "https://github.com/messagedb-client/messagedb-client";
 const BASE = "/messagedb-client/";
@@ -19,6 +19,8 @@ const config: UserConfig<DefaultTheme.Config> = defineConfig({
   srcExclude: ["README.md"],
   head: [["link", { rel: "icon", href: `${BASE}favicon.svg`, type: "image/svg+xml" }]],
   sitemap: { hostname: ORIGIN },
+  // The index of the search is one chunk, which is loaded when somebody searches.
+  vite: { build: { chunkSizeWarningLimit: 2000 } },
   markdown: {
     // In those that come with VitePress, comments are too faint: here they say what a line answers.
     theme: { light: "github-light-high-contrast", dark: "github-dark-default" },
@@ -65,7 +67,7 @@ const config: UserConfig<DefaultTheme.Config> = defineConfig({
     outline: [2, 3],
     search: {
       provider: "local",
-      options: { miniSearch: { searchOptions: { ...searchOptions } } },
+      options: { miniSearch },
     },
     socialLinks: [{ icon: "github", link: REPOSITORY }],
     editLink: {

@@ -12,7 +12,7 @@ import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { chromium as playwright, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { searchOptions } from "../../docs/.vitepress/search.ts";
+import { miniSearch } from "../../docs/.vitepress/search.ts";
 import { markdownFiles, pathOf } from "../_blocks.ts";
 import { chromium } from "../_browser.ts";
 
@@ -82,6 +82,7 @@ const SEARCHES: Readonly<Record<string, readonly string[]>> = {
   "dead letter": ["operate/parked-messages", "guides/consumers"],
   "poison": ["operate/parked-messages", "guides/consumers"],
   "lag": ["operate/monitoring", "operate/consumer-behind"],
+  "how far behind is my consumer": ["operate/consumer-behind", "operate/monitoring"],
   "offset": ["concepts/glossary", "concepts/streams", "guides/consumers"],
   "checkpoint": ["concepts/glossary", "guides/consumers", "guides/subscriptions"],
   "gdpr": ["guides/erasure"],
@@ -144,6 +145,7 @@ const SEARCHES: Readonly<Record<string, readonly string[]>> = {
   "permission denied": ["operate/roles", "reference/errors", "guides/install"],
   "group commit": ["guides/writing"],
   "browser": ["start/browser"],
+  "how to install": ["guides/install"],
 };
 
 interface Hit {
@@ -166,7 +168,8 @@ async function loadIndex(): Promise<Index> {
   return MiniSearch.loadJSON(json, {
     fields: ["title", "titles", "text"],
     storeFields: ["title", "titles"],
-    searchOptions,
+    searchOptions: miniSearch.searchOptions,
+    ...miniSearch.options,
   });
 }
 

@@ -1,10 +1,11 @@
 /** The tutorial is the text of examples/bank: its blocks are parts of those files, and leave none out. */
 import { writeBatch } from "@messagedb/client";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 import { chromium as playwright } from "playwright-core";
 import postgres from "postgres";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
@@ -33,6 +34,20 @@ test.each(files)("the tutorial has every line of %s", (file) => {
   // What the comment at the top of a file says, the tutorial says itself.
   const code = readFileSync(pathOf(file), "utf8").replace(/^\/\*\*\n[^]*?\*\/\n/, "");
   expect(code.split("\n").filter((line) => line !== "" && !told.has(line))).toEqual([]);
+});
+
+test("main.ts prints what the tutorial says", async () => {
+  const database = await createDatabase(inject("databaseOrigin"));
+  onTestFinished(() => database.drop());
+  const { stdout } = await promisify(execFile)(pathOf("node_modules/.bin/tsx"), ["bank/main.ts"], {
+    cwd: pathOf("examples"),
+    env: { ...process.env, DATABASE_URL: database.url },
+  });
+  const printed = stdout.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "…");
+  const told = ["index", "5-story"].flatMap((page) => blocksOfMarkdown(`docs/tutorial/${page}.md`))
+    .filter(({ language }) => language === "text");
+  expect(told.length).toBe(3);
+  for (const { code } of told) expect(printed).toContain(`\n${code}`);
 });
 
 /** Starts a program of the bank; answers the first line that it prints, and how to end it. */
