@@ -32,7 +32,7 @@ beforeAll(() => {
 });
 afterAll(() => pool.end());
 
-/** A row of the table in the README. */
+/** A row of the table in docs/reference/retries.md. */
 interface Row {
   readonly codes: readonly string[];
   readonly own: string;
@@ -40,8 +40,9 @@ interface Row {
   readonly inTransaction: string;
 }
 
-const rows: Row[] = readFileSync(new URL("../../README.md", import.meta.url), "utf8")
-  .split("### What is retried")[1]!.split("\n###")[0]!.split("\n")
+const page = new URL("../../docs/reference/retries.md", import.meta.url);
+const rows: Row[] = readFileSync(page, "utf8")
+  .split("## The table")[1]!.split("\n## ")[0]!.split("\n")
   .filter((line) => line.startsWith("|")).slice(2)
   .map((line) => {
     const [, , codes, own, inHandler, inTransaction] = line.split("|").map((it) => it.trim());
@@ -162,7 +163,7 @@ async function outcomeOf(follow: Follow, fail: Fail, code: string, times: number
 }
 
 describe.each(Object.entries(failures))(
-  "what the README says is retried, over %s",
+  "what the page says is retried, over %s",
   (driver, fail) => {
     for (const [name, follow] of Object.entries(followers)) {
       test(`${name} meets in its own statements`, async () => {
