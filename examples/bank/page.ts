@@ -11,7 +11,6 @@
 import { serve } from "@hono/node-server";
 import { gateway } from "@messagedb/client/gateway";
 import { readFile } from "node:fs/promises";
-import type { Server } from "node:http";
 import process from "node:process";
 import postgres from "postgres";
 
@@ -41,10 +40,8 @@ const server = serve({
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => {
-    // The pages that are open come again, to the next server. (By a connection that they have, they would
-    // come again to this one, and it would not end.)
+    // The pages that are open come again, to the next server.
     stopping.abort();
     server.close(() => void sql.end());
-    (server as Server).closeAllConnections();
   });
 }

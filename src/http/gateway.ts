@@ -70,6 +70,8 @@ export function gateway(
     if (!response.headers.has("cache-control")) response.headers.set("cache-control", "no-store");
     // A browser takes what a client wrote for what its type says, and for nothing else.
     response.headers.set("x-content-type-options", "nosniff");
+    // An EventSource comes back over the connection that it has, and a server waits for open connections.
+    if (context.signal?.aborted) response.headers.set("connection", "close");
     return shareWithOrigin(response, request, context);
   };
 }

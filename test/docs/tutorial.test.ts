@@ -115,7 +115,8 @@ describe("page.ts", () => {
     const errors: string[] = [];
     page.on("pageerror", ({ message }) => errors.push(message));
     await page.goto(address);
-    const rows = () => page.locator("tr").evaluateAll((rows) => rows.map((row) => row.innerText));
+    const rows = () =>
+      page.locator("tr").evaluateAll((rows: HTMLElement[]) => rows.map((row) => row.innerText));
     await eventually(async () => expect(await rows()).toEqual(["<b>Ada\t100.50"]));
 
     await writeBatch(sql, "account-2", [opened("Grace"), moved("Deposited", "9007199254740993")]);

@@ -679,4 +679,7 @@ test("a gateway that is told to stop ends what is followed, and nothing else", a
   stopping.abort();
   expect(await next).toEqual({ done: true, value: undefined });
   expect((await fetch(url)).status).toBe(200);
+  // A server that waits for its connections to end would wait for who comes back over one.
+  const { headers } = await handle(new Request(url, { headers: live }));
+  expect(headers.get("connection")).toBe("close");
 });
