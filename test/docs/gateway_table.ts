@@ -23,7 +23,9 @@ interface Parameter {
 interface Operation {
   readonly summary: string;
   readonly parameters: readonly Parameter[];
-  readonly responses: Readonly<Record<string, { readonly $ref?: string; readonly description?: string }>>;
+  readonly responses: Readonly<
+    Record<string, { readonly $ref?: string; readonly description?: string }>
+  >;
 }
 
 interface ObjectSchema {
