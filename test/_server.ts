@@ -89,7 +89,7 @@ async function dropDatabase(url: string, name: string): Promise<void> {
       return await runAt(url, `drop database "${name}"`);
     } catch (error) {
       const isInUse = (error as { code?: unknown }).code === "55006";
-      if (!isInUse || attempt === 60) throw error;
+      if (!isInUse || attempt === 12) throw error;
     }
   }
 }

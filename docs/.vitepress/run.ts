@@ -11,7 +11,18 @@ const [command = "build", ...args] = process.argv.slice(2);
 
 process.chdir(fileURLToPath(new URL("../..", import.meta.url)));
 if (!isInstalled("docs")) {
-  run("npm", "ci", "--prefix", "docs", "--loglevel", "error", "--no-audit", "--no-fund");
+  run(
+    "npm",
+    "ci",
+    "--prefix",
+    "docs",
+    "--include",
+    "dev",
+    "--loglevel",
+    "error",
+    "--no-audit",
+    "--no-fund",
+  );
 }
 // Not before: it imports what has just been installed.
 const { writeApi } = await import("./api.ts");

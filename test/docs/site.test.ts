@@ -246,7 +246,12 @@ describe.skipIf(!chromium)("in Chromium", () => {
   }
 
   test("no page is wider than a phone", async () => {
-    const paths = htmlFiles().map((file) => file.replace(/(^index)?\.html$/, ""));
+    // The pages of the API are made alike: one in ten stands for them.
+    const api = htmlFiles()
+      .filter((file) => file.startsWith("reference/api/"))
+      .map((file) => file.replace(/\.html$/, ""))
+      .filter((_, at) => at % 10 === 0);
+    const paths = [...written, ...api];
     const widths = await visit(
       await open("light"),
       paths,
