@@ -84,7 +84,7 @@ export const requests: Consumer<Sql, TransferMessage> = {
     async Requested(message, { sql, follow }) {
       const { from, amount } = message.data;
       const id = await idFrom(message.id);
-      // Asked again, the account may well answer something else: the first answer has the id, and stays.
+      // If this runs twice, the second answer has the same id, and is not written.
       await account.decide(sql, from, (state) => follow(withdraw(state, amount, { id })));
     },
   },

@@ -15,6 +15,7 @@ import { writeStreams } from "../write/write_streams.ts";
 import { findInSource, type FoundInSource } from "./_find_in_source.ts";
 import { type ParkedEntries, readParkedEntries } from "./_parked_entries.ts";
 import type { PassOptions } from "./pass_options.ts";
+import { typesIn } from "./_recorded_types.ts";
 import { retryConflicts } from "./_retry_conflicts.ts";
 import { type Identity, NO_POSITION, wordsFor } from "./_whole_consumer.ts";
 
@@ -102,7 +103,7 @@ async function meet(wanted: WantedPass): Promise<Meeting | undefined> {
       : `the consumer is at position ${position} and has passed the message, which is at ${place}`;
     throw refusal(wanted, why);
   }
-  const types = wanted.types ?? typesOf(own);
+  const types = wanted.types ?? typesIn(own);
   const reader = readerOf(sql, identity.source, { types, consumerGroup: member, batchSize: 100 });
   const message = await nextAfter(reader, position);
   if (message?.id === id) return { message, place, own, parked };
@@ -114,12 +115,6 @@ async function meet(wanted: WantedPass): Promise<Meeting | undefined> {
         `"${message.type}" at ${reader.placeOf(message)} first: park or skip that one, or give ` +
         "the types that the consumer handles if that type is none of them",
   );
-}
-
-/** The types that the consumer recorded; undefined for all. */
-function typesOf({ metadata }: Meeting["own"]): readonly string[] | undefined {
-  const types: unknown = metadata?.["types"];
-  return Array.isArray(types) && types.length > 0 ? types.map(String) : undefined;
 }
 
 /** The last message of the position's stream, where there may be none without a group. */

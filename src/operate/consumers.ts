@@ -2,6 +2,7 @@ import { holderOf, isAsked } from "../consume/_claim.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { checkCategory, checkOptions } from "../names/_check.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
+import { typesIn } from "./_recorded_types.ts";
 import { readConsumers, type Runs, type StoredConsumer } from "./_read_consumers.ts";
 
 /** How long a position may stand still while messages wait, in milliseconds. */
@@ -44,6 +45,8 @@ export interface ConsumerStatus {
   readonly consumerId: string | null;
   /** The member of the group; undefined for a consumer without a group. */
   readonly consumerGroup?: ConsumerGroup | undefined;
+  /** The types that the consumer handles, as they are stored; undefined for all types, or if it recorded none. */
+  readonly types?: readonly string[] | undefined;
   /** The stored position: everything up to this global position, included, is handled. */
   readonly position: number;
   /**
@@ -171,6 +174,7 @@ function statusOf(
 ): ConsumerStatus {
   const { streamName, category, isAggregate, isOfAggregate, consumerId, member, size } = stored;
   const { position, head, behind, isBehindMore, oldestAt, parked, isParkedMore } = stored;
+  const types = typesIn(stored.last);
   const heldSince = owner === null ? null : heldAt;
   const waits = behind > 0 || isBehindMore;
   const isUnstored = isAggregate && head - position < UNSTORED_BY_AGGREGATE;
@@ -180,6 +184,7 @@ function statusOf(
     ...(isAggregate || isOfAggregate ? { aggregate: category } : { category }),
     consumerId: isAggregate ? null : consumerId,
     ...(size === null ? {} : { consumerGroup: { member: member!, size } }),
+    ...(types && { types }),
     position: safeInteger(position),
     head: safeInteger(head),
     behind,

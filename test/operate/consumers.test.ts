@@ -136,6 +136,7 @@ describe("consumers()", () => {
       await assert.rejects(drain(db.sql, failing), { code: "HANDLER_FAILED" });
     }
     assert.deepEqual(await behind(), { [category]: 1, $all: 3, [name]: 1 });
+    assert.deepEqual((await statusOf(category)).types, ["A", "B"]);
     for (const source of sources) {
       await remove(db.sql, { ...source, consumerId: typed.consumerId } as ConsumerIdentity);
     }
