@@ -47,7 +47,7 @@ async function startPostgres(place: ServerPlace, port: number): Promise<Child> {
     port,
     listen_addresses: "127.0.0.1",
     unix_socket_directories: "",
-    max_connections: 300,
+    max_connections: 200,
     // Without the errors of statements: these reach the client that sent the statement.
     log_min_messages: "log",
     log_checkpoints: "off",

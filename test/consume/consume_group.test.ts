@@ -223,13 +223,17 @@ describe("members that are taken by leases", () => {
   });
 
   test("are waited for by the process that finds none", async () => {
-    const processes = numbers(3).map(() => process("few", 2));
+    const processes = numbers(2).map(() => process("few", 2));
     await until(async () => String(await owners("few", 2)) === "1,1");
+    // On a busy machine one of them had both members for a while, and the other waited.
+    const waiting = () => streamVersion(db.sql, "few:group-it+waiting");
+    const before = await waiting();
+    processes.push(process("few", 2));
     // Nobody has more than one, so the third has nothing to wait for but the end of another.
     await processes[0]!.stop();
     await processes[1]!.stop();
     await until(async () => String(await owners("few", 2)) === "2");
-    assert.equal(await streamVersion(db.sql, "few:group-it+waiting"), -1);
+    assert.equal(await waiting(), before);
     const end = await Promise.all(processes.map(({ stop }) => stop()));
     assert.deepEqual(end, [undefined, undefined, undefined]);
     assert.equal(await checkHistory("few", 2), 0);
