@@ -11,7 +11,6 @@
 import { startEmbedded } from "@messagedb/client/embedded";
 import { install } from "@messagedb/client/install";
 import { spawnSync } from "node:child_process";
-import { statSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { cpus, loadavg, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
@@ -21,6 +20,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import postgres from "postgres";
+import { isInstalled } from "../test/_is_installed.ts";
 import { type Bench, CONNECTIONS, measure, type Result } from "./_measure.ts";
 import { findPeers } from "./_peers.ts";
 import { end, startProgram } from "./_processes.ts";
@@ -128,9 +128,7 @@ function say(text: string): void {
 
 /** What only this needs is not with the packages of the repository. */
 function installPackages(): void {
-  const modified = (file: string): number =>
-    statSync(pathOf(file), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  if (modified("node_modules/.package-lock.json") > modified("package-lock.json")) return;
+  if (isInstalled(pathOf("."))) return;
   const args = ["ci", "--prefix", pathOf("."), "--loglevel", "error", "--no-audit", "--no-fund"];
   const { status } = spawnSync("npm", args, { stdio: ["ignore", "ignore", "inherit"] });
   if (status !== 0) throw new Error("The packages in bench/package.json could not be installed");

@@ -4,11 +4,12 @@
  * With arguments, `npm test -- write read_all`, only the test files whose path holds one of them.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { isInstalled } from "./_is_installed.ts";
 
 interface Counts {
   readonly passed: number;
@@ -63,14 +64,6 @@ const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const)
 const counted = `${passed} passed, ${failed} failed`;
 console.log(`\n${skipped ? `${counted}, ${skipped} skipped` : counted}`);
 process.exitCode = failed === 0 ? 0 : 1;
-
-/** Whether npm has installed since the lock file last changed. */
-function isInstalled(folder: string): boolean {
-  const modified = (path: string): number =>
-    statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  return modified(`${folder}/node_modules/.package-lock.json`) >
-    modified(`${folder}/package-lock.json`);
-}
 
 async function check(heading: string, command: readonly string[]): Promise<void> {
   const succeeded = await step(heading, command);

@@ -3,9 +3,9 @@
  * written. What follows the command goes to VitePress: `npm run docs -- --outDir /tmp/site`.
  */
 import { spawnSync } from "node:child_process";
-import { statSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { isInstalled } from "../../test/_is_installed.ts";
 
 const [command = "build", ...args] = process.argv.slice(2);
 
@@ -28,14 +28,6 @@ if (!isInstalled("docs")) {
 const { writeApi } = await import("./api.ts");
 await writeApi();
 run("docs/node_modules/.bin/vitepress", command, "docs", ...args);
-
-/** Whether npm has installed since the lock file last changed. */
-function isInstalled(folder: string): boolean {
-  const modified = (path: string): number =>
-    statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  return modified(`${folder}/node_modules/.package-lock.json`) >
-    modified(`${folder}/package-lock.json`);
-}
 
 function run(command: string, ...args: readonly string[]): void {
   const { status, error } = spawnSync(command, args, { stdio: "inherit" });

@@ -110,9 +110,14 @@ test.each([...pages, "CONTRIBUTING.md"])("the links of %s lead somewhere", (file
   expect(links.filter((link) => !leadsSomewhere(link, file))).toEqual([]);
 });
 
+/** The text of a page without its blocks of code. */
+function proseOf(file: string): string {
+  return readFileSync(pathOf(file), "utf8").replaceAll(/^```[^]*?^```$/gm, "");
+}
+
 /** Relative links, and those to files of the repository, as from its root: `/mod.ts`. */
 function linksOf(file: string): string[] {
-  const text = readFileSync(pathOf(file), "utf8").replaceAll(/^```[^]*?^```$/gm, "");
+  const text = proseOf(file);
   const repository =
     /^https:\/\/github\.com\/messagedb-client\/messagedb-client\/(?:blob|tree)\/main/;
   return [...text.matchAll(/\]\(([^)\s]+)\)/g)]
@@ -131,7 +136,7 @@ function leadsSomewhere(link: string, from: string): boolean {
 
 /** The anchors of the headings, as GitHub makes them. */
 function anchorsOf(file: string): string[] {
-  const text = readFileSync(pathOf(file), "utf8").replaceAll(/^```[^]*?^```$/gm, "");
+  const text = proseOf(file);
   return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
     heading!.toLowerCase().replaceAll(/[^\p{L}\p{N}_\- ]/gu, "").replaceAll(" ", "-")
   );
