@@ -1,6 +1,7 @@
 import { defineConfig, type Options } from "tsup";
 
-const config: Options = {
+/** What programs import. */
+export const library: Options = {
   entry: {
     mod: "mod.ts",
     fetch: "src/http/fetch_sql.ts",
@@ -18,7 +19,34 @@ const config: Options = {
   // What two entries share is in one place: an error's class is the same from both.
   splitting: true,
   dts: true,
-  clean: true,
+  clean: ["!dist/cli"],
 };
 
-export default defineConfig(config) as Options;
+/** The command line: with all that it needs but the library, which it imports as a user does. */
+export const cli: Options = {
+  entry: { messagedb: "src/cli/messagedb.ts" },
+  outDir: "dist/cli",
+  format: "esm",
+  target: "es2022",
+  platform: "node",
+  noExternal: [/.*/],
+  removeNodeProtocol: false,
+  splitting: true,
+  clean: true,
+  // commander is CommonJS, and requires modules of Node.
+  banner: {
+    js:
+      'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
+  },
+  esbuildPlugins: [{
+    name: "library",
+    setup(build) {
+      build.onResolve({ filter: /^@messagedb\/client/ }, ({ path }) => ({
+        path: `../${path.split("/")[2] ?? "mod"}.js`,
+        external: true,
+      }));
+    },
+  }],
+};
+
+export default defineConfig([library, cli]) as Options[];

@@ -1,0 +1,20 @@
+import { Command } from "commander";
+import packageJson from "../../package.json" with { type: "json" };
+import { defineRead } from "./commands/read.ts";
+import { defineWrite } from "./commands/write.ts";
+
+/** Defines the whole command line: each command is a file of `commands/`. */
+export function makeProgram(): Command {
+  const program = new Command("messagedb")
+    .description("Read, write and operate a Message DB store")
+    .version(packageJson.version, "-V, --version", "print the version")
+    .option("--url <address>", "postgres://… or a gateway's https://… (default: DATABASE_URL)")
+    .option("--token <token>", "the bearer token, for a gateway")
+    .option("--json", "print JSON: an object, or a line each where there are many")
+    .option("--debug", "print the stack of an error")
+    .exitOverride()
+    .showHelpAfterError("Run with --help to see what can be given.");
+  defineWrite(program);
+  defineRead(program);
+  return program;
+}

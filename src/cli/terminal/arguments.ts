@@ -1,0 +1,74 @@
+import { InvalidArgumentError } from "commander";
+import { readFile } from "node:fs/promises";
+import process from "node:process";
+import { text } from "node:stream/consumers";
+import { badUse } from "./exit_code.ts";
+
+const UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+
+/** Makes the parser of a whole number of at least `least`. */
+export function wholeNumber(least: number): (value: string) => number {
+  return (value) => {
+    const number = Number(value);
+    if (!/^-?\d+$/.test(value) || !Number.isSafeInteger(number) || number < least) {
+      throw new InvalidArgumentError(`Give a whole number from ${least} up.`);
+    }
+    return number;
+  };
+}
+
+/** Parses `"250ms"`, `"30s"`, `"15min"`, `"2h"`, `"7d"`, `"1w"` into milliseconds. */
+export function duration(value: string): number {
+  const [, count, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|min|h|d|w)$/.exec(value) ?? [];
+  if (count === undefined) {
+    throw new InvalidArgumentError("Give a number and its unit: 30s, 15min, 2h or 7d.");
+  }
+  return Number(count) * UNITS[unit!]!;
+}
+
+/** Parses how long ago, `"2h"`, or when, `"2026-01-31"` or `"2026-01-31T12:00Z"`, into the time. */
+export function moment(value: string): Date {
+  if (/^\d+(\.\d+)?[a-z]+$/.test(value)) return new Date(Date.now() - duration(value));
+  const time = new Date(value);
+  if (!/^\d{4}-/.test(value) || Number.isNaN(time.getTime())) {
+    throw new InvalidArgumentError("Give how long ago (2h, 7d) or a time (2026-01-31T12:00Z).");
+  }
+  return time;
+}
+
+/** Adds a value to those that the same option had before. */
+export function collect(value: string, values: readonly string[] = []): string[] {
+  return [...values, value];
+}
+
+/** The text of an argument: the argument itself, that of a file (`@FILE`), or standard input (`-`). */
+export async function readArgument(argument: string): Promise<string> {
+  if (argument === "-") return await text(process.stdin);
+  if (!argument.startsWith("@")) return argument;
+  const path = argument.slice(1);
+  return await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw badUse(
+      `Cannot read the file "${path}": ${
+        error.code === "ENOENT" ? "there is no such file" : error.message
+      }`,
+    );
+  });
+}
+
+/** The JSON of an argument: see `readArgument`. */
+export async function parseArgument(argument: string, what: string): Promise<unknown> {
+  const given = await readArgument(argument);
+  try {
+    return JSON.parse(given);
+  } catch (error) {
+    throw badUse(`The ${what} is no JSON: ${(error as Error).message}`);
+  }
+}

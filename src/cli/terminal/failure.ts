@@ -1,0 +1,90 @@
+import { CommanderError } from "commander";
+import { CommandError, EXIT_CODE, type ExitCode } from "./exit_code.ts";
+
+/** What is told of an error, and the exit code. */
+export interface Failure {
+  readonly text: string;
+  readonly exitCode: ExitCode;
+}
+
+const REFUSED: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there: is the server running? "messagedb start" starts one',
+  ENOTFOUND: "there is no host of this name",
+  EAI_AGAIN: "the name of the host could not be looked up",
+  EHOSTUNREACH: "no network leads there",
+  ENETUNREACH: "no network leads there",
+  ETIMEDOUT: "no answer came",
+  CONNECT_TIMEOUT: "no answer came",
+  CONNECTION_CLOSED: "the connection was closed",
+  CONNECTION_ENDED: "the connection was ended",
+  CONNECTION_DESTROYED: "the connection was ended",
+  ECONNRESET: "the connection was closed",
+  ENOENT: "there is no such socket",
+};
+
+/** Says in one sentence what went wrong at the server of this address. */
+export function describeFailure(error: unknown, address: string): Failure {
+  if (error instanceof CommandError) return { text: error.message, exitCode: error.exitCode };
+  if (error instanceof CommanderError) return { text: "", exitCode: exitCodeOf(error) };
+  const { code = "", name = "", message = String(error) } = (error ?? {}) as {
+    readonly code?: string;
+    readonly name?: string;
+    readonly message?: string;
+  };
+  const noStore = (text: string): Failure => ({ text, exitCode: EXIT_CODE.noStore });
+  if (code === "NOT_INSTALLED") return noStore(`${toCommand(message)} (${address})`);
+  if (code === "FETCH_FAILED") return fetchFailure(error as FetchFailure);
+  const refused = REFUSED[code];
+  if (refused !== undefined && name !== "CommandError") {
+    return noStore(`Cannot reach ${address}: ${refused}`);
+  }
+  if (code === "3D000") {
+    return noStore(
+      `${
+        sentence(message)
+      }: \"messagedb install --create-database\" creates the database with Message DB in it`,
+    );
+  }
+  if (/^28/.test(code)) return noStore(`${address} refuses the user: ${message}`);
+  if (code === "42501") return noStore(`The role lacks a right: ${message}`);
+  if (code.startsWith("53300")) return noStore(`${address} has no connection left: ${message}`);
+  if (name === "TypeError" || name === "RangeError") {
+    return { text: message, exitCode: EXIT_CODE.badUse };
+  }
+  return { text: message, exitCode: EXIT_CODE.failed };
+}
+
+interface FetchFailure {
+  readonly message: string;
+  readonly status: number | null;
+  readonly problem: string | null;
+}
+
+function fetchFailure({ message, status, problem }: FetchFailure): Failure {
+  const advice = status === 401
+    ? ": give the token with --token"
+    : problem === "UNKNOWN_STATEMENT"
+    ? ": a gateway takes what reads and writes messages only; give the address of PostgreSQL"
+    : status === 403
+    ? ": the gateway does not allow this call with this token"
+    : "";
+  return { text: message + advice, exitCode: EXIT_CODE.noStore };
+}
+
+/** The library's sentence, with the command in place of the function. */
+function toCommand(message: string): string {
+  return message
+    .replace(
+      'install it with install(sql) of "@messagedb/client/install"',
+      'install it with "messagedb install"',
+    )
+    .replace("which install(sql) mends", 'which "messagedb install" mends');
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function exitCodeOf({ exitCode }: CommanderError): ExitCode {
+  return exitCode === 0 ? EXIT_CODE.done : EXIT_CODE.badUse;
+}

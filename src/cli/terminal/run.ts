@@ -1,0 +1,145 @@
+import { type Command, CommanderError } from "commander";
+import process from "node:process";
+import { EXIT_CODE, type ExitCode } from "./exit_code.ts";
+import { describeFailure } from "./failure.ts";
+import { makeOutput, type Output } from "./output.ts";
+import {
+  openServer,
+  openStore,
+  type PostgresStore,
+  type Store,
+  storeAddress,
+  type StoreOptions,
+} from "./store.ts";
+
+/** Options that all commands have. */
+export interface GlobalOptions extends StoreOptions {
+  readonly json?: boolean | undefined;
+  readonly debug?: boolean | undefined;
+}
+
+/** What every command gets. */
+export interface Context {
+  readonly output: Output;
+  /** Aborts at Ctrl-C and SIGTERM. */
+  readonly signal: AbortSignal;
+  /** The options that all commands have. */
+  readonly options: GlobalOptions;
+  /** The address of the store, without a password. */
+  readonly address: string;
+}
+
+/** A command's work: it answers its exit code if that is not 0. */
+type Work<Given, Arguments extends unknown[]> = (
+  context: Context & Given,
+  ...args: Arguments
+) => Promise<ExitCode | void>;
+
+/** What commander calls: with the arguments, the options, and the command. */
+type Action<Arguments extends unknown[]> = (...args: [...Arguments, Command]) => Promise<void>;
+
+/** The action of a command that needs no store. */
+export function withOutput<Arguments extends unknown[]>(
+  work: Work<unknown, Arguments>,
+): Action<Arguments> {
+  return (...args) => run(args, work);
+}
+
+/** The action of a command that reads or writes messages: on PostgreSQL, or over a gateway. */
+export function withStore<Arguments extends unknown[]>(
+  work: Work<Pick<Store, "sql">, Arguments>,
+): Action<Arguments> {
+  return withOpened(openStore, async ({ sql }) => {
+    const { messageStoreVersion } = await import("@messagedb/client");
+    await messageStoreVersion(sql);
+  }, work);
+}
+
+/** The action of a command that needs PostgreSQL with Message DB in it. */
+export function withPostgres<Arguments extends unknown[]>(
+  work: Work<Pick<PostgresStore, "sql">, Arguments>,
+): Action<Arguments> {
+  return withOpened(openServer, async ({ sql }) => {
+    const { messageStoreVersion } = await import("@messagedb/client");
+    await messageStoreVersion(sql);
+  }, work);
+}
+
+/** The action of a command that needs PostgreSQL, whatever is in it. */
+export function withServer<Arguments extends unknown[]>(
+  work: Work<Pick<PostgresStore, "sql">, Arguments>,
+): Action<Arguments> {
+  return withOpened(openServer, () => Promise.resolve(), work);
+}
+
+/** A store is tried first: what follows it would wait for a server that is not there. */
+function withOpened<Opened extends Store, Arguments extends unknown[]>(
+  open: (options: StoreOptions) => Promise<Opened>,
+  tryFirst: (opened: Opened) => Promise<void>,
+  work: Work<Pick<Opened, "sql">, Arguments>,
+): Action<Arguments> {
+  return (...args) =>
+    run(args, async (context, ...rest: Arguments) => {
+      const opened = await open(context.options);
+      try {
+        await tryFirst(opened);
+        return await work({ ...context, sql: opened.sql }, ...rest);
+      } finally {
+        await opened.end();
+      }
+    });
+}
+
+async function run<Arguments extends unknown[]>(
+  args: [...Arguments, Command],
+  work: Work<unknown, Arguments>,
+): Promise<void> {
+  const command = args.at(-1) as Command;
+  const options = command.optsWithGlobals<GlobalOptions>();
+  const output = makeOutput({ isJson: options.json === true });
+  const interruption = new AbortController();
+  const interrupt = () => {
+    if (interruption.signal.aborted) process.exit(EXIT_CODE.interrupted);
+    interruption.abort();
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  const context: Context = {
+    output,
+    signal: interruption.signal,
+    options,
+    address: storeAddress(options),
+  };
+  try {
+    process.exitCode = await work(context, ...args.slice(0, -1) as Arguments) ?? EXIT_CODE.done;
+  } catch (error) {
+    if (error === interruption.signal.reason) process.exitCode = EXIT_CODE.interrupted;
+    else report(error, context);
+  } finally {
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
+    output.progress();
+  }
+}
+
+function report(error: unknown, { options, output, address }: Context): void {
+  const { text, exitCode } = describeFailure(error, address);
+  if (text !== "") output.note(`error: ${text}`);
+  if (options.debug) console.error(error);
+  process.exitCode = exitCode;
+}
+
+/** Runs the program: errors of its use are commander's, with exit code 2. */
+export async function runProgram(program: Command, argv: readonly string[]): Promise<void> {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    // Whoever read the output has read enough: `messagedb read account | head`.
+    if (error.code === "EPIPE") process.exit(EXIT_CODE.done);
+    throw error;
+  });
+  try {
+    await program.parseAsync([...argv]);
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    process.exitCode = describeFailure(error, "").exitCode;
+  }
+}

@@ -1,0 +1,97 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { text } from "node:stream/consumers";
+import { build } from "tsup";
+import { afterAll, beforeAll, onTestFinished } from "vitest";
+import { cli, library } from "../../tsup.config.ts";
+import { pathOf } from "../_blocks.ts";
+import type { Database } from "../database.ts";
+
+/** What a run of the command line came to. */
+export interface Run {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly exitCode: number | null;
+}
+
+/** How the command line is run. */
+export interface RunOptions {
+  /** @default the database of the test file */
+  readonly url?: string | undefined;
+  /** What standard input has; nothing by default. */
+  readonly stdin?: string | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  readonly cwd?: string | undefined;
+  /** @default "node" */
+  readonly runtime?: Runtime | undefined;
+}
+
+export type Runtime = "node" | "deno" | "bun";
+
+/** The program `messagedb`, built as the package has it. */
+export interface Messagedb {
+  /** Runs a command to its end. */
+  run(args: readonly string[], options?: RunOptions): Promise<Run>;
+  /** Starts a command, which is ended with the test at the latest. */
+  start(args: readonly string[], options?: RunOptions): ChildProcess;
+  /** Runs a command that has to succeed, and answers what it printed. */
+  print(...args: string[]): Promise<string>;
+  /** Runs a command with `--json` that has to succeed, and answers the values that it printed, a line each. */
+  json(...args: string[]): Promise<unknown[]>;
+  /** The built file. */
+  readonly path: string;
+}
+
+const COMMANDS: Readonly<Record<Runtime, readonly string[]>> = {
+  node: [process.execPath],
+  deno: [pathOf("test/node_modules/.bin/deno"), "run", "--allow-all", "--quiet"],
+  bun: [pathOf("test/node_modules/.bin/bun")],
+};
+
+/** Builds the command line for the tests of a file, which run it on the file's database. */
+export function useMessagedb(database: Pick<Database, "url">): Messagedb {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(pathOf("node_modules"), ".messagedb-"));
+    const common = { config: false, silent: true, clean: false } as const;
+    await build({ ...library, ...common, dts: false, outDir: folder });
+    await build({ ...cli, ...common, outDir: join(folder, "cli") });
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  const messagedb: Messagedb = {
+    get path() {
+      return join(folder, "cli/messagedb.js");
+    },
+    start(args, { url = database.url, stdin = "", env, cwd = tmpdir(), runtime = "node" } = {}) {
+      const [command, ...before] = COMMANDS[runtime];
+      const child = spawn(command!, [...before, messagedb.path, ...args], {
+        cwd,
+        env: { ...process.env, DATABASE_URL: url, NO_COLOR: "", FORCE_COLOR: "", ...env },
+      });
+      onTestFinished(() => void child.kill("SIGKILL"));
+      child.stdin.on("error", () => {});
+      child.stdin.end(stdin);
+      return child;
+    },
+    async run(args, options) {
+      const child = messagedb.start(args, options);
+      const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
+      const [stdout, stderr] = await Promise.all([text(child.stdout!), text(child.stderr!)]);
+      return { stdout, stderr, exitCode: await ended };
+    },
+    async print(...args) {
+      const { stdout, stderr, exitCode } = await messagedb.run(args);
+      if (exitCode !== 0) throw new Error(`messagedb ${args.join(" ")}: ${exitCode}: ${stderr}`);
+      return stdout;
+    },
+    async json(...args) {
+      const lines = (await messagedb.print(...args, "--json")).split("\n").filter(Boolean);
+      return lines.map((line) => JSON.parse(line));
+    },
+  };
+  return messagedb;
+}
