@@ -14,7 +14,20 @@ export function makeProgram(): Command {
     .option("--debug", "print the stack of an error")
     .exitOverride()
     .showHelpAfterError("Run with --help to see what can be given.");
+
+  program.commandsGroup("Set up:");
+
+  program.commandsGroup("Read and write:");
   defineWrite(program);
   defineRead(program);
+
+  program.commandsGroup("Look around:");
+
+  program.commandsGroup("Consumers:");
+
+  program.commandsGroup("Copy and check:");
+
+  program.commandsGroup("Serve and measure:");
+
   return program;
 }
