@@ -1,7 +1,11 @@
 import { Command } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
+import { defineGet } from "./commands/get.ts";
+import { defineLast } from "./commands/last.ts";
 import { defineRead } from "./commands/read.ts";
+import { defineVersion } from "./commands/version.ts";
 import { defineWrite } from "./commands/write.ts";
+import { defineWriteBatch } from "./commands/write_batch.ts";
 
 /** Defines the whole command line: each command is a file of `commands/`. */
 export function makeProgram(): Command {
@@ -19,7 +23,11 @@ export function makeProgram(): Command {
 
   program.commandsGroup("Read and write:");
   defineWrite(program);
+  defineWriteBatch(program);
   defineRead(program);
+  defineLast(program);
+  defineVersion(program);
+  defineGet(program);
 
   program.commandsGroup("Look around:");
 

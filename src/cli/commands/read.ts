@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { collect, moment, wholeNumber } from "../terminal/arguments.ts";
 import { badUse } from "../terminal/exit_code.ts";
 import { printMessage } from "../terminal/message_lines.ts";
-import { withStore } from "../terminal/run.ts";
+import { type Context, withStore } from "../terminal/run.ts";
 
 interface ReadCommandOptions {
   readonly from?: number;
@@ -14,6 +14,8 @@ interface ReadCommandOptions {
   readonly correlation?: string;
   readonly follow?: boolean;
 }
+
+type ReadContext = Context & { readonly sql: Sql };
 
 export function defineRead(program: Command): void {
   program.command("read")
@@ -26,29 +28,39 @@ export function defineRead(program: Command): void {
     .option("--type <type>", "only messages of this type; may be given again", collect)
     .option("--correlation <category>", "only messages that follow from this category")
     .option("--follow", "go on with new messages, until Ctrl-C")
-    .action(
-      withStore(async ({ sql, output, signal }, name: string, options: ReadCommandOptions) => {
-        checkTogether(options);
-        let left = options.limit ?? Infinity;
-        for await (const message of await openRead(sql, name, options, signal)) {
-          if (signal.aborted) break;
-          if (!isAskedFor(message, options)) continue;
-          await printMessage(output, message);
-          if (--left === 0) break;
-        }
-        if (!options.follow) signal.throwIfAborted();
-      }),
-    );
+    .action(withStore(async (context, name: string, options: ReadCommandOptions) => {
+      const { from, since, backward, follow } = options;
+      if (from !== undefined && since !== undefined && !backward) {
+        throw badUse("--from and --since both say where to begin: give one of them");
+      }
+      if (backward && follow) {
+        throw badUse("--backward ends at the first message: give it or --follow");
+      }
+      await (follow ? printNew : backward ? printBackward : printForward)(
+        context,
+        name,
+        options,
+      );
+    }));
 }
 
-function checkTogether({ from, since, backward, follow }: ReadCommandOptions): void {
-  if (from !== undefined && since !== undefined && !backward) {
-    throw badUse("--from and --since both say where to begin: give one of them");
+/** Prints the messages that are asked for, and answers the last that was read. */
+async function printMessages(
+  { output }: Context,
+  messages: AsyncIterable<Message>,
+  options: ReadCommandOptions,
+): Promise<{ readonly isAtLimit: boolean; readonly last: Message | undefined }> {
+  let left = options.limit ?? Infinity;
+  let last: Message | undefined;
+  for await (const message of messages) {
+    last = message;
+    if (!isAskedFor(message, options)) continue;
+    await printMessage(output, message);
+    if (--left === 0) return { isAtLimit: true, last };
   }
-  if (backward && follow) throw badUse("--backward ends at the first message: give it or --follow");
+  return { isAtLimit: false, last };
 }
 
-/** Whether a message is asked for. The database looks at part of it already, but not for each way to read. */
 function isAskedFor(
   { type, time, metadata }: Message,
   { type: types, since, correlation }: ReadCommandOptions,
@@ -60,50 +72,72 @@ function isAskedFor(
       correlated.startsWith(`${correlation}-`));
 }
 
-async function openRead(
-  sql: Sql,
+async function printNew(
+  context: ReadContext,
   name: string,
   options: ReadCommandOptions,
-  signal: AbortSignal,
-): Promise<AsyncIterable<Message>> {
-  const { isCategory, iterateAll, iterateCategory, iterateStream, subscribe } = await import(
-    "@messagedb/client"
-  );
-  const { from, since, correlation, backward, follow, type: types, limit = Infinity } = options;
-  if (follow) {
-    return subscribe(sql, name, {
-      startAt: from ?? since ?? "beginning",
-      types,
-      signal,
-      ...(name === "$all" || isCategory(name)) && { correlation },
-      onRetry: (error) => console.error(`retrying: ${(error as Error).message}`),
-    });
+): Promise<void> {
+  const { subscribe } = await import("@messagedb/client");
+  const { from, since, type: types } = options;
+  const messages = subscribe(context.sql, name, {
+    startAt: from ?? since ?? "beginning",
+    types,
+    signal: context.signal,
+    onRetry: (error) => context.output.note(`Trying again: ${(error as Error).message}`),
+  });
+  await printMessages(context, messages, options);
+}
+
+async function printBackward(
+  context: ReadContext,
+  name: string,
+  options: ReadCommandOptions,
+): Promise<void> {
+  const messages = iterate(context, name, options, options.from);
+  await printMessages(context, sinceTime(messages, options.since), options);
+}
+
+async function* sinceTime(
+  messages: AsyncIterable<Message>,
+  since: Date | undefined,
+): AsyncIterable<Message> {
+  for await (const message of messages) {
+    if (since !== undefined && message.time < since) return;
+    yield message;
   }
-  const position = from ??
-    (since === undefined || backward
-      ? undefined
-      : await findPositionSince(sql, name, since, signal));
-  if (position === null) return noMessages();
-  const isFiltered = types !== undefined || since !== undefined || correlation !== undefined;
-  const page = {
-    position,
-    batchSize: isFiltered ? 1000 : Math.min(limit, 1000),
-    direction: backward ? "backward" : "forward",
-  } as const;
-  const messages = name === "$all"
-    ? iterateAll(sql, page)
-    : isCategory(name)
-    ? iterateCategory(sql, name, { ...page, correlation })
-    : iterateStream(sql, name, page);
-  return backward && since !== undefined ? untilOlder(messages, since) : messages;
+}
+
+async function printForward(
+  context: ReadContext,
+  name: string,
+  options: ReadCommandOptions,
+): Promise<void> {
+  const { sql, output } = context;
+  const { from, since } = options;
+  const position = since === undefined ? from : await findPositionSince(context, name, since);
+  if (position === null) return;
+  const messages = iterate(context, name, options, position);
+  const { isAtLimit, last } = await printMessages(context, messages, options);
+  if (name !== "$all" || isAtLimit) return;
+  if (await hasMessageAfter(sql, last?.globalPosition ?? (position ?? 1) - 1)) {
+    output.note(
+      "Later messages are not read, because a transaction that is open may write before them: " +
+        '"messagedb doctor" shows it',
+    );
+  }
+}
+
+async function hasMessageAfter(sql: Sql, globalPosition: number): Promise<boolean> {
+  const { readAll } = await import("@messagedb/client");
+  const [last] = await readAll(sql, { direction: "backward", batchSize: 1 });
+  return last !== undefined && last.globalPosition > globalPosition;
 }
 
 /** Where the first message of this time or later is; null if there is none. */
 async function findPositionSince(
-  sql: Sql,
+  { sql, signal }: ReadContext,
   name: string,
   since: Date,
-  signal: AbortSignal,
 ): Promise<number | null> {
   const { isCategory, subscribe } = await import("@messagedb/client");
   const ending = new AbortController();
@@ -119,12 +153,29 @@ async function findPositionSince(
   return null;
 }
 
-/** The messages, backward, to the first that is older. */
-async function* untilOlder(messages: AsyncIterable<Message>, since: Date): AsyncIterable<Message> {
+/** The messages up to the end; in a category, the database looks at the correlation. */
+async function* iterate(
+  { sql, signal }: ReadContext,
+  name: string,
+  { type, since, correlation, backward, limit = Infinity }: ReadCommandOptions,
+  position: number | undefined,
+): AsyncIterable<Message> {
+  const { isCategory, iterateAll, iterateCategory, iterateStream } = await import(
+    "@messagedb/client"
+  );
+  const isFiltered = type !== undefined || since !== undefined || correlation !== undefined;
+  const page = {
+    position,
+    batchSize: isFiltered ? 1000 : Math.min(limit, 1000),
+    direction: backward ? "backward" : "forward",
+  } as const;
+  const messages = name === "$all"
+    ? iterateAll(sql, page)
+    : isCategory(name)
+    ? iterateCategory(sql, name, { ...page, correlation })
+    : iterateStream(sql, name, page);
   for await (const message of messages) {
-    if (message.time < since) return;
+    signal.throwIfAborted();
     yield message;
   }
 }
-
-async function* noMessages(): AsyncIterable<Message> {}

@@ -10,6 +10,6 @@ export async function printMessage(output: Output, message: Message): Promise<vo
   const place = `${printable(streamName)} ${position}`;
   const all = dim(`#${globalPosition} ${timeText(time)}`);
   await output.print(`${cyan(place)}  ${bold(printable(type))}  ${all}`);
-  await output.print(`  ${printable(JSON.stringify(data))}`);
+  if (data !== null) await output.print(`  ${printable(JSON.stringify(data))}`);
   if (metadata !== null) await output.print(dim(`  ${printable(JSON.stringify(metadata))}`));
 }
