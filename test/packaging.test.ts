@@ -45,12 +45,15 @@ describe("the npm package", () => {
       .map((path) => path.replace("package/", ""));
     const pages = files.filter((path) => path.startsWith("docs/"));
     expect(pages.sort()).toEqual(markdownFiles("docs"));
-    const shared = files.filter((path) => /^dist\/(\w+-[\w-]+\.d\.ts|chunk-\w+\.js)$/.test(path));
+    const shared = files.filter((path) =>
+      /^dist\/(\w+-[\w-]+\.d\.ts|(cli\/)?[\w-]+-\w{8}\.js)$/.test(path)
+    );
     expect(files.filter((path) => ![...shared, ...pages].includes(path)).sort()).toEqual([
       "CHANGELOG.md",
       "LICENSE",
       "README.md",
       "SECURITY.md",
+      "dist/cli/messagedb.js",
       "dist/embedded.d.ts",
       "dist/embedded.js",
       "dist/fetch.d.ts",
@@ -121,6 +124,22 @@ describe("the npm package", () => {
     expect(JSON.parse(await run(bare, command, ...args, "main.js")))
       .toEqual(Object.fromEntries(await Promise.all(names)));
   });
+
+  test.each([
+    ["Node", "npx", ["messagedb"]],
+    ["Node, by the package's name", "npx", ["@messagedb/client"]],
+    ["Deno", join(bin, "deno"), ["run", "--allow-all", "--quiet", `npm:${packageJson.name}`]],
+    ["Bun", join(bin, "bun"), ["x", "--bun", packageJson.name]],
+  ])(
+    "has a command line that runs on %s where no driver is installed",
+    async (_, command, args) => {
+      expect(await run(bare, command, ...args, "--version")).toBe(`${packageJson.version}\n`);
+      await expect(
+        run(bare, command, ...args, "read", "account", "--url", "postgres://127.0.0.1:1/a"),
+      )
+        .rejects.toThrow("error: Cannot reach postgres://127.0.0.1:1/a: nothing listens there");
+    },
+  );
 
   test("has one class for an error, whichever subpath it comes from", async () => {
     const program = `

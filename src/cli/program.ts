@@ -16,6 +16,8 @@ export function makeProgram(): Command {
     .option("--token <token>", "the bearer token, for a gateway")
     .option("--json", "print JSON: an object, or a line each where there are many")
     .option("--debug", "print the stack of an error")
+    .configureHelp({ showGlobalOptions: true })
+    .helpCommand(false)
     .exitOverride()
     .showHelpAfterError("Run with --help to see what can be given.");
 
