@@ -3,14 +3,11 @@
  *
  * Run as a program, it renews the page: `npx tsx test/docs/gateway_table.ts`.
  */
-import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { gateway } from "../../src/http/gateway.ts";
-import { pathOf } from "../_blocks.ts";
+import { renewPart, table } from "./_made_part.ts";
 
 export const GATEWAY_PAGE = "docs/reference/gateway-api.md";
-const BEGIN = "<!-- deno-fmt-ignore-start -->\n";
-const END = "<!-- deno-fmt-ignore-end -->";
 
 interface Parameter {
   readonly name: string;
@@ -39,12 +36,6 @@ interface OpenapiDocument {
     readonly responses: Readonly<Record<string, { readonly description: string }>>;
     readonly schemas: Readonly<Record<string, ObjectSchema>>;
   };
-}
-
-/** The part of the page that is generated, as it is now. */
-export function committedTables(): string {
-  return /<!-- deno-fmt-ignore-start -->\n([^]*?)<!-- deno-fmt-ignore-end -->/
-    .exec(readFileSync(pathOf(GATEWAY_PAGE), "utf8"))?.[1] ?? "";
 }
 
 /** The part of the page that is generated, as the gateway describes itself. */
@@ -121,20 +112,9 @@ function formOf(schema: Parameter["schema"]): string {
   ].filter((it) => it !== undefined && it !== "").join(", ");
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell) => cell.replaceAll("|", "\\|").replaceAll("\n", " ")).join(" | ")} |`;
-  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
-}
-
 /** As GitHub makes the anchor of a heading. */
 function anchorOf(heading: string): string {
   return heading.toLowerCase().replaceAll(/[^\p{L}\p{N}_\- ]/gu, "").replaceAll(" ", "-");
 }
 
-if (process.argv[1]?.endsWith("gateway_table.ts")) {
-  const path = pathOf(GATEWAY_PAGE);
-  const text = readFileSync(path, "utf8");
-  const [before, after] = [text.indexOf(BEGIN) + BEGIN.length, text.indexOf(END)];
-  writeFileSync(path, text.slice(0, before) + await gatewayTables() + text.slice(after));
-}
+if (process.argv[1]?.endsWith("gateway_table.ts")) renewPart(GATEWAY_PAGE, await gatewayTables());

@@ -6,7 +6,9 @@ import * as install from "../../src/database/install.ts";
 import * as operate from "../../src/operate/mod.ts";
 import { pathOf } from "../_blocks.ts";
 import { pure } from "../_operations.ts";
-import { committedTables, gatewayTables } from "./gateway_table.ts";
+import { committedPart } from "./_made_part.ts";
+import { COMMANDS_PAGE, commandTables } from "./command_table.ts";
+import { GATEWAY_PAGE, gatewayTables } from "./gateway_table.ts";
 
 const page = (name: string) => readFileSync(pathOf(`docs/reference/${name}.md`), "utf8");
 
@@ -35,8 +37,15 @@ describe("errors.md", () => {
 
 describe("gateway-api.md", () => {
   test("has the endpoints that the gateway describes", async () => {
-    expect(committedTables(), "renew the page: npx tsx test/docs/gateway_table.ts")
+    expect(committedPart(GATEWAY_PAGE), "renew the page: npx tsx test/docs/gateway_table.ts")
       .toBe(await gatewayTables());
+  });
+});
+
+describe("command-line.md", () => {
+  test("has the commands and options that the program has", () => {
+    expect(committedPart(COMMANDS_PAGE), "renew the page: npx tsx test/docs/command_table.ts")
+      .toBe(commandTables());
   });
 });
 
