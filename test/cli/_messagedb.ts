@@ -1,14 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import process from "node:process";
 import { text } from "node:stream/consumers";
-import { build } from "tsup";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
-import { cli, library } from "../../tsup.config.ts";
 import { pathOf } from "../_blocks.ts";
 import type { Database } from "../database.ts";
+import { buildMessagedb, type BuiltMessagedb } from "./_build.ts";
 
 /** What a run of the command line came to. */
 export interface Run {
@@ -53,18 +50,13 @@ const COMMANDS: Readonly<Record<Runtime, readonly string[]>> = {
 
 /** Builds the command line for the tests of a file, which run it on the file's database. */
 export function useMessagedb(database: Pick<Database, "url">): Messagedb {
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(pathOf("node_modules"), ".messagedb-"));
-    const common = { config: false, silent: true, clean: false } as const;
-    await build({ ...library, ...common, dts: false, outDir: folder });
-    await build({ ...cli, ...common, outDir: join(folder, "cli") });
-  });
-  afterAll(() => rm(folder, { recursive: true, force: true }));
+  let built: BuiltMessagedb;
+  beforeAll(async () => void (built = await buildMessagedb()));
+  afterAll(() => built.remove());
 
   const messagedb: Messagedb = {
     get path() {
-      return join(folder, "cli/messagedb.js");
+      return built.path;
     },
     start(args, { url = database.url, stdin = "", env, cwd = tmpdir(), runtime = "node" } = {}) {
       const [command, ...before] = COMMANDS[runtime];
