@@ -9,7 +9,10 @@ export interface StoredStatus extends Omit<StoreStatus, "messages" | "categories
     readonly firstAt: number | null;
     readonly lastAt: number | null;
   };
-  readonly categories: readonly (Omit<CategoryStatus, "lastAt"> & { readonly lastAt: number })[];
+  readonly categories: readonly (Omit<CategoryStatus, "firstAt" | "lastAt"> & {
+    readonly firstAt: number;
+    readonly lastAt: number;
+  })[];
 }
 
 const SETTINGS_JSON = /* @__PURE__ */ [
@@ -53,7 +56,9 @@ const STATUS_STEPS = `
   ),
   counted as materialized (
     select
-      categories.category, last.global_position, date_part('epoch', last.time) * 1000 as time,
+      categories.category, last.global_position,
+      date_part('epoch', first.time) * 1000 as first_time,
+      date_part('epoch', last.time) * 1000 as last_time,
       case
         when is_whole or few < 1000 then few
         when estimate > 1000 then estimate
@@ -63,6 +68,13 @@ const STATUS_STEPS = `
     from scale
     cross join categories
     left join sampled on sampled.category = categories.category
+    cross join lateral (
+      select time
+      from message_store.messages
+      where message_store.category(stream_name) = categories.category
+      order by global_position
+      limit 1
+    ) as first
     cross join lateral (
       select global_position, time
       from message_store.messages
@@ -194,7 +206,7 @@ const STATUS_JSON = `
     'categories', coalesce((
       select json_agg(json_build_object(
         'category', category, 'count', count, 'isEstimate', is_estimate,
-        'lastGlobalPosition', global_position, 'lastAt', time
+        'lastGlobalPosition', global_position, 'firstAt', first_time, 'lastAt', last_time
       ) order by category collate pg_catalog."C")
       from counted
     ), '[]'),

@@ -61,6 +61,8 @@ export interface CategoryStatus {
   readonly isEstimate: boolean;
   /** The global position of its last message. */
   readonly lastGlobalPosition: number;
+  /** The time of its first message. */
+  readonly firstAt: Date;
   /** The time of its last message. */
   readonly lastAt: Date;
 }

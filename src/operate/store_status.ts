@@ -39,8 +39,9 @@ export async function storeStatus(sql: Sql): Promise<StoreStatus> {
       firstAt: dateOf(messages.firstAt),
       lastAt: dateOf(messages.lastAt),
     },
-    categories: categories.map(({ lastAt, ...category }) => ({
+    categories: categories.map(({ firstAt, lastAt, ...category }) => ({
       ...category,
+      firstAt: new Date(firstAt),
       lastAt: new Date(lastAt),
     })),
     transactions: transactions.filter(({ age }) => age === null || age >= SHORTEST_AGE),

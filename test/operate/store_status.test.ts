@@ -61,6 +61,7 @@ describe("storeStatus()", () => {
         ["it's %_\\ 😀", 2, false, 8],
       ],
     );
+    assert.deepEqual(categories[0]!.firstAt, first);
     assert.deepEqual(categories[2]!.lastAt, last);
     assert.deepEqual(sequence, { last: 8, isBehind: false });
     assert(size.table > 0 && size.indexes > 0);
