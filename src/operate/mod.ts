@@ -25,6 +25,8 @@ export type {
   StoreSettings,
   StoreStatus,
 } from "./status.ts";
+export { streams, type StreamsOptions, type StreamStatus } from "./streams.ts";
+export { messageTypes, type MessageTypesOptions, type TypeStatus } from "./message_types.ts";
 export { type Finding, type VerifiedPage, verify, type VerifyOptions } from "./verify.ts";
 
 // Change a consumer

@@ -10,7 +10,7 @@ const GRAMMAR_TYPES = new Set(["bigint", "boolean", "int", "timestamp"]);
 
 /** What uses an operator that the search path finds, and does not name it. */
 const SILENT =
-  /\b(in|between|like|ilike|similar|nullif|using|natural|distinct from|interval|cast|case(?!\s+when))\b/g;
+  /\b(in|between|like|ilike|similar|nullif|using(?!\s*¤)|natural|distinct from|interval|cast|case(?!\s+when))\b/g;
 
 /**
  * Names in a statement that PostgreSQL would look for in the search path: of functions, operators, types,

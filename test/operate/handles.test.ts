@@ -2,12 +2,20 @@ import assert from "node:assert/strict";
 import { drain, fromQuery, type Sql, write } from "@messagedb/client";
 import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
-import { consumers, storeStatus } from "@messagedb/client/operate";
+import { consumers, messageTypes, storeStatus, streams } from "@messagedb/client/operate";
 import { beforeAll, describe, test } from "vitest";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
-const operations: Record<string, (sql: Sql) => Promise<unknown>> = { consumers, storeStatus };
+const operations: Record<string, (sql: Sql) => Promise<unknown>> = {
+  consumers,
+  storeStatus,
+  streams: (sql) => streams(sql, "account"),
+  "streams by count": (sql) => streams(sql, "account", { sort: "count" }),
+  "streams by name": (sql) => streams(sql, "account", { sort: "name" }),
+  messageTypes,
+  "messageTypes of a category": (sql) => messageTypes(sql, { category: "account" }),
+};
 
 beforeAll(async () => {
   await write(db.sql, "account-1", { type: "A" });

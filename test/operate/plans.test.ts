@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { consumers, type ConsumerStatus, storeStatus } from "@messagedb/client/operate";
+import {
+  consumers,
+  type ConsumerStatus,
+  storeStatus,
+  streams,
+  type StreamStatus,
+} from "@messagedb/client/operate";
+import { install } from "@messagedb/client/install";
 import { afterAll, beforeAll, test } from "vitest";
 import { type Explainer, explainer } from "../../bench/_plans.ts";
 import { fillStore } from "../../bench/_store.ts";
@@ -19,6 +26,7 @@ beforeAll(async () => {
       unnest(array['account:position-', '$all:position-', 'ledger:position-']) as name,
       unnest(array['', '+0+2', '+1+2']) as suffix,
       generate_series(1, 10) as number`;
+  await install(db.sql, { nameIndex: true });
   await db.sql.unsafe("analyze message_store.messages");
   plans = await explainer(db.url);
 });
@@ -44,15 +52,29 @@ async function checkPlan(): Promise<void> {
   for (const [name, rows] of indexes) assert(rows <= 20_000, `${name}: ${rows}`);
 }
 
+/** A store that was never analyzed sorts the streams of the category. */
+async function checkPlanOfStreams(): Promise<void> {
+  for (const sort of ["last", "name"] as const) {
+    const page = await plans.explain((sql) => streams(sql, "account", { sort }));
+    assert.deepEqual(page.seqScans, []);
+    // What is sorted is the page.
+    assert.deepEqual(page.sorts.filter((rows) => rows > 100), []);
+    // Their messages are counted: half of all messages are in few streams.
+    const messages = (page.answer as StreamStatus[]).reduce((sum, { count }) => sum + count, 0);
+    for (const [name, rows] of page.indexes) assert(rows <= messages + 500, `${name}: ${rows}`);
+  }
+}
+
 test.each(["force_custom_plan", "force_generic_plan"] as const)(
-  "consumers() and storeStatus() read no more than they count, by %s",
+  "consumers(), storeStatus() and streams() read no more than they count, by %s",
   async (mode) => {
     await plans.planBy(mode);
     await checkPlan();
+    await checkPlanOfStreams();
   },
 );
 
-test("they read no more of a store that was never analyzed", async () => {
+test("consumers() and storeStatus() read no more of a store that was never analyzed", async () => {
   await plans.planBy("force_custom_plan");
   await plans.sql`
     delete from pg_catalog.pg_statistic

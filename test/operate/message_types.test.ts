@@ -1,0 +1,42 @@
+import { messageTypes } from "@messagedb/client/operate";
+import { expect, test } from "vitest";
+import { write, writeBatch } from "../../mod.ts";
+import { useDatabase } from "../database.ts";
+
+const db = useDatabase();
+
+test("messageTypes() counts the messages of a store, and of a category", async () => {
+  expect(await messageTypes(db.sql)).toEqual([]);
+  expect(await messageTypes(db.sql, { category: "account" })).toEqual([]);
+  await writeBatch(db.sql, "account-1", [{ type: "Opened" }, { type: "Deposited" }]);
+  await write(db.sql, "order-1", { type: "Opened" });
+  await write(db.sql, "account:command-1", { type: "\x1b[2J%" });
+  await write(db.sql, "account-2", { type: "Closed" });
+  await write(db.sql, "account-3", { type: "Opened" });
+  await db.sql`
+    update message_store.messages
+    set time = '2026-01-01'::timestamp + global_position * interval '1 s'`;
+  const typeAt = (type: string, count: number, first: number, last: number) => ({
+    type,
+    count,
+    firstAt: new Date(Date.UTC(2026, 0, 1, 0, 0, first)),
+    lastAt: new Date(Date.UTC(2026, 0, 1, 0, 0, last)),
+    lastGlobalPosition: last,
+  });
+  expect(await messageTypes(db.sql)).toEqual([
+    typeAt("Opened", 3, 1, 6),
+    typeAt("\x1b[2J%", 1, 4, 4),
+    typeAt("Closed", 1, 5, 5),
+    typeAt("Deposited", 1, 2, 2),
+  ]);
+  expect(await messageTypes(db.sql, { category: "account" })).toEqual([
+    typeAt("Opened", 2, 1, 6),
+    typeAt("Closed", 1, 5, 5),
+    typeAt("Deposited", 1, 2, 2),
+  ]);
+  expect(await messageTypes(db.sql, { category: "acc%" })).toEqual([]);
+});
+
+test.each(["account-1", "$all", "", 7])("messageTypes() refuses %j as the category", async (it) => {
+  await expect(messageTypes(db.sql, { category: it as string })).rejects.toThrow('as "category"');
+});
