@@ -1,8 +1,11 @@
 import { Command } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
+import { defineCategories } from "./commands/categories.ts";
 import { defineGet } from "./commands/get.ts";
 import { defineLast } from "./commands/last.ts";
 import { defineRead } from "./commands/read.ts";
+import { defineStreams } from "./commands/streams.ts";
+import { defineTypes } from "./commands/types.ts";
 import { defineVersion } from "./commands/version.ts";
 import { defineWrite } from "./commands/write.ts";
 import { defineWriteBatch } from "./commands/write_batch.ts";
@@ -32,6 +35,9 @@ export function makeProgram(): Command {
   defineGet(program);
 
   program.commandsGroup("Look around:");
+  defineCategories(program);
+  defineStreams(program);
+  defineTypes(program);
 
   program.commandsGroup("Consumers:");
 

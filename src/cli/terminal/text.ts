@@ -78,3 +78,9 @@ export function printable(text: string): string {
     },
   );
 }
+
+/** Text of at most so many characters, for a table: `"account-123…"`. */
+export function shortened(text: string, most = 100): string {
+  const characters = [...text];
+  return characters.length > most ? `${characters.slice(0, most - 1).join("")}…` : text;
+}

@@ -1,0 +1,29 @@
+import type { CategoryStatus } from "@messagedb/client/operate";
+import type { Command } from "commander";
+import { withPostgres } from "../terminal/run.ts";
+import { barText, countText, printable, shortened, timeText } from "../terminal/text.ts";
+
+export function defineCategories(program: Command): void {
+  program.command("categories")
+    .description("List the categories: how many messages, the first time and the last")
+    .action(withPostgres(async ({ sql, output }) => {
+      const { storeStatus } = await import("@messagedb/client/operate");
+      const { categories } = await storeStatus(sql);
+      if (categories.length === 0) return output.note("The store has no messages");
+      const most = Math.max(...categories.map(({ count }) => count));
+      await output.table([
+        { title: "category", of: ({ category }) => shortened(printable(category)) },
+        { title: "messages", of: estimateText, isNumber: true },
+        { title: "", of: ({ count }) => barText(count, most, 10) },
+        { title: "first", of: ({ firstAt }) => timeText(firstAt) },
+        { title: "last", of: ({ lastAt }) => timeText(lastAt) },
+      ], categories);
+      if (categories.some(({ isEstimate }) => isEstimate)) {
+        output.note('"~" is an estimate: "messagedb types CATEGORY" counts');
+      }
+    }));
+}
+
+function estimateText({ count, isEstimate }: CategoryStatus): string {
+  return isEstimate ? `~${countText(Number(count.toPrecision(3)))}` : countText(count);
+}
