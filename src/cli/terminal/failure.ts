@@ -62,7 +62,7 @@ interface FetchFailure {
 
 function fetchFailure({ message, status, problem }: FetchFailure): Failure {
   const advice = status === 401
-    ? ": give the token with --token"
+    ? ": give the token with --token or MESSAGEDB_TOKEN"
     : problem === "UNKNOWN_STATEMENT"
     ? ": a gateway takes what reads and writes messages only; give the address of PostgreSQL"
     : status === 403

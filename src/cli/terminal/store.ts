@@ -33,11 +33,19 @@ export function storeAddress(options: StoreOptions): string {
 /** Opens the store that the options name, over its gateway if the address is a gateway's. */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const url = storeUrl(options);
-  return isGateway(url) ? await openGateway(url, options.token) : await openServer(options);
+  const { token = process.env["MESSAGEDB_TOKEN"] } = options;
+  return isGateway(url) ? await openGateway(url, token) : await openServer(options);
 }
 
+/** What `openServer` takes of the driver's options. */
+export type ConnectionOptions = Pick<postgres.Options<never>, "max" | "prepare">;
+
 /** Opens the PostgreSQL that the options name. */
-export async function openServer(options: StoreOptions): Promise<PostgresStore> {
+export async function openServer(
+  options: StoreOptions,
+  // Behind a pooler, a prepared statement may be on another connection.
+  connections: ConnectionOptions = { max: 4, prepare: false },
+): Promise<PostgresStore> {
   const url = storeUrl(options);
   if (isGateway(url)) {
     throw badUse(
@@ -47,9 +55,7 @@ export async function openServer(options: StoreOptions): Promise<PostgresStore> 
   if (options.token !== undefined) throw badUse("A token is for a gateway: give --url https://…");
   const { default: postgres } = await import("postgres");
   const sql = postgres(url.href, {
-    max: 4,
-    // Behind a pooler, a prepared statement may be on another connection.
-    prepare: false,
+    ...connections,
     fetch_types: false,
     connect_timeout: 10,
     connection: { application_name: "messagedb" },
