@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { defineCategories } from "./commands/categories.ts";
+import { defineGateway } from "./commands/gateway.ts";
 import { defineGet } from "./commands/get.ts";
 import { defineLast } from "./commands/last.ts";
 import { defineRead } from "./commands/read.ts";
@@ -44,6 +45,7 @@ export function makeProgram(): Command {
   program.commandsGroup("Copy and check:");
 
   program.commandsGroup("Serve and measure:");
+  defineGateway(program);
 
   return program;
 }

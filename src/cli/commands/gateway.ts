@@ -1,0 +1,224 @@
+import type { GatewayCall, GatewayOptions } from "@messagedb/client/gateway";
+import type { Command } from "commander";
+import { createHash, timingSafeEqual } from "node:crypto";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { resolve } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { collect, wholeNumber } from "../terminal/arguments.ts";
+import { badUse, CommandError } from "../terminal/exit_code.ts";
+import { type Context, withOutput } from "../terminal/run.ts";
+import { openServer } from "../terminal/store.ts";
+
+interface GatewayCommandOptions {
+  readonly port: number;
+  readonly host: string;
+  readonly allow?: readonly string[];
+  readonly rules?: string;
+  readonly cors?: readonly string[];
+  readonly basePath: string;
+}
+
+/** Who may do what, and how that is said. */
+interface Rules {
+  readonly authorize: GatewayOptions["authorize"];
+  readonly sentences: readonly string[];
+  /** The arguments of a curl command that these rules allow, before the address and behind it. */
+  readonly example: readonly [options: string, path: string];
+}
+
+export function defineGateway(program: Command): void {
+  program.command("gateway")
+    .description("Serve the store over HTTP, with rules that say who may do what, until Ctrl-C")
+    .option("--port <port>", "the port; 0 for any that is free", wholeNumber(0), 8000)
+    .option("--host <host>", "the address to listen on; 0.0.0.0 for all", "127.0.0.1")
+    .option(
+      "--allow <what>",
+      "what needs no token: read, write, read:CATEGORY, write:CATEGORY or '*'; may be given again",
+      collect,
+    )
+    .option("--rules <file>", "a module whose default export is authorize(request, call)")
+    .option(
+      "--cors <origin>",
+      "an origin whose pages may call, or '*'; may be given again",
+      collect,
+    )
+    .option("--base-path <path>", "the path that all paths begin with: /events", "")
+    .addHelpText(
+      "after",
+      "\nA request that has the token of --token, or of MESSAGEDB_TOKEN, may do everything.",
+    )
+    .action(withOutput(async (context, options: GatewayCommandOptions) => {
+      const rules = await rulesOf(context, options);
+      const { messageStoreVersion } = await import("@messagedb/client");
+      const { sql, end } = await openServer({ url: context.options.url }, {});
+      try {
+        const { gateway } = await import("@messagedb/client/gateway");
+        const { output, signal } = context;
+        const handle = gateway(sql, {
+          authorize: rules.authorize,
+          basePath: options.basePath,
+          cors: options.cors?.includes("*") ? "*" : options.cors,
+          signal,
+          onError: (error, request) => {
+            const { pathname } = new URL(request.url);
+            output.note(`error: ${request.method} ${pathname}: ${(error as Error).message}`);
+            if (context.options.debug) console.error(error);
+          },
+        });
+        await messageStoreVersion(sql);
+        await serve(handle, context, options, rules);
+      } finally {
+        await end();
+      }
+    }));
+}
+
+/** Serves until the signal aborts and all requests have their answers. */
+async function serve(
+  handle: (request: Request) => Promise<Response>,
+  { output, signal, address }: Context,
+  { port, host, basePath }: GatewayCommandOptions,
+  { sentences, example: [options, path] }: Rules,
+): Promise<void> {
+  const { createAdaptorServer } = await import("@hono/node-server");
+  const server = createAdaptorServer({ fetch: handle, overrideGlobalObjects: false }) as Server;
+  const listening = once(server, "listening");
+  server.listen(port, host);
+  await listening.catch((error: NodeJS.ErrnoException) => {
+    throw new CommandError(`Cannot listen on ${host}:${port}: ${reasonOf(error)}`);
+  });
+  const closed = once(server, "close");
+  const { port: ownPort, family, address: ownHost } = server.address() as AddressInfo;
+  const url = `http://${family === "IPv6" ? `[${ownHost}]` : ownHost}:${ownPort}${basePath}`;
+  await (output.isJson ? output.json({ url }) : output.print(url));
+  output.note(`Serves ${address}. ${sentences.join(". ")}.`);
+  if (!/^(127\.|::1$)/.test(ownHost)) {
+    output.note("Other machines can reach it, and HTTP is not encrypted: put TLS before it.");
+  }
+  if (!output.isJson) output.note(`Try: curl ${options}'${url}${path}'`);
+  if (!signal.aborted) await once(signal, "abort");
+  output.note("Ends when all requests have their answers.");
+  server.close();
+  await closed;
+}
+
+function reasonOf({ code, message }: NodeJS.ErrnoException): string {
+  switch (code) {
+    case "EADDRINUSE":
+      return "another program listens there: give another --port";
+    case "EACCES":
+      return "this user has no right to: give a --port from 1024 up";
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return "this machine has no such address: give another --host";
+    default:
+      return message;
+  }
+}
+
+async function rulesOf(
+  { options: { token: given } }: Context,
+  { allow, rules }: GatewayCommandOptions,
+): Promise<Rules> {
+  if (rules !== undefined) {
+    if (given !== undefined || allow !== undefined) {
+      throw badUse("--rules decides alone: leave out --token and --allow");
+    }
+    return {
+      authorize: await loadRules(rules),
+      sentences: [`The rules of ${rules} decide who may do what`],
+      example: ["", "/openapi.json"],
+    };
+  }
+  const token = given ?? process.env["MESSAGEDB_TOKEN"] ?? "";
+  if (given === "") throw badUse("The token is empty: give another --token");
+  if (token === "" && allow === undefined) {
+    throw badUse(
+      "No rule lets anybody in: give --token TOKEN (or MESSAGEDB_TOKEN) for those who may do " +
+        "everything, --allow read for everybody, or --rules FILE",
+    );
+  }
+  const isAllowed = await allowance(allow ?? []);
+  const hasToken = token === "" ? () => false : bearer(token);
+  return {
+    authorize: (request, call) => hasToken(request) || isAllowed(call),
+    sentences: [
+      ...(token === "" ? [] : ["Who has the token may do everything"]),
+      ...(allow === undefined ? [] : [`Everybody may do this: ${allow.join(", ")}`]),
+    ],
+    example: exampleOf(token !== "", allow ?? []),
+  };
+}
+
+async function loadRules(path: string): Promise<GatewayOptions["authorize"]> {
+  if (!existsSync(path)) throw badUse(`Cannot load the rules of "${path}": there is no such file`);
+  const module = await import(pathToFileURL(resolve(path)).href).catch((error) => {
+    throw badUse(`Cannot load the rules of "${path}": ${(error as Error).message}`);
+  });
+  if (typeof module.default !== "function") {
+    throw badUse(
+      `"${path}" has no rules: its default export has to be a function authorize(request, call)`,
+    );
+  }
+  return module.default;
+}
+
+function bearer(token: string): (request: Request) => boolean {
+  // Digests are of one length, and are compared in a time that tells nothing of the token.
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  const expected = digest(token);
+  return ({ headers }) => {
+    const [, given] = /^Bearer +(.+)$/i.exec(headers.get("authorization") ?? "") ?? [];
+    return given !== undefined && timingSafeEqual(digest(given), expected);
+  };
+}
+
+async function allowance(patterns: readonly string[]): Promise<(call: GatewayCall) => boolean> {
+  const { isCategory } = await import("@messagedb/client");
+  for (const pattern of patterns) {
+    const [, category] = /^(?:\*|(?:read|write)(?::(.*))?)$/.exec(pattern) ??
+      refuseAllowance(pattern);
+    if (category !== undefined && !isCategory(category)) refuseAllowance(pattern);
+  }
+  return ({ operation, writes, category }) => {
+    if (patterns.includes("*")) return true;
+    // Clients ask for the version first.
+    if (operation === "messageStoreVersion") return patterns.length > 0;
+    // An import chooses the times of its messages: only who may do everything may do that.
+    if (operation === "importMessages") return false;
+    const kind = writes ? "write" : "read";
+    return patterns.includes(kind) ||
+      category !== undefined && patterns.includes(`${kind}:${category}`);
+  };
+}
+
+function refuseAllowance(pattern: string): never {
+  throw badUse(
+    `"${pattern}" is nothing to allow: give read, write, read:CATEGORY, write:CATEGORY or '*'`,
+  );
+}
+
+function exampleOf(needsToken: boolean, allow: readonly string[]): Rules["example"] {
+  const first = allow.find((it) => it.startsWith("read")) ?? allow[0];
+  if (needsToken && first === undefined) {
+    return ['-H "authorization: Bearer $MESSAGEDB_TOKEN" ', "/messages?batchSize=3"];
+  }
+  const [kind, category] = first!.split(":");
+  if (kind === "write") {
+    return [
+      `--json '{"type":"Tried"}' `,
+      `/streams/${encodeURIComponent(category ?? "try")}-1/messages`,
+    ];
+  }
+  return [
+    "",
+    `${
+      category === undefined ? "" : `/categories/${encodeURIComponent(category)}`
+    }/messages?batchSize=3`,
+  ];
+}
