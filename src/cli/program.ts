@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { defineCategories } from "./commands/categories.ts";
+import { defineCompletion } from "./commands/completion.ts";
 import { defineGateway } from "./commands/gateway.ts";
 import { defineGet } from "./commands/get.ts";
 import { defineLast } from "./commands/last.ts";
@@ -46,6 +47,7 @@ export function makeProgram(): Command {
 
   program.commandsGroup("Serve and measure:");
   defineGateway(program);
+  defineCompletion(program);
 
   return program;
 }
