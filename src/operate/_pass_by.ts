@@ -8,10 +8,11 @@ import { causationOf } from "../messages/_causation.ts";
 import { checkId, checkName, checkOptions } from "../names/_check.ts";
 import { groupStream, parkedStream } from "../names/_own_streams.ts";
 import { idFrom } from "../names/id_from.ts";
-import { checkTypes, isForConsumers, type Reader, readerOf } from "../subscribe/_reader.ts";
+import { checkTypes, readerOf } from "../subscribe/_reader.ts";
 import type { ConsumerGroup, Message, MessageInput, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import { writeStreams } from "../write/write_streams.ts";
+import { firstAfter } from "./_first_after.ts";
 import { findInSource, type FoundInSource } from "./_find_in_source.ts";
 import { type ParkedEntries, readParkedEntries } from "./_parked_entries.ts";
 import type { PassOptions } from "./pass_options.ts";
@@ -105,7 +106,7 @@ async function meet(wanted: WantedPass): Promise<Meeting | undefined> {
   }
   const types = wanted.types ?? typesIn(own);
   const reader = readerOf(sql, identity.source, { types, consumerGroup: member, batchSize: 100 });
-  const message = await nextAfter(reader, position);
+  const message = await firstAfter(reader, position);
   if (message?.id === id) return { message, place, own, parked };
   throw refusal(
     wanted,
@@ -153,16 +154,6 @@ function memberOf(
   if (member === null) throw refusal(wanted, `no member reads stream "${streamName}"`);
   if (given === member) return { member, size };
   throw refusal(wanted, `member ${member} reads stream "${streamName}", and not member ${given}`);
-}
-
-/** The next message that the consumer meets after a position; undefined for none. */
-async function nextAfter(reader: Reader, position: number): Promise<Message | undefined> {
-  for (let at = position + 1;;) {
-    const page = await reader.read(at);
-    const next = page.messages.find((message) => isForConsumers(reader, message));
-    if (next !== undefined || page.atEnd) return next;
-    at = page.next;
-  }
 }
 
 /**

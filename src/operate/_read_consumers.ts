@@ -42,6 +42,18 @@ export interface StoredConsumers {
   readonly runs: Readonly<Record<string, Runs>> | null;
 }
 
+/** Which positions to read, and how to count what is after them. */
+export interface WantedConsumers {
+  /** @default all */
+  readonly category?: string | undefined;
+  /** @default all */
+  readonly consumerId?: string | undefined;
+  /** See `ConsumersOptions`. */
+  readonly upTo?: number | undefined;
+  /** The position after which to count. @default the position that is stored */
+  readonly at?: number | undefined;
+}
+
 /** SQL of a message as `LastMessage`. */
 const LAST_MESSAGE_JSON = `json_build_object(
         'streamName', stream_name, 'version', version, 'data', data, 'metadata', metadata,
@@ -55,7 +67,7 @@ const CONSUMERS_JSON = `
       'streamName', stream_name, 'category', source, 'isAggregate', is_aggregate,
       'isOfAggregate', is_of_aggregate, 'consumerId', consumer_id, 'member', member, 'size', size,
       'position', position, 'last', ${LAST_MESSAGE_JSON},
-      'head', head, 'behind', behind, 'isBehindMore', coalesce(last_counted < head, false),
+      'head', head, 'behind', behind, 'isBehindMore', coalesce(is_behind_more, false),
       'oldestAt', oldest_at, 'question', question, 'parked', parked, 'isParkedMore', is_parked_more
     ) order by stream_name collate pg_catalog."C"), '[]'),
     'runs', (select json_object_agg(stream_name, json_build_array(moved_at, held_at)) from runs)
@@ -99,12 +111,13 @@ const IS_OF_SHARE = `recorded.size is null or recorded.size = 1 or (
  * - `runs` searches the first message that has the same position, and the first that has the same owner: by steps
  *   backwards that double, and then by halves.
  * - `consumers` counts the messages after the position. It looks at 1,000 messages of a category at most, and at
- *   5,000 of all: the library's own are among those. Each limit is a query of its own, so that PostgreSQL does not
- *   know it: without statistics it would expect fewer messages, and fetch and sort all that there are.
+ *   5,000 of all: the library's own are among those. With `upTo`, it looks on until one more is counted. Each limit
+ *   is a query of its own, so that PostgreSQL does not know it: without statistics it would expect fewer messages,
+ *   and fetch and sort all that there are.
  */
 export async function readConsumers(
   sql: Sql,
-  category: string | undefined,
+  { category, consumerId, upTo, at }: WantedConsumers,
 ): Promise<StoredConsumers> {
   const asked = category === undefined ? null : JSON.stringify(
     [positionStream({ category, consumerId: "1" }), streamName(category, "1", ["aggregate"])]
@@ -120,8 +133,16 @@ export async function readConsumers(
 ) as complete`,
   )`
   asked as materialized (
-    select ${asked}::text as categories
+    select
+      ${asked}::text as categories,
+      ${consumerId ?? null}::text as consumer_id,
+      ${integerText(upTo)}::text::bigint as up_to,
+      ${integerText(at)}::text::bigint as place
   ),`;
+}
+
+function integerText(value: number | undefined): string | null {
+  return value === undefined ? null : String(value);
 }
 
 const COUNT_STEPS = `
@@ -169,6 +190,7 @@ const COUNT_STEPS = `
     ) as named
     where id ~ '^[^+]+([+](0|[1-9][0-9]{0,4})[+][1-9][0-9]{0,4})?$'
       and (category <> (stem || 'aggregate') or id = left(stem, -1))
+      and split_part(id, '+', 1) = coalesce((select asked.consumer_id from asked), split_part(id, '+', 1))
   ),
   recorded as materialized (
     select
@@ -247,7 +269,7 @@ const COUNT_STEPS = `
   ),
   consumers as (
     select
-      recorded.*, head, behind, oldest_at, last_counted, question,
+      recorded.*, head, behind, oldest_at, is_behind_more, question,
       coalesce(parked, 0) as parked, coalesce(is_parked_more, false) as is_parked_more
     from recorded
     cross join lateral (
@@ -264,41 +286,55 @@ const COUNT_STEPS = `
       ) as head
     ) as newest
     cross join lateral (
+      select coalesce(place, recorded.position) as position from asked
+    ) as after
+    cross join lateral (
       select
-        count(*) filter (where is_wanted) as behind,
+        case
+          when count(*) > (select up_to from asked) then (select up_to from asked)
+          else count(*) filter (where is_wanted)
+        end as behind,
         date_part('epoch', min(time) filter (where is_wanted)) * 1000 as oldest_at,
-        max(global_position) as last_counted
+        coalesce(
+          count(*) > (select up_to from asked),
+          max(global_position) < head
+        ) as is_behind_more
       from (
-        select
-          global_position, time,
-          (${IS_OF_SHARE})
-          and coalesce(jsonb_exists(types, type), true) as is_wanted
+        select *
         from (
           select
-            global_position, time, stream_name, type
-          from message_store.messages
-          where not is_of_all
-            and message_store.category(stream_name) = source
-            and global_position > recorded.position
-          order by global_position
-          limit (select 1000)
-        ) as of_category
-        union all
-        select
-          global_position, time,
-          not (${IS_OWN_MESSAGE}) and coalesce(jsonb_exists(types, type), true) and not (
-            is_aggregate
-            and coalesce(metadata ->> 'referringAggregate' = split_part(stream_name, '-', 1), false)
-          )
-        from (
-          select *
-          from message_store.messages
-          where is_of_all
-            and global_position > recorded.position
-          order by global_position
-          limit (select 5000)
-        ) as of_all
-      ) as looked_at
+            global_position, time,
+            (${IS_OF_SHARE})
+            and coalesce(jsonb_exists(types, type), true) as is_wanted
+          from (
+            select
+              global_position, time, stream_name, type
+            from message_store.messages
+            where not is_of_all
+              and message_store.category(stream_name) = source
+              and global_position > after.position
+            order by global_position
+            limit (select case when up_to is null then 1000 end from asked)
+          ) as of_category
+          union all
+          select
+            global_position, time,
+            not (${IS_OWN_MESSAGE}) and coalesce(jsonb_exists(types, type), true) and not (
+              is_aggregate
+              and coalesce(metadata ->> 'referringAggregate' = split_part(stream_name, '-', 1), false)
+            )
+          from (
+            select *
+            from message_store.messages
+            where is_of_all
+              and global_position > after.position
+            order by global_position
+            limit (select case when up_to is null then 5000 end from asked)
+          ) as of_all
+        ) as looked_at
+        where is_wanted or (select up_to from asked) is null
+        limit (select up_to + 1 from asked)
+      ) as counted
     ) as ahead
     left join lateral (
       select ${LAST_MESSAGE_JSON} as question

@@ -28,3 +28,11 @@ export function wordsFor({ consumerId, source }: Identity): string {
 /** Why nothing can be done to a consumer of whose positions the store has none. */
 export const NO_POSITION =
   "the store has no position of it: check its names; a consumer that has never run starts at its startAt";
+
+/** The refusal of a position after the end of the store. */
+export function beyondEnd(identity: Identity, position: number, end: number): RangeError {
+  return new RangeError(
+    `Cannot rewind ${wordsFor(identity)} to position ${position}: the store ends before ${end}: ` +
+      `give a position up to that, or "end"`,
+  );
+}

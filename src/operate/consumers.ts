@@ -1,6 +1,6 @@
 import { holderOf, isAsked } from "../consume/_claim.ts";
 import { safeInteger } from "../messages/_columns.ts";
-import { checkCategory, checkOptions } from "../names/_check.ts";
+import { checkCategory, checkInteger, checkOptions } from "../names/_check.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { typesIn } from "./_recorded_types.ts";
 import { readConsumers, type Runs, type StoredConsumer } from "./_read_consumers.ts";
@@ -18,6 +18,13 @@ export interface ConsumersOptions {
    * @default all consumers of the store
    */
   readonly category?: string | undefined;
+  /**
+   * How many messages are counted for each consumer at most, from 1. Then all messages after the position may be
+   * looked at, and not only the first: for a consumer of few types, they can be many.
+   *
+   * @default as many as there are among the 1,000 messages after the position, 5,000 of `"$all"`
+   */
+  readonly upTo?: number | undefined;
 }
 
 /** How a consumer is, by the rules of `consumers`. */
@@ -59,10 +66,13 @@ export interface ConsumerStatus {
    * How many messages after the position the consumer has to read. It is counted as the consumer reads: its
    * category, its member's share, the types that it handles, references for an aggregate's consumer, no bookkeeping for
    * `"$all"`. What an aggregate refers to is not stored: all messages but bookkeeping and references are counted. At
-   * most 1,000 messages are looked at, and 5,000 of `"$all"`.
+   * most 1,000 messages are looked at, and 5,000 of `"$all"`; with `upTo`, so many are counted.
    */
   readonly behind: number;
-  /** Whether there are more messages than were looked at. So `behind` is the least that it can be. */
+  /**
+   * Whether there are more messages than were looked at, and with `upTo`, than were counted. So `behind` is the least
+   * that it can be.
+   */
   readonly isBehindMore: boolean;
   /**
    * How long the oldest of these messages waits, in milliseconds, by the server's clock; null if none is counted.
@@ -107,7 +117,7 @@ export interface ConsumerStatus {
  *   a process that asked. A consumer with `exclusive: false` never holds its position, and neither does an aggregate.
  *
  * It is one statement, which sees one moment. Its cost grows with the positions and the categories, and not with the
- * messages.
+ * messages; with `upTo`, also with the messages that wait.
  *
  * @example
  * ```ts
@@ -119,19 +129,21 @@ export interface ConsumerStatus {
  * ```
  *
  * @param sql The handle. Its role needs no more rights than to read messages. A gateway refuses the statement.
- * @param options Of which category.
+ * @param options Of which category, and how many messages are counted.
  * @returns One entry for each position, sorted by the names of the position streams. An empty array if there is none.
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
- * @throws {TypeError} If the category is no category.
+ * @throws {TypeError} If the category is no category, or `upTo` is no whole number.
+ * @throws {RangeError} If `upTo` is below 1.
  */
 export async function consumers(
   sql: Sql,
   options: ConsumersOptions = {},
 ): Promise<ConsumerStatus[]> {
   checkOptions(options);
-  const { category } = options;
+  const { category, upTo } = options;
   if (category !== undefined && category !== "$all") checkCategory("category", category);
-  const { now, positions, runs } = await readConsumers(sql, category);
+  if (upTo !== undefined) checkInteger("upTo", upTo, 1);
+  const { now, positions, runs } = await readConsumers(sql, { category, upTo });
   const held = positions.map((stored): HeldPosition => {
     const { last } = stored;
     const question = stored.question ?? undefined;

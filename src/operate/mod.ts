@@ -16,6 +16,7 @@
 // Look
 export { type ConsumerHealth, consumers } from "./consumers.ts";
 export type { ConsumersOptions, ConsumerStatus } from "./consumers.ts";
+export { nextMessage, type NextMessageOptions } from "./next_message.ts";
 export { storeStatus } from "./store_status.ts";
 export type {
   CategoryStatus,
@@ -30,6 +31,7 @@ export { messageTypes, type MessageTypesOptions, type TypeStatus } from "./messa
 export { type Finding, type VerifiedPage, verify, type VerifyOptions } from "./verify.ts";
 
 // Change a consumer
+export { type PlannedMember, planRewind, type RewindPlan } from "./plan_rewind.ts";
 export { rewind } from "./rewind.ts";
 export { skip } from "./skip.ts";
 export { park } from "./park.ts";
@@ -47,4 +49,4 @@ export type { ConsumerIdentity, GroupMembership } from "../consume/consumer.ts";
 export type { Parked } from "../consume/parked.ts";
 export type { Reference } from "../read/reference.ts";
 export type { StartAt } from "../read/start_at.ts";
-export type { ConsumerGroup, Rows, Sql } from "../types.ts";
+export type { ConsumerGroup, Message, Metadata, Rows, Sql } from "../types.ts";

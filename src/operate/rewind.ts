@@ -8,7 +8,7 @@ import type { StartAt } from "../read/start_at.ts";
 import { readerOf } from "../subscribe/_reader.ts";
 import type { Sql } from "../types.ts";
 import { retryConflicts } from "./_retry_conflicts.ts";
-import { checkWhole, type Identity, NO_POSITION, wordsFor } from "./_whole_consumer.ts";
+import { beyondEnd, checkWhole, type Identity, NO_POSITION, wordsFor } from "./_whole_consumer.ts";
 
 /**
  * Sets the position of a consumer, back or forward: the consumer goes on from there, as a process that
@@ -19,7 +19,8 @@ import { checkWhole, type Identity, NO_POSITION, wordsFor } from "./_whole_consu
  * between. Who holds a member goes on holding it.
  *
  * Messages that are handled again have their effects again, unless the handler knows what it has done.
- * Parked messages stay parked: discard those that the consumer meets again.
+ * Parked messages stay parked: discard those that the consumer meets again. `planRewind` tells beforehand how many
+ * messages are handled again, or never.
  *
  * @example Handle everything again
  * ```ts
@@ -55,12 +56,7 @@ export async function rewind(
   const record = () => recordEverywhere(sql, identity, first - 1);
   const { streams, head } = await retryConflicts(record);
   const end = safeInteger(head + 1);
-  if (first > end) {
-    throw new RangeError(
-      `Cannot rewind ${wordsFor(identity)} to position ${first}: the store ends before ${end}: ` +
-        `give a position up to that, or "end"`,
-    );
-  }
+  if (first > end) throw beyondEnd(identity, first, end);
   if (streams === 0) throw new Error(`Cannot rewind ${wordsFor(identity)}: ${NO_POSITION}`);
   return first;
 }

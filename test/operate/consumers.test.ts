@@ -110,6 +110,31 @@ describe("consumers()", () => {
     assert.equal(behind.health, "busy");
   });
 
+  test("counts up to as many messages as it is told, however many are between them", async () => {
+    const category = freshCategory();
+    await writeBatch(db.sql, `${category}-1`, [{ type: "Rare" }, { type: `${category}Rare` }]);
+    await drain(db.sql, handling(category, { types: ["Rare"], consumerId: "rare" }));
+    await drain(db.sql, handling("$all", { types: [`${category}Rare`], consumerId: category }));
+    const many = Array.from({ length: 5100 }, (_, at) => ({ type: at % 1700 ? "Other" : "Rare" }));
+    await writeBatch(db.sql, `${category}-1`, many);
+    await writeBatch(db.sql, `${category}-1`, [{ type: `${category}Rare` }, { type: "Rare" }]);
+    const countsOf = async (source: string, consumerId: string, upTo?: number) => {
+      const all = await consumers(db.sql, { category: source, upTo });
+      const { behind, isBehindMore } = all.find((it) => it.consumerId === consumerId)!;
+      return [behind, isBehindMore];
+    };
+    assert.deepEqual(await countsOf(category, "rare"), [1, true]);
+    assert.deepEqual(await countsOf(category, "rare", 1), [1, true]);
+    assert.deepEqual(await countsOf(category, "rare", 3), [3, true]);
+    assert.deepEqual(await countsOf(category, "rare", 4), [4, false]);
+    assert.deepEqual(await countsOf(category, "rare", 10_000), [4, false]);
+    assert.deepEqual(await countsOf("$all", category), [0, true]);
+    assert.deepEqual(await countsOf("$all", category, 10_000), [1, false]);
+    await remove(db.sql, { category: "$all", consumerId: category });
+    await assert.rejects(consumers(db.sql, { upTo: 0 }), RangeError);
+    await assert.rejects(consumers(db.sql, { upTo: "1" as never }), TypeError);
+  });
+
   test("counts the types that the consumer handles, running or ended", async () => {
     const category = freshCategory();
     const name = `${category}ledger`;

@@ -17,7 +17,7 @@ import {
   write,
   writeBatch,
 } from "../../mod.ts";
-import { discardParked, park, parked, rewind, skip } from "../../src/operate/mod.ts";
+import { discardParked, nextMessage, park, parked, rewind, skip } from "../../src/operate/mod.ts";
 import { whileLocked } from "../_locks.ts";
 import { writeCounted } from "../consume/_consuming.ts";
 import { useDatabase } from "../database.ts";
@@ -602,5 +602,66 @@ describe("discardParked()", () => {
     await fails([["1"], { reason }], /^Cannot use "1" as "id": it must be a UUID$/);
     await fails([[]], /"options"/);
     await fails([[], {}], /"reason"/);
+  });
+});
+
+describe("nextMessage()", () => {
+  test("is the message on which a consumer hangs", async () => {
+    const { consumer, failed } = await hanging("next");
+    assert.deepEqual(await nextMessage(db.sql, consumer), failed);
+    await park(db.sql, consumer, failed.id, { reason });
+    assert.equal((await nextMessage(db.sql, consumer))!.data, 3);
+    await run(consumer);
+    assert.equal(await nextMessage(db.sql, consumer), null);
+  });
+
+  test("is the first message for a consumer that has never run", async () => {
+    await writeCounted(db.sql, "nextfirst", 2);
+    const next = await nextMessage(db.sql, { category: "nextfirst", consumerId: "new" });
+    assert.equal(next!.data, 0);
+  });
+
+  test("is of the types that the consumer recorded, or of those that are given", async () => {
+    const consumer = { category: "nexttypes", consumerId: "it" };
+    await write(db.sql, "nexttypes-1", { type: "B" });
+    await run({ ...consumer, handlers: { B: () => {} } });
+    await writeBatch(db.sql, "nexttypes-1", ["A", "B", "C"].map((type) => ({ type })));
+    assert.equal((await nextMessage(db.sql, consumer))!.type, "B");
+    assert.equal((await nextMessage(db.sql, consumer, { types: ["C"] }))!.type, "C");
+  });
+
+  test("is the member's own", async () => {
+    await writeCounted(db.sql, "nextgroup", 10, { streams: 5 });
+    const group = { category: "nextgroup", consumerId: "it" };
+    const members = [0, 1].map((member) => ({ ...group, consumerGroup: { member, size: 2 } }));
+    const failed = await Promise.all(members.map(async (member) => {
+      const handle = () => Promise.reject(new Error("failed"));
+      return (await drain(db.sql, { ...member, handle }).catch((error) => error)).failedMessage;
+    }));
+    assert.deepEqual(
+      await Promise.all(members.map((member) => nextMessage(db.sql, member))),
+      failed,
+    );
+    assert.notEqual(failed[0].id, failed[1].id);
+  });
+
+  test("of a group that has never run is an error, and nothing is written", async () => {
+    const before = await count();
+    const group = { category: "nextgroup", consumerId: "none" };
+    const member = { ...group, consumerGroup: { member: 0, size: 2 } };
+    await assert.rejects(nextMessage(db.sql, member), /the store has no position of it/);
+    await assert.rejects(
+      nextMessage(db.sql, { ...group, consumerGroup: { size: 2 } }),
+      TypeError,
+    );
+    assert.equal(await count(), before);
+  });
+
+  test("leaves out bookkeeping among all messages", async () => {
+    const consumer = { category: "$all", consumerId: "next" };
+    await run(consumer);
+    await run({ category: "next", consumerId: "other" });
+    await write(db.sql, "nextall-1", { type: "A" });
+    assert.equal((await nextMessage(db.sql, consumer))!.streamName, "nextall-1");
   });
 });

@@ -33,7 +33,7 @@ beforeAll(async () => {
 afterAll(() => plans.sql.end());
 
 async function checkPlan(): Promise<void> {
-  for (const options of [{}, { category: "account" }]) {
+  for (const options of [{}, { category: "account" }, { upTo: 900 }]) {
     const { seqScans, sorts, indexes, answer } = await plans.explain((sql) =>
       consumers(sql, options)
     );

@@ -13,7 +13,7 @@ import {
   write,
   writeBatch,
 } from "../../mod.ts";
-import { rewind } from "../../src/operate/mod.ts";
+import { planRewind, rewind } from "../../src/operate/mod.ts";
 import { whileLocked } from "../_locks.ts";
 import { writeCounted } from "../consume/_consuming.ts";
 import { useDatabase } from "../database.ts";
@@ -285,5 +285,56 @@ describe("rewind() refuses", () => {
     );
     await assert.rejects(rewind(sql, { category: "a-b", consumerId: "it" }, 1), /category/);
     await assert.rejects(rewind(sql, { category: "a", consumerId: "a+b" }, 1), /consumerId/);
+  });
+});
+
+describe("planRewind()", () => {
+  test("tells what rewind() then does, and changes nothing", async () => {
+    const [consumer, positions] = await consumerOf("plan");
+    await writeCounted(db.sql, "plan", 2, { from: 5 });
+    const [, , , , last] = positions;
+    const plan = async (position: Parameters<typeof rewind>[2]) => {
+      const { position: to, members } = await planRewind(db.sql, consumer, position);
+      return [to, ...members.map((it) => [it.from, it.again, it.never, it.isMore])];
+    };
+    assert.deepEqual(await plan("beginning"), [1, [last, 5, 0, false]]);
+    assert.deepEqual(await plan(positions[3]!), [positions[3], [last, 2, 0, false]]);
+    assert.deepEqual(await plan(new Date(0)), [positions[0], [last, 5, 0, false]]);
+    const [end, member] = await plan("end");
+    assert.deepEqual(member, [last, 0, 2, false]);
+    assert.deepEqual(await handledBy(consumer), [5, 6]);
+    assert.equal(await rewind(db.sql, consumer, "end"), end);
+  });
+
+  test("counts the share of each member of a group", async () => {
+    const consumer = { category: "planned", consumerId: "it", consumerGroup: { size: 2 } };
+    await writeCounted(db.sql, "planned", 6, { streams: 5 });
+    await handledBy(consumer);
+    const { members } = await planRewind(db.sql, consumer, "beginning");
+    assert.deepEqual(
+      members.map(({ streamName }) => streamName),
+      ["planned:position-it+0+2", "planned:position-it+1+2"],
+    );
+    assert.equal(members[0]!.again + members[1]!.again, 6);
+    assert(members.every(({ again }) => again > 0));
+  });
+
+  test("refuses what rewind() refuses, in the same words", async () => {
+    const [consumer] = await consumerOf("refusedplan");
+    for (
+      const [given, position] of [
+        [{ ...consumer, consumerId: "other" }, 1],
+        [consumer, 1_000_000],
+        [consumer, -1],
+        [{ ...consumer, consumerGroup: { member: 0, size: 2 } }, 1],
+      ] as const
+    ) {
+      const refusal = await rewind(db.sql, given, position).catch((error) => error);
+      assert(refusal instanceof Error);
+      await assert.rejects(planRewind(db.sql, given, position), {
+        name: refusal.name,
+        message: refusal.message,
+      });
+    }
   });
 });

@@ -1,0 +1,109 @@
+import type { ConsumerIdentity } from "../consume/consumer.ts";
+import { checkStartAt } from "../read/_first_since.ts";
+import type { StartAt } from "../read/start_at.ts";
+import { readerOf } from "../subscribe/_reader.ts";
+import type { Sql } from "../types.ts";
+import { readConsumers, type StoredConsumer, type WantedConsumers } from "./_read_consumers.ts";
+import { beyondEnd, checkWhole, NO_POSITION, wordsFor } from "./_whole_consumer.ts";
+import { consumers } from "./consumers.ts";
+
+/** How many messages are counted at most. */
+const MOST_COUNTED = 1_000_000;
+
+/** What `rewind` would do. */
+export interface RewindPlan {
+  /** The global position from which the consumer would go on. */
+  readonly position: number;
+  /** The positions that would be set: of the consumer, or of each member of its group. */
+  readonly members: readonly PlannedMember[];
+}
+
+/** What `rewind` would do to a consumer, or to a member of its group. */
+export interface PlannedMember {
+  /** The stream in which the position is stored. */
+  readonly streamName: string;
+  /** The stored position: everything up to this global position, included, is handled. */
+  readonly from: number;
+  /** How many messages it would handle again. */
+  readonly again: number;
+  /** How many messages it would never handle. */
+  readonly never: number;
+  /** Whether more than a million messages wait, before or after: then the counts are the least that they can be. */
+  readonly isMore: boolean;
+  /** The process that holds the position, by a name of its own; null for none. */
+  readonly owner: string | null;
+  /** How many messages the consumer has parked. They stay parked. All members of a group have them together. */
+  readonly parked: number;
+}
+
+/**
+ * Tells what `rewind` would do, and changes nothing: from where to where each position would go, and how many
+ * messages the consumer would handle again, or never.
+ *
+ * The messages are counted as `consumers` counts them, up to a million. A million take less than a second.
+ *
+ * @example
+ * ```ts
+ * import { append, drain } from "@messagedb/client";
+ * import { planRewind } from "@messagedb/client/operate";
+ *
+ * const balances = { category: "account", consumerId: "balances", handle: () => {} };
+ * await append(sql, "account-123", [{ type: "Opened" }, { type: "Closed" }]);
+ * await drain(sql, balances);
+ * const { position, members } = await planRewind(sql, balances, "beginning");
+ * [position, members[0]!.again]; // [1, 2]
+ * ```
+ *
+ * @param sql The handle. A gateway refuses the statement.
+ * @param consumer The consumer's names, as for `rewind`.
+ * @param position Where the consumer would go on, as for `rewind`.
+ * @returns The position, and what becomes of each that is stored. Members of a size that has been replaced are left
+ * out.
+ * @throws {RangeError} If the position is below 0, or after the end of the store.
+ * @throws {TypeError} If the consumer's names are invalid, a member is named, or the position is of the wrong
+ * type.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {Error} If the store has no position of the consumer.
+ */
+export async function planRewind(
+  sql: Sql,
+  consumer: ConsumerIdentity,
+  position: StartAt,
+): Promise<RewindPlan> {
+  const identity = checkWhole(consumer);
+  checkStartAt(position, "position");
+  const first = Math.max(await readerOf(sql, identity.source, {}).start(position), 1);
+  const end = await readerOf(sql, "$all", {}).start("end");
+  if (first > end) throw beyondEnd(identity, first, end);
+  const { category, consumerId } = identity;
+  const wanted = { category, consumerId, upTo: MOST_COUNTED };
+  const all = await consumers(sql, { category });
+  const now = await countBehind(sql, wanted);
+  const then = await countBehind(sql, { ...wanted, at: first - 1 });
+  const members = all
+    .filter((it) => it.consumerId === consumerId && it.health !== "replaced")
+    .map(({ streamName, position: from, owner, parked }): PlannedMember => {
+      const [before, after] = [now.get(streamName), then.get(streamName)];
+      const more = (after?.behind ?? 0) - (before?.behind ?? 0);
+      return {
+        streamName,
+        from,
+        again: Math.max(more, 0),
+        never: Math.max(-more, 0),
+        isMore: Boolean(before?.isBehindMore || after?.isBehindMore),
+        owner,
+        parked,
+      };
+    });
+  if (members.length === 0) throw new Error(`Cannot rewind ${wordsFor(identity)}: ${NO_POSITION}`);
+  return { position: first, members };
+}
+
+/** What waits after each position of a consumer, by the names of the position streams. */
+async function countBehind(
+  sql: Sql,
+  wanted: WantedConsumers,
+): Promise<Map<string, StoredConsumer>> {
+  const { positions } = await readConsumers(sql, wanted);
+  return new Map(positions.map((it) => [it.streamName, it]));
+}
