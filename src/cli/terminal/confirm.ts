@@ -23,7 +23,11 @@ export async function confirm(
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = await terminal.question(`${question} [y/N] `, { signal });
+    const answer = await terminal.question(`${question} [y/N] `, { signal }).catch(() => {
+      // Ctrl-C or Ctrl-D, at the question.
+      terminal.write("\n");
+      throw new CommandError("Nothing was changed", EXIT_CODE.interrupted);
+    });
     if (!/^y(es)?$/i.test(answer.trim())) {
       throw new CommandError("Nothing was changed", EXIT_CODE.failed);
     }

@@ -86,5 +86,6 @@ function sentence(text: string): string {
 }
 
 function exitCodeOf({ exitCode }: CommanderError): ExitCode {
-  return exitCode === 0 ? EXIT_CODE.done : EXIT_CODE.badUse;
+  // commander has 1 for all errors. "lag" has its own.
+  return exitCode === 1 ? EXIT_CODE.badUse : exitCode;
 }

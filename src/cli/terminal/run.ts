@@ -1,7 +1,7 @@
 import { type Command, CommanderError } from "commander";
 import process from "node:process";
 import { EXIT_CODE, type ExitCode } from "./exit_code.ts";
-import { describeFailure } from "./failure.ts";
+import { describeFailure, type Failure } from "./failure.ts";
 import { makeOutput, type Output } from "./output.ts";
 import {
   openServer,
@@ -35,6 +35,9 @@ type Work<Given, Arguments extends unknown[]> = (
   ...args: Arguments
 ) => Promise<ExitCode | void>;
 
+/** Tells of a failure, and answers the exit code. */
+type FailureReport = (failure: Failure, context: Context) => Promise<ExitCode>;
+
 /** What commander calls: with the arguments, the options, and the command. */
 type Action<Arguments extends unknown[]> = (...args: [...Arguments, Command]) => Promise<void>;
 
@@ -58,11 +61,17 @@ export function withStore<Arguments extends unknown[]>(
 /** The action of a command that needs PostgreSQL with Message DB in it. */
 export function withPostgres<Arguments extends unknown[]>(
   work: Work<Pick<PostgresStore, "sql">, Arguments>,
+  report?: FailureReport,
 ): Action<Arguments> {
-  return withOpened(openServer, async ({ sql }) => {
-    const { messageStoreVersion } = await import("@messagedb/client");
-    await messageStoreVersion(sql);
-  }, work);
+  return withOpened(
+    openServer,
+    async ({ sql }) => {
+      const { messageStoreVersion } = await import("@messagedb/client");
+      await messageStoreVersion(sql);
+    },
+    work,
+    report,
+  );
 }
 
 /** The action of a command that needs PostgreSQL, whatever is in it. */
@@ -77,6 +86,7 @@ function withOpened<Opened extends Store, Arguments extends unknown[]>(
   open: (options: StoreOptions) => Promise<Opened>,
   tryFirst: (opened: Opened) => Promise<void>,
   work: Work<Pick<Opened, "sql">, Arguments>,
+  report?: FailureReport,
 ): Action<Arguments> {
   return (...args) =>
     run(args, async (context, ...rest: Arguments) => {
@@ -87,12 +97,13 @@ function withOpened<Opened extends Store, Arguments extends unknown[]>(
       } finally {
         await opened.end();
       }
-    });
+    }, report);
 }
 
 async function run<Arguments extends unknown[]>(
   args: [...Arguments, Command],
   work: Work<unknown, Arguments>,
+  report: FailureReport = reportError,
 ): Promise<void> {
   const command = args.at(-1) as Command;
   const options = command.optsWithGlobals<GlobalOptions>();
@@ -114,7 +125,10 @@ async function run<Arguments extends unknown[]>(
     process.exitCode = await work(context, ...args.slice(0, -1) as Arguments) ?? EXIT_CODE.done;
   } catch (error) {
     if (error === interruption.signal.reason) process.exitCode = EXIT_CODE.interrupted;
-    else report(error, context);
+    else {
+      process.exitCode = await report(describeFailure(error, context.address), context);
+      if (options.debug) console.error(error);
+    }
   } finally {
     process.off("SIGINT", interrupt);
     process.off("SIGTERM", interrupt);
@@ -122,11 +136,9 @@ async function run<Arguments extends unknown[]>(
   }
 }
 
-function report(error: unknown, { options, output, address }: Context): void {
-  const { text, exitCode } = describeFailure(error, address);
+function reportError({ text, exitCode }: Failure, { output }: Context): Promise<ExitCode> {
   if (text !== "") output.note(`error: ${text}`);
-  if (options.debug) console.error(error);
-  process.exitCode = exitCode;
+  return Promise.resolve(exitCode);
 }
 
 /** Runs the program: errors of its use are commander's, with exit code 2. */

@@ -36,6 +36,11 @@ export function countText(value: number): string {
   return value.toLocaleString("en-US");
 }
 
+/** A number of things: `"1 message"`, `"1,234 messages"`. */
+export function counted(count: number, thing: string): string {
+  return `${countText(count)} ${thing}${count === 1 ? "" : "s"}`;
+}
+
 /** Bytes as people read them: `"1.4 MB"`. */
 export function bytesText(value: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
