@@ -3,11 +3,18 @@ import packageJson from "../../package.json" with { type: "json" };
 import { defineCategories } from "./commands/categories.ts";
 import { defineCompletion } from "./commands/completion.ts";
 import { defineGateway } from "./commands/gateway.ts";
+import { defineConsumers } from "./commands/consumers.ts";
 import { defineGet } from "./commands/get.ts";
+import { defineLag } from "./commands/lag.ts";
 import { defineLast } from "./commands/last.ts";
+import { definePark, defineSkip } from "./commands/park.ts";
+import { defineParked } from "./commands/parked.ts";
+import { definePrune } from "./commands/prune.ts";
 import { defineRead } from "./commands/read.ts";
 import { defineStreams } from "./commands/streams.ts";
 import { defineTypes } from "./commands/types.ts";
+import { defineRemove } from "./commands/remove.ts";
+import { defineRewind } from "./commands/rewind.ts";
 import { defineVersion } from "./commands/version.ts";
 import { defineWrite } from "./commands/write.ts";
 import { defineWriteBatch } from "./commands/write_batch.ts";
@@ -42,6 +49,14 @@ export function makeProgram(): Command {
   defineTypes(program);
 
   program.commandsGroup("Consumers:");
+  defineConsumers(program);
+  defineLag(program);
+  defineRewind(program);
+  definePark(program);
+  defineSkip(program);
+  defineParked(program);
+  definePrune(program);
+  defineRemove(program);
 
   program.commandsGroup("Copy and check:");
 

@@ -1,0 +1,145 @@
+import type { ConsumerStatus } from "@messagedb/client/operate";
+import { type Command, CommanderError } from "commander";
+import process from "node:process";
+import { duration, wholeNumber } from "../terminal/arguments.ts";
+import { memberText } from "../terminal/consumer_name.ts";
+import { badUse, CommandError } from "../terminal/exit_code.ts";
+import { withPostgres } from "../terminal/run.ts";
+import { countText, printable, spanText } from "../terminal/text.ts";
+
+/** How many messages are counted at least, so that a graph shows what is below the limits, too. */
+const LEAST_COUNTED = 10_000;
+/** How many consumers the line names. */
+const MOST_NAMED = 3;
+/** The exit code of each is its place. */
+const STATES = ["OK", "WARNING", "CRITICAL", "UNKNOWN"] as const;
+const UNKNOWN = 3;
+
+const HELP = `
+The line and the exit codes are those of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+A probe of Kubernetes takes every code but 0 for a failure: give it --critical or --critical-age only.
+A limit is passed by more than that. Without limits, the answer is OK.`;
+
+interface LagOptions {
+  readonly warn?: number;
+  readonly critical?: number;
+  readonly warnAge?: number;
+  readonly criticalAge?: number;
+}
+
+/** What is measured of a consumer. */
+interface Lag {
+  readonly status: ConsumerStatus;
+  readonly behind: number;
+  /** How long the oldest message waits, in milliseconds. */
+  readonly age: number;
+  /** The place in `STATES`. */
+  readonly state: number;
+}
+
+export function defineLag(program: Command): void {
+  program.command("lag")
+    .description("Check how far consumers are behind, for monitoring")
+    .argument("[category]", "only consumers of this category, aggregate, or '$all'")
+    .option("--warn <count>", "warn if more messages wait", wholeNumber(0))
+    .option("--critical <count>", "critical if more messages wait", wholeNumber(0))
+    .option("--warn-age <span>", "warn if a message waits for longer: 5m", duration)
+    .option("--critical-age <span>", "critical if a message waits for longer: 15m", duration)
+    .addHelpText("after", HELP)
+    .exitOverride((error) => {
+      throw new CommanderError(error.exitCode === 0 ? 0 : UNKNOWN, error.code, error.message);
+    })
+    .configureOutput({ outputError: (text) => void process.stdout.write(unknownLine(text)) })
+    .action(
+      withPostgres(async ({ sql, output }, category: string | undefined, options: LagOptions) => {
+        checkLimits(options);
+        const { consumers } = await import("@messagedb/client/operate");
+        const { warn = 0, critical = 0 } = options;
+        const upTo = Math.max(LEAST_COUNTED, warn, critical) + 1;
+        const all = (await consumers(sql, { category, upTo }))
+          .filter(({ health }) => health !== "replaced");
+        if (all.length === 0) throw new CommandError(noConsumer(category));
+        const measured = all.map((status) => measureLag(status, options));
+        const lags = [...measured]
+          .sort((one, other) => other.state - one.state || other.age - one.age);
+        const { state } = lags[0]!;
+        const text = sentenceFor(lags);
+        if (output.isJson) {
+          const statuses = lags.map(({ status }) => status);
+          await output.json({ state: STATES[state], text, consumers: statuses });
+        } else {
+          const data = measured.map((lag) => performanceData(lag, options));
+          await output.print(`MESSAGEDB ${STATES[state]} - ${text}|${data.join(" ")}`);
+        }
+        return state;
+      }, async ({ text }, { output }) => {
+        if (output.isJson) await output.json({ state: "UNKNOWN", text, consumers: [] });
+        else await output.print(unknownLine(text).trimEnd());
+        return UNKNOWN;
+      }),
+    );
+}
+
+/** What cannot be measured is said on standard output, too: monitoring reads nothing else. */
+function unknownLine(text: string): string {
+  const sentence = printable(text.trim().replace(/^error: /, "").replaceAll("\n", " "))
+    .replaceAll("|", "/");
+  return `MESSAGEDB UNKNOWN - ${sentence}\n`;
+}
+
+function noConsumer(category: string | undefined): string {
+  return category === undefined
+    ? "No consumer has stored a position"
+    : `No consumer of "${category}" has stored a position`;
+}
+
+function checkLimits({ warn, critical, warnAge, criticalAge }: LagOptions): void {
+  if (warn !== undefined && critical !== undefined && warn > critical) {
+    throw badUse("--warn is above --critical: give a lower one");
+  }
+  if (warnAge !== undefined && criticalAge !== undefined && warnAge > criticalAge) {
+    throw badUse("--warn-age is above --critical-age: give a shorter one");
+  }
+}
+
+function measureLag(
+  status: ConsumerStatus,
+  { warn = Infinity, critical = Infinity, warnAge = Infinity, criticalAge = Infinity }: LagOptions,
+): Lag {
+  // An aggregate that is idle has messages after its stored position.
+  const isIdle = status.health === "idle";
+  const behind = isIdle ? 0 : status.behind;
+  const age = isIdle ? 0 : status.oldestAge ?? 0;
+  const state = behind > critical || age > criticalAge ? 2 : behind > warn || age > warnAge ? 1 : 0;
+  return { status, behind, age, state };
+}
+
+function sentenceFor(lags: readonly Lag[]): string {
+  const bad = lags.filter(({ state }) => state > 0);
+  const waiting = lags.filter(({ behind }) => behind > 0);
+  const named = (bad.length > 0 ? bad : waiting).slice(0, MOST_NAMED);
+  const rest = (bad.length > 0 ? bad : waiting).length - named.length;
+  if (named.length === 0) return `no message waits for ${consumersText(lags.length)}`;
+  return named.map(describeLag).join("; ") + (rest > 0 ? `; and ${rest} more` : "");
+}
+
+function consumersText(count: number): string {
+  return count === 1 ? "the consumer" : `${countText(count)} consumers`;
+}
+
+function describeLag({ status, behind, age }: Lag): string {
+  const count = `${countText(behind)}${status.isBehindMore ? "+" : ""} behind`;
+  const text = `${memberText(status)} is ${status.health}, ${count}, oldest ${spanText(age)}`;
+  return text.replaceAll("|", "/");
+}
+
+/** As the Monitoring Plugins guidelines say: `'label'=value[UOM];[warn];[crit];[min]`. */
+function performanceData(
+  { status: { streamName }, behind, age }: Lag,
+  { warn, critical, warnAge, criticalAge }: LagOptions,
+): string {
+  const label = printable(streamName).replaceAll("'", "''").replaceAll("=", "_");
+  const seconds = (span: number | undefined) => span === undefined ? "" : Math.round(span / 1000);
+  return `'${label}'=${behind};${warn ?? ""};${critical ?? ""};0 ` +
+    `'${label} age'=${seconds(age)}s;${seconds(warnAge)};${seconds(criticalAge)};0`;
+}

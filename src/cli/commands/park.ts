@@ -1,0 +1,169 @@
+import type { Message } from "@messagedb/client";
+import type { ConsumerIdentity, ConsumerStatus, Sql } from "@messagedb/client/operate";
+import type { Command } from "commander";
+import { collect } from "../terminal/arguments.ts";
+import { confirm, type ConfirmOptions } from "../terminal/confirm.ts";
+import {
+  CONSUMER_HELP,
+  consumerText,
+  findConsumer,
+  memberText,
+  type NamedConsumer,
+} from "../terminal/consumer_name.ts";
+import { badUse, CommandError } from "../terminal/exit_code.ts";
+import { printMessage } from "../terminal/message_lines.ts";
+import { withPostgres } from "../terminal/run.ts";
+import { printable } from "../terminal/text.ts";
+
+interface PassCommandOptions extends ConfirmOptions {
+  readonly reason?: string;
+  readonly type?: readonly string[];
+  readonly dryRun?: boolean;
+}
+
+export function definePark(program: Command): void {
+  definePassing(program, "park", "Get a consumer past a message, and keep the message for replay");
+}
+
+export function defineSkip(program: Command): void {
+  definePassing(program, "skip", "Get a consumer past a message, which it never handles");
+}
+
+function definePassing(program: Command, name: "park" | "skip", description: string): void {
+  program.command(name)
+    .description(description)
+    .argument("<consumer>", CONSUMER_HELP)
+    .argument("[message]", "its id or its global position (default: the next that waits)")
+    .option("--reason <text>", "why: it is kept with the message")
+    .option("--type <type>", "a type that the consumer handles, if it recorded none", collect)
+    .option("--dry-run", "print the message, and change nothing")
+    .option("--yes", "do not ask")
+    .action(
+      withPostgres(async (
+        { sql, output, signal },
+        consumerName: string,
+        given: string | undefined,
+        { reason, type: types, dryRun, yes }: PassCommandOptions,
+      ) => {
+        if (!reason && !dryRun) throw badUse('Say why: --reason "…". It is kept with the message');
+        const operate = await import("@messagedb/client/operate");
+        const named = await findConsumer(sql, consumerName);
+        const wanted = given === undefined ? undefined : await messageNamed(sql, given);
+        const meeting = wanted === undefined
+          ? await meetNext(sql, named, memberInTrouble(named, name), types)
+          : await findMeeting(sql, named, wanted, types);
+        const message = meeting?.next ?? wanted;
+        const text = meeting?.text ?? consumerText(named.identity);
+        if (message === undefined) throw new CommandError(`No message waits for ${text}`);
+        if (dryRun) {
+          if (meeting === undefined) throw notNext(name, text, message);
+          await printMessage(output, message);
+          return output.note(`${text} meets this message next. Nothing was changed.`);
+        }
+        const label = messageText(message);
+        // For a message that is not the next, the function changes nothing: it says why, or was called before.
+        if (meeting !== undefined) {
+          const question = `${QUESTIONS[name]} ${label}, and have ${text} go on after it?`;
+          await confirm(question, { yes }, { signal });
+        }
+        const identity = meeting?.identity ?? groupOf(named, name);
+        await operate[name](sql, identity, message.id, { reason: reason!, types });
+        if (output.isJson) return await output.json(message);
+        await output.print(`${DONE[name]} ${label}: ${text} goes on after it`);
+      }),
+    );
+}
+
+const QUESTIONS = { park: "Park", skip: "Skip for ever" } as const;
+const DONE = { park: "Parked", skip: "Skipped" } as const;
+
+function notNext(name: string, text: string, message: Message): CommandError {
+  return new CommandError(
+    `Cannot ${name} ${messageText(message)}: it is not the next message that ${text} meets`,
+  );
+}
+
+/** A message, for sentences: `Deposited account-123 4 (#18)`. */
+export function messageText(
+  { type, streamName, position, globalPosition }: Pick<
+    Message,
+    "type" | "streamName" | "position" | "globalPosition"
+  >,
+): string {
+  return printable(`${type} ${streamName} ${position} (#${globalPosition})`);
+}
+
+/** The message that an argument names. */
+async function messageNamed(sql: Sql, given: string): Promise<Message> {
+  const { readAll, readMessage } = await import("@messagedb/client");
+  if (/^\d+$/.test(given)) {
+    const globalPosition = Number(given);
+    const [message] = await readAll(sql, { position: globalPosition, batchSize: 1 });
+    if (message?.globalPosition === globalPosition) return message;
+    throw new CommandError(`The store has no message at global position ${given}`);
+  }
+  const message = await readMessage(sql, given);
+  if (message !== null) return message;
+  throw new CommandError(`The store has no message "${given}"`);
+}
+
+/** A consumer, or a member of its group, and the message that it meets next. */
+interface NextMeeting {
+  readonly identity: ConsumerIdentity;
+  /** The consumer, for sentences. */
+  readonly text: string;
+  readonly next: Message | undefined;
+}
+
+async function meetNext(
+  sql: Sql,
+  { identity: whole }: NamedConsumer,
+  member: ConsumerStatus | undefined,
+  types: readonly string[] | undefined,
+): Promise<NextMeeting> {
+  const { nextMessage } = await import("@messagedb/client/operate");
+  const identity = { ...whole, consumerGroup: member?.consumerGroup };
+  return {
+    identity,
+    text: member === undefined ? consumerText(whole) : memberText(member),
+    next: await nextMessage(sql, identity, { types }) ?? undefined,
+  };
+}
+
+/** The one that meets a message next; undefined if nobody does. */
+async function findMeeting(
+  sql: Sql,
+  named: NamedConsumer,
+  wanted: Message,
+  types: readonly string[] | undefined,
+): Promise<NextMeeting | undefined> {
+  for (const member of named.positions.length === 0 ? [undefined] : named.positions) {
+    const meeting = await meetNext(sql, named, member, types);
+    if (meeting.next?.id === wanted.id) return meeting;
+  }
+  return undefined;
+}
+
+/** Of a group, the member that is in trouble; undefined for a consumer without a position. */
+function memberInTrouble(
+  { positions }: NamedConsumer,
+  name: string,
+): ConsumerStatus | undefined {
+  const behind = positions.filter((it) => it.behind > 0 || it.isBehindMore);
+  const troubled = behind.filter(({ health }) => health === "stuck" || health === "stopped");
+  const [member = positions[0], ...others] = troubled.length > 0 ? troubled : behind;
+  if (others.length === 0) return member;
+  const streams = [member!, ...others].map(({ streamName }) => streamName).join(", ");
+  throw badUse(`Messages wait for several members: name one to ${name} for, of ${streams}`);
+}
+
+/** The consumer with the size of its group, if it has one: the member is found by the message. */
+function groupOf({ identity, positions }: NamedConsumer, name: string): ConsumerIdentity {
+  const sizes = [...new Set(positions.map(({ consumerGroup }) => consumerGroup?.size))];
+  if (sizes.length > 1) {
+    const streams = positions.map(({ streamName }) => streamName).join(", ");
+    throw badUse(`The group has several sizes: name a member to ${name} for, of ${streams}`);
+  }
+  const [size] = sizes;
+  return { ...identity, ...size !== undefined && { consumerGroup: { size } } };
+}

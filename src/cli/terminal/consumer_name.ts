@@ -1,0 +1,83 @@
+import type { ConsumerIdentity, ConsumerStatus, Sql } from "@messagedb/client/operate";
+import { badUse, CommandError } from "./exit_code.ts";
+import { printable } from "./text.ts";
+
+/** A consumer, or a member of its group, as an argument names it. */
+export interface NamedConsumer {
+  /** The consumer's names, without its group. */
+  readonly identity: ConsumerIdentity;
+  /** The consumer's positions, those of another size of the group left out; of a member, its own. */
+  readonly positions: readonly ConsumerStatus[];
+  /** The stream that stores the consumer's position, or would. */
+  readonly streamName: string;
+}
+
+/** What `findConsumer` takes, for the help of a command. */
+export const CONSUMER_HELP =
+  "its name (balances), or its position stream (account:position-balances)";
+
+/**
+ * Finds a consumer by its name alone, where no other consumer has that name, or by the stream of its position.
+ *
+ * @throws {CommandError} If no consumer has the name, or several have.
+ */
+export async function findConsumer(sql: Sql, name: string): Promise<NamedConsumer> {
+  const { consumers } = await import("@messagedb/client/operate");
+  const all = (await consumers(sql)).filter(({ consumerId }) => consumerId !== null);
+  const found = all.filter((it) => [it.streamName, wholeStream(it), it.consumerId].includes(name));
+  const streams = [...new Set(found.map(wholeStream))];
+  if (streams.length > 1) {
+    throw badUse(`${streams.length} consumers are named "${name}": give ${streams.join(" or ")}`);
+  }
+  const [first] = found;
+  if (first === undefined) return neverRun(name);
+  const { category, aggregate, consumerId } = first;
+  return {
+    identity: {
+      ...aggregate === undefined ? { category } : { aggregate },
+      consumerId: consumerId!,
+    },
+    positions: found.filter((it) => it.health !== "replaced" || it.streamName === name),
+    streamName: wholeStream(first),
+  };
+}
+
+/** A consumer that has no position yet can be named by the stream in which it would be. */
+function neverRun(name: string): NamedConsumer {
+  const [, category, consumerId] = /^([^-]+)[:+]position-([^+]+)$/.exec(name) ?? [];
+  if (category !== undefined) {
+    return { identity: { category, consumerId: consumerId! }, positions: [], streamName: name };
+  }
+  throw new CommandError(
+    `No consumer "${name}" has stored a position: "messagedb consumers" lists those that have`,
+  );
+}
+
+/** The stream that the consumer's position has, or would have without a group. */
+export function wholeStream({ streamName, consumerGroup }: ConsumerStatus): string {
+  return consumerGroup === undefined ? streamName : streamName.replace(/(\+\d+){2}$/, "");
+}
+
+/** A consumer, for sentences: `letters of account`. */
+export function consumerText(
+  { category, aggregate, consumerId }: Pick<ConsumerStatus, "category" | "aggregate"> & {
+    readonly consumerId: string | null;
+  },
+): string {
+  const source = aggregate === undefined ? category! : `aggregate ${aggregate}`;
+  return printable(consumerId === null ? source : `${consumerId} of ${source}`);
+}
+
+/** A consumer or a member of its group, for sentences: `letters of account, member 1 of 4`. */
+export function memberText(status: ConsumerStatus): string {
+  const { consumerGroup } = status;
+  const text = consumerText(status);
+  return consumerGroup === undefined
+    ? text
+    : `${text}, member ${consumerGroup.member} of ${consumerGroup.size}`;
+}
+
+/** An argument as a shell takes it. */
+export function shellArgument(text: string): string {
+  return /^[\w:.@%+,/-]+$/.test(text) ? text : `'${printable(text).replaceAll("'", "'\\''")}'`;
+}
