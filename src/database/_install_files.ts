@@ -1,8 +1,6 @@
-import type { TransactionSql } from "postgres";
-import { applyChange } from "./_change.ts";
+import type { Change } from "./_change.ts";
 import type { Release, SqlFile } from "./_release.ts";
 import { PINNED_SEARCH_PATH } from "./_search_path.ts";
-import { isAlreadyThere } from "./_sql_errors.ts";
 import type { DatabaseState } from "./_state.ts";
 
 /** Files that run together. */
@@ -14,58 +12,69 @@ interface FileGroup {
   readonly searchPath?: string;
 }
 
-/** Runs the SQL files of a release whose objects are missing, or are of an older version. */
-export async function installFiles(
-  tx: TransactionSql,
-  release: Release,
-  state: DatabaseState,
-): Promise<void> {
-  const files = filesToRun(release, state);
-  const run = (group: FileGroup): Promise<void> => runGroup(tx, state.user, files, group);
-  const where = `in database "${state.database}"`;
-  const change = `change the schema "message_store" ${where}`;
+/** A file whose object is missing, or is of an older version, or that runs with such files. */
+interface FileToRun extends SqlFile {
+  /** What the file does, in words; undefined if it only runs with others. */
+  readonly does: string | undefined;
+}
 
-  await run({ folders: /^roles\//, right: `create the role "message_store"` }).catch((error) => {
-    // All databases share the roles, and not the lock: an install in another database was first.
-    if (!isAlreadyThere(error)) throw error;
+/** The changes that the SQL files of a release are, in order: those whose objects are missing or of an older version. */
+export function fileChanges(release: Release, state: DatabaseState): Change[] {
+  const files = filesToRun(release, state);
+  return fileGroups(state).flatMap(({ folders, right, searchPath }) => {
+    const chosen = files.filter(({ key }) => folders.test(key));
+    if (chosen.length === 0) return [];
+    const sql = chosen.map(({ key, text }) => `-- ${key}\n${text.trim()}`).join("\n\n");
+    const does = chosen.flatMap((file) => file.does ?? []);
+    return [{ does, right, sql, searchPath: searchPath ?? PINNED_SEARCH_PATH }];
   });
-  await run({ folders: /^schema\//, right: `create schemas ${where}` });
-  await run({
-    folders: /^extensions\//,
-    right: `create the extension "pgcrypto" ${where}`,
-    searchPath: "public, message_store, pg_temp",
-  });
+}
+
+function fileGroups({ database }: DatabaseState): FileGroup[] {
+  const where = `in database "${database}"`;
+  const change = `change the schema "message_store" ${where}`;
   // `public` is in the path of two groups because gen_random_uuid() is pgcrypto's before PostgreSQL 13, and
   // there. Nothing else that they name could be found there: it is in PostgreSQL itself, or has its schema.
   // The other groups have expressions, which a function or an operator in `public` might fit better.
   const withPublic = "message_store, public, pg_temp";
   const withoutPublic = "message_store, pg_temp";
-  await run({ folders: /^tables\//, right: change, searchPath: withPublic });
-  await run({ folders: /^(types|functions)\//, right: change, searchPath: withoutPublic });
-  await run({ folders: /^(indexes|views)\//, right: change, searchPath: withoutPublic });
-  await run({ folders: /^privileges\//, right: change, searchPath: withPublic });
+  return [
+    { folders: /^roles\//, right: `create the role "message_store"` },
+    { folders: /^schema\//, right: `create schemas ${where}` },
+    {
+      folders: /^extensions\//,
+      right: `create the extension "pgcrypto" ${where}`,
+      searchPath: "public, message_store, pg_temp",
+    },
+    { folders: /^tables\//, right: change, searchPath: withPublic },
+    { folders: /^(types|functions)\//, right: change, searchPath: withoutPublic },
+    { folders: /^(indexes|views)\//, right: change, searchPath: withoutPublic },
+    { folders: /^privileges\//, right: change, searchPath: withPublic },
+  ];
 }
 
-/** The files whose objects are missing, or are of an older version, and what runs with them. */
-export function filesToRun({ version, files }: Release, state: DatabaseState): readonly SqlFile[] {
-  const isOlder = state.version !== null &&
-    state.version.localeCompare(version, "en", { numeric: true }) < 0;
-  const isDue = ({ key }: SqlFile): boolean =>
-    !state.present.has(key) || (isOlder && /^(types|functions|views)\//.test(key));
-  if (!files.some(isDue)) return [];
+function filesToRun({ version, files }: Release, state: DatabaseState): FileToRun[] {
+  const isOlder = state.version !== null && isBefore(state.version, version);
+  const due = files.map((file): FileToRun => {
+    const { key } = file;
+    if (!state.present.has(key)) return { ...file, does: `create ${objectOf(key)}` };
+    const isReplaced = isOlder && /^(types|functions|views)\//.test(key);
+    return { ...file, does: isReplaced ? `replace ${objectOf(key)}` : undefined };
+  });
+  if (due.every(({ does }) => does === undefined)) return [];
   // Privileges always run too, because an object that is dropped and created anew loses its grants.
-  return files.filter((file) => isDue(file) || file.key.startsWith("privileges/"));
+  return due.filter(({ key, does }) => does !== undefined || key.startsWith("privileges/"));
 }
 
-async function runGroup(
-  tx: TransactionSql,
-  role: string,
-  files: readonly SqlFile[],
-  { folders, right, searchPath = PINNED_SEARCH_PATH }: FileGroup,
-): Promise<void> {
-  const chosen = files.filter(({ key }) => folders.test(key));
-  if (chosen.length === 0) return;
-  await tx.unsafe(`set local search_path = ${searchPath}`);
-  await applyChange(tx, role, { sql: chosen.map(({ text }) => text).join("\n"), right });
-  await tx.unsafe(`set local search_path = ${PINNED_SEARCH_PATH}`);
+/** Whether a version comes before another: `"1.2.6"` before `"1.10.0"`. */
+export function isBefore(version: string, other: string): boolean {
+  return version.localeCompare(other, "en", { numeric: true }) < 0;
+}
+
+/** Which object a file creates: `'the function "write_message"'`. */
+function objectOf(key: string): string {
+  const [folder, name] = key.split("/") as [string, string];
+  if (folder === "privileges") return `the privileges on the ${name}`;
+  const kind = folder === "indexes" ? "index" : folder.replace(/s$/, "");
+  return `the ${kind} "${name}"`;
 }

@@ -1,35 +1,36 @@
 import type { TransactionSql } from "postgres";
 import type { Change } from "./_change.ts";
 import { queryRow } from "./_query_row.ts";
+import { PINNED_SEARCH_PATH } from "./_search_path.ts";
 
 // With text_pattern_ops, the index finds names by their beginning in any collation. The statement is
 // spelled as pg_get_indexdef() spells it, because it is compared with that.
 const CREATE_NAME_INDEX =
   "CREATE INDEX messages_names ON message_store.messages USING btree (stream_name text_pattern_ops)";
 
-/** The changes that are left to do, so that the index of stream names is there, or is not. */
-export async function nameIndexChanges(
-  tx: TransactionSql,
-  isWanted: boolean,
-): Promise<Change[]> {
-  const definition = await readDefinition(tx);
+/**
+ * The changes that are left to do, so that the index of stream names is there, or is not.
+ *
+ * @param definition The statement that created the index; undefined if there is none.
+ */
+export function nameIndexChanges(definition: string | undefined, isWanted: boolean): Change[] {
   const isThere = definition !== undefined;
   const isRight = definition === CREATE_NAME_INDEX;
   const changes: Change[] = [];
   if (isThere && !(isWanted && isRight)) {
-    changes.push({
-      sql: "drop index message_store.messages_names",
-      right: 'drop the index "messages_names"',
-    });
+    changes.push(changeOf("drop", "drop index message_store.messages_names"));
   }
-  if (isWanted && !isRight) {
-    changes.push({ sql: CREATE_NAME_INDEX, right: 'create the index "messages_names"' });
-  }
+  if (isWanted && !isRight) changes.push(changeOf("create", CREATE_NAME_INDEX));
   return changes;
 }
 
-/** The statement that created the index, with a mark if the index is not valid. */
-async function readDefinition(tx: TransactionSql): Promise<string | undefined> {
+function changeOf(verb: string, sql: string): Change {
+  const right = `${verb} the index "messages_names"`;
+  return { does: [right], sql, right, searchPath: PINNED_SEARCH_PATH };
+}
+
+/** The statement that created the index, with a mark if the index is not valid; undefined if there is none. */
+export async function readNameIndex(tx: TransactionSql): Promise<string | undefined> {
   const row = await queryRow<[string]>(
     tx,
     `

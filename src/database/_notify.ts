@@ -1,6 +1,7 @@
 import type { TransactionSql } from "postgres";
 import type { Change } from "./_change.ts";
 import { queryRow } from "./_query_row.ts";
+import { PINNED_SEARCH_PATH } from "./_search_path.ts";
 
 const NOTIFY_FUNCTION_BODY = `
 begin
@@ -39,46 +40,52 @@ execute function message_store.notify_categories()
 `;
 
 /** The changes that are left to do, so that writes notify, or do not. */
-export async function notifyChanges(tx: TransactionSql, isWanted: boolean): Promise<Change[]> {
-  const { hasFunction, hasTrigger, isOurFunction, isOurTrigger } = await inspectNotify(tx);
+export function notifyChanges(
+  { hasFunction, hasTrigger, isOurFunction, isOurTrigger }: NotifyState,
+  isWanted: boolean,
+): Change[] {
   const changes: Change[] = [];
+  const push = (right: string, sql: string): void => {
+    changes.push({ does: [right], right, sql, searchPath: PINNED_SEARCH_PATH });
+  };
   if (isWanted) {
-    if (!isOurFunction) {
-      changes.push({
-        sql: CREATE_NOTIFY_FUNCTION,
-        right: 'create the function "notify_categories"',
-      });
-    }
+    if (!isOurFunction) push('create the function "notify_categories"', CREATE_NOTIFY_FUNCTION);
     // A trigger that is ours stays, because its replacement would wait for all writers, and they for it.
-    if (!isOurTrigger) {
-      changes.push({ sql: CREATE_NOTIFY_TRIGGER, right: 'create the trigger "messages_notify"' });
-    }
+    if (!isOurTrigger) push('create the trigger "messages_notify"', CREATE_NOTIFY_TRIGGER);
     return changes;
   }
   if (hasTrigger) {
-    changes.push({
-      sql: "drop trigger messages_notify on message_store.messages",
-      right: 'drop the trigger "messages_notify"',
-    });
+    push(
+      'drop the trigger "messages_notify"',
+      "drop trigger messages_notify on message_store.messages",
+    );
   }
   if (hasFunction) {
-    changes.push({
-      sql: "drop function message_store.notify_categories()",
-      right: 'drop the function "notify_categories"',
-    });
+    push(
+      'drop the function "notify_categories"',
+      "drop function message_store.notify_categories()",
+    );
   }
   return changes;
 }
 
 /** Whether there is a function and a trigger by our names, and whether they are as we create them. */
-interface NotifyState {
+export interface NotifyState {
   readonly hasFunction: boolean;
   readonly hasTrigger: boolean;
   readonly isOurFunction: boolean;
   readonly isOurTrigger: boolean;
 }
 
-async function inspectNotify(tx: TransactionSql): Promise<NotifyState> {
+/** There is neither a function nor a trigger. */
+export const NO_NOTIFY: NotifyState = {
+  hasFunction: false,
+  hasTrigger: false,
+  isOurFunction: false,
+  isOurTrigger: false,
+};
+
+export async function readNotify(tx: TransactionSql): Promise<NotifyState> {
   // The type of a trigger is 4 if it runs after an insert, once for each statement.
   const row = await queryRow<[boolean, boolean, boolean, boolean]>(
     tx,
@@ -109,6 +116,7 @@ async function inspectNotify(tx: TransactionSql): Promise<NotifyState> {
   `,
     [NOTIFY_FUNCTION_BODY],
   );
-  const [hasFunction, hasTrigger, isOurFunction, isOurTrigger] = row!;
+  if (row === undefined) return NO_NOTIFY;
+  const [hasFunction, hasTrigger, isOurFunction, isOurTrigger] = row;
   return { hasFunction, hasTrigger, isOurFunction, isOurTrigger };
 }

@@ -1,6 +1,7 @@
 import type { TransactionSql } from "postgres";
 import type { Change } from "./_change.ts";
 import { queryRow } from "./_query_row.ts";
+import { PINNED_SEARCH_PATH } from "./_search_path.ts";
 
 const NEXT_POSITION = `(
   select last_value + case when is_called then 1 else 0 end
@@ -32,7 +33,8 @@ export async function sequenceChanges(tx: TransactionSql): Promise<Change[]> {
   `,
   ))!;
   if (!isBehind) return [];
-  return [{ sql: MOVE_SEQUENCE, right: 'set the sequence "messages_global_position_seq"' }];
+  const right = 'set the sequence "messages_global_position_seq"';
+  return [{ does: [right], right, sql: MOVE_SEQUENCE, searchPath: PINNED_SEARCH_PATH }];
 }
 
 async function maySetSequence(tx: TransactionSql): Promise<boolean> {

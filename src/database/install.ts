@@ -20,20 +20,21 @@
  * @module
  */
 import type { Sql, TransactionSql } from "postgres";
-import { applyChange, type Change } from "./_change.ts";
-import { createDatabase } from "./_create_database.ts";
-import { filesToRun, installFiles } from "./_install_files.ts";
-import { nameIndexChanges } from "./_name_index.ts";
-import { notifyChanges } from "./_notify.ts";
+import { applyChange, type Change, statementOf } from "./_change.ts";
+import { createDatabase, createDatabaseSql, withAdmin } from "./_create_database.ts";
+import { fileChanges, isBefore } from "./_install_files.ts";
+import { nameIndexChanges, readNameIndex } from "./_name_index.ts";
+import { NO_NOTIFY, notifyChanges, readNotify } from "./_notify.ts";
 import { readRelease, type Release } from "./_release.ts";
 import { sequenceChanges } from "./_sequence.ts";
 import {
   INSUFFICIENT_PRIVILEGE,
+  isAlreadyThere,
   NO_SUCH_DATABASE,
   stateOfError,
   textOfError,
 } from "./_sql_errors.ts";
-import { inspectDatabase, lockAndInspect } from "./_state.ts";
+import { type DatabaseState, inspectDatabase, lockAndInspect } from "./_state.ts";
 
 /** Options of {@linkcode install}. */
 export interface InstallOptions {
@@ -82,6 +83,32 @@ export interface InstallOptions {
    * @default {undefined} Nothing changes.
    */
   readonly nameIndex?: boolean | undefined;
+  /**
+   * Whether to change nothing, and only tell what would be done, and by which SQL.
+   *
+   * @default {false}
+   */
+  readonly dryRun?: boolean | undefined;
+}
+
+/** What {@linkcode install} has done, or would do with `dryRun`. */
+export interface Installed {
+  /** The version of Message DB that was there before: `"1.2.6"`; null if there was none. */
+  readonly from: string | null;
+  /** The version that is there now: `"1.3.0"`. With `dryRun`, the version that would be there. */
+  readonly version: string;
+  /**
+   * What was done, in order: `'create the function "write_message"'`. `create`, `replace`, `drop` or `set` comes
+   * first. Empty if nothing was left to do.
+   */
+  readonly changes: readonly string[];
+  /** The SQL that creates the database, which is no part of the transaction; null if the database was there. */
+  readonly createDatabase: string | null;
+  /**
+   * The SQL that changed the database, in order, all in one transaction. Comments name the files of Message DB. Empty
+   * if nothing was left to do.
+   */
+  readonly statements: readonly string[];
 }
 
 /** Options of {@linkcode uninstall}. */
@@ -136,21 +163,33 @@ export interface UninstallOptions {
  * await install(sql, { notify: true });
  * ```
  *
+ * @example See what would be done
+ * ```ts
+ * import postgres from "postgres";
+ * import { install } from "@messagedb/client/install";
+ *
+ * const sql = postgres("postgres://postgres@localhost/message_store");
+ * const { changes, statements } = await install(sql, { dryRun: true });
+ * console.log(changes); // what is missing
+ * console.log(["begin;", ...statements, "commit;"].join("\n\n")); // for somebody else to run
+ * ```
+ *
  * @param sql The `sql` of postgres.js. Its role needs the rights to create what is missing: a schema
  * and an extension in the database (`create` on it), the role `message_store` (`createrole`) and, with
  * `createDatabase`, the database (`createdb`).
- * @param options Whether to create the database, whether writes notify, and whether to index names.
- * @returns Nothing, once all of Message DB is there.
+ * @param options Whether to create the database, whether writes notify, whether to index names, and whether to
+ * change nothing.
+ * @returns What was done, once all of Message DB is there. Its lists are empty if nothing was left to do.
  * @throws {TypeError} If the handle is not the `sql` of postgres.js.
  * @throws {Error} If the role lacks a right, or the SQL files are missing or changed; or if another process holds
  * the lock. If PostgreSQL threw an error,
  * that error is the `cause`.
  */
-export async function install(sql: Sql, options: InstallOptions = {}): Promise<void> {
+export async function install(sql: Sql, options: InstallOptions = {}): Promise<Installed> {
   assertPostgres(sql, "install");
   const release = await readRelease();
   try {
-    await installInto(sql, release, options);
+    return await installInto(sql, release, options);
   } catch (error) {
     if (stateOfError(error) !== NO_SUCH_DATABASE) throw error;
     if (!options.createDatabase) {
@@ -160,8 +199,10 @@ export async function install(sql: Sql, options: InstallOptions = {}): Promise<v
         { cause: error },
       );
     }
+    const created = { createDatabase: createDatabaseSql(sql) };
+    if (options.dryRun) return { ...await planNewDatabase(sql, release, options), ...created };
     await createDatabase(sql);
-    await installInto(sql, release, options);
+    return { ...await installInto(sql, release, options), ...created };
   }
 }
 
@@ -258,37 +299,104 @@ async function installInto(
   sql: Sql,
   release: Release,
   options: InstallOptions,
-): Promise<void> {
-  if (await isAsWanted(sql, release, options)) return;
-  await sql.begin(async (tx) => {
+): Promise<Installed> {
+  // This takes no lock: any role can take the lock of `install`, and keep it.
+  const plan = await sql.begin("read only", async (tx) => {
+    const state = await inspectDatabase(tx, release);
+    return describePlan(release, state, await planChanges(tx, release, state, options));
+  });
+  if (plan.changes.length === 0 || options.dryRun) return plan;
+  return await sql.begin(async (tx) => {
     const state = await lockAndInspect(tx, release);
-    await installFiles(tx, release, state);
-    // Last, because triggers and indexes come and go under locks that keep out all writers.
-    for (const { sql, right } of await changesToMake(tx, options)) {
-      await applyChange(tx, state.user, { sql, right: `${right} in database "${state.database}"` });
+    const changes = await planChanges(tx, release, state, options);
+    for (const change of changes) await applyInstallChange(tx, state, change);
+    return describePlan(release, state, changes);
+  });
+}
+
+async function applyInstallChange(
+  tx: TransactionSql,
+  { user }: DatabaseState,
+  change: Change,
+): Promise<void> {
+  await applyChange(tx, user, change).catch((error) => {
+    // All databases share the roles, and not the lock: an install in another database was first.
+    if (!isAlreadyThere(error) || !change.does.includes('create the role "message_store"')) {
+      throw error;
     }
   });
 }
 
-/** Whether nothing is left to do. That takes no lock: any role can take the lock of `install`, and keep it. */
-async function isAsWanted(sql: Sql, release: Release, options: InstallOptions): Promise<boolean> {
-  return await sql.begin("read only", async (tx) => {
-    const state = await inspectDatabase(tx, release);
-    return filesToRun(release, state).length === 0 &&
-      (await changesToMake(tx, options)).length === 0;
-  });
-}
-
-/** The changes that are left to do where all files have run. */
-async function changesToMake(
+/** The changes that are left to do, in order. */
+async function planChanges(
   tx: TransactionSql,
+  release: Release,
+  state: DatabaseState,
   { notify, nameIndex }: InstallOptions,
 ): Promise<Change[]> {
-  return [
+  const changes = [
     ...await sequenceChanges(tx),
-    ...nameIndex === undefined ? [] : await nameIndexChanges(tx, nameIndex),
-    ...notify === undefined ? [] : await notifyChanges(tx, notify),
+    ...nameIndex === undefined ? [] : nameIndexChanges(await readNameIndex(tx), nameIndex),
+    ...notify === undefined ? [] : notifyChanges(await readNotify(tx), notify),
   ];
+  return inDatabase(state, fileChanges(release, state), changes);
+}
+
+/** What `install` would do in the database that the handle names, which is not there. */
+async function planNewDatabase(
+  sql: Sql,
+  release: Release,
+  { notify, nameIndex }: InstallOptions,
+): Promise<Installed> {
+  const { user, present } = await withAdmin(
+    sql,
+    (admin) => admin.begin("read only", (tx) => inspectDatabase(tx, release)),
+  );
+  const state: DatabaseState = {
+    user,
+    database: sql.options.database,
+    version: null,
+    // All databases share the roles.
+    present: new Set([...present].filter((key) => key.startsWith("roles/"))),
+  };
+  const changes = [
+    ...nameIndexChanges(undefined, nameIndex ?? false),
+    ...notifyChanges(NO_NOTIFY, notify ?? false),
+  ];
+  return describePlan(
+    release,
+    state,
+    inDatabase(state, fileChanges(release, state), changes),
+  );
+}
+
+/** Changes of files come first: triggers and indexes come and go under locks that keep out all writers. */
+function inDatabase(
+  { database }: DatabaseState,
+  ofFiles: readonly Change[],
+  others: readonly Change[],
+): Change[] {
+  return [
+    ...ofFiles,
+    ...others.map(({ right, ...change }) => ({
+      ...change,
+      right: `${right} in database "${database}"`,
+    })),
+  ];
+}
+
+function describePlan(
+  release: Release,
+  { version }: DatabaseState,
+  changes: readonly Change[],
+): Installed {
+  return {
+    from: version,
+    version: version === null || isBefore(version, release.version) ? release.version : version,
+    changes: changes.flatMap(({ does }) => does),
+    createDatabase: null,
+    statements: changes.map(statementOf),
+  };
 }
 
 function assertPostgres(sql: Sql, action: string): void {

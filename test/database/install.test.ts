@@ -392,7 +392,7 @@ describe("install()", () => {
     test("goes on where an install of another database has just created it", async () => {
       await admin.unsafe("create database late");
       const sql = at("late");
-      let installing: Promise<void> | undefined;
+      let installing: Promise<unknown> | undefined;
       await admin.begin(async (tx) => {
         await tx.unsafe("create role message_store login");
         installing = install(sql);
@@ -1141,3 +1141,101 @@ describe("install() with nameIndex", () => {
     expect(await indexes(sql)).toHaveLength(0);
   });
 });
+
+describe("install() with dryRun", () => {
+  const everything = { notify: true, nameIndex: true } as const;
+  // On one connection, postgres.js lets "begin" pass.
+  const alone = { max: 1, onnotice: () => {} };
+
+  test("tells the SQL that makes a whole store of an empty database", async () => {
+    const sql = await emptyDatabase(alone);
+    const planned = await install(sql, { ...everything, dryRun: true });
+    expect(planned).toMatchObject({ from: null, version: "1.3.0", createDatabase: null });
+    expect(planned.changes).toContain('create the function "write_message"');
+    expect(planned.changes.at(-1)).toBe('create the trigger "messages_notify"');
+    expect(await sql`select from pg_namespace where nspname = 'message_store'`).toHaveLength(0);
+    await sql.unsafe(["begin;", ...planned.statements, "commit;"].join("\n"));
+    await writeOne(sql);
+    expect(await install(sql, everything)).toEqual({
+      from: "1.3.0",
+      version: "1.3.0",
+      changes: [],
+      createDatabase: null,
+      statements: [],
+    });
+    // What is made by hand is what install() makes.
+    const other = await emptyDatabase(alone);
+    expect(await install(other, everything)).toEqual(planned);
+    expect(await definitions(other)).toEqual(await definitions(sql));
+  });
+
+  test("tells what is missing, and puts nothing back", async () => {
+    const sql = await emptyDatabase(alone);
+    await install(sql, everything);
+    await writeOne(sql);
+    await sql.unsafe(`
+      drop function message_store.write_message;
+      drop index message_store.messages_stream;
+      alter table message_store.messages disable trigger messages_notify;
+      revoke insert on message_store.messages from message_store;
+      select setval('message_store.messages_global_position_seq', 1, false)`);
+    const before = await fingerprint(sql);
+    const planned = await install(sql, { nameIndex: false, notify: true, dryRun: true });
+    expect(planned.changes).toEqual([
+      'create the function "write_message"',
+      'create the index "messages_stream"',
+      "create the privileges on the table",
+      'set the sequence "messages_global_position_seq"',
+      'drop the index "messages_names"',
+      'create the trigger "messages_notify"',
+    ]);
+    expect(await fingerprint(sql)).toEqual(before);
+    await sql.unsafe(["begin;", ...planned.statements, "commit;"].join("\n"));
+    await writeOne(sql);
+    expect(await install(sql, { nameIndex: false, notify: true })).toMatchObject({ changes: [] });
+  });
+
+  test("tells from which version to which", async () => {
+    const sql = await emptyDatabase(alone);
+    await install(sql);
+    await makeOlder(sql);
+    const planned = await install(sql, { dryRun: true });
+    expect(planned).toMatchObject({ from: "1.2.6", version: "1.3.0" });
+    expect(planned.changes).toContain('replace the function "get_last_stream_message"');
+    expect(planned.changes).not.toContain('replace the index "messages_id"');
+    await sql.unsafe(["begin;", ...planned.statements, "commit;"].join("\n"));
+    expect(await install(sql)).toMatchObject({ from: "1.3.0", version: "1.3.0", changes: [] });
+  });
+
+  test("tells how the database would be created", async () => {
+    const name = `${nameDatabase()} "x"`;
+    databases.push(name.replaceAll('"', '""'));
+    const sql = connectAs(() => {}, { database: name });
+    const options = { ...everything, createDatabase: true } as const;
+    const planned = await install(sql, { ...options, dryRun: true });
+    expect(planned.createDatabase).toBe(`create database "${name.replaceAll('"', '""')}"`);
+    expect(await db.sql`select from pg_database where datname = ${name}`).toHaveLength(0);
+    expect(await install(sql, options)).toEqual(planned);
+  });
+});
+
+/** How everything in the schema is defined. */
+async function definitions(sql: postgres.Sql): Promise<unknown> {
+  return await sql`
+    select proname as name, pg_get_functiondef(oid) as definition, proacl::text as acl
+    from pg_proc where pronamespace = 'message_store'::regnamespace
+    union all
+    select relname, coalesce(
+      case relkind
+        when 'i' then pg_get_indexdef(oid)
+        when 'v' then pg_get_viewdef(oid)
+        else (
+          select string_agg(concat_ws(' ', attname, atttypid::regtype, pg_get_expr(adbin, adrelid)), ',' order by attnum)
+          from pg_attribute
+          left join pg_attrdef on adrelid = attrelid and adnum = attnum
+          where attrelid = pg_class.oid and attnum > 0
+        )
+      end, ''), relacl::text
+    from pg_class where relnamespace = 'message_store'::regnamespace
+    order by 1`;
+}

@@ -1099,7 +1099,7 @@ describe("subscribe() with notify", () => {
       ((run: () => void, delay: number) =>
         isPoll(delay) ? wait(() => {}, 0) : wait(run, delay)) as typeof setTimeout,
     );
-    onTestFinished(() => install(db.sql, { notify: false }));
+    onTestFinished(() => install(db.sql, { notify: false }).then(() => {}));
   }
 
   for (const what of ["stream", "category", "$all"]) {
