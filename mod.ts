@@ -31,11 +31,11 @@ export {
 } from "./src/write/group_commit.ts";
 export { type IdentifiedMessageInput, synchronize } from "./src/write/synchronize.ts";
 export {
-  type ImportedMessage,
   importMessages,
   type ImportOptions,
   type ImportProgress,
 } from "./src/write/import_messages.ts";
+export type { ImportedMessage } from "./src/write/imported_message.ts";
 
 // Define
 export type {

@@ -6,7 +6,7 @@ export function parseLine(line: string): unknown {
   try {
     message = JSON.parse(line);
   } catch (error) {
-    throw new TypeError(`its line is not JSON: ${(error as Error).message}`, { cause: error });
+    throw new TypeError(`it is not JSON: ${(error as Error).message}`, { cause: error });
   }
   if (!isPlain(message) || typeof message["time"] !== "string") return message;
   return { ...message, time: new Date(message["time"]) };

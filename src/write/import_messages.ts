@@ -1,59 +1,15 @@
 import { DuplicateMessageError } from "../errors.ts";
 import { invalid } from "../lib/invalid.ts";
-import { isPromise, whenReady } from "../lib/promise.ts";
-import { encodeMessage } from "../messages/_json.ts";
-import { toStored } from "../messages/_typed.ts";
-import {
-  checkFunction,
-  checkId,
-  checkInteger,
-  checkName,
-  checkObject,
-  checkOptions,
-  checkTime,
-} from "../names/_check.ts";
-import type { MessageInput, Sql } from "../types.ts";
+import { isPromise } from "../lib/promise.ts";
+import { checkFunction, checkOptions } from "../names/_check.ts";
+import type { Sql } from "../types.ts";
 import { lengthOfWrite, MAX_BATCH_LENGTH } from "./_batch_length.ts";
 import { parseLine } from "./_import_line.ts";
+import { encodeRow, type ImportRow, placedError } from "./_import_row.ts";
 import { addPlace, type CopiedPlaces, findPlace, noPlaces } from "./_places.ts";
-import {
-  disordered,
-  isClaim,
-  isPointing,
-  isPositional,
-  kindOf,
-  LEAVE_OUT,
-  type SourceMessage,
-  translate,
-  type Translation,
-  withoutCause,
-} from "./_translate.ts";
+import { disordered, isPointing, LEAVE_OUT, translate, type Translation } from "./_translate.ts";
 import { type EncodedImport, type ImportRefusal, writeMissing } from "./_write_missing.ts";
-import type { IdentifiedMessageInput } from "./synchronize.ts";
-
-/** A message with its stream. A `Message` that was read from another store can be imported as it is. */
-export interface ImportedMessage extends IdentifiedMessageInput {
-  /**
-   * The stream that the message is added to, after the messages that are there: `"account-123"`. Every name
-   * that a store can have is taken, also one that `write` refuses.
-   */
-  readonly streamName: string;
-  /**
-   * When the message was written, in the years 1 to 9999.
-   *
-   * @default now
-   */
-  readonly time?: Date | undefined;
-  /**
-   * The message's global position in the store that it was read from, from 0. Positions in such messages are
-   * translated.
-   *
-   * @default the message is from no store, and is written as it is
-   */
-  readonly globalPosition?: number | undefined;
-  /** The message's position in the store that it was read from, from 0. */
-  readonly position?: number | undefined;
-}
+import type { ImportedMessage } from "./imported_message.ts";
 
 /** How far an import has come. */
 export interface ImportProgress<Imported extends ImportedMessage = ImportedMessage> {
@@ -136,7 +92,8 @@ const MAX_COUNT = 1000;
  * @throws {NotInstalledError} If the database has no Message DB, or the role has no right to use it.
  * @throws {InvalidMessageError} If a message does not fit the catalogue that made it.
  * @throws {TypeError} If a message has no id or no stream name, JSON cannot hold its data, or its positions
- * cannot be translated. No message of the same statement is written.
+ * cannot be translated. No message of the same statement is written. The error names the place in the source,
+ * counted from 1: `message 17`, or `line 17` with blank lines counted.
  * @throws {RangeError} If a position is no integer from 0 up.
  */
 export function importMessages<Imported extends ImportedMessage>(
@@ -205,15 +162,6 @@ interface Chunk {
   length: number;
 }
 
-/** A message that is to be written. */
-interface ImportRow {
-  /** Which message of the source it is, from 1. */
-  number: number;
-  readonly encoded: EncodedImport;
-  /** Undefined if it was not read from a store. */
-  readonly source: SourceMessage | undefined;
-}
-
 /** Writes what is missing; returns how many messages that was. */
 async function storeChunk(sql: Sql, chunk: Chunk, copied: Copied): Promise<number> {
   const { rows, messages } = translateChunk(chunk, copied);
@@ -251,7 +199,7 @@ function translateChunk(
       try {
         message = translate(source, encoded, translation);
       } catch (error) {
-        throw numberedError(row.number, error);
+        throw placedError(row.place, error);
       }
       if (message === undefined) continue;
     }
@@ -272,11 +220,14 @@ function noteRepeated(places: CopiedPlaces, origin: number): void {
   if (findPlace(places, origin)?.origin !== origin) places.isOrdered = false;
 }
 
-function refused({ number, encoded }: ImportRow, { reason }: ImportRefusal): unknown {
+function refused({ place, encoded }: ImportRow, { reason }: ImportRefusal): unknown {
   const { id, streamName } = encoded;
-  if (reason === "elsewhere") return new DuplicateMessageError(id);
-  return numberedError(
-    number,
+  if (reason === "elsewhere") {
+    const cause = placedError(place, new TypeError(`another stream has the id "${id}"`));
+    return new DuplicateMessageError(id, { cause });
+  }
+  return placedError(
+    place,
     reason === "disordered" ? disordered(streamName) : reason === "misplaced"
       ? new TypeError(
         `"${streamName}" has other messages here, or lacks some that it had in the source: ` +
@@ -296,16 +247,17 @@ async function* chunksOf(
   let chunk = emptyChunk();
   let number = 0;
   for await (const item of source) {
-    if (typeof item === "string" && item.trim() === "") continue;
     number++;
+    if (typeof item === "string" && item.trim() === "") continue;
+    const place = typeof item === "string" ? `line ${number}` : `message ${number}`;
     let message: ImportedMessage;
     let row: ImportRow | undefined;
     try {
       message = typeof item === "string" ? parseLine(item) as ImportedMessage : item;
-      const encoding = encodeRow(number, message, withoutPositions);
+      const encoding = encodeRow(place, message, withoutPositions);
       row = isPromise(encoding) ? await encoding : encoding;
     } catch (error) {
-      throw numberedError(number, error);
+      throw placedError(place, error);
     }
     if (row !== undefined) {
       const { encoded } = row;
@@ -336,40 +288,4 @@ function emptyChunk(): Chunk {
 function isParkedReference({ encoded: { type }, source }: ImportRow): boolean {
   return source?.kind === "parked" && type === "Parked" &&
     Boolean((source.message.data as { readonly reference?: unknown }).reference);
-}
-
-/** Encodes a message; undefined if the message is left out. */
-function encodeRow(
-  number: number,
-  message: ImportedMessage,
-  withoutPositions: boolean,
-): ImportRow | undefined | Promise<ImportRow | undefined> {
-  checkObject("message", message, "an object with a streamName, an id and a type");
-  const { streamName, time, globalPosition, position } = message;
-  checkName("streamName", streamName);
-  checkId(message.id);
-  checkTime(time);
-  if (globalPosition !== undefined) checkInteger("globalPosition", globalPosition, 0);
-  return whenReady(toStored<MessageInput>([message], streamName, undefined), ([stored]) => {
-    let source: SourceMessage | undefined;
-    let given = stored!;
-    if (globalPosition !== undefined) {
-      if (position !== undefined) checkInteger("position", position, 0);
-      const kind = kindOf(streamName, given);
-      source = { streamName, message: given, globalPosition, position, kind };
-      if (withoutPositions ? isPositional(source) : isClaim(source)) return undefined;
-      if (withoutPositions) source = { ...source, message: given = withoutCause(given) };
-    }
-    const columns = encodeMessage(given);
-    // The spread is last: V8 is slow to add to an object that begins with a spread.
-    const encoded = { streamName, time: time?.toISOString() ?? null, ...columns };
-    return { number, encoded, source };
-  });
-}
-
-function numberedError(number: number, error: unknown): unknown {
-  const Class = [TypeError, RangeError].find((it) => error instanceof it);
-  if (Class === undefined) return error;
-  const { message } = error as Error;
-  return new Class(`Cannot import message ${number}: ${message}`, { cause: error });
 }

@@ -178,6 +178,20 @@ describe("importMessages()", () => {
     });
   });
 
+  test("says which line it cannot write, with blank lines counted", async () => {
+    const [one, two] = messagesOf("line", 2).map((it) => JSON.stringify(it)) as [string, string];
+    await assert.rejects(importMessages(db.sql, ["\n", one, "", "{"]), {
+      name: "TypeError",
+      message: /^Cannot import line 4: it is not JSON: /,
+    });
+    const { id } = JSON.parse(two);
+    await write(db.sql, "taken-3", { id, type: "Counted" });
+    const { name, cause } = await importMessages(db.sql, [one, "", two])
+      .then(() => assert.fail(), (error: Error) => error);
+    assert.equal(name, "DuplicateMessageError");
+    assert.match(String(cause), /: Cannot import line 3: another stream has the id /);
+  });
+
   test("holds no more than two thousand messages, however slow the database", async () => {
     let made = 0;
     let stored = 0;

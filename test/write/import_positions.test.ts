@@ -632,7 +632,7 @@ test("lines of JSON are taken as messages", async () => {
     all.map(({ id, time }) => [id, time]),
   );
   for (
-    const [line, error] of [["{", /message 1: its line is not JSON: /], ["7", /as "message"/], [
+    const [line, error] of [["{", /line 1: it is not JSON: /], ["7", /as "message"/], [
       '{"time":7}',
       /as "streamName"/,
     ]] as const
