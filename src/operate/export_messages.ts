@@ -69,5 +69,12 @@ export function exportMessages(
 async function* linesOf(
   messages: AsyncGenerator<Message, void, undefined>,
 ): AsyncGenerator<string, void, undefined> {
-  for await (const message of messages) yield `${JSON.stringify(message)}\n`;
+  for await (const message of messages) {
+    // Many programs take these two for ends of lines, as node:readline does.
+    const line = JSON.stringify(message).replaceAll("\u2028", "\\u2028").replaceAll(
+      "\u2029",
+      "\\u2029",
+    );
+    yield `${line}\n`;
+  }
 }

@@ -56,7 +56,7 @@ describe("exportMessages()", () => {
       ] as const
     ) {
       const lines = await linesOf(exportMessages(sql, selection, { batchSize: 3 }));
-      assert.equal(lines.join("").split("\n").length, messages.length + 1);
+      assert.equal(lines.join("").split(/[\n\r\u2028\u2029]/).length, messages.length + 1);
       assert.deepEqual(lines.map((it) => JSON.parse(it)), JSON.parse(JSON.stringify(messages)));
     }
     const part = await linesOf(exportMessages(sql, "account-1", { position: 1 }));
