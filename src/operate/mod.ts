@@ -30,6 +30,13 @@ export { streams, type StreamsOptions, type StreamStatus } from "./streams.ts";
 export { messageTypes, type MessageTypesOptions, type TypeStatus } from "./message_types.ts";
 export { type Finding, type VerifiedPage, verify, type VerifyOptions } from "./verify.ts";
 
+// Copy and compare
+export { exportMessages, type ExportOptions } from "./export_messages.ts";
+export { type CheckedLine, checkLines } from "./check_lines.ts";
+export { compareCopy } from "./compare_copy.ts";
+export type { ComparedPage, CompareOptions, Difference } from "./compare_copy.ts";
+export { isSameStore } from "./is_same_store.ts";
+
 // Change a consumer
 export { type PlannedMember, planRewind, type RewindPlan } from "./plan_rewind.ts";
 export { rewind } from "./rewind.ts";
@@ -42,7 +49,6 @@ export { remove } from "./remove.ts";
 
 // Keep the store
 export { prune, type Pruned, type PruneOptions } from "./prune.ts";
-export { exportMessages, type ExportOptions } from "./export_messages.ts";
 
 // What these take and return, from the core
 export type { ConsumerIdentity, GroupMembership } from "../consume/consumer.ts";
@@ -50,3 +56,6 @@ export type { Parked } from "../consume/parked.ts";
 export type { Reference } from "../read/reference.ts";
 export type { StartAt } from "../read/start_at.ts";
 export type { ConsumerGroup, Message, Metadata, Rows, Sql } from "../types.ts";
+export type { ImportedMessage } from "../write/imported_message.ts";
+export type { IdentifiedMessageInput } from "../write/synchronize.ts";
+export type { ConsumerGroup, MessageInput, Metadata, Rows, Sql } from "../types.ts";

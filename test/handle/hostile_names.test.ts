@@ -70,6 +70,8 @@ const extras: typeof operations = {
     ]);
   },
   exportMessages: (sql) => operate.exportMessages(sql, "$all").next(),
+  compareCopy: (sql) => operate.compareCopy(sql, sql, "known").next(),
+  isSameStore: (sql) => operate.isSameStore(sql, sql),
   verify: (sql) => operate.verify(sql).next(),
   "verify of a category": (sql) => operate.verify(sql, { category: "known" }).next(),
   "rewind, park, skip and discardParked": async (sql) => {
