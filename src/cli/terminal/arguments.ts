@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { text } from "node:stream/consumers";
 import { badUse } from "./exit_code.ts";
+import { fileProblem } from "./file_problem.ts";
 
 const UNITS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -55,11 +56,7 @@ export async function readArgument(argument: string): Promise<string> {
   if (!argument.startsWith("@")) return argument;
   const path = argument.slice(1);
   return await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw badUse(
-      `Cannot read the file "${path}": ${
-        error.code === "ENOENT" ? "there is no such file" : error.message
-      }`,
-    );
+    throw badUse(`Cannot read the file "${path}": ${fileProblem(error)}`);
   });
 }
 

@@ -2,6 +2,7 @@ import { type Command, CommanderError } from "commander";
 import process from "node:process";
 import { EXIT_CODE, type ExitCode } from "./exit_code.ts";
 import { describeFailure, type Failure } from "./failure.ts";
+import { fileProblem } from "./file_problem.ts";
 import { makeOutput, type Output } from "./output.ts";
 import {
   openServer,
@@ -146,7 +147,8 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     // Whoever read the output has read enough: `messagedb read account | head`.
     if (error.code === "EPIPE") process.exit(EXIT_CODE.done);
-    throw error;
+    process.stderr.write(`error: Cannot write to standard output: ${fileProblem(error)}\n`);
+    process.exit(EXIT_CODE.failed);
   });
   try {
     await program.parseAsync([...argv]);
