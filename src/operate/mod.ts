@@ -55,7 +55,6 @@ export type { ConsumerIdentity, GroupMembership } from "../consume/consumer.ts";
 export type { Parked } from "../consume/parked.ts";
 export type { Reference } from "../read/reference.ts";
 export type { StartAt } from "../read/start_at.ts";
-export type { ConsumerGroup, Message, Metadata, Rows, Sql } from "../types.ts";
 export type { ImportedMessage } from "../write/imported_message.ts";
 export type { IdentifiedMessageInput } from "../write/synchronize.ts";
-export type { ConsumerGroup, MessageInput, Metadata, Rows, Sql } from "../types.ts";
+export type { ConsumerGroup, Message, MessageInput, Metadata, Rows, Sql } from "../types.ts";
