@@ -62,7 +62,7 @@ export function useMessagedb(database: Pick<Database, "url">): Messagedb {
       const [command, ...before] = COMMANDS[runtime];
       const child = spawn(command!, [...before, messagedb.path, ...args], {
         cwd,
-        env: { ...process.env, DATABASE_URL: url, NO_COLOR: "", FORCE_COLOR: "", ...env },
+        env: { ...process.env, DATABASE_URL: url, NO_COLOR: undefined, FORCE_COLOR: undefined, ...env },
       });
       onTestFinished(() => void child.kill("SIGKILL"));
       child.stdin.on("error", () => {});
