@@ -28,6 +28,8 @@ export type {
 } from "./status.ts";
 export { streams, type StreamsOptions, type StreamStatus } from "./streams.ts";
 export { messageTypes, type MessageTypesOptions, type TypeStatus } from "./message_types.ts";
+export { trace } from "./trace.ts";
+export type { Trace, TracedMessage, TraceOptions, TraceStart } from "./trace.ts";
 export { type Finding, type VerifiedPage, verify, type VerifyOptions } from "./verify.ts";
 
 // Copy and compare

@@ -58,6 +58,10 @@ const extras: typeof operations = {
   "streams by name": (sql) => operate.streams(sql, "known", { sort: "name" }),
   messageTypes: (sql) => operate.messageTypes(sql),
   "messageTypes of a category": (sql) => operate.messageTypes(sql, { category: "known" }),
+  trace: async (sql) => {
+    const { messages } = await operate.trace(sql, { streamName: "known-1" });
+    assert.notEqual(messages.length, 0);
+  },
   "importMessages of a message and what points to it": async (sql) => {
     const source = { globalPosition: 1, position: 0, id: crypto.randomUUID() };
     const category = `copied${crypto.randomUUID().replaceAll("-", "")}`;

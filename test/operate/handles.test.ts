@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { drain, fromQuery, type Sql, write } from "@messagedb/client";
 import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
-import { consumers, messageTypes, storeStatus, streams } from "@messagedb/client/operate";
+import { consumers, messageTypes, storeStatus, streams, trace } from "@messagedb/client/operate";
 import { beforeAll, describe, test } from "vitest";
 import { useDatabase } from "../database.ts";
 
@@ -15,6 +15,7 @@ const operations: Record<string, (sql: Sql) => Promise<unknown>> = {
   "streams by name": (sql) => streams(sql, "account", { sort: "name" }),
   messageTypes,
   "messageTypes of a category": (sql) => messageTypes(sql, { category: "account" }),
+  trace: (sql) => trace(sql, { streamName: "account-1" }),
 };
 
 beforeAll(async () => {

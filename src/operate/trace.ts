@@ -1,0 +1,191 @@
+import { abortable } from "../lib/wait.ts";
+import { safeInteger } from "../messages/_columns.ts";
+import {
+  checkId,
+  checkInteger,
+  checkObject,
+  checkOneOf,
+  checkOptions,
+  checkSignal,
+  checkStreamName,
+} from "../names/_check.ts";
+import type { Sql } from "../types.ts";
+import { readEffectsPage, readTraceBeginning, type StoredLink } from "./_read_trace.ts";
+
+/** How many messages a statement looks at. */
+const BATCH_SIZE = 10_000;
+
+/** What to trace: a message by its id, or all messages of a stream. */
+export type TraceStart =
+  | { readonly id: string; readonly streamName?: undefined }
+  | { readonly streamName: string; readonly id?: undefined };
+
+/** Options of `trace`. */
+export interface TraceOptions {
+  /**
+   * How many messages that follow to read at most, from 1. As many causes are read at most, and as many messages of the
+   * stream.
+   *
+   * @default 1000
+   */
+  readonly limit?: number | undefined;
+  /** Ends the search: the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What led to messages, and what followed from them. */
+export interface Trace {
+  /** The messages, by global position: a cause comes before its effects. */
+  readonly messages: readonly TracedMessage[];
+  /** Whether messages were left out, because there are more than `limit`. */
+  readonly hasMore: boolean;
+}
+
+/** A message in a trace. */
+export interface TracedMessage {
+  /** The id of the message. */
+  readonly id: string;
+  /** The stream of the message. */
+  readonly streamName: string;
+  /** The type of the message. */
+  readonly type: string;
+  /** The position in the stream. */
+  readonly position: number;
+  /** The global position. */
+  readonly globalPosition: number;
+  /** When the message was written. */
+  readonly time: Date;
+  /** Whether the message led to what was asked for (`"cause"`), is it (`"start"`), or followed from it (`"effect"`). */
+  readonly role: "cause" | "start" | "effect";
+  /** The global position of the message that caused it; null if no message of the trace did. */
+  readonly cause: number | null;
+  /** The place that its metadata name as its cause, whether a message is there or not; null for none. */
+  readonly namedCause: { readonly streamName: string; readonly position: number } | null;
+  /** How many messages of the trace are above it: its cause, the cause of that, and so on. */
+  readonly depth: number;
+}
+
+/**
+ * Traces cause and effect: finds the messages that led to a message, up to the first, and all that followed from it,
+ * across all streams. It goes by the metadata that `follow` writes (`causationMessageStreamName` and
+ * `causationMessagePosition`).
+ *
+ * The causes are found by an index. For the effects, it looks at all later messages, 10,000 a statement: about two seconds
+ * for a million. It ends sooner if it finds more than `limit` messages. Other effects of a cause are not in the trace:
+ * trace the cause to see them.
+ *
+ * @example What followed from a message
+ * ```ts
+ * import { follow, readLastMessage, write } from "@messagedb/client";
+ * import { trace } from "@messagedb/client/operate";
+ *
+ * await write(sql, "account:command-123", { type: "Withdraw" });
+ * const command = await readLastMessage(sql, "account:command-123");
+ * await write(sql, "account-123", follow(command!, { type: "Withdrawn" }));
+ *
+ * const { messages } = await trace(sql, { streamName: "account:command-123" });
+ * for (const { depth, type, streamName } of messages) console.log(" ".repeat(depth), type, streamName);
+ * ```
+ *
+ * @param sql The handle. A gateway refuses the statements.
+ * @param start The id of a message, or the name of a stream.
+ * @param options How much to read.
+ * @returns The trace; without messages if the store has no such message or stream.
+ * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
+ * @throws {TypeError} If the id is not a UUID, the name is not a stream's, or an option is of the wrong type.
+ * @throws {RangeError} If an option is out of range.
+ */
+export async function trace(
+  sql: Sql,
+  start: TraceStart,
+  options: TraceOptions = {},
+): Promise<Trace> {
+  checkObject("start", start, "an object with an id or a streamName");
+  checkOneOf("start", start, "id", "streamName");
+  const { id, streamName } = start;
+  if (id !== undefined) checkId(id);
+  if (streamName !== undefined) checkStreamName(streamName);
+  checkOptions(options);
+  const { limit = 1000, signal } = options;
+  checkInteger("limit", limit, 1);
+  checkSignal(signal);
+  signal?.throwIfAborted();
+  const beginning = await readTraceBeginning(sql, { id, streamName, limit: String(limit + 1) });
+  const starts = beginning.traced.slice(0, limit);
+  const isStart = new Set(beginning.traced.map(({ globalPosition }) => globalPosition));
+  const causes = beginning.causes.filter(({ globalPosition }) => !isStart.has(globalPosition));
+  const effects = await findEffects(sql, starts, limit + 1, signal);
+  // A message may have led to one of the stream, and followed from another.
+  const linked = new Map<number, Linked>();
+  for (const it of causes.slice(-limit)) linked.set(it.globalPosition, [it, "cause"]);
+  for (const it of starts) linked.set(it.globalPosition, [it, "start"]);
+  for (const it of effects.slice(0, limit)) linked.set(it.globalPosition, [it, "effect"]);
+  return {
+    messages: connect([...linked.values()]),
+    hasMore: [beginning.traced, causes, effects].some(({ length }) => length > limit),
+  };
+}
+
+/** Finds what follows from messages, page by page of the store, until there are so many or the store ends. */
+async function findEffects(
+  sql: Sql,
+  starts: readonly StoredLink[],
+  most: number,
+  signal: AbortSignal | undefined,
+): Promise<StoredLink[]> {
+  if (starts.length === 0) return [];
+  const isStart = new Set(starts.map(({ globalPosition }) => globalPosition));
+  const effects: StoredLink[] = [];
+  let after = Math.min(...isStart);
+  for (;;) {
+    const known = [...starts, ...effects];
+    const query = readEffectsPage(sql, {
+      causes: JSON.stringify(known.map((it) => [it.streamName, it.position, it.globalPosition])),
+      after: String(after),
+      batchSize: String(BATCH_SIZE),
+      limit: String(most),
+    });
+    const page = await abortable(query, signal);
+    effects.push(...page.effects.filter(({ globalPosition }) => !isStart.has(globalPosition)));
+    if (effects.length >= most || page.last === null || page.count < BATCH_SIZE) return effects;
+    after = page.last;
+  }
+}
+
+/** A message, and its role in the trace. */
+type Linked = readonly [StoredLink, TracedMessage["role"]];
+
+/** Connects messages with their causes among them. */
+function connect(linked: readonly Linked[]): TracedMessage[] {
+  const sorted = linked.toSorted(([a], [b]) => a.globalPosition - b.globalPosition);
+  const byPlace = new Map<string, TracedMessage>();
+  return sorted.map(([{ causeStream, causePosition, time, ...link }, role]) => {
+    const cause = causeStream === null || causePosition === null
+      ? undefined
+      : byPlace.get(placeKey(causeStream, causePosition));
+    const message: TracedMessage = {
+      ...link,
+      position: safeInteger(link.position),
+      globalPosition: safeInteger(link.globalPosition),
+      time: new Date(time),
+      role,
+      cause: cause?.globalPosition ?? null,
+      namedCause: namedPlace(causeStream, causePosition),
+      depth: cause === undefined ? 0 : cause.depth + 1,
+    };
+    byPlace.set(placeKey(link.streamName, String(link.position)), message);
+    return message;
+  });
+}
+
+function placeKey(streamName: string, position: string): string {
+  return `${position} ${streamName}`;
+}
+
+function namedPlace(
+  streamName: string | null,
+  position: string | null,
+): TracedMessage["namedCause"] {
+  if (!streamName || position === null || !/^\d{1,15}$/.test(position)) return null;
+  return { streamName, position: Number(position) };
+}
