@@ -12,6 +12,7 @@ import { defineParked } from "./commands/parked.ts";
 import { definePrune } from "./commands/prune.ts";
 import { defineRead } from "./commands/read.ts";
 import { defineStreams } from "./commands/streams.ts";
+import { defineTrace } from "./commands/trace.ts";
 import { defineTypes } from "./commands/types.ts";
 import { defineRemove } from "./commands/remove.ts";
 import { defineRewind } from "./commands/rewind.ts";
@@ -47,6 +48,7 @@ export function makeProgram(): Command {
   defineCategories(program);
   defineStreams(program);
   defineTypes(program);
+  defineTrace(program);
 
   program.commandsGroup("Consumers:");
   defineConsumers(program);
