@@ -6,6 +6,7 @@ import { defineGateway } from "./commands/gateway.ts";
 import { defineConsumers } from "./commands/consumers.ts";
 import { defineGet } from "./commands/get.ts";
 import { defineLag } from "./commands/lag.ts";
+import { defineInstall, defineUpgrade } from "./commands/install.ts";
 import { defineLast } from "./commands/last.ts";
 import { definePark, defineSkip } from "./commands/park.ts";
 import { defineParked } from "./commands/parked.ts";
@@ -16,6 +17,8 @@ import { defineTrace } from "./commands/trace.ts";
 import { defineTypes } from "./commands/types.ts";
 import { defineRemove } from "./commands/remove.ts";
 import { defineRewind } from "./commands/rewind.ts";
+import { defineStart } from "./commands/start.ts";
+import { defineUninstall } from "./commands/uninstall.ts";
 import { defineVersion } from "./commands/version.ts";
 import { defineWrite } from "./commands/write.ts";
 import { defineWriteBatch } from "./commands/write_batch.ts";
@@ -35,6 +38,10 @@ export function makeProgram(): Command {
     .showHelpAfterError("Run with --help to see what can be given.");
 
   program.commandsGroup("Set up:");
+  defineStart(program);
+  defineInstall(program);
+  defineUpgrade(program);
+  defineUninstall(program);
 
   program.commandsGroup("Read and write:");
   defineWrite(program);

@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly cwd?: string | undefined;
   /** @default "node" */
   readonly runtime?: Runtime | undefined;
+  /** @default the built file */
+  readonly path?: string | undefined;
 }
 
 export type Runtime = "node" | "deno" | "bun";
@@ -58,9 +60,11 @@ export function useMessagedb(database: Pick<Database, "url">): Messagedb {
     get path() {
       return built.path;
     },
-    start(args, { url = database.url, stdin = "", env, cwd = tmpdir(), runtime = "node" } = {}) {
+    start(args, options = {}) {
+      const { url = database.url, stdin = "", env, cwd = tmpdir() } = options;
+      const { runtime = "node", path = messagedb.path } = options;
       const [command, ...before] = COMMANDS[runtime];
-      const child = spawn(command!, [...before, messagedb.path, ...args], {
+      const child = spawn(command!, [...before, path, ...args], {
         cwd,
         env: { ...process.env, DATABASE_URL: url, NO_COLOR: undefined, FORCE_COLOR: undefined, ...env },
       });

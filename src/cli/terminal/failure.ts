@@ -47,6 +47,10 @@ export function describeFailure(error: unknown, address: string): Failure {
   }
   if (/^28/.test(code)) return noStore(`${address} refuses the user: ${message}`);
   if (code === "42501") return noStore(`The role lacks a right: ${message}`);
+  // The library's sentence says which right it is.
+  if ((error as { cause?: { code?: unknown } } | null)?.cause?.code === "42501") {
+    return noStore(message);
+  }
   if (code.startsWith("53300")) return noStore(`${address} has no connection left: ${message}`);
   if (name === "TypeError" || name === "RangeError") {
     return { text: message, exitCode: EXIT_CODE.badUse };
