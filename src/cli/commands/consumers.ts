@@ -151,24 +151,26 @@ function hintsFor(all: readonly ConsumerStatus[]): string[] {
 }
 
 function troubleHint(status: ConsumerStatus): string {
-  const { streamName, health, heldSince, oldestAge, consumerId } = status;
+  const { streamName, category, health, heldSince, oldestAge, consumerId } = status;
   const subject = memberText(status);
   const waits = oldestAge === null
     ? "messages wait"
     : `a message has waited ${spanText(oldestAge)}`;
   const held = heldSince && spanText(Date.now() - Number(heldSince));
   const sentence = health === "stuck"
-    ? `${subject} is stuck: ${waits}, and the process that has held it for ${held} does not get on.`
+    ? `${subject} is stuck: ${waits}, and the process that has held it for ${held} does not get on. ` +
+      "If that process is gone, start it."
     : `${subject} has stopped: ${waits}, and no process holds it. Start it. If it stops again, its log ` +
       "names the message that fails.";
   return [
     sentence,
+    // A consumer of a category does not wait for transactions.
+    ...category === undefined || category === "$all"
+      ? [hintLine("doctor", "which transaction holds it up")]
+      : [],
     ...consumerId === null
       ? []
       : [hintLine(`park ${shellArgument(streamName)} --dry-run`, "which message is next")],
-    ...health === "stuck" || consumerId === null
-      ? [hintLine("doctor", "which transaction holds it up")]
-      : [],
   ].join("\n");
 }
 

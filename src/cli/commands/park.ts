@@ -54,11 +54,13 @@ function definePassing(program: Command, name: "park" | "skip", description: str
           : await findMeeting(sql, named, wanted, types);
         const message = meeting?.next ?? wanted;
         const text = meeting?.text ?? consumerText(named.identity);
-        if (message === undefined) throw new CommandError(`No message waits for ${text}`);
+        if (message === undefined) throw noneReady(text, meeting!.isBehind);
         if (dryRun) {
           if (meeting === undefined) throw notNext(name, text, message);
           await printMessage(output, message);
-          return output.note(`${text} meets this message next. Nothing was changed.`);
+          return output.note(
+            `${text} meets this message next. Nothing was changed: to ${name} it, give --reason "…"`,
+          );
         }
         const label = messageText(message);
         // For a message that is not the next, the function changes nothing: it says why, or was called before.
@@ -76,6 +78,15 @@ function definePassing(program: Command, name: "park" | "skip", description: str
 
 const QUESTIONS = { park: "Park", skip: "Skip for ever" } as const;
 const DONE = { park: "Parked", skip: "Skipped" } as const;
+
+function noneReady(text: string, isBehind: boolean): CommandError {
+  return new CommandError(
+    isBehind
+      ? `No message is ready for ${text}: an open transaction holds it up, ` +
+        'which "messagedb doctor" names'
+      : `No message waits for ${text}`,
+  );
+}
 
 function notNext(name: string, text: string, message: Message): CommandError {
   return new CommandError(
@@ -113,6 +124,8 @@ interface NextMeeting {
   /** The consumer, for sentences. */
   readonly text: string;
   readonly next: Message | undefined;
+  /** Whether messages wait that may not be ready. */
+  readonly isBehind: boolean;
 }
 
 async function meetNext(
@@ -127,6 +140,7 @@ async function meetNext(
     identity,
     text: member === undefined ? consumerText(whole) : memberText(member),
     next: await nextMessage(sql, identity, { types }) ?? undefined,
+    isBehind: (member?.behind ?? 0) > 0,
   };
 }
 
