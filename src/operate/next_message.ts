@@ -31,10 +31,10 @@ export interface NextMessageOptions {
  * import { append, drain } from "@messagedb/client";
  * import { nextMessage } from "@messagedb/client/operate";
  *
- * await append(sql, "account-123", [{ type: "Opened" }, { type: "Closed" }]);
- * const letters = { category: "account", consumerId: "letters" };
+ * await append(sql, "parcel-123", [{ type: "Packed" }, { type: "Sent" }]);
+ * const letters = { category: "parcel", consumerId: "letters" };
  * await drain(sql, { ...letters, handle: () => {} }, { limit: 1 });
- * (await nextMessage(sql, letters))?.type; // "Closed"
+ * (await nextMessage(sql, letters))?.type; // "Sent"
  * ```
  *
  * @param sql The handle.

@@ -47,10 +47,10 @@ export interface PlannedMember {
  * import { append, drain } from "@messagedb/client";
  * import { planRewind } from "@messagedb/client/operate";
  *
- * const balances = { category: "account", consumerId: "balances", handle: () => {} };
- * await append(sql, "account-123", [{ type: "Opened" }, { type: "Closed" }]);
- * await drain(sql, balances);
- * const { position, members } = await planRewind(sql, balances, "beginning");
+ * const letters = { category: "parcel", consumerId: "letters", handle: () => {} };
+ * await append(sql, "parcel-123", [{ type: "Packed" }, { type: "Sent" }]);
+ * await drain(sql, letters);
+ * const { position, members } = await planRewind(sql, letters, "beginning");
  * [position, members[0]!.again]; // [1, 2]
  * ```
  *
