@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
+import { defineBench } from "./commands/bench.ts";
 import { defineCategories } from "./commands/categories.ts";
 import { defineCompletion } from "./commands/completion.ts";
 import { defineGateway } from "./commands/gateway.ts";
@@ -71,6 +72,7 @@ export function makeProgram(): Command {
 
   program.commandsGroup("Serve and measure:");
   defineGateway(program);
+  defineBench(program);
   defineCompletion(program);
 
   return program;
