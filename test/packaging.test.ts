@@ -53,6 +53,7 @@ describe("the npm package", () => {
       "LICENSE",
       "README.md",
       "SECURITY.md",
+      "dist/cli/LICENSES.md",
       "dist/cli/messagedb.js",
       "dist/embedded.d.ts",
       "dist/embedded.js",
