@@ -66,7 +66,13 @@ export function useMessagedb(database: Pick<Database, "url">): Messagedb {
       const [command, ...before] = COMMANDS[runtime];
       const child = spawn(command!, [...before, path, ...args], {
         cwd,
-        env: { ...process.env, DATABASE_URL: url, NO_COLOR: undefined, FORCE_COLOR: undefined, ...env },
+        env: {
+          ...process.env,
+          DATABASE_URL: url,
+          NO_COLOR: undefined,
+          FORCE_COLOR: undefined,
+          ...env,
+        },
       });
       onTestFinished(() => void child.kill("SIGKILL"));
       child.stdin.on("error", () => {});

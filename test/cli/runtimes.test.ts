@@ -90,7 +90,9 @@ describe.each(["deno", "bun"] as const)("on %s", (runtime) => {
     expect(await messagedb.run(["read", "account"], { runtime, url })).toMatchObject({
       stdout: "",
       exitCode: 3,
-      stderr: expect.stringMatching(/^error: Cannot reach postgres:\/\/127\.0\.0\.1:1\/none: .+\n$/),
+      stderr: expect.stringMatching(
+        /^error: Cannot reach postgres:\/\/127\.0\.0\.1:1\/none: .+\n$/,
+      ),
     });
     const args = ["write", "account-1", "Opened", "--expected-version", "7"];
     expect(await messagedb.run(args, { runtime })).toMatchObject({ stdout: "", exitCode: 1 });

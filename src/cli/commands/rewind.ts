@@ -37,7 +37,7 @@ export function defineRewind(program: Command): void {
         const consumer = consumerText(identity);
         const plan = await planRewind(sql, identity, to);
         if (dryRun && output.isJson) return await output.json(plan);
-        const lines = describePlan(plan);
+        const lines = rewindLines(plan);
         if (dryRun) {
           for (const line of lines) await output.print(line);
           return output.note("Nothing was changed.");
@@ -65,7 +65,7 @@ function startPlace(value: string): StartAt {
   }
 }
 
-function describePlan({ position, members }: RewindPlan): string[] {
+function rewindLines({ position, members }: RewindPlan): string[] {
   const { parked } = members[0]!;
   return [
     ...members.map((it) => describeMember(it, position)),
