@@ -33,7 +33,7 @@ export interface BenchSetting {
 }
 
 /** Messages in a batch. */
-const BATCH_SIZE = 100;
+const MESSAGES_OF_BATCH = 100;
 /** Messages in a page. */
 const PAGE_SIZE = 1000;
 /** How many streams each category gets. */
@@ -108,9 +108,9 @@ async function waysTogether({ many, writers, category }: BenchSetting): Promise<
 
 async function waysOfBatches({ one, category }: BenchSetting): Promise<BenchWay[]> {
   const { readCategory, writeBatch } = await import("@messagedb/client");
-  const batch = Array<typeof MESSAGE>(BATCH_SIZE).fill(MESSAGE);
+  const batch = Array<typeof MESSAGE>(MESSAGES_OF_BATCH).fill(MESSAGE);
   const read = `${category}Read`;
-  for (let written = 0; written < PAGE_SIZE; written += BATCH_SIZE) {
+  for (let written = 0; written < PAGE_SIZE; written += MESSAGES_OF_BATCH) {
     await writeBatch(one, `${read}-1`, batch);
   }
   const [first] = await readCategory(one, read, { batchSize: 1 });
@@ -119,9 +119,9 @@ async function waysOfBatches({ one, category }: BenchSetting): Promise<BenchWay[
   return [
     {
       name: "writeBatch",
-      title: `writeBatch of ${BATCH_SIZE}`,
+      title: `writeBatch of ${MESSAGES_OF_BATCH}`,
       atOnce: 1,
-      messages: BATCH_SIZE,
+      messages: MESSAGES_OF_BATCH,
       call: () => writeBatch(one, next(), batch),
       base: "write",
     },
