@@ -395,6 +395,14 @@ test("prune counts with --dry-run, and deletes with --yes", async () => {
   const asked = await messagedb.run(["prune", "--older-than", "45m"]);
   expect(asked.exitCode).toBe(2);
   expect(asked.stderr).toContain("Delete 1 message of bookkeeping, older than 45 min?");
+  const mayNotDelete = await messagedb.run(["prune", "--yes"], {
+    url: `${db.url}?role=message_store`,
+  });
+  expect(mayNotDelete).toMatchObject({
+    stderr: "error: Cannot prune the store: the role message_store may not delete messages, " +
+      'which "grant delete on message_store.messages to message_store" allows\n',
+    exitCode: 3,
+  });
   expect(await messagedb.json("prune", "--older-than", "45m", "--yes")).toEqual([counted]);
   expect(await readStream(db.sql, "pruned:position-it")).toHaveLength(3);
 });

@@ -54,7 +54,7 @@ function definePassing(program: Command, name: "park" | "skip", description: str
           : await findMeeting(sql, named, wanted, types);
         const message = meeting?.next ?? wanted;
         const text = meeting?.text ?? consumerText(named.identity);
-        if (message === undefined) throw noneReady(text, meeting!.isBehind);
+        if (message === undefined) throw noneReady(text, meeting!.isHeldUp);
         if (dryRun) {
           if (meeting === undefined) throw notNext(name, text, message);
           await printMessage(output, message);
@@ -79,9 +79,9 @@ function definePassing(program: Command, name: "park" | "skip", description: str
 const QUESTIONS = { park: "Park", skip: "Skip for ever" } as const;
 const DONE = { park: "Parked", skip: "Skipped" } as const;
 
-function noneReady(text: string, isBehind: boolean): CommandError {
+function noneReady(text: string, isHeldUp: boolean): CommandError {
   return new CommandError(
-    isBehind
+    isHeldUp
       ? `No message is ready for ${text}: an open transaction holds it up, ` +
         'which "messagedb doctor" names'
       : `No message waits for ${text}`,
@@ -124,8 +124,8 @@ interface NextMeeting {
   /** The consumer, for sentences. */
   readonly text: string;
   readonly next: Message | undefined;
-  /** Whether messages wait that may not be ready. */
-  readonly isBehind: boolean;
+  /** Whether messages wait that are not ready. */
+  readonly isHeldUp: boolean;
 }
 
 async function meetNext(
@@ -140,7 +140,9 @@ async function meetNext(
     identity,
     text: member === undefined ? consumerText(whole) : memberText(member),
     next: await nextMessage(sql, identity, { types }) ?? undefined,
-    isBehind: (member?.behind ?? 0) > 0,
+    // A consumer of a category does not wait for transactions.
+    isHeldUp: member !== undefined && member.behind > 0 &&
+      (member.category === undefined || member.category === "$all"),
   };
 }
 

@@ -46,6 +46,7 @@ export function describeFailure(error: unknown, address: string): Failure {
     );
   }
   if (/^28/.test(code)) return noStore(`${address} refuses the user: ${message}`);
+  if (/, which "grant .+" allows$/.test(message)) return noStore(message);
   if (code === "42501") return noStore(`The role lacks a right: ${message}`);
   // The library's sentence says which right it is.
   if ((error as { cause?: { code?: unknown } } | null)?.cause?.code === "42501") {
