@@ -217,6 +217,7 @@ describe("lag", () => {
       "MESSAGEDB UNKNOWN - --warn is above --critical",
       expect.stringMatching(/^MESSAGEDB UNKNOWN - .*account-1/),
     ]);
+    expect((await messagedb.run(["lag", "--url"])).exitCode).toBe(3);
     const json = await messagedb.run(["lag", "--json"], { url: unreachable });
     expect(JSON.parse(json.stdout)).toMatchObject({ state: "UNKNOWN", consumers: [] });
   });

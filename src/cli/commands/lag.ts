@@ -3,7 +3,7 @@ import { type Command, CommanderError } from "commander";
 import process from "node:process";
 import { duration, wholeNumber } from "../terminal/arguments.ts";
 import { memberText } from "../terminal/consumer_name.ts";
-import { badUse, CommandError } from "../terminal/exit_code.ts";
+import { badUse, CommandError, EXIT_CODE } from "../terminal/exit_code.ts";
 import { withPostgres } from "../terminal/run.ts";
 import { countText, printable, spanText } from "../terminal/text.ts";
 
@@ -12,8 +12,7 @@ const LEAST_COUNTED = 10_000;
 /** How many consumers the line names. */
 const MOST_NAMED = 3;
 /** The exit code of each is its place. */
-const STATES = ["OK", "WARNING", "CRITICAL", "UNKNOWN"] as const;
-const UNKNOWN = 3;
+const STATES = ["OK", "WARNING", "CRITICAL"] as const;
 
 const HELP = `
 The line and the exit codes are those of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
@@ -47,7 +46,8 @@ export function defineLag(program: Command): void {
     .option("--critical-age <span>", "critical if a message waits for longer: 15m", duration)
     .addHelpText("after", HELP)
     .exitOverride((error) => {
-      throw new CommanderError(error.exitCode === 0 ? 0 : UNKNOWN, error.code, error.message);
+      const exitCode = error.exitCode === 0 ? EXIT_CODE.done : EXIT_CODE.unknownLag;
+      throw new CommanderError(exitCode, error.code, error.message);
     })
     .configureOutput({ outputError: (text) => void process.stdout.write(unknownLine(text)) })
     .action(
@@ -75,7 +75,7 @@ export function defineLag(program: Command): void {
       }, async ({ text }, { output }) => {
         if (output.isJson) await output.json({ state: "UNKNOWN", text, consumers: [] });
         else await output.print(unknownLine(text).trimEnd());
-        return UNKNOWN;
+        return EXIT_CODE.unknownLag;
       }),
     );
 }

@@ -7,6 +7,8 @@ export const EXIT_CODE = {
   badUse: 2,
   /** No server answers, or the server has no Message DB that this role may use. */
   noStore: 3,
+  /** Of `lag`: how far consumers are behind is not known. 0 is OK, 1 a warning, 2 critical. */
+  unknownLag: 3,
   /** Ctrl-C or SIGTERM ended the command before its end. */
   interrupted: 130,
 } as const;

@@ -154,6 +154,13 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
     await program.parseAsync([...argv]);
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    process.exitCode = describeFailure(error, "").exitCode;
+    const { exitCode } = describeFailure(error, "");
+    // An option of every command fails before "lag" is asked. For monitoring, 2 would mean critical.
+    const isOfLag = commandIn(program, argv) === "lag" && exitCode === EXIT_CODE.badUse;
+    process.exitCode = isOfLag ? EXIT_CODE.unknownLag : exitCode;
   }
+}
+
+function commandIn({ commands }: Command, argv: readonly string[]): string | undefined {
+  return argv.find((argument) => commands.some((it) => it.name() === argument));
 }
