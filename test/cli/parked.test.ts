@@ -60,7 +60,7 @@ describe("parked list and show", () => {
 
     const shown = await messagedb.print("parked", "show", "letters", String(first!.globalPosition));
     expect(shown).toMatch(
-      /^shown-0 0 {2}Opened {2}#\d+ .*\n {2}{"at":0}\nparked {4}\d{4}-.*Z \(.* ago\), at 0\nattempts {2}2\nerror {5}Error: no address\n {10}of 0 \\x1b\[31m\n$/,
+      /^shown-0 0 {2}Opened {2}#\d+ .*\n {2}{"at":0}\nparked {4}\d{4}-.*Z \(.* ago\)\nattempts {2}2\nerror {5}Error: no address\n {10}of 0 \\x1b\[31m\n$/,
     );
     const [value] = await messagedb.json("parked", "show", "letters", first!.id);
     expect(value).toMatchObject({ attempts: 2, message: { id: first!.id, data: { at: 0 } } });

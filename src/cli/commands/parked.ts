@@ -132,7 +132,7 @@ function defineShow(group: Command): void {
       if (stored !== null) await printMessage(output, stored as Message);
       else await output.print(`${messageText(message)} was deleted`);
       const ago = `${spanText(Date.now() - Number(time))} ago`;
-      await output.print(`parked    ${timeText(time)} (${ago}), at ${found!.position}`);
+      await output.print(`parked    ${timeText(time)} (${ago})`);
       await output.print(`attempts  ${countText(attempts)}`);
       if (reason !== undefined) await output.print(`reason    ${printable(reason)}`);
       if (error === null) return;
