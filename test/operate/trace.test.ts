@@ -5,7 +5,15 @@ import {
   type TraceStart,
 } from "@messagedb/client/operate";
 import { beforeEach, describe, expect, test } from "vitest";
-import { append, follow, type Message, readLastMessage, type Sql, write } from "../../mod.ts";
+import {
+  append,
+  follow,
+  type Message,
+  readLastMessage,
+  readStream,
+  type Sql,
+  write,
+} from "../../mod.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
@@ -146,8 +154,20 @@ describe("trace()", () => {
         'causationMessageStreamName', 'tick-1', 'causationMessagePosition', n - 1
       )
       from generate_series(0, 9000) as n`;
-    const { id } = (await readLastMessage(db.sql, "tick-1"))!;
-    expect((await trace(db.sql, { id })).messages).toHaveLength(1001);
+    const [first] = await readStream(db.sql, "tick-1", { batchSize: 1 });
+    const found: number[] = [];
+    const sql: Sql = async (strings, ...parameters) => {
+      const rows = await db.sql(strings, ...parameters as string[]);
+      const { causes, effects } = JSON.parse(rows[0]!["json"]);
+      found.push((effects ?? causes).length);
+      return rows;
+    };
+    const last = (await readLastMessage(db.sql, "tick-1"))!;
+    for (const { id } of [first!, last]) {
+      expect((await trace(sql, { id }, { limit: 100 })).messages).toHaveLength(101);
+    }
+    // The database looks no further along the chain. A message itself is among its causes.
+    expect(found).toEqual([1, 101, 102, 0]);
     expect((await trace(db.sql, { streamName: "tick-1" })).messages).toHaveLength(2000);
   });
 
@@ -200,6 +220,18 @@ describe("trace()", () => {
         .toEqual([["a-1", 0], ["a-2", 1], ["a-0", 2]]);
     }
     expect(await typesOf({ streamName: "self-1" })).toEqual(["0 *Self"]);
+  });
+
+  test("leaves out what names a later message as its cause", async () => {
+    const place = (streamName: string) => ({
+      causationMessageStreamName: streamName,
+      causationMessagePosition: 0,
+    });
+    await write(db.sql, "a-1", { type: "First" });
+    await write(db.sql, "b-1", { type: "Second", metadata: place("c-1") });
+    await write(db.sql, "c-1", { type: "Third", metadata: place("a-1") });
+    expect(await typesOf({ streamName: "a-1" })).toEqual(["0 *First", "1 Third"]);
+    expect(await typesOf({ streamName: "b-1" })).toEqual(["0 *Second"]);
   });
 
   test("follows streams of any name", async () => {
