@@ -110,7 +110,8 @@ export async function trace(
   checkInteger("limit", limit, 1);
   checkSignal(signal);
   signal?.throwIfAborted();
-  const beginning = await readTraceBeginning(sql, { id, streamName, limit: String(limit + 1) });
+  const wanted = { id, streamName, limit: String(limit + 1) };
+  const beginning = await abortable(readTraceBeginning(sql, wanted), signal);
   const starts = beginning.traced.slice(0, limit);
   const isStart = new Set(beginning.traced.map(({ globalPosition }) => globalPosition));
   const causes = beginning.causes.filter(({ globalPosition }) => !isStart.has(globalPosition));

@@ -1,7 +1,10 @@
 import { messageTypes, storeStatus, streams } from "@messagedb/client/operate";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { write, writeBatch } from "../../mod.ts";
 import { fillStore } from "../../bench/_store.ts";
+import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import { useMessagedb } from "./_messagedb.ts";
 
@@ -115,3 +118,25 @@ test.each([
   expect(stderr).toMatch(/^error: /);
   expect(stderr).toMatch(sentence);
 });
+
+test.each([["types"], ["trace account-1"]])(
+  "Ctrl-C ends %s while it waits for the server",
+  async (args) => {
+    const other = db.connect({ max: 1 });
+    await other.begin(async (tx) => {
+      await tx`lock table message_store.messages`;
+      const child = messagedb.start(args.split(" "));
+      const ended = Promise.all([text(child.stdout!), text(child.stderr!), once(child, "close")]);
+      await until(async () => {
+        const waiting = await db.sql`
+          select
+          from pg_stat_activity
+          where application_name = 'messagedb' and wait_event_type = 'Lock'
+            and datname = current_database()`;
+        return waiting.length === 1;
+      });
+      child.kill("SIGINT");
+      expect(await ended).toEqual(["", "", [130, null]]);
+    });
+  },
+);

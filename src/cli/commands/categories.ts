@@ -1,14 +1,14 @@
 import type { CategoryStatus } from "@messagedb/client/operate";
 import type { Command } from "commander";
-import { withPostgres } from "../terminal/run.ts";
+import { unlessInterrupted, withPostgres } from "../terminal/run.ts";
 import { barText, countText, printable, shortened, timeText } from "../terminal/text.ts";
 
 export function defineCategories(program: Command): void {
   program.command("categories")
     .description("List the categories: how many messages, the first time and the last")
-    .action(withPostgres(async ({ sql, output }) => {
+    .action(withPostgres(async ({ sql, output, signal }) => {
       const { storeStatus } = await import("@messagedb/client/operate");
-      const { categories } = await storeStatus(sql);
+      const { categories } = await unlessInterrupted(storeStatus(sql), signal);
       if (categories.length === 0) return output.note("The store has no messages");
       const most = Math.max(...categories.map(({ count }) => count));
       await output.table([

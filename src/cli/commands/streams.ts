@@ -1,7 +1,7 @@
 import type { StreamsOptions } from "@messagedb/client/operate";
 import { type Command, Option } from "commander";
 import { wholeNumber } from "../terminal/arguments.ts";
-import { withPostgres } from "../terminal/run.ts";
+import { unlessInterrupted, withPostgres } from "../terminal/run.ts";
 import { barText, countText, printable, shortened, timeText } from "../terminal/text.ts";
 
 interface StreamsCommandOptions {
@@ -19,12 +19,13 @@ export function defineStreams(program: Command): void {
         .choices(["last", "count", "name"]).default("last"),
     )
     .action(withPostgres(async (
-      { sql, output },
+      { sql, output, signal },
       category: string,
       { limit, sort }: StreamsCommandOptions,
     ) => {
       const { streams } = await import("@messagedb/client/operate");
-      const page = await streams(sql, category, { sort, limit: limit + 1 });
+      const wanted = { sort, limit: limit + 1 };
+      const page = await unlessInterrupted(streams(sql, category, wanted), signal);
       const rows = page.slice(0, limit);
       if (rows.length === 0) {
         return output.note(`The category "${printable(category)}" has no messages`);

@@ -1,15 +1,15 @@
 import type { Command } from "commander";
-import { withPostgres } from "../terminal/run.ts";
+import { unlessInterrupted, withPostgres } from "../terminal/run.ts";
 import { barText, countText, printable, shortened, timeText } from "../terminal/text.ts";
 
 export function defineTypes(program: Command): void {
   program.command("types")
     .description("List the types of the messages: how many, the first time and the last")
     .argument("[category]", "the category: account (default: all messages, which takes longer)")
-    .action(withPostgres(async ({ sql, output }, category: string | undefined) => {
+    .action(withPostgres(async ({ sql, output, signal }, category: string | undefined) => {
       const { messageTypes } = await import("@messagedb/client/operate");
       output.progress("Counting the messages …");
-      const types = await messageTypes(sql, { category });
+      const types = await unlessInterrupted(messageTypes(sql, { category }), signal);
       if (types.length === 0) {
         const what = category === undefined ? "store" : `category "${printable(category)}"`;
         return output.note(`The ${what} has no messages`);

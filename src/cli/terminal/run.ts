@@ -135,11 +135,27 @@ async function run<Arguments extends unknown[]>(
     process.off("SIGTERM", interrupt);
     output.progress();
   }
+  // The server keeps a closed connection open until its statement ends, which may wait for a lock.
+  if (process.exitCode === EXIT_CODE.interrupted) process.exit();
 }
 
 function reportError({ text, exitCode }: Failure, { output }: Context): Promise<ExitCode> {
   if (text !== "") output.note(`error: ${text}`);
   return Promise.resolve(exitCode);
+}
+
+/** Waits for work that knows nothing of the signal, until Ctrl-C. */
+export async function unlessInterrupted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  let interrupt = (): void => {};
+  const interrupted = new Promise<never>((_, reject) => {
+    interrupt = () => reject(signal.reason);
+    signal.addEventListener("abort", interrupt);
+  });
+  try {
+    return await Promise.race([work, interrupted]);
+  } finally {
+    signal.removeEventListener("abort", interrupt);
+  }
 }
 
 /** Runs the program: errors of its use are commander's, with exit code 2. */
