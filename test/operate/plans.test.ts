@@ -21,7 +21,7 @@ beforeAll(async () => {
   // Consumers that are at the beginning, at the end, and in groups, of the largest category and of all messages.
   await db.sql`
     insert into message_store.messages (stream_name, position, type, data)
-    select name || number || suffix, 0, 'Recorded', jsonb_build_object('position', number % 5 * 25_000)
+    select name || number || suffix, 0, 'Recorded', jsonb_build_object('position', number % 5 * 25000)
     from
       unnest(array['account:position-', '$all:position-', 'ledger:position-']) as name,
       unnest(array['', '+0+2', '+1+2']) as suffix,
