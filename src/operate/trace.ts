@@ -23,8 +23,8 @@ export type TraceStart =
 /** Options of `trace`. */
 export interface TraceOptions {
   /**
-   * How many messages that follow to read at most, from 1. As many causes are read at most, and as many messages of the
-   * stream.
+   * How many messages that followed to read at most, from 1. No more causes than that are read, and no more messages of
+   * the stream.
    *
    * @default 1000
    */
@@ -61,7 +61,7 @@ export interface TracedMessage {
   readonly cause: number | null;
   /** The place that its metadata name as its cause, whether a message is there or not; null for none. */
   readonly namedCause: { readonly streamName: string; readonly position: number } | null;
-  /** How many messages of the trace are above it: its cause, the cause of that, and so on. */
+  /** How many causes it has in the trace: its cause, the cause of that, and so on. */
   readonly depth: number;
 }
 
@@ -70,9 +70,9 @@ export interface TracedMessage {
  * across all streams. It goes by the metadata that `follow` writes (`causationMessageStreamName` and
  * `causationMessagePosition`).
  *
- * The causes are found by an index. For the effects, it looks at all later messages, 10,000 a statement: about two seconds
- * for a million. It ends sooner if it finds more than `limit` messages. Other effects of a cause are not in the trace:
- * trace the cause to see them.
+ * An index finds the causes. The effects are found by looking at all later messages, 10,000 a statement: about two
+ * seconds for a million. The search ends sooner if more than `limit` messages followed. What else followed from a cause
+ * is not in the trace: trace the cause to see it.
  *
  * @example What followed from a message
  * ```ts
