@@ -3,6 +3,7 @@ import { checkInteger, checkName, checkOptions } from "../names/_check.ts";
 import { isCategory } from "../names/stream_name.ts";
 import { iterateAll, iterateCategory, iterateStream } from "../read/iterate.ts";
 import { readMessages } from "../read/read_messages.ts";
+import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
 import { isClaim, isPositional, kindOf } from "../write/_translate.ts";
@@ -63,7 +64,8 @@ export interface ComparedPage {
  * nobody has changed it since.
  *
  * Both stores are read from the beginning, page by page, and no more than a few pages are held. Streams have to be
- * equal: messages, positions, types, data, metadata and times. The copy may have other streams besides.
+ * equal: messages, positions, types, data, metadata and times. The copy may have other streams besides, and lower
+ * positions where the source has gaps, which an import closes.
  *
  * What an import translates is not compared: global positions, causes, and what the messages of consumers,
  * aggregates, parked messages and snapshots hold. Nor is what an import leaves out. See `consumers` for how far
@@ -120,6 +122,12 @@ interface Unmet {
   readonly copy: Map<string, Message>;
 }
 
+/** By how much positions are lower in the copy, in streams of the source that have gaps. */
+interface Gaps {
+  readonly sql: Sql;
+  readonly shifts: Map<string, number>;
+}
+
 async function* comparedPages(
   source: Sql,
   copy: Sql,
@@ -127,6 +135,7 @@ async function* comparedPages(
   { upTo, positions, batchSize }: Comparing,
 ): AsyncGenerator<ComparedPage, void, undefined> {
   const unmet: Unmet = { source: new Map(), copy: new Map() };
+  const gaps: Gaps = { sql: source, shifts: new Map() };
   const originals = iterateSelection(source, selection, batchSize);
   const copies = iterateSelection(copy, selection, batchSize);
   let compared = 0;
@@ -138,11 +147,12 @@ async function* comparedPages(
         takePage(copies, batchSize, Infinity),
       ]);
       isAtEnd = some.length + counterparts.length === 0;
-      const differences = matchMessages(some, counterparts, unmet);
+      const differences = await matchMessages(some, counterparts, unmet, gaps);
       // What is in the other order in the copy, or missing, is looked up before it is too much to hold.
       const most = isAtEnd ? 0 : 2 * batchSize;
       while (unmet.source.size > most) {
-        differences.push(...await findCopies(copy, pull(unmet.source, batchSize), positions));
+        const pulled = pull(unmet.source, batchSize);
+        differences.push(...await findCopies(copy, pulled, positions, gaps));
       }
       while (unmet.copy.size > most) {
         const found = await findAdded(source, pull(unmet.copy, batchSize));
@@ -187,11 +197,12 @@ async function takePage(
 }
 
 /** Compares the messages whose counterpart has come, and keeps the others. */
-function matchMessages(
+async function matchMessages(
   originals: readonly Message[],
   copies: readonly Message[],
   unmet: Unmet,
-): Difference[] {
+  gaps: Gaps,
+): Promise<Difference[]> {
   const differences: Difference[] = [];
   for (const message of copies) unmet.copy.set(message.id, message);
   for (const [id, message] of [...unmet.source, ...originals.map((it) => [it.id, it] as const)]) {
@@ -202,7 +213,7 @@ function matchMessages(
     }
     unmet.source.delete(id);
     unmet.copy.delete(id);
-    differences.push(...compareMessages(message, counterpart));
+    differences.push(...await compareMessages(message, counterpart, gaps));
   }
   return differences;
 }
@@ -218,18 +229,23 @@ async function findCopies(
   copy: Sql,
   originals: readonly Message[],
   positions: "translate" | "omit",
+  gaps: Gaps,
 ): Promise<Difference[]> {
   const found = await readMessages(copy, originals.map(({ id }) => id));
   const copies = new Map(found.map((it) => [it.id, it]));
   const isLeftOut = positions === "omit" ? isPositional : isClaim;
-  return originals.flatMap((message) => {
+  const differences: Difference[] = [];
+  for (const message of originals) {
     const counterpart = copies.get(message.id);
-    if (counterpart !== undefined) return compareMessages(message, counterpart);
+    if (counterpart !== undefined) {
+      differences.push(...await compareMessages(message, counterpart, gaps));
+      continue;
+    }
     const kind = kindOf(message.streamName, message);
-    return isLeftOut({ ...message, message, kind })
-      ? []
-      : [differenceOf("missing", message, "is missing in the copy")];
-  });
+    if (isLeftOut({ ...message, message, kind })) continue;
+    differences.push(differenceOf("missing", message, "is missing in the copy"));
+  }
+  return differences;
 }
 
 async function findAdded(
@@ -254,7 +270,11 @@ async function findAdded(
   return { differences, others };
 }
 
-function compareMessages(original: Message, copied: Message): Difference[] {
+async function compareMessages(
+  original: Message,
+  copied: Message,
+  gaps: Gaps,
+): Promise<Difference[]> {
   const isOwn = kindOf(original.streamName, original) !== undefined;
   const changed: string[] = [];
   if (original.streamName !== copied.streamName) changed.push("streamName");
@@ -262,7 +282,9 @@ function compareMessages(original: Message, copied: Message): Difference[] {
   if (original.time.getTime() !== copied.time.getTime()) changed.push("time");
   // Where claims were left out, positions of bookkeeping are lower.
   if (!isOwn) {
-    if (original.position !== copied.position) changed.push("position");
+    const shift = original.position - copied.position;
+    const isExpected = shift === (gaps.shifts.get(original.streamName) ?? 0);
+    if (!isExpected && !await isBehindGap(original, shift, gaps)) changed.push("position");
     if (!isEqualJson(original.data, copied.data)) changed.push("data");
     const isCaused = typeof original.metadata?.causationMessageGlobalPosition === "number";
     const metadataOf = isCaused ? untranslated : ({ metadata }: Message) => metadata;
@@ -270,6 +292,19 @@ function compareMessages(original: Message, copied: Message): Difference[] {
   }
   if (changed.length === 0) return [];
   return [differenceOf("changed", original, `has another ${changed.join(", ")} in the copy`)];
+}
+
+/** Whether the source lacks the messages before this one in its stream, so that the copy closes the gap. */
+async function isBehindGap(
+  { streamName, position }: Message,
+  shift: number,
+  { sql, shifts }: Gaps,
+): Promise<boolean> {
+  if (shift <= (shifts.get(streamName) ?? 0)) return false;
+  const [before] = await readStream(sql, streamName, { position: position - 1, batchSize: 1 });
+  if (before?.position !== position) return false;
+  shifts.set(streamName, shift);
+  return true;
 }
 
 /** The metadata without what an import translates. */

@@ -122,6 +122,21 @@ describe("compareCopy()", () => {
     expect(await compared()).toEqual({ differences: [], compared: 12, others: 9 });
   });
 
+  test("takes positions that a copy has lower, where the source has gaps, and no others", async () => {
+    await from.sql`
+      delete from message_store.messages
+      where stream_name = 'order-1' and position = 0 or stream_name = 'account-1' and position = 1`;
+    await writeBatch(from.sql, "order-1", Array.from({ length: 9 }, () => ({ type: "More" })));
+    await from.sql`
+      delete from message_store.messages where stream_name = 'order-1' and position in (4, 5, 7)`;
+    await importMessages(to.sql, iterateAll(from.sql));
+    expect((await compared()).differences).toEqual([]);
+    await to.sql`
+      update message_store.messages set position = 99 - position
+      where stream_name = 'order-1' and position >= 5`;
+    expect((await compared()).differences).toEqual(["changed order-1 9", "changed order-1 10"]);
+  });
+
   test("compares up to the last message that was copied", async () => {
     await importMessages(to.sql, iterateAll(from.sql));
     await write(from.sql, "order-1", { type: "Later" });
