@@ -115,6 +115,7 @@ export const variants: Record<string, (sql: client.Sql) => Promise<unknown>> = {
 
 /** What the client exports that sends nothing. */
 export const pure: readonly string[] = [
+  "checkLines",
   "defineMessages",
   "follow",
   "correlate",

@@ -8,6 +8,8 @@ import { defineConsumers } from "./commands/consumers.ts";
 import { defineGet } from "./commands/get.ts";
 import { defineLag } from "./commands/lag.ts";
 import { defineInstall, defineUpgrade } from "./commands/install.ts";
+import { defineExport } from "./commands/export.ts";
+import { defineImport } from "./commands/import.ts";
 import { defineLast } from "./commands/last.ts";
 import { definePark, defineSkip } from "./commands/park.ts";
 import { defineParked } from "./commands/parked.ts";
@@ -69,6 +71,8 @@ export function makeProgram(): Command {
   defineRemove(program);
 
   program.commandsGroup("Copy and check:");
+  defineExport(program);
+  defineImport(program);
 
   program.commandsGroup("Serve and measure:");
   defineGateway(program);

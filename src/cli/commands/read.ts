@@ -127,7 +127,8 @@ async function printForward(
   }
 }
 
-async function hasMessageAfter(sql: Sql, globalPosition: number): Promise<boolean> {
+/** Whether the store has a later message: one that a read of all left to be read later. */
+export async function hasMessageAfter(sql: Sql, globalPosition: number): Promise<boolean> {
   const { readAll } = await import("@messagedb/client");
   const [last] = await readAll(sql, { direction: "backward", batchSize: 1 });
   return last !== undefined && last.globalPosition > globalPosition;

@@ -1,0 +1,174 @@
+import type { Message, Sql } from "@messagedb/client";
+import type { Command } from "commander";
+import { wholeNumber } from "../terminal/arguments.ts";
+import { badUse, CommandError } from "../terminal/exit_code.ts";
+import { makeRate } from "../terminal/rate.ts";
+import { type Context, withStore } from "../terminal/run.ts";
+import { openPart, openStdout, type Sink } from "../terminal/sink.ts";
+import { counted } from "../terminal/text.ts";
+import { hasMessageAfter } from "./read.ts";
+
+interface ExportCommandOptions {
+  readonly from?: number | undefined;
+  readonly output?: string;
+  readonly resume?: boolean;
+}
+
+type ExportContext = Context & { readonly sql: Sql };
+
+export function defineExport(program: Command): void {
+  program.command("export")
+    .description("Print all messages as lines of JSON, which import takes")
+    .argument("<selection>", "'$all', a category (account), or a stream (account-123)")
+    .option("--from <position>", "the first position: global, or of the stream", wholeNumber(0))
+    .option("--output <file>", "a file that has this name once it is whole")
+    .option("--resume", "go on with the file of an export that was cut short")
+    .action(withStore(async (context, selection: string, options: ExportCommandOptions) => {
+      const { from, output, resume = false } = options;
+      if (resume && output === undefined) {
+        throw badUse("--resume goes on with the file of --output");
+      }
+      if (resume && from !== undefined) {
+        throw badUse("--resume goes on where the file ends: give no --from");
+      }
+      if (output === undefined) return await exportTo(openStdout(), context, selection, options);
+      const part = await openPart(output, { resume });
+      try {
+        const position = part.lastLine === undefined
+          ? from
+          : await positionAfter(context, selection, part.lastLine, `${output}.part`);
+        await exportTo(part, context, selection, { ...options, from: position });
+      } finally {
+        await part.close();
+      }
+    }));
+}
+
+/** So many characters are written at once. */
+const PIECE_LENGTH = 0x10000;
+
+async function exportTo(
+  sink: Sink,
+  context: ExportContext,
+  selection: string,
+  options: ExportCommandOptions,
+): Promise<void> {
+  const { exportMessages } = await import("@messagedb/client/operate");
+  const { sql, signal, output } = context;
+  const tell = makeRate(output, "Exported");
+  const isShown = options.output === undefined && output.isTerminal;
+  let piece = "";
+  let count = 0;
+  let last: string | undefined;
+  /** What is written by now. */
+  let written: Exported = { count, last };
+  const flush = async () => {
+    await sink.write(piece);
+    piece = "";
+    written = { count, last };
+    if (!isShown) tell(count);
+  };
+  try {
+    for await (const line of exportMessages(sql, selection, { position: options.from })) {
+      signal.throwIfAborted();
+      piece += line;
+      last = line;
+      count++;
+      if (piece.length > PIECE_LENGTH) await flush();
+    }
+    await flush();
+    await sink.finish();
+  } catch (error) {
+    if (error === signal.reason) await flush();
+    const mayBeCut = options.output === undefined && error instanceof CommandError;
+    if (written.count > 0 && !mayBeCut) {
+      output.note(await howToGoOn(written, selection, options));
+    }
+    throw error;
+  }
+  await tellEnd(context, written, selection, options);
+}
+
+interface Exported {
+  readonly count: number;
+  /** The last line. */
+  readonly last: string | undefined;
+}
+
+/** What was exported, in words: `300,000 messages, up to the global position 300000`. */
+function exportedText({ count, last }: Exported): string {
+  const end = last === undefined
+    ? ""
+    : `, up to the global position ${(JSON.parse(last) as Message).globalPosition}`;
+  return `${counted(count, "message")}${end}`;
+}
+
+async function howToGoOn(
+  exported: Exported,
+  selection: string,
+  { from, output }: ExportCommandOptions,
+): Promise<string> {
+  const next = exported.last === undefined
+    ? from
+    : await nextPosition(JSON.parse(exported.last), selection);
+  const rest = output === undefined
+    ? `${next === undefined ? "" : ` --from ${next}`} >> FILE`
+    : ` --output ${output} --resume`;
+  return `The export is not whole: ${exportedText(exported)}. ` +
+    `Go on with: messagedb export '${selection}'${rest}`;
+}
+
+async function tellEnd(
+  { output, sql }: ExportContext,
+  exported: Exported,
+  selection: string,
+  options: ExportCommandOptions,
+): Promise<void> {
+  const { count, last } = exported;
+  const globalPosition = last === undefined ? null : (JSON.parse(last) as Message).globalPosition;
+  if (options.output !== undefined && output.isJson) await output.json({ count, globalPosition });
+  else output.note(`Exported ${exportedText(exported)}`);
+  if (selection !== "$all") return;
+  const end = globalPosition ?? (options.from ?? 1) - 1;
+  if (await hasMessageAfter(sql, end)) {
+    output.note(
+      "Later messages are not exported, because a transaction that is open may write before them. " +
+        `Export them with --from ${end + 1} when it has ended`,
+    );
+  }
+}
+
+async function nextPosition(
+  { position, globalPosition }: Message,
+  selection: string,
+): Promise<number> {
+  const { isCategory } = await import("@messagedb/client");
+  return (selection === "$all" || isCategory(selection) ? globalPosition : position) + 1;
+}
+
+/** The position after the last line of a file, if the store has its message in the same place. */
+async function positionAfter(
+  { sql }: ExportContext,
+  selection: string,
+  line: string,
+  file: string,
+): Promise<number> {
+  const { category, readMessage } = await import("@messagedb/client");
+  let last: Message;
+  try {
+    last = JSON.parse(line);
+  } catch {
+    throw badUse(`The last line of "${file}" is no JSON: delete the file, and export anew`);
+  }
+  const { id, streamName, globalPosition } = last;
+  const stored = await readMessage(sql, String(id)).catch(() => null);
+  const isSelected = selection === "$all" || streamName === selection ||
+    category(String(streamName)) === selection;
+  if (isSelected && stored?.streamName === streamName && stored.globalPosition === globalPosition) {
+    return await nextPosition(last, selection);
+  }
+  throw new CommandError(
+    `The last message of "${file}" is not one of '${selection}' in this store: ` +
+      "delete the file, and export anew",
+  );
+}
