@@ -5,6 +5,7 @@ import { defineCategories } from "./commands/categories.ts";
 import { defineCompletion } from "./commands/completion.ts";
 import { defineGateway } from "./commands/gateway.ts";
 import { defineConsumers } from "./commands/consumers.ts";
+import { defineCopy } from "./commands/copy.ts";
 import { defineGet } from "./commands/get.ts";
 import { defineLag } from "./commands/lag.ts";
 import { defineInstall, defineUpgrade } from "./commands/install.ts";
@@ -22,6 +23,7 @@ import { defineRemove } from "./commands/remove.ts";
 import { defineRewind } from "./commands/rewind.ts";
 import { defineStart } from "./commands/start.ts";
 import { defineUninstall } from "./commands/uninstall.ts";
+import { defineVerify } from "./commands/verify.ts";
 import { defineVersion } from "./commands/version.ts";
 import { defineWrite } from "./commands/write.ts";
 import { defineWriteBatch } from "./commands/write_batch.ts";
@@ -73,6 +75,8 @@ export function makeProgram(): Command {
   program.commandsGroup("Copy and check:");
   defineExport(program);
   defineImport(program);
+  defineCopy(program);
+  defineVerify(program);
 
   program.commandsGroup("Serve and measure:");
   defineGateway(program);

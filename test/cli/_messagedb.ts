@@ -18,8 +18,8 @@ export interface Run {
 export interface RunOptions {
   /** @default the database of the test file */
   readonly url?: string | undefined;
-  /** What standard input has; nothing by default. */
-  readonly stdin?: string | undefined;
+  /** What standard input has; nothing by default. With null, it is left open. */
+  readonly stdin?: string | null | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
   readonly cwd?: string | undefined;
   /** @default "node" */
@@ -76,7 +76,7 @@ export function useMessagedb(database: Pick<Database, "url">): Messagedb {
       });
       onTestFinished(() => void child.kill("SIGKILL"));
       child.stdin.on("error", () => {});
-      child.stdin.end(stdin);
+      if (stdin !== null) child.stdin.end(stdin);
       return child;
     },
     async run(args, options) {

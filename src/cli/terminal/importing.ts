@@ -22,7 +22,7 @@ export async function importSource(
   const tell = makeRate(output, "Imported");
   let progress: Pick<ImportProgress, "count" | "written"> = { count: 0, written: 0 };
   try {
-    return await importMessages(sql, untilAborted(source as AsyncIterable<string>, signal), {
+    return await importMessages(sql, untilInterrupted(source as AsyncIterable<string>, signal), {
       positions: omitPositions ? "omit" : "translate",
       onProgress(reached) {
         progress = reached;
@@ -43,7 +43,7 @@ export async function importSource(
   }
 }
 
-async function* untilAborted<Item>(
+async function* untilInterrupted<Item>(
   source: AsyncIterable<Item>,
   signal: AbortSignal,
 ): AsyncGenerator<Item> {

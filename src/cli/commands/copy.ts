@@ -1,0 +1,206 @@
+import type { Message, Sql } from "@messagedb/client";
+import type { ConsumerStatus, Difference } from "@messagedb/client/operate";
+import type { Command } from "commander";
+import type { Output } from "../terminal/output.ts";
+import { badUse, CommandError, EXIT_CODE, type ExitCode } from "../terminal/exit_code.ts";
+import { describeFailure } from "../terminal/failure.ts";
+import { importSource, progressText } from "../terminal/importing.ts";
+import { makeRate } from "../terminal/rate.ts";
+import { type Context, withPostgres } from "../terminal/run.ts";
+import { openServer, storeAddress } from "../terminal/store.ts";
+import { counted, countText, printable } from "../terminal/text.ts";
+
+interface CopyCommandOptions {
+  readonly to: string;
+  readonly omitPositions?: boolean;
+  readonly dryRun?: boolean;
+}
+
+/** Both stores, and what is copied. */
+interface Copying extends Context {
+  readonly sql: Sql;
+  readonly copy: Sql;
+  readonly selection: string;
+  readonly omitPositions: boolean;
+}
+
+export function defineCopy(program: Command): void {
+  program.command("copy")
+    .description("Copy messages into another store, with consumers where they are, and compare")
+    .argument("<selection>", "'$all', a category (account), or a stream (account-123)")
+    .requiredOption("--to <url>", "the other store: postgres://…")
+    .option("--omit-positions", "leave out the positions of consumers, which start anew")
+    .option("--dry-run", "compare only, and write nothing")
+    .action(withPostgres(async (context, selection: string, options: CopyCommandOptions) => {
+      const { to, omitPositions = false, dryRun } = options;
+      const { sql: copy, end } = await openServer({ url: to });
+      try {
+        await checkTarget(context.sql, copy, to);
+        const copying = { ...context, copy, selection, omitPositions };
+        return await (dryRun ? printPlan : copySelection)(copying);
+      } finally {
+        await end();
+      }
+    }));
+}
+
+async function checkTarget(sql: Sql, copy: Sql, url: string): Promise<void> {
+  const { isSameStore } = await import("@messagedb/client/operate");
+  const { messageStoreVersion } = await import("@messagedb/client");
+  const address = storeAddress({ url });
+  try {
+    await messageStoreVersion(copy);
+  } catch (error) {
+    const { text, exitCode } = describeFailure(error, address);
+    const { code } = error as { readonly code?: unknown };
+    throw new CommandError(
+      code === "NOT_INSTALLED"
+        ? `The store to copy to has no Message DB: run "messagedb install --url ${address}"`
+        : `The store to copy to: ${text}`,
+      exitCode,
+      { cause: error },
+    );
+  }
+  if (await isSameStore(sql, copy)) {
+    throw badUse(`${address} is the store itself: give another one with --to`);
+  }
+}
+
+async function copySelection(copying: Copying): Promise<ExitCode> {
+  const { output, sql, copy, selection, omitPositions } = copying;
+  const { messages, lastPosition } = await selectMessages(sql, selection);
+  const { count, written } = await importSource(copying, copy, messages, { omitPositions });
+  const comparison = await compareStores(copying, lastPosition());
+  const { differences, differenceCount, compared } = comparison;
+  const consumers = omitPositions || selection !== "$all" ? [] : await compareConsumers(sql, copy);
+  const code = differenceCount === 0 ? EXIT_CODE.done : EXIT_CODE.failed;
+  if (output.isJson) {
+    const told = consumers.map(({ here, there }) => ({
+      streamName: here.streamName,
+      behind: here.behind,
+      behindInCopy: there?.behind ?? null,
+    }));
+    await output.json({ count, written, compared, differenceCount, differences, consumers: told });
+    return code;
+  }
+  await output.print(`Copied ${progressText({ count, written })}`);
+  await printDifferences(output, comparison);
+  await output.print(
+    `Compared ${counted(compared, "message")}: ${
+      differenceCount === 0 ? "the copy is the same" : counted(differenceCount, "difference")
+    }`,
+  );
+  if (consumers.length > 0) {
+    await output.print();
+    await output.table([
+      { title: "consumer", of: ({ here }) => printable(here.streamName) },
+      { title: "behind here", of: ({ here }) => behindText(here), isNumber: true },
+      { title: "behind in the copy", of: ({ there }) => behindText(there), isNumber: true },
+    ], consumers);
+  }
+  return code;
+}
+
+/** The messages, and where the last one that was read of them is. */
+async function selectMessages(
+  sql: Sql,
+  selection: string,
+): Promise<{ readonly messages: AsyncIterable<Message>; lastPosition(): number }> {
+  const { isCategory, iterateAll, iterateCategory, iterateStream } = await import(
+    "@messagedb/client"
+  );
+  const selected = selection === "$all"
+    ? iterateAll(sql)
+    : isCategory(selection)
+    ? iterateCategory(sql, selection)
+    : iterateStream(sql, selection);
+  let position = 0;
+  async function* messages(): AsyncGenerator<Message> {
+    for await (const message of selected) {
+      position = message.globalPosition;
+      yield message;
+    }
+  }
+  return { messages: messages(), lastPosition: () => position };
+}
+
+/** So many differences are told of at most. */
+const MOST_TOLD = 100;
+
+interface Comparison {
+  readonly compared: number;
+  readonly missing: number;
+  readonly differenceCount: number;
+  readonly differences: readonly Difference[];
+}
+
+async function compareStores(
+  { sql, copy, selection, omitPositions, output, signal }: Copying,
+  upTo?: number,
+  isTold: (difference: Difference) => boolean = () => true,
+): Promise<Comparison> {
+  const { compareCopy } = await import("@messagedb/client/operate");
+  const positions = omitPositions ? "omit" : "translate";
+  const tell = makeRate(output, "Compared");
+  const told: Difference[] = [];
+  let missing = 0;
+  let differenceCount = 0;
+  let compared = 0;
+  for await (const page of compareCopy(sql, copy, selection, { upTo, positions })) {
+    signal.throwIfAborted();
+    compared = page.compared;
+    missing += page.differences.filter(({ kind }) => kind === "missing").length;
+    const differences = page.differences.filter(isTold);
+    differenceCount += differences.length;
+    told.push(...differences.slice(0, MOST_TOLD - told.length));
+    tell(compared);
+  }
+  return { compared, missing, differenceCount, differences: told };
+}
+
+async function printDifferences(
+  output: Output,
+  { differences, differenceCount }: Comparison,
+): Promise<void> {
+  const { red } = output.colors;
+  for (const { kind, text } of differences) {
+    await output.print(`${red(kind.padEnd(7))}  ${printable(text)}`);
+  }
+  const more = differenceCount - differences.length;
+  if (more > 0) await output.print(`and ${countText(more)} more`);
+}
+
+/** Tells what a copy would do: what is missing would be written. */
+async function printPlan(copying: Copying): Promise<ExitCode> {
+  const { output } = copying;
+  const comparison = await compareStores(copying, undefined, ({ kind }) => kind !== "missing");
+  const { compared, missing, differenceCount, differences } = comparison;
+  if (output.isJson) await output.json({ compared, missing, differenceCount, differences });
+  else {
+    await printDifferences(output, comparison);
+    await output.print(
+      `${counted(compared, "message")}: ${countText(missing)} to write, ` +
+        `${countText(compared - missing)} already there`,
+    );
+  }
+  return differenceCount === 0 ? EXIT_CODE.done : EXIT_CODE.failed;
+}
+
+/** How far a consumer is, in both stores. */
+interface ComparedConsumer {
+  readonly here: ConsumerStatus;
+  /** Undefined if the copy has no position of the consumer. */
+  readonly there: ConsumerStatus | undefined;
+}
+
+async function compareConsumers(sql: Sql, copy: Sql): Promise<ComparedConsumer[]> {
+  const { consumers } = await import("@messagedb/client/operate");
+  const [here, there] = await Promise.all([consumers(sql), consumers(copy)]);
+  const ofCopy = new Map(there.map((consumer) => [consumer.streamName, consumer]));
+  return here.map((consumer) => ({ here: consumer, there: ofCopy.get(consumer.streamName) }));
+}
+
+function behindText(consumer: ConsumerStatus | undefined): string {
+  if (consumer === undefined) return "no position";
+  return `${countText(consumer.behind)}${consumer.isBehindMore ? "+" : ""}`;
+}
