@@ -17,6 +17,7 @@ beforeAll(async () => {
   await write(db.sql, "account-2", { type: "Opened" });
   await write(db.sql, "account:command-1", { type: "Open" });
   await write(db.sql, "order-$(touch me)", { type: "Placed" });
+  await write(db.sql, "order:position-letters", { type: "Recorded", data: { position: 1 } });
 });
 
 /** What can follow, as the scripts ask for it: the words, and the directive behind them. */
@@ -51,8 +52,17 @@ describe("complete", () => {
     expect(await complete("read", "acc")).toEqual(["account", "account:command", ":4"]);
     expect(await complete("read", "--json", "account-")).toEqual(["account-1", "account-2", ":4"]);
     expect(await complete("version", "account:")).toEqual(["account:command-", ":6"]);
-    expect(await complete("read", "account", "--correlation=or")).toEqual(["order", ":4"]);
+    expect(await complete("read", "account", "--correlation=order")).toEqual([
+      "order",
+      "order:position",
+      ":4",
+    ]);
     expect(await complete("read", "order-")).toEqual([":4"]);
+  });
+
+  test("finds consumers, by their names or their streams", async () => {
+    expect(await complete("rewind", "")).toEqual(["letters", ":4"]);
+    expect(await complete("parked", "list", "order:")).toEqual(["order:position-letters", ":4"]);
   });
 
   test("leaves files to the shell", async () => {
@@ -98,7 +108,7 @@ describe("completion", () => {
       tab read --fo
       tab read account : c
       tab completion ''
-      tab read account --correlation = ord
+      tab read account --correlation = acc
       tab read '$(touch me)'
       tab read order-
       complete -p messagedb
@@ -116,7 +126,7 @@ describe("completion", () => {
       "--follow",
       "command",
       "bash zsh fish powershell",
-      "order",
+      "account account:command",
       "",
       "",
       "complete -F _messagedb_complete messagedb",

@@ -2,6 +2,7 @@ import type { Sql } from "@messagedb/client";
 import { Argument, type Command } from "commander";
 import process from "node:process";
 import { findNextWord, type NextWord } from "../terminal/completion.ts";
+import { wholeStream } from "../terminal/consumer_name.ts";
 import { withOutput } from "../terminal/run.ts";
 import { openStore } from "../terminal/store.ts";
 import { printable } from "../terminal/text.ts";
@@ -57,12 +58,14 @@ export function defineCompletion(program: Command): void {
     }));
 }
 
-/** Names in the store that can stand there: categories, and the streams that were last written to. */
+/** Names in the store that can stand there: categories, streams that were last written to, and consumers. */
 async function namesFor({ placeholder, beginning, values }: NextWord): Promise<string[]> {
-  if (!/^(category|stream|name|selection)$/.test(placeholder ?? "")) return [];
+  if (!/^(category|stream|name|selection|consumer)\b/.test(placeholder ?? "")) return [];
   const { url, token } = values;
   const { sql } = await openStore({ url, token });
-  const names = placeholder !== "category" && beginning.includes("-")
+  const names = placeholder === "consumer"
+    ? await consumerNames(sql, beginning)
+    : placeholder !== "category" && beginning.includes("-")
     ? await lastStreams(sql, beginning)
     : await categoriesFor(sql, placeholder!);
   return names.filter((name) => IS_SAFE.test(name));
@@ -71,7 +74,16 @@ async function namesFor({ placeholder, beginning, values }: NextWord): Promise<s
 async function categoriesFor(sql: Sql, placeholder: string): Promise<string[]> {
   const { categories } = await import("@messagedb/client");
   const names = await categories(sql);
-  return placeholder === "stream" ? names.map((name) => `${name}-`) : names;
+  return placeholder.startsWith("stream") ? names.map((name) => `${name}-`) : names;
+}
+
+/** Their names alone, or those of their streams where such a name is begun. */
+async function consumerNames(sql: Sql, beginning: string): Promise<string[]> {
+  const { consumers } = await import("@messagedb/client/operate");
+  const names = (await consumers(sql)).map((it) =>
+    beginning.includes(":") ? wholeStream(it) : it.consumerId ?? ""
+  );
+  return [...new Set(names)].sort();
 }
 
 async function lastStreams(sql: Sql, beginning: string): Promise<string[]> {
