@@ -64,7 +64,7 @@ export function makeOutput({ isJson }: { readonly isJson: boolean }): Output {
       if (!stderr.isTTY) return;
       clear();
       if (text === undefined) return;
-      stderr.write(text.slice(0, (stderr.columns ?? 80) - 1));
+      stderr.write(text.slice(0, (stderr.columns || 80) - 1));
       progressed = true;
     },
   };
