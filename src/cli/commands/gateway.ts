@@ -151,7 +151,7 @@ async function rulesOf(
       ...(token === "" ? [] : ["Who has the token may do everything"]),
       ...(allow === undefined ? [] : [`Everybody may do this: ${allow.join(", ")}`]),
     ],
-    example: exampleOf(token !== "", allow ?? []),
+    example: exampleOf(given === undefined ? "$MESSAGEDB_TOKEN" : "TOKEN", allow ?? []),
   };
 }
 
@@ -203,12 +203,12 @@ function refuseAllowance(pattern: string): never {
   );
 }
 
-function exampleOf(needsToken: boolean, allow: readonly string[]): Rules["example"] {
+function exampleOf(token: string, allow: readonly string[]): Rules["example"] {
   const first = allow.find((it) => it.startsWith("read")) ?? allow[0];
-  if (needsToken && first === undefined) {
-    return ['-H "authorization: Bearer $MESSAGEDB_TOKEN" ', "/messages?batchSize=3"];
+  if (first === undefined) {
+    return [`-H "authorization: Bearer ${token}" `, "/messages?batchSize=3"];
   }
-  const [kind, category] = first!.split(":");
+  const [kind, category] = first.split(":");
   if (kind === "write") {
     return [
       `--json '{"type":"Tried"}' `,
