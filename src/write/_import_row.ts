@@ -48,7 +48,7 @@ export function encodeRow(
 /** An argument's error, with the place of the message in the source; other errors as they are. */
 export function placedError(place: string, error: unknown): unknown {
   const Class = [TypeError, RangeError].find((it) => error instanceof it);
-  if (Class === undefined) return error;
-  const { message } = error as Error;
-  return new Class(`Cannot import ${place}: ${message}`, { cause: error });
+  return Class
+    ? new Class(`Cannot import ${place}: ${(error as Error).message}`, { cause: error })
+    : error;
 }

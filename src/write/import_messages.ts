@@ -223,7 +223,7 @@ function noteRepeated(places: CopiedPlaces, origin: number): void {
 function refused({ place, encoded }: ImportRow, { reason }: ImportRefusal): unknown {
   const { id, streamName } = encoded;
   if (reason === "elsewhere") {
-    const cause = placedError(place, new TypeError(`another stream has the id "${id}"`));
+    const cause = placedError(place, new TypeError("another stream has its id"));
     return new DuplicateMessageError(id, { cause });
   }
   return placedError(
@@ -248,12 +248,13 @@ async function* chunksOf(
   let number = 0;
   for await (const item of source) {
     number++;
-    if (typeof item === "string" && item.trim() === "") continue;
-    const place = typeof item === "string" ? `line ${number}` : `message ${number}`;
+    const isLine = typeof item === "string";
+    if (isLine && item.trim() === "") continue;
+    const place = `${isLine ? "line" : "message"} ${number}`;
     let message: ImportedMessage;
     let row: ImportRow | undefined;
     try {
-      message = typeof item === "string" ? parseLine(item) as ImportedMessage : item;
+      message = isLine ? parseLine(item) as ImportedMessage : item;
       const encoding = encodeRow(place, message, withoutPositions);
       row = isPromise(encoding) ? await encoding : encoding;
     } catch (error) {

@@ -189,7 +189,7 @@ describe("importMessages()", () => {
     const { name, cause } = await importMessages(db.sql, [one, "", two])
       .then(() => assert.fail(), (error: Error) => error);
     assert.equal(name, "DuplicateMessageError");
-    assert.match(String(cause), /: Cannot import line 3: another stream has the id /);
+    assert.match(String(cause), /: Cannot import line 3: another stream has its id/);
   });
 
   test("holds no more than two thousand messages, however slow the database", async () => {
