@@ -33,7 +33,7 @@ interface Rules {
 export function defineGateway(program: Command): void {
   program.command("gateway")
     .description("Serve the store over HTTP, with rules that say who may do what, until Ctrl-C")
-    .option("--port <port>", "the port; 0 for any that is free", wholeNumber(0), 8000)
+    .option("--port <port>", "the port; 0 for any that is free", wholeNumber(0, 65_535), 8000)
     .option("--host <host>", "the address to listen on; 0.0.0.0 for all", "127.0.0.1")
     .option(
       "--allow <what>",

@@ -17,7 +17,11 @@ export function defineStart(program: Command): void {
   program.command("start")
     .description("Start a PostgreSQL with Message DB on this machine, until Ctrl-C")
     .option("--data <folder>", "keep the data in this folder; without it, nothing is kept")
-    .option("--port <number>", "the port on 127.0.0.1 (default: a free one)", wholeNumber(1))
+    .option(
+      "--port <number>",
+      "the port on 127.0.0.1 (default: a free one)",
+      wholeNumber(1, 65_535),
+    )
     .option("--notify", "make writes notify listeners")
     .action(withOutput(async (context, { data, port, notify }: StartCommandOptions) => {
       context.output.progress("Starting PostgreSQL …");

@@ -15,12 +15,15 @@ const UNITS: Readonly<Record<string, number>> = {
   w: 604_800_000,
 };
 
-/** Makes the parser of a whole number of at least `least`. */
-export function wholeNumber(least: number): (value: string) => number {
+/** Makes the parser of a whole number of at least `least`, and at most `most` if that is given. */
+export function wholeNumber(least: number, most?: number): (value: string) => number {
   return (value) => {
     const number = Number(value);
-    if (!/^-?\d+$/.test(value) || !Number.isSafeInteger(number) || number < least) {
-      throw new InvalidArgumentError(`Give a whole number from ${least} up.`);
+    const isInRange = number >= least && number <= (most ?? Number.MAX_SAFE_INTEGER);
+    if (!/^-?\d+$/.test(value) || !isInRange) {
+      throw new InvalidArgumentError(
+        `Give a whole number from ${least} ${most === undefined ? "up" : `to ${most}`}.`,
+      );
     }
     return number;
   };
