@@ -8,7 +8,7 @@ import { useMessagedb } from "./_messagedb.ts";
 
 const db = useDatabase();
 const messagedb = useMessagedb(db);
-const LAZY = ["postgres", "@bomb.sh/tab", "@hono/node-server"];
+const LAZY = ["postgres", "@bomb.sh/tab", "@hono/node-server", "string-width"];
 
 /** The packages whose code is in a built file: esbuild names the file before the code. */
 function packagesIn(code: string): string[] {

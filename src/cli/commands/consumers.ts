@@ -60,7 +60,7 @@ async function watchConsumers(
         const time = new Date();
         for (const it of all) await output.json({ time, ...it });
       } else {
-        const [titles, ...lines] = tableLines(consumerColumns(all, output.colors), all);
+        const [titles, ...lines] = await tableLines(consumerColumns(all, output.colors), all);
         const table = [output.colors.bold(titles!), ...lines];
         if (draw) draw([...table, ...hintsFor(all)]);
         else for (const line of [...isFirst ? [] : [""], ...table]) await output.print(line);

@@ -52,7 +52,7 @@ export function makeOutput({ isJson }: { readonly isJson: boolean }): Output {
         for (const row of rows) await json(row);
         return;
       }
-      const [titles, ...lines] = tableLines(columns, rows);
+      const [titles, ...lines] = await tableLines(columns, rows);
       await print(palette.bold(titles!));
       for (const line of lines) await print(line);
     },

@@ -1,5 +1,3 @@
-import stringWidth from "string-width";
-
 /** A column of a table. */
 export interface Column<Row> {
   readonly title: string;
@@ -9,7 +7,12 @@ export interface Column<Row> {
 }
 
 /** The lines of a table, with its titles, without an end of line. */
-export function tableLines<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {
+export async function tableLines<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+): Promise<string[]> {
+  // It takes 20 ms to load, which a command without a table need not wait for.
+  const { default: stringWidth } = await import("string-width");
   const texts = [
     columns.map(({ title }) => title),
     ...rows.map((row) => columns.map((it) => it.of(row))),
