@@ -15,7 +15,7 @@ export interface StoredStatus extends Omit<StoreStatus, "messages" | "categories
   })[];
 }
 
-const SETTINGS_JSON = /* @__PURE__ */ [
+export const SETTINGS_JSON = /* @__PURE__ */ [
   "fsync",
   "synchronous_commit",
   "full_page_writes",

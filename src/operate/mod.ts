@@ -30,6 +30,8 @@ export { streams, type StreamsOptions, type StreamStatus } from "./streams.ts";
 export { messageTypes, type MessageTypesOptions, type TypeStatus } from "./message_types.ts";
 export { trace } from "./trace.ts";
 export type { Trace, TracedMessage, TraceOptions, TraceStart } from "./trace.ts";
+export { diagnose } from "./diagnose.ts";
+export type { Diagnosis, DiagnosisName } from "./diagnosis.ts";
 export { type Finding, type VerifiedPage, verify, type VerifyOptions } from "./verify.ts";
 
 // Copy and compare
