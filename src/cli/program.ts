@@ -6,6 +6,7 @@ import { defineCompletion } from "./commands/completion.ts";
 import { defineGateway } from "./commands/gateway.ts";
 import { defineConsumers } from "./commands/consumers.ts";
 import { defineCopy } from "./commands/copy.ts";
+import { defineDoctor } from "./commands/doctor.ts";
 import { defineGet } from "./commands/get.ts";
 import { defineLag } from "./commands/lag.ts";
 import { defineInstall, defineUpgrade } from "./commands/install.ts";
@@ -47,6 +48,7 @@ export function makeProgram(): Command {
   defineInstall(program);
   defineUpgrade(program);
   defineUninstall(program);
+  defineDoctor(program);
 
   program.commandsGroup("Read and write:");
   defineWrite(program);

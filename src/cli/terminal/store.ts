@@ -73,7 +73,8 @@ async function openGateway(url: URL, token: string | undefined): Promise<Store> 
   return { sql, end: () => Promise.resolve() };
 }
 
-function storeUrl({ url = process.env["DATABASE_URL"] }: StoreOptions): URL {
+/** The address of the store, checked. */
+export function storeUrl({ url = process.env["DATABASE_URL"] }: StoreOptions): URL {
   if (!url) {
     throw badUse(
       "No store is named: give --url postgres://…, or set DATABASE_URL. " +
