@@ -37,7 +37,8 @@ function diagnoseVersion({ version, missing }: StoreFacts): Diagnosis {
     };
   }
   const text = `Message DB ${version ?? "of an unknown version"}`;
-  const isOld = version?.localeCompare(CURRENT_VERSION, "en", { numeric: true }) === -1;
+  const isOld = version !== null &&
+    version.localeCompare(CURRENT_VERSION, "en", { numeric: true }) < 0;
   return isOld
     ? {
       name,

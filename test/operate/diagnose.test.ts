@@ -5,7 +5,9 @@ import { randomBytes } from "node:crypto";
 import type postgres from "postgres";
 import { describe, onTestFinished, test, vi } from "vitest";
 import { install } from "../../src/database/install.ts";
+import { diagnoseServer, diagnoseSession } from "../../src/operate/_diagnose_session.ts";
 import { diagnoseTransaction } from "../../src/operate/_diagnose_store.ts";
+import { readFacts } from "../../src/operate/_read_facts.ts";
 import { until } from "../_until.ts";
 import { openHandle, useDatabase } from "../database.ts";
 import { pgbouncer, startPgbouncer } from "../runtimes/_pgbouncer.ts";
@@ -227,6 +229,23 @@ describe("diagnose()", () => {
     assert.equal(found.state, state);
     assert.match(found.text, text);
     assert.equal(found.advice, "rollback prepared 'it''s';");
+  });
+
+  test("judges a standby, and a server whose connections are nearly all in use", async () => {
+    const facts = await readFacts(db.sql);
+    assert(facts.connections.used >= 1 && facts.connections.used < facts.connections.most);
+    const [server] = diagnoseServer({ ...facts, isStandby: true });
+    assert.deepEqual([server!.state, server!.advice], ["note", "Connect to the primary to write"]);
+    const connections = (used: number) => {
+      const found = diagnoseSession({ ...facts, connections: { used, most: 100 } }, null, {
+        before: facts.now,
+        after: facts.now,
+      });
+      return found.find(({ name }) => name === "connections")!;
+    };
+    assert.equal(connections(79).state, "ok");
+    assert.equal(connections(80).state, "warning");
+    assert.match(connections(80).text, /^80 of 100 connections are in use: /);
   });
 
   test("tells what other clients find by the search_path", async () => {
