@@ -78,13 +78,13 @@ describe("install", () => {
 
   test("creates the database if it is told to", async () => {
     const { url, name, address, sql } = await newDatabase({ isThere: false });
-    expect(await messagedb.run(["install"], { url })).toEqual(
-      failed(
+    for (const command of ["install", "upgrade", "uninstall"]) {
+      expect(await messagedb.run([command], { url })).toEqual(failed(
         3,
         `Database "${name}" does not exist: ` +
           '"messagedb install --create-database" creates the database with Message DB in it',
-      ),
-    );
+      ));
+    }
     const dry = await messagedb.run(["install", "--create-database", "--dry-run"], { url });
     expect(dry.stdout).toMatch(
       new RegExp(`^create database "${name}";\n\\\\connect "${name}"\n\nbegin;\n`),

@@ -14,10 +14,7 @@ export function defineInstall(program: Command): void {
     .option("--dry-run", "print the SQL that would run, and change nothing")
     .action(withServer(async (context, options: InstallOptions) => {
       const { install } = await import("@messagedb/client/install");
-      const installed = await install(context.sql, options).catch((error) => {
-        const isNoDatabase = error.cause?.code === "3D000";
-        throw isNoDatabase ? error.cause : error;
-      });
+      const installed = await install(context.sql, options);
       await (options.dryRun ? printSql : printInstalled)(context, installed);
     }));
 }

@@ -31,6 +31,9 @@ export function describeFailure(error: unknown, address: string): Failure {
     readonly name?: string;
     readonly message?: string;
   };
+  const { cause } = (error ?? {}) as { readonly cause?: { readonly code?: unknown } | null };
+  const causeCode = cause?.code;
+  if (causeCode === "3D000") return describeFailure(cause, address);
   const noStore = (text: string): Failure => ({ text, exitCode: EXIT_CODE.noStore });
   if (code === "NOT_INSTALLED") return noStore(`${toCommand(message)} (${address})`);
   if (code === "FETCH_FAILED") return fetchFailure(error as FetchFailure);
@@ -48,10 +51,8 @@ export function describeFailure(error: unknown, address: string): Failure {
   if (/^28/.test(code)) return noStore(`${address} refuses the user: ${message}`);
   if (/, which "grant .+" allows$/.test(message)) return noStore(message);
   if (code === "42501") return noStore(`The role lacks a right: ${message}`);
-  // The library's sentence says which right it is.
-  if ((error as { cause?: { code?: unknown } } | null)?.cause?.code === "42501") {
-    return noStore(message);
-  }
+  // The sentence of install() says which right it is.
+  if (causeCode === "42501") return noStore(message);
   if (code.startsWith("53300")) return noStore(`${address} has no connection left: ${message}`);
   if (name === "TypeError" || name === "RangeError") {
     return { text: message, exitCode: EXIT_CODE.badUse };
