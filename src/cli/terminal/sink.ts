@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { type FileHandle, open, rename, stat } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import process from "node:process";
 import { badUse, CommandError } from "./exit_code.ts";
 import { fileProblem, isSystemError } from "./file_problem.ts";
@@ -20,14 +20,18 @@ export function openStdout(): Sink {
   stdout.removeAllListeners("error");
   stdout.on("error", () => {});
   return {
-    write: (text) =>
-      new Promise((resolve, reject) => {
-        stdout.write(text, (error) => {
-          if (!error) return resolve();
-          const problem = `Cannot write to standard output: ${fileProblem(error)}`;
-          reject(new CommandError(`${problem}. The last line may be cut: export again`));
+    async write(text) {
+      try {
+        await new Promise<void>((resolve, reject) => {
+          stdout.write(text, (error) => error ? reject(error) : resolve());
         });
-      }),
+      } catch (error) {
+        const problem = fileProblem(error as NodeJS.ErrnoException);
+        throw new CommandError(
+          `Cannot write to standard output: ${problem}. The last line may be cut: export again`,
+        );
+      }
+    },
     finish: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
@@ -76,7 +80,11 @@ export async function openPart(
       await file.sync();
       await rename(part, path);
     },
-    close: () => file.close(),
+    async close() {
+      await file.close();
+      // A part with nothing in it would only be in the way of the next export.
+      if (at === 0) await rm(part, { force: true });
+    },
   };
 }
 
