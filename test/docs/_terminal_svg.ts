@@ -126,14 +126,11 @@ function spansOf(text: string): string[] {
   const spans: string[] = [];
   let column = 0;
   let style: Style = {};
-  for (const part of text.split(/(\x1b\[[\d;]*m)/)) {
-    const [, codes] = /^\x1b\[([\d;]*)m$/.exec(part) ?? [];
-    if (codes !== undefined) {
-      style = codes.split(";").reduce(restyle, style);
-      continue;
-    }
+  for (const [n, part] of text.split("\x1b[").entries()) {
+    const end = n === 0 ? 0 : part.indexOf("m") + 1;
+    if (end > 0) style = part.slice(0, end - 1).split(";").reduce(restyle, style);
     // A part of one space and another after it are drawn apart: a space has no place of its own.
-    for (const [word] of part.matchAll(/\S+(?: \S+)*|\s+/g)) {
+    for (const [word] of part.slice(end).matchAll(/\S+(?: \S+)*|\s+/g)) {
       if (word.trim() !== "") spans.push(drawSpan(word, column, style));
       column += [...word].length;
     }

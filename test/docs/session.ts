@@ -4,11 +4,12 @@
  * Run as a program, it renews both: `npx tsx test/docs/session.ts`.
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { text } from "node:stream/consumers";
+import { stripVTControlCharacters } from "node:util";
 import postgres from "postgres";
 import { drain, follow, type Message, readLastMessage, write } from "../../mod.ts";
 import { startEmbedded } from "../../src/database/embedded.ts";
@@ -47,8 +48,11 @@ const COMMANDS: readonly (readonly [command: string, says?: string])[] = [
 /** Runs the session on a server of its own. */
 export async function runSession(): Promise<Step[]> {
   const built = await buildMessagedb();
-  await using server = await startEmbedded();
   const folder = mkdtempSync(join(tmpdir(), "messagedb-session-"));
+  // With a folder of its own, the server is as durable as it is in production.
+  const data = mkdtempSync(join(tmpdir(), "messagedb-session-data-"));
+  chmodSync(data, 0o755);
+  const server = await startEmbedded({ dataDir: join(data, "data") });
   try {
     await openBank(server.url);
     const steps: Step[] = [];
@@ -57,7 +61,8 @@ export async function runSession(): Promise<Step[]> {
     }
     return steps;
   } finally {
-    rmSync(folder, { recursive: true });
+    await server.stop();
+    for (const it of [folder, data]) rmSync(it, { recursive: true });
     await built.remove();
   }
 }
@@ -111,7 +116,7 @@ export function sessionText(steps: readonly Step[]): string {
 }
 
 function block(command: string, output: string): string {
-  const plain = output.replaceAll(/\x1b\[[\d;]*m/g, "").replaceAll(/ +$/gm, "");
+  const plain = stripVTControlCharacters(output).replaceAll(/ +$/gm, "");
   return `\`\`\`console\n$ ${command}\n${plain.trimEnd()}\n\`\`\``.replace("\n\n```", "\n```");
 }
 
@@ -121,6 +126,7 @@ export function withoutChance(text: string): string {
     .replaceAll(/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z/g, "<time>")
     .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "<id>")
     .replaceAll(/\b\d+(\.\d+)? (ms|s|min|h)\b( \d+ (s|min)\b)?/g, "<span>")
+    .replaceAll(/\d+ of \d+ connections/g, "<connections>")
     .replaceAll(/127\.0\.0\.1:\d+/g, "127.0.0.1:<port>")
     .replaceAll(/(?<=\S) {2,}/g, "  ");
 }
