@@ -150,7 +150,7 @@ const FACTS_JSON = `
         ${SETTINGS_JSON}
     ),
     'now', date_part('epoch', clock_timestamp()) * 1000,
-    'utcOffset', date_part('epoch', timezone('utc', now()) - timezone('0'::interval, now())),
+    'utcOffset', date_part('epoch', timezone('utc', now())) - date_part('epoch', now()),
     'connections', json_build_object(
       'used', (
         select count(*)

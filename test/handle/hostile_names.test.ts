@@ -76,6 +76,7 @@ const extras: typeof operations = {
   exportMessages: (sql) => operate.exportMessages(sql, "$all").next(),
   compareCopy: (sql) => operate.compareCopy(sql, sql, "known").next(),
   isSameStore: (sql) => operate.isSameStore(sql, sql),
+  diagnose: (sql) => operate.diagnose(sql),
   verify: (sql) => operate.verify(sql).next(),
   "verify of a category": (sql) => operate.verify(sql, { category: "known" }).next(),
   "rewind, park, skip and discardParked": async (sql) => {
@@ -133,11 +134,11 @@ function connectWith(settings: Record<string, string>, database: Database = db):
 
 test("each statement of the source is among them", async () => {
   const files = (await readdir("src", { recursive: true })).filter((it) =>
-    /^\w+\/.*\.ts$/.test(it)
+    /^(?!cli)\w+\/.*\.ts$/.test(it)
   );
   const sources = await Promise.all(files.map((file) => readFile(`src/${file}`, "utf8")));
   // Where a template begins, behind the call that sends it.
-  const tags = sources.join("\n").match(/\)`(?=select |\$\{|\n\s*[\w(])/g) ?? [];
+  const tags = sources.join("\n").match(/(?:\)|\bsql)`(?=select |\$\{|\n\s*[\w(])/g) ?? [];
   assert.equal(statements.size, tags.length);
 });
 

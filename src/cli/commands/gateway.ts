@@ -173,7 +173,7 @@ function bearer(token: string): (request: Request) => boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   const expected = digest(token);
   return ({ headers }) => {
-    const [, given] = /^Bearer +(.+)$/i.exec(headers.get("authorization") ?? "") ?? [];
+    const [, given] = /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "") ?? [];
     return given !== undefined && timingSafeEqual(digest(given), expected);
   };
 }
