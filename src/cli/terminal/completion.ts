@@ -95,6 +95,6 @@ function choicesOf(
   { argChoices = [] }: Argument | Option,
   flags: string,
 ): Pick<NextWord, "words" | "placeholder"> {
-  const [, placeholder] = /<(.+?)>/.exec(flags) ?? [];
+  const [, placeholder] = /<([^<>]+)>/.exec(flags) ?? [];
   return { words: argChoices.map((word) => [word, ""]), placeholder };
 }

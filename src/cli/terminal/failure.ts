@@ -49,7 +49,7 @@ export function describeFailure(error: unknown, address: string): Failure {
     );
   }
   if (/^28/.test(code)) return noStore(`${address} refuses the user: ${message}`);
-  if (/, which "grant .+" allows$/.test(message)) return noStore(message);
+  if (message.includes(', which "grant ')) return noStore(message);
   if (code === "42501") return noStore(`The role lacks a right: ${message}`);
   // The sentence of install() says which right it is.
   if (causeCode === "42501") return noStore(message);
