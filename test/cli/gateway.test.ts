@@ -138,7 +138,7 @@ describe("gateway", () => {
     [["--rules", "no.mjs"], 2, /^error: Cannot load the rules of "no.mjs": there is no such file/],
     [["--rules", "no.mjs", "--allow", "read"], 2, /^error: --rules decides alone/],
     [["--allow", "read", "--base-path", "events"], 2, /^error: .*basePath/],
-    [["--allow", "read", "--port", "65536"], 2, /whole number from 0 to 65535\.\n/],
+    [["--allow", "read", "--port", "65536"], 2, /whole number from 0 up to 65535\.\n/],
     [["--allow", "read", "--host", "192.0.2.1"], 1, /no such address: give another --host\n$/],
   ])("refuses %j with exit code %i", async (args, exitCode, sentence) => {
     const run = await messagedb.run(["gateway", ...args]);

@@ -113,13 +113,15 @@ describe("read", () => {
     expect(await places("$all")).toEqual([A, B, C, D, "later-1 0"]);
   });
 
-  test.each([["--from", "9999"], ["--since", "2999-01-01"], ["--backward", "--limit", "1"]])(
-    "says nothing of an open transaction at %s %s",
-    async (...args) => {
-      const { exitCode, stderr } = await messagedb.run(["read", "$all", ...args]);
-      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
-    },
-  );
+  test.each([
+    [["$all", "--from", "9999"], 'No message of "$all" was read\n'],
+    [["$all", "--since", "2999-01-01"], 'No message of "$all" was read\n'],
+    [["$all", "--backward", "--limit", "1"], ""],
+    [["acount"], 'No message of "acount" was read\n'],
+  ])("says of %j where nothing was read, and of no open transaction", async (args, note) => {
+    const { exitCode, stderr } = await messagedb.run(["read", ...args]);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: note });
+  });
 
   test("--follow goes on with new messages until Ctrl-C, and exits with 0", async () => {
     const child = messagedb.start(["read", "visit", "--follow", "--json"]);
@@ -150,6 +152,8 @@ describe("read", () => {
     [["account", "--from", "x"], /from 0 up/],
     [["account", "--since", "yesterday"], /2h, 7d/],
     [["account", "--limit", "0"], /from 1 up/],
+    [["account", "--from", "9007199254740993"], /up to 9007199254740991/],
+    [["account", "--type", ""], /It is empty/],
     [["account", "--backward", "--follow"], /--backward ends at the first message/],
     [["account", "--from", "1", "--since", "2h"], /give one of them/],
     [["account", "more"], /too many arguments/],
@@ -218,7 +222,7 @@ describe("over a gateway", () => {
   test("no token, and a command that needs PostgreSQL, are refused with a sentence", async () => {
     const url = await serveGateway();
     const run = await messagedb.run(["read", "account"], { url });
-    expect(run).toMatchObject({ stdout: "", exitCode: 3 });
-    expect(run.stderr).toMatch(/403.+the gateway does not allow this call with this token\n$/);
+    expect(run).toMatchObject({ stdout: "", exitCode: 1 });
+    expect(run.stderr).toMatch(/403.+ Its rules do not allow this call with .+, or without one\n$/);
   });
 });

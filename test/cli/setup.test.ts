@@ -159,8 +159,11 @@ describe("uninstall", () => {
       `Drop Message DB from ${address}, with 1 message? Nobody can be asked here: ` +
         "give --yes, or look first with --dry-run",
     ));
-    expect(await messagedb.run(["uninstall", "--dry-run"], { url })).toMatchObject({
+    const dryRun = ["uninstall", "--dry-run"];
+    expect(await messagedb.run(dryRun, { url })).toMatchObject({ stdout: "", exitCode: 1 });
+    expect(await messagedb.run([...dryRun, "--delete-messages"], { url })).toEqual({
       stdout: `Would drop Message DB from ${address}, with 1 message\n`,
+      stderr: "Nothing was changed.\n",
       exitCode: 0,
     });
     expect(await streamVersion(sql, "account-1")).toBe(0);

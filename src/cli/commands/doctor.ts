@@ -2,7 +2,7 @@ import type { Diagnosis } from "@messagedb/client/operate";
 import type { Command } from "commander";
 import { EXIT_CODE, type ExitCode } from "../terminal/exit_code.ts";
 import type { Output } from "../terminal/output.ts";
-import { type Context, withServer } from "../terminal/run.ts";
+import { type Context, reportError, withServer } from "../terminal/run.ts";
 import { storeUrl } from "../terminal/store.ts";
 import { printable } from "../terminal/text.ts";
 import { type Attempt, tryToConnect } from "../terminal/try_to_connect.ts";
@@ -12,16 +12,15 @@ type Shown = Diagnosis | Attempt;
 export function defineDoctor(program: Command): void {
   program.command("doctor")
     .description("Find out what is wrong or at risk, what it means, and what to do")
-    .action(withServer(async (context) => {
-      const { sql, output } = context;
+    .action(withServer(async ({ sql, output }) => {
       const { diagnose } = await import("@messagedb/client/operate");
-      const diagnoses = await diagnose(sql).catch(async (error) => {
-        await printAttempts(context);
-        throw error;
-      });
+      const diagnoses = await diagnose(sql);
       for (const diagnosis of diagnoses) await printShown(output, diagnosis);
       if (!output.isJson) output.note(`\n${summaryOf(diagnoses)}`);
       return exitCodeOfDiagnoses(diagnoses);
+    }, async (failure, context) => {
+      if (failure.exitCode === EXIT_CODE.noStore) await printAttempts(context);
+      return await reportError(failure, context);
     }));
 }
 

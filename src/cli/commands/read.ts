@@ -3,7 +3,9 @@ import type { Command } from "commander";
 import { collect, moment, wholeNumber } from "../terminal/arguments.ts";
 import { badUse } from "../terminal/exit_code.ts";
 import { printMessage } from "../terminal/message_lines.ts";
+import { describeFailure } from "../terminal/failure.ts";
 import { type Context, withStore } from "../terminal/run.ts";
+import { printable } from "../terminal/text.ts";
 
 interface ReadCommandOptions {
   readonly from?: number;
@@ -36,29 +38,29 @@ export function defineRead(program: Command): void {
       if (backward && follow) {
         throw badUse("--backward ends at the first message: give it or --follow");
       }
-      await (follow ? printNew : backward ? printBackward : printForward)(
-        context,
-        name,
-        options,
-      );
+      const print = follow ? printNew : backward ? printBackward : printForward;
+      const count = await print(context, name, options);
+      if (count > 0 || follow) return;
+      context.output.note(`No message of "${printable(name)}" was read`);
     }));
 }
 
-/** Prints the messages that are asked for, and answers the last that was read. */
+/** Prints the messages that are asked for; answers how many, and the last that was read. */
 async function printMessages(
   { output }: Context,
   messages: AsyncIterable<Message>,
   options: ReadCommandOptions,
-): Promise<{ readonly isAtLimit: boolean; readonly last: Message | undefined }> {
-  let left = options.limit ?? Infinity;
+): Promise<{ readonly count: number; readonly last: Message | undefined }> {
+  const { limit = Infinity } = options;
+  let count = 0;
   let last: Message | undefined;
   for await (const message of messages) {
     last = message;
     if (!isAskedFor(message, options)) continue;
     await printMessage(output, message);
-    if (--left === 0) return { isAtLimit: true, last };
+    if (++count === limit) break;
   }
-  return { isAtLimit: false, last };
+  return { count, last };
 }
 
 function isAskedFor(
@@ -76,25 +78,30 @@ async function printNew(
   context: ReadContext,
   name: string,
   options: ReadCommandOptions,
-): Promise<void> {
+): Promise<number> {
   const { subscribe } = await import("@messagedb/client");
   const { from, since, type: types } = options;
+  let told: string | undefined;
   const messages = subscribe(context.sql, name, {
     startAt: from ?? since ?? "beginning",
     types,
     signal: context.signal,
-    onRetry: (error) => context.output.note(`Trying again: ${(error as Error).message}`),
+    onRetry: (error) => {
+      const { text } = describeFailure(error, context.address);
+      if (text !== told) context.output.note(`Trying again: ${text}`);
+      told = text;
+    },
   });
-  await printMessages(context, messages, options);
+  return (await printMessages(context, messages, options)).count;
 }
 
 async function printBackward(
   context: ReadContext,
   name: string,
   options: ReadCommandOptions,
-): Promise<void> {
+): Promise<number> {
   const messages = iterate(context, name, options, options.from);
-  await printMessages(context, sinceTime(messages, options.since), options);
+  return (await printMessages(context, sinceTime(messages, options.since), options)).count;
 }
 
 async function* sinceTime(
@@ -111,20 +118,21 @@ async function printForward(
   context: ReadContext,
   name: string,
   options: ReadCommandOptions,
-): Promise<void> {
+): Promise<number> {
   const { sql, output } = context;
-  const { from, since } = options;
+  const { from, since, limit } = options;
   const position = since === undefined ? from : await findPositionSince(context, name, since);
-  if (position === null) return;
+  if (position === null) return 0;
   const messages = iterate(context, name, options, position);
-  const { isAtLimit, last } = await printMessages(context, messages, options);
-  if (name !== "$all" || isAtLimit) return;
+  const { count, last } = await printMessages(context, messages, options);
+  if (name !== "$all" || count === limit) return count;
   if (await hasMessageAfter(sql, last?.globalPosition ?? (position ?? 1) - 1)) {
     output.note(
       "Later messages are not read, because a transaction that is open may write before them: " +
         '"messagedb doctor" shows it',
     );
   }
+  return count;
 }
 
 /** Whether the store has a later message: one that a read of all left to be read later. */

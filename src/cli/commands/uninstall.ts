@@ -30,18 +30,21 @@ export function defineUninstall(program: Command): void {
         return;
       }
       const messages = await countMessages(sql);
-      if (dryRun) {
-        return await output.print(`Would drop Message DB from ${address}, with ${messages.text}`);
-      }
+      const print = (text: string) =>
+        output.isJson ? output.json({ address, messages: messages.count }) : output.print(text);
       if (messages.count !== 0 && !deleteMessages) {
         throw new CommandError(
           `Cannot uninstall Message DB from ${address}: it has ${messages.text}, ` +
             "which --delete-messages deletes",
         );
       }
+      if (dryRun) {
+        await print(`Would drop Message DB from ${address}, with ${messages.text}`);
+        return output.note("Nothing was changed.");
+      }
       await confirm(`Drop Message DB from ${address}, with ${messages.text}?`, options, context);
       await uninstall(sql, { deleteMessages });
-      await output.print(`Message DB is dropped from ${address}, with ${messages.text}`);
+      await print(`Message DB is dropped from ${address}, with ${messages.text}`);
     }));
 }
 

@@ -15,14 +15,17 @@ const UNITS: Readonly<Record<string, number>> = {
   w: 604_800_000,
 };
 
-/** Makes the parser of a whole number of at least `least`, and at most `most` if that is given. */
-export function wholeNumber(least: number, most?: number): (value: string) => number {
+/** Makes the parser of a whole number of at least `least`, and at most `most`. */
+export function wholeNumber(
+  least: number,
+  most: number = Number.MAX_SAFE_INTEGER,
+): (value: string) => number {
   return (value) => {
     const number = Number(value);
-    const isInRange = number >= least && number <= (most ?? Number.MAX_SAFE_INTEGER);
+    const isInRange = number >= least && number <= most;
     if (!/^-?\d+$/.test(value) || !isInRange) {
       throw new InvalidArgumentError(
-        `Give a whole number from ${least} ${most === undefined ? "up" : `to ${most}`}.`,
+        `Give a whole number from ${least} up to ${most}.`,
       );
     }
     return number;
@@ -50,6 +53,7 @@ export function moment(value: string): Date {
 
 /** Adds a value to those that the same option had before. */
 export function collect(value: string, values: readonly string[] = []): string[] {
+  if (value === "") throw new InvalidArgumentError("It is empty.");
   return [...values, value];
 }
 

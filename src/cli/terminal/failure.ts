@@ -5,6 +5,8 @@ import { CommandError, EXIT_CODE, type ExitCode } from "./exit_code.ts";
 export interface Failure {
   readonly text: string;
   readonly exitCode: ExitCode;
+  /** Whether no server answered. */
+  readonly isUnreachable?: boolean;
 }
 
 const REFUSED: Readonly<Record<string, string>> = {
@@ -20,6 +22,9 @@ const REFUSED: Readonly<Record<string, string>> = {
   CONNECTION_DESTROYED: "the connection was ended",
   ECONNRESET: "the connection was closed",
   ENOENT: "there is no such socket",
+  "57P01": "the server is shutting down",
+  "57P02": "the server is shutting down",
+  "57P03": "the server is starting up or shutting down",
 };
 
 /** Says in one sentence what went wrong at the server of this address. */
@@ -39,7 +44,7 @@ export function describeFailure(error: unknown, address: string): Failure {
   if (code === "FETCH_FAILED") return fetchFailure(error as FetchFailure);
   const refused = REFUSED[code];
   if (refused !== undefined && name !== "CommandError") {
-    return noStore(`Cannot reach ${address}: ${refused}`);
+    return { ...noStore(`Cannot reach ${address}: ${refused}`), isUnreachable: true };
   }
   if (code === "3D000") {
     return noStore(
@@ -72,9 +77,13 @@ function fetchFailure({ message, status, problem }: FetchFailure): Failure {
     : problem === "UNKNOWN_STATEMENT"
     ? ": a gateway takes what reads and writes messages only; give the address of PostgreSQL"
     : status === 403
-    ? ": the gateway does not allow this call with this token"
+    ? ". Its rules do not allow this call with this --token (or MESSAGEDB_TOKEN), or without one"
     : "";
-  return { text: message + advice, exitCode: EXIT_CODE.noStore };
+  return {
+    text: message + advice,
+    exitCode: status === 403 ? EXIT_CODE.failed : EXIT_CODE.noStore,
+    isUnreachable: status === null,
+  };
 }
 
 /** The library's sentence, with the command in place of the function. */

@@ -30,16 +30,20 @@ export async function importSource(
       },
     });
   } catch (error) {
-    const { exitCode } = error as Partial<CommandError>;
+    const failure = toFailure(error);
+    const { exitCode } = failure as Partial<CommandError>;
     if (exitCode !== EXIT_CODE.badUse) {
+      const isOfSource = failure instanceof CommandError;
       output.note(
-        progress.count === 0
-          ? "Nothing was imported"
-          : `The import is not whole: ${progressText(progress)}. ` +
-            "Run the command again: it skips what is there, and goes on",
+        (progress.count === 0
+          ? "Nothing was imported. "
+          : `The import is not whole: ${progressText(progress)}. `) +
+          (isOfSource
+            ? "Mend or leave out the message below, and run the command again: it skips what is there"
+            : "Run the command again: it skips what is there, and goes on"),
       );
     }
-    throw toFailure(error);
+    throw failure;
   }
 }
 
@@ -70,6 +74,6 @@ function toFailure(error: unknown): unknown {
   const text = message.replace(
     'leave positions out, by the option positions: "omit"',
     "leave positions out with --omit-positions",
-  );
+  ).replace(/: Cannot use undefined as "(\w+)"/, ': it has no "$1"');
   return new CommandError(text, undefined, { cause: error });
 }

@@ -1,6 +1,6 @@
 import { type Command, CommanderError } from "commander";
 import process from "node:process";
-import { EXIT_CODE, type ExitCode } from "./exit_code.ts";
+import { CommandError, EXIT_CODE, type ExitCode } from "./exit_code.ts";
 import { describeFailure, type Failure } from "./failure.ts";
 import { fileProblem } from "./file_problem.ts";
 import { makeOutput, type Output } from "./output.ts";
@@ -78,8 +78,20 @@ export function withPostgres<Arguments extends unknown[]>(
 /** The action of a command that needs PostgreSQL, whatever is in it. */
 export function withServer<Arguments extends unknown[]>(
   work: Work<Pick<PostgresStore, "sql">, Arguments>,
+  report?: FailureReport,
 ): Action<Arguments> {
-  return withOpened(openServer, () => Promise.resolve(), work);
+  return withOpened(
+    openServer,
+    async ({ sql }) => {
+      const { messageStoreVersion } = await import("@messagedb/client");
+      // An error of the database is an answer, too: the command knows what to do about it.
+      await messageStoreVersion(sql).catch((error) => {
+        if (describeFailure(error, "").isUnreachable) throw error;
+      });
+    },
+    work,
+    report,
+  );
 }
 
 /** A store is tried first: what follows it would wait for a server that is not there. */
@@ -93,12 +105,36 @@ function withOpened<Opened extends Store, Arguments extends unknown[]>(
     run(args, async (context, ...rest: Arguments) => {
       const opened = await open(context.options);
       try {
-        await tryFirst(opened);
+        await firstAnswer(tryFirst(opened), context);
         return await work({ ...context, sql: opened.sql }, ...rest);
       } finally {
         await opened.end();
       }
     }, report);
+}
+
+/** How long a store may take until it answers for the first time, in milliseconds. */
+const FIRST_ANSWER_TIMEOUT = 15_000;
+
+/**
+ * Waits for the first answer of a store, until Ctrl-C, and not for ever: postgres.js connects again and again where
+ * each connection is closed at once, as by a tunnel that leads nowhere.
+ */
+export async function firstAnswer<T>(
+  answer: Promise<T>,
+  { signal, address }: Pick<Context, "signal" | "address">,
+): Promise<T> {
+  const patience = AbortSignal.timeout(FIRST_ANSWER_TIMEOUT);
+  try {
+    return await unlessInterrupted(answer, AbortSignal.any([signal, patience]));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error !== patience.reason) throw error;
+    throw new CommandError(
+      `Cannot reach ${address}: it gives no answer, or closes each connection before it answers`,
+      EXIT_CODE.noStore,
+    );
+  }
 }
 
 async function run<Arguments extends unknown[]>(
@@ -113,6 +149,7 @@ async function run<Arguments extends unknown[]>(
   const interrupt = () => {
     if (interruption.signal.aborted) process.exit(EXIT_CODE.interrupted);
     interruption.abort();
+    if (!isServing(command)) setTimeout(giveUp, INTERRUPTION_TIMEOUT, output).unref();
   };
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", interrupt);
@@ -139,13 +176,32 @@ async function run<Arguments extends unknown[]>(
   if (process.exitCode === EXIT_CODE.interrupted) process.exit();
 }
 
-function reportError({ text, exitCode }: Failure, { output }: Context): Promise<ExitCode> {
+/** How long a command may take to end after Ctrl-C, in milliseconds. */
+const INTERRUPTION_TIMEOUT = 3000;
+
+/** A gateway lets requests end, and a server its transactions. */
+function isServing(command: Command): boolean {
+  return command.name() === "gateway" || command.name() === "start";
+}
+
+/** Ends a command that waits for the server after Ctrl-C: for a lock, as a rule. */
+function giveUp(output: Output): void {
+  output.note(
+    "Interrupted while the server was at work: what was sent to it may still be done. " +
+      "A write that had an --id can be sent again",
+  );
+  process.exit(EXIT_CODE.interrupted);
+}
+
+/** Tells of a failure on standard error. */
+export function reportError({ text, exitCode }: Failure, { output }: Context): Promise<ExitCode> {
   if (text !== "") output.note(`error: ${text}`);
   return Promise.resolve(exitCode);
 }
 
 /** Waits for work that knows nothing of the signal, until Ctrl-C. */
 export async function unlessInterrupted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
   let interrupt = (): void => {};
   const interrupted = new Promise<never>((_, reject) => {
     interrupt = () => reject(signal.reason);
@@ -160,11 +216,12 @@ export async function unlessInterrupted<T>(work: Promise<T>, signal: AbortSignal
 
 /** Runs the program: errors of its use are commander's, with exit code 2. */
 export async function runProgram(program: Command, argv: readonly string[]): Promise<void> {
+  const isLag = commandIn(program, argv) === "lag";
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     // Whoever read the output has read enough: `messagedb read account | head`.
     if (error.code === "EPIPE") process.exit(EXIT_CODE.done);
     process.stderr.write(`error: Cannot write to standard output: ${fileProblem(error)}\n`);
-    process.exit(EXIT_CODE.failed);
+    process.exit(isLag ? EXIT_CODE.unknownLag : EXIT_CODE.failed);
   });
   try {
     await program.parseAsync([...argv]);
@@ -172,8 +229,7 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
     if (!(error instanceof CommanderError)) throw error;
     const { exitCode } = describeFailure(error, "");
     // An option of every command fails before "lag" is asked. For monitoring, 2 would mean critical.
-    const isOfLag = commandIn(program, argv) === "lag" && exitCode === EXIT_CODE.badUse;
-    process.exitCode = isOfLag ? EXIT_CODE.unknownLag : exitCode;
+    process.exitCode = isLag && exitCode === EXIT_CODE.badUse ? EXIT_CODE.unknownLag : exitCode;
   }
 }
 

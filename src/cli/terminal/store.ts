@@ -22,12 +22,24 @@ export interface PostgresStore extends Store {
   readonly sql: postgres.Sql;
 }
 
-/** The address of the store, without a password. */
+/** The address of the store, without a password. What is no address may hold a password anywhere. */
 export function storeAddress(options: StoreOptions): string {
   const text = options.url ?? process.env["DATABASE_URL"] ?? "";
-  if (!URL.canParse(text)) return text;
-  const { protocol, host, pathname } = new URL(text);
-  return `${protocol}//${host}${pathname === "/" ? "" : pathname}`;
+  const url = parseAddress(text);
+  if (url === undefined) return "the store";
+  return `${url.protocol}//${url.host}${url.pathname === "/" ? "" : url.pathname}`;
+}
+
+/** Undefined for what is no address of a store. */
+function parseAddress(text: string): URL | undefined {
+  if (!/^(postgres(ql)?|https?):\/\//.test(text) || !URL.canParse(text)) return undefined;
+  const url = new URL(text);
+  try {
+    for (const part of [url.username, url.password, url.pathname]) decodeURIComponent(part);
+  } catch {
+    return undefined;
+  }
+  return url;
 }
 
 /** Opens the store that the options name, over its gateway if the address is a gateway's. */
@@ -65,6 +77,11 @@ export async function openServer(
 }
 
 async function openGateway(url: URL, token: string | undefined): Promise<Store> {
+  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
+    throw badUse(
+      "The token is empty, or has a character that no header may have: a space, a line end",
+    );
+  }
   const { fetchSql } = await import("@messagedb/client/fetch");
   if (!/\/sql\/?$/.test(url.pathname)) url.pathname = `${url.pathname.replace(/\/$/, "")}/sql`;
   const sql = fetchSql(url.href, {
@@ -81,10 +98,12 @@ export function storeUrl({ url = process.env["DATABASE_URL"] }: StoreOptions): U
         'For one to try things with, run "messagedb start"',
     );
   }
-  if (!URL.canParse(url) || !/^(postgres(ql)?|https?):$/.test(new URL(url).protocol)) {
-    throw badUse(`"${url}" is no address: give postgres://… or a gateway's https://…`);
-  }
-  return new URL(url);
+  const address = parseAddress(url);
+  if (address !== undefined) return address;
+  throw badUse(
+    "What --url or DATABASE_URL holds is no address: give postgres://… or a gateway's https://…. " +
+      'A "#", "/", "%" or space in a password is written %23, %2F, %25 or %20',
+  );
 }
 
 function isGateway({ protocol }: URL): boolean {
