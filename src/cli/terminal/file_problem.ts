@@ -9,6 +9,7 @@ const FILE_PROBLEMS: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full",
   EDQUOT: "the disk is full",
   EPIPE: "nobody reads it any more",
+  ERR_STRING_TOO_LONG: "it is too long",
 };
 
 /** Why a file could not be read or written: the end of a sentence. */

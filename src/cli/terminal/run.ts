@@ -22,7 +22,7 @@ export interface GlobalOptions extends StoreOptions {
 /** What every command gets. */
 export interface Context {
   readonly output: Output;
-  /** Aborts at Ctrl-C and SIGTERM. */
+  /** Aborts at Ctrl-C, SIGTERM and SIGHUP. */
   readonly signal: AbortSignal;
   /** The options that all commands have. */
   readonly options: GlobalOptions;
@@ -151,8 +151,7 @@ async function run<Arguments extends unknown[]>(
     interruption.abort();
     if (!isServing(command)) setTimeout(giveUp, INTERRUPTION_TIMEOUT, output).unref();
   };
-  process.on("SIGINT", interrupt);
-  process.on("SIGTERM", interrupt);
+  for (const name of SIGNALS) process.on(name, interrupt);
   const context: Context = {
     output,
     signal: interruption.signal,
@@ -168,14 +167,15 @@ async function run<Arguments extends unknown[]>(
       if (options.debug) console.error(error);
     }
   } finally {
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", interrupt);
+    for (const name of SIGNALS) process.off(name, interrupt);
     output.progress();
   }
   // The server keeps a closed connection open until its statement ends, which may wait for a lock.
   if (process.exitCode === EXIT_CODE.interrupted) process.exit();
 }
 
+/** What ends a command: Ctrl-C, a supervisor, and a terminal that is closed. */
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** How long a command may take to end after Ctrl-C, in milliseconds. */
 const INTERRUPTION_TIMEOUT = 3000;
 
