@@ -194,6 +194,26 @@ describe("lag", () => {
     expect((await messagedb.run(["lag", "far", "--critical", "10501"])).exitCode).toBe(0);
   });
 
+  test("names the worst first, and then the one that waits longest", async () => {
+    await writeAged(
+      db.sql,
+      { streamName: "worst-1", type: "Older", age: 90 },
+      ...["a", "b", "c"].map((it) => ({ streamName: `worst-${it}`, type: "Old", age: 60 })),
+      ...[1, 2, 3, 4].map(() => ({ streamName: "worst-2", type: "New", age: 10 })),
+      ...["New", "Old", "Old", "Older"].map((type, at) => ({
+        streamName: `worst:position-${type}${at}`,
+        type: "Recorded",
+        data: { position: 0 },
+        metadata: { types: [type] },
+        age: 90,
+      })),
+    );
+    const { stdout } = await messagedb.run(["lag", "worst", "--critical", "3", "--warn-age", "30m"]);
+    expect(stdout).toMatch(
+      /^MESSAGEDB CRITICAL - New0 of worst [^;]*; Older3 of worst [^;]*; Old1 of worst [^;]*; and 1 more\|/,
+    );
+  });
+
   test("is unknown, with exit code 3, whatever else happens", async () => {
     const unreachable = "postgres://127.0.0.1:1/none";
     const runs = await Promise.all([
