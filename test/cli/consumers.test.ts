@@ -171,7 +171,7 @@ describe("lag", () => {
     const limits = ["--warn", "2", "--critical", "10000", "--critical-age", "2h"];
     const { stdout } = await messagedb.run(["lag", "lagging", ...limits]);
     expect(stdout).toMatch(
-      /^MESSAGEDB WARNING - it's of lagging is stopped, 3 behind, oldest 1 h( \d+ s)?\|'lagging:position-it''s'=3;2;10000;0 'lagging:position-it''s age'=36\d\ds;;7200;0\n$/,
+      /^MESSAGEDB WARNING - it's of lagging is stopped, 3 behind, oldest 1 h( \d+ s)?\|'lagging:position-it''s'=3;2;10000;0 'lagging:position-it''s age'=36\d\ds;;7200;0 'lagging:position-it''s parked'=0;;;0\n$/,
     );
   });
 
@@ -194,6 +194,34 @@ describe("lag", () => {
     expect((await messagedb.run(["lag", "far", "--critical", "10501"])).exitCode).toBe(0);
   });
 
+  test("alerts on a consumer that is stuck or has stopped, and on parked messages", async () => {
+    await writeBehind(db.sql, "alerted", "dead");
+    const fail = () => Promise.reject(new Error("no paper"));
+    const printer = { category: "alerted", consumerId: "printer", onError: "park" } as const;
+    await drain(db.sql, { ...printer, handle: fail });
+    const lag = async (...limits: string[]) => {
+      const { stdout, exitCode } = await messagedb.run(["lag", "alerted", ...limits]);
+      return [exitCode, stdout.replaceAll(/( \d+ s)?\|.*\n| min| h/g, "")];
+    };
+    const stopped = "dead of alerted is stopped, 2 behind, oldest 1";
+    const parked = "printer of alerted is idle, 3 parked";
+    expect(
+      await Promise.all([
+        lag(),
+        lag("--warn-parked", "3"),
+        lag("--warn-parked", "2"),
+        lag("--critical-stuck", "--warn-parked", "0"),
+      ]),
+    ).toEqual([
+      [0, `MESSAGEDB OK - ${stopped}`],
+      [0, `MESSAGEDB OK - ${stopped}`],
+      [1, `MESSAGEDB WARNING - ${parked}`],
+      [2, `MESSAGEDB CRITICAL - ${stopped}; ${parked}`],
+    ]);
+    expect((await messagedb.run(["lag", "alerted", "--warn-parked", "2"])).stdout)
+      .toMatch(/ 'alerted:position-printer parked'=3;2;;0\n$/);
+  });
+
   test("names the worst first, and then the one that waits longest", async () => {
     await writeAged(
       db.sql,
@@ -208,7 +236,14 @@ describe("lag", () => {
         age: 90,
       })),
     );
-    const { stdout } = await messagedb.run(["lag", "worst", "--critical", "3", "--warn-age", "30m"]);
+    const { stdout } = await messagedb.run([
+      "lag",
+      "worst",
+      "--critical",
+      "3",
+      "--warn-age",
+      "30m",
+    ]);
     expect(stdout).toMatch(
       /^MESSAGEDB CRITICAL - New0 of worst [^;]*; Older3 of worst [^;]*; Old1 of worst [^;]*; and 1 more\|/,
     );

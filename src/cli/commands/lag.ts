@@ -9,6 +9,8 @@ import { countText, printable, spanText } from "../terminal/text.ts";
 
 /** How many messages are counted at least, so that a graph shows what is below the limits, too. */
 const LEAST_COUNTED = 10_000;
+/** How many parked messages of a consumer are counted. */
+const MOST_PARKED = 1000;
 /** How many consumers the line names. */
 const MOST_NAMED = 3;
 /** The exit code of each is its place. */
@@ -16,7 +18,7 @@ const STATES = ["OK", "WARNING", "CRITICAL"] as const;
 
 const HELP = `
 The line and the exit codes are those of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
-A probe of Kubernetes takes every code but 0 for a failure: give it --critical or --critical-age only.
+A probe of Kubernetes takes every code but 0 for a failure: give it critical limits only.
 A limit is passed by more than that. Without limits, the answer is OK.`;
 
 interface LagOptions {
@@ -24,6 +26,8 @@ interface LagOptions {
   readonly critical?: number;
   readonly warnAge?: number;
   readonly criticalAge?: number;
+  readonly criticalStuck?: boolean;
+  readonly warnParked?: number;
 }
 
 /** What is measured of a consumer. */
@@ -32,6 +36,8 @@ interface Lag {
   readonly behind: number;
   /** How long the oldest message waits, in milliseconds. */
   readonly age: number;
+  /** Whether more messages are parked than the limit says. */
+  readonly isParked: boolean;
   /** The place in `STATES`. */
   readonly state: number;
 }
@@ -44,6 +50,15 @@ export function defineLag(program: Command): void {
     .option("--critical <count>", "critical if more messages wait", wholeNumber(0))
     .option("--warn-age <span>", "warn if a message waits for longer: 5m", duration)
     .option("--critical-age <span>", "critical if a message waits for longer: 15m", duration)
+    .option(
+      "--critical-stuck",
+      "critical if a consumer is stuck, or has stopped while messages wait",
+    )
+    .option(
+      "--warn-parked <count>",
+      "warn if a consumer has parked more messages",
+      wholeNumber(0, MOST_PARKED - 1),
+    )
     .addHelpText("after", HELP)
     .exitOverride((error) => {
       const exitCode = error.exitCode === 0 ? EXIT_CODE.done : EXIT_CODE.unknownLag;
@@ -102,16 +117,20 @@ function checkLimits({ warn, critical, warnAge, criticalAge }: LagOptions): void
   }
 }
 
-function measureLag(
-  status: ConsumerStatus,
-  { warn = Infinity, critical = Infinity, warnAge = Infinity, criticalAge = Infinity }: LagOptions,
-): Lag {
+function measureLag(status: ConsumerStatus, options: LagOptions): Lag {
+  const { warn = Infinity, critical = Infinity, warnAge = Infinity, criticalAge = Infinity } =
+    options;
+  const { health, parked } = status;
   // An aggregate that is idle has messages after its stored position.
-  const isIdle = status.health === "idle";
+  const isIdle = health === "idle";
   const behind = isIdle ? 0 : status.behind;
   const age = isIdle ? 0 : status.oldestAge ?? 0;
-  const state = behind > critical || age > criticalAge ? 2 : behind > warn || age > warnAge ? 1 : 0;
-  return { status, behind, age, state };
+  const hasTrouble = health === "stuck" || health === "stopped";
+  const isCritical = behind > critical || age > criticalAge ||
+    Boolean(options.criticalStuck) && hasTrouble;
+  const isParked = parked > (options.warnParked ?? Infinity);
+  const state = isCritical ? 2 : behind > warn || age > warnAge || isParked ? 1 : 0;
+  return { status, behind, age, isParked, state };
 }
 
 function sentenceFor(lags: readonly Lag[]): string {
@@ -127,19 +146,25 @@ function consumersText(count: number): string {
   return count === 1 ? "the consumer" : `${countText(count)} consumers`;
 }
 
-function describeLag({ status, behind, age }: Lag): string {
-  const count = `${countText(behind)}${status.isBehindMore ? "+" : ""} behind`;
-  const text = `${memberText(status)} is ${status.health}, ${count}, oldest ${spanText(age)}`;
+function describeLag({ status, behind, age, isParked }: Lag): string {
+  const { health, isBehindMore, parked, isParkedMore } = status;
+  const count = `${countText(behind)}${isBehindMore ? "+" : ""} behind`;
+  const text = [
+    `${memberText(status)} is ${health}`,
+    ...behind > 0 || !isParked ? [count, `oldest ${spanText(age)}`] : [],
+    ...isParked ? [`${countText(parked)}${isParkedMore ? "+" : ""} parked`] : [],
+  ].join(", ");
   return text.replaceAll("|", "/");
 }
 
 /** As the Monitoring Plugins guidelines say: `'label'=value[UOM];[warn];[crit];[min]`. */
 function performanceData(
-  { status: { streamName }, behind, age }: Lag,
-  { warn, critical, warnAge, criticalAge }: LagOptions,
+  { status: { streamName, parked }, behind, age }: Lag,
+  { warn, critical, warnAge, criticalAge, warnParked }: LagOptions,
 ): string {
   const label = printable(streamName).replaceAll("'", "''").replaceAll("=", "_");
   const seconds = (span: number | undefined) => span === undefined ? "" : Math.round(span / 1000);
   return `'${label}'=${behind};${warn ?? ""};${critical ?? ""};0 ` +
-    `'${label} age'=${seconds(age)}s;${seconds(warnAge)};${seconds(criticalAge)};0`;
+    `'${label} age'=${seconds(age)}s;${seconds(warnAge)};${seconds(criticalAge)};0 ` +
+    `'${label} parked'=${parked};${warnParked ?? ""};;0`;
 }
