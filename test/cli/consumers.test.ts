@@ -117,6 +117,22 @@ describe("consumers", () => {
     expect(stdout).toMatch(/^\\x1b\[31mred +grouped +[01] of 2 +idle/m);
   });
 
+  test("says what to do about five in trouble, and once about all that is parked", async () => {
+    for (const at of [1, 2, 3, 4, 5, 6, 7]) await writeBehind(db.sql, "hinted", `it${at}`);
+    const fail = () => Promise.reject(new Error("no paper"));
+    for (const consumerId of ["one", "two"]) {
+      const parking = { category: "hinted", consumerId, onError: "park" } as const;
+      await drain(db.sql, { ...parking, handle: fail });
+    }
+    const { stderr } = await messagedb.run(["consumers", "hinted"]);
+    expect(stderr.match(/has stopped/g)).toHaveLength(5);
+    expect(stderr).toMatch(
+      /\n\n… and 2 more\n\n2 consumers have parked messages: {2}messagedb parked list\n$/,
+    );
+    expect((await messagedb.run(["consumers"])).stderr)
+      .toMatch(/^… and \d+ more: {2}messagedb consumers CATEGORY$/m);
+  });
+
   test("says so if there are none", async () => {
     expect(await messagedb.run(["consumers", "unknown"]))
       .toMatchObject({ stderr: "No consumer has stored a position.\n", exitCode: 0 });

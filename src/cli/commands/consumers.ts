@@ -36,20 +36,23 @@ export function defineConsumers(program: Command): void {
       ) => {
         const { consumers } = await import("@messagedb/client/operate");
         const look = async () => (await consumers(sql, { category })).sort(byTrouble);
-        if (watch) return await watchConsumers(look, output, signal);
+        if (watch) return await watchConsumers(look, { output, signal, category });
         const all = await look();
         await output.table(consumerColumns(all, output.colors), all);
         if (output.isJson) return;
         if (all.length === 0) output.note("No consumer has stored a position.");
-        for (const line of hintsFor(all)) output.note(line);
+        for (const line of hintsFor(all, category)) output.note(line);
       }),
     );
 }
 
 async function watchConsumers(
   look: () => Promise<ConsumerStatus[]>,
-  output: Output,
-  signal: AbortSignal,
+  { output, signal, category }: {
+    readonly output: Output;
+    readonly signal: AbortSignal;
+    readonly category: string | undefined;
+  },
 ): Promise<void> {
   const draw = output.isTerminal && !output.isJson ? drawInPlace() : undefined;
   let isFirst = true;
@@ -62,7 +65,7 @@ async function watchConsumers(
       } else {
         const [titles, ...lines] = await tableLines(consumerColumns(all, output.colors), all);
         const table = [output.colors.bold(titles!), ...lines];
-        if (draw) draw([...table, ...hintsFor(all)]);
+        if (draw) draw([...table, ...hintsFor(all, category)]);
         else for (const line of [...isFirst ? [] : [""], ...table]) await output.print(line);
       }
     } catch (error) {
@@ -134,20 +137,34 @@ function consumerColumns(
   ];
 }
 
-/** What to do next about the consumers that are in trouble, each once. */
-function hintsFor(all: readonly ConsumerStatus[]): string[] {
-  const hints = new Map<string, string>();
-  for (const it of all) {
+/** What to do next about the consumers that are in trouble, each once, and about what is parked. */
+function hintsFor(all: readonly ConsumerStatus[], category: string | undefined): string[] {
+  const troubled = firstOfEach(all, ({ health }) => health === "stuck" || health === "stopped");
+  const parking = firstOfEach(all, ({ parked }) => parked > 0);
+  const more = troubled.length - MOST_HINTS;
+  const narrower = category === undefined ? ":  messagedb consumers CATEGORY" : "";
+  const hints = [
+    ...troubled.slice(0, MOST_HINTS).map(troubleHint),
+    ...more > 0 ? [`… and ${countText(more)} more${narrower}`] : [],
+    ...parking.length === 1 ? [parkedHint(parking[0]!)] : [],
+    ...parking.length > 1
+      ? [`${countText(parking.length)} consumers have parked messages:  messagedb parked list`]
+      : [],
+  ];
+  return hints.flatMap((hint) => ["", ...hint.split("\n")]);
+}
+
+/** The consumers for which this is so; of a group, the first member. */
+function firstOfEach(
+  all: readonly ConsumerStatus[],
+  isSo: (status: ConsumerStatus) => boolean,
+): ConsumerStatus[] {
+  const found = new Map<string, ConsumerStatus>();
+  for (const it of all.filter(isSo)) {
     const whole = wholeStream(it);
-    if (it.health === "stuck" || it.health === "stopped") {
-      if (!hints.has(whole)) hints.set(whole, troubleHint(it));
-    }
-    if (it.parked > 0 && !hints.has(`${whole} parked`)) {
-      hints.set(`${whole} parked`, parkedHint(it));
-    }
+    if (!found.has(whole)) found.set(whole, it);
   }
-  const shown = [...hints.values()].slice(0, MOST_HINTS);
-  return shown.flatMap((hint) => ["", ...hint.split("\n")]);
+  return [...found.values()];
 }
 
 function troubleHint(status: ConsumerStatus): string {
