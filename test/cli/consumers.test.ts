@@ -135,7 +135,10 @@ describe("consumers", () => {
 
   test("says so if there are none", async () => {
     expect(await messagedb.run(["consumers", "unknown"]))
-      .toMatchObject({ stderr: "No consumer has stored a position.\n", exitCode: 0 });
+      .toMatchObject({
+        stderr: 'No consumer of "unknown" has stored a position.\n',
+        exitCode: 0,
+      });
   });
 
   test("--watch prints again and again, without control characters, until Ctrl-C", async () => {

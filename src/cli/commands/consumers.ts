@@ -2,7 +2,13 @@ import type { ConsumerHealth, ConsumerStatus } from "@messagedb/client/operate";
 import type { Command } from "commander";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { consumerText, memberText, shellArgument, wholeStream } from "../terminal/consumer_name.ts";
+import {
+  consumerText,
+  memberText,
+  noneStored,
+  shellArgument,
+  wholeStream,
+} from "../terminal/consumer_name.ts";
 import type { Colors, Output } from "../terminal/output.ts";
 import { withPostgres } from "../terminal/run.ts";
 import {
@@ -40,7 +46,7 @@ export function defineConsumers(program: Command): void {
         const all = await look();
         await output.table(consumerColumns(all, output.colors), all);
         if (output.isJson) return;
-        if (all.length === 0) output.note("No consumer has stored a position.");
+        if (all.length === 0) output.note(`${noneStored(category)}.`);
         for (const line of hintsFor(all, category)) output.note(line);
       }),
     );

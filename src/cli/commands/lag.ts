@@ -2,7 +2,7 @@ import type { ConsumerStatus } from "@messagedb/client/operate";
 import { type Command, CommanderError } from "commander";
 import process from "node:process";
 import { duration, wholeNumber } from "../terminal/arguments.ts";
-import { memberText } from "../terminal/consumer_name.ts";
+import { memberText, noneStored } from "../terminal/consumer_name.ts";
 import { badUse, CommandError, EXIT_CODE } from "../terminal/exit_code.ts";
 import { withPostgres } from "../terminal/run.ts";
 import { countText, printable, spanText } from "../terminal/text.ts";
@@ -73,7 +73,7 @@ export function defineLag(program: Command): void {
         const upTo = Math.max(LEAST_COUNTED, warn, critical) + 1;
         const all = (await consumers(sql, { category, upTo }))
           .filter(({ health }) => health !== "replaced");
-        if (all.length === 0) throw new CommandError(noConsumer(category));
+        if (all.length === 0) throw new CommandError(noneStored(category));
         const measured = all.map((status) => measureLag(status, options));
         const lags = [...measured]
           .sort((one, other) => other.state - one.state || other.age - one.age);
@@ -100,12 +100,6 @@ function unknownLine(text: string): string {
   const sentence = printable(text.trim().replace(/^error: /, "").replaceAll("\n", " "))
     .replaceAll("|", "/");
   return `MESSAGEDB UNKNOWN - ${sentence}\n`;
-}
-
-function noConsumer(category: string | undefined): string {
-  return category === undefined
-    ? "No consumer has stored a position"
-    : `No consumer of "${category}" has stored a position`;
 }
 
 function checkLimits({ warn, critical, warnAge, criticalAge }: LagOptions): void {

@@ -77,6 +77,13 @@ export function memberText(status: ConsumerStatus): string {
     : `${text}, member ${consumerGroup.member} of ${consumerGroup.size}`;
 }
 
+/** That there are no consumers, or none of this category. */
+export function noneStored(category: string | undefined): string {
+  return category === undefined
+    ? "No consumer has stored a position"
+    : `No consumer of "${category}" has stored a position`;
+}
+
 /** An argument as a shell takes it. */
 export function shellArgument(text: string): string {
   return /^[\w:.@%+,/-]+$/.test(text) ? text : `'${printable(text).replaceAll("'", "'\\''")}'`;
