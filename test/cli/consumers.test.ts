@@ -57,8 +57,13 @@ test("a consumer that a message has stopped is found, and gets past the message"
   await expect(drain(db.sql, letters)).rejects.toThrow(HandlerFailedError);
 
   const park = ["park", "letters", "--reason", "no address yet", "--yes"];
-  expect(await messagedb.print(...park))
-    .toMatch(/^Parked Opened runbook-1 0 \(#\d+\): letters of runbook goes on after it\n$/);
+  expect(await messagedb.run(park)).toEqual({
+    stdout: expect.stringMatching(
+      /^Parked Opened runbook-1 0 \(#\d+\): letters of runbook goes on after it\n$/,
+    ),
+    stderr: "No process holds it: start it.\n",
+    exitCode: 0,
+  });
   await drain(db.sql, letters);
   expect(handled).toEqual([2]);
 
@@ -452,6 +457,17 @@ describe("park and skip", () => {
     expect(await run("park", "asks:position-idle", ...reason, "--yes"))
       .toEqual([1, "error: No message waits for idle of asks"]);
   });
+});
+
+test("a process that holds the position goes on after a skip and a rewind", async () => {
+  const held = { owner: crypto.randomUUID(), leaseDuration: 10_000_000, answers: true } as const;
+  const first = await writeBehind(db.sql, "running", "it", { metadata: held });
+  const stderr = "A process runs: it goes on from there within a second, " +
+    "or 10 s if its handler hangs.\n";
+  const skip = ["skip", "running:position-it", "--reason", "a test", "--yes"];
+  expect(await messagedb.run(skip)).toMatchObject({ stderr, exitCode: 0 });
+  const rewind = ["rewind", "running:position-it", "--to", String(first), "--yes"];
+  expect(await messagedb.run(rewind)).toMatchObject({ stderr, exitCode: 0 });
 });
 
 test("prune counts with --dry-run, and deletes with --yes", async () => {

@@ -9,6 +9,7 @@ import {
   findConsumer,
   memberText,
   type NamedConsumer,
+  takeUpText,
 } from "../terminal/consumer_name.ts";
 import { badUse, CommandError } from "../terminal/exit_code.ts";
 import { printMessage } from "../terminal/message_lines.ts";
@@ -72,6 +73,7 @@ function definePassing(program: Command, name: "park" | "skip", description: str
         await operate[name](sql, identity, message.id, { reason: reason!, types });
         if (output.isJson) return await output.json(message);
         await output.print(`${DONE[name]} ${label}: ${text} goes on after it`);
+        output.note(takeUpText(meeting?.positions ?? named.positions));
       }),
     );
 }
@@ -124,6 +126,8 @@ interface NextMeeting {
   /** The consumer, for sentences. */
   readonly text: string;
   readonly next: Message | undefined;
+  /** The stored position, if there is one. */
+  readonly positions: readonly ConsumerStatus[];
   /** Whether messages wait that are not ready. */
   readonly isHeldUp: boolean;
 }
@@ -140,6 +144,7 @@ async function meetNext(
     identity,
     text: member === undefined ? consumerText(whole) : memberText(member),
     next: await nextMessage(sql, identity, { types }) ?? undefined,
+    positions: member === undefined ? [] : [member],
     // A consumer of a category does not wait for transactions.
     isHeldUp: member !== undefined && member.behind > 0 &&
       (member.category === undefined || member.category === "$all"),

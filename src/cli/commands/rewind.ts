@@ -2,7 +2,12 @@ import type { PlannedMember, RewindPlan, StartAt } from "@messagedb/client/opera
 import { type Command, InvalidArgumentError } from "commander";
 import { moment } from "../terminal/arguments.ts";
 import { confirm, type ConfirmOptions } from "../terminal/confirm.ts";
-import { CONSUMER_HELP, consumerText, findConsumer } from "../terminal/consumer_name.ts";
+import {
+  CONSUMER_HELP,
+  consumerText,
+  findConsumer,
+  takeUpText,
+} from "../terminal/consumer_name.ts";
 import { badUse } from "../terminal/exit_code.ts";
 import { withPostgres } from "../terminal/run.ts";
 import { counted, countText, printable } from "../terminal/text.ts";
@@ -46,9 +51,9 @@ export function defineRewind(program: Command): void {
         await confirm(`Set the position of ${consumer}?`, { yes }, { signal });
         // A time is looked up once: what was asked about is what is done.
         await rewind(sql, identity, plan.position);
-        await (output.isJson
-          ? output.json(plan)
-          : output.print(`${consumer} goes on at ${plan.position}`));
+        if (output.isJson) return await output.json(plan);
+        await output.print(`${consumer} goes on at ${plan.position}`);
+        output.note(takeUpText(plan.members));
       }),
     );
 }
@@ -69,9 +74,6 @@ function rewindLines({ position, members }: RewindPlan): string[] {
   const { parked } = members[0]!;
   return [
     ...members.map((it) => describeMember(it, position)),
-    ...members.some(({ owner }) => owner !== null)
-      ? ["A process runs: it goes on from there within a second, or 10 s if its handler hangs."]
-      : [],
     ...parked > 0 && members.some(({ again }) => again > 0)
       ? [`${countText(parked)} parked stay parked: discard those that are handled again.`]
       : [],

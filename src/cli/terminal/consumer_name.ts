@@ -77,6 +77,13 @@ export function memberText(status: ConsumerStatus): string {
     : `${text}, member ${consumerGroup.member} of ${consumerGroup.size}`;
 }
 
+/** How a position that a command has set takes effect, by who holds the positions. */
+export function takeUpText(positions: readonly Pick<ConsumerStatus, "owner">[]): string {
+  return positions.some(({ owner }) => owner !== null)
+    ? "A process runs: it goes on from there within a second, or 10 s if its handler hangs."
+    : "No process holds it: start it.";
+}
+
 /** That there are no consumers, or none of this category. */
 export function noneStored(category: string | undefined): string {
   return category === undefined
