@@ -112,6 +112,18 @@ describe("consumers", () => {
       .toEqual(own.map(withoutAge));
   });
 
+  test("says to wait where another process has asked for the position", async () => {
+    const held = { owner: crypto.randomUUID(), leaseDuration: 10_000_000, answers: true } as const;
+    await writeBehind(db.sql, "asked", "it", { metadata: held });
+    expect((await messagedb.run(["consumers", "asked"])).stderr)
+      .toMatch(/ does not get on\. If that process is gone, start it\.$/m);
+    const question = { type: "Claimed", data: { version: 0, owner: crypto.randomUUID() } };
+    await append(db.sql, "asked:claim-it", question);
+    expect((await messagedb.run(["consumers", "asked"])).stderr).toMatch(
+      / does not get on\. Another process has asked for it, and takes over within 30 s\.$/m,
+    );
+  });
+
   test("shows members, and what a terminal must not get is written out", async () => {
     await writeBatch(db.sql, "grouped-1", [{ type: "A" }]);
     const group = { category: "grouped", consumerId: "\x1b[31mred", handle() {} };

@@ -174,7 +174,7 @@ function firstOfEach(
 }
 
 function troubleHint(status: ConsumerStatus): string {
-  const { streamName, category, health, heldSince, oldestAge, consumerId } = status;
+  const { streamName, category, health, heldSince, oldestAge, consumerId, isAsked } = status;
   const subject = memberText(status);
   const waits = oldestAge === null
     ? "messages wait"
@@ -182,7 +182,9 @@ function troubleHint(status: ConsumerStatus): string {
   const held = heldSince && spanText(Date.now() - Number(heldSince));
   const sentence = health === "stuck"
     ? `${subject} is stuck: ${waits}, and the process that has held it for ${held} does not get on. ` +
-      "If that process is gone, start it."
+      (isAsked
+        ? "Another process has asked for it, and takes over within 30 s."
+        : "If that process is gone, start it.")
     : `${subject} has stopped: ${waits}, and no process holds it. Start it. If it stops again, its log ` +
       "names the message that fails.";
   return [
