@@ -387,11 +387,16 @@ describe("park and skip", () => {
     const [two] = await readStream(db.sql, "named-2");
     const pass = ["--reason", "a test", "--yes"];
     const early = await messagedb.run(["skip", "named:position-it", two!.id, ...pass]);
-    expect(early.exitCode).toBe(1);
-    expect(early.stderr).toContain(`meets message "${one!.id}" of type "Opened"`);
-    const dry = await messagedb.run(["park", "named:position-it", two!.id, "--dry-run"]);
-    expect(dry.exitCode).toBe(1);
-    expect(dry.stderr).toMatch(/it is not the next message that it of named meets\n$/);
+    const notNext = `Opened named-2 0 (#${first + 2}): it is not the next message ` +
+      `that it of named meets: next is Opened named-1 0 (#${first + 1})\n`;
+    expect(early).toMatchObject({ exitCode: 1, stderr: `error: Cannot skip ${notNext}` });
+    const dryRun = async (place: number, ...more: string[]) =>
+      await messagedb.run(["park", "named:position-it", String(place), "--dry-run", ...more]);
+    expect(await dryRun(first + 2))
+      .toMatchObject({ exitCode: 1, stderr: `error: Cannot park ${notNext}` });
+    expect((await dryRun(first + 1, "--reason", "a test")).stderr).toBe(
+      "it of named meets this message next. Nothing was changed: to park it, leave out --dry-run\n",
+    );
 
     const place = String(first + 1);
     expect(await messagedb.json("skip", "named:position-it", place, ...pass))

@@ -50,21 +50,26 @@ function definePassing(program: Command, name: "park" | "skip", description: str
         const operate = await import("@messagedb/client/operate");
         const named = await findConsumer(sql, consumerName);
         const wanted = given === undefined ? undefined : await messageNamed(sql, given);
-        const meeting = wanted === undefined
-          ? await meetNext(sql, named, memberInTrouble(named, name), types)
-          : await findMeeting(sql, named, wanted, types);
+        const meetings = wanted === undefined
+          ? [await meetNext(sql, named, memberInTrouble(named, name), types)]
+          : await meetAll(sql, named, types);
+        const meeting = meetings.find(({ next }) => wanted === undefined || next?.id === wanted.id);
         const message = meeting?.next ?? wanted;
         const text = meeting?.text ?? consumerText(named.identity);
         if (message === undefined) throw noneReady(text, meeting!.isHeldUp);
         if (dryRun) {
-          if (meeting === undefined) throw notNext(name, text, message);
+          if (meeting === undefined) throw notNext(name, text, message, meetings);
           await printMessage(output, message);
+          const how = reason ? "leave out --dry-run" : 'give --reason "…"';
           return output.note(
-            `${text} meets this message next. Nothing was changed: to ${name} it, give --reason "…"`,
+            `${text} meets this message next. Nothing was changed: to ${name} it, ${how}`,
           );
         }
+        if (meeting === undefined && isToCome(message, meetings)) {
+          throw notNext(name, text, message, meetings);
+        }
         const label = messageText(message);
-        // For a message that is not the next, the function changes nothing: it says why, or was called before.
+        // For a message that the consumer has passed, the function changes nothing: it says why, or was called before.
         if (meeting !== undefined) {
           const question = `${QUESTIONS[name]} ${label}, and have ${text} go on after it?`;
           await confirm(question, { yes }, { signal });
@@ -90,9 +95,25 @@ function noneReady(text: string, isHeldUp: boolean): CommandError {
   );
 }
 
-function notNext(name: string, text: string, message: Message): CommandError {
+function notNext(
+  name: string,
+  text: string,
+  message: Message,
+  meetings: readonly NextMeeting[],
+): CommandError {
+  const nexts = meetings.flatMap(({ next }) => next === undefined ? [] : [messageText(next)]);
+  const which = nexts.length === 0 ? "no message waits" : `next is ${nexts.join(", or ")}`;
+  const label = messageText(message);
   return new CommandError(
-    `Cannot ${name} ${messageText(message)}: it is not the next message that ${text} meets`,
+    `Cannot ${name} ${label}: it is not the next message that ${text} meets: ${which}`,
+  );
+}
+
+/** Whether the consumer has messages before this one still to come, whichever member reads it. */
+function isToCome({ globalPosition }: Message, meetings: readonly NextMeeting[]): boolean {
+  return meetings.every(({ identity, next }) =>
+    // What an aggregate reads is in the order of its references.
+    identity.aggregate === undefined && next !== undefined && next.globalPosition < globalPosition
   );
 }
 
@@ -151,18 +172,17 @@ async function meetNext(
   };
 }
 
-/** The one that meets a message next; undefined if nobody does. */
-async function findMeeting(
+/** What each member meets next; of a consumer without a group, what it does. */
+async function meetAll(
   sql: Sql,
   named: NamedConsumer,
-  wanted: Message,
   types: readonly string[] | undefined,
-): Promise<NextMeeting | undefined> {
+): Promise<NextMeeting[]> {
+  const meetings: NextMeeting[] = [];
   for (const member of named.positions.length === 0 ? [undefined] : named.positions) {
-    const meeting = await meetNext(sql, named, member, types);
-    if (meeting.next?.id === wanted.id) return meeting;
+    meetings.push(await meetNext(sql, named, member, types));
   }
-  return undefined;
+  return meetings;
 }
 
 /** Of a group, the member that is in trouble; undefined for a consumer without a position. */
