@@ -157,7 +157,7 @@ function defineReplay(group: Command): void {
     .description("Handle parked messages again, with the handlers of a module")
     .argument("<consumer>", CONSUMER_HELP)
     .argument("[messages...]", `${MESSAGES_HELP} (default: all)`)
-    .requiredOption("--module <file>", "the module that exports the handlers: ./letters.js")
+    .requiredOption("--module <file>", "the module that exports the handlers: ./letters.mjs")
     .option("--type <type>", "only messages of this type; may be given again", collect)
     .option("--limit <count>", "how many messages at most", wholeNumber(1))
     .option("--dry-run", "print the messages, and handle none")
