@@ -183,7 +183,7 @@ function troubleHint(status: ConsumerStatus): string {
   const sentence = health === "stuck"
     ? `${subject} is stuck: ${waits}, and the process that has held it for ${held} does not get on. ` +
       (isAsked
-        ? "Another process has asked for it, and takes over within 30 s."
+        ? "Another process has asked for it, and takes over within 30 s if that process is gone."
         : "If that process is gone, start it.")
     : `${subject} has stopped: ${waits}, and no process holds it. Start it. If it stops again, its log ` +
       "names the message that fails.";
