@@ -55,6 +55,12 @@ export interface ComparedPage {
   readonly differences: readonly Difference[];
   /** How many messages of the source were compared by now, those of the pages before included. */
   readonly compared: number;
+  /**
+   * The global position of the last message of the source that was compared by now; 0 if none was. A comparison of
+   * `"$all"` ends before a position that an open transaction may fill, as `readAll` does: later messages are not
+   * compared.
+   */
+  readonly globalPosition: number;
   /** How many messages the copy has by now in streams that the source lacks. */
   readonly others: number;
 }
@@ -139,6 +145,7 @@ async function* comparedPages(
   const originals = iterateSelection(source, selection, batchSize);
   const copies = iterateSelection(copy, selection, batchSize);
   let compared = 0;
+  let globalPosition = 0;
   let others = 0;
   try {
     for (let isAtEnd = false; !isAtEnd;) {
@@ -160,7 +167,8 @@ async function* comparedPages(
         others += found.others;
       }
       compared += some.length;
-      yield { differences, compared, others };
+      globalPosition = some.at(-1)?.globalPosition ?? globalPosition;
+      yield { differences, compared, globalPosition, others };
     }
   } finally {
     await Promise.all([originals.return(), copies.return()]);
@@ -187,11 +195,12 @@ async function takePage(
   while (taken.length < count) {
     const { done, value } = await messages.next();
     if (done) break;
-    if (value.globalPosition > upTo) {
+    if (value.globalPosition <= upTo) taken.push(value);
+    // To read on would be to wait for a transaction that holds back later messages.
+    if (value.globalPosition >= upTo) {
       await messages.return();
       break;
     }
-    taken.push(value);
   }
   return taken;
 }

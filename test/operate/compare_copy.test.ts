@@ -44,6 +44,29 @@ async function compared(selection = "$all", options: CompareOptions = {}) {
 }
 
 describe("compareCopy()", () => {
+  test("says how far it came: not over a position that an open transaction may fill", async () => {
+    await importMessages(to.sql, iterateAll(from.sql));
+    const reached = async (options: CompareOptions = {}) => {
+      const positions: number[] = [];
+      for await (
+        const page of compareCopy(from.sql, to.sql, "$all", { batchSize: 6, ...options })
+      ) {
+        positions.push(page.globalPosition);
+      }
+      return positions;
+    };
+    expect(await reached({ upTo: 0 })).toEqual([0, 0, 0]);
+    const rollback = new Error("roll back");
+    const transaction = from.connect({ max: 1 }).begin(async (tx) => {
+      await write(tx, "open-1", { type: "Written" });
+      await write(from.sql, "later-1", { type: "Written" });
+      expect(await reached()).toEqual([6, 12, 12]);
+      throw rollback;
+    });
+    await expect(transaction).rejects.toBe(rollback);
+    expect((await reached()).at(-1)).toBe(14);
+  });
+
   test("finds no difference in a copy whose positions are translated, and compares every message", async () => {
     const handle = () => {};
     await drain(from.sql, { category: "account", consumerId: "x", handle });
