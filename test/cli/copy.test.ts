@@ -9,7 +9,7 @@ import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { drain, type Message, readAll, readCategory, write } from "../../mod.ts";
+import { drain, type Message, readAll, readCategory, write, writeBatch } from "../../mod.ts";
 import { serve } from "../_serve.ts";
 import { until } from "../_until.ts";
 import { type Database, useDatabase } from "../database.ts";
@@ -69,6 +69,27 @@ async function countOfCopy(): Promise<number> {
 }
 
 const letters = { category: "letter", consumerId: "letters" };
+
+/** Calls while a transaction is open, which has taken the position behind 17 messages; 78 are behind a gap. */
+async function whileHeldBack(check: () => Promise<void>): Promise<void> {
+  await fill(17);
+  const writer = from.connect({ max: 1 });
+  const rollback = new Error("roll back");
+  const transaction = writer.begin(async (tx) => {
+    await write(tx, "open-1", { type: "Written" });
+    await writeBatch(
+      from.sql,
+      "later-1",
+      Array.from({ length: 78 }, (_, at) => ({ type: "Written", data: { at } })),
+    );
+    await check();
+    throw rollback;
+  });
+  await expect(transaction).rejects.toBe(rollback);
+}
+
+const HELD_BACK =
+  'because a transaction that is open may write before them: "messagedb doctor" shows it';
 
 async function drainLetters(database: Database, limit?: number): Promise<number[]> {
   const handled: number[] = [];
@@ -310,7 +331,7 @@ describe("export", () => {
     await fill(2100);
     const whole = await run("$all", "--output", "whole.ndjson", "--json");
     expect(whole.exitCode).toBe(0);
-    expect(JSON.parse(whole.stdout)).toEqual({ count: 2100, globalPosition: 2100 });
+    expect(JSON.parse(whole.stdout)).toEqual({ count: 2100, globalPosition: 2100, isWhole: true });
     const content = await readFile(join(folder, "whole.ndjson"));
     await fileOf(content.subarray(0, 100_000), "cut.ndjson.part");
     const refused = await run("$all", "--output", "cut.ndjson");
@@ -321,6 +342,70 @@ describe("export", () => {
     const again = await run("$all", "--output", "cut.ndjson");
     expect(again).toMatchObject({ stdout: "", exitCode: 2 });
     expect(again.stderr).toMatch(/is there already/);
+  });
+
+  test("fails where an open transaction holds messages back, keeps the part, and goes on after it", async () => {
+    const cut = "17 messages, up to the global position 17. When it has ended, go on with";
+    const notes = `Later messages are not exported, ${HELD_BACK}\nThe export is not whole: `;
+    await whileHeldBack(async () => {
+      const messages = await readAll(from.sql);
+      await fileOf(messages.map((it) => `${JSON.stringify(it)}\n`).join(""), "cut2.ndjson.part");
+      const [file, resumed, printed, none, later] = await Promise.all([
+        run("$all", "--output", "held.ndjson", "--json"),
+        run("$all", "--output", "cut2.ndjson", "--resume"),
+        run("$all"),
+        run("$all", "--from", "18", "--output", "none.ndjson"),
+        run("later", "--output", "later.ndjson", "--json"),
+      ]);
+      expect(file).toMatchObject({
+        exitCode: 1,
+        stderr: `${notes}${cut}: messagedb export '$all' --output held.ndjson --resume\n`,
+      });
+      expect(JSON.parse(file.stdout)).toEqual({ count: 17, globalPosition: 17, isWhole: false });
+      expect(resumed).toMatchObject({
+        exitCode: 1,
+        stderr: expect.stringMatching(/0 messages\. .+ --output cut2\.ndjson --resume\n$/),
+      });
+      expect(printed).toMatchObject({
+        exitCode: 1,
+        stderr: `${notes}${cut}: messagedb export '$all' --from 18 >> FILE\n`,
+      });
+      expect(printed.stdout.trimEnd().split("\n")).toHaveLength(17);
+      expect(none).toMatchObject({
+        exitCode: 1,
+        stderr: expect.stringMatching(/export '\$all' --from 18 --output none\.ndjson\n$/),
+      });
+      expect(later.exitCode).toBe(0);
+      expect(JSON.parse(later.stdout)).toEqual({ count: 78, globalPosition: 96, isWhole: true });
+      const files = await readdir(folder);
+      expect(files).toEqual(expect.arrayContaining(["held.ndjson.part", "cut2.ndjson.part"]));
+      for (const name of ["held.ndjson", "cut2.ndjson", "none.ndjson", "none.ndjson.part"]) {
+        expect(files).not.toContain(name);
+      }
+    });
+    expect(await run("$all", "--output", "held.ndjson", "--resume")).toMatchObject({ exitCode: 0 });
+    const lines = (await readFile(join(folder, "held.ndjson"), "utf8")).trimEnd().split("\n");
+    expect(lines).toHaveLength(95);
+  });
+
+  test("is whole though others write meanwhile, and one of them is open at the end", async () => {
+    await fill(6000);
+    const exporting = messagedb.start(["export", "$all"]);
+    const notes = text(exporting.stderr!);
+    const ended = endOf(exporting);
+    // Nobody reads on until the others have written, so the export waits.
+    await new Promise((resolve) => exporting.stdout!.once("readable", resolve));
+    await write(from.sql, "later-1", { type: "Written" });
+    const rollback = new Error("roll back");
+    const transaction = from.connect({ max: 1 }).begin(async (tx) => {
+      await write(tx, "open-1", { type: "Written" });
+      await write(from.sql, "later-1", { type: "Written" });
+      exporting.stdout!.resume();
+      expect(await ended).toBe(0);
+      throw rollback;
+    });
+    await expect(transaction).rejects.toBe(rollback);
+    expect(await notes).toBe("Exported 6,001 messages, up to the global position 6001\n");
   });
 
   test("does not go on with a file of something else", async () => {
@@ -393,6 +478,8 @@ describe("export", () => {
 });
 
 describe("copy", () => {
+  const second = useDatabase();
+  const third = useDatabase();
   const copy = (...args: string[]) => messagedb.run(["copy", ...args, "--to", to.url]);
 
   test("copies, compares, and tells how consumers stand; again it writes nothing", async () => {
@@ -417,6 +504,7 @@ describe("copy", () => {
     expect(again).toEqual({
       count: again.count,
       written: 0,
+      isWhole: true,
       compared: again.count,
       differenceCount: 0,
       differences: [],
@@ -444,6 +532,65 @@ describe("copy", () => {
     // The message that was missing is behind the others now.
     expect(run.stdout).toMatch(/changed .+"account-3" at position 1, has another position/);
     expect(run.stdout).toMatch(/\nCompared 19 messages: \d differences\n$/);
+  });
+
+  test("fails where an open transaction holds messages back, and copies them after it", async () => {
+    const stderr =
+      `Later messages are not copied, ${HELD_BACK}. Run the command again when it has ended\n`;
+    await whileHeldBack(async () => {
+      const [dry, dryJson, run, json] = await Promise.all([
+        copy("$all", "--dry-run"),
+        copy("$all", "--dry-run", "--json"),
+        messagedb.run(["copy", "$all", "--to", second.url]),
+        messagedb.run(["copy", "$all", "--json", "--to", third.url]),
+      ]);
+      expect(dry).toEqual({
+        exitCode: 1,
+        stderr,
+        stdout: "17 messages: 17 to write, 0 already there\n",
+      });
+      expect(run).toEqual({
+        exitCode: 1,
+        stderr,
+        stdout: "Copied 17 messages, 17 written\n" +
+          "Compared 17 messages: the same, but the copy is not whole\n",
+      });
+      for (const { exitCode, stdout, stderr: told } of [dryJson, json]) {
+        expect({ exitCode, told }).toEqual({ exitCode: 1, told: stderr });
+        expect(JSON.parse(stdout))
+          .toMatchObject({ isWhole: false, compared: 17, differenceCount: 0 });
+      }
+      expect(await copy("later")).toMatchObject({ exitCode: 0, stderr: "" });
+    });
+    const again = await messagedb.run(["copy", "$all", "--to", second.url]);
+    expect(again.stdout).toMatch(/^Copied 95 messages, 78 written, .+\nCompared 95 .+ same\n$/);
+    expect(again).toMatchObject({ exitCode: 0, stderr: "" });
+  });
+
+  test("is whole though others write meanwhile, and one of them is open at the end", async () => {
+    await fill(3000);
+    const other = to.connect({ max: 1 });
+    let copying: ReturnType<typeof copy>;
+    const rollback = new Error("roll back");
+    const transaction = from.connect({ max: 1 }).begin(async (tx) => {
+      await other.begin(async (lock) => {
+        // The import cannot write until the others have written.
+        await lock`lock table message_store.messages in exclusive mode`;
+        copying = copy("$all", "--json");
+        await until(async () => {
+          const waiting = await to.sql`
+            select from pg_locks where not granted and relation = 'message_store.messages'::regclass`;
+          return waiting.length > 0;
+        });
+        await write(tx, "open-1", { type: "Written" });
+        await write(from.sql, "later-1", { type: "Written" });
+      });
+      const { stdout, stderr, exitCode } = await copying;
+      expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
+      expect(JSON.parse(stdout)).toMatchObject({ isWhole: true, compared: 3000 });
+      throw rollback;
+    });
+    await expect(transaction).rejects.toBe(rollback);
   });
 
   test("copies a stream", async () => {

@@ -6,9 +6,10 @@ import { badUse, CommandError, EXIT_CODE, type ExitCode } from "../terminal/exit
 import { describeFailure } from "../terminal/failure.ts";
 import { importSource, progressText } from "../terminal/importing.ts";
 import { makeRate } from "../terminal/rate.ts";
-import { type Context, withPostgres } from "../terminal/run.ts";
+import { type Context, firstAnswer, withPostgres } from "../terminal/run.ts";
 import { openServer, storeAddress } from "../terminal/store.ts";
 import { counted, countText, printable } from "../terminal/text.ts";
+import { HELD_BACK, rememberLast } from "../terminal/held_back.ts";
 
 interface CopyCommandOptions {
   readonly to: string;
@@ -35,7 +36,7 @@ export function defineCopy(program: Command): void {
       const { to, omitPositions = false, dryRun } = options;
       const { sql: copy, end } = await openServer({ url: to });
       try {
-        await checkTarget(context.sql, copy, to);
+        await checkTarget(context, copy, to);
         const copying = { ...context, copy, selection, omitPositions };
         return await (dryRun ? printPlan : copySelection)(copying);
       } finally {
@@ -44,13 +45,18 @@ export function defineCopy(program: Command): void {
     }));
 }
 
-async function checkTarget(sql: Sql, copy: Sql, url: string): Promise<void> {
+async function checkTarget(
+  { sql, signal }: Context & { readonly sql: Sql },
+  copy: Sql,
+  url: string,
+): Promise<void> {
   const { isSameStore } = await import("@messagedb/client/operate");
   const { messageStoreVersion } = await import("@messagedb/client");
   const address = storeAddress({ url });
   try {
-    await messageStoreVersion(copy);
+    await firstAnswer(messageStoreVersion(copy), { signal, address });
   } catch (error) {
+    signal.throwIfAborted();
     const { text, exitCode } = describeFailure(error, address);
     const { code } = error as { readonly code?: unknown };
     throw new CommandError(
@@ -68,26 +74,31 @@ async function checkTarget(sql: Sql, copy: Sql, url: string): Promise<void> {
 
 async function copySelection(copying: Copying): Promise<ExitCode> {
   const { output, sql, copy, selection, omitPositions } = copying;
+  const isWholeUpTo = await rememberLast(sql, selection);
   const { messages, lastPosition } = await selectMessages(sql, selection);
   const { count, written } = await importSource(copying, copy, messages, { omitPositions });
   const comparison = await compareStores(copying, lastPosition());
   const { differences, differenceCount, compared } = comparison;
+  const isWhole = await isWholeUpTo(lastPosition());
   const consumers = omitPositions || selection !== "$all" ? [] : await compareConsumers(sql, copy);
-  const code = differenceCount === 0 ? EXIT_CODE.done : EXIT_CODE.failed;
+  const code = isWhole && differenceCount === 0 ? EXIT_CODE.done : EXIT_CODE.failed;
+  if (!isWhole) tellHeldBack(output);
   if (output.isJson) {
     const told = consumers.map(({ here, there }) => ({
       streamName: here.streamName,
       behind: here.behind,
       behindInCopy: there?.behind ?? null,
     }));
-    await output.json({ count, written, compared, differenceCount, differences, consumers: told });
+    const counts = { count, written, isWhole, compared, differenceCount };
+    await output.json({ ...counts, differences, consumers: told });
     return code;
   }
   await output.print(`Copied ${progressText({ count, written })}`);
   await printDifferences(output, comparison);
+  const same = isWhole ? "the copy is the same" : "the same, but the copy is not whole";
   await output.print(
     `Compared ${counted(compared, "message")}: ${
-      differenceCount === 0 ? "the copy is the same" : counted(differenceCount, "difference")
+      differenceCount === 0 ? same : counted(differenceCount, "difference")
     }`,
   );
   if (consumers.length > 0) {
@@ -99,6 +110,12 @@ async function copySelection(copying: Copying): Promise<ExitCode> {
     ], consumers);
   }
   return code;
+}
+
+function tellHeldBack(output: Output): void {
+  output.note(
+    `Later messages are not copied, ${HELD_BACK}. Run the command again when it has ended`,
+  );
 }
 
 /** The messages, and where the last one that was read of them is. */
@@ -129,6 +146,8 @@ const MOST_TOLD = 100;
 
 interface Comparison {
   readonly compared: number;
+  /** Where the last message that was compared is; 0 if none was. */
+  readonly globalPosition: number;
   readonly missing: number;
   readonly differenceCount: number;
   readonly differences: readonly Difference[];
@@ -146,16 +165,17 @@ async function compareStores(
   let missing = 0;
   let differenceCount = 0;
   let compared = 0;
+  let globalPosition = 0;
   for await (const page of compareCopy(sql, copy, selection, { upTo, positions })) {
     signal.throwIfAborted();
-    compared = page.compared;
+    ({ compared, globalPosition } = page);
     missing += page.differences.filter(({ kind }) => kind === "missing").length;
     const differences = page.differences.filter(isTold);
     differenceCount += differences.length;
     told.push(...differences.slice(0, MOST_TOLD - told.length));
     tell(compared);
   }
-  return { compared, missing, differenceCount, differences: told };
+  return { compared, globalPosition, missing, differenceCount, differences: told };
 }
 
 async function printDifferences(
@@ -172,18 +192,22 @@ async function printDifferences(
 
 /** Tells what a copy would do: what is missing would be written. */
 async function printPlan(copying: Copying): Promise<ExitCode> {
-  const { output } = copying;
+  const { output, sql, selection } = copying;
+  const isWholeUpTo = await rememberLast(sql, selection);
   const comparison = await compareStores(copying, undefined, ({ kind }) => kind !== "missing");
   const { compared, missing, differenceCount, differences } = comparison;
-  if (output.isJson) await output.json({ compared, missing, differenceCount, differences });
-  else {
+  const isWhole = await isWholeUpTo(comparison.globalPosition);
+  if (!isWhole) tellHeldBack(output);
+  if (output.isJson) {
+    await output.json({ isWhole, compared, missing, differenceCount, differences });
+  } else {
     await printDifferences(output, comparison);
     await output.print(
       `${counted(compared, "message")}: ${countText(missing)} to write, ` +
         `${countText(compared - missing)} already there`,
     );
   }
-  return differenceCount === 0 ? EXIT_CODE.done : EXIT_CODE.failed;
+  return isWhole && differenceCount === 0 ? EXIT_CODE.done : EXIT_CODE.failed;
 }
 
 /** How far a consumer is, in both stores. */

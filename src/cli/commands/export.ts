@@ -1,12 +1,12 @@
 import type { Message, Sql } from "@messagedb/client";
 import type { Command } from "commander";
 import { wholeNumber } from "../terminal/arguments.ts";
-import { badUse, CommandError } from "../terminal/exit_code.ts";
+import { badUse, CommandError, EXIT_CODE, type ExitCode } from "../terminal/exit_code.ts";
 import { makeRate } from "../terminal/rate.ts";
 import { type Context, withStore } from "../terminal/run.ts";
 import { openPart, openStdout, type Sink } from "../terminal/sink.ts";
 import { counted } from "../terminal/text.ts";
-import { hasMessageAfter } from "./read.ts";
+import { HELD_BACK, rememberLast } from "../terminal/held_back.ts";
 
 interface ExportCommandOptions {
   readonly from?: number | undefined;
@@ -37,7 +37,7 @@ export function defineExport(program: Command): void {
         const position = part.lastLine === undefined
           ? from
           : await positionAfter(context, selection, part.lastLine, `${output}.part`);
-        await exportTo(part, context, selection, { ...options, from: position });
+        return await exportTo(part, context, selection, { ...options, from: position });
       } finally {
         await part.close();
       }
@@ -52,7 +52,7 @@ async function exportTo(
   context: ExportContext,
   selection: string,
   options: ExportCommandOptions,
-): Promise<void> {
+): Promise<ExitCode> {
   const { exportMessages } = await import("@messagedb/client/operate");
   const { sql, signal, output } = context;
   const tell = makeRate(output, "Exported");
@@ -68,6 +68,8 @@ async function exportTo(
     written = { count, last };
     if (!isShown) tell(count);
   };
+  const isWholeUpTo = await rememberLast(sql, selection);
+  let isWhole = false;
   try {
     for await (const line of exportMessages(sql, selection, { position: options.from })) {
       signal.throwIfAborted();
@@ -77,7 +79,8 @@ async function exportTo(
       if (piece.length > PIECE_LENGTH) await flush();
     }
     await flush();
-    await sink.finish();
+    isWhole = await isWholeUpTo(globalPositionOf(written) ?? (options.from ?? 1) - 1);
+    if (isWhole) await sink.finish();
   } catch (error) {
     if (error === signal.reason) await flush();
     const mayBeCut = options.output === undefined && error instanceof CommandError;
@@ -86,7 +89,14 @@ async function exportTo(
     }
     throw error;
   }
-  await tellEnd(context, written, selection, options);
+  if (!isWhole) {
+    output.note(`Later messages are not exported, ${HELD_BACK}`);
+    output.note(await howToGoOn(written, selection, options, "When it has ended, go on with"));
+  }
+  if (options.output !== undefined && output.isJson) {
+    await output.json({ count, globalPosition: globalPositionOf(written) ?? null, isWhole });
+  } else if (isWhole) output.note(`Exported ${exportedText(written)}`);
+  return isWhole ? EXIT_CODE.done : EXIT_CODE.failed;
 }
 
 interface Exported {
@@ -95,47 +105,35 @@ interface Exported {
   readonly last: string | undefined;
 }
 
+function globalPositionOf({ last }: Exported): number | undefined {
+  return last === undefined ? undefined : (JSON.parse(last) as Message).globalPosition;
+}
+
 /** What was exported, in words: `300,000 messages, up to the global position 300000`. */
-function exportedText({ count, last }: Exported): string {
-  const end = last === undefined
-    ? ""
-    : `, up to the global position ${(JSON.parse(last) as Message).globalPosition}`;
-  return `${counted(count, "message")}${end}`;
+function exportedText(exported: Exported): string {
+  const globalPosition = globalPositionOf(exported);
+  const end = globalPosition === undefined ? "" : `, up to the global position ${globalPosition}`;
+  return `${counted(exported.count, "message")}${end}`;
 }
 
 async function howToGoOn(
   exported: Exported,
   selection: string,
-  { from, output }: ExportCommandOptions,
+  { from, output, resume }: ExportCommandOptions,
+  goOnWith = "Go on with",
 ): Promise<string> {
   const next = exported.last === undefined
     ? from
     : await nextPosition(JSON.parse(exported.last), selection);
+  const fromNext = next === undefined ? "" : ` --from ${next}`;
+  const hasPart = exported.count > 0 || (resume && from !== undefined);
   const rest = output === undefined
-    ? `${next === undefined ? "" : ` --from ${next}`} >> FILE`
-    : ` --output ${output} --resume`;
+    ? `${fromNext} >> FILE`
+    : hasPart
+    ? ` --output ${output} --resume`
+    : `${fromNext} --output ${output}`;
   return `The export is not whole: ${exportedText(exported)}. ` +
-    `Go on with: messagedb export '${selection}'${rest}`;
-}
-
-async function tellEnd(
-  { output, sql }: ExportContext,
-  exported: Exported,
-  selection: string,
-  options: ExportCommandOptions,
-): Promise<void> {
-  const { count, last } = exported;
-  const globalPosition = last === undefined ? null : (JSON.parse(last) as Message).globalPosition;
-  if (options.output !== undefined && output.isJson) await output.json({ count, globalPosition });
-  else output.note(`Exported ${exportedText(exported)}`);
-  if (selection !== "$all") return;
-  const end = globalPosition ?? (options.from ?? 1) - 1;
-  if (await hasMessageAfter(sql, end)) {
-    output.note(
-      "Later messages are not exported, because a transaction that is open may write before them. " +
-        `Export them with --from ${end + 1} when it has ended`,
-    );
-  }
+    `${goOnWith}: messagedb export '${selection}'${rest}`;
 }
 
 async function nextPosition(

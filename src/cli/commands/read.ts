@@ -6,6 +6,7 @@ import { printMessage } from "../terminal/message_lines.ts";
 import { describeFailure } from "../terminal/failure.ts";
 import { type Context, withStore } from "../terminal/run.ts";
 import { printable } from "../terminal/text.ts";
+import { HELD_BACK, rememberLast } from "../terminal/held_back.ts";
 
 interface ReadCommandOptions {
   readonly from?: number;
@@ -123,23 +124,13 @@ async function printForward(
   const { from, since, limit } = options;
   const position = since === undefined ? from : await findPositionSince(context, name, since);
   if (position === null) return 0;
+  const isWhole = await rememberLast(sql, name);
   const messages = iterate(context, name, options, position);
   const { count, last } = await printMessages(context, messages, options);
-  if (name !== "$all" || count === limit) return count;
-  if (await hasMessageAfter(sql, last?.globalPosition ?? (position ?? 1) - 1)) {
-    output.note(
-      "Later messages are not read, because a transaction that is open may write before them: " +
-        '"messagedb doctor" shows it',
-    );
+  if (count !== limit && !await isWhole(last?.globalPosition ?? (position ?? 1) - 1)) {
+    output.note(`Later messages are not read, ${HELD_BACK}`);
   }
   return count;
-}
-
-/** Whether the store has a later message: one that a read of all left to be read later. */
-export async function hasMessageAfter(sql: Sql, globalPosition: number): Promise<boolean> {
-  const { readAll } = await import("@messagedb/client");
-  const [last] = await readAll(sql, { direction: "backward", batchSize: 1 });
-  return last !== undefined && last.globalPosition > globalPosition;
 }
 
 /** Where the first message of this time or later is; null if there is none. */
