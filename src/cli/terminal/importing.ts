@@ -33,14 +33,13 @@ export async function importSource(
     const failure = toFailure(error);
     const { exitCode } = failure as Partial<CommandError>;
     if (exitCode !== EXIT_CODE.badUse) {
-      const isOfSource = failure instanceof CommandError;
+      const advice = failure instanceof CommandError
+        ? "Mend or leave out the message below, and run the command again: it skips what is there"
+        : "Run the command again: it skips what is there, and goes on";
       output.note(
-        (progress.count === 0
-          ? "Nothing was imported. "
-          : `The import is not whole: ${progressText(progress)}. `) +
-          (isOfSource
-            ? "Mend or leave out the message below, and run the command again: it skips what is there"
-            : "Run the command again: it skips what is there, and goes on"),
+        progress.count === 0
+          ? "Nothing was imported"
+          : `The import is not whole: ${progressText(progress)}. ${advice}`,
       );
     }
     throw failure;
