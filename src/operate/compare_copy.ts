@@ -1,12 +1,11 @@
 import { invalid } from "../lib/invalid.ts";
 import { checkInteger, checkName, checkOptions } from "../names/_check.ts";
-import { isCategory } from "../names/stream_name.ts";
-import { iterateAll, iterateCategory, iterateStream } from "../read/iterate.ts";
 import { readMessages } from "../read/read_messages.ts";
 import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
 import { isClaim, isPositional, kindOf } from "../write/_translate.ts";
+import { iterateSelection } from "./_iterate_selection.ts";
 
 /** Options of `compareCopy`. */
 export interface CompareOptions {
@@ -142,8 +141,8 @@ async function* comparedPages(
 ): AsyncGenerator<ComparedPage, void, undefined> {
   const unmet: Unmet = { source: new Map(), copy: new Map() };
   const gaps: Gaps = { sql: source, shifts: new Map() };
-  const originals = iterateSelection(source, selection, batchSize);
-  const copies = iterateSelection(copy, selection, batchSize);
+  const originals = iterateSelection(source, selection, { batchSize });
+  const copies = iterateSelection(copy, selection, { batchSize });
   let compared = 0;
   let globalPosition = 0;
   let others = 0;
@@ -173,17 +172,6 @@ async function* comparedPages(
   } finally {
     await Promise.all([originals.return(), copies.return()]);
   }
-}
-
-function iterateSelection(
-  sql: Sql,
-  selection: string,
-  batchSize: number,
-): AsyncGenerator<Message, void, undefined> {
-  if (selection === "$all") return iterateAll(sql, { batchSize });
-  return isCategory(selection)
-    ? iterateCategory(sql, selection, { batchSize })
-    : iterateStream(sql, selection, { batchSize });
 }
 
 async function takePage(

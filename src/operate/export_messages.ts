@@ -1,7 +1,6 @@
 import { checkInteger, checkName, checkOptions } from "../names/_check.ts";
-import { isCategory } from "../names/stream_name.ts";
-import { iterateAll, iterateCategory, iterateStream } from "../read/iterate.ts";
 import type { Message, Sql } from "../types.ts";
+import { iterateSelection } from "./_iterate_selection.ts";
 
 /** Options of `exportMessages`. */
 export interface ExportOptions {
@@ -58,12 +57,7 @@ export function exportMessages(
   const { position, batchSize = 1000 } = options;
   if (position !== undefined) checkInteger("position", position, 0);
   checkInteger("batchSize", batchSize, 1);
-  const iterate = selection === "$all"
-    ? iterateAll(sql, { position, batchSize })
-    : isCategory(selection)
-    ? iterateCategory(sql, selection, { position, batchSize })
-    : iterateStream(sql, selection, { position, batchSize });
-  return linesOf(iterate);
+  return linesOf(iterateSelection(sql, selection, { position, batchSize }));
 }
 
 async function* linesOf(
