@@ -5,7 +5,7 @@ import { confirm, type ConfirmOptions } from "../terminal/confirm.ts";
 import { badUse } from "../terminal/exit_code.ts";
 import { type Measured, measureWays } from "../terminal/measure.ts";
 import type { Output } from "../terminal/output.ts";
-import { type Context, withOutput } from "../terminal/run.ts";
+import { askStore, type Context, firstAnswer, withOutput } from "../terminal/run.ts";
 import { openServer } from "../terminal/store.ts";
 import { barText, countText, spanText } from "../terminal/text.ts";
 import { type BenchName, type BenchSetting, type BenchWay, makeWays } from "./bench_ways.ts";
@@ -30,11 +30,10 @@ export function defineBench(program: Command): void {
     .option("--writers <count>", "how many write at once", wholeNumber(2), 16)
     .option("--yes", "do not ask: the messages stay in the store")
     .action(withOutput(async (context, options: BenchCommandOptions) => {
-      const { messageStoreVersion } = await import("@messagedb/client");
       const one = await openServer(context.options, { max: 1 });
       const many = await openServer(context.options, { max: options.writers });
       try {
-        await messageStoreVersion(one.sql);
+        await firstAnswer(askStore(one), context);
         await measureAt({ one: one.sql, many: many.sql }, context, options);
       } finally {
         await Promise.all([one.end(), many.end()]);

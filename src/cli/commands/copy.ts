@@ -6,7 +6,7 @@ import { badUse, CommandError, EXIT_CODE, type ExitCode } from "../terminal/exit
 import { describeFailure } from "../terminal/failure.ts";
 import { importSource, progressText } from "../terminal/importing.ts";
 import { makeRate } from "../terminal/rate.ts";
-import { type Context, firstAnswer, withPostgres } from "../terminal/run.ts";
+import { askStore, type Context, firstAnswer, withPostgres } from "../terminal/run.ts";
 import { openServer, storeAddress } from "../terminal/store.ts";
 import { counted, countText, printable } from "../terminal/text.ts";
 import { HELD_BACK, rememberLast } from "../terminal/held_back.ts";
@@ -51,10 +51,9 @@ async function checkTarget(
   url: string,
 ): Promise<void> {
   const { isSameStore } = await import("@messagedb/client/operate");
-  const { messageStoreVersion } = await import("@messagedb/client");
   const address = storeAddress({ url });
   try {
-    await firstAnswer(messageStoreVersion(copy), { signal, address });
+    await firstAnswer(askStore({ sql: copy }), { signal, address });
   } catch (error) {
     signal.throwIfAborted();
     const { text, exitCode } = describeFailure(error, address);

@@ -10,7 +10,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { collect, wholeNumber } from "../terminal/arguments.ts";
 import { badUse, CommandError } from "../terminal/exit_code.ts";
-import { type Context, withOutput } from "../terminal/run.ts";
+import { askStore, type Context, firstAnswer, withOutput } from "../terminal/run.ts";
 import { openServer } from "../terminal/store.ts";
 
 interface GatewayCommandOptions {
@@ -53,7 +53,6 @@ export function defineGateway(program: Command): void {
     )
     .action(withOutput(async (context, options: GatewayCommandOptions) => {
       const rules = await rulesOf(context, options);
-      const { messageStoreVersion } = await import("@messagedb/client");
       const { sql, end } = await openServer({ url: context.options.url }, {});
       try {
         const { gateway } = await import("@messagedb/client/gateway");
@@ -69,7 +68,7 @@ export function defineGateway(program: Command): void {
             if (context.options.debug) console.error(error);
           },
         });
-        await messageStoreVersion(sql);
+        await firstAnswer(askStore({ sql }), context);
         await serve(handle, context, options, rules);
       } finally {
         await end();

@@ -43,14 +43,14 @@ export function describeFailure(error: unknown, address: string): Failure {
   if (code === "NOT_INSTALLED") return noStore(`${toCommand(message)} (${address})`);
   if (code === "FETCH_FAILED") return fetchFailure(error as FetchFailure);
   const refused = REFUSED[code];
-  if (refused !== undefined && name !== "CommandError") {
+  if (refused !== undefined) {
     return { ...noStore(`Cannot reach ${address}: ${refused}`), isUnreachable: true };
   }
   if (code === "3D000") {
     return noStore(
       `${
         sentence(message)
-      }: \"messagedb install --create-database\" creates the database with Message DB in it`,
+      }: "messagedb install --create-database" creates the database with Message DB in it`,
     );
   }
   if (/^28/.test(code)) return noStore(`${address} refuses the user: ${message}`);

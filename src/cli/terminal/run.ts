@@ -53,10 +53,7 @@ export function withOutput<Arguments extends unknown[]>(
 export function withStore<Arguments extends unknown[]>(
   work: Work<Pick<Store, "sql">, Arguments>,
 ): Action<Arguments> {
-  return withOpened(openStore, async ({ sql }) => {
-    const { messageStoreVersion } = await import("@messagedb/client");
-    await messageStoreVersion(sql);
-  }, work);
+  return withOpened(openStore, askStore, work);
 }
 
 /** The action of a command that needs PostgreSQL with Message DB in it. */
@@ -64,15 +61,7 @@ export function withPostgres<Arguments extends unknown[]>(
   work: Work<Pick<PostgresStore, "sql">, Arguments>,
   report?: FailureReport,
 ): Action<Arguments> {
-  return withOpened(
-    openServer,
-    async ({ sql }) => {
-      const { messageStoreVersion } = await import("@messagedb/client");
-      await messageStoreVersion(sql);
-    },
-    work,
-    report,
-  );
+  return withOpened(openServer, askStore, work, report);
 }
 
 /** The action of a command that needs PostgreSQL, whatever is in it. */
@@ -80,18 +69,18 @@ export function withServer<Arguments extends unknown[]>(
   work: Work<Pick<PostgresStore, "sql">, Arguments>,
   report?: FailureReport,
 ): Action<Arguments> {
-  return withOpened(
-    openServer,
-    async ({ sql }) => {
-      const { messageStoreVersion } = await import("@messagedb/client");
-      // An error of the database is an answer, too: the command knows what to do about it.
-      await messageStoreVersion(sql).catch((error) => {
-        if (describeFailure(error, "").isUnreachable) throw error;
-      });
-    },
-    work,
-    report,
-  );
+  // An error of the database is an answer, too: the command knows what to do about it.
+  const askServer = (server: PostgresStore) =>
+    askStore(server).catch((error) => {
+      if (describeFailure(error, "").isUnreachable) throw error;
+    });
+  return withOpened(openServer, askServer, work, report);
+}
+
+/** Asks a store for its version: that is answered where there is a Message DB that the role may use. */
+export async function askStore({ sql }: Pick<Store, "sql">): Promise<void> {
+  const { messageStoreVersion } = await import("@messagedb/client");
+  await messageStoreVersion(sql);
 }
 
 /** A store is tried first: what follows it would wait for a server that is not there. */
