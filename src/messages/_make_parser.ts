@@ -3,6 +3,7 @@ import { invalid } from "../lib/invalid.ts";
 import { whenReady } from "../lib/promise.ts";
 import { checkFunction, checkOptions } from "../names/_check.ts";
 import type { Message, MessageInput } from "../types.ts";
+import { cannotWrite } from "./_cannot_write.ts";
 import { checkMessage } from "./_check_message.ts";
 import {
   checkDefinitions,
@@ -11,7 +12,7 @@ import {
   type DefinitionTable,
 } from "./_definitions.ts";
 import { liftToNewest } from "./_lift.ts";
-import type { Parser } from "./_parser.ts";
+import type { EncodedTyped, Parser } from "./_parser.ts";
 import { type Checked, decodeShape, encodeShape } from "./_shape.ts";
 import type { Codec } from "./codec.ts";
 import type { DefineMessagesOptions } from "./definition.ts";
@@ -53,7 +54,7 @@ async function encodeTyped(
   streamName: string,
   byType: DefinitionTable["byType"],
   codec: Codec | undefined,
-): Promise<MessageInput> {
+): Promise<EncodedTyped> {
   checkMessage(message);
   const { type, data, metadata = null } = message;
   if (typeof metadata !== "object" || Array.isArray(metadata)) {
@@ -69,7 +70,7 @@ async function encodeTyped(
   const stamped = length === 0 ? metadata : { ...metadata, schemaVersion: String(length + 1) };
   const coded = { type, streamName, metadata: stamped, isSnapshot: false };
   const stored = codec ? await codec.encode(encoded.value, coded) : encoded.value;
-  return { ...message, data: stored, metadata: stamped };
+  return { stored: { ...message, data: stored, metadata: stamped }, read: encoded.read };
 }
 
 function decodeTyped(
@@ -93,14 +94,4 @@ function decodeTyped(
 function undefinedType(type: string, byType: DefinitionTable["byType"]): Issue {
   const defined = [...byType.keys()].map((type) => `"${type}"`).join(", ");
   return { path: [], message: `the type "${type}" is not defined; those that are: ${defined}` };
-}
-
-function cannotWrite(
-  message: MessageInput,
-  streamName: string,
-  issues: readonly Issue[],
-): InvalidMessageError {
-  // A message that was read has a position. The error would take that for the place that was read.
-  const { position, ...input } = message as Message;
-  return new InvalidMessageError(position === undefined ? message : input, streamName, issues);
 }

@@ -10,6 +10,16 @@ import type { Codec } from "./codec.ts";
 export const CATALOGUE: unique symbol = Symbol.for("@messagedb/client/catalogue");
 
 /**
+ * A message to write as it is stored, and its data as a read gives them.
+ *
+ * @internal
+ */
+export interface EncodedTyped {
+  readonly stored: MessageInput;
+  readonly read: unknown;
+}
+
+/**
  * Encodes and decodes the messages of a catalogue.
  *
  * @internal
@@ -20,8 +30,8 @@ export interface Parser<
 > {
   /** Carries the two types for the compiler. There is no such member at run time. */
   readonly types?: { readonly output: Output; readonly input: Input };
-  /** Makes the message that is stored. */
-  encode(message: MessageInput, streamName: string): Promise<MessageInput>;
+  /** Makes the message that is stored, and the data that a read of it gives. */
+  encode(message: MessageInput, streamName: string): Promise<EncodedTyped>;
   /** Makes the message that the caller gets; undefined if messages of its type are skipped. */
   decode(message: Message): Message | undefined | Promise<Message | undefined>;
   /** The type that a stored type belongs to, by its name now; undefined if no definition has it. */

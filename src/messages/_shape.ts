@@ -16,6 +16,11 @@ export type Checked =
   | { readonly value: unknown; readonly issues?: undefined }
   | { readonly issues: readonly Issue[] };
 
+/** The JSON to store, and the value that the schema reads from that JSON; or the issues. */
+export type Encoded =
+  | { readonly value: unknown; readonly read: unknown; readonly issues?: undefined }
+  | { readonly issues: readonly Issue[] };
+
 export function isSchema(value: unknown): value is StandardSchema {
   return typeof (value as StandardSchema | null)?.["~standard"]?.validate === "function";
 }
@@ -47,7 +52,7 @@ function checkedThrow(error: unknown): Checked {
  *
  * @param name The name of the value, for the TypeError about a part that JSON would lose.
  */
-export async function encodeShape(shape: Shape, value: unknown, name: string): Promise<Checked> {
+export async function encodeShape(shape: Shape, value: unknown, name: string): Promise<Encoded> {
   // The caller's `encode` is made for the schema's output, so it may throw at the schema's input.
   const thrown: Issue[] = [];
   const direct = await encodeOutput(shape, value).catch((error) => {
@@ -79,7 +84,7 @@ async function checkRoundTrip(
   encoded: Checked,
   name: string,
   isAsItWas: (read: unknown) => boolean,
-): Promise<Checked> {
+): Promise<Encoded> {
   if (encoded.issues) return encoded;
   const json = JSON.parse(stringify(name, withDigits(encoded.value)) ?? "null");
   const read = await decodeShape(shape, json);
@@ -89,7 +94,7 @@ async function checkRoundTrip(
       issues: read.issues.map(({ path, message }) => ({ path, message: `${message} (${hint})` })),
     };
   }
-  if (isAsItWas(read.value)) return { value: json };
+  if (isAsItWas(read.value)) return { value: json, read: read.value };
   const message = "what the schema makes of it, it makes something else of when that is read: " +
     "a codec, or encode, can make it read the same";
   return { issues: [{ path: [], message }] };

@@ -55,13 +55,17 @@ export function toStored<Input extends MessageInput>(
   streamName: string,
   parser: Parser | undefined,
 ): readonly Input[] | Promise<readonly Input[]> {
-  const parserFor = (message: Input | null) =>
-    parser ?? (message as Partial<MessageCatalogue> | null)?.[CATALOGUE];
+  const parserFor = (message: Input | null) => parser ?? makerOf(message);
   if (!messages.some(parserFor)) return messages;
-  return Promise.all(messages.map((message) => {
+  return Promise.all(messages.map(async (message) => {
     const own = parserFor(message);
-    return own ? own.encode(message, streamName) as Promise<Input> : message;
+    return own ? (await own.encode(message, streamName)).stored as Input : message;
   }));
+}
+
+/** The parser of the catalogue whose constructor has made the message; undefined for another message. */
+export function makerOf(message: MessageInput | null): Parser | undefined {
+  return (message as Partial<MessageCatalogue> | null)?.[CATALOGUE];
 }
 
 /** Parses stored messages. Without a parser these are the same messages. */

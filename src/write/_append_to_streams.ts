@@ -13,8 +13,17 @@ import type { StreamInput } from "./stream_input.ts";
 interface Places {
   /** The position of each stream's last message, in the order of the streams. */
   readonly positions: readonly number[];
-  /** The global position of the last message of all. */
-  readonly globalPosition: number;
+  /** The global position of each message, in the order of the messages. */
+  readonly globalPositions: readonly number[];
+  /** When the messages were written, in milliseconds; null if the store had them already. */
+  readonly time: number | null;
+}
+
+/** The messages of a stream as parameters. */
+export interface EncodedStream {
+  readonly streamName: string;
+  readonly messages: readonly EncodedMessage[];
+  readonly expectedVersion: string | null;
 }
 
 /**
@@ -29,34 +38,49 @@ export async function appendToStreams(
   if (!Array.isArray(streams)) throw invalid("streams", streams, "an array");
   if (streams.length === 0) throw invalid("streams", streams, "not empty", RangeError);
   const names = new Set<string>();
-  const encoded: (EncodedMessage | null)[] = [];
-  const streamNames: string[] = [];
-  const expectedVersions: (string | null)[] = [];
+  const encoded: EncodedStream[] = [];
   for (const stream of streams) {
     const expectedVersion = checkStream(stream, names);
     const { streamName, messages } = stream;
     const storing = toStored(messages, streamName, parser);
     const stored = isPromise(storing) ? await storing : storing;
-    for (const message of stored) encoded.push(encodeMessage(message));
+    encoded.push({ streamName, expectedVersion, messages: stored.map(encodeMessage) });
+  }
+  if (encoded.every(({ messages }) => messages.length === 0)) {
+    throw invalid("messages", [], "not empty", RangeError);
+  }
+  return await appendEncoded(sql, encoded);
+}
+
+/** Writes messages that are parameters already. One of the streams has messages. */
+export async function appendEncoded(sql: Sql, streams: readonly EncodedStream[]): Promise<Places> {
+  const encoded: (EncodedMessage | null)[] = [];
+  const streamNames: string[] = [];
+  const expectedVersions: (string | null)[] = [];
+  for (const { streamName, messages, expectedVersion } of streams) {
+    for (const message of messages) encoded.push(message);
     // A stream that is only to be checked has a row, too.
-    if (stored.length === 0) encoded.push(null);
+    if (messages.length === 0) encoded.push(null);
     while (streamNames.length < encoded.length) {
       streamNames.push(streamName);
       expectedVersions.push(expectedVersion);
     }
   }
-  if (encoded.every((message) => message === null)) {
-    throw invalid("messages", [], "not empty", RangeError);
-  }
-
-  const { known, unsure, ...places } = await queryAppend(
+  const { known, unsure, positions, written: [time, globalPositions] } = await queryAppend(
     sql,
     encoded,
     streamNames,
     expectedVersions,
   );
   if (known !== null) return placesOfRetry(encoded, streamNames, expectedVersions, known);
-  if (unsure === null) return places;
+  // The messages get their global positions in their order, whatever the order of this list.
+  if (unsure === null) {
+    return {
+      positions,
+      globalPositions: globalPositions.sort((a, b) => a - b),
+      time,
+    };
+  }
   throw new Error(
     `Cannot check the version of stream "${unsure}" without a message for it: what the transaction ` +
       "sees may be older than the stream, unless its isolation level is READ COMMITTED",
@@ -95,8 +119,7 @@ function queryAppend(
   //   since the transaction began.
   // - `refused` makes `write_message` raise the error of a wrong version. The call has no type, so it could
   //   never write a message.
-  // - `answer` needs the greatest global position, which is the last message's. So all inserts are done
-  //   before the search path is put back.
+  // - `answer` needs all global positions, so all inserts are done before the search path is put back.
   return queryMessageStore<AppendAnswer>(sql)`
   message as materialized (
     select
@@ -169,7 +192,7 @@ function queryAppend(
     from message join fresh on fresh.stream_name = message.stream_name
     where type is not null and not exists (select from refused)
     order by number
-    returning global_position
+    returning global_position, time
   ),
   answer as materialized (
     select
@@ -180,12 +203,20 @@ function queryAppend(
         ),
         'unsure', (select min(stream_name) from unsure),
         'positions', (select json_agg(version + size order by first) from fresh),
-        'globalPosition', (select max(global_position) from inserted)
+        'written', (
+          select
+            json_build_array(
+              floor(date_part('epoch', max(time)) * 1000)::bigint, json_agg(global_position)
+            )
+          from inserted
+        )
       )::text as json
   )`;
 }
 
-interface AppendAnswer extends Places {
+interface AppendAnswer extends Pick<Places, "positions"> {
+  /** When the messages were written, and their global positions; nulls if nothing was written. */
+  readonly written: readonly [time: number, globalPositions: number[]];
   /** The messages that the store has already, with their numbers, counted from 1; null for none. */
   readonly known: KnownMessage[] | null;
   /** A stream that is only to be checked, but cannot be; null for none. */
@@ -215,6 +246,8 @@ function placesOfRetry(
     }
     positions.set(streamName, position!);
   });
-  const globalPosition = known.reduce((last, message) => Math.max(last, message[3]), 0);
-  return { positions: [...positions.values()], globalPosition };
+  const globalPositions = [...stored.values()].sort(([a], [b]) => a - b).map((message) =>
+    message[3]
+  );
+  return { positions: [...positions.values()], globalPositions, time: null };
 }

@@ -6,18 +6,20 @@ import type { MessageInput, Sql } from "../types.ts";
 import type { WriteOptions } from "./write.ts";
 import { appendToStreams } from "./_append_to_streams.ts";
 
-/** The place of the last message of an `append`. */
+/** The places of the messages of an `append`. */
 export interface Appended {
-  /** The position in the stream, from 0. */
+  /** The position of the last message in its stream, from 0. The others are right before it. */
   readonly position: number;
-  /** The position in the store, from 1, with gaps. */
+  /** The position of the last message in the store, from 1, with gaps. */
   readonly globalPosition: number;
+  /** The positions of all messages in the store, in their order. */
+  readonly globalPositions: readonly number[];
 }
 
 /**
- * Writes messages to a stream, as `writeBatch` does, and answers the global position too.
+ * Writes messages to a stream, as `writeBatch` does, and answers the global positions too.
  *
- * A consumer of the category that has handled this global position, or a later one, has seen the messages.
+ * A consumer of the category that has handled the last of them, or a later one, has seen the messages.
  *
  * The batch is one statement and one round trip, so it is atomic without a transaction. If you send the
  * same messages with the same ids again, nothing is written and the answer is the same. As esdbclient's
@@ -37,7 +39,7 @@ export interface Appended {
  * @param streamName The stream: `"account-123"`.
  * @param messages The message to write, or a list of at least one message.
  * @param options The version that the stream must be at, and the catalogue of the messages.
- * @returns The last message's position in its stream, and its position in the store.
+ * @returns The last message's position in its stream, and the positions of all messages in the store.
  * @throws {WrongExpectedVersionError} If the stream is not at the expected version.
  * @throws {DuplicateMessageError} If the store has only some of the messages, or has them in another place.
  * @throws {NotInstalledError} If the database has no Message DB, or the role has no right to use it.
@@ -69,6 +71,8 @@ export async function append(
   const { expectedVersion } = options;
   const list = (Array.isArray(messages) ? messages : [messages]) as readonly MessageInput[];
   const streams = [{ streamName, messages: list, expectedVersion }];
-  const { positions, globalPosition } = await appendToStreams(sql, streams, parserOf(options));
-  return { position: safeInteger(positions[0]!), globalPosition: safeInteger(globalPosition) };
+  const places = await appendToStreams(sql, streams, parserOf(options));
+  const globalPositions = places.globalPositions.map(safeInteger);
+  const globalPosition = globalPositions.at(-1)!;
+  return { position: safeInteger(places.positions[0]!), globalPosition, globalPositions };
 }

@@ -20,22 +20,23 @@ import { useDatabase } from "../database.ts";
 const db = useDatabase();
 const once = (type: string) => ({ type, id: crypto.randomUUID() });
 
-/** What an append answers whose last message is this one. */
-function placeOf(message: Message | null | undefined): Appended {
-  const { position, globalPosition } = message!;
-  return { position, globalPosition };
+/** What an append of these messages answers. */
+function placesOf(...messages: readonly (Message | null | undefined)[]): Appended {
+  const { position, globalPosition } = messages.at(-1)!;
+  return { position, globalPosition, globalPositions: messages.map((it) => it!.globalPosition) };
 }
 
 describe("append()", () => {
-  test("answers both positions of a message, and of the last of several", async () => {
+  test("answers both positions of a message, and all global positions of several", async () => {
     const one = await append(db.sql, "one-1", { type: "One" });
-    assert.deepEqual(one, placeOf(await readLastMessage(db.sql, "one-1")));
+    assert.deepEqual(one, placesOf(await readLastMessage(db.sql, "one-1")));
     assert.equal(one.position, 0);
 
     const three = [{ type: "Two" }, { type: "Three" }, { type: "Four" }];
     const several = await append(db.sql, "one-1", three, { expectedVersion: 0 });
-    assert.deepEqual(several, placeOf(await readLastMessage(db.sql, "one-1")));
-    assert.deepEqual(several, { position: 3, globalPosition: one.globalPosition + 3 });
+    assert.deepEqual(several, placesOf(...(await readStream(db.sql, "one-1")).slice(1)));
+    assert.equal(several.position, 3);
+    assert.equal(several.globalPosition, one.globalPosition + 3);
 
     const [first] = await readAll(db.sql, { position: several.globalPosition });
     assert.equal(first!.type, "Four");
@@ -51,19 +52,22 @@ describe("append()", () => {
         const streamName = `busy${writer % 5}-${turn % 2}`;
         const data = `${writer}/${turn}`;
         const size = turn % 3;
-        const before = Array.from({ length: size }, () => ({ type: "Before" }));
+        const before = Array.from({ length: size }, () => ({ type: "Before", data }));
         const place = await append(sql, streamName, [...before, { type: "Last", data }]);
         answers.push([streamName, data, place]);
       }
     }));
-    const stored = (await readAll<string>(db.sql, { batchSize: 10_000 }))
-      .filter(({ streamName, type }) => /^busy/.test(streamName) && type === "Last");
+    const all = (await readAll<string>(db.sql, { batchSize: 10_000 }))
+      .filter(({ streamName }) => /^busy/.test(streamName));
+    const stored = all.filter(({ type }) => type === "Last");
+    const batchOf = ({ streamName, data }: Message) =>
+      all.filter((message) => message.streamName === streamName && message.data === data);
     const byPlace = (a: [string, string, Appended], b: [string, string, Appended]) =>
       a[2].globalPosition - b[2].globalPosition;
     assert.equal(stored.length, writers * turns);
     assert.deepEqual(
       answers.sort(byPlace),
-      stored.map((message) => [message.streamName, message.data, placeOf(message)]),
+      stored.map((last) => [last.streamName, last.data, placesOf(...batchOf(last))]),
     );
   });
 
@@ -75,7 +79,7 @@ describe("append()", () => {
     await write(db.sql, "elsewhere-1", { type: "After" });
     assert.deepEqual(await append(db.sql, "again-1", batch), first);
     assert.deepEqual(await append(db.sql, "again-1", batch, { expectedVersion: 0 }), first);
-    assert.deepEqual(first, placeOf((await readStream(db.sql, "again-1"))[3]));
+    assert.deepEqual(first, placesOf(...(await readStream(db.sql, "again-1")).slice(1, 4)));
     assert.equal(await streamVersion(db.sql, "again-1"), 4);
   });
 
@@ -83,9 +87,9 @@ describe("append()", () => {
     const [one, two, three] = [once("One"), once("Two"), once("Three")];
     await write(db.sql, "other-1", one);
     await writeBatch(db.sql, "other-1", [two, three]);
-    const [first, , last] = await readStream(db.sql, "other-1");
-    assert.deepEqual(await append(db.sql, "other-1", one), placeOf(first));
-    assert.deepEqual(await append(db.sql, "other-1", [one, two, three]), placeOf(last));
+    const stored = await readStream(db.sql, "other-1");
+    assert.deepEqual(await append(db.sql, "other-1", one), placesOf(stored[0]));
+    assert.deepEqual(await append(db.sql, "other-1", [one, two, three]), placesOf(...stored));
   });
 
   test("is written once by retries that wait for the same lock", async () => {
@@ -97,7 +101,7 @@ describe("append()", () => {
       ));
     const stored = await readCategory(db.sql, "wait");
     assert.equal(stored.length, 2);
-    assert.deepEqual(answers, Array(10).fill(placeOf(stored[1])));
+    assert.deepEqual(answers, Array(10).fill(placesOf(...stored)));
   });
 
   test("answers the positions of what was written while it waited for the lock", async () => {
@@ -113,7 +117,7 @@ describe("append()", () => {
         await write(holder, "late-1", { type: "After" });
       },
     );
-    assert.deepEqual(answer, placeOf((await readStream(db.sql, "late-1"))[2]));
+    assert.deepEqual(answer, placesOf(...(await readStream(db.sql, "late-1")).slice(1, 3)));
     assert.equal(await streamVersion(db.sql, "late-1"), 3);
   });
 
@@ -126,7 +130,7 @@ describe("append()", () => {
     }));
     const stored = await readStream(db.sql, "storm-batch");
     assert.equal(stored.length, 2);
-    assert.deepEqual(answers, Array(20).fill(placeOf(stored[1])));
+    assert.deepEqual(answers, Array(20).fill(placesOf(...stored)));
   });
 
   test("refuses messages of which some are there, in part or in another order or stream", async () => {
