@@ -85,6 +85,11 @@ export const programs: Record<string, (sql: client.Sql) => Promise<unknown>> = {
       () => ({ one: message }),
     );
   },
+  "decide by a command": async (sql) => {
+    const said = client.entity({ category: "said", init: () => 0, evolve: () => 0 });
+    const command = { commandId: crypto.randomUUID() };
+    for (let time = 0; time < 2; time++) await said.decide(sql, "1", () => message, command);
+  },
   waitFor: (sql) => client.waitFor(sql, { category: "none", consumerId: "known" }, 1),
   aggregate: (sql) =>
     client.aggregate(sql, { name: "known", from: ["a%"], partition: () => 0 }, { once: true }),

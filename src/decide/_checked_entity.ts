@@ -8,12 +8,24 @@ import {
   checkName,
   checkObject,
 } from "../names/_check.ts";
+import { idFrom } from "../names/id_from.ts";
 import type { Message, MessageInput } from "../types.ts";
 import { type Fold, foldOf } from "./_fold.ts";
 import { checkRestorable, type Snapshots } from "./_snapshot.ts";
 import type { EntityCache, EntityDefinition, SnapshotOptions } from "./entity_definition.ts";
 
-/** A definition, checked, with its defaults. */
+/**
+ * The key of an entity's definition, checked.
+ *
+ * @internal
+ */
+export const DEFINITION: unique symbol = Symbol.for("@messagedb/client/entity");
+
+/**
+ * A definition, checked, with its defaults.
+ *
+ * @internal
+ */
 export interface CheckedEntity {
   readonly category: string;
   readonly init: () => unknown;
@@ -39,18 +51,33 @@ export function checkEntity<State, Output extends Message, Input extends Message
   return { category, init, fold, snapshots, cache, batchSize };
 }
 
-function checkSnapshot(
-  definition: Pick<EntityDefinition<unknown>, "category" | "init" | "messages">,
+function checkSnapshot<State, Output extends Message, Input extends MessageInput>(
+  definition: EntityDefinition<State, Output, Input>,
   snapshot: SnapshotOptions<unknown>,
 ): Snapshots {
-  const { every, version = 1, schema } = snapshot ?? {};
+  const { every, version, schema } = snapshot ?? {};
   checkInteger("snapshot.every", every, 1);
   if (typeof version === "number") checkInteger("snapshot.version", version, 0);
-  else checkName("snapshot.version", version);
+  else if (version !== undefined) checkName("snapshot.version", version);
   if (schema === undefined) checkRestorable(definition.init());
   else if (!isSchema(schema)) {
     throw invalid("snapshot.schema", schema, "a schema, of zod for instance");
   }
   const { category } = definition;
-  return { category, every, version, schema, codec: parserOf(definition)?.codec };
+  let made: Promise<string> | undefined;
+  const versionOf = async () => String(version ?? await (made ??= versionOfCode(definition)));
+  return { category, every, versionOf, schema, codec: parserOf(definition)?.codec };
+}
+
+/** A version that is made of the code of the fold: another fold has another version. */
+async function versionOfCode<State, Output extends Message, Input extends MessageInput>(
+  { init, evolve, handlers, unknown }: EntityDefinition<State, Output, Input>,
+): Promise<string> {
+  const code = JSON.stringify(
+    [unknown, ...Object.entries({ init, evolve, ...handlers })],
+    (_, it) => {
+      return typeof it === "function" ? String(it) : it;
+    },
+  );
+  return (await idFrom(code)).slice(0, 13);
 }

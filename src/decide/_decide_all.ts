@@ -1,12 +1,17 @@
-import { WrongExpectedVersionError } from "../errors.ts";
+import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
 import { sqlStateOf } from "../handle/_driver_error.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import { safeInteger } from "../messages/_columns.ts";
-import { parserOf, toStored } from "../messages/_typed.ts";
+import { parserOf } from "../messages/_typed.ts";
 import type { MessageCatalogue } from "../messages/catalogue.ts";
-import { checkInteger, checkOptions } from "../names/_check.ts";
+import { checkInteger, checkName, checkOptions } from "../names/_check.ts";
 import type { MessageInput, Sql } from "../types.ts";
-import { appendToStreams } from "../write/_append_to_streams.ts";
+import { appendEncoded } from "../write/_append_to_streams.ts";
+import { type Command, commandOf, findOutcome } from "./_command.ts";
+import type { Outcome } from "./_query_outcome.ts";
+import { type Draft, draftOf } from "./_draft.ts";
+import { type CheckedEntity, DEFINITION } from "./_checked_entity.ts";
+import { type FetchedState, fetchVersion } from "./_fetch_entity.ts";
 import type { DecideOptions, Decision } from "./decision.ts";
 
 /** Milliseconds. */
@@ -17,43 +22,69 @@ const LONGEST_CONFLICT_DELAY = 1000;
 export interface DecidedEntity {
   readonly entity: {
     readonly messages: MessageCatalogue | undefined;
-    fetch(sql: Sql, id: string): Promise<{ readonly state: unknown; readonly version: number }>;
+    readonly [DEFINITION]: CheckedEntity;
+    fetch(sql: Sql, id: string): Promise<FetchedState>;
   };
   readonly id: string;
   readonly streamName: string;
+}
+
+/** A decision over a list of entities. */
+export type DecideTogether = (
+  states: readonly unknown[],
+  versions: readonly number[],
+) => Promise<readonly Decision[]>;
+
+/** The entities after a decision, in their order. */
+interface AllDecided {
+  readonly states: readonly unknown[];
+  readonly versions: readonly number[];
+  readonly globalPosition: number | null;
 }
 
 /** Does the work of `decide`, for a list of entities. */
 export async function decideAll(
   sql: Sql,
   participants: readonly DecidedEntity[],
-  decision: (states: readonly unknown[], versions: readonly number[]) => Promise<Decision[]>,
+  decision: DecideTogether,
   options: DecideOptions = {},
-): Promise<{ readonly versions: readonly number[]; readonly globalPosition: number | null }> {
+): Promise<AllDecided> {
   checkOptions(options);
-  const { retries = 20 } = options;
+  const { retries = 20, commandId } = options;
   checkInteger("retries", retries, 0);
+  if (commandId !== undefined) checkName("commandId", commandId);
+  const command = commandId === undefined ? undefined : await commandOf(commandId);
+  const streamNames = participants.map(({ streamName }) => streamName);
+  const find = async () => command && await findOutcome(sql, command, streamNames);
   let conflict: unknown;
   for (let attempt = 1;; attempt++) {
     const fetching = participants.map(({ entity, id }) => entity.fetch(sql, id));
-    const fetched = await Promise.all(fetching).catch((error) => {
+    const [outcome, ...fetched] = await Promise.all([find(), ...fetching]).catch((error) => {
       // After a conflict, a transaction refuses every statement: then the conflict is the error to throw.
       throw conflict && sqlStateOf(error) === "25P02" ? conflict : error;
     });
-    const versions = fetched.map(({ version }) => version);
-    const decisions = await decision(fetched.map(({ state }) => state), versions);
-    const streams = await Promise.all(participants.map(async ({ entity, streamName }, at) => ({
-      streamName,
-      messages: await toStored(listOf(decisions[at]), streamName, parserOf(entity)),
-      expectedVersion: versions[at],
-    })));
-    if (streams.every(({ messages }) => messages.length === 0)) {
-      return { versions, globalPosition: null };
+    if (outcome) return await decidedBefore(sql, participants, outcome, fetched);
+    const drafts = await draftAll(participants, fetched, decision, command);
+    if (drafts.every(({ messages }) => messages.length === 0)) {
+      const versions = fetched.map(({ version }) => version);
+      return { states: fetched.map(({ state }) => state), versions, globalPosition: null };
     }
     try {
-      const { positions, globalPosition } = await appendToStreams(sql, streams);
-      return { versions: positions.map(safeInteger), globalPosition: safeInteger(globalPosition) };
+      const written = await appendEncoded(sql, drafts);
+      const versions = written.positions.map(safeInteger);
+      const globalPositions = written.globalPositions.map(safeInteger);
+      const globalPosition = globalPositions.at(-1)!;
+      // The messages were in the store already, by their ids.
+      if (written.time === null) {
+        const known = await find() ?? { versions, globalPosition };
+        return await decidedBefore(sql, participants, known, fetched);
+      }
+      const states = await statesOf(drafts, globalPositions, written.time);
+      return { states, versions, globalPosition };
     } catch (error) {
+      // The same command may have been decided otherwise in the meantime.
+      const known = error instanceof DuplicateMessageError && await find().catch(() => undefined);
+      if (known) return await decidedBefore(sql, participants, known, fetched);
       // At SERIALIZABLE, PostgreSQL itself may refuse the write because somebody else has written.
       const isConflict = error instanceof WrongExpectedVersionError ||
         sqlStateOf(error) === "40001";
@@ -64,6 +95,55 @@ export async function decideAll(
   }
 }
 
+/** Calls the decision, and makes a draft for each entity. */
+export async function draftAll(
+  participants: readonly DecidedEntity[],
+  fetched: readonly FetchedState[],
+  decision: DecideTogether,
+  command?: Command,
+): Promise<Draft[]> {
+  const versions = fetched.map(({ version }) => version);
+  const decisions = await decision(fetched.map(({ state }) => state), versions);
+  let count = 0;
+  return await Promise.all(participants.map(({ entity, streamName }, at) => {
+    const messages = listOf(decisions[at]);
+    const first = count;
+    count += messages.length;
+    const { fold } = entity[DEFINITION];
+    const basis = { fold, parser: parserOf(entity), streamName, ...fetched[at]! };
+    return draftOf(basis, messages, command && ((at) => command.idOf(first + at)));
+  }));
+}
+
 function listOf(decision: Decision): readonly MessageInput[] {
   return [decision ?? []].flat();
+}
+
+/** The states after the drafts were written. */
+function statesOf(
+  drafts: readonly Draft[],
+  globalPositions: readonly number[],
+  time: number,
+): Promise<unknown[]> {
+  let written = 0;
+  return Promise.all(drafts.map(({ messages, stateAt }) => {
+    const first = written;
+    written += messages.length;
+    return stateAt(globalPositions.slice(first, written), time);
+  }));
+}
+
+/** Answers what was decided before, with the states of that time. */
+async function decidedBefore(
+  sql: Sql,
+  participants: readonly DecidedEntity[],
+  { versions, globalPosition }: Outcome,
+  fetched: readonly FetchedState[],
+): Promise<AllDecided> {
+  const states = await Promise.all(participants.map(async ({ entity, streamName }, at) => {
+    const { state, version } = fetched[at]!;
+    if (version === versions[at]) return state;
+    return await fetchVersion(sql, entity[DEFINITION], streamName, versions[at]!);
+  }));
+  return { states, versions, globalPosition };
 }

@@ -20,7 +20,8 @@ interface Cached extends Basis {
   readonly fold: Fold;
 }
 
-interface FetchedState {
+/** The state of an entity, and the position of its last message. */
+export interface FetchedState {
   readonly state: unknown;
   readonly version: number;
 }
@@ -71,12 +72,25 @@ async function fetchFrom(
   return { state, version: position };
 }
 
+/** Reads the state that an entity had at a version. */
+export async function fetchVersion(
+  sql: Sql,
+  entity: CheckedEntity,
+  name: string,
+  version: number,
+): Promise<unknown> {
+  if (version === NO_STREAM) return entity.init();
+  const basis = { state: entity.init() };
+  return (await foldFrom(sql, entity, name, basis, version))!.state;
+}
+
 /** Folds the newer messages into a state; undefined if its last message is not in the stream. */
 async function foldFrom(
   sql: Sql,
   { fold, batchSize }: CheckedEntity,
   name: string,
-  { state, last }: Basis,
+  { state, last }: Pick<Basis, "state" | "last">,
+  until = Infinity,
 ): Promise<Folded | undefined> {
   const folded: Folded = { state, last: undefined };
   const pages = pagesFrom(
@@ -84,15 +98,16 @@ async function foldFrom(
     (message) => message.position,
     last?.position ?? 0,
     batchSize,
+    until,
   );
   for await (const page of pages) {
-    let newer = page;
+    let newer = page.filter(({ position }) => position <= until);
     if (last && !folded.last) {
       // The first page begins with the last message of the basis, if that is in the stream.
       const [first] = page;
       if (first?.id !== last.id || first?.globalPosition !== last.globalPosition) return undefined;
       folded.last = first;
-      newer = page.slice(1);
+      newer = newer.slice(1);
     }
     await foldPage(fold, folded, newer);
   }

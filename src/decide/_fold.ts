@@ -8,8 +8,13 @@ import { checkFunction, checkOneOf } from "../names/_check.ts";
 import type { Message } from "../types.ts";
 import type { Projection } from "./projection.ts";
 
-/** Makes the next state from a stored message. The result is a promise only if the parser returns one. */
-export type Fold = (state: unknown, message: Message) => unknown;
+/** Makes the next state. */
+export interface Fold {
+  /** From a message as it is stored. The result is a promise only if the parser returns one. */
+  stored(state: unknown, message: Message): unknown;
+  /** From a message as the catalogue reads it. */
+  read(state: unknown, message: Message): unknown;
+}
 
 /** The state so far of a fold over pages. */
 export interface Folded {
@@ -25,19 +30,22 @@ export function foldOf<State, Output extends Message>(projection: Projection<Sta
   checkEvolvers(projection as Projection<unknown>, parser);
   const evolverOf = pickerOf(parser, evolve, handlers);
 
-  return (state, message) => {
+  function read(state: unknown, message: Message): unknown {
     const evolver = evolverOf(message.type);
+    if (evolver !== undefined) return checkState(evolver(state, message), message.type);
+    if (unknown === "skip") return state;
     const type = parser?.typeOf(message.type) ?? message.type;
-    if (evolver === undefined) {
-      if (unknown === "skip") return state;
-      const issue = { path: [], message: `the projection has no handler for the type "${type}"` };
-      throw new InvalidMessageError(message, message.streamName, [issue]);
-    }
-    if (parser === undefined) return checkState(evolver(state, message), type);
-    return whenReady(parser.decode(message), (parsed) => {
-      return parsed === undefined ? state : checkState(evolver(state, parsed), type);
-    });
-  };
+    const issue = { path: [], message: `the projection has no handler for the type "${type}"` };
+    throw new InvalidMessageError(message, message.streamName, [issue]);
+  }
+
+  function stored(state: unknown, message: Message): unknown {
+    // What has no handler is not parsed.
+    if (parser === undefined || evolverOf(message.type) === undefined) return read(state, message);
+    return whenReady(parser.decode(message), (it) => it === undefined ? state : read(state, it));
+  }
+
+  return { stored, read };
 }
 
 function checkEvolvers(
@@ -85,7 +93,7 @@ export async function foldPage(
   messages: readonly Message[],
 ): Promise<void> {
   for (const message of messages) {
-    const next = fold(folded.state, message);
+    const next = fold.stored(folded.state, message);
     folded.state = isPromise(next) ? await next : next;
     folded.last = message;
   }

@@ -2,6 +2,7 @@ import { invalid } from "../lib/invalid.ts";
 import { checkFunction, checkObject } from "../names/_check.ts";
 import { streamName } from "../names/stream_name.ts";
 import type { Sql } from "../types.ts";
+import { DEFINITION } from "./_checked_entity.ts";
 import { decideAll, type DecidedEntity } from "./_decide_all.ts";
 import type { DecideOptions, Decision } from "./decision.ts";
 import type { Entity } from "./entity.ts";
@@ -38,6 +39,8 @@ type Decisions<Entities extends Participants> = DecisionsOf<Entities> | null | u
 
 /** The result of `decide`. */
 export interface DecidedTogether<Entities extends Participants> {
+  /** The state of each entity after that. */
+  readonly states: StatesOf<Entities>;
   /** The version of each entity, as `Decided` has it. */
   readonly versions: VersionsOf<Entities>;
   /** The global position of the last message that was written, for `waitFor`; null for none. */
@@ -80,12 +83,12 @@ export interface DecidedTogether<Entities extends Participants> {
  * @param sql The handle; inside a transaction, the transaction's.
  * @param participants The entities: `{ from: [account, "123"], to: [account, "456"] }`; or a list of such pairs.
  * @param decision Returns what to write to each participant: by the names, or as a list in the order of the participants. It gets the states and their versions, and may be called more than once.
- * @param options How often to try again after a conflict.
- * @returns The versions after that, and the global position of the last message.
+ * @param options How often to try again after a conflict, and the command that is decided once.
+ * @returns The states and versions after that, and the global position of the last message.
  * @throws {WrongExpectedVersionError} If every attempt was a conflict.
- * @throws {InvalidMessageError} If a message does not fit a catalogue.
+ * @throws {InvalidMessageError} If a message does not fit a catalogue, or cannot be folded: nothing is written.
  * @throws {TypeError} If an entity is given twice, an id is empty, `decision` returns a name that is no participant's, or JSON cannot hold the data.
- * @throws {DuplicateMessageError} If only some of the messages are in the store already, or if they are in another place.
+ * @throws {DuplicateMessageError} If only some of the messages are in the store already, or if they are in another place, or if the command was decided over other entities.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {RangeError} If there is no participant, or `retries` is no integer from 0.
  */
@@ -104,7 +107,7 @@ export async function decide<const Entities extends Participants>(
   const isList = Array.isArray(participants);
   const byName = (values: readonly unknown[]) =>
     isList ? values : Object.fromEntries(names.map((name, at) => [name, values[at]]));
-  const { versions, globalPosition } = await decideAll(
+  const { states, versions, globalPosition } = await decideAll(
     sql,
     checked,
     async (states, versions) => {
@@ -116,7 +119,11 @@ export async function decide<const Entities extends Participants>(
     },
     options,
   );
-  return { versions: byName(versions) as VersionsOf<Entities>, globalPosition };
+  return {
+    states: byName(states) as StatesOf<Entities>,
+    versions: byName(versions) as VersionsOf<Entities>,
+    globalPosition,
+  };
 }
 
 /** The decisions in the order of the names. */
@@ -135,7 +142,7 @@ function checkDecisions(decided: unknown, names: readonly string[]): Decision[] 
 function checkParticipants(participants: Participants): DecidedEntity[] {
   checkObject("participants", participants, "an object: { from: [account, id] }, or a list");
   const checked = Object.entries(participants).map(([name, participant]) => {
-    if (!Array.isArray(participant) || typeof participant[0]?.fetch !== "function") {
+    if (!Array.isArray(participant) || participant[0]?.[DEFINITION] === undefined) {
       throw invalid(name, participant, "an entity and an id: [account, id]");
     }
     const [entity, id] = participant as Participant;

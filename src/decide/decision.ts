@@ -17,10 +17,22 @@ export interface DecideOptions {
    * @default 20
    */
   readonly retries?: number | undefined;
+  /**
+   * The command's id: a text that is the command's own, in the whole store. A command that has written is
+   * decided once, however often it comes: later calls do not ask the decision, write nothing, and answer as
+   * the first did, also if the first crashed before it could answer. A decision that throws, or returns
+   * nothing to write, leaves no trace: the next call asks it again. The ids of the messages are made of this
+   * text, so a message has none of its own.
+   *
+   * @default each call is a command of its own
+   */
+  readonly commandId?: string | undefined;
 }
 
 /** The result of an entity's `decide`. */
-export interface Decided {
+export interface Decided<State = unknown> {
+  /** The state after that. */
+  readonly state: State;
   /**
    * The position of the last message that was written, or that was in the store already, by its id. If
    * nothing was to be written, it is the position of the entity's last message; `NO_STREAM` (-1) for none.

@@ -1,10 +1,12 @@
+import { parserOf } from "../messages/_typed.ts";
 import type { MessageCatalogue } from "../messages/catalogue.ts";
 import { checkFunction } from "../names/_check.ts";
 import { streamName } from "../names/stream_name.ts";
 import type { Message, MessageInput, Sql } from "../types.ts";
-import { checkEntity } from "./_checked_entity.ts";
+import { type CheckedEntity, checkEntity, DEFINITION } from "./_checked_entity.ts";
 import { decideAll } from "./_decide_all.ts";
 import { fetchEntity } from "./_fetch_entity.ts";
+import { foldMessages } from "./_fold_messages.ts";
 import type { Decided, DecideOptions, Decision } from "./decision.ts";
 import type { EntityDefinition } from "./entity_definition.ts";
 
@@ -23,6 +25,12 @@ export interface Entity<State, Input extends MessageInput = MessageInput> {
   /** The catalogue of their messages, if they have one. */
   readonly messages: MessageCatalogue | undefined;
   /**
+   * The definition. Not for callers.
+   *
+   * @internal
+   */
+  readonly [DEFINITION]: CheckedEntity;
+  /**
    * Reads an entity. If its state is in the cache or in a snapshot, only newer messages are read.
    *
    * @param sql The handle.
@@ -34,6 +42,34 @@ export interface Entity<State, Input extends MessageInput = MessageInput> {
    */
   fetch(this: void, sql: Sql, id: string): Promise<Fetched<State>>;
   /**
+   * Folds messages into a state, without a database: for tests, and for messages from anywhere. A message
+   * that a constructor of the catalogue has made is folded as it would be read after a write. Any other is
+   * taken as the store holds it: the catalogue lifts and parses it.
+   *
+   * @example
+   * ```ts
+   * import { defineMessages, entity } from "@messagedb/client";
+   * import * as z from "zod";
+   *
+   * const { Deposited, ...messages } = defineMessages({ Deposited: z.object({ amount: z.number() }) });
+   * const account = entity({
+   *   category: "account",
+   *   messages,
+   *   init: () => 0,
+   *   handlers: { Deposited: (balance, { data }) => balance + data.amount },
+   * });
+   * await account.fold([Deposited({ amount: 5 }), Deposited({ amount: 6 })]); // 11
+   * ```
+   *
+   * @param messages The messages, in their order. What one lacks of a stored message is made up: a position
+   * from 0, a time of 1970, and so on.
+   * @param from The state before them; `init()` if left out.
+   * @returns The state after them.
+   * @throws {InvalidMessageError} If a message does not fit the catalogue, has no handler and `unknown` is `"refuse"`, or `evolve` throws.
+   * @throws {TypeError} If a message is no object with a type, or `evolve` returns no state.
+   */
+  fold(this: void, messages: readonly MessageInput[], from?: State): Promise<State>;
+  /**
    * Reads an entity, calls `decision` with its state, and writes the messages that `decision` returns.
    *
    * If somebody else has written to the entity since it was read, nothing is written: it is read again,
@@ -43,11 +79,11 @@ export interface Entity<State, Input extends MessageInput = MessageInput> {
    * @param sql The handle; inside a transaction, the transaction's.
    * @param id The entity's id: `"123"`.
    * @param decision Returns what to write: a message, several, or none. It gets the state and its version, and may be called more than once.
-   * @param options How often to try again after a conflict.
-   * @returns The entity's version after that, and the global position of the last message.
+   * @param options How often to try again after a conflict, and the command that is decided once.
+   * @returns The entity's state and version after that, and the global position of the last message.
    * @throws {WrongExpectedVersionError} If every attempt was a conflict.
-   * @throws {DuplicateMessageError} If only some of the messages are in the store already, or if they are in another place.
-   * @throws {InvalidMessageError} If a message does not fit the catalogue.
+   * @throws {DuplicateMessageError} If only some of the messages are in the store already, or if they are in another place, or if the command was decided over another entity.
+   * @throws {InvalidMessageError} If a message does not fit the catalogue, or cannot be folded: nothing is written.
    * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
    * @throws {TypeError} As `fetch`, or if JSON cannot hold the data, or if `decision` returns something that is no message.
    * @throws {RangeError} If `retries` is no integer from 0.
@@ -58,7 +94,7 @@ export interface Entity<State, Input extends MessageInput = MessageInput> {
     id: string,
     decision: (state: State, version: number) => Decision<Input> | Promise<Decision<Input>>,
     options?: DecideOptions,
-  ): Promise<Decided>;
+  ): Promise<Decided<State>>;
 }
 
 /**
@@ -101,7 +137,7 @@ export interface Entity<State, Input extends MessageInput = MessageInput> {
  * @typeParam Output The messages, as the catalogue reads them.
  * @typeParam Input The messages, as the catalogue writes them.
  * @param definition The category, how messages make the state, and where to keep states.
- * @returns `fetch` and `decide`.
+ * @returns `fetch`, `decide` and `fold`.
  * @throws {TypeError} If the definition is invalid, or its first state is more than JSON and its snapshots have no schema.
  * @throws {RangeError} If `snapshot.every` is no integer from 1.
  */
@@ -117,16 +153,21 @@ export function entity<
   const self: Entity<State, Input> = {
     category,
     messages: definition.messages,
+    [DEFINITION]: checked,
     fetch: (sql, id) => fetchEntity(sql, checked, id) as Promise<Fetched<State>>,
+    fold(messages, from = checked.init() as State) {
+      const parser = parserOf(definition);
+      return foldMessages(checked.fold, parser, category, messages, from) as Promise<State>;
+    },
     async decide(sql, id, decision, options) {
       checkFunction("decision", decision);
-      const { versions, globalPosition } = await decideAll(
+      const { states, versions, globalPosition } = await decideAll(
         sql,
         [{ entity: self, id, streamName: streamName(category, id) }],
         async ([state], [version]) => [await decision(state as State, version!)],
         options,
       );
-      return { version: versions[0]!, globalPosition };
+      return { state: states[0] as State, version: versions[0]!, globalPosition };
     },
   };
   return self;

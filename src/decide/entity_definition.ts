@@ -53,10 +53,13 @@ export interface SnapshotOptions<State> {
    */
   readonly every: number;
   /**
-   * The version of the state's shape. Change it when you change what the messages are folded into: then
-   * snapshots of other versions are skipped. Two entities of one category need two versions.
+   * The version of the state: snapshots of other versions are skipped. By default it is made of the text of
+   * `init`, `evolve` and `handlers`: when you change one of them, or a bundler does, the state is made anew.
+   * So two entities of one category do not read each other's snapshots. If you give a version, change it when
+   * you change what the messages are folded into. Then, and if two entities differ only in variables that
+   * their functions use, two entities of one category need two versions.
    *
-   * @default 1
+   * @default made of the text of the functions
    */
   readonly version?: number | string | undefined;
   /**

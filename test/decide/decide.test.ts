@@ -60,7 +60,11 @@ describe("entity.decide()", () => {
     assert.deepEqual(asked, [[[], NO_STREAM], [["first"], 0]]);
     assert.equal(first.version, 0);
     const last = await readLastMessage(db.sql, "one-1");
-    assert.deepEqual(second, { version: 2, globalPosition: last!.globalPosition });
+    assert.deepEqual(second, {
+      state: ["first", "second", "third"],
+      version: 2,
+      globalPosition: last!.globalPosition,
+    });
     assert.deepEqual((await it.fetch(db.sql, "1")).state, ["first", "second", "third"]);
   });
 
@@ -69,12 +73,14 @@ describe("entity.decide()", () => {
     for (const nothing of [null, undefined, []]) {
       const sql = counting(db.sql);
       assert.deepEqual(await it.decide(sql, "nothing", () => nothing), {
+        state: [0, 1, 2],
         version: 2,
         globalPosition: null,
       });
       assert.equal(sql.statements, 1);
     }
     assert.deepEqual(await it.decide(db.sql, "none", () => {}), {
+      state: [],
       version: NO_STREAM,
       globalPosition: null,
     });
@@ -146,7 +152,10 @@ describe("entity.decide()", () => {
         if (end) throw end;
       });
       if (end) await assert.rejects(deciding, (it) => it === end);
-      else assert.deepEqual(await deciding, { version: 0, globalPosition: null });
+      else {
+        const state = ["another's"];
+        assert.deepEqual(await deciding, { state, version: 0, globalPosition: null });
+      }
       assert.deepEqual((await it.fetch(db.sql, id)).state, ["another's"]);
     }
   });
@@ -427,6 +436,7 @@ describe("decide() over several entities", () => {
     ]);
     const last = await readLastMessage(db.sql, "account-2");
     assert.deepEqual(decided, {
+      states: { from: 7, to: 4, log: [], other: [] },
       versions: { from: 2, to: 1, log: -1, other: -1 },
       globalPosition: last!.globalPosition,
     });
@@ -444,7 +454,11 @@ describe("decide() over several entities", () => {
         { a: [account, "1"], b: [log, "none"] },
         () => nothing as { a?: null },
       );
-      assert.deepEqual(decided, { versions: { a: 2, b: NO_STREAM }, globalPosition: null });
+      assert.deepEqual(decided, {
+        states: { a: 7, b: [] },
+        versions: { a: 2, b: NO_STREAM },
+        globalPosition: null,
+      });
       assert.equal(sql.statements, 2);
     }
   });

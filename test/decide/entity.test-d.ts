@@ -15,7 +15,6 @@ import {
   type MessageInput,
   type MessageInputOf,
   type MessageOf,
-  type Participant,
   type Sql,
 } from "../../mod.ts";
 
@@ -39,7 +38,10 @@ describe("an entity", () => {
     >();
     expectTypeOf(counter).toEqualTypeOf<Entity<number, MessageInput>>();
     expectTypeOf(account.fetch(sql, "1")).resolves.toEqualTypeOf<Fetched<{ balance: number }>>();
-    expectTypeOf(account.decide(sql, "1", () => null)).resolves.toEqualTypeOf<Decided>();
+    expectTypeOf(account.decide(sql, "1", () => null)).resolves.toEqualTypeOf<
+      Decided<{ balance: number }>
+    >();
+    expectTypeOf(account.fold([])).resolves.toEqualTypeOf<{ balance: number }>();
   });
 
   test("gives evolve and handlers messages as the catalogue parses them", () => {
@@ -158,8 +160,9 @@ describe("decide() over several", () => {
       states.to;
       return { from: messages.Deposited({ amount: 1 }), count: [{ type: "Counted" }] };
     });
-    expectTypeOf(decided).resolves.toEqualTypeOf<
-      DecidedTogether<{ readonly from: Participant; readonly count: Participant }>
+    expectTypeOf(decided).resolves.toEqualTypeOf<DecidedTogether<typeof pair>>();
+    expectTypeOf(decided).resolves.toExtend<
+      { states: { from: { balance: number }; count: number }; versions: { from: number } }
     >();
     // In place, too: no "as const" is needed.
     decide(sql, { one: [account, "1"], two: [account, "2"] }, async ({ one, two }) => {

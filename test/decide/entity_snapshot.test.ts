@@ -86,7 +86,7 @@ describe("a snapshot", () => {
         ["account:v2+eu", "account:v2+eu+snapshot-1+2"],
       ] as const
     ) {
-      const it = entity({ ...counter, category, snapshot: { every: 1 } });
+      const it = entity({ ...counter, category, snapshot: { every: 1, version: 1 } });
       await write(db.sql, `${category}-1+2`, { type: "Counted" });
       await it.fetch(db.sql, "1+2");
       const [snapshot, ...more] = await readStream<Recorded>(db.sql, stream);
@@ -125,7 +125,7 @@ describe("a snapshot", () => {
 
 describe("a snapshot of another version", () => {
   test("is passed over, and the state is made anew and kept beside it", async () => {
-    const old = entity({ ...counter, category: "shape", snapshot: { every: 2 } });
+    const old = entity({ ...counter, category: "shape", snapshot: { every: 2, version: 1 } });
     await writeBatch(db.sql, "shape-1", numbered(4));
     await old.fetch(db.sql, "1");
     const renewed = entity({
@@ -155,6 +155,45 @@ describe("a snapshot of another version", () => {
     }
     assert.deepEqual(await snapshotsOf("side:snapshot-1", "Recorded:1"), [2, 5, 8, 11]);
     assert.deepEqual(await snapshotsOf("side:snapshot-1", "Recorded:two"), [2, 5, 8, 11]);
+  });
+});
+
+describe("snapshots of two entities of one category", () => {
+  test("are kept apart where their functions differ", async () => {
+    const balance = entity({
+      category: "both",
+      init: () => ({ value: 0 }),
+      evolve: ({ value }, { data }: Message<{ amount: number }>) => ({
+        value: value + data.amount,
+      }),
+      snapshot: { every: 2 },
+    });
+    const count = entity({
+      category: "both",
+      init: () => ({ value: 0 }),
+      evolve: ({ value }) => ({ value: value + 1 }),
+      snapshot: { every: 2 },
+    });
+    const deposited = { type: "Deposited", data: { amount: 100 } };
+    await writeBatch(db.sql, "both-1", Array(4).fill(deposited));
+    for (let round = 0; round < 3; round++) {
+      assert.deepEqual((await balance.fetch(db.sql, "1")).state, { value: 400 });
+      assert.deepEqual((await count.fetch(db.sql, "1")).state, { value: 4 });
+    }
+    assert.equal((await readStream(db.sql, "both:snapshot-1")).length, 2);
+  });
+
+  test("are kept apart of those of the same entity with other code, and shared by the same", async () => {
+    const summing = (evolve: (sum: number, message: Message) => number) =>
+      entity({ category: "code", init: () => 0, evolve, snapshot: { every: 1 } });
+    await writeBatch(db.sql, "code-1", numbered(3));
+    assert.equal((await summing((sum) => sum + 1).fetch(db.sql, "1")).state, 3);
+    // A mended fold does not begin with what the old one made.
+    assert.equal((await summing((sum) => sum + 10).fetch(db.sql, "1")).state, 30);
+    const sql = counting(db.sql);
+    assert.equal((await summing((sum) => sum + 10).fetch(sql, "1")).state, 30);
+    assert.equal(sql.rows, 2, "the snapshot, and the last message");
+    assert.equal((await readStream(db.sql, "code:snapshot-1")).length, 2);
   });
 });
 
@@ -242,7 +281,7 @@ describe("a snapshot of a state that is more than JSON", () => {
 
 describe("what is no snapshot, in the stream of snapshots,", () => {
   test("is passed over", async () => {
-    const it = entity({ ...counter, category: "garbage", snapshot: { every: 100 } });
+    const it = entity({ ...counter, category: "garbage", snapshot: { every: 100, version: 1 } });
     await writeBatch(db.sql, "garbage-1", numbered(3));
     const [first, second] = await readStream(db.sql, "garbage-1");
     const { id: messageId, globalPosition: messageGlobalPosition } = second!;
@@ -277,7 +316,7 @@ describe("what is no snapshot, in the stream of snapshots,", () => {
       const cached = entity({
         ...counter,
         category: "garbage",
-        snapshot: { every: 100 },
+        snapshot: { every: 100, version: 1 },
         cache: new Map(),
       });
       for (const reader of [it, cached, cached]) {
@@ -294,7 +333,7 @@ describe("what is no snapshot, in the stream of snapshots,", () => {
   });
 
   test("is replaced when the next one is due", async () => {
-    const it = entity({ ...counter, category: "mended", snapshot: { every: 2 } });
+    const it = entity({ ...counter, category: "mended", snapshot: { every: 2, version: 1 } });
     await writeBatch(db.sql, "mended-1", numbered(4));
     await write(db.sql, "mended:snapshot-1", { type: "Recorded:1", data: { entityVersion: 9 } });
     await it.fetch(db.sql, "1");
@@ -399,7 +438,7 @@ describe("snapshots of an entity whose catalogue has a codec", () => {
     messages,
     init: () => ({ name: "" }),
     handlers: { Named: (_, { data }) => data },
-    snapshot: { every: 1 },
+    snapshot: { every: 1, version: 1 },
   });
 
   test("are stored as it makes them, and read again", async () => {

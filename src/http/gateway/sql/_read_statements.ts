@@ -1,11 +1,15 @@
 import { readLastMessages } from "../../../consume/_read_last_messages.ts";
+import { queryOutcome } from "../../../decide/_query_outcome.ts";
+import { invalid } from "../../../lib/invalid.ts";
 import { checkAggregateName } from "../../../names/_aggregate_name.ts";
 import {
   checkCategory,
+  checkId,
   checkInteger,
   checkName,
   checkPage,
   checkPattern,
+  checkStreamName,
 } from "../../../names/_check.ts";
 import { category as categoryOf, id as idOf } from "../../../names/stream_name.ts";
 import { checkStartAt, firstReferenceSince, firstSince } from "../../../read/_first_since.ts";
@@ -234,6 +238,21 @@ export function readLastMessageCall(parameters: Parameters): Call<unknown> {
 export function readMessagesCall(parameters: Parameters): Call<unknown> {
   const ids = jsonOf(parameters["ids"]) as string[];
   return { toAuthorize: [callTo("readMessages", { ids })], send: (sql) => readMessages(sql, ids) };
+}
+
+/** What `decide` has written for a command, and the versions of its streams after that. */
+export function outcomeCall(parameters: Parameters): Call<unknown> {
+  const idPrefix = requiredText(parameters["idPrefix"]);
+  const streamNames = textListOf(parameters["streamNames"]) ?? [];
+  return {
+    toAuthorize: streamNames.map((streamName) => callTo("streamVersion", { streamName })),
+    send: async (sql) => {
+      if (streamNames.length === 0) throw invalid("streamNames", streamNames, "not empty");
+      for (const streamName of streamNames) checkStreamName(streamName);
+      checkId(`${idPrefix}0000`);
+      return await queryOutcome(sql, idPrefix, streamNames);
+    },
+  };
 }
 
 export function streamVersionCall(parameters: Parameters): Call<number> {

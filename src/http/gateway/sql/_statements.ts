@@ -9,6 +9,7 @@ import {
   firstReferenceSinceCall,
   firstSinceCall,
   lookAtWritersCall,
+  outcomeCall,
   readAggregateCall,
   readAllBackwardCall,
   readCategoryCall,
@@ -132,6 +133,10 @@ const STATEMENTS: readonly SampledStatement[] = [
   { sample: { ...inStream, ...ofTypes }, makeCall: readLastMessageCall },
   { sample: { ids: `["${messageId}"]` }, makeCall: readMessagesCall },
   { sample: inStream, makeCall: streamVersionCall },
+  {
+    sample: { idPrefix: messageId.slice(0, -4), streamNames: '["category-id"]' },
+    makeCall: outcomeCall,
+  },
   { sample: inCategory, makeCall: streamNamesCall },
   { sample: inCategory, makeCall: entityIdsCall },
   { sample: {}, makeCall: () => ({ toAuthorize: [callTo("categories", {})], send: categories }) },
