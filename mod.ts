@@ -41,6 +41,8 @@ export type { ImportedMessage } from "./src/write/imported_message.ts";
 export type {
   DefineMessagesOptions,
   DetailedDefinition,
+  ForgottenMessage,
+  ForgottenMessages,
   GuardedUpcast,
   Lift,
   MessageConstructor,
@@ -58,7 +60,7 @@ export {
   type MessageOf,
   type Messages,
 } from "./src/messages/define_messages.ts";
-export type { Codec, CodedMessage } from "./src/messages/codec.ts";
+export { type Codec, type CodedMessage, FORGOTTEN } from "./src/messages/codec.ts";
 export type { MessageCatalogue, Typed, TypedInput } from "./src/messages/catalogue.ts";
 export type { StandardIssue, StandardResult, StandardSchema } from "./src/messages/schema.ts";
 export { correlate, follow } from "./src/messages/follow.ts";

@@ -41,9 +41,9 @@ export function checkDefinitions(definitions: Definitions): DefinitionTable {
       if (byStoredType.has(storedType)) {
         throw invalid("type", storedType, "given once, as a type or an alias");
       }
-      // `$unknown` is the type of an UnknownMessage. A catalogue with a member `then` looks like a
-      // promise.
-      if (storedType === "$unknown" || storedType === "then") {
+      // The first two are the types of an UnknownMessage and a ForgottenMessage. A catalogue with a member
+      // `then` looks like a promise.
+      if (["$unknown", "$forgotten", "then"].includes(storedType)) {
         throw invalid("type", storedType, "another name, since this one has a meaning already");
       }
       byStoredType.set(storedType, checked);

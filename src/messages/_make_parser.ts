@@ -12,41 +12,75 @@ import {
   type DefinitionTable,
 } from "./_definitions.ts";
 import { liftToNewest } from "./_lift.ts";
-import type { EncodedTyped, Parser } from "./_parser.ts";
+import { CATALOGUE, type EncodedTyped, type Parser } from "./_parser.ts";
 import { type Checked, decodeShape, encodeShape } from "./_shape.ts";
-import type { Codec } from "./codec.ts";
-import type { DefineMessagesOptions } from "./definition.ts";
+import { type Codec, FORGOTTEN } from "./codec.ts";
+import type {
+  DefineMessagesOptions,
+  ForgottenMessage,
+  ForgottenMessages,
+  UnknownMessage,
+  UnknownTypes,
+} from "./definition.ts";
 
-export function makeParser(definitions: Definitions, options: DefineMessagesOptions): Parser {
+export function makeParser(
+  definitions: Definitions,
+  options: DefineMessagesOptions<UnknownTypes, ForgottenMessages, Codec | undefined>,
+): Parser {
   checkOptions(options);
-  const { unknown = "refuse", codec } = options;
+  const { unknown = "refuse", forgotten = "pass", codec } = options;
   if (!["refuse", "skip", "pass"].includes(unknown)) {
     throw invalid("unknown", unknown, '"refuse", "skip" or "pass"');
+  }
+  if (!["pass", "skip"].includes(forgotten)) {
+    throw invalid("forgotten", forgotten, '"pass" or "skip"');
   }
   if (codec !== undefined) {
     checkFunction("codec.encode", codec.encode);
     checkFunction("codec.decode", codec.decode);
   }
   const { byType, byStoredType } = checkDefinitions(definitions);
-  return {
+  const definedTypes = [...byStoredType.keys()];
+
+  /** Makes a message that stands for one that cannot be read. It belongs to the catalogue, so a write refuses it. */
+  function standIn(message: Message, type: string, storedType: string): Message {
+    return Object.defineProperty({ ...message, type, storedType }, CATALOGUE, { value: parser });
+  }
+
+  function forget(message: Message): Message | undefined {
+    if (forgotten === "skip") return undefined;
+    const { type } = byStoredType.get(message.type)!;
+    return standIn({ ...message, data: null }, "$forgotten", type);
+  }
+
+  const parser: Parser = {
     codec,
+    definedTypes,
     typeOf: (storedType) => byStoredType.get(storedType)?.type,
     storedTypes(types) {
       if (types !== null) return types.flatMap((type) => byType.get(type)?.storedTypes ?? type);
-      return unknown === "skip" ? [...byStoredType.keys()] : null;
+      return unknown === "skip" ? definedTypes : null;
     },
     encode: (message, streamName) => encodeTyped(message, streamName, byType, codec),
     decode(message) {
       const definition = byStoredType.get(message.type);
-      if (definition !== undefined) return decodeTyped(message, definition, codec);
+      if (definition !== undefined) return decodeTyped(message, definition, codec, forget);
       if (unknown === "skip") return undefined;
-      if (unknown === "pass") {
-        return { ...message, type: "$unknown", storedType: message.type } as Message;
-      }
+      if (unknown === "pass") return standIn(message, "$unknown", message.type);
       const issues = [undefinedType(message.type, byType)];
       throw new InvalidMessageError(message, message.streamName, issues);
     },
+    decodeForgotten: codec && forgotten === "pass"
+      ? (message) => {
+        if (!byStoredType.has(message.type)) return undefined;
+        return whenReady(
+          decodeData(message, codec),
+          (data) => data === FORGOTTEN ? forget(message) : undefined,
+        );
+      }
+      : undefined,
   };
+  return parser;
 }
 
 async function encodeTyped(
@@ -62,7 +96,7 @@ async function encodeTyped(
   }
   const definition = byType.get(type);
   if (definition === undefined) {
-    throw cannotWrite(message, streamName, [undefinedType(type, byType)]);
+    throw cannotWrite(message, streamName, [standInIssue(message) ?? undefinedType(type, byType)]);
   }
   const encoded = await encodeShape(definition, data, "data");
   if (encoded.issues) throw cannotWrite(message, streamName, encoded.issues);
@@ -77,21 +111,38 @@ function decodeTyped(
   message: Message,
   definition: CheckedDefinition,
   codec: Codec | undefined,
-): Message | Promise<Message> {
-  const { type, streamName, metadata } = message;
-  const data = codec
-    ? codec.decode(message.data, { type, streamName, metadata, isSnapshot: false })
-    : message.data;
+  forget: (message: Message) => Message | undefined,
+): Message | undefined | Promise<Message | undefined> {
+  const data = codec ? decodeData(message, codec) : message.data;
   return whenReady(data, (data) => {
+    if (codec && data === FORGOTTEN) return forget(message);
     const newest = liftToNewest(definition.upcasts, data, message);
     return whenReady(decodeShape(definition, newest), (decoded: Checked) => {
-      if (decoded.issues) throw new InvalidMessageError(message, streamName, decoded.issues);
+      if (decoded.issues) {
+        throw new InvalidMessageError(message, message.streamName, decoded.issues);
+      }
       return { ...message, type: definition.type, data: decoded.value };
     });
   });
 }
 
+function decodeData({ type, streamName, metadata, data }: Message, codec: Codec): unknown {
+  return codec.decode(data, { type, streamName, metadata, isSnapshot: false });
+}
+
 function undefinedType(type: string, byType: DefinitionTable["byType"]): Issue {
   const defined = [...byType.keys()].map((type) => `"${type}"`).join(", ");
   return { path: [], message: `the type "${type}" is not defined; those that are: ${defined}` };
+}
+
+/** Why a message is not written that stands for another; undefined for a message that does not. */
+function standInIssue(message: MessageInput): Issue | undefined {
+  const { type, storedType } = message as Partial<UnknownMessage | ForgottenMessage>;
+  if (storedType === undefined) return undefined;
+  return {
+    path: [],
+    message: type === "$forgotten"
+      ? "it is forgotten: its data cannot be read, so it cannot be written"
+      : `it was read as a type that is not defined, "${storedType}": give it that type to write it`,
+  };
 }

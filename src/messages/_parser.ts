@@ -34,6 +34,15 @@ export interface Parser<
   encode(message: MessageInput, streamName: string): Promise<EncodedTyped>;
   /** Makes the message that the caller gets; undefined if messages of its type are skipped. */
   decode(message: Message): Message | undefined | Promise<Message | undefined>;
+  /**
+   * Makes the forgotten message if the message's data is forgotten, and else answers undefined: only the
+   * codec is asked. There is no such function if reads give no forgotten messages.
+   */
+  readonly decodeForgotten:
+    | ((message: Message) => Message | undefined | Promise<Message | undefined>)
+    | undefined;
+  /** All stored types of the definitions. */
+  readonly definedTypes: readonly string[];
   /** The type that a stored type belongs to, by its name now; undefined if no definition has it. */
   typeOf(storedType: string): string | undefined;
   /**

@@ -1,4 +1,5 @@
 import { invalid } from "../lib/invalid.ts";
+import { whenReady } from "../lib/promise.ts";
 import type { Message, MessageInput } from "../types.ts";
 import { CATALOGUE, type Parser } from "./_parser.ts";
 import type { MessageCatalogue } from "./catalogue.ts";
@@ -20,6 +21,7 @@ export function parserOf({ messages }: MaybeTyped): Parser | undefined {
 /** Checks that handlers are for types of the catalogue, by their names now and not by aliases. */
 export function checkTypesOf(parser: Parser, handlers: object): void {
   for (const type of Object.keys(handlers)) {
+    if (type === "$forgotten" && parser.decodeForgotten) continue;
     const now = parser.typeOf(type);
     if (now !== type) {
       const rule = now === undefined ? "" : `: "${type}" is an alias of "${now}"`;
@@ -42,6 +44,25 @@ export function pickerOf<Taker>(
     const type = parser?.typeOf(storedType) ?? storedType;
     return Object.hasOwn(byType, type) ? byType[type] : undefined;
   };
+}
+
+/**
+ * Gives a stored message to its taker, as the catalogue reads it: a forgotten message to the taker of those.
+ *
+ * @returns What the taker returns; undefined if there is no taker, or the catalogue skips the message.
+ */
+export function takeParsed<Taker, Answer>(
+  parser: Parser,
+  message: Message,
+  taker: Taker | undefined,
+  forgottenTaker: Taker | undefined,
+  take: (taker: Taker, parsed: Message) => Answer,
+): Answer | undefined | Promise<Answer | undefined> {
+  const parsed = taker ? parser.decode(message) : parser.decodeForgotten?.(message);
+  return whenReady(parsed, (parsed) => {
+    const picked = parsed?.type === "$forgotten" ? forgottenTaker : taker;
+    return parsed && picked && take(picked, parsed);
+  });
 }
 
 /**

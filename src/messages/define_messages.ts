@@ -3,8 +3,11 @@ import type { Definitions } from "./_definitions.ts";
 import { makeParser } from "./_make_parser.ts";
 import { CATALOGUE } from "./_parser.ts";
 import type { MessageCatalogue } from "./catalogue.ts";
+import type { Codec } from "./codec.ts";
 import type {
   DefineMessagesOptions,
+  ForgottenMessage,
+  ForgottenMessages,
   MessageConstructor,
   MessageConstructorOptions,
   TypedMessage,
@@ -45,11 +48,12 @@ type InputData<Definition> =
  *
  * @internal
  */
-type OutputOf<Defined, Unknown> =
+type OutputOf<Defined, Unknown, Forgotten> =
   | {
     [Type in keyof Defined & string]: TypedMessage<Type, OutputData<Defined[Type]>>;
   }[keyof Defined & string]
-  | ("pass" extends Unknown ? UnknownMessage : never);
+  | ("pass" extends Unknown ? UnknownMessage : never)
+  | ("pass" extends Forgotten ? ForgottenMessage : never);
 
 /**
  * The messages of a catalogue as they are written: a union that `type` tells apart.
@@ -60,9 +64,19 @@ type InputOf<Defined> = {
   [Type in keyof Defined & string]: TypedMessageInput<Type, InputData<Defined[Type]>>;
 }[keyof Defined & string];
 
-/** A catalogue with a message constructor for each type. */
-export type Messages<Defined, Unknown extends UnknownTypes = "refuse"> =
-  & MessageCatalogue<OutputOf<Defined, Unknown>, InputOf<Defined>>
+/**
+ * A catalogue with a message constructor for each type.
+ *
+ * @typeParam Defined The definitions, by type.
+ * @typeParam Unknown What a read does with a type that is not defined.
+ * @typeParam Forgotten What a read does with a forgotten message; `never` without a codec: there is none.
+ */
+export type Messages<
+  Defined,
+  Unknown extends UnknownTypes = "refuse",
+  Forgotten extends ForgottenMessages = never,
+> =
+  & MessageCatalogue<OutputOf<Defined, Unknown, Forgotten>, InputOf<Defined>>
   & {
     readonly [Type in keyof Defined & string]: MessageConstructor<Type, InputData<Defined[Type]>>;
   };
@@ -112,6 +126,8 @@ export type MessageInputOf<
  *
  * @typeParam Defined The definitions, by type.
  * @typeParam Unknown What a read does with a type that is not defined.
+ * @typeParam Forgotten What a read does with a forgotten message.
+ * @typeParam Coded The codec; with undefined if there is none.
  * @param definitions For each type a schema (zod, valibot, arktype, any Standard Schema), or an
  * object with one.
  * @param options What to do with undefined types, and a codec for the data.
@@ -122,10 +138,12 @@ export type MessageInputOf<
 export function defineMessages<
   const Defined extends Definitions,
   const Unknown extends UnknownTypes = "refuse",
+  const Forgotten extends ForgottenMessages = "pass",
+  Coded extends Codec | undefined = Codec | undefined,
 >(
   definitions: Defined,
-  options: DefineMessagesOptions<Unknown> = {},
-): Messages<Defined, Unknown> {
+  options: DefineMessagesOptions<Unknown, Forgotten, Coded> = {},
+): Messages<Defined, Unknown, undefined extends Coded ? never : Forgotten> {
   const parser = makeParser(definitions, options);
   const constructors = Object.keys(definitions).map((type) => {
     const construct = (
@@ -143,8 +161,5 @@ export function defineMessages<
     return [type, construct] as const;
   });
   const catalogue = Object.fromEntries(constructors);
-  return Object.defineProperty(catalogue, CATALOGUE, { value: parser }) as unknown as Messages<
-    Defined,
-    Unknown
-  >;
+  return Object.defineProperty(catalogue, CATALOGUE, { value: parser }) as never;
 }

@@ -58,8 +58,18 @@ export interface GuardedUpcast {
   lift(data: unknown, message: Message): unknown;
 }
 
-/** Options of `defineMessages`. */
-export interface DefineMessagesOptions<Unknown extends UnknownTypes = UnknownTypes> {
+/**
+ * Options of `defineMessages`.
+ *
+ * @typeParam Unknown What a read does with a type that is not defined.
+ * @typeParam Forgotten What a read does with a message that is forgotten.
+ * @typeParam Coded The codec; with undefined if there may be none.
+ */
+export interface DefineMessagesOptions<
+  Unknown extends UnknownTypes = UnknownTypes,
+  Forgotten extends ForgottenMessages = ForgottenMessages,
+  Coded extends Codec | undefined = Codec,
+> {
   /**
    * What a read does with a type that is not defined: `"refuse"` throws an `InvalidMessageError`,
    * `"skip"` leaves the message out, `"pass"` returns it as an `UnknownMessage`. A write always
@@ -73,11 +83,21 @@ export interface DefineMessagesOptions<Unknown extends UnknownTypes = UnknownTyp
    *
    * @default none
    */
-  readonly codec?: Codec | undefined;
+  readonly codec?: Coded | undefined;
+  /**
+   * What a read does with a message that is forgotten, because the codec's `decode` has answered
+   * `FORGOTTEN`: `"pass"` returns it as a `ForgottenMessage`, `"skip"` leaves it out.
+   *
+   * @default "pass"
+   */
+  readonly forgotten?: Forgotten | undefined;
 }
 
 /** What a read does with a type that is not defined. */
 export type UnknownTypes = "refuse" | "skip" | "pass";
+
+/** What a read does with a message that is forgotten. */
+export type ForgottenMessages = "pass" | "skip";
 
 /** A message of a type that is defined. */
 export interface TypedMessage<Type extends string, Data> extends Message<Data> {
@@ -100,6 +120,14 @@ export interface UnknownMessage extends Message {
   /** The same for all undefined types: it tells these messages from all others. */
   readonly type: "$unknown";
   /** The type that the message is stored with. */
+  readonly storedType: string;
+}
+
+/** A message whose data nobody can have any more: the codec's `decode` has answered `FORGOTTEN`. */
+export interface ForgottenMessage extends Message<null> {
+  /** The same for all forgotten messages: it tells these messages from all others. */
+  readonly type: "$forgotten";
+  /** The message's own type, by its name now. */
   readonly storedType: string;
 }
 
