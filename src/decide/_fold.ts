@@ -33,16 +33,19 @@ export function foldOf<State, Output extends Message>(projection: Projection<Sta
   function read(state: unknown, message: Message): unknown {
     const evolver = evolverOf(message.type);
     if (evolver !== undefined) return checkState(evolver(state, message), message.type);
-    if (unknown === "skip") return state;
+    if (unknown === "skip" || message.type === "$forgotten") return state;
     const type = parser?.typeOf(message.type) ?? message.type;
     const issue = { path: [], message: `the projection has no handler for the type "${type}"` };
     throw new InvalidMessageError(message, message.streamName, [issue]);
   }
 
   function stored(state: unknown, message: Message): unknown {
-    // What has no handler is not parsed.
-    if (parser === undefined || evolverOf(message.type) === undefined) return read(state, message);
-    return whenReady(parser.decode(message), (it) => it === undefined ? state : read(state, it));
+    if (evolverOf(message.type) && parser) {
+      return whenReady(parser.decode(message), (it) => it === undefined ? state : read(state, it));
+    }
+    // What has no handler is not parsed, but it may be forgotten.
+    if (!evolverOf("$forgotten")) return read(state, message);
+    return whenReady(parser?.decodeForgotten?.(message), (it) => read(state, it ?? message));
   }
 
   return { stored, read };

@@ -1,4 +1,4 @@
-import type { Codec, CodedMessage } from "../messages/codec.ts";
+import { type Codec, type CodedMessage, FORGOTTEN } from "../messages/codec.ts";
 import { encodeMessage, stringify } from "../messages/_json.ts";
 import { canonicalText, isPlain } from "../lib/plain.ts";
 import { decodeShape, encodeShape } from "../messages/_shape.ts";
@@ -122,6 +122,7 @@ async function decodeState(
     // The key of the codec may be gone. The messages then make the remaining state, or fail in the same way.
     return undefined;
   }
+  if (state === FORGOTTEN) return undefined;
   if (schema !== undefined) {
     const decoded = await decodeShape({ schema }, state);
     if (decoded.issues) return undefined;

@@ -30,7 +30,10 @@ export interface Projection<State, Output extends Message = Message> {
   readonly messages?: MessageCatalogue<Output> | undefined;
 }
 
-/** Functions that make the next state, by the type of the message. */
+/**
+ * Functions that make the next state, by the type of the message. `$forgotten` gets the forgotten messages, of
+ * all types. Without it, they change no state.
+ */
 export type Evolvers<State, Output extends Message = Message> = {
   readonly [Type in Exclude<Output["type"], "$unknown">]?: Evolve<
     State,
