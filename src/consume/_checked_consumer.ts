@@ -1,9 +1,8 @@
 import { withTimeLimit } from "../handle/_time_limit.ts";
 import { runInTransaction, type SqlWithBegin } from "../handle/_transaction.ts";
 import { invalid } from "../lib/invalid.ts";
-import { whenReady } from "../lib/promise.ts";
 import type { Parser } from "../messages/_parser.ts";
-import { checkTypesOf, parserOf, pickerOf } from "../messages/_typed.ts";
+import { checkTypesOf, parserOf, pickerOf, takeParsed } from "../messages/_typed.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
 import {
   checkCategory,
@@ -176,14 +175,17 @@ function checkHandlers(
     ? (message, context) => handlePage([message], context)
     : handle;
   const pick = pickerOf(parser, all, handlers);
-  const wanted = handlers === undefined ? types : Object.keys(handlers);
+  const ofForgotten = pickerOf(undefined, all, handlers)("$forgotten");
+  const named = handlers === undefined ? types : Object.keys(handlers);
+  // A message of any type can be forgotten.
+  const wanted = parser && handlers && ofForgotten ? parser.definedTypes : named;
   return {
     types: wanted && (parser?.storedTypes(wanted) ?? wanted),
     pageHandler: handlePage as PageHandler | undefined,
     decode: parser?.decode,
     handlerOf: ({ type }) => {
       const handler = pick(type);
-      return parser && handler ? parsing(parser, handler) : handler;
+      return parser && (handler || ofForgotten) ? parsing(parser, handler, ofForgotten) : handler;
     },
   };
 }
@@ -250,13 +252,21 @@ function checkTransactional(
 }
 
 /**
- * Makes a handler of stored messages, which parses each message for a handler of parsed messages.
+ * Makes a handler of stored messages, which parses each message for a handler of parsed messages, or for that
+ * of forgotten messages.
  */
-function parsing(parser: Parser, handler: Handler): Handler {
+function parsing(
+  parser: Parser,
+  handler: Handler | undefined,
+  ofForgotten: Handler | undefined,
+): Handler {
   return (message, context) =>
-    whenReady<Message | undefined, unknown>(
-      parser.decode(message),
-      (parsed) => parsed && handler(parsed, context),
+    takeParsed(
+      parser,
+      message,
+      handler,
+      ofForgotten,
+      (handler, parsed) => handler(parsed, context),
     ) as ReturnType<Handler>;
 }
 

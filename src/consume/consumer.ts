@@ -121,7 +121,10 @@ export interface GroupMembership {
   readonly size: number;
 }
 
-/** Handlers, by the types of their messages. */
+/**
+ * Handlers, by the types of their messages. `$forgotten` gets the forgotten messages, of all types. Without it,
+ * they are passed over.
+ */
 export type Handlers<Handle = Sql, Handled extends Message = Message> = {
   readonly [Type in Exclude<Handled["type"], "$unknown">]?: Handler<
     Handle,
