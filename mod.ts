@@ -61,6 +61,7 @@ export {
   type Messages,
 } from "./src/messages/define_messages.ts";
 export { type Codec, type CodedMessage, FORGOTTEN } from "./src/messages/codec.ts";
+export type { MessageParser, ParseResult } from "./src/messages/message_parser.ts";
 export type { MessageCatalogue, Typed, TypedInput } from "./src/messages/catalogue.ts";
 export type { StandardIssue, StandardResult, StandardSchema } from "./src/messages/schema.ts";
 export { correlate, follow } from "./src/messages/follow.ts";

@@ -35,21 +35,24 @@ export function checkDefinitions(definitions: Definitions): DefinitionTable {
   const byStoredType = new Map<string, CheckedDefinition>();
   for (const [type, definition] of Object.entries(definitions)) {
     const checked = checkDefinition(type, definition);
+    // A catalogue with a member `then` looks like a promise.
+    if (["then", "parse", "safeParse"].includes(type)) throw hasMeaning(type);
     byType.set(type, checked);
     for (const storedType of checked.storedTypes) {
       checkName("type", storedType);
       if (byStoredType.has(storedType)) {
         throw invalid("type", storedType, "given once, as a type or an alias");
       }
-      // The first two are the types of an UnknownMessage and a ForgottenMessage. A catalogue with a member
-      // `then` looks like a promise.
-      if (["$unknown", "$forgotten", "then"].includes(storedType)) {
-        throw invalid("type", storedType, "another name, since this one has a meaning already");
-      }
+      // The types of an UnknownMessage and a ForgottenMessage.
+      if (["$unknown", "$forgotten"].includes(storedType)) throw hasMeaning(storedType);
       byStoredType.set(storedType, checked);
     }
   }
   return { byType, byStoredType };
+}
+
+function hasMeaning(type: string): Error {
+  return invalid("type", type, "another name, since this one has a meaning already");
 }
 
 function checkDefinition(type: string, definition: MessageDefinition): CheckedDefinition {

@@ -1,6 +1,7 @@
 import type { Message, MessageInput } from "../types.ts";
 import type { Definitions } from "./_definitions.ts";
 import { makeParser } from "./_make_parser.ts";
+import { messageParserOf } from "./_parse.ts";
 import { CATALOGUE } from "./_parser.ts";
 import type { MessageCatalogue } from "./catalogue.ts";
 import type { Codec } from "./codec.ts";
@@ -15,6 +16,7 @@ import type {
   UnknownMessage,
   UnknownTypes,
 } from "./definition.ts";
+import type { MessageParser } from "./message_parser.ts";
 
 type SchemaOf<Definition> = Definition extends { readonly "~standard": unknown } ? Definition
   : Definition extends { readonly schema: infer Schema } ? Schema
@@ -65,7 +67,7 @@ type InputOf<Defined> = {
 }[keyof Defined & string];
 
 /**
- * A catalogue with a message constructor for each type.
+ * A catalogue with a message constructor for each type, and `parse` and `safeParse`.
  *
  * @typeParam Defined The definitions, by type.
  * @typeParam Unknown What a read does with a type that is not defined.
@@ -77,6 +79,10 @@ export type Messages<
   Forgotten extends ForgottenMessages = never,
 > =
   & MessageCatalogue<OutputOf<Defined, Unknown, Forgotten>, InputOf<Defined>>
+  & MessageParser<
+    | OutputOf<Defined, Unknown, Forgotten>
+    | ("skip" extends Unknown | Forgotten ? undefined : never)
+  >
   & {
     readonly [Type in keyof Defined & string]: MessageConstructor<Type, InputData<Defined[Type]>>;
   };
@@ -102,7 +108,8 @@ export type MessageInputOf<
 /**
  * Defines the message types of a program: a schema for the data of each type.
  *
- * The result is a catalogue with a message constructor for each type. Every write parses a message
+ * The result is a catalogue with a message constructor for each type. Its `parse` and `safeParse` parse a
+ * message from anywhere, for example from an `EventSource`. Every write parses a message
  * that a constructor made. With `{ messages }` a write takes no other messages, and a read, a
  * subscription or a consumer parses the messages that it reads: they are a union that `type` tells
  * apart. A write refuses data that the schema could not read again. A copy of a message (`{
@@ -160,6 +167,10 @@ export function defineMessages<
     };
     return [type, construct] as const;
   });
-  const catalogue = Object.fromEntries(constructors);
-  return Object.defineProperty(catalogue, CATALOGUE, { value: parser }) as never;
+  const { parse, safeParse } = messageParserOf(parser);
+  return Object.defineProperties(Object.fromEntries(constructors), {
+    [CATALOGUE]: { value: parser },
+    parse: { value: parse },
+    safeParse: { value: safeParse },
+  }) as never;
 }

@@ -603,7 +603,7 @@ describe("defineMessages()", () => {
   });
 
   test("refuses types that have a meaning already", () => {
-    for (const type of ["$unknown", "then"]) {
+    for (const type of ["$unknown", "then", "parse", "safeParse"]) {
       const rule = /it must be another name, since this one has a meaning already$/;
       assert.throws(() => defineMessages({ [type]: z.object({}) }), { message: rule });
     }
