@@ -12,3 +12,16 @@ export function whenReady<T, U>(
 ): U | Promise<U> {
   return isPromise(value) ? value.then(next) : next(value);
 }
+
+/** Does work at once if it can be. What the work throws, or its promise rejects with, goes to `recover`. */
+export function recovering<T>(
+  work: () => T | Promise<T>,
+  recover: (error: unknown) => T | Promise<T>,
+): T | Promise<T> {
+  try {
+    const done = work();
+    return isPromise(done) ? done.then((value) => value, recover) : done;
+  } catch (error) {
+    return recover(error);
+  }
+}

@@ -1,6 +1,6 @@
 import type { Issue } from "../errors.ts";
 import { canonicalText, isReadAsGiven, withDigits } from "../lib/plain.ts";
-import { isPromise } from "../lib/promise.ts";
+import { recovering, whenReady } from "../lib/promise.ts";
 import { wordsOf } from "../lib/words.ts";
 import { stringify } from "./_json.ts";
 import type { StandardIssue, StandardResult, StandardSchema } from "./schema.ts";
@@ -27,12 +27,10 @@ export function isSchema(value: unknown): value is StandardSchema {
 
 /** Parses stored data. */
 export function decodeShape({ schema }: Shape, stored: unknown): Checked | Promise<Checked> {
-  try {
-    const result = schema["~standard"].validate(stored);
-    return isPromise(result) ? result.then(checkedOf, checkedThrow) : checkedOf(result);
-  } catch (error) {
-    return checkedThrow(error);
-  }
+  return recovering(
+    () => whenReady(schema["~standard"].validate(stored), checkedOf),
+    checkedThrow,
+  );
 }
 
 /** A codec may throw at data that does not fit, as BigInt("x") does. Its error becomes an issue. */
@@ -51,78 +49,116 @@ function checkedThrow(error: unknown): Checked {
  * parses it, and its output is stored.
  *
  * @param name The name of the value, for the TypeError about a part that JSON would lose.
+ * @returns No promise if neither the schema nor `encode` answers by one.
  */
-export async function encodeShape(shape: Shape, value: unknown, name: string): Promise<Encoded> {
+export function encodeShape(
+  shape: Shape,
+  value: unknown,
+  name: string,
+): Encoded | Promise<Encoded> {
   // The caller's `encode` is made for the schema's output, so it may throw at the schema's input.
   const thrown: Issue[] = [];
-  const direct = await encodeOutput(shape, value).catch((error) => {
+  const direct = recovering(() => encodeOutput(shape, value), (error) => {
     thrown.push({ path: [], message: `the way back has thrown: ${wordsOf(error)}` });
     return undefined;
   });
-  const first = direct &&
-    await checkRoundTrip(shape, direct, name, (read) => isReadAsGiven(read, value));
-  if (first && !first.issues) return first;
+  const first = whenReady(direct, (direct) => {
+    return direct && checkRoundTrip(shape, direct, name, (read) => isReadAsGiven(read, value));
+  });
+  return whenReady(first, (first): Encoded | Promise<Encoded> => {
+    if (first && !first.issues) return first;
+    return whenReady(decodeShape(shape, value), (parsed) => {
+      if (!parsed.issues) return encodeParsed(shape, parsed, name, first);
+      // The value fits neither as output nor as input. The issues are those of the one that it comes
+      // closer to.
+      const isCloser = parsed.issues.length < (first?.issues?.length ?? Infinity) &&
+        parsed.issues.every(({ path }) => path.length > 0);
+      return first && !isCloser ? first : { issues: [...parsed.issues, ...thrown] };
+    });
+  });
+}
 
-  const parsed = await decodeShape(shape, value);
-  if (!parsed.issues) {
-    const output = parsed.value;
-    const encoded = await encodeOutput(shape, output) ?? parsed;
-    const isSame = (read: unknown) => canonicalText(read) === canonicalText(output);
-    const second = await checkRoundTrip(shape, encoded, name, isSame);
-    return second.issues && first ? first : second;
-  }
-  // The value fits neither as output nor as input. The issues are those of the one that it comes
-  // closer to.
-  const isCloser = parsed.issues.length < (first?.issues?.length ?? Infinity) &&
-    parsed.issues.every(({ path }) => path.length > 0);
-  return first && !isCloser ? first : { issues: [...parsed.issues, ...thrown] };
+/** Encodes what the schema has parsed. If that fails, the issues are those of the first try, if there was one. */
+function encodeParsed(
+  shape: Shape,
+  parsed: { readonly value: unknown },
+  name: string,
+  first: Encoded | undefined,
+): Encoded | Promise<Encoded> {
+  const output = parsed.value;
+  const isSame = (read: unknown) => canonicalText(read) === canonicalText(output);
+  const second = whenReady(encodeOutput(shape, output), (encoded) => {
+    return checkRoundTrip(shape, encoded ?? parsed, name, isSame);
+  });
+  return whenReady(second, (second) => second.issues && first ? first : second);
 }
 
 /** The JSON of an encoded value, if the schema reads that JSON as the same value. */
-async function checkRoundTrip(
+function checkRoundTrip(
   shape: Shape,
   encoded: Checked,
   name: string,
   isAsItWas: (read: unknown) => boolean,
-): Promise<Encoded> {
+): Encoded | Promise<Encoded> {
   if (encoded.issues) return encoded;
   const json = JSON.parse(stringify(name, withDigits(encoded.value)) ?? "null");
-  const read = await decodeShape(shape, json);
-  if (read.issues) {
-    const hint = "as JSON holds it: a codec, or encode, can make JSON of what does not fit";
-    return {
-      issues: read.issues.map(({ path, message }) => ({ path, message: `${message} (${hint})` })),
-    };
-  }
-  if (isAsItWas(read.value)) return { value: json, read: read.value };
-  const message = "what the schema makes of it, it makes something else of when that is read: " +
-    "a codec, or encode, can make it read the same";
-  return { issues: [{ path: [], message }] };
+  return whenReady(decodeShape(shape, json), (read): Encoded => {
+    if (read.issues) {
+      const hint = "as JSON holds it: a codec, or encode, can make JSON of what does not fit";
+      return {
+        issues: read.issues.map(({ path, message }) => ({
+          path,
+          message: `${message} (${hint})`,
+        })),
+      };
+    }
+    if (isAsItWas(read.value)) return { value: json, read: read.value };
+    const message = "what the schema makes of it, it makes something else of when that is read: " +
+      "a codec, or encode, can make it read the same";
+    return { issues: [{ path: [], message }] };
+  });
 }
 
-/** The method of zod's schemas that converts their output to their input. */
+/** What zod's methods that end in "Encode" answer. */
+interface ZodEncoded {
+  readonly data?: unknown;
+  readonly error?: { readonly issues: readonly StandardIssue[] } | undefined;
+}
+
+/** The methods of zod's schemas that convert their output to their input. */
 interface ZodSchema {
-  safeEncodeAsync?(
-    value: unknown,
-  ): Promise<{ data?: unknown; error?: { readonly issues: readonly StandardIssue[] } }>;
+  safeEncode?(value: unknown): ZodEncoded;
+  safeEncodeAsync(value: unknown): Promise<ZodEncoded>;
 }
 
 /** Converts the schema's output to its input; undefined if there is no way to do that. */
-async function encodeOutput(
+function encodeOutput(
   { schema, encode }: Shape,
   value: unknown,
-): Promise<Checked | undefined> {
-  if (encode !== undefined) return { value: await encode(value as never) };
-  const zod = schema as ZodSchema;
-  if (typeof zod.safeEncodeAsync !== "function") return undefined;
-  try {
-    const { data, error } = await zod.safeEncodeAsync(value);
-    return checkedOf(error ?? { value: data });
-  } catch (error) {
-    // zod cannot encode through a transform, which has one direction only.
-    if ((error as { name?: unknown } | null)?.name === "ZodEncodeError") return undefined;
-    throw error;
-  }
+): Checked | undefined | Promise<Checked | undefined> {
+  if (encode !== undefined) return whenReady(encode(value as never), (value) => ({ value }));
+  const zod = schema as StandardSchema & ZodSchema;
+  if (typeof zod.safeEncode !== "function") return undefined;
+  return recovering(
+    () => zodEncodedOf(zod.safeEncode!(value)),
+    (error) => {
+      if (isOneWay(error)) return undefined;
+      // zod throws if a part of the schema answers by a promise.
+      return zod.safeEncodeAsync(value).then(zodEncodedOf, (error) => {
+        if (isOneWay(error)) return undefined;
+        throw error;
+      });
+    },
+  );
+}
+
+function zodEncodedOf({ data, error }: ZodEncoded): Checked {
+  return checkedOf(error ?? { value: data });
+}
+
+/** Whether zod cannot encode because the schema has a transform, which has one direction only. */
+function isOneWay(error: unknown): boolean {
+  return (error as { name?: unknown } | null)?.name === "ZodEncodeError";
 }
 
 function checkedOf(result: StandardResult<unknown>): Checked {
