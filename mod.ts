@@ -64,7 +64,7 @@ export { type Codec, type CodedMessage, FORGOTTEN } from "./src/messages/codec.t
 export type { MessageParser, ParseResult } from "./src/messages/message_parser.ts";
 export type { MessageCatalogue, Typed, TypedInput } from "./src/messages/catalogue.ts";
 export type { StandardIssue, StandardResult, StandardSchema } from "./src/messages/schema.ts";
-export { correlate, follow } from "./src/messages/follow.ts";
+export { correlate, follow, type Followed, type PropagateOptions } from "./src/messages/follow.ts";
 export { idFrom } from "./src/names/id_from.ts";
 
 // Read

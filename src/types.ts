@@ -33,6 +33,12 @@ export interface Metadata {
   readonly replyStreamName?: string | undefined;
   /** The version of the shape of `data`. */
   readonly schemaVersion?: string | undefined;
+  /** Who acted. `follow` hands it on. */
+  readonly userId?: unknown;
+  /** The trace that the message is part of, as the W3C's Trace Context writes it. `follow` hands it on. */
+  readonly traceparent?: string | undefined;
+  /** What the vendors of tracing add to `traceparent`. `follow` hands it on. */
+  readonly tracestate?: string | undefined;
   /** Anything else that JSON can hold. */
   readonly [key: string]: unknown;
 }

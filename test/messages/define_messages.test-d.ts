@@ -20,6 +20,7 @@ import {
   type Message,
   type MessageInputOf,
   type MessageOf,
+  type Metadata,
   read,
   readAggregate,
   readAll,
@@ -145,8 +146,9 @@ describe("a constructor", () => {
     expectTypeOf(message).toExtend<TypedMessageInput<"Sent", { to: string }>>();
     expectTypeOf(message.type).toEqualTypeOf<"Sent">();
     expectTypeOf(message.data).toEqualTypeOf<{ to: string }>();
-    expectTypeOf(follow({} as Message, message)).toEqualTypeOf(message);
-    expectTypeOf(correlate(message, "transfer-1")).toEqualTypeOf(message);
+    type Sent = typeof message & { readonly metadata: Metadata };
+    expectTypeOf(follow({} as Message, message)).toEqualTypeOf<Sent>();
+    expectTypeOf(correlate(message, "transfer-1")).toEqualTypeOf<Sent>();
   });
 });
 
@@ -356,7 +358,8 @@ describe("a consumer with a catalogue", () => {
           expectTypeOf(message).toEqualTypeOf<TypedMessage<"Deposited", Deposited>>();
           expectTypeOf(handle).toEqualTypeOf<Sql>();
           const closed = account.Closed({ reason: "", at: "" });
-          expectTypeOf(follow(closed)).toEqualTypeOf(closed);
+          expectTypeOf(follow(closed)).toExtend<typeof closed>();
+          expectTypeOf(follow(closed).metadata).toEqualTypeOf<Metadata>();
         },
         Closed: async ({ data }) => {
           expectTypeOf(data).toEqualTypeOf<Closed>();

@@ -145,6 +145,87 @@ describe("follow()", () => {
     }
   });
 
+  const trace = {
+    userId: "ada",
+    traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    tracestate: "vendor=1",
+  };
+
+  test("hands on the user and the trace, where the message says nothing of them", async () => {
+    const previous = await previousWith({ ...trace, tenantId: "a" });
+    assert.deepEqual(await storedOf(follow(previous, { type: "Deposited" })), {
+      ...trace,
+      ...causeOf(previous),
+    });
+    const bob = { type: "Deposited", metadata: { userId: "bob", by: "Bob" } };
+    assert.deepEqual(await storedOf(follow(previous, bob)), {
+      ...trace,
+      ...bob.metadata,
+      ...causeOf(previous),
+    });
+    // No user is a user, too: the program itself did it.
+    const nobody = { type: "Deposited", metadata: { userId: null } };
+    assert.equal((await storedOf(follow(previous, nobody)))!["userId"], null);
+    const unset = { type: "Deposited", metadata: { userId: undefined } };
+    assert.equal((await storedOf(follow(previous, unset)))!["userId"], "ada");
+  });
+
+  test("leaves the cause's tracestate out where the message has a traceparent", async () => {
+    const previous = await previousWith(trace);
+    const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const stored = await storedOf(follow(previous, { type: "Sent", metadata: { traceparent } }));
+    assert.deepEqual(stored, { userId: "ada", traceparent, ...causeOf(previous) });
+  });
+
+  test("hands on the keys that it is told to, to each message of a list", async () => {
+    const previous = await previousWith({ tenantId: { id: 5 }, region: null, by: "Ada" });
+    const options = { propagate: ["tenantId", "region", "missing", "toString"] };
+    const [first, second] = follow(
+      previous,
+      [{ type: "First" }, { type: "Second", metadata: { tenantId: { id: 6 } } }],
+      options,
+    );
+    assert.deepEqual(await storedOf(first!), {
+      tenantId: { id: 5 },
+      region: null,
+      ...causeOf(previous),
+    });
+    assert.deepEqual(await storedOf(second!), {
+      tenantId: { id: 6 },
+      region: null,
+      ...causeOf(previous),
+    });
+    assert.equal(follow(previous, null, options), null);
+  });
+
+  test("keeps the cause and the conversation as they are, whatever it is told to hand on", async () => {
+    const previous = await previousWith({
+      causationMessagePosition: 11,
+      correlationStreamName: "transfer-7",
+      properties: { attempt: { value: 1, local: true } },
+    });
+    const own = { type: "Deposited", metadata: { correlationStreamName: "other-2" } };
+    const propagate = ["causationMessagePosition", "correlationStreamName", "replyStreamName"];
+    assert.deepEqual(await storedOf(follow(previous, own, { propagate })), {
+      ...causeOf(previous),
+      correlationStreamName: "transfer-7",
+    });
+  });
+
+  test("refuses options that are none", async () => {
+    const previous = await previousWith(null);
+    const message = { type: "Deposited" };
+    // As messages.map(follow) of a handler's follow would.
+    for (const options of [0, null, ["tenantId"]]) {
+      assert.throws(() => follow(previous, message, options as never), /as "options"/);
+    }
+    for (const propagate of ["tenantId", [""], [5], null]) {
+      const options = { propagate } as never;
+      assert.throws(() => follow(previous, message, options), /as "propagate"/);
+      assert.throws(() => follow(previous, null, options), /as "propagate"/);
+    }
+  });
+
   test("gives a copy, and leaves both messages as they were", async () => {
     const previous = await previousWith({ properties: { a: { value: 1 } } });
     const before = structuredClone(previous);
@@ -201,6 +282,29 @@ describe("correlate()", () => {
     });
   });
 
+  test("with a category, has its messages found as those of the category's streams", async () => {
+    const [command, event, transfer] = [newCategory(), newCategory(), newCategory()];
+    await write(db.sql, `${command}-1`, correlate({ type: "Withdraw" }, transfer));
+    const [withdraw] = await readStream(db.sql, `${command}-1`);
+    await write(db.sql, `${event}-1`, follow(withdraw!, { type: "Withdrawn" }));
+    await write(db.sql, `${event}-1`, correlate({ type: "Other" }, `${transfer}:command`));
+    await write(db.sql, `${event}-1`, correlate({ type: "Sent" }, `${transfer}-7`));
+    const selection = { correlation: transfer };
+    const found = ["Withdrawn", "Sent"];
+    const forward = await readCategory(db.sql, event, selection);
+    assert.deepEqual(forward.map(({ type }) => type), found);
+    const backward = await readCategory(db.sql, event, { ...selection, direction: "backward" });
+    assert.deepEqual(backward.map(({ type }) => type), found.toReversed());
+    const handled: string[] = [];
+    await drain(db.sql, {
+      category: event,
+      consumerId: "it",
+      ...selection,
+      handle: ({ type }) => void handled.push(type),
+    });
+    assert.deepEqual(handled, found);
+  });
+
   test("refuses what is no name", () => {
     for (const name of ["", 5, null, "a\0-1"]) {
       assert.throws(() => correlate({ type: "Withdraw" }, name as string), {
@@ -229,6 +333,23 @@ describe("correlate()", () => {
 });
 
 describe("a handler's follow()", () => {
+  test("hands on the keys that it is told to", async () => {
+    const category = newCategory();
+    const metadata = { userId: "ada", tenantId: "a", by: "Ada" };
+    await write(db.sql, `${category}-1`, { type: "Deposit", metadata });
+    const followed: Metadata[] = [];
+    await drain(db.sql, {
+      category,
+      consumerId: "it",
+      handle(_, { follow }) {
+        followed.push(follow({ type: "Deposited" }, { propagate: ["tenantId"] }).metadata);
+      },
+    });
+    assert.deepEqual(followed.map(({ userId, tenantId, by }) => [userId, tenantId, by]), [
+      ["ada", "a", undefined],
+    ]);
+  });
+
   test("is of the message in hand, and can be called by itself", async () => {
     const category = newCategory();
     const account = defineMessages({
