@@ -69,7 +69,7 @@ export function contextFor(
   signal: AbortSignal,
   attempt: number,
 ): HandlerContext {
-  return { sql, signal, attempt, follow: (next) => follow(message, next) };
+  return { sql, signal, attempt, follow: (next, options) => follow(message, next, options) };
 }
 
 function checkVerdict(answer: unknown, what: string): asserts answer is Verdict {

@@ -1,4 +1,5 @@
 import type { MessageCatalogue } from "../messages/catalogue.ts";
+import type { Followed, PropagateOptions } from "../messages/follow.ts";
 import type { StartAt } from "../read/start_at.ts";
 import type { FollowOptions } from "../subscribe/follow_options.ts";
 import type { Message, MessageInput, Sql } from "../types.ts";
@@ -31,7 +32,8 @@ export interface HandlerContext<Handle = Sql> {
   follow<Input extends MessageInput | readonly MessageInput[] | null | undefined>(
     this: void,
     message: Input,
-  ): Input;
+    options?: PropagateOptions,
+  ): Followed<Input>;
 }
 
 /**
