@@ -21,6 +21,7 @@
 // Write
 export { NO_STREAM, write, type WriteOptions } from "./src/write/write.ts";
 export { writeBatch } from "./src/write/write_batch.ts";
+export { reply } from "./src/write/reply.ts";
 export { append, type Appended } from "./src/write/append.ts";
 export type { StreamInput } from "./src/write/stream_input.ts";
 export { writeStreams } from "./src/write/write_streams.ts";
@@ -65,6 +66,7 @@ export type { MessageParser, ParseResult } from "./src/messages/message_parser.t
 export type { MessageCatalogue, Typed, TypedInput } from "./src/messages/catalogue.ts";
 export type { StandardIssue, StandardResult, StandardSchema } from "./src/messages/schema.ts";
 export { correlate, follow, type Followed, type PropagateOptions } from "./src/messages/follow.ts";
+export { isFollowing } from "./src/messages/is_following.ts";
 export { idFrom } from "./src/names/id_from.ts";
 
 // Read

@@ -14,6 +14,7 @@ export const operations: Record<string, (sql: client.Sql) => Promise<unknown>> =
   writeBatch: (sql) => client.writeBatch(sql, "account-1", [once(), message]),
   append: (sql) => client.append(sql, "account-1", [once(), message]),
   "append again": (sql) => client.append(sql, "known-1", known),
+  reply: (sql) => client.reply(sql, { ...message, metadata: { replyStreamName: "account-1" } }),
   writeStreams: (sql) =>
     client.writeStreams(sql, [{ streamName: "a-1", messages: [message] }, {
       streamName: "b-1",
@@ -124,6 +125,7 @@ export const pure: readonly string[] = [
   "defineMessages",
   "follow",
   "correlate",
+  "isFollowing",
   "idFrom",
   "fromQuery",
   "category",

@@ -8,6 +8,7 @@ import {
   type Message,
   type MessageInput,
   type Metadata,
+  reply,
   type Sql,
   write,
   writeBatch,
@@ -98,4 +99,11 @@ test("a handler's follow() answers what follow() does", () => {
 test("correlate() answers a message with metadata", () => {
   const correlated = correlate({ type: "Transfer" }, "transfer-7");
   expectTypeOf(correlated).toEqualTypeOf<{ type: string } & Following>();
+});
+
+test("reply() takes the messages of its catalogue", () => {
+  reply(sql, follow(previous, deposited));
+  reply(sql, follow(previous, deposited), { messages: account, expectedVersion: 5 });
+  // @ts-expect-error: the catalogue has no such message
+  reply(sql, { type: "Opened" }, { messages: account });
 });

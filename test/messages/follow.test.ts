@@ -8,6 +8,7 @@ import {
   follow,
   type HandlerContext,
   InvalidMessageError,
+  isFollowing,
   type Message,
   type MessageInput,
   type MessageOf,
@@ -262,6 +263,51 @@ describe("follow()", () => {
       await assert.rejects(write(db.sql, streamName, message), InvalidMessageError);
     }
     assert.equal((await readStream(db.sql, streamName)).length, 1);
+  });
+});
+
+describe("isFollowing()", () => {
+  const metadata = { correlationStreamName: "transfer-7", replyStreamName: "teller-1" };
+
+  test("is true of what follow() made, to write and as it was read, and of nothing before", async () => {
+    for (const  of of[null, {}, metadata]) {
+      const previous = await previousWith(of);
+      const followed = follow(previous, { type: "Deposited" });
+      assert.equal(isFollowing(previous, followed), true);
+      const streamName = `${newCategory()}-1`;
+      await write(db.sql, streamName, followed);
+      const [stored] = await readStream(db.sql, streamName);
+      assert.equal(isFollowing(previous, stored!), true);
+      assert.equal(isFollowing(stored!, previous), false);
+      assert.equal(isFollowing(previous, previous), false);
+      assert.equal(isFollowing(previous, follow(stored!, { type: "Next" })), false);
+    }
+  });
+
+  test("is false where a part of the cause, or of what it hands on, is another", async () => {
+    const previous = await previousWith(metadata);
+    const followed = follow(previous, { type: "Deposited" });
+    for (const key of [...Object.keys(causeOf(previous)), ...Object.keys(metadata)]) {
+      for (const other of [undefined, null, 5, "other-1"]) {
+        const message = { ...followed, metadata: { ...followed.metadata, [key]: other } };
+        assert.equal(isFollowing(previous, message as MessageInput), false, `${key}: ${other}`);
+      }
+    }
+    assert.equal(isFollowing(previous, { type: "Deposited" }), false);
+    assert.equal(isFollowing(previous, { type: "Deposited", metadata: null }), false);
+  });
+
+  test("is true where the cause has no conversation, and the message began one", async () => {
+    const previous = await previousWith(null);
+    const followed = follow(previous, { type: "Deposited" });
+    const begun = { ...followed, metadata: { ...followed.metadata, ...metadata } };
+    assert.equal(isFollowing(previous, begun), true);
+  });
+
+  test("refuses what is no message", async () => {
+    const previous = await previousWith(null);
+    assert.throws(() => isFollowing(null as never, { type: "Next" }), /as "previous"/);
+    assert.throws(() => isFollowing(previous, undefined as never), /as "message"/);
   });
 });
 
