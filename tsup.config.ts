@@ -4,16 +4,20 @@ import { defineConfig, type Options } from "tsup";
 
 type Plugin = NonNullable<Options["esbuildPlugins"]>[number];
 
+const entries = {
+  mod: "mod.ts",
+  fetch: "src/http/fetch_sql.ts",
+  gateway: "src/http/gateway.ts",
+  install: "src/database/install.ts",
+  embedded: "src/database/embedded.ts",
+  operate: "src/operate/mod.ts",
+  testing: "src/testing/mod.ts",
+};
+
 /** What programs import. */
 export const library: Options = {
-  entry: {
-    mod: "mod.ts",
-    fetch: "src/http/fetch_sql.ts",
-    gateway: "src/http/gateway.ts",
-    install: "src/database/install.ts",
-    embedded: "src/database/embedded.ts",
-    operate: "src/operate/mod.ts",
-  },
+  // A module without an entry of its own: `testing` imports it by a path that bundlers do not follow.
+  entry: { ...entries, _test_database: "src/testing/_test_database.ts" },
   format: "esm",
   target: "es2022",
   platform: "neutral",
@@ -22,7 +26,7 @@ export const library: Options = {
   removeNodeProtocol: false,
   // What two entries share is in one place: an error's class is the same from both.
   splitting: true,
-  dts: true,
+  dts: { entry: entries },
   clean: ["!dist/cli"],
 };
 

@@ -4,8 +4,12 @@ import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { bundle, EVERYDAY, FETCH } from "../bench/size.ts";
 
+/** Decisions are tested where there is no Node, too. */
+const TESTING = "src/testing/mod.ts";
+
 describe.each([
-  ["mod.ts", "writeBatch", /^(<stdin>|mod\.ts|src\/(?!http|database|operate).+\.ts)$/],
+  ["mod.ts", "writeBatch", /^(<stdin>|mod\.ts|src\/(?!http|database|operate|testing).+\.ts)$/],
+  [TESTING, "testStore", /^(<stdin>|src\/(?!http|database|operate).+\.ts)$/],
   [
     FETCH,
     "fetchSql",
@@ -44,7 +48,7 @@ test.each([
   expect((await bundle(names, module)).gzipped).toBeLessThan(limit);
 });
 
-test.each(["mod.ts", FETCH])(
+test.each(["mod.ts", FETCH, TESTING])(
   "to import %s opens nothing, starts no timer and ends",
   async (module) => {
     const { text } = await bundle("*", module);
@@ -79,6 +83,6 @@ test("a bundle of one operation leaves the other operations out", async () => {
     .map(([path]) => path);
   expect(used).toContain("src/write/write.ts");
   const others =
-    /^src\/(read|subscribe|consume|decide|operate|http|database|write\/(?!(write|_write_new|_write_once)\.ts))/;
+    /^src\/(read|subscribe|consume|decide|operate|http|database|testing|write\/(?!(write|_write_new|_write_once)\.ts))/;
   expect(used.filter((path) => others.test(path))).toEqual([]);
 });

@@ -23,6 +23,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["http/gateway/sql", "http/gateway/rest"],
   ["http"],
   ["database"],
+  ["testing"],
   ["cli/terminal"],
   ["cli/commands"],
   ["cli"],

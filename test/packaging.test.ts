@@ -55,6 +55,7 @@ describe("the npm package", () => {
       "SECURITY.md",
       "dist/cli/LICENSES.md",
       "dist/cli/messagedb.js",
+      "dist/_test_database.js",
       "dist/embedded.d.ts",
       "dist/embedded.js",
       "dist/fetch.d.ts",
@@ -67,6 +68,8 @@ describe("the npm package", () => {
       "dist/mod.js",
       "dist/operate.d.ts",
       "dist/operate.js",
+      "dist/testing.d.ts",
+      "dist/testing.js",
       "package.json",
     ]);
   });

@@ -47,6 +47,8 @@ beforeAll(async () => {
       install: pathOf("src/database/install.ts"),
       embedded: pathOf("src/database/embedded.ts"),
       operate: pathOf("src/operate/mod.ts"),
+      testing: pathOf("src/testing/mod.ts"),
+      _test_database: pathOf("src/testing/_test_database.ts"),
     },
     outdir: join(client, "dist"),
     bundle: true,
