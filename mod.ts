@@ -150,6 +150,7 @@ export { type Entity, entity, type Fetched } from "./src/decide/entity.ts";
 export {
   decide,
   type DecidedTogether,
+  type Decisions,
   type DecisionsOf,
   type Participant,
   type Participants,

@@ -2,7 +2,7 @@ import { DuplicateMessageError } from "../errors.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { idFrom } from "../names/id_from.ts";
 import type { Sql } from "../types.ts";
-import { type Outcome, queryOutcome } from "./_query_outcome.ts";
+import { type CommandOutcome, queryOutcome } from "./_query_outcome.ts";
 
 /** How many messages a command may write: the ids differ in their last 16 bits. */
 const MOST_MESSAGES = 0x10000;
@@ -42,7 +42,7 @@ export async function findOutcome(
   sql: Sql,
   { commandId, idPrefix, idOf }: Command,
   streamNames: readonly string[],
-): Promise<Outcome | undefined> {
+): Promise<CommandOutcome | undefined> {
   const found = await queryOutcome(sql, idPrefix, streamNames);
   if (found === null) return undefined;
   if (found.isElsewhere) {

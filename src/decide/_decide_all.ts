@@ -8,7 +8,7 @@ import { checkInteger, checkName, checkOptions } from "../names/_check.ts";
 import type { MessageInput, Sql } from "../types.ts";
 import { appendEncoded } from "../write/_append_to_streams.ts";
 import { type Command, commandOf, findOutcome } from "./_command.ts";
-import type { Outcome } from "./_query_outcome.ts";
+import type { CommandOutcome } from "./_query_outcome.ts";
 import { type Draft, draftOf } from "./_draft.ts";
 import { type CheckedEntity, DEFINITION } from "./_checked_entity.ts";
 import { type FetchedState, fetchVersion } from "./_fetch_entity.ts";
@@ -96,11 +96,11 @@ export async function decideAll(
 }
 
 /** Calls the decision, and makes a draft for each entity. */
-export async function draftAll(
+async function draftAll(
   participants: readonly DecidedEntity[],
   fetched: readonly FetchedState[],
   decision: DecideTogether,
-  command?: Command,
+  command: Command | undefined,
 ): Promise<Draft[]> {
   const versions = fetched.map(({ version }) => version);
   const decisions = await decision(fetched.map(({ state }) => state), versions);
@@ -115,7 +115,8 @@ export async function draftAll(
   }));
 }
 
-function listOf(decision: Decision): readonly MessageInput[] {
+/** The messages of a decision, as a list. */
+export function listOf(decision: Decision): readonly MessageInput[] {
   return [decision ?? []].flat();
 }
 
@@ -137,7 +138,7 @@ function statesOf(
 async function decidedBefore(
   sql: Sql,
   participants: readonly DecidedEntity[],
-  { versions, globalPosition }: Outcome,
+  { versions, globalPosition }: CommandOutcome,
   fetched: readonly FetchedState[],
 ): Promise<AllDecided> {
   const states = await Promise.all(participants.map(async ({ entity, streamName }, at) => {

@@ -2,14 +2,14 @@ import { queryJson } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
 /** What was written for a command. */
-export interface Outcome {
+export interface CommandOutcome {
   /** The position that each stream had after the command, in the order of the streams. */
   readonly versions: readonly number[];
   /** The global position of the command's last message. */
   readonly globalPosition: number;
 }
 
-interface OutcomeAnswer extends Outcome {
+interface OutcomeAnswer extends CommandOutcome {
   /** Whether a message of the command is in another stream. */
   readonly isElsewhere: boolean;
 }

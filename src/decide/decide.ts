@@ -5,6 +5,7 @@ import type { Sql } from "../types.ts";
 import { DEFINITION } from "./_checked_entity.ts";
 import { decideAll, type DecidedEntity } from "./_decide_all.ts";
 import type { DecideOptions, Decision } from "./decision.ts";
+import type { EntitiesWith } from "./_entities_with.ts";
 import type { Entity } from "./entity.ts";
 
 /** An entity: its definition, and its id. */
@@ -14,28 +15,28 @@ export type Participant = readonly [entity: Entity<unknown, never>, id: string];
 export type Participants = Readonly<Record<string, Participant>> | readonly Participant[];
 
 /** The states of the participants: by their names, or as a list. */
-export type StatesOf<Entities extends Participants> = {
+export type StatesOf<Entities extends EntitiesWith<unknown>> = {
   readonly [Name in keyof Entities]: Entities[Name] extends
-    readonly [Entity<infer State, never>, string] ? State : never;
+    readonly [Entity<infer State, never>, unknown] ? State : never;
 };
 
 /** The versions of the participants: by their names, or as a list. */
-export type VersionsOf<Entities extends Participants> = {
+export type VersionsOf<Entities extends EntitiesWith<unknown>> = {
   readonly [Name in keyof Entities]: number;
 };
 
 /** What to write to each participant. Nothing is written to a participant that is left out. */
-export type DecisionsOf<Entities extends Participants> = {
+export type DecisionsOf<Entities extends EntitiesWith<unknown>> = {
   readonly [Name in keyof Entities]?: Entities[Name] extends
-    readonly [Entity<unknown, infer Input>, string] ? Decision<Input> : never;
+    readonly [Entity<unknown, infer Input>, unknown] ? Decision<Input> : never;
 };
 
-/**
- * What `decision` may return.
- *
- * @internal
- */
-type Decisions<Entities extends Participants> = DecisionsOf<Entities> | null | undefined | void;
+/** What a decision over several entities may return. */
+export type Decisions<Entities extends EntitiesWith<unknown>> =
+  | DecisionsOf<Entities>
+  | null
+  | undefined
+  | void;
 
 /** The result of `decide`. */
 export interface DecidedTogether<Entities extends Participants> {
