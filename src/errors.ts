@@ -343,26 +343,31 @@ export interface Issue {
   readonly path: readonly PropertyKey[];
 }
 
-/** A message does not fit its catalogue: a message to write, which is not written, or a stored message. */
+/**
+ * A message does not fit its catalogue: a message that was to be made or written, which is not written, or a
+ * stored message.
+ */
 export class InvalidMessageError extends MessageDbError {
   /** Always `"InvalidMessageError"`, also if a bundler has shortened the name of the class. */
   override readonly name = "InvalidMessageError" as const;
   /** Always `"INVALID_MESSAGE"`: tells this error apart from the others. */
   override readonly code = "INVALID_MESSAGE" as const;
-  /** The message as it was given to be written, or as it is stored. */
+  /** The message as it was made or given to be written, or as it is stored. */
   declare readonly invalidMessage: Message | MessageInput;
   /** What is wrong with the message, and where in its data. */
   declare readonly issues: readonly Issue[];
 
-  /** Made by operations with the option `messages`, and by writes of messages that a catalogue made. */
+  /** Made by a catalogue, by operations with the option `messages`, and by writes of messages that a catalogue made. */
   constructor(
     invalidMessage: Message | MessageInput,
-    streamName: string,
+    streamName: string | undefined,
     issues: readonly Issue[],
     options?: ErrorOptions,
   ) {
     const { type, position } = invalidMessage as Message;
-    const what = position === undefined
+    const what = streamName === undefined
+      ? `Cannot make message "${type}"`
+      : position === undefined
       ? `Cannot write message "${type}" to stream "${streamName}"`
       : `Cannot read message "${type}" at position ${position} of stream "${streamName}"`;
     const told = issues.slice(0, 3).map(({ path, message }) => {

@@ -1,6 +1,6 @@
 import { InvalidMessageError, type Issue } from "../errors.ts";
 import { invalid } from "../lib/invalid.ts";
-import { whenReady } from "../lib/promise.ts";
+import { isPromise, whenReady } from "../lib/promise.ts";
 import { checkFunction, checkOptions } from "../names/_check.ts";
 import type { Message, MessageInput } from "../types.ts";
 import { cannotWrite } from "./_cannot_write.ts";
@@ -61,6 +61,7 @@ export function makeParser(
       if (types !== null) return types.flatMap((type) => byType.get(type)?.storedTypes ?? type);
       return unknown === "skip" ? definedTypes : null;
     },
+    check: (message) => checkData(message, byType.get(message.type)!),
     encode: (message, streamName) => encodeTyped(message, streamName, byType, codec),
     decode(message) {
       const definition = byStoredType.get(message.type);
@@ -81,6 +82,13 @@ export function makeParser(
       : undefined,
   };
   return parser;
+}
+
+function checkData(message: MessageInput, definition: CheckedDefinition): void {
+  const encoded = encodeShape(definition, message.data, "data");
+  // If this promise rejects, the write says so.
+  if (isPromise(encoded)) encoded.catch(() => {});
+  else if (encoded.issues) throw new InvalidMessageError(message, undefined, encoded.issues);
 }
 
 async function encodeTyped(

@@ -30,6 +30,11 @@ export interface Parser<
 > {
   /** Carries the two types for the compiler. There is no such member at run time. */
   readonly types?: { readonly output: Output; readonly input: Input };
+  /**
+   * Throws what `encode` would throw about the message's data, if the schema answers at once. Says nothing if it
+   * answers by a promise.
+   */
+  check(message: MessageInput): void;
   /** Makes the message that is stored, and the data that a read of it gives. */
   encode(message: MessageInput, streamName: string): Promise<EncodedTyped>;
   /** Makes the message that the caller gets; undefined if messages of its type are skipped. */

@@ -108,12 +108,13 @@ export type MessageInputOf<
 /**
  * Defines the message types of a program: a schema for the data of each type.
  *
- * The result is a catalogue with a message constructor for each type. Its `parse` and `safeParse` parse a
- * message from anywhere, for example from an `EventSource`. Every write parses a message
- * that a constructor made. With `{ messages }` a write takes no other messages, and a read, a
- * subscription or a consumer parses the messages that it reads: they are a union that `type` tells
- * apart. A write refuses data that the schema could not read again. A copy of a message (`{
- * ...message }`) does not belong to the catalogue any more.
+ * The result is a catalogue with a message constructor for each type. A constructor refuses data that a
+ * write would refuse, unless the schema answers by a promise. Every write parses a message that a
+ * constructor made. With `{ messages }` a write takes no other messages, and a read, a subscription or a
+ * consumer parses the messages that it reads: they are a union that `type` tells apart. `parse` and
+ * `safeParse` of the catalogue parse a message from anywhere else, for example from an `EventSource`. A
+ * write refuses data that the schema could not read again. A copy of a message (`{ ...message }`) does
+ * not belong to the catalogue any more.
  *
  * @example
  * ```ts
@@ -163,6 +164,7 @@ export function defineMessages<
         ...(id !== undefined && { id }),
         ...(metadata !== undefined && { metadata }),
       };
+      parser.check(message);
       return Object.defineProperty(message, CATALOGUE, { value: parser });
     };
     return [type, construct] as const;

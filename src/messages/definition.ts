@@ -131,7 +131,13 @@ export interface ForgottenMessage extends Message<null> {
   readonly storedType: string;
 }
 
-/** Makes a message of one type from its data and, if you give them, its id and its metadata. */
+/**
+ * Makes a message of one type from its data and, if you give them, its id and its metadata.
+ *
+ * It throws the `InvalidMessageError` or the `TypeError` that a write of the data would throw. If the schema, or
+ * `encode`, answers by a promise, the constructor cannot wait for it: then only the write throws. The message has
+ * the data as it was given, and the write parses it again.
+ */
 export interface MessageConstructor<Type extends string, Data> {
   /** Makes a message with the given id, which `synchronize` needs. */
   (

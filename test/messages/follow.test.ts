@@ -22,6 +22,7 @@ import {
   writeBatch,
 } from "../../mod.ts";
 import { useDatabase } from "../database.ts";
+import { unchecked } from "./_unchecked.ts";
 
 const db = useDatabase();
 let categories = 0;
@@ -258,7 +259,7 @@ describe("follow()", () => {
       [stored!.data, stored!.metadata],
       [{ cents: "5" }, { ...causeOf(previous), schemaVersion: "2" }],
     );
-    const wrong = account.Deposited({ cents: "x" });
+    const wrong = unchecked(account, "Deposited", { cents: "x" });
     for (const message of [follow(previous, wrong), correlate(wrong, "transfer-7")]) {
       await assert.rejects(write(db.sql, streamName, message), InvalidMessageError);
     }
