@@ -1,5 +1,6 @@
 import { readStream } from "@messagedb/client";
 import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
 import process from "node:process";
 import { promisify } from "node:util";
 import postgres from "postgres";
@@ -21,7 +22,8 @@ Ada and Grace have accounts
   Deposited  {"amount":10,"reference":"Ada's rent"}
   Named      {"owner":"Ada"}
   Her account: {"owner":"Ada","balance":40}. All accounts: 60
-  What is stored: {"owner":{"iv":"…","key":"…","ciphertext":"…"}}
+  Owners: Ada, Grace
+  What is stored: {"iv":"…","key":"…","ciphertext":"…"}
 
 Ada is erased
   Opened     {}
@@ -29,19 +31,23 @@ Ada is erased
   Deposited  {"amount":10,"reference":null}
   Deposited  {"amount":10,"reference":null}
   Deposited  {"amount":10,"reference":null}
-  Named      {"owner":null}
+  Named      (forgotten)
+  Erased     {}
   Her account: {"owner":null,"balance":40}. All accounts: 60
+  Owners: Grace
 
-Ada's account is used again
+Ada's account is used again, and the table of owners is rebuilt
   Opened     {}
   Deposited  {"amount":10,"reference":null}
   Deposited  {"amount":10,"reference":null}
   Deposited  {"amount":10,"reference":null}
   Deposited  {"amount":10,"reference":null}
-  Named      {"owner":null}
+  Named      (forgotten)
+  Erased     {}
   Withdrawn  {"amount":30}
   Deposited  {"amount":5,"reference":"Ada, who is back"}
   Her account: {"owner":null,"balance":15}. All accounts: 35
+  Owners: Grace
 `;
 
 /** Runs the program, and answers what it printed, without what is random. */
@@ -98,7 +104,7 @@ describe.each([
       from message_store.messages
       where type = 'Withdrawn'`;
     const stored = await readStream<Stored>(sql, `account-${ada!.subject}`);
-    const keys = stored.flatMap(({ data }) => data.owner?.key ?? data.reference?.key ?? []);
+    const keys = stored.flatMap(({ data }) => data.key ?? data.reference?.key ?? []);
     expect(new Set(keys.slice(0, 5)).size, "those who wrote at the same time made one key").toBe(1);
     const there = await sql<{ id: string }[]>`select id from public.keys`;
     const ids = there.map(({ id }) => id);
@@ -106,14 +112,14 @@ describe.each([
     expect(ids).not.toContain(keys[0]);
     expect(ids).toContain(keys.at(-1));
 
-    const snapshots = await readStream<{ entityData: Stored }>(
+    const snapshots = await readStream<{ entityData: Sealed | null }>(
       sql,
       `account:snapshot-${ada!.subject}`,
     );
-    const owners = snapshots.map(({ data }) => data.entityData.owner);
-    expect(owners.filter((it) => it !== null), "a snapshot before it has it under that key")
-      .toEqual([expect.objectContaining({ key: keys[0] })]);
-    expect(owners.at(-1), "a snapshot after it has nothing").toBe(null);
+    const ofSnapshots = new Set(snapshots.map(({ data }) => data.entityData?.key));
+    expect(ofSnapshots, "under the key of the time, or with nothing in it while there was none")
+      .toEqual(new Set([keys[0], undefined, keys.at(-1)]));
+    expect(await sql`select account, owner from public.owners`).toMatchObject([{ owner: "Grace" }]);
   });
 
   test("starts a database where there is none", async () => {
@@ -122,8 +128,24 @@ describe.each([
   });
 });
 
+test("the guide shows what the program does, word for word", () => {
+  const sections = readFileSync(pathOf("examples/erasure.ts"), "utf8").split(
+    /^\/\/ ── (\w+) ─+\n\n/m,
+  );
+  const guide = readFileSync(pathOf("docs/guides/erasure.md"), "utf8");
+  for (const name of ["Encrypt", "Define", "Forget"]) {
+    const section = sections[sections.indexOf(name) + 1]!.trim();
+    expect(section.length).toBeGreaterThan(500);
+    expect(guide).toContain(section);
+  }
+});
+
+/** What is stored in place of what is personal. */
+interface Sealed {
+  readonly key: string;
+}
+
 /** Data as it is stored. */
-interface Stored {
-  readonly owner?: { readonly key: string } | null;
-  readonly reference?: { readonly key: string } | null;
+interface Stored extends Partial<Sealed> {
+  readonly reference?: Sealed | null;
 }
