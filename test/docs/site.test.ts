@@ -86,6 +86,8 @@ const SEARCHES: Readonly<Record<string, readonly string[]>> = {
   "offset": ["concepts/glossary", "concepts/streams", "guides/consumers"],
   "checkpoint": ["concepts/glossary", "guides/consumers", "guides/subscriptions"],
   "gdpr": ["guides/erasure"],
+  "delete a user's data": ["guides/erasure"],
+  "parse a message": ["guides/typed-messages"],
   "right to be forgotten": ["guides/erasure"],
   "crypto-shredding": ["guides/erasure"],
   "rebuild": ["guides/rebuild-and-switch"],
