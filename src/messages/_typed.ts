@@ -23,10 +23,13 @@ export function checkTypesOf(parser: Parser, handlers: object): void {
   for (const type of Object.keys(handlers)) {
     if (type === "$forgotten" && parser.decodeForgotten) continue;
     const now = parser.typeOf(type);
-    if (now !== type) {
-      const rule = now === undefined ? "" : `: "${type}" is an alias of "${now}"`;
-      throw invalid(`handlers.${type}`, type, `a type that the catalogue defines${rule}`);
-    }
+    if (now === type) continue;
+    const why = now !== undefined
+      ? `: "${type}" is an alias of "${now}"`
+      : type === "$forgotten"
+      ? ': a read gives no forgotten message without a codec, or with "skip" as "forgotten"'
+      : "";
+    throw invalid(`handlers.${type}`, type, `a type that the catalogue defines${why}`);
   }
 }
 

@@ -404,7 +404,8 @@ describe("defineMessages()", () => {
       ]
     ) {
       const handlers = { $forgotten: () => {} } as never;
-      const rule = /^Cannot use "\$forgotten" as "handlers.\$forgotten": it must be/;
+      const rule =
+        /"handlers.\$forgotten": it must be a type that .*: a read gives no forgotten message/;
       await assert.rejects(
         drain(db.sql, { category: newCategory(), consumerId: "it", messages, handlers }),
         { name: "TypeError", message: rule },
