@@ -44,6 +44,7 @@ export function operationsOn(
     "write at a version": (sql) => client.write(sql, "new-1", message, { expectedVersion: -1 }),
     "write with an id": (sql) => client.write(sql, "account-0", once()),
     "write of a new stream": (sql) => client.write(sql, "account-new", once()),
+    reply: (sql) => client.reply(sql, { ...message, metadata: { replyStreamName: "account-0" } }),
     writeBatch: (sql) => client.writeBatch(sql, "account-0", [once(), message]),
     "writeBatch of 1000": (sql) =>
       client.writeBatch(sql, "account-0", Array.from({ length: 1000 }, once)),

@@ -106,6 +106,7 @@ const made: Readonly<Record<string, string>> = {
   read: "readAll",
   readMessage: "readMessages",
   groupCommit: "write",
+  reply: "write",
   iterateStream: "readStream",
   iterateCategory: "readCategory",
   iterateAll: "readAll",
