@@ -29,7 +29,8 @@ export const appendInMemory: Answer = (messages, { columns }) => {
     const message = messages.find((it) => it.id === id);
     return message ? [[at + 1, message.streamName, message.position, message.globalPosition]] : [];
   });
-  if (known.length > 0) return { known, unsure: null, written: [] };
+  const positions = () => [...new Set(lists.streamName)].map((name) => versionOf(messages, name));
+  if (known.length > 0) return { known, unsure: null, positions: positions(), written: [] };
   lists.streamName.forEach((name, at) => checkVersion(messages, name, lists.expectedVersion[at]!));
   const twice = lists.id.find((id, at) => id !== null && lists.id.indexOf(id) < at);
   if (twice !== undefined) throw new DuplicateMessageError(twice);
@@ -42,7 +43,7 @@ export const appendInMemory: Answer = (messages, { columns }) => {
   return {
     known: null,
     unsure: null,
-    positions: [...new Set(lists.streamName)].map((name) => versionOf(messages, name)),
+    positions: positions(),
     written: [written[0]!.time.getTime(), written.map((it) => it.globalPosition)],
   };
 };

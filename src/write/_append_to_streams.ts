@@ -72,14 +72,12 @@ export async function appendEncoded(sql: Sql, streams: readonly EncodedStream[])
     streamNames,
     expectedVersions,
   );
-  if (known !== null) return placesOfRetry(encoded, streamNames, expectedVersions, known);
+  if (known !== null) {
+    return placesOfRetry(encoded, streamNames, expectedVersions, known, positions);
+  }
   // The messages get their global positions in their order, whatever the order of this list.
   if (unsure === null) {
-    return {
-      positions,
-      globalPositions: globalPositions.sort((a, b) => a - b),
-      time,
-    };
+    return { positions, globalPositions: globalPositions.sort((a, b) => a - b), time };
   }
   throw new Error(
     `Cannot check the version of stream "${unsure}" without a message for it: what the transaction ` +
@@ -117,6 +115,7 @@ function queryAppend(
   //   when the statement was planned.
   // - `unsure` are the streams that are only to be checked, if the isolation level hides what was written
   //   since the transaction began.
+  // - -4 is STREAM_EXISTS: any version is right that is not below 0.
   // - `refused` makes `write_message` raise the error of a wrong version. The call has no type, so it could
   //   never write a message.
   // - `answer` needs all global positions, so all inserts are done before the search path is put back.
@@ -175,7 +174,8 @@ function queryAppend(
   unsure as materialized (
     select stream_name
     from current
-    where size = 0 and current_setting('transaction_isolation') !~~ 'read %'
+    where size = 0 and (version < 0 or expected_version > -4)
+      and current_setting('transaction_isolation') !~~ 'read %'
   ),
   fresh as materialized (
     select * from current
@@ -184,7 +184,7 @@ function queryAppend(
   refused as materialized (
     select message_store.write_message(null, stream_name, null, null, null, expected_version)
     from fresh
-    where expected_version <> version
+    where expected_version <> version and (version < 0 or expected_version > -4)
   ),
   inserted as (
     insert into message_store.messages (id, stream_name, position, type, data, metadata)
@@ -202,7 +202,7 @@ function queryAppend(
           from known
         ),
         'unsure', (select min(stream_name) from unsure),
-        'positions', (select json_agg(version + size order by first) from fresh),
+        'positions', (select json_agg(version + size order by first) from current),
         'written', (
           select
             json_build_array(
@@ -225,21 +225,27 @@ interface AppendAnswer extends Pick<Places, "positions"> {
 
 type KnownMessage = [number: number, streamName: string, position: number, globalPosition: number];
 
-/** The places of messages that the store has already, if it has all of them as they would be written. */
+/**
+ * The places of messages that the store has already, if it has all of them as they would be written.
+ *
+ * @param versions The versions of the streams now, of those that are only checked.
+ */
 function placesOfRetry(
   encoded: readonly (EncodedMessage | null)[],
   streamNames: readonly string[],
   expectedVersions: readonly (string | null)[],
   known: readonly KnownMessage[],
+  versions: readonly number[],
 ): Places {
   const stored = new Map(known.map((message) => [message[0], message]));
   /** The position of each stream's last message so far. */
   const positions = new Map<string, number>();
   encoded.forEach((message, at) => {
     const streamName = streamNames[at]!;
+    const expectedVersion = Number(expectedVersions[at]);
     const [, storedName, position] = message
       ? stored.get(at + 1) ?? []
-      : [at, streamName, Number(expectedVersions[at])];
+      : [at, streamName, expectedVersion < -1 ? versions[positions.size] : expectedVersion];
     const before = positions.get(streamName);
     if (storedName !== streamName || before !== undefined && position !== before + 1) {
       throw new DuplicateMessageError(encoded[known[0]![0] - 1]!.id);
