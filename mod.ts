@@ -19,7 +19,7 @@
  */
 
 // Write
-export { NO_STREAM, write, type WriteOptions } from "./src/write/write.ts";
+export { NO_STREAM, STREAM_EXISTS, write, type WriteOptions } from "./src/write/write.ts";
 export { writeBatch } from "./src/write/write_batch.ts";
 export { reply } from "./src/write/reply.ts";
 export { append, type Appended } from "./src/write/append.ts";

@@ -37,8 +37,9 @@ export class WrongExpectedVersionError extends MessageDbError {
   /** The stream that was written to. */
   declare readonly streamName: string;
   /**
-   * The version that the write expected; `NO_STREAM` (-1) for a stream without messages. Under REPEATABLE
-   * READ and SERIALIZABLE it can be the version that the transaction's snapshot shows.
+   * The version that the write expected; `NO_STREAM` (-1) for a stream without messages, `STREAM_EXISTS` (-4)
+   * for a stream that has one. Under REPEATABLE READ and SERIALIZABLE it can be the version that the
+   * transaction's snapshot shows.
    */
   declare readonly expectedVersion: number;
   /**
@@ -55,7 +56,8 @@ export class WrongExpectedVersionError extends MessageDbError {
     options?: ErrorOptions,
   ) {
     super(
-      `Cannot write to stream "${streamName}" at expected version ${expectedVersion}: ` +
+      `Cannot write to stream "${streamName}" at expected version ` +
+        `${expectedVersion === -4 ? "STREAM_EXISTS" : expectedVersion}: ` +
         (actualVersion === -1
           ? "the stream has no message"
           : `the stream is at version ${actualVersion}`),

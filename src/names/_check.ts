@@ -109,7 +109,8 @@ export function checkExpectedVersion(
   checkOptions(options);
   const { expectedVersion } = options;
   if (expectedVersion === undefined) return null;
-  checkInteger("expectedVersion", expectedVersion, -1);
+  // -4 is STREAM_EXISTS.
+  if (expectedVersion !== -4) checkInteger("expectedVersion", expectedVersion, -1);
   return String(expectedVersion);
 }
 

@@ -48,7 +48,8 @@ export async function writeEach(
   // - `locked` waits for the lock if there is one category, and only tries the locks if there are several.
   // - `fresh` are the writes whose id is not known, with their rank in their stream.
   // - `expecting` are the fresh writes that expect a version. A write of rank 3 that expects version 6 needs
-  //   the stream at version 4 before the statement, if the two writes before it succeed.
+  //   the stream at version 4 before the statement, if the two writes before it succeed. `needed` is null for
+  //   -4 (STREAM_EXISTS): then any version is right that puts the write behind another message.
   // - `judged` decides about these, one after another. Each write that fails moves the next ones down by one:
   //   `base` is the stream's version before the statement, less one for each failure so far.
   // - `place` is the position of a message that is written; of a write that fails, the version of its stream.
@@ -127,23 +128,26 @@ export async function writeEach(
   ),
   expecting as materialized (
     select
-      number, stream_name, version, expected_version - rank + 1 as needed,
+      number, stream_name, version,
+      rank, case when expected_version > -4 then expected_version - rank + 1 end as needed,
       row_number() over (partition by stream_name order by number) as turn
     from fresh
     where expected_version is not null
   ),
   judged as materialized (
     with recursive judged as (
-      select
-        number, stream_name, turn, needed = version as is_right,
-        version - (needed <> version)::int as base
-      from expecting
+      select number, stream_name, turn, is_right, version - (not is_right)::int as base
+      from expecting, lateral (
+        select coalesce(needed = version, version + rank > 0) as is_right
+      ) as found
       where turn = 1
       union all
       select
-        expecting.number, expecting.stream_name, expecting.turn, needed = base,
-        base - (needed <> base)::int
-      from judged join expecting on expecting.stream_name = judged.stream_name
+        expecting.number, expecting.stream_name, expecting.turn, found.is_right,
+        base - (not found.is_right)::int
+      from judged join expecting on expecting.stream_name = judged.stream_name, lateral (
+        select coalesce(needed = base, base + rank > 0) as is_right
+      ) as found
       where expecting.turn = (judged.turn + 1)
     )
     select number, is_right from judged

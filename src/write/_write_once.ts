@@ -26,6 +26,7 @@ export async function writeOnce(
   // - `added` are the messages between the two, by a function too.
   // - `known` is the message that has the id already: one that was there when the statement began, or one of
   //   `added`. If another stream has got the id since, the unique index refuses the write.
+  // - `written` expects -4 (STREAM_EXISTS) only of a stream without messages, which is at another version.
   const position = await queryMessageStore<number | null>(sql)`
   seen as materialized (
     select coalesce(max(position), -1) as version
@@ -52,7 +53,8 @@ export async function writeOnce(
     select
       message_store.write_message(
         ${id}::text, ${streamName}::text, ${type}::text,
-        ${data}::text::jsonb, ${metadata}::text::jsonb, ${expectedVersion}::text::bigint
+        ${data}::text::jsonb, ${metadata}::text::jsonb,
+        case when version < 0 or ${expectedVersion}::text::bigint > -4 then ${expectedVersion}::text::bigint end
       ) as position
     from current
     where not exists (select from known)

@@ -105,7 +105,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
     const expectedVersion = checkExpectedVersion(options);
     // This line may throw, so it comes before `toStored`, which may make a promise: after
     // `toStored`, a rejection of that promise would be unhandled.
-    const mayBeKnown = message?.id !== undefined || isRetrying(sql);
+    const mayBeKnown = message?.id !== undefined || isRetrying(sql) || expectedVersion === "-4";
     const storing = toStored([message], streamName, parserOf(options));
     const encoding = whenReady(storing, ([stored]) => encodeMessage(stored!));
 

@@ -141,6 +141,7 @@ export async function synchronize(
       )
     from missing
     where version <> ${expectedVersion}::text::bigint
+      and (version < 0 or ${expectedVersion}::text::bigint > -4)
     limit 1
   ),
   inserted as (

@@ -11,11 +11,18 @@ import { writeOnce } from "./_write_once.ts";
 /** The version of a stream that has no message: the `expectedVersion` of a stream's first message. */
 export const NO_STREAM: number = -1;
 
+/**
+ * The `expectedVersion` of a stream that has a message, at whatever version: the write fails if the stream is
+ * empty. As KurrentDB's `StreamExists`, and its number.
+ */
+export const STREAM_EXISTS: number = -4;
+
 /** Options of `write`, `writeBatch` and `append`. */
 export interface WriteOptions {
   /**
    * The position of the last message that you know the stream to have; `NO_STREAM` for a stream without
-   * messages. The write fails if the stream is at another version.
+   * messages; `STREAM_EXISTS` for a stream that has some, whichever. The write fails if the stream is at
+   * another version.
    *
    * @default the stream may be at any version
    */
@@ -78,6 +85,7 @@ export async function write(
   const [stored] = isPromise(storing) ? await storing : storing;
   const encoded = encodeMessage(stored!);
   // A handle that retries may send the message twice, so even an id that is new has to be looked up.
-  const mayBeKnown = message.id !== undefined || isRetrying(sql);
+  // STREAM_EXISTS has to be compared with the version, which `writeOnce` knows.
+  const mayBeKnown = message.id !== undefined || isRetrying(sql) || expectedVersion === "-4";
   return await (mayBeKnown ? writeOnce : writeNew)(sql, streamName, encoded, expectedVersion);
 }

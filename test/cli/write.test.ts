@@ -49,6 +49,17 @@ describe("write", () => {
     expect(await streamVersion(db.sql, "account-3")).toBe(0);
   });
 
+  test("expects a stream that exists", async () => {
+    const expected = ["--expected-version", "exists"];
+    const refused = await messagedb.run(["write", "account-9", "Closed", ...expected]);
+    expect(refused).toMatchObject({ stdout: "", exitCode: 1 });
+    expect(refused.stderr).toMatch(/at expected version STREAM_EXISTS: the stream has no message/);
+    await messagedb.print("write", "account-9", "Opened");
+    expect(await messagedb.print("write", "account-9", "Closed", ...expected)).toBe("1\n");
+    const file = await fileOf('{"type":"Reopened"}\n');
+    expect(await messagedb.print("write-batch", "account-9", file, ...expected)).toBe("2\n");
+  });
+
   test.each([
     [
       ["account-4", "Opened", "--expected-version", "4"],

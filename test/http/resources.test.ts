@@ -1,4 +1,4 @@
-import { readStream, streamVersion, write, writeBatch } from "@messagedb/client";
+import { readStream, STREAM_EXISTS, streamVersion, write, writeBatch } from "@messagedb/client";
 import { gateway, type GatewayCall } from "@messagedb/client/gateway";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -177,7 +177,42 @@ describe("POST /streams/{streamName}/messages", () => {
     expect((await client().post(messagesOf(stream), body)).body).toEqual({ position: 1 });
   });
 
-  test.each(["", "x", "-2", "1.0", "1e0", "+1", "0x1", "1, 1", "9007199254740993", '"1"'])(
+  test.each([
+    ["header", { type: "T" }, "-4"],
+    ["field", { type: "T", expectedVersion: STREAM_EXISTS }, undefined],
+    ["field of a batch", { messages: [{ type: "T" }], expectedVersion: STREAM_EXISTS }, undefined],
+  ])("expects a stream with a message by %s", async (_, body, header) => {
+    const stream = newStream();
+    const headers: HeadersInit = header === undefined ? {} : { "expected-version": header };
+    expect(await client().post(messagesOf(stream), body, headers)).toMatchObject({
+      status: 409,
+      body: {
+        detail: `Cannot write to stream "${stream}" at expected version STREAM_EXISTS: ` +
+          "the stream has no message",
+        expectedVersion: STREAM_EXISTS,
+        actualVersion: -1,
+      },
+    });
+    await write(db.sql, stream, { type: "T" });
+    for (const position of [1, 2]) {
+      expect((await client().post(messagesOf(stream), body, headers)).body).toEqual({ position });
+    }
+  });
+
+  test.each([
+    "",
+    "x",
+    "-2",
+    "-3",
+    "-04",
+    "1.0",
+    "1e0",
+    "+1",
+    "0x1",
+    "1, 1",
+    "9007199254740993",
+    '"1"',
+  ])(
     "refuses the header Expected-Version: %s",
     async (version) => {
       const stream = newStream();
@@ -278,9 +313,25 @@ describe("POST /streams/{streamName}/messages", () => {
       }
     });
 
+    test("writes to a stream with a message, and to no other, by If-Match: *", async () => {
+      const stream = newStream();
+      const headers = { "if-match": "*" };
+      expect(await client().post(messagesOf(stream), message, headers)).toMatchObject({
+        status: 412,
+        body: { expectedVersion: STREAM_EXISTS, actualVersion: -1 },
+      });
+      await write(db.sql, stream, message);
+      for (const body of [message, { messages: [message] }]) {
+        expect((await client().post(messagesOf(stream), body, headers)).status).toBe(201);
+      }
+      const both = { ...headers, "if-none-match": "*" };
+      expect((await client().post(messagesOf(stream), message, both)).status).toBe(422);
+      expect(await streamVersion(db.sql, stream)).toBe(2);
+    });
+
     test.each([
-      ["if-match", "*", 422],
       ["if-match", '"0", "1"', 422],
+      ["if-match", '*, "0"', 422],
       ["if-match", "0", 422],
       ["if-match", '"', 422],
       ["if-match", 'W/"0"', 412],

@@ -14,6 +14,7 @@ import {
   readCategory,
   readStream,
   type Sql,
+  STREAM_EXISTS,
   write,
   writeBatch,
   type WriteOptions,
@@ -474,7 +475,10 @@ describe("groupCommit()", () => {
     const anId = fc.integer({ min: 0, max: 5 });
     const aWrite = fc.record({
       stream: fc.constantFrom(...streams),
-      expectedVersion: fc.option(fc.integer({ min: -1, max: 6 }), { nil: undefined }),
+      expectedVersion: fc.oneof(
+        fc.constantFrom(undefined, STREAM_EXISTS),
+        fc.integer({ min: -1, max: 6 }),
+      ),
       id: fc.option(anId, { nil: undefined }),
     });
     const outcomeOf = (it: PromiseSettledResult<number>) =>

@@ -1,6 +1,6 @@
 import type { Metadata } from "@messagedb/client";
 import type { Command } from "commander";
-import { parseArgument, wholeNumber } from "../terminal/arguments.ts";
+import { parseArgument, versionOrExists } from "../terminal/arguments.ts";
 import { badUse } from "../terminal/exit_code.ts";
 import { withStore } from "../terminal/run.ts";
 
@@ -20,8 +20,8 @@ export function defineWrite(program: Command): void {
     .option("--id <uuid>", "the id: a message that is written again is there once")
     .option(
       "--expected-version <version>",
-      "the version of the stream, -1 for none",
-      wholeNumber(-1),
+      "the version of the stream, -1 for none, exists for any",
+      versionOrExists,
     )
     .action(withStore(async (
       { sql, output },

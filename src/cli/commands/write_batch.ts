@@ -1,6 +1,6 @@
 import type { MessageInput } from "@messagedb/client";
 import type { Command } from "commander";
-import { readArgument, wholeNumber } from "../terminal/arguments.ts";
+import { readArgument, versionOrExists } from "../terminal/arguments.ts";
 import { badUse } from "../terminal/exit_code.ts";
 import { withStore } from "../terminal/run.ts";
 
@@ -15,8 +15,8 @@ export function defineWriteBatch(program: Command): void {
     .argument("<file>", "lines of JSON, each with a type, or - for standard input")
     .option(
       "--expected-version <version>",
-      "the version of the stream, -1 for none",
-      wholeNumber(-1),
+      "the version of the stream, -1 for none, exists for any",
+      versionOrExists,
     )
     .action(withStore(async (
       { sql, output },

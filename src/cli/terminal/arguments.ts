@@ -32,6 +32,11 @@ export function wholeNumber(
   };
 }
 
+/** Parses the version that a write expects; `"exists"` is STREAM_EXISTS. */
+export function versionOrExists(value: string): number {
+  return value === "exists" ? -4 : wholeNumber(-1)(value);
+}
+
 /** Parses `"250ms"`, `"30s"`, `"15min"`, `"2h"`, `"7d"`, `"1w"` into milliseconds. */
 export function duration(value: string): number {
   const [, count, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|min|h|d|w)$/.exec(value) ?? [];

@@ -15,7 +15,7 @@ export interface GatewayCall {
    *
    * Some functions of this package arrive under another name, because they are made of other
    * operations: the iterators and `subscribe` arrive as reads, `readMessage` as `readMessages`,
-   * `writeStreams` to one stream as `writeBatch`, and each write of `groupCommit` as `write`. A consumer
+   * `writeStreams` to one stream as `writeBatch`, `reply` and each write of `groupCommit` as `write`. A consumer
    * reads its source. It also reads and writes streams of the types `position`, `claim`, `group` and
    * `parked` of its category; an entity with snapshots, of the type `snapshot`; and what keeps an aggregate,
    * of the type `aggregate`. `importMessages` is the only write that chooses the time of its messages.
@@ -53,7 +53,7 @@ export interface GatewayCall {
   readonly partition?: string | undefined;
   /** The messages to write to the stream. */
   readonly messages?: readonly MessageInput[] | undefined;
-  /** The version of the stream that the write expects. */
+  /** The version of the stream that the write expects; `STREAM_EXISTS` (-4) for any. */
   readonly expectedVersion?: number | undefined;
   /** The position where the read starts. */
   readonly position?: number | undefined;

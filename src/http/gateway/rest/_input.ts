@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { invalid } from "../../../lib/invalid.ts";
 import type { Direction, MessageInput, Metadata } from "../../../types.ts";
+import { STREAM_EXISTS } from "../../../write/write.ts";
 import { Refusal } from "../_problem.ts";
 
 /** The page of messages that a query asks for. */
@@ -99,8 +100,8 @@ const KEY_RULE = "text of 1 to 255 characters";
 
 const EXPECTED_VERSION = z.number("a number").meta({
   type: "integer",
-  minimum: -1,
-  description: "The position of the stream's last message as you know it; -1 for none.",
+  minimum: STREAM_EXISTS,
+  description: "The position of the stream's last message as you know it; -1 for none, -4 for any.",
 }).optional();
 
 /** A header that a request may have. */
@@ -111,10 +112,14 @@ export interface Header<Parsed> {
 
 export const EXPECTED_VERSION_HEADER: Header<number> = {
   name: "Expected-Version",
-  schema: integer(
-    "Write only if the stream's last message is at this position; -1 for no message.",
-    -1,
-  ),
+  schema: z.string().regex(/^(-1|-4|\d{1,16})$/, "an integer from -1, or -4").transform(Number)
+    .meta({
+      type: "integer",
+      minimum: STREAM_EXISTS,
+      description:
+        "Write only if the stream's last message is at this position; -1 for no message, -4 " +
+        "for any message.",
+    }),
 };
 
 export const IDEMPOTENCY_KEY_HEADER: Header<string> = {
@@ -132,10 +137,11 @@ export const IDEMPOTENCY_KEY_HEADER: Header<string> = {
 
 export const IF_MATCH_HEADER: Header<string> & { readonly rule: string } = {
   name: "If-Match",
-  rule: 'one ETag, with the version that the write expects: "4"',
+  rule: 'one ETag, with the version that the write expects: "4", or *, for a stream with messages',
   schema: z.string().meta({
     description:
-      "The ETag that the stream has to have: as Expected-Version, and 412 if it has another.",
+      "The ETag that the stream has to have: as Expected-Version, and 412 if it has another. To write, " +
+      "*: only if the stream has a message.",
   }),
 };
 

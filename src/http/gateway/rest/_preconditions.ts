@@ -1,4 +1,5 @@
 import { invalid } from "../../../lib/invalid.ts";
+import { NO_STREAM, STREAM_EXISTS } from "../../../write/write.ts";
 import { Refusal } from "../_problem.ts";
 import { type Header, IF_MATCH_HEADER, IF_NONE_MATCH_HEADER } from "./_input.ts";
 
@@ -11,14 +12,16 @@ export function entityTagOf(version: number): string {
 }
 
 /**
- * The versions that the conditional headers of a write expect: If-Match the one that it names, and
- * "If-None-Match: *" the one of a stream without messages. A write can expect one version, so other conditions
- * are refused.
+ * The versions that the conditional headers of a write expect: If-Match the one that it names, "If-Match: *" any
+ * that there is, and "If-None-Match: *" the one of a stream without messages. A write can expect one version, so
+ * other conditions are refused.
  */
 export function preconditionsOf({ headers }: Request): number[] {
   const expected: number[] = [];
   const match = headers.get("if-match");
-  if (match !== null) {
+  if (match?.trim() === "*") {
+    expected.push(STREAM_EXISTS);
+  } else if (match !== null) {
     const tags = match.match(ENTITY_TAGS) ?? [];
     if (tags.length !== 1 || tags[0] !== match.trim()) throw unusable(IF_MATCH_HEADER, match);
     const version = /^"(-1|\d{1,16})"$/.exec(tags[0])?.[1];
@@ -28,7 +31,7 @@ export function preconditionsOf({ headers }: Request): number[] {
   const noneMatch = headers.get("if-none-match");
   if (noneMatch !== null) {
     if (noneMatch.trim() !== "*") throw unusable(IF_NONE_MATCH_HEADER, noneMatch);
-    expected.push(-1);
+    expected.push(NO_STREAM);
   }
   return expected;
 }

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { DuplicateMessageError, WrongExpectedVersionError } from "../../../errors.ts";
+import { STREAM_EXISTS } from "../../../write/write.ts";
 import { BODIES } from "./_input.ts";
 import { answerTooLarge } from "../_limit_answers.ts";
 import {
@@ -78,7 +79,7 @@ export const SCHEMAS: Json = {
         ...problemMembers,
         code: { const: "WRONG_EXPECTED_VERSION" },
         streamName: streamNameSchema,
-        expectedVersion: STREAM_VERSION_SCHEMA,
+        expectedVersion: { ...STREAM_VERSION_SCHEMA, minimum: STREAM_EXISTS },
         actualVersion: STREAM_VERSION_SCHEMA,
       }),
       objectSchema({ ...problemMembers, code: { const: "DUPLICATE_MESSAGE" }, id: idSchema }),
