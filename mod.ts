@@ -168,6 +168,8 @@ export { messageStoreVersion } from "./src/read/message_store_version.ts";
 export {
   cardinalId,
   category,
+  categoryName,
+  entityName,
   id,
   ids,
   isCategory,

@@ -129,6 +129,8 @@ export const pure: readonly string[] = [
   "idFrom",
   "fromQuery",
   "category",
+  "categoryName",
+  "entityName",
   "id",
   "ids",
   "cardinalId",

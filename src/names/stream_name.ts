@@ -123,6 +123,56 @@ export function types(streamName: string): string[] {
 }
 
 /**
+ * The name of the entity: the category without its types, the part before the first `:`.
+ *
+ * As Eventide's `get_entity_name`.
+ *
+ * @example
+ * ```ts
+ * import { entityName } from "@messagedb/client";
+ *
+ * entityName("account:command-123"); // "account"
+ * entityName("account"); // "account"
+ * ```
+ *
+ * @param streamName A stream name or a category.
+ * @returns The name, without types and id.
+ */
+export function entityName(streamName: string): string {
+  return category(streamName).split(":", 1)[0]!;
+}
+
+/**
+ * Composes a category: `{name}:{type}+{type}`.
+ *
+ * @example
+ * ```ts
+ * import { categoryName } from "@messagedb/client";
+ *
+ * categoryName("account", ["command"]); // "account:command"
+ * categoryName("account:command", ["position"]); // "account:command+position"
+ * ```
+ *
+ * @param category The category, without a `-`; it may have types already.
+ * @param types Types to add to the category.
+ * @returns The category.
+ * @throws {TypeError} If a part is empty, or contains a separator, so that it would be read back as another
+ * name.
+ */
+export function categoryName(category: string, types: readonly string[]): string {
+  if (typeof category !== "string" || !category || !isCategory(category)) {
+    throw invalid("category", category, 'a name without "-"');
+  }
+  for (const type of types) {
+    if (typeof type !== "string" || !type || /[-+:]/.test(type)) {
+      throw invalid("types", type, 'names without "-", "+" or ":"');
+    }
+  }
+  const separator = category.includes(":") ? "+" : ":";
+  return category + types.map((type, at) => (at === 0 ? separator : "+") + type).join("");
+}
+
+/**
  * Composes a stream name: `{category}:{type}+{type}-{id}+{id}`.
  *
  * @example
@@ -147,21 +197,11 @@ export function streamName(
   types: readonly string[] = [],
 ): string {
   const parts = typeof id === "string" ? [id] : id;
-  if (typeof category !== "string" || !category || !isCategory(category)) {
-    throw invalid("category", category, 'a name without "-"');
-  }
   if (!Array.isArray(parts) || parts.length === 0) throw invalid("id", id, "a name or names");
   for (const part of parts) {
     if (typeof part !== "string" || !part || (part !== id && part.includes("+"))) {
       throw invalid("id", part, 'a name, or names without "+"');
     }
   }
-  for (const type of types) {
-    if (typeof type !== "string" || !type || /[-+:]/.test(type)) {
-      throw invalid("types", type, 'names without "-", "+" or ":"');
-    }
-  }
-  const separator = category.includes(":") ? "+" : ":";
-  return category + types.map((type, at) => (at === 0 ? separator : "+") + type).join("") + "-" +
-    parts.join("+");
+  return `${categoryName(category, types)}-${parts.join("+")}`;
 }

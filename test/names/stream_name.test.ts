@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, test } from "vitest";
-import { cardinalId, category, id, ids, isCategory, streamName, types } from "../../mod.ts";
+import {
+  cardinalId,
+  category,
+  categoryName,
+  entityName,
+  id,
+  ids,
+  isCategory,
+  streamName,
+  types,
+} from "../../mod.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
@@ -53,9 +63,39 @@ test("what streamName() composes is taken apart again", () => {
         assert.deepEqual(types(whole), [...own, ...added]);
         assert.equal(cardinalId(whole), parts[0]);
         assert.equal(streamName(category(whole), id(whole)!), whole);
+        assert.equal(categoryName(typed, added), category(whole));
+        assert.equal(entityName(whole), name);
+        assert.equal(streamName(categoryName(entityName(whole), types(whole)), parts), whole);
       },
     ),
   );
+});
+
+describe("categoryName()", () => {
+  test("adds types, or none", () => {
+    assert.equal(categoryName("account", ["command"]), "account:command");
+    assert.equal(categoryName("account", ["command", "position"]), "account:command+position");
+    assert.equal(categoryName("account:command", ["position"]), "account:command+position");
+    assert.equal(categoryName("account", []), "account");
+  });
+
+  test("refuses what would be read back as another name", () => {
+    for (const category of ["account-1", "", undefined]) {
+      assert.throws(() => categoryName(category as string, []), /as "category"/);
+    }
+    for (const type of ["", "a-b", "a+b", "a:b", 5]) {
+      assert.throws(() => categoryName("account", [type as string]), /as "types"/);
+    }
+  });
+});
+
+describe("entityName()", () => {
+  test("is the category without types, of any name", () => {
+    assert.equal(entityName("account:command+position-1:2"), "account");
+    assert.equal(entityName("account-1:2"), "account");
+    assert.equal(entityName("account:command"), "account");
+    assert.equal(entityName("account"), "account");
+  });
 });
 
 describe("streamName()", () => {
