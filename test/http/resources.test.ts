@@ -649,6 +649,35 @@ describe("GET", () => {
     expect((await client().get(messagesOf(newStream()))).body).toEqual({ messages: [] });
   });
 
+  test("/categories/{category}/ids answers the ids of its streams, once each, sorted", async () => {
+    const category = `ids${crypto.randomUUID().replaceAll("-", "")}:command`;
+    const path = `/categories/${encodeURIComponent(category)}/ids`;
+    expect((await client().get(path)).body).toEqual({ ids: [] });
+    for (const id of ["2", "10", "1+2", "2", "ä/é"]) {
+      await write(db.sql, `${category}-${id}`, { type: "T" });
+    }
+    await write(db.sql, `${category}+position-9`, { type: "T" });
+    expect((await client().get(path)).body).toEqual({ ids: ["1+2", "10", "2", "ä/é"] });
+    const { server, calls } = watched();
+    await server.get(path);
+    expect(calls).toEqual([{ operation: "entityIds", writes: false, category }]);
+  });
+
+  test("/categories/{category}/ids refuses what is no category, and who may not", async () => {
+    const { server, sent } = watched(false);
+    for (
+      const [path, status] of [
+        ["/categories/account-1/ids", 422],
+        ["/categories/$all/ids", 422],
+        ["/categories/account/ids?batchSize=5", 422],
+        ["/categories/account/ids", 403],
+      ] as const
+    ) {
+      expect([path, (await server.get(path)).status]).toEqual([path, status]);
+    }
+    expect(sent()).toBe(0);
+  });
+
   test("pages of a stream, a category and all go either way from a position", async () => {
     const category = `cat${crypto.randomUUID().replaceAll("-", "")}`;
     const stream = `${category}-1`;

@@ -134,6 +134,17 @@ const PATHS: Json = {
       answers: { 200: MESSAGES_ANSWER },
     }],
   }),
+  ...describePath("/categories/{category}/ids", {
+    get: ["entityIds", "The ids of a category's streams, sorted", {
+      answers: {
+        200: jsonContent(
+          "The ids. A compound id is not split.",
+          objectSchema({ ids: { type: "array", items: { type: "string" } } }),
+          { ids: ["123", "456"] },
+        ),
+      },
+    }],
+  }),
   ...describePath("/messages", {
     get: ["readAll", "The messages of all streams, by global position", {
       query: QUERIES.page,

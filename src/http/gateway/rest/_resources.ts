@@ -1,4 +1,5 @@
 import { invalid } from "../../../lib/invalid.ts";
+import { entityIds } from "../../../read/names.ts";
 import { type Mark, markBefore } from "../../../read/_mark.ts";
 import type { Page } from "../../../read/_page.ts";
 import { readCategoryPage } from "../../../read/_read_category_page.ts";
@@ -91,6 +92,16 @@ export const answerCategoryMessages: Endpoint = (request, gateway, category) => 
     place: (message) => message.globalPosition,
     markAt: markBefore,
   });
+};
+
+/** `GET /categories/{category}/ids` */
+export const answerEntityIds: Endpoint = async (request, gateway, category) => {
+  parseQuery(QUERIES.none, request);
+  const ids = await makeCall(request, gateway, {
+    toAuthorize: [callTo("entityIds", { category })],
+    send: (sql) => entityIds(sql, category),
+  });
+  return Response.json({ ids });
 };
 
 /** `GET /messages` */
