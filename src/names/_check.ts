@@ -22,7 +22,7 @@ export function checkStreamName(value: unknown): asserts value is string {
   }
 }
 
-/** Refuses also the names that Message DB cannot read back by their category. */
+/** Refuses also an empty category, an empty id, and `$all`, which is no category of its own. */
 export function checkWritableStreamName(value: unknown): asserts value is string {
   checkStreamName(value);
   if (/^-|^\$all-|^[^-]*-$/.test(value)) {
