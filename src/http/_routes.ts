@@ -12,6 +12,7 @@ import {
   answerMessage,
   answerStream,
   answerStreamMessages,
+  answerWriteStreams,
   type Endpoint,
 } from "./gateway/rest/_resources.ts";
 import { answerStatement } from "./gateway/sql/_sql.ts";
@@ -27,6 +28,7 @@ const ROUTES: Readonly<Record<string, Endpoints>> = {
       return await answerStatement(request, gateway);
     },
   },
+  "/streams": { POST: answerWriteStreams },
   "/streams/{streamName}": { GET: answerStream },
   "/streams/{streamName}/messages": { GET: answerStreamMessages, POST: answerAppend },
   "/streams/{streamName}/messages/last": { GET: answerLastMessage },

@@ -68,7 +68,7 @@ export async function gatewayTables(): Promise<string> {
   const statuses = Object.entries(components.responses).map(([status, { description }]) => {
     return [status, description];
   });
-  const bodies = ["NewMessage", "NewMessages", "Message"].map((name) => {
+  const bodies = ["NewMessage", "NewMessages", "NewStreams", "Message"].map((name) => {
     const { properties = {}, required = [] } = components.schemas[name]!;
     const rows = Object.entries(properties).map(([member, schema]) => [
       `\`${member}\`${name !== "Message" && required.includes(member) ? " (required)" : ""}`,

@@ -150,7 +150,16 @@ describe("the gateway", () => {
       await vi.advanceTimersByTimeAsync(10_000);
       return await answer;
     },
-    409: async (send) => {
+    409: async (send, { path: at }) => {
+      const streamOf = (messages: object[], streamName = STREAM, expectedVersion?: number) => ({
+        streams: [{ streamName, messages, expectedVersion }],
+      });
+      if (at === "/streams") {
+        await send(undefined, {}, { body: streamOf([{ type: "T" }], STREAM, 1000) });
+        return await send(undefined, {}, {
+          body: streamOf([{ type: "T", id: ID }], "account-other"),
+        });
+      }
       await send(undefined, {}, { body: { type: "T", expectedVersion: 1000 } });
       const path = "/streams/account-other/messages";
       await send(undefined, {}, { path, body: { type: "T", id: ID } });
@@ -186,7 +195,11 @@ describe("the gateway", () => {
         let reached = false;
         const send: Send = async (sql = db.sql, options = {}, change = {}) => {
           const quiet = { onError: () => {}, ...options };
-          const body = path === "/sql" ? statement : operation.requestBody && { type: "T" };
+          const body = path === "/sql"
+            ? statement
+            : path === "/streams"
+            ? { streams: [{ streamName: STREAM, messages: [{ type: "T" }] }] }
+            : operation.requestBody && { type: "T" };
           const answer = await api(sql, quiet, (method, path, status) => {
             seen.add(`${method} ${path} ${status}`);
           }).send(method.toUpperCase(), change.path ?? usual, change.body ?? body, change.headers);

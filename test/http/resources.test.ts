@@ -631,6 +631,111 @@ describe("POST /streams/{streamName}/messages", () => {
   });
 });
 
+describe("POST /streams", () => {
+  const body = (...streams: object[]) => ({ streams });
+  const one = (streamName: string, more: object = {}) => ({
+    streamName,
+    messages: [{ type: "T" }],
+    ...more,
+  });
+  const versionsOf = (...names: string[]) =>
+    Promise.all(names.map((name) => streamVersion(db.sql, name)));
+
+  test("writes to several streams, and answers the position of each", async () => {
+    const [a, b, c] = [newStream(), newStream(), newStream()];
+    await write(db.sql, c, { type: "T" });
+    const streams = body(
+      one(a, { messages: [{ type: "One", data: 1 }, { type: "Two" }], expectedVersion: -1 }),
+      one(c, { messages: [], expectedVersion: STREAM_EXISTS }),
+      one(b),
+    );
+    expect(await client().post("/streams", streams)).toMatchObject({
+      status: 201,
+      body: { positions: [1, 0, 0] },
+    });
+    expect((await readStream(db.sql, a)).map(({ type, data }) => [type, data])).toEqual([
+      ["One", 1],
+      ["Two", null],
+    ]);
+    expect(await versionsOf(a, b, c)).toEqual([1, 0, 0]);
+  });
+
+  test("writes nothing if one stream is at another version", async () => {
+    const [a, b] = [newStream(), newStream()];
+    expect(await client().post("/streams", body(one(a), one(b, { expectedVersion: 3 }))))
+      .toMatchObject({
+        status: 409,
+        body: { code: "WRONG_EXPECTED_VERSION", streamName: b, expectedVersion: 3 },
+      });
+    expect(await versionsOf(a, b)).toEqual([-1, -1]);
+  });
+
+  test("writes once under one Idempotency-Key, and refuses the key for other messages", async () => {
+    const [a, b] = [newStream(), newStream()];
+    const headers = { "idempotency-key": crypto.randomUUID() };
+    const streams = body(one(a), one(b, { messages: [{ type: "T" }, { type: "U" }] }));
+    for (let time = 0; time < 2; time++) {
+      expect((await client().post("/streams", streams, headers)).body).toEqual({
+        positions: [0, 1],
+      });
+    }
+    const other = body(one(a), one(b, { messages: [{ type: "T" }, { type: "V" }] }));
+    expect((await client().post("/streams", other, headers)).status).toBe(422);
+    expect(await versionsOf(a, b)).toEqual([0, 1]);
+  });
+
+  test("asks authorize about each stream, and writes nothing if one is not allowed", async () => {
+    const [a, b] = [newStream(), newStream()];
+    const calls: GatewayCall[] = [];
+    const server = api(db.sql, {
+      authorize: (_, call) => {
+        calls.push(call);
+        return call.streamName !== b;
+      },
+    });
+    const answer = await server.post("/streams", body(one(a, { expectedVersion: -1 }), one(b)));
+    expect([answer.status, await versionsOf(a, b)]).toEqual([403, [-1, -1]]);
+    await server.post("/streams", body(one(b)));
+    const call = { operation: "writeStreams", writes: true, category: "account" };
+    const messages = [{ type: "T" }];
+    expect(calls).toEqual([
+      { ...call, streamName: a, messages, expectedVersion: -1 },
+      { ...call, streamName: b, messages },
+      { ...call, operation: "writeBatch", streamName: b, messages },
+    ]);
+  });
+
+  test.each<[string, object, HeadersInit?]>([
+    ["no streams", body()],
+    ["no messages and no version", body(one("a-1", { messages: [] }))],
+    ["a stream twice", body(one("a-1"), one("a-1"))],
+    ["a category", body(one("a"))],
+    ["no name", body({ messages: [] })],
+    ["an unknown member", body(one("a-1", { expected_version: 1 }))],
+    [
+      "an unknown member of a message",
+      body(one("a-1", { messages: [{ type: "T", metaData: 1 }] })),
+    ],
+    ["a list", [one("a-1")]],
+    ["more messages than a call may have", body(one("a-1"), one("a-2"), one("a-3"), one("a-4"))],
+    ["an expected version of all", body(one("a-1")), { "expected-version": "0" }],
+  ])("refuses %s", async (_, streams, headers) => {
+    let sent = 0;
+    const server = api(() => Promise.reject(sent++), { maxBatchSize: 3 });
+    expect([(await server.post("/streams", streams, headers)).status, sent]).toEqual([422, 0]);
+  });
+
+  test("refuses a condition of HTTP, which is about one resource", async () => {
+    const stream = newStream();
+    for (const name of ["if-match", "if-none-match"]) {
+      expect((await client().post("/streams", body(one(stream)), { [name]: "*" })).status).toBe(
+        412,
+      );
+    }
+    expect(await versionsOf(stream)).toEqual([-1]);
+  });
+});
+
 describe("GET", () => {
   test("/streams/{streamName} answers the version, -1 for no message", async () => {
     const stream = newStream();
@@ -902,7 +1007,7 @@ describe("a path", () => {
     [
       "/",
       "//",
-      "/streams",
+      "/categories",
       "/streams/a-1/",
       "/streams/a-1/messages/",
       "/categories/a",

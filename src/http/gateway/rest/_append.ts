@@ -3,6 +3,7 @@ import { readMessages } from "../../../read/read_messages.ts";
 import type { MessageInput, Sql } from "../../../types.ts";
 import { write } from "../../../write/write.ts";
 import { writeBatch } from "../../../write/write_batch.ts";
+import { writeStreams } from "../../../write/write_streams.ts";
 import { checkContentType, readJson } from "../_body.ts";
 import { type Call, callTo } from "../_calls.ts";
 import { checkMessageCount } from "../_authorize.ts";
@@ -54,6 +55,43 @@ export async function appendCall(
       });
       if (keyed.length > 0) await checkSameContent(sql, keyed);
       return position;
+    },
+  };
+}
+
+/** Makes the call for a POST to several streams. */
+export async function writeStreamsCallOf(
+  request: Request,
+  { maxBodyBytes, maxBatchSize }: Gateway,
+): Promise<Call<number[]>> {
+  checkContentType(request);
+  if (request.headers.has(EXPECTED_VERSION_HEADER.name)) {
+    throw new Refusal(
+      422,
+      "Cannot expect one version of several streams: say it of each in the body",
+    );
+  }
+  const { streams } = parseInput(BODIES.streams, "the body", await readJson(request, maxBodyBytes));
+  checkMessageCount(
+    streams.reduce((count, { messages }) => count + Math.max(messages.length, 1), 0),
+    maxBatchSize,
+  );
+  const key = parseHeader(IDEMPOTENCY_KEY_HEADER, request);
+  const keyed: MessageInput[] = [];
+  const identified = await Promise.all(streams.map(async ({ messages, ...stream }) => {
+    if (key === undefined) return { ...stream, messages };
+    const withKey = await withIds(messages, key, stream.streamName);
+    keyed.push(...withKey.filter((_, at) => messages[at]!.id === undefined));
+    return { ...stream, messages: withKey };
+  }));
+  return {
+    toAuthorize: identified.map((stream) =>
+      callTo(identified.length === 1 ? "writeBatch" : "writeStreams", stream)
+    ),
+    send: async (sql) => {
+      const positions = await writeStreams(sql, identified);
+      if (keyed.length > 0) await checkSameContent(sql, keyed);
+      return positions;
     },
   };
 }

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { invalid } from "../../../lib/invalid.ts";
 import type { Direction, MessageInput, Metadata } from "../../../types.ts";
+import type { StreamInput } from "../../../write/stream_input.ts";
 import { STREAM_EXISTS } from "../../../write/write.ts";
 import { Refusal } from "../_problem.ts";
 
@@ -163,17 +164,32 @@ export const LAST_EVENT_ID_HEADER: Header<number> = {
   ),
 };
 
-/** The bodies that append: a single message, or a batch. */
+const MESSAGE_BODY = z.strictObject(MESSAGE_FIELDS, "an object with a type");
+
+/** The bodies that append: a single message, a batch, or messages for several streams. */
 export const BODIES: {
   readonly message: z.ZodType<AppendedMessage>;
   readonly batch: z.ZodType<AppendedBatch>;
+  readonly streams: z.ZodType<{ readonly streams: readonly StreamInput[] }>;
 } = {
   message: z.strictObject({ ...MESSAGE_FIELDS, expectedVersion: EXPECTED_VERSION }, "an object"),
   batch: z.strictObject({
-    messages: z.array(z.strictObject(MESSAGE_FIELDS, "an object with a type"), "an array")
+    messages: z.array(MESSAGE_BODY, "an array")
       .meta({ description: "Written in this order, all or none.", minItems: 1 }),
     expectedVersion: EXPECTED_VERSION,
   }),
+  streams: z.strictObject({
+    streams: z.array(
+      z.strictObject({
+        streamName: z.string("text").meta({ description: "A category and an id." }),
+        messages: z.array(MESSAGE_BODY, "an array").meta({
+          description: "None, to check the expected version of the stream alone.",
+        }),
+        expectedVersion: EXPECTED_VERSION,
+      }, "an object with a streamName and messages"),
+      "an array",
+    ).meta({ description: "Each stream once. All is written, or nothing.", minItems: 1 }),
+  }, "an object"),
 };
 
 /** Parses what a client sent. A refusal names the first thing that is wrong, and its place. */

@@ -77,6 +77,20 @@ const MESSAGE_ANSWER = jsonContent("The message.", schemaRef("Message"), MESSAGE
 
 /** Each path of `_routes.ts`. */
 const PATHS: Json = {
+  ...describePath("/streams", {
+    post: ["writeStreams", "Append to several streams: all of it, or nothing", {
+      headers: [IDEMPOTENCY_KEY_HEADER],
+      body: schemaRef("NewStreams"),
+      problems: [...BODY_PROBLEMS, 409],
+      answers: {
+        201: jsonContent(
+          "Where the last message of each stream is; of a stream that is only checked, its version.",
+          objectSchema({ positions: { type: "array", items: STREAM_VERSION_SCHEMA } }),
+          { positions: [5, 0] },
+        ),
+      },
+    }],
+  }),
   ...describePath("/streams/{streamName}", {
     get: ["streamVersion", "The version of a stream", {
       headers: [IF_NONE_MATCH_HEADER],

@@ -13,7 +13,7 @@ import { readStream } from "../../../read/read_stream.ts";
 import { streamVersion } from "../../../read/stream_version.ts";
 import type { Message } from "../../../types.ts";
 import { checkAllowed } from "../_authorize.ts";
-import { appendCall } from "./_append.ts";
+import { appendCall, writeStreamsCallOf } from "./_append.ts";
 import { type Call, callTo, captureStatement } from "../_calls.ts";
 import type { Gateway } from "../_gateway.ts";
 import { isAnswerTooLarge } from "../_limit_answers.ts";
@@ -25,7 +25,7 @@ import {
   QUERIES,
   urlOf,
 } from "./_input.ts";
-import { entityTagOf } from "./_preconditions.ts";
+import { entityTagOf, refusePreconditions } from "./_preconditions.ts";
 import { answerLive } from "./_live.ts";
 import { Refusal } from "../_problem.ts";
 
@@ -48,6 +48,14 @@ export const answerAppend: Endpoint = async (request, gateway, streamName) => {
   const call = await appendCall(request, gateway, streamName);
   const position = await makeCall(request, gateway, call);
   return Response.json({ position }, { status: 201, headers: { etag: entityTagOf(position) } });
+};
+
+/** `POST /streams` */
+export const answerWriteStreams: Endpoint = async (request, gateway) => {
+  parseQuery(QUERIES.none, request);
+  refusePreconditions(request);
+  const call = await writeStreamsCallOf(request, gateway);
+  return Response.json({ positions: await makeCall(request, gateway, call) }, { status: 201 });
 };
 
 /** `GET /streams/{streamName}/messages` */

@@ -72,6 +72,15 @@ export const SCHEMAS: Json = {
     ...schemaOf(BODIES.batch),
     examples: [{ messages: [NEW_MESSAGE_EXAMPLE, { type: "Closed" }], expectedVersion: 0 }],
   },
+  NewStreams: {
+    ...schemaOf(BODIES.streams),
+    examples: [{
+      streams: [
+        { streamName: "account-123", messages: [{ type: "Withdrawn" }], expectedVersion: 4 },
+        { streamName: "account-456", messages: [{ type: "Deposited" }] },
+      ],
+    }],
+  },
   Problem: { ...objectSchema(problemMembers), additionalProperties: true },
   Conflict: {
     oneOf: [
