@@ -157,7 +157,7 @@ export function environmentFor(owner: Owner | undefined): Record<string, string 
 }
 
 /** Makes a function that reads the next number that a keeper prints. */
-function numbersFrom({ stdout }: ChildProcess): () => Promise<number> {
+export function numbersFrom({ stdout }: ChildProcess): () => Promise<number> {
   const lines = createInterface({ input: stdout! })[Symbol.asyncIterator]();
   return async () => Number((await lines.next()).value ?? NaN);
 }

@@ -19,7 +19,7 @@ export interface Release {
 /** The version of `@eventide/message-db` whose SQL is run, as the dependency in `package.json` names it. */
 const PACKAGE = "@eventide/message-db@1.3.1";
 /** The SHA-256 of the SQL files of this version, each with its key, in the order in which they run. */
-const DIGEST = "c3ece91f4049b97922b3a30cb8ce2ee6399c675bd09c8469ad93fffc30cd1d5c";
+export const DIGEST = "c3ece91f4049b97922b3a30cb8ce2ee6399c675bd09c8469ad93fffc30cd1d5c";
 
 /** Reads the SQL of the package `@eventide/message-db`. A superuser runs it, so any change is refused. */
 export async function readRelease(): Promise<Release> {

@@ -2,20 +2,33 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { type Child, startKept } from "./_keeper.ts";
+import type { Child, Runner } from "./_keeper.ts";
 import { readFileOf } from "./_ownership.ts";
 import { readServerLog, type ServerPlace } from "./_server_place.ts";
 
-/** Starts PostgreSQL on a port, or on a free port if none is given, and waits until it is ready. */
-export async function startServer(
+/** Starts a command with a folder of data, under a keeper. */
+type StartKept<T> = (
+  command: string,
+  args: readonly string[],
+  data: string,
+  runner: Runner,
+) => Promise<T>;
+
+/**
+ * Starts PostgreSQL on a port, or on a free port if none is given, and waits until it is ready.
+ *
+ * @param start What starts a command under a keeper.
+ */
+export async function startServer<T extends Child = Child>(
   place: ServerPlace,
   givenPort: number | undefined,
-): Promise<{ readonly server: Child; readonly port: number }> {
+  start: StartKept<T>,
+): Promise<{ readonly server: T; readonly port: number }> {
   const { dataDir, home, owner } = place;
   for (;;) {
     const port = givenPort ?? await findFreePort();
     const oldLog = await readServerLog(home, owner);
-    const server = await startPostgres(place, port);
+    const server = await startPostgres(place, port, start);
     if (await waitUntilReady(server, place)) return { server, port };
     const log = (await readServerLog(home, owner)).slice(oldLog.length).trim();
     const isTaken = /Address already in use/.test(log);
@@ -42,7 +55,11 @@ async function findFreePort(): Promise<number> {
   return port;
 }
 
-async function startPostgres(place: ServerPlace, port: number): Promise<Child> {
+async function startPostgres<T>(
+  place: ServerPlace,
+  port: number,
+  start: StartKept<T>,
+): Promise<T> {
   const settings = {
     port,
     listen_addresses: "127.0.0.1",
@@ -55,7 +72,7 @@ async function startPostgres(place: ServerPlace, port: number): Promise<Child> {
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const data = join(place.home, "data");
-  return await startKept(join(place.bin, "postgres"), args, data, place);
+  return await start(join(place.bin, "postgres"), args, data, place);
 }
 
 /** Resolves to true once the server is ready, and to false if the server ends instead. */

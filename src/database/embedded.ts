@@ -24,7 +24,7 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { findNative } from "./_binaries.ts";
 import { createHome } from "./_initdb.ts";
-import type { Child } from "./_keeper.ts";
+import { type Child, startKept } from "./_keeper.ts";
 import { openPlace, readPassword, removeTemporary, type ServerPlace } from "./_server_place.ts";
 import { startServer } from "./_start_server.ts";
 import { install } from "./install.ts";
@@ -136,7 +136,7 @@ async function startWithMessageDb(
     children.initdb = await createHomeOnce(place);
   }
   const password = children.initdb ? place.newPassword : await readPassword(place);
-  const { server, port } = await startServer(place, givenPort);
+  const { server, port } = await startServer(place, givenPort, startKept);
   children.server = server;
   await children.initdb?.leave();
   const url = `postgres://postgres:${password}@127.0.0.1:${port}/message_store`;
