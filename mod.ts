@@ -97,18 +97,23 @@ export { drain, type Drained, type DrainOptions } from "./src/consume/drain.ts";
 export type {
   Consumer,
   ConsumerIdentity,
+  ConsumerOf,
   ConsumerOptions,
   FailurePolicy,
   GroupMembership,
   Handler,
+  HandlerAnswer,
   HandlerContext,
   Handlers,
+  MessageConsumer,
+  PageConsumer,
   PageContext,
   PageHandler,
   PlainConsumer,
   RetryPolicy,
   TransactionalConsumer,
   TransactionOf,
+  TypeConsumer,
   Verdict,
 } from "./src/consume/consumer.ts";
 export type {

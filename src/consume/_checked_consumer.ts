@@ -20,8 +20,8 @@ import { checkSource } from "../subscribe/_reader.ts";
 import type { Source } from "../subscribe/source.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 import type {
-  Consumer,
   ConsumerIdentity,
+  ConsumerOf,
   FailurePolicy,
   GroupMembership,
   Handler,
@@ -34,6 +34,14 @@ import type { ConsumerEvent } from "./consumer_event.ts";
 
 /** "retry" comes first, so that `checkPolicy` can leave it out: the text "retry" is no policy. */
 export const VERDICTS: readonly Verdict[] = ["retry", "skip", "park", "stop"];
+
+/**
+ * What the handle needs besides, if it is known that the consumer is transactional.
+ *
+ * @internal
+ */
+export type Beginning<Transactional extends boolean> = [Transactional] extends [true] ? SqlWithBegin
+  : unknown;
 
 /** A consumer, checked, with its defaults. */
 export interface CheckedConsumer extends CheckedFollowing {
@@ -108,9 +116,9 @@ export function checkIdentity(
 }
 
 /** Checks a consumer and its handle, before anything is sent. */
-export function checkConsumer<Handle extends Sql, Handled extends Message>(
-  sql: Handle,
-  consumer: Consumer<Handle, Handled>,
+export function checkConsumer<Handled extends Message, Transactional extends boolean>(
+  sql: Sql,
+  consumer: ConsumerOf<never, Handled, Transactional>,
 ): CheckedConsumer {
   const identity = checkIdentity(consumer);
   const options = consumer as unknown as PlainConsumer;

@@ -1,9 +1,9 @@
 import { checkFunction, checkOptions, checkSignal } from "../names/_check.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import type { Message, Sql } from "../types.ts";
-import { checkConsumer } from "./_checked_consumer.ts";
+import { type Beginning, checkConsumer } from "./_checked_consumer.ts";
 import { consumeShare } from "./_share_members.ts";
-import type { Consumer } from "./consumer.ts";
+import type { ConsumerOf } from "./consumer.ts";
 
 /** Options of `consume`. */
 export interface ConsumeOptions {
@@ -74,9 +74,13 @@ export interface ConsumeOptions {
  * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have.
  * @throws {RangeError} If an option is out of range.
  */
-export async function consume<Handle extends Sql, Handled extends Message = Message>(
-  sql: Handle,
-  consumer: Consumer<NoInfer<Handle>, Handled>,
+export async function consume<
+  Handle extends Sql,
+  Handled extends Message = Message,
+  Transactional extends boolean = false,
+>(
+  sql: Handle & Beginning<Transactional>,
+  consumer: ConsumerOf<NoInfer<Handle>, Handled, Transactional>,
   options: ConsumeOptions = {},
 ): Promise<void> {
   checkOptions(options);

@@ -37,16 +37,63 @@ export interface HandlerContext<Handle = Sql> {
 }
 
 /**
- * Handles a message. The message is handled when the function returns, or when its promise resolves,
- * unless the result is a verdict. A verdict says what to do with the message, as the policy does if the
- * function throws. Any other text is an error. Every other result means nothing.
+ * What a handler may answer: a verdict, or what its work has answered, such as rows. Not a text that is no
+ * verdict, an error, a function, or anything else that has not run: a generator, a query builder, a stream.
+ */
+export type HandlerAnswer =
+  | Verdict
+  | object & Done
+  | number
+  | bigint
+  | boolean
+  | null
+  | undefined
+  | void;
+
+/**
+ * What is no error and no function, and has no method that would still have to be called.
+ *
+ * @internal
+ */
+interface Done {
+  /** Promises: only the function itself may answer one. */
+  readonly then?: NoFunction;
+  /** Iterators, and what a generator function answers. */
+  readonly next?: NoFunction;
+  /** Observables. */
+  readonly subscribe?: NoFunction;
+  /** Streams and effects. */
+  readonly pipe?: NoFunction;
+  /** Query builders. */
+  readonly execute?: NoFunction;
+  /** Errors. */
+  readonly stack?: undefined;
+  /** Functions. */
+  readonly bind?: undefined;
+}
+
+/** @internal */
+type NoFunction =
+  | object & { readonly bind?: undefined }
+  | string
+  | number
+  | bigint
+  | boolean
+  | symbol
+  | null
+  | undefined;
+
+/**
+ * Handles a message. The message is handled when the function returns, or when its promise resolves, unless the
+ * answer is a verdict. A verdict says what to do with the message, as the policy does if the function throws.
+ * Every other answer means nothing.
  */
 export type Handler<Handle = Sql, Handled extends Message = Message> = {
   // As a method, because the parameters of a method may be narrower: a handler may say what data it takes.
   handle(
     message: Handled,
     context: HandlerContext<Handle>,
-  ): Verdict | object | number | boolean | null | void;
+  ): HandlerAnswer | PromiseLike<HandlerAnswer>;
 }["handle"];
 
 /** The second argument of a handler of pages. */
@@ -62,7 +109,7 @@ export type PageHandler<Handle = Sql, Handled extends Message = Message> = {
   handlePage(
     messages: readonly Handled[],
     context: PageContext<Handle>,
-  ): Verdict | object | number | boolean | null | void;
+  ): HandlerAnswer | PromiseLike<HandlerAnswer>;
 }["handlePage"];
 
 /** A policy that retries a message, a number of times. */
@@ -135,8 +182,11 @@ export type Handlers<Handle = Sql, Handled extends Message = Message> = {
 };
 
 /** The options of every consumer. */
-export interface ConsumerOptions<Handle, Handled extends Message = Message>
-  extends ConsumerIdentity, Omit<FollowOptions, "consumerGroup"> {
+export interface ConsumerOptions<
+  Handle,
+  Handled extends Message = Message,
+  Transactional extends boolean = boolean,
+> extends ConsumerIdentity, Omit<FollowOptions, "consumerGroup"> {
   /**
    * The catalogue that parses the messages. A message that does not fit is treated as one whose handler
    * throws: the policy says what to do with it.
@@ -144,22 +194,37 @@ export interface ConsumerOptions<Handle, Handled extends Message = Message>
    * @default none: nothing is parsed
    */
   readonly messages?: MessageCatalogue<Handled> | undefined;
-  /** Handles every message. Give this, `handlers` or `handlePage`. */
-  readonly handle?: Handler<Handle, NoInfer<Handled>> | undefined;
-  /** Handle messages by their types. Messages of other types are skipped. */
-  readonly handlers?: NoInfer<Handlers<Handle, Handled>> | undefined;
-  /**
-   * Handles the messages of a page together: for a read model that is one statement a page. The page has up to
-   * `batchSize` messages, of all types unless `types` says which.
-   */
-  readonly handlePage?: PageHandler<Handle, NoInfer<Handled>> | undefined;
   /**
    * What to do with a message whose handler throws: a verdict, a number of retries and then a verdict, or
    * a function that decides.
    *
    * @default "stop"
    */
-  readonly onError?: FailurePolicy<Handle> | undefined;
+  readonly onError?: FailurePolicy<HandlerSql<Handle, Transactional>> | undefined;
+  /**
+   * Whether the handler gets a transaction, in which the position is stored too. Then the messages take effect
+   * in the database exactly once. Without it, each message is handled at least once.
+   *
+   * @default false
+   */
+  readonly transactional?: Transactional | undefined;
+  /**
+   * How many streams of a page (of an aggregate: partitions) are handled at the same time. The messages of
+   * one stream are handled one after another. 1 with `handlePage`, and with `transactional`, because a
+   * transaction has one connection.
+   *
+   * @default 1
+   */
+  readonly concurrency?: (Transactional extends true ? 1 : number) | undefined;
+  /**
+   * Only with `transactional`: how long messages of a page are handled in one transaction before it commits, in
+   * milliseconds, from 0. Its locks are held that long, and for the message in hand. With 0, each message has a
+   * transaction of its own. If a handler throws, the transaction is rolled back: the messages before it are
+   * handled again, and then it alone. `handlePage` has one transaction for each call.
+   *
+   * @default 100
+   */
+  readonly commitInterval?: (Transactional extends false ? undefined : number) | undefined;
   /**
    * Where to start if no position is stored.
    *
@@ -206,60 +271,89 @@ export interface ConsumerOptions<Handle, Handled extends Message = Message>
   readonly onEvent?: ((event: ConsumerEvent) => void) | undefined;
 }
 
-/** A consumer that handles each message at least once. */
-export interface PlainConsumer<Handle = Sql, Handled extends Message = Message>
-  extends ConsumerOptions<Handle, Handled> {
+/** A consumer with a handler of pages. */
+export interface PageConsumer<
+  Handle = Sql,
+  Handled extends Message = Message,
+  Transactional extends boolean = boolean,
+> extends ConsumerOptions<Handle, Handled, Transactional> {
   /**
-   * Whether the handler gets a transaction: not for this kind of consumer.
-   *
-   * @default false
+   * Handles the messages of a page together: for a read model that is one statement a page. The page has up to
+   * `batchSize` messages, of all types unless `types` says which. Give this, `handle` or `handlers`.
    */
-  readonly transactional?: false | undefined;
-  /**
-   * How many streams of a page (of an aggregate: partitions) are handled at the same time. The messages of
-   * one stream are handled one after another. 1 with `handlePage`.
-   *
-   * @default 1
-   */
-  readonly concurrency?: number | undefined;
-  /**
-   * How long messages are handled in one transaction: not for this kind of consumer.
-   *
-   * @default none
-   */
-  readonly commitInterval?: undefined;
+  readonly handlePage: PageHandler<HandlerSql<Handle, Transactional>, NoInfer<Handled>>;
+  /** Not beside `handlePage`. */
+  readonly handlers?: undefined;
+  /** Not beside `handlePage`. */
+  readonly handle?: undefined;
 }
+
+/** A consumer with a handler for each type. */
+export interface TypeConsumer<
+  Handle = Sql,
+  Handled extends Message = Message,
+  Transactional extends boolean = boolean,
+> extends ConsumerOptions<Handle, Handled, Transactional> {
+  /** Handle messages by their types. Messages of other types are skipped. Give this, `handle` or `handlePage`. */
+  readonly handlers: NoInfer<Handlers<HandlerSql<Handle, Transactional>, Handled>>;
+  /** Not beside `handlers`. */
+  readonly handle?: undefined;
+  /** Not beside `handlers`. */
+  readonly handlePage?: undefined;
+  /** Not beside `handlers`, which have types. */
+  readonly types?: readonly never[] | undefined;
+}
+
+/** A consumer with one handler for all messages. */
+export interface MessageConsumer<
+  Handle = Sql,
+  Handled extends Message = Message,
+  Transactional extends boolean = boolean,
+> extends ConsumerOptions<Handle, Handled, Transactional> {
+  /** Handles every message. Give this, `handlers` or `handlePage`. */
+  readonly handle: Handler<HandlerSql<Handle, Transactional>, NoInfer<Handled>>;
+  /** Not beside `handle`. */
+  readonly handlers?: undefined;
+  /** Not beside `handle`. */
+  readonly handlePage?: undefined;
+}
+
+/** A consumer that is transactional, or is not, as the third type says: `consume` infers that. */
+export type ConsumerOf<Handle, Handled extends Message, Transactional extends boolean> =
+  | PageConsumer<Handle, Handled, Transactional>
+  | TypeConsumer<Handle, Handled, Transactional>
+  // The last one, because TypeScript names it in its errors.
+  | MessageConsumer<Handle, Handled, Transactional>;
+
+/** A consumer that handles each message at least once. */
+export type PlainConsumer<Handle = Sql, Handled extends Message = Message> =
+  & ConsumerOf<Handle, Handled, false>
+  & { readonly transactional?: false | undefined };
 
 /**
  * A consumer whose messages take effect in the database exactly once: the handler's work and the position
  * are one transaction.
  */
-export interface TransactionalConsumer<Handle = Sql, Handled extends Message = Message>
-  extends ConsumerOptions<TransactionOf<Handle>, Handled> {
-  /** Whether the handler gets a transaction, in which the position is stored too. */
-  readonly transactional: true;
-  /**
-   * How many streams are handled at the same time: one, because a transaction has one connection.
-   *
-   * @default 1
-   */
-  readonly concurrency?: 1 | undefined;
-  /**
-   * How long messages of a page are handled in one transaction before it commits, in milliseconds, from 0. Its
-   * locks are held that long, and for the message in hand. With 0, each message has a transaction of its own.
-   * If a handler throws, the transaction is rolled back: the messages before it are handled again, and then it
-   * alone. `handlePage` has one transaction for each call.
-   *
-   * @default 100
-   */
-  readonly commitInterval?: number | undefined;
-}
+export type TransactionalConsumer<Handle = Sql, Handled extends Message = Message> =
+  & ConsumerOf<Handle, Handled, true>
+  & { readonly transactional: true };
 
-/** A consumer: what it reads, its handlers, and its name, under which its position is stored. */
-export type Consumer<Handle = Sql, Handled extends Message = Message> =
-  | TransactionalConsumer<Handle, Handled>
-  // The last one, because TypeScript names it in its errors.
-  | PlainConsumer<Handle, Handled>;
+/**
+ * A consumer: what it reads, its handlers, and its name, under which its position is stored. It can be
+ * transactional if the handle has `begin`.
+ */
+export type Consumer<Handle = Sql, Handled extends Message = Message> = Handle extends
+  { begin: unknown } ? TransactionalConsumer<Handle, Handled> | PlainConsumer<Handle, Handled>
+  : PlainConsumer<Handle, Handled>;
+
+/**
+ * The handle that a handler gets.
+ *
+ * @internal
+ */
+type HandlerSql<Handle, Transactional extends boolean> = Transactional extends true
+  ? TransactionOf<Handle>
+  : Handle;
 
 /** The handle that `begin` of a handle gives; the handle itself if it has no `begin`. */
 export type TransactionOf<Handle> = Handle extends

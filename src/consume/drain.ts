@@ -2,9 +2,9 @@ import { invalid } from "../lib/invalid.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { checkInteger, checkOptions, checkSignal } from "../names/_check.ts";
 import type { Message, Sql } from "../types.ts";
-import { checkConsumer } from "./_checked_consumer.ts";
+import { type Beginning, checkConsumer } from "./_checked_consumer.ts";
 import { drainMembers } from "./_drain_members.ts";
-import type { Consumer } from "./consumer.ts";
+import type { ConsumerOf } from "./consumer.ts";
 
 /** Options of `drain`. */
 export interface DrainOptions {
@@ -77,9 +77,13 @@ export interface Drained {
  * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have.
  * @throws {RangeError} If an option is out of range.
  */
-export async function drain<Handle extends Sql, Handled extends Message = Message>(
-  sql: Handle,
-  consumer: Consumer<NoInfer<Handle>, Handled>,
+export async function drain<
+  Handle extends Sql,
+  Handled extends Message = Message,
+  Transactional extends boolean = false,
+>(
+  sql: Handle & Beginning<Transactional>,
+  consumer: ConsumerOf<NoInfer<Handle>, Handled, Transactional>,
   options: DrainOptions = {},
 ): Promise<Drained> {
   checkOptions(options);

@@ -11,7 +11,7 @@ import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
-import { checkConsumer, type CheckedConsumer } from "./_checked_consumer.ts";
+import { type Beginning, checkConsumer, type CheckedConsumer } from "./_checked_consumer.ts";
 import { claimablesOf, ClaimLostError, holderOf, ownerOf } from "./_claim.ts";
 import { renewInTime } from "./_drain_members.ts";
 import { type HandledOutcome, handleMessage } from "./_handle_message.ts";
@@ -27,7 +27,7 @@ import {
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import { reporterOf, reportingRetries } from "./_report.ts";
 import type { Run } from "./_task.ts";
-import type { Consumer, Handler } from "./consumer.ts";
+import type { ConsumerOf, Handler } from "./consumer.ts";
 import type { Parked } from "./parked.ts";
 
 /** Options of `replayParked`. */
@@ -103,9 +103,13 @@ export interface Replayed {
  * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have.
  * @throws {RangeError} If an option is out of range.
  */
-export async function replayParked<Handle extends Sql, Handled extends Message = Message>(
-  sql: Handle,
-  consumer: Consumer<NoInfer<Handle>, Handled>,
+export async function replayParked<
+  Handle extends Sql,
+  Handled extends Message = Message,
+  Transactional extends boolean = false,
+>(
+  sql: Handle & Beginning<Transactional>,
+  consumer: ConsumerOf<NoInfer<Handle>, Handled, Transactional>,
   options: ReplayParkedOptions = {},
 ): Promise<Replayed> {
   const { signal, limit = Infinity } = checkReplay(options);

@@ -5,9 +5,9 @@ import {
   consume,
   type HandlerContext,
   type Message,
-  type PlainConsumer,
+  type MessageConsumer,
+  type Sql,
   subscribe,
-  type TransactionalConsumer,
 } from "@messagedb/client";
 import { appendFileSync } from "node:fs";
 import process from "node:process";
@@ -105,14 +105,17 @@ async function main(
     answerTimeout,
     onRetry: () => {},
   };
-  const plain: Omit<PlainConsumer, "consumerId"> = {
+  const plain: Omit<MessageConsumer<Sql, Message, false>, "consumerId"> = {
     ...options,
     handle: async (message, { signal }) => {
       await sleep(random() * 5);
       record(message, signal);
     },
   };
-  const transactional: Omit<TransactionalConsumer<postgres.Sql>, "consumerId"> = {
+  const transactional: Omit<
+    MessageConsumer<postgres.Sql, Message, true>,
+    "consumerId"
+  > = {
     ...options,
     transactional: true,
     handle: async (

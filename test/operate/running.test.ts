@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
-import { type Message, type PageContext, readLastMessage, readStream } from "../../mod.ts";
+import {
+  type Consumer,
+  type Message,
+  type PageContext,
+  readLastMessage,
+  readStream,
+} from "../../mod.ts";
 import { park, parked, remove, rewind, skip } from "../../src/operate/mod.ts";
 import { eventually, until } from "../_until.ts";
 import { gate, start, writeCounted } from "../consume/_consuming.ts";
@@ -97,7 +103,7 @@ describe("beside a running consumer", () => {
           transactional,
           handle,
           positionUpdateInterval: 1,
-        } as Parameters<typeof start>[1],
+        } as Consumer<typeof db.sql>,
       );
       await until(() => attempts > 0);
       await eventually(() => park(db.sql, consumer, messages[3]!.id, { reason }));
@@ -135,7 +141,7 @@ describe("beside a running consumer", () => {
           handle,
           positionUpdateInterval: 1,
           shutdownTimeout: 20,
-        } as Parameters<typeof start>[1],
+        } as Consumer<typeof db.sql>,
       );
       await until(() => hung.length === 1);
       await eventually(() => park(db.sql, consumer, messages[3]!.id, { reason }));
@@ -176,7 +182,7 @@ describe("beside a running consumer", () => {
           commitInterval: 60_000,
           ...(name === "handle" ? { handle } : { handlePage }),
           shutdownTimeout: 20,
-        } as Parameters<typeof start>[1],
+        } as Consumer<typeof db.sql>,
       );
       await until(() => hung === 1);
       const pass = () => park(db.sql, consumer, messages[3]!.id, { reason });
