@@ -1,22 +1,11 @@
-import { invalid } from "../lib/invalid.ts";
 import { follow } from "../messages/follow.ts";
 import type { Message, Sql } from "../types.ts";
-import { type CheckedConsumer, VERDICTS } from "./_checked_consumer.ts";
+import { AnsweredVerdict, checkDone, checkVerdict, UnusableAnswerError } from "./_answer.ts";
+import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { workUntilDone } from "./_interruption.ts";
 import { isRecordFailure } from "./_kept_position.ts";
 import type { Task } from "./_task.ts";
 import type { HandlerContext, Verdict } from "./consumer.ts";
-
-/**
- * The verdict that a handler has answered. It is thrown, so that the transaction is rolled back.
- */
-export class AnsweredVerdict extends Error {
-  declare readonly verdict: Verdict;
-  constructor(verdict: Verdict) {
-    super(verdict);
-    this.verdict = verdict;
-  }
-}
 
 /**
  * Calls the handler. If the database fails, and not the handler, the handler is called again in the same
@@ -24,6 +13,7 @@ export class AnsweredVerdict extends Error {
  *
  * @param attemptNumber Which attempt this is, from 1.
  * @returns A verdict if the handler failed or answered one; "ended" if the consumer stops before.
+ * @throws {UnusableAnswerError} If the handler answers what no policy can decide about.
  */
 export async function attempt(
   task: Task,
@@ -41,13 +31,11 @@ export async function attempt(
       try {
         const handle = consumer.begin ? sql : consumer.handlerSql;
         answer = await (begun ? begun.answer : handler(message, contextOf(handle)));
-        // Other answers, rows for example, say nothing.
-        if (typeof answer === "string") checkVerdict(answer, "the handler's answer");
       } catch (error) {
         task.failure = { cause: error };
         throw error;
       }
-      if (typeof answer === "string") throw new AnsweredVerdict(answer);
+      checkDone(answer, message.type);
       task.isDone = true;
     });
     return isHandled ? "handled" : "ended";
@@ -55,6 +43,7 @@ export async function attempt(
     if (error instanceof AnsweredVerdict) {
       return limitRetries(consumer, error.verdict, attemptNumber);
     }
+    if (error instanceof UnusableAnswerError) throw error;
     // COMMIT may refuse the handler's work (a deferred constraint), or the connection is lost each time that
     // the handler has it (idle_in_transaction_session_timeout): then the handler has failed.
     if (task.isCalled && !isRecordFailure(kept, error)) task.failure ??= { cause: error };
@@ -70,11 +59,6 @@ export function contextFor(
   attempt: number,
 ): HandlerContext {
   return { sql, signal, attempt, follow: (next, options) => follow(message, next, options) };
-}
-
-function checkVerdict(answer: unknown, what: string): asserts answer is Verdict {
-  if ((VERDICTS as readonly unknown[]).includes(answer)) return;
-  throw invalid(what, answer, '"retry", "skip", "park" or "stop"');
 }
 
 /** What the consumer's policy makes of an error. */

@@ -19,6 +19,7 @@ import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.t
 import { checkSource } from "../subscribe/_reader.ts";
 import type { Source } from "../subscribe/source.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
+import { VERDICTS } from "./_answer.ts";
 import type {
   ConsumerIdentity,
   ConsumerOf,
@@ -28,12 +29,8 @@ import type {
   PageHandler,
   PlainConsumer,
   RetryPolicy,
-  Verdict,
 } from "./consumer.ts";
 import type { ConsumerEvent } from "./consumer_event.ts";
-
-/** "retry" comes first, so that `checkPolicy` can leave it out: the text "retry" is no policy. */
-export const VERDICTS: readonly Verdict[] = ["retry", "skip", "park", "stop"];
 
 /**
  * What the handle needs besides, if it is known that the consumer is transactional.

@@ -2,7 +2,8 @@ import { StoreWentBackError } from "../errors.ts";
 import { isPassing } from "../handle/_retry.ts";
 import { abortable } from "../lib/wait.ts";
 import type { Message, Sql } from "../types.ts";
-import { AnsweredVerdict, contextFor } from "./_attempt.ts";
+import { AnsweredVerdict, checkDone, UnusableAnswerError } from "./_answer.ts";
+import { contextFor } from "./_attempt.ts";
 import { ClaimLostError } from "./_claim.ts";
 import { handleMessage } from "./_handle_message.ts";
 import type { PageRun } from "./_handle_page.ts";
@@ -133,7 +134,7 @@ async function callOnce(
   const calledAt = performance.now();
   if (messages.length > 0) {
     const answer = await pageHandler!(messages, { sql, signal: givingUp, attempt: 1 });
-    if (typeof answer === "string") throw new AnsweredVerdict(answer);
+    checkDone(answer);
   }
   trying.done = chunk.length;
   if (report) {
@@ -156,7 +157,7 @@ async function callEach(
       trying.at = at;
       const calledAt = performance.now();
       const answer = await handler(message, contextFor(message, sql, givingUp, 1));
-      if (typeof answer === "string") throw new AnsweredVerdict(answer);
+      checkDone(answer, message.type);
       trying.at = undefined;
       const now = performance.now();
       if (report) {
@@ -177,7 +178,8 @@ async function callEach(
 async function failureOf(run: PageRun, { at }: Try, error: unknown): Promise<Together> {
   const { consumer, givingUp, moved } = run;
   if (givingUp.aborted || moved.aborted) return { done: 0 };
-  if (error instanceof ClaimLostError || error instanceof StoreWentBackError) throw error;
+  const ends = [ClaimLostError, StoreWentBackError, UnusableAnswerError];
+  if (ends.some((it) => error instanceof it)) throw error;
   if (at === undefined && isPassing(error)) consumer.onRetry?.(error);
   // The transaction may have committed, and the answer was lost.
   const isStopping = consumer.begin && await reload(run) === undefined;

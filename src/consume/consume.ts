@@ -71,7 +71,8 @@ export interface ConsumeOptions {
  * @throws {StoreWentBackError} If the store went back, nothing is stored, and `startAt` is `"end"` or a time.
  * @throws {ReplicaReadError} If `"$all"` is read from a standby that misses a position, or from a logical subscriber.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have.
+ * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have, or if a handler
+ * answers an error, or what has not run: see `HandlerAnswer`.
  * @throws {RangeError} If an option is out of range.
  */
 export async function consume<

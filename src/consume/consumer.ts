@@ -37,8 +37,11 @@ export interface HandlerContext<Handle = Sql> {
 }
 
 /**
- * What a handler may answer: a verdict, or what its work has answered, such as rows. Not a text that is no
- * verdict, an error, a function, or anything else that has not run: a generator, a query builder, a stream.
+ * What a handler may answer: a verdict, or what its work has answered, such as rows.
+ *
+ * Not a text that is no verdict. At run time such a message counts as handled, because the handler has run to its
+ * end; but if the text is nearly a verdict, the consumer stops with a `TypeError`. It also does if the answer is an
+ * error or has not run: a function, a generator, a stream, an observable, a query that is not executed.
  */
 export type HandlerAnswer =
   | Verdict

@@ -74,7 +74,8 @@ export interface Drained {
  * @returns How many messages were handled, the position after that, and whether no message is left.
  * @throws {HandlerFailedError} If a message was not handled and the verdict is to stop.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have.
+ * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have, or if a handler
+ * answers an error, or what has not run: see `HandlerAnswer`.
  * @throws {RangeError} If an option is out of range.
  */
 export async function drain<

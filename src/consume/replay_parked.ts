@@ -11,6 +11,7 @@ import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
+import { verdictIn } from "./_answer.ts";
 import { type Beginning, checkConsumer, type CheckedConsumer } from "./_checked_consumer.ts";
 import { claimablesOf, ClaimLostError, holderOf, ownerOf } from "./_claim.ts";
 import { renewInTime } from "./_drain_members.ts";
@@ -100,7 +101,8 @@ export interface Replayed {
  * @returns How many parked messages were taken, and how many of them were parked again.
  * @throws {HandlerFailedError} If a message was not handled and the verdict is to stop.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have.
+ * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have, or if a handler
+ * answers an error, or what has not run: see `HandlerAnswer`.
  * @throws {RangeError} If an option is out of range.
  */
 export async function replayParked<
@@ -292,8 +294,9 @@ async function replayOutOfTurn(run: Run, parked: Message<Parked>): Promise<Handl
     // The answer to the commit may have been lost.
     if (await readMessage(context.sql, id) !== null) return;
     const answer = await handler(message, context);
-    if (typeof answer !== "string" && consumer.begin) await note(context.sql);
-    return answer as object;
+    const verdict = verdictIn(answer, message.type);
+    if (verdict === undefined && consumer.begin) await note(context.sql);
+    return verdict;
   };
   const handlerOf = (message: Message) => {
     const handler = consumer.handlerOf(message);

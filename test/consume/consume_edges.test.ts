@@ -467,18 +467,6 @@ test("many members and many lanes leave one listener on the caller's signal, and
   assert.deepEqual(warnings, []);
 });
 
-test("a handler may answer what is no text, and another text is its failure", async () => {
-  await writeCounted(db.sql, "answers", 4);
-  const answers = [[{ rows: 1 }], new Map(), 5, null];
-  const handle = ({ data }: Message) => answers[data as number]!;
-  const consumer = { category: "answers", consumerId: "it", handle };
-  assert.equal((await drain(db.sql, consumer)).handled, 4);
-  await assert.rejects(
-    drain(db.sql, { ...consumer, consumerId: "text", handle: () => "parked" as never }),
-    (error) => error instanceof HandlerFailedError && error.cause instanceof TypeError,
-  );
-});
-
 test("a deadline that is a duration is refused", async () => {
   const consumer = { category: "durations", consumerId: "it", handle: () => {} };
   await assert.rejects(drain(db.sql, consumer, { deadline: 20_000 }), RangeError);
