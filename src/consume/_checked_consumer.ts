@@ -8,9 +8,9 @@ import {
   checkCategory,
   checkFunction,
   checkInteger,
+  checkMembers,
   checkMilliseconds,
   checkName,
-  checkObject,
   checkOneOf,
 } from "../names/_check.ts";
 import { checkStartAt } from "../read/_first_since.ts";
@@ -89,7 +89,34 @@ export function membersOf(
 export function checkIdentity(
   consumer: ConsumerIdentity,
 ): Pick<CheckedConsumer, "category" | "consumerId" | "group" | "source"> {
-  checkObject("consumer", consumer, "an object");
+  // The name of a consumer may come as all that its handlers need, too.
+  checkMembers<PlainConsumer>("consumer", consumer as PlainConsumer, {
+    category: true,
+    aggregate: true,
+    consumerId: true,
+    consumerGroup: true,
+    messages: true,
+    handle: true,
+    handlers: true,
+    handlePage: true,
+    types: true,
+    correlation: true,
+    batchSize: true,
+    startAt: true,
+    onError: true,
+    transactional: true,
+    concurrency: true,
+    exclusive: true,
+    commitInterval: true,
+    positionUpdateInterval: true,
+    leaseDuration: true,
+    shutdownTimeout: true,
+    onEvent: true,
+    pollInterval: true,
+    notify: true,
+    answerTimeout: true,
+    onRetry: true,
+  });
   const { category, aggregate, consumerId, consumerGroup: group } = consumer;
   checkOneOf("this consumer", consumer, "category", "aggregate");
   if (aggregate !== undefined) checkAggregateName("aggregate", aggregate);
@@ -97,7 +124,7 @@ export function checkIdentity(
   checkName("consumerId", consumerId);
   if (consumerId.includes("+")) throw invalid("consumerId", consumerId, 'a name without "+"');
   if (group !== undefined) {
-    checkObject("consumerGroup", group, "an object with a size");
+    checkMembers("consumerGroup", group, { member: true, size: true }, "an object with a size");
     checkInteger("consumerGroup.size", group.size, 1, 32767);
     if (group.member !== undefined) {
       checkInteger("consumerGroup.member", group.member, 0, group.size - 1);
@@ -278,7 +305,12 @@ function parsing(
 function checkPolicy(policy: unknown): asserts policy is FailurePolicy {
   const verdicts: unknown[] = VERDICTS.slice(1);
   if (typeof policy === "function" || verdicts.includes(policy)) return;
-  checkObject("onError", policy, '"stop", "skip", "park", an object with retry, or a function');
+  checkMembers(
+    "onError",
+    policy as RetryPolicy,
+    { retry: true, delay: true, then: true },
+    '"stop", "skip", "park", an object with retry, or a function',
+  );
   const { retry, delay = 100, then = "stop" } = policy as RetryPolicy;
   checkInteger("onError.retry", retry, 1);
   checkMilliseconds("onError.delay", delay, 0);

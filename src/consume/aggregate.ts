@@ -8,6 +8,7 @@ import { checkAggregateName, checkPartition, partitionStream } from "../names/_a
 import {
   checkFunction,
   checkInteger,
+  checkMembers,
   checkName,
   checkOptions,
   checkPattern,
@@ -133,7 +134,7 @@ export async function aggregate(
 ): Promise<void> {
   const checked = checkAggregate(sql, aggregate);
   const limited = withTimeLimit(sql, checked.answerTimeout);
-  checkOptions(options);
+  checkOptions(options, { signal: true, once: true });
   const { signal, once = false } = options;
   checkSignal(signal);
   const { name, patterns, batchSize, listener, pollInterval, onRetry } = checked;
@@ -293,7 +294,18 @@ interface CheckedAggregate extends CheckedFollowing {
 }
 
 function checkAggregate(sql: Sql, aggregate: Aggregate): CheckedAggregate {
-  checkOptions(aggregate);
+  checkMembers("aggregate", aggregate, {
+    name: true,
+    from: true,
+    partition: true,
+    partitions: true,
+    startAt: true,
+    batchSize: true,
+    pollInterval: true,
+    answerTimeout: true,
+    notify: true,
+    onRetry: true,
+  });
   const { name, from, partition, partitions, startAt = "beginning", batchSize = 500 } = aggregate;
   checkAggregateName("name", name);
   if (!Array.isArray(from) || from.length === 0) {

@@ -84,7 +84,7 @@ export async function consume<
   consumer: ConsumerOf<NoInfer<Handle>, Handled, Transactional>,
   options: ConsumeOptions = {},
 ): Promise<void> {
-  checkOptions(options);
+  checkOptions(options, { signal: true, onCaughtUp: true });
   checkSignal(options.signal);
   if (options.onCaughtUp !== undefined) checkFunction("onCaughtUp", options.onCaughtUp);
   const checked = checkConsumer(sql, consumer);

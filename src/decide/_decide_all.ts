@@ -49,7 +49,7 @@ export async function decideAll(
   decision: DecideTogether,
   options: DecideOptions = {},
 ): Promise<AllDecided> {
-  checkOptions(options);
+  checkOptions(options, { retries: true, commandId: true });
   const { retries = 20, commandId } = options;
   checkInteger("retries", retries, 0);
   if (commandId !== undefined) checkName("commandId", commandId);

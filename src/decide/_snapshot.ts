@@ -86,7 +86,7 @@ export async function storeSnapshot(
     messageId: last.id,
     messageGlobalPosition: last.globalPosition,
   };
-  const message = encodeMessage({ ...header, data });
+  const message = encodeMessage({ type: header.type, data, metadata: header.metadata });
   const lastId = await writeUnlessBusy(sql, header.streamName, message, known.id);
   // The version counts even if nothing was written: a cached state tries again after as many messages.
   return { id: lastId === undefined ? known.id : lastId, version };

@@ -1,5 +1,6 @@
-import { checkInteger, checkOptions } from "../names/_check.ts";
+import { checkInteger, checkOptions, type Members } from "../names/_check.ts";
 import { type Folded, foldOf, foldPage, pagesFrom, type ReadPage } from "./_fold.ts";
+import type { EntityDefinition } from "./entity_definition.ts";
 import type { Projection } from "./projection.ts";
 import { readCategory } from "../read/read_category.ts";
 import { readStream } from "../read/read_stream.ts";
@@ -75,6 +76,7 @@ export async function project<State, Output extends Message = Message>(
   streamName: string,
   options: ProjectOptions<State, Output>,
 ): Promise<Projected<State>> {
+  checkOptions<Foldable>(options, FOLDABLE);
   const { state, position } = await foldAll(
     options,
     (page) => readStream(sql, streamName, page),
@@ -146,7 +148,12 @@ export async function projectCategory<State, Output extends Message = Message>(
   category: string,
   options: ProjectCategoryOptions<State, Output>,
 ): Promise<ProjectedCategory<State>> {
-  const { correlation, consumerGroup } = options ?? {};
+  checkOptions<Foldable & ProjectCategoryOptions<unknown>>(options, {
+    ...FOLDABLE,
+    correlation: true,
+    consumerGroup: true,
+  });
+  const { correlation, consumerGroup } = options;
   return await foldAll(
     options,
     (page) => readCategory(sql, category, { ...page, correlation, consumerGroup }),
@@ -155,13 +162,29 @@ export async function projectCategory<State, Output extends Message = Message>(
   );
 }
 
+/** Options, and what only an entity needs: a projection may be an entity's definition. */
+type Foldable = ProjectOptions<unknown> & Partial<EntityDefinition<unknown>>;
+
+const FOLDABLE: Members<Foldable> = {
+  init: true,
+  evolve: true,
+  handlers: true,
+  unknown: true,
+  messages: true,
+  from: true,
+  until: true,
+  batchSize: true,
+  category: true,
+  snapshot: true,
+  cache: true,
+};
+
 async function foldAll<State, Type extends Message>(
   options: ProjectOptions<State, Type>,
   read: ReadPage,
   place: (message: Message) => number,
   beginning: number,
 ): Promise<ProjectedCategory<State>> {
-  checkOptions(options);
   const { init, from = beginning, until = Infinity, batchSize = 1000 } = options;
   checkInteger("from", from, 0);
   if (until !== Infinity) checkInteger("until", until, 0);

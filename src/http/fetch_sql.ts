@@ -88,7 +88,7 @@ const LONGEST_RETRY_AFTER = 30_000;
  * @throws {RangeError} If the timeout is not an integer from 1.
  */
 export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): Sql {
-  checkOptions(options);
+  checkOptions(options, { headers: true, fetch: true, signal: true, timeout: true });
   const { timeout = 15_000, signal } = options;
   checkInteger("timeout", timeout, 1, 2 ** 31 - 1);
   checkSignal(signal);

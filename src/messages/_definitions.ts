@@ -1,5 +1,5 @@
 import { invalid } from "../lib/invalid.ts";
-import { checkFunction, checkName, checkObject } from "../names/_check.ts";
+import { checkFunction, checkMembers, checkName, checkObject } from "../names/_check.ts";
 import { isSchema } from "./_shape.ts";
 import type { DetailedDefinition, MessageDefinition, Upcast } from "./definition.ts";
 import type { StandardSchema } from "./schema.ts";
@@ -57,10 +57,15 @@ function hasMeaning(type: string): Error {
 
 function checkDefinition(type: string, definition: MessageDefinition): CheckedDefinition {
   const detailed = isSchema(definition) ? { schema: definition } : definition as DetailedDefinition;
-  const { schema, encode, aliases = [], upcasts = [] } = detailed ?? {};
-  if (!isSchema(schema)) {
-    throw invalid(type, definition, "a schema (of zod, valibot, arktype, …) or an object with one");
-  }
+  const rule = "a schema (of zod, valibot, arktype, …) or an object with one";
+  checkMembers(
+    type,
+    detailed,
+    { schema: true, encode: true, aliases: true, upcasts: true },
+    rule,
+  );
+  const { schema, encode, aliases = [], upcasts = [] } = detailed;
+  if (!isSchema(schema)) throw invalid(type, definition, rule);
   if (encode !== undefined) checkFunction(`${type}.encode`, encode);
   if (!Array.isArray(aliases)) throw invalid(`${type}.aliases`, aliases, "an array of types");
   if (!Array.isArray(upcasts)) throw invalid(`${type}.upcasts`, upcasts, "an array of functions");

@@ -1,6 +1,7 @@
 import { invalid } from "../lib/invalid.ts";
 import { randomUuid } from "../lib/random_uuid.ts";
 import { checkId, checkName } from "../names/_check.ts";
+import { checkMessage } from "./_check_message.ts";
 import type { MessageInput } from "../types.ts";
 
 /** The columns of a message as parameters: all are text, and `data` and `metadata` are JSON. */
@@ -13,9 +14,7 @@ export interface EncodedMessage {
 
 /** Checks a message and converts it to parameters. Makes an id if the message has none. */
 export function encodeMessage(message: MessageInput): EncodedMessage {
-  if (typeof message !== "object" || message === null || Array.isArray(message)) {
-    throw invalid("message", message, "an object with a type");
-  }
+  checkMessage(message);
   const { id, type, data, metadata } = message;
   if (id !== undefined) checkId(id);
   checkName("type", type);

@@ -27,7 +27,7 @@ export function makeParser(
   definitions: Definitions,
   options: DefineMessagesOptions<UnknownTypes, ForgottenMessages, Codec | undefined>,
 ): Parser {
-  checkOptions(options);
+  checkOptions(options, { unknown: true, forgotten: true, codec: true });
   const { unknown = "refuse", forgotten = "pass", codec } = options;
   if (!["refuse", "skip", "pass"].includes(unknown)) {
     throw invalid("unknown", unknown, '"refuse", "skip" or "pass"');

@@ -1,3 +1,4 @@
+import { checkOptions } from "../names/_check.ts";
 import type { Message, MessageInput } from "../types.ts";
 import type { Definitions } from "./_definitions.ts";
 import { makeParser } from "./_make_parser.ts";
@@ -156,8 +157,10 @@ export function defineMessages<
   const constructors = Object.keys(definitions).map((type) => {
     const construct = (
       data: unknown = {},
-      { id, metadata }: MessageConstructorOptions = {},
+      options: MessageConstructorOptions = {},
     ): MessageInput => {
+      checkOptions(options, { id: true, metadata: true });
+      const { id, metadata } = options;
       const message = {
         type,
         data,

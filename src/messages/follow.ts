@@ -68,7 +68,7 @@ export function follow<Input extends MessageInput | readonly MessageInput[] | nu
   options: PropagateOptions = {},
 ): Followed<Input> {
   checkObject("previous", previous, "a message that was read");
-  checkOptions(options);
+  checkOptions(options, { propagate: true });
   const { propagate = [] } = options;
   if (!Array.isArray(propagate)) throw invalid("propagate", propagate, "an array");
   for (const key of propagate) checkName("propagate", key);

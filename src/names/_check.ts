@@ -63,7 +63,6 @@ export function checkPage(
     readonly direction?: Direction | undefined;
   },
 ): { position: string | null; batchSize: string; backward: boolean } {
-  checkOptions(options);
   const { position, batchSize = 1000, direction = "forward" } = options;
   if (position !== undefined) checkInteger("position", position, 0);
   checkInteger("batchSize", batchSize, 1);
@@ -96,18 +95,44 @@ export function checkOneOf(what: string, given: object, ...names: readonly strin
   throw new TypeError(`Cannot use ${what}: it has ${found} ${last}: give one of them`);
 }
 
-export function checkOptions(options: unknown): asserts options is object {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw invalid("options", options, "an object");
+/** The names of all members of `Given`: the compiler refuses a list that lacks one, or has one more. */
+export type Members<Given> = { readonly [Name in keyof Given]-?: true };
+
+/** Checks that these are options of an operation, and no others: nobody would notice one that is ignored. */
+export function checkOptions<Options extends object>(
+  options: Options,
+  known: NoInfer<Members<Options>>,
+): void {
+  checkMembers("options", options, known);
+}
+
+/**
+ * Checks that this is an object, and that it has no members but those that are known. A member counts if its value
+ * is undefined, and does not if it is inherited.
+ */
+export function checkMembers<Given extends object>(
+  name: string,
+  given: Given,
+  known: NoInfer<Members<Given>>,
+  rule = "an object",
+): void {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    throw invalid(name, given, rule);
+  }
+  for (const member of Object.keys(given)) {
+    if (Object.hasOwn(known, member)) continue;
+    const names = Object.keys(known);
+    const inLowerCase = member.replace(/[_-]/g, "").toLowerCase();
+    const meant = names.find((it) => it.toLowerCase() === inLowerCase);
+    const rule = meant ?? names.join('" or "');
+    throw new TypeError(`Cannot use "${member}" in "${name}": it must be "${rule}"`);
   }
 }
 
 /** Returns the expected version as a parameter: null if none is given. */
 export function checkExpectedVersion(
-  options: { readonly expectedVersion?: number | undefined },
+  { expectedVersion }: { readonly expectedVersion?: number | undefined },
 ): string | null {
-  checkOptions(options);
-  const { expectedVersion } = options;
   if (expectedVersion === undefined) return null;
   // -4 is STREAM_EXISTS.
   if (expectedVersion !== -4) checkInteger("expectedVersion", expectedVersion, -1);
@@ -115,9 +140,12 @@ export function checkExpectedVersion(
 }
 
 export function checkConsumerGroup(group: ConsumerGroup): void {
-  if (typeof group !== "object" || group === null) {
-    throw invalid("consumerGroup", group, "an object with member and size");
-  }
+  checkMembers(
+    "consumerGroup",
+    group,
+    { member: true, size: true },
+    "an object with member and size",
+  );
   // Message DB casts the size to smallint.
   checkInteger("consumerGroup.size", group.size, 1, 32767);
   checkInteger("consumerGroup.member", group.member, 0, group.size - 1);

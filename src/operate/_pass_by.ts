@@ -33,7 +33,7 @@ export async function passBy(
 ): Promise<void> {
   const identity = checkIdentity(consumer);
   checkId(messageId);
-  checkOptions(options);
+  checkOptions(options, { reason: true, types: true });
   const { reason, types } = options;
   checkName("reason", reason);
   if (types !== undefined) checkTypes(types);

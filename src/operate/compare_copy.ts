@@ -105,7 +105,7 @@ export function compareCopy(
   options: CompareOptions = {},
 ): AsyncGenerator<ComparedPage, void, undefined> {
   checkName("selection", selection);
-  checkOptions(options);
+  checkOptions(options, { upTo: true, positions: true, batchSize: true });
   const { upTo = Infinity, positions = "translate", batchSize = 1000 } = options;
   if (upTo !== Infinity) checkInteger("upTo", upTo, 0);
   checkInteger("batchSize", batchSize, 1);

@@ -139,7 +139,7 @@ export async function consumers(
   sql: Sql,
   options: ConsumersOptions = {},
 ): Promise<ConsumerStatus[]> {
-  checkOptions(options);
+  checkOptions(options, { category: true, upTo: true });
   const { category, upTo } = options;
   if (category !== undefined && category !== "$all") checkCategory("category", category);
   if (upTo !== undefined) checkInteger("upTo", upTo, 1);

@@ -50,7 +50,7 @@ export async function discardParked(
   const identity = checkIdentity(consumer);
   if (!Array.isArray(messageIds)) throw invalid("messageIds", messageIds, "an array");
   messageIds.forEach(checkId);
-  checkOptions(options);
+  checkOptions(options, { reason: true });
   const { reason } = options;
   checkName("reason", reason);
   const ids = messageIds.map((id) => id.toLowerCase());

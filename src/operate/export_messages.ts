@@ -53,7 +53,7 @@ export function exportMessages(
   options: ExportOptions = {},
 ): AsyncGenerator<string, void, undefined> {
   checkName("selection", selection);
-  checkOptions(options);
+  checkOptions(options, { position: true, batchSize: true });
   const { position, batchSize = 1000 } = options;
   if (position !== undefined) checkInteger("position", position, 0);
   checkInteger("batchSize", batchSize, 1);

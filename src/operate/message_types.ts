@@ -51,7 +51,7 @@ export async function messageTypes(
   sql: Sql,
   options: MessageTypesOptions = {},
 ): Promise<TypeStatus[]> {
-  checkOptions(options);
+  checkOptions(options, { category: true });
   const { category } = options;
   if (category !== undefined) checkCategory("category", category);
   const stored =

@@ -53,7 +53,7 @@ export async function nextMessage(
 ): Promise<Message | null> {
   const identity = checkIdentity(consumer);
   if (identity.group !== undefined) checkConsumerGroup(identity.group as ConsumerGroup);
-  checkOptions(options);
+  checkOptions(options, { types: true });
   const { types } = options;
   if (types !== undefined) checkTypes(types);
   const member = identity.group as ConsumerGroup | undefined;

@@ -57,7 +57,7 @@ export async function parked(
   options: ParkedOptions = {},
 ): Promise<ParkedMessage[]> {
   const identity = checkIdentity(consumer);
-  checkOptions(options);
+  checkOptions(options, { position: true, batchSize: true });
   const { position = 0, batchSize = 1000 } = options;
   checkInteger("position", position, 0);
   checkInteger("batchSize", batchSize, 1);

@@ -94,7 +94,7 @@ const KINDS: Readonly<Record<string, keyof Pruned>> = {
  * @throws {RangeError} If `olderThan` is a number below 0.
  */
 export async function prune(sql: Sql, options: PruneOptions = {}): Promise<Pruned> {
-  checkOptions(options);
+  checkOptions(options, { olderThan: true, dryRun: true, onProgress: true });
   const { olderThan = AN_HOUR, dryRun = false, onProgress } = options;
   const before = boundOf(olderThan);
   if (typeof dryRun !== "boolean") throw invalid("dryRun", dryRun, "true or false");

@@ -85,7 +85,7 @@ export async function streams(
   options: StreamsOptions = {},
 ): Promise<StreamStatus[]> {
   checkCategory("category", category);
-  checkOptions(options);
+  checkOptions(options, { sort: true, limit: true, after: true });
   const { sort = "last", limit = 100, after } = options;
   checkInteger("limit", limit, 1);
   if (after !== undefined) checkObject("after", after, "a stream of the page before");

@@ -3,7 +3,7 @@ import { safeInteger } from "../messages/_columns.ts";
 import {
   checkId,
   checkInteger,
-  checkObject,
+  checkMembers,
   checkOneOf,
   checkOptions,
   checkSignal,
@@ -100,12 +100,17 @@ export async function trace(
   start: TraceStart,
   options: TraceOptions = {},
 ): Promise<Trace> {
-  checkObject("start", start, "an object with an id or a streamName");
+  checkMembers(
+    "start",
+    start,
+    { id: true, streamName: true },
+    "an object with an id or a streamName",
+  );
   checkOneOf("start", start, "id", "streamName");
   const { id, streamName } = start;
   if (id !== undefined) checkId(id);
   if (streamName !== undefined) checkStreamName(streamName);
-  checkOptions(options);
+  checkOptions(options, { limit: true, signal: true });
   const { limit = 1000, signal } = options;
   checkInteger("limit", limit, 1);
   checkSignal(signal);

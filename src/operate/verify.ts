@@ -106,7 +106,7 @@ export function verify(
   sql: Sql,
   options: VerifyOptions = {},
 ): AsyncGenerator<VerifiedPage, void, undefined> {
-  checkOptions(options);
+  checkOptions(options, { category: true, position: true, batchSize: true });
   const { category, position, batchSize = 10_000 } = options;
   if (category !== undefined) checkCategory("category", category);
   if (position !== undefined) checkInteger("position", position, 0);

@@ -1,6 +1,6 @@
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
-import { checkInteger, checkPage, checkPattern } from "../names/_check.ts";
+import { checkInteger, checkOptions, checkPage, checkPattern } from "../names/_check.ts";
 import { endable, settled } from "../lib/endable.ts";
 import { readAhead } from "../lib/read_ahead.ts";
 import { abortable } from "../lib/wait.ts";
@@ -70,6 +70,14 @@ export function iterateStream(
   streamName: string,
   options: ReadStreamOptions & IterateOptions & MaybeTyped = {},
 ): AsyncGenerator<Message, void, undefined> {
+  checkOptions(options, {
+    position: true,
+    batchSize: true,
+    direction: true,
+    condition: true,
+    limit: true,
+    messages: true,
+  });
   return pages(
     options,
     (page) => readStream(sql, streamName, page),
@@ -118,6 +126,16 @@ export function iterateCategory(
   category: string,
   options: ReadCategoryOptions & IterateOptions & MaybeTyped = {},
 ): AsyncGenerator<Message, void, undefined> {
+  checkOptions(options, {
+    position: true,
+    batchSize: true,
+    direction: true,
+    condition: true,
+    correlation: true,
+    consumerGroup: true,
+    limit: true,
+    messages: true,
+  });
   return pages(
     options,
     (page) => readCategory(sql, category, page),
@@ -160,7 +178,14 @@ export function iterateAll(
   sql: Sql,
   options: ReadAllOptions & IterateOptions & MaybeTyped = {},
 ): AsyncGenerator<Message, void, undefined> {
-  return options?.direction === "backward"
+  checkOptions(options, {
+    position: true,
+    batchSize: true,
+    direction: true,
+    limit: true,
+    messages: true,
+  });
+  return options.direction === "backward"
     ? pages(options, (page) => readAll(sql, page), "globalPosition")
     : settledPages(sql, null, options);
 }
@@ -204,6 +229,12 @@ export function iterateMatching(
   pattern: string,
   options: ReadMatchingOptions & IterateOptions & MaybeTyped = {},
 ): AsyncGenerator<Message, void, undefined> {
+  checkOptions(options, {
+    position: true,
+    batchSize: true,
+    limit: true,
+    messages: true,
+  });
   return settledPages(sql, pattern, options);
 }
 
@@ -236,8 +267,9 @@ function pages<Options extends ReadAllOptions & IterateOptions & MaybeTyped>(
   read: (options: Options) => Promise<Message[]>,
   place: "position" | "globalPosition",
 ): AsyncGenerator<Message, void, undefined> {
+  const { limit: _limit, messages: _messages, ...unlimited } = options;
   return upToLimit(options, async (position, batchSize) => {
-    const messages = await read({ ...options, messages: undefined, position, batchSize });
+    const messages = await read({ ...unlimited, position, batchSize } as Options);
     if (messages.length < batchSize) return { messages, next: undefined };
     const next = messages.at(-1)![place] + (options.direction === "backward" ? -1 : 1);
     return { messages, next: next < 0 ? undefined : next };

@@ -64,7 +64,15 @@ export async function read(
   options: ReadOptions & MaybeTyped = {},
 ): Promise<Message[]> {
   checkName("name", name);
-  checkOptions(options);
+  checkOptions(options, {
+    position: true,
+    batchSize: true,
+    direction: true,
+    condition: true,
+    correlation: true,
+    consumerGroup: true,
+    messages: true,
+  });
   const all = name === "$all";
   if (!all && isCategory(name)) return await readCategory(sql, name, options);
   for (const option of ["correlation", "consumerGroup", "condition"] as const) {
@@ -76,5 +84,8 @@ export async function read(
       );
     }
   }
-  return all ? await readAll(sql, options) : await readStream(sql, name, options);
+  const { correlation: _correlation, consumerGroup: _group, ...ofStream } = options;
+  if (!all) return await readStream(sql, name, ofStream);
+  const { condition: _condition, ...ofAll } = ofStream;
+  return await readAll(sql, ofAll);
 }

@@ -2,7 +2,7 @@ import { invalid } from "../lib/invalid.ts";
 import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkAggregateName, partitionStream } from "../names/_aggregate_name.ts";
-import { checkConsumerGroup, checkPage } from "../names/_check.ts";
+import { checkConsumerGroup, checkOptions, checkPage } from "../names/_check.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 import { fitting } from "./_fitting.ts";
 import { readAggregatePage, readPartition } from "./_read_aggregate_page.ts";
@@ -83,6 +83,13 @@ export async function readAggregate(
   options: ReadAggregateOptions & MaybeTyped = {},
 ): Promise<AggregatedMessage[]> {
   checkAggregateName("name", name);
+  checkOptions(options, {
+    partition: true,
+    position: true,
+    batchSize: true,
+    consumerGroup: true,
+    messages: true,
+  });
   const { batchSize } = checkPage(options);
   const parser = parserOf(options);
   const { partition, position = 0, consumerGroup } = options;

@@ -1,6 +1,6 @@
 import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
-import { checkPage } from "../names/_check.ts";
+import { checkOptions, checkPage } from "../names/_check.ts";
 import { queryMessages } from "../messages/_columns.ts";
 import { readWhole } from "./_fitting.ts";
 import { readForward } from "./_read_forward.ts";
@@ -75,6 +75,12 @@ export async function readAll(
   sql: Sql,
   options: ReadAllOptions & MaybeTyped = {},
 ): Promise<Message[]> {
+  checkOptions(options, {
+    position: true,
+    batchSize: true,
+    direction: true,
+    messages: true,
+  });
   const { position, batchSize, backward } = checkPage(options);
   const parser = parserOf(options);
   if (!backward) return await readForward(sql, null, position, batchSize, parser);

@@ -1,6 +1,12 @@
 import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
-import { checkCategory, checkConsumerGroup, checkName, checkPage } from "../names/_check.ts";
+import {
+  checkCategory,
+  checkConsumerGroup,
+  checkName,
+  checkOptions,
+  checkPage,
+} from "../names/_check.ts";
 import { queryMessageFunction } from "../messages/_columns.ts";
 import type { ReadStreamOptions } from "./read_stream.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
@@ -65,6 +71,15 @@ export async function readCategory(
   options: ReadCategoryOptions & MaybeTyped = {},
 ): Promise<Message[]> {
   checkCategory("category", category);
+  checkOptions(options, {
+    position: true,
+    batchSize: true,
+    direction: true,
+    condition: true,
+    correlation: true,
+    consumerGroup: true,
+    messages: true,
+  });
   const { position, batchSize, backward } = checkPage(options);
   const { condition = null, correlation = null, consumerGroup } = options;
   if (condition !== null) checkName("condition", condition);

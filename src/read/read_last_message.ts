@@ -54,7 +54,7 @@ export async function readLastMessage(
   options: ReadLastMessageOptions & MaybeTyped = {},
 ): Promise<Message | null> {
   checkName("streamName", streamName);
-  checkOptions(options);
+  checkOptions(options, { type: true, messages: true });
   const { type = null } = options;
   if (type !== null) checkName("type", type);
   const parser = parserOf(options);

@@ -1,6 +1,6 @@
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
-import { checkPage, checkPattern } from "../names/_check.ts";
+import { checkOptions, checkPage, checkPattern } from "../names/_check.ts";
 import { readForward } from "./_read_forward.ts";
 import type { Message, Sql } from "../types.ts";
 
@@ -71,6 +71,7 @@ export async function readMatching(
   options: ReadMatchingOptions & MaybeTyped = {},
 ): Promise<Message[]> {
   checkPattern(pattern);
+  checkOptions(options, { position: true, batchSize: true, messages: true });
   const { position, batchSize } = checkPage(options);
   return await readForward(sql, pattern, position, batchSize, parserOf(options));
 }

@@ -44,7 +44,7 @@ export async function readMessages(
   ids: readonly string[],
   options: MaybeTyped = {},
 ): Promise<Message[]> {
-  checkOptions(options);
+  checkOptions(options, { messages: true });
   const parser = parserOf(options);
   if (!Array.isArray(ids)) throw invalid("ids", ids, "an array of UUIDs");
   for (const id of ids) checkId(id);

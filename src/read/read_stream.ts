@@ -1,6 +1,6 @@
 import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
-import { checkName, checkPage, checkStreamName } from "../names/_check.ts";
+import { checkName, checkOptions, checkPage, checkStreamName } from "../names/_check.ts";
 import { queryMessageFunction, queryMessages } from "../messages/_columns.ts";
 import type { Direction, Message, Sql } from "../types.ts";
 import { readWhole } from "./_fitting.ts";
@@ -76,6 +76,13 @@ export async function readStream(
   options: ReadStreamOptions & MaybeTyped = {},
 ): Promise<Message[]> {
   checkStreamName(streamName);
+  checkOptions(options, {
+    position: true,
+    batchSize: true,
+    direction: true,
+    condition: true,
+    messages: true,
+  });
   const { position, batchSize, backward } = checkPage(options);
   const { condition = null } = options;
   if (condition !== null) checkName("condition", condition);

@@ -1,7 +1,13 @@
 import { isPassing } from "../handle/_retry.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
-import { checkCategory, checkConsumerGroup, checkInteger, checkName } from "../names/_check.ts";
+import {
+  checkCategory,
+  checkConsumerGroup,
+  checkInteger,
+  checkMembers,
+  checkName,
+} from "../names/_check.ts";
 import { isOwnMessage } from "../names/_own_streams.ts";
 import { category, isCategory } from "../names/stream_name.ts";
 import { fitting } from "../read/_fitting.ts";
@@ -58,6 +64,7 @@ export function checkSource(source: Source, options: SourceOptions): void {
   if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
 
   if (typeof source === "object" && source !== null) {
+    checkMembers("source", source, { aggregate: true });
     checkAggregateName("aggregate", source.aggregate);
     return refuse(options, ["correlation"], "an aggregate");
   }

@@ -114,7 +114,20 @@ export function subscribe(
   source: Source,
   options: SubscribeOptions & MaybeTyped = {},
 ): AsyncGenerator<Message, void, undefined> {
-  checkOptions(options);
+  checkOptions(options, {
+    startAt: true,
+    signal: true,
+    onCaughtUp: true,
+    types: true,
+    correlation: true,
+    consumerGroup: true,
+    batchSize: true,
+    pollInterval: true,
+    notify: true,
+    answerTimeout: true,
+    onRetry: true,
+    messages: true,
+  });
   const { startAt = "beginning", signal, onCaughtUp } = options;
   checkStartAt(startAt);
   if (onCaughtUp !== undefined) checkFunction("onCaughtUp", onCaughtUp);

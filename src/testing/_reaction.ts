@@ -1,5 +1,6 @@
 import { contextFor } from "../consume/_attempt.ts";
-import { checkConsumer, type CheckedConsumer, VERDICTS } from "../consume/_checked_consumer.ts";
+import { verdictIn } from "../consume/_answer.ts";
+import { checkConsumer, type CheckedConsumer } from "../consume/_checked_consumer.ts";
 import type { Consumer, Verdict } from "../consume/consumer.ts";
 import { invalid } from "../lib/invalid.ts";
 import { category } from "../names/stream_name.ts";
@@ -44,15 +45,15 @@ async function handleAll(
   if (pageHandler) {
     const parsed = await Promise.all(wanted.map((message) => decode ? decode(message) : message));
     const page = parsed.filter((message) => message !== undefined);
-    const verdict = verdictIn(
-      page.length > 0 && await pageHandler(page, { sql, signal, attempt: 1 }),
-    );
+    const answer = page.length > 0 ? await pageHandler(page, { sql, signal, attempt: 1 }) : null;
+    const verdict = verdictIn(answer) ?? null;
     return messages.map((message) => wanted.includes(message) ? verdict : null);
   }
   const verdicts: (Verdict | null)[] = [];
   for (const message of messages) {
     const handler = isFor(consumer, message) ? consumer.handlerOf(message) : undefined;
-    verdicts.push(verdictIn(await handler?.(message, contextFor(message, sql, signal, 1))));
+    const answer = await handler?.(message, contextFor(message, sql, signal, 1));
+    verdicts.push(verdictIn(answer, message.type) ?? null);
   }
   return verdicts;
 }
@@ -62,8 +63,4 @@ function isFor({ types, correlation }: CheckedConsumer, { type, metadata }: Mess
   if (types && !types.includes(type)) return false;
   if (correlation === undefined) return true;
   return category(metadata?.correlationStreamName ?? "-") === correlation;
-}
-
-function verdictIn(answer: unknown): Verdict | null {
-  return VERDICTS.find((verdict) => verdict === answer) ?? null;
 }

@@ -5,7 +5,7 @@ import { isPromise } from "../lib/promise.ts";
 import { type EncodedMessage, encodeMessage, toColumns } from "../messages/_json.ts";
 import type { Parser } from "../messages/_parser.ts";
 import { toStored } from "../messages/_typed.ts";
-import { checkExpectedVersion, checkWritableStreamName } from "../names/_check.ts";
+import { checkExpectedVersion, checkMembers, checkWritableStreamName } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
 import type { StreamInput } from "./stream_input.ts";
 
@@ -87,6 +87,7 @@ export async function appendEncoded(sql: Sql, streams: readonly EncodedStream[])
 
 /** Checks all of a stream but the messages in it. Returns the expected version as a parameter. */
 function checkStream(stream: StreamInput, names: Set<string>): string | null {
+  checkMembers("stream", stream, { streamName: true, messages: true, expectedVersion: true });
   const expectedVersion = checkExpectedVersion(stream);
   const { streamName, messages } = stream;
   checkWritableStreamName(streamName);

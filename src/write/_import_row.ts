@@ -1,7 +1,8 @@
 import { whenReady } from "../lib/promise.ts";
+import { checkMessage } from "../messages/_check_message.ts";
 import { encodeMessage } from "../messages/_json.ts";
 import { toStored } from "../messages/_typed.ts";
-import { checkId, checkInteger, checkName, checkObject, checkTime } from "../names/_check.ts";
+import { checkId, checkInteger, checkName, checkTime } from "../names/_check.ts";
 import type { MessageInput } from "../types.ts";
 import { isClaim, isPositional, kindOf, type SourceMessage, withoutCause } from "./_translate.ts";
 import type { EncodedImport } from "./_write_missing.ts";
@@ -22,7 +23,7 @@ export function encodeRow(
   message: ImportedMessage,
   withoutPositions: boolean,
 ): ImportRow | undefined | Promise<ImportRow | undefined> {
-  checkObject("message", message, "an object with a streamName, an id and a type");
+  checkMessage(message);
   const { streamName, time, globalPosition, position } = message;
   checkName("streamName", streamName);
   checkId(message.id);

@@ -67,7 +67,7 @@ export async function append(
   messages: MessageInput | readonly MessageInput[],
   options: WriteOptions & MaybeTyped = {},
 ): Promise<Appended> {
-  checkOptions(options);
+  checkOptions(options, { expectedVersion: true, messages: true });
   const { expectedVersion } = options;
   const list = (Array.isArray(messages) ? messages : [messages]) as readonly MessageInput[];
   const streams = [{ streamName, messages: list, expectedVersion }];

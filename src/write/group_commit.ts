@@ -81,7 +81,7 @@ export interface GroupedWrite {
  * @throws {RangeError} If an option is not an integer from 1 up.
  */
 export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): GroupedWrite {
-  checkOptions(options);
+  checkOptions(options, { maxBatch: true, maxInFlight: true });
   const { maxBatch = 256, maxInFlight = 4 } = options;
   checkInteger("maxBatch", maxBatch, 1);
   checkInteger("maxInFlight", maxInFlight, 1);
@@ -102,6 +102,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
     options: WriteOptions & MaybeTyped = {},
   ): Promise<number> => {
     checkWritableStreamName(streamName);
+    checkOptions(options, { expectedVersion: true, messages: true });
     const expectedVersion = checkExpectedVersion(options);
     // This line may throw, so it comes before `toStored`, which may make a promise: after
     // `toStored`, a rejection of that promise would be unhandled.

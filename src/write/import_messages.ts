@@ -112,7 +112,7 @@ export async function importMessages(
   source: AsyncIterable<ImportedMessage | string> | Iterable<ImportedMessage | string>,
   options: ImportOptions = {},
 ): Promise<ImportProgress> {
-  checkOptions(options);
+  checkOptions(options, { onProgress: true, positions: true });
   const { onProgress = () => {}, positions = "translate" } = options;
   checkFunction("onProgress", onProgress);
   if (positions !== "translate" && positions !== "omit") {

@@ -1,7 +1,12 @@
 import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
 import type { TypedInput } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
-import { checkExpectedVersion, checkId, checkWritableStreamName } from "../names/_check.ts";
+import {
+  checkExpectedVersion,
+  checkId,
+  checkOptions,
+  checkWritableStreamName,
+} from "../names/_check.ts";
 import { type EncodedMessage, encodeMessage, toColumns } from "../messages/_json.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { isPromise } from "../lib/promise.ts";
@@ -71,6 +76,7 @@ export async function synchronize(
   options: WriteOptions & MaybeTyped = {},
 ): Promise<number> {
   checkWritableStreamName(streamName);
+  checkOptions(options, { expectedVersion: true, messages: true });
   const expectedVersion = checkExpectedVersion(options);
   if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
   const encoded: EncodedMessage[] = [];

@@ -3,7 +3,7 @@ import { isPromise } from "../lib/promise.ts";
 import { encodeMessage } from "../messages/_json.ts";
 import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
 import type { TypedInput } from "../messages/catalogue.ts";
-import { checkExpectedVersion, checkWritableStreamName } from "../names/_check.ts";
+import { checkExpectedVersion, checkOptions, checkWritableStreamName } from "../names/_check.ts";
 import type { MessageInput, Sql } from "../types.ts";
 import { writeNew } from "./_write_new.ts";
 import { writeOnce } from "./_write_once.ts";
@@ -80,6 +80,7 @@ export async function write(
   options: WriteOptions & MaybeTyped = {},
 ): Promise<number> {
   checkWritableStreamName(streamName);
+  checkOptions(options, { expectedVersion: true, messages: true });
   const expectedVersion = checkExpectedVersion(options);
   const storing = toStored([message], streamName, parserOf(options));
   const [stored] = isPromise(storing) ? await storing : storing;

@@ -55,7 +55,7 @@ export async function writeBatch(
   messages: readonly MessageInput[],
   options: WriteOptions & MaybeTyped = {},
 ): Promise<number> {
-  checkOptions(options);
+  checkOptions(options, { expectedVersion: true, messages: true });
   const { expectedVersion } = options;
   const streams = [{ streamName, messages, expectedVersion }];
   const { positions } = await appendToStreams(sql, streams, parserOf(options));

@@ -50,6 +50,6 @@ export async function writeStreams(
   streams: readonly StreamInput[],
   options: MaybeTyped = {},
 ): Promise<number[]> {
-  checkOptions(options);
+  checkOptions(options, { messages: true });
   return (await appendToStreams(sql, streams, parserOf(options))).positions.map(safeInteger);
 }

@@ -242,7 +242,7 @@ describe("a broken file", () => {
     expect(run).toMatchObject({ exitCode: 1, stderr: "" });
     expect(run.stdout.split("\n")).toEqual([
       'line 1: the stream "other-1" has a message of the id "00000000-0000-4000-8000-000000000001"',
-      expect.stringMatching(/^line 4: .+"streamName"/),
+      expect.stringMatching(/^line 4: Cannot use \[\] as "message"/),
       expect.stringMatching(/^line 5: Cannot use 7 as "type"/),
       expect.stringMatching(
         /^line 7: it is not JSON: .+: the file ends in the middle of this line/,

@@ -318,7 +318,7 @@ test("a consumer that is told to end at any statement leaves no claim", async ()
         await writeCounted(db.sql, category, 3);
         sent = 0;
         ending = new AbortController();
-        const options = { signal: ending.signal, onCaughtUp: () => ending.abort() };
+        const { signal } = ending;
         const consumer = {
           category,
           consumerId: "it",
@@ -329,8 +329,8 @@ test("a consumer that is told to end at any statement leaves no claim", async ()
           handle: () => {},
         } as Consumer;
         await (way.startsWith("drain")
-          ? drain(sql, consumer, options)
-          : consume(sql, consumer, options));
+          ? drain(sql, consumer, { signal })
+          : consume(sql, consumer, { signal, onCaughtUp: () => ending.abort() }));
         const last = await readLastMessage(db.sql, `${category}:position-it`);
         assert.equal(last?.metadata ?? null, null, category);
       } while (sent > at++);

@@ -98,7 +98,8 @@ describe("waitFor()", () => {
     const positions = await writeCounted(db.sql, "group", 20, { streams: 10 });
     const group = { category: "group", consumerId: "it", consumerGroup: { size: 2 } };
     const member = (member: number) => ({ ...group, consumerGroup: { member, size: 2 } });
-    const share = await readCategory(db.sql, "group", member(1));
+    const { consumerGroup } = member(1);
+    const share = await readCategory(db.sql, "group", { consumerGroup });
     const last = positions[19]!;
     await drain(db.sql, { ...member(0), handle });
     await waitFor(db.sql, member(0), last, now);

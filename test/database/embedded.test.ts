@@ -392,10 +392,13 @@ describe("with an installation of its own", () => {
       );
     }
     await writeFile(join(project, "package.json"), '{ "type": "module" }');
-    const sources = (await readdir(join(root, "src/database"))).map((name) =>
-      `src/database/${name}`
+    const folders = ["src/lib", "src/names", "src/database"];
+    const sources = await Promise.all(
+      folders.map(async (folder) =>
+        (await readdir(join(root, folder))).map((name) => `${folder}/${name}`)
+      ),
     );
-    for (const path of [...sources, "test/database/_embedded_program.ts"]) {
+    for (const path of [...sources.flat(), "test/database/_embedded_program.ts"]) {
       const { outputText } = ts.transpileModule(
         await readFile(join(root, path), "utf8"),
         {

@@ -39,7 +39,18 @@ export interface SharedRead {
 
 export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
   if (typeof sql !== "function") throw invalid("sql", sql, "a handle, as postgres() makes");
-  checkOptions(options);
+  checkOptions(options, {
+    authorize: true,
+    basePath: true,
+    maxBodyBytes: true,
+    maxBatchSize: true,
+    maxAnswerBytes: true,
+    maxFollowers: true,
+    cors: true,
+    allowConditions: true,
+    signal: true,
+    onError: true,
+  });
   const gateway = withDefaults(sql, options);
   checkSettings(gateway);
   return {

@@ -39,13 +39,7 @@ function integer(description: string, least = 0, most?: number): z.ZodType<numbe
   return text.transform(Number).meta({ type: "integer", ...limits, description });
 }
 
-/** For `authorize`. An EventSource sends no headers of its own, so its token may be in the query. */
-const EVERY_QUERY = {
-  access_token: z.string().optional(),
-};
-
 const PAGE_QUERY = {
-  ...EVERY_QUERY,
   position: integer(
     "Where to start: this position is included. Of a stream its own, else the global.",
   ).optional(),
@@ -65,7 +59,7 @@ export const QUERIES: {
   readonly categoryPage: z.ZodType<CategoryPageQuery>;
   readonly lastMessage: z.ZodType<{ readonly type?: string | undefined }>;
 } = {
-  none: z.strictObject(EVERY_QUERY, "an object"),
+  none: z.strictObject({}, "an object"),
   page: z.strictObject(PAGE_QUERY, "an object"),
   categoryPage: z.strictObject({
     ...PAGE_QUERY,
@@ -78,7 +72,6 @@ export const QUERIES: {
     size: integer("How many members the group has; goes with member.", 1, 32767).optional(),
   }),
   lastMessage: z.strictObject({
-    ...EVERY_QUERY,
     type: z.string().meta({ description: "The message type wanted; any, if not given." })
       .optional(),
   }),
@@ -234,6 +227,8 @@ export function parseQuery<Parsed>(schema: z.ZodType<Parsed>, request: Request):
     }
     query.set(name, value);
   }
+  // For `authorize`. An EventSource sends no headers of its own, so its token may be in the query.
+  query.delete("access_token");
   return parseInput(schema, "the query", Object.fromEntries(query));
 }
 

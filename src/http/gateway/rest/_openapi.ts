@@ -266,8 +266,6 @@ function describePathParameter(name: string | undefined): Json[] {
 function describeQuery(query: z.ZodType): Json[] {
   const properties = schemaOf(query)["properties"] as Record<string, Json>;
   return Object.entries(properties)
-    // The document has this parameter as a security scheme.
-    .filter(([name]) => name !== "access_token")
     .map(([name, schema]) => describeParameter("query", name, schema));
 }
 

@@ -187,10 +187,7 @@ async function answerMessages<Query extends PageQuery>(
   const position = last === undefined ? page.position ?? 0 : last + 1;
   await checkCall(request, gateway, callOf({ ...page, position }));
   return answerLive({
-    key: JSON.stringify([
-      urlOf(request).pathname,
-      { ...page, position: undefined, access_token: undefined },
-    ]),
+    key: JSON.stringify([urlOf(request).pathname, { ...page, position: undefined }]),
     position,
     mark: last === undefined ? null : markAt(position),
     read: (position, mark) => readSmaller(readPage, { ...page, position, mark }),
