@@ -72,8 +72,10 @@ export function follow<Input extends MessageInput | readonly MessageInput[] | nu
   const { propagate = [] } = options;
   if (!Array.isArray(propagate)) throw invalid("propagate", propagate, "an array");
   for (const key of propagate) checkName("propagate", key);
-  const followOne = (one: MessageInput): MessageInput =>
-    withMetadata(one, metadataAfter(previous, one.metadata, [...PROPAGATED, ...propagate]));
+  const followOne = (one: MessageInput): MessageInput => {
+    checkMessage(one);
+    return withMetadata(one, metadataAfter(previous, one.metadata, [...PROPAGATED, ...propagate]));
+  };
   if (message == null) return message as never;
   return (Array.isArray(message)
     ? message.map(followOne)

@@ -83,7 +83,7 @@ async function openDatabase(
 /** Creates a database from the template, and resolves to its name. */
 async function createDatabaseOn(server: string): Promise<string> {
   return await withHandle(server, async (admin) => {
-    const [found] = await admin<[Found]>`
+    const [found] = await admin<[FoundServer]>`
       select
         floor(extract(epoch from now()))::text as now,
         template,
@@ -109,7 +109,7 @@ async function createDatabaseOn(server: string): Promise<string> {
 }
 
 /** What a server has. */
-interface Found {
+interface FoundServer {
   /** In seconds since 1970. */
   readonly now: string;
   /** The database that others are copied from: each role has its own, because what is in it is the role's. */
