@@ -284,6 +284,22 @@ describe("the npm package", () => {
       expect(compile(join(full, "main.ts"), resolution, options)).toEqual([]);
     });
 
+    test.each(["typescript-oldest", "typescript-newest"])(
+      "compiles a program of all entries with %s",
+      async (name) => {
+        await cp(join(root, "test/_typescript_program.ts"), join(full, "main.ts"));
+        const module = resolution === "nodenext" ? "nodenext" : "esnext";
+        const options = ["--module", module, "--moduleResolution", resolution, "--noEmit"];
+        await run(
+          full,
+          process.execPath,
+          join(root, "test/node_modules", name, "bin/tsc"),
+          ...["main.ts", "--strict", "--exactOptionalPropertyTypes", "--skipLibCheck", "false"],
+          ...["--target", "es2022", "--lib", "es2022", "--types", "node", ...options],
+        );
+      },
+    );
+
     test.each([true, false])("compiles with postgres and skipLibCheck %s", async (skipLibCheck) => {
       const program = `
         import postgres from "postgres";
