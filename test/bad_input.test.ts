@@ -493,6 +493,13 @@ refuse(
   /an object of Promise as "expectedVersion"/,
 );
 
+refuse(
+  "a bigint as expected version, and says so",
+  () => client.write(sql, "a-1", message, { expectedVersion: any(1n) }),
+  TypeError,
+  /^Cannot use 1n as "expectedVersion": it must be a number$/,
+);
+
 const consumers: [string, unknown, typeof TypeError | typeof RangeError, RegExp][] = [
   ["null", null, TypeError, /null as "consumer"/],
   ["text", "account", TypeError, /"account" as "consumer"/],

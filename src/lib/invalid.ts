@@ -15,5 +15,6 @@ function quote(value: unknown): string {
   if (typeof value === "object" && value !== null && !(value instanceof Date)) {
     return `an object of ${value.constructor?.name ?? "no class"}`;
   }
+  if (typeof value === "bigint") return `${value}n`;
   return typeof value === "function" ? "a function" : String(value);
 }
