@@ -8,6 +8,7 @@ import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
 import { install, uninstall } from "@messagedb/client/install";
 import * as operate from "@messagedb/client/operate";
+import * as testing from "@messagedb/client/testing";
 import denoJson from "../deno.json" with { type: "json" };
 import { useDatabase } from "./database.ts";
 
@@ -20,6 +21,7 @@ const pg = postgres("postgres://127.0.0.1:1/none");
 const id = crypto.randomUUID();
 const message = { type: "Written" };
 const identified = { ...message, id };
+const asked = { ...message, metadata: { replyStreamName: "a-1" } };
 const handle = () => {};
 const letters = { category: "account", consumerId: "letters" };
 const ledger = { name: "ledger", from: ["account"], partition: () => 0 };
@@ -102,6 +104,11 @@ const places: Record<string, Readonly<Record<string, Place>>> = {
       "metadata",
       (it) => client.follow({} as client.Message, [message, { ...message, ...it }]),
     ],
+    options: ["propagate", (it) => client.follow({} as client.Message, message, it)],
+  },
+  reply: {
+    options: ["expectedVersion", (it) => client.reply(sql, asked, it)],
+    message: ["metadata", (it) => client.reply(sql, { ...asked, ...it })],
   },
   correlate: {
     message: ["metadata", (it) => client.correlate({ ...message, ...it }, "a-1")],
@@ -235,11 +242,24 @@ const places: Record<string, Readonly<Record<string, Place>>> = {
   },
   remove: { consumer: ["consumerGroup", (it) => operate.remove(sql, { ...letters, ...it })] },
   prune: { options: ["olderThan", (it) => operate.prune(sql, it)] },
+  given: {
+    message: ["metadata", (it) => testing.given(counter, [{ ...message, ...it }]).when(() => null)],
+    consumer: [
+      "consumerGroup",
+      (it) => testing.given({ ...letters, handle, ...it }).when({ "account-1": message }),
+    ],
+    projection: [
+      "unknown",
+      (it) => testing.given<number>({ ...sum, ...it } as typeof sum, []).state(),
+    ],
+  },
+  testStore: { options: ["url", (it) => testing.testStore(it)] },
 };
 
 /** The functions that take no object with members that have names. */
 const without = [
   ...["cardinalId", "category", "id", "ids", "isCategory", "streamName", "types", "idFrom"],
+  ...["categoryName", "entityName", "isFollowing"],
   ...["categories", "entityIds", "messageStoreVersion", "streamNames", "streamVersion"],
   ...["fromQuery", "isInstalled"],
   ...["checkLines", "diagnose", "isSameStore", "storeStatus"],

@@ -1,5 +1,6 @@
 import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
 import type { Columns } from "../messages/_columns.ts";
+import { category } from "../names/stream_name.ts";
 import type { Direction, Message } from "../types.ts";
 
 export type NamedParameters = Readonly<Record<string, string | null>>;
@@ -52,8 +53,15 @@ export const streamInMemory = (direction: Direction): Answer => (messages, param
   const { streamName, position, batchSize } = parameters;
   const stream = messages.filter((it) => it.streamName === streamName);
   const found = direction === "forward"
-    ? stream.filter((it) => it.position >= Number(position ?? 0))
+    ? stream.filter((it) => it.position >= Number(position))
     : stream.reverse().filter((it) => it.position <= Number(position ?? Infinity));
+  return columnsInMemory(found.slice(0, Number(batchSize)));
+};
+
+export const categoryInMemory: Answer = (messages, { category: wanted, position, batchSize }) => {
+  const found = messages.filter(({ streamName, globalPosition }) => {
+    return category(streamName) === wanted && globalPosition >= Number(position);
+  });
   return columnsInMemory(found.slice(0, Number(batchSize)));
 };
 

@@ -1,6 +1,7 @@
 import { queryOutcome } from "../decide/_query_outcome.ts";
 import { textOf } from "../handle/_statement_text.ts";
 import { readLastOfTypes } from "../read/_read_last_of_types.ts";
+import { readCategory } from "../read/read_category.ts";
 import { readMessages } from "../read/read_messages.ts";
 import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
@@ -12,6 +13,7 @@ import { writeUnlessBusy } from "../write/_write_unless_busy.ts";
 import {
   type Answer,
   appendInMemory,
+  categoryInMemory,
   lastInMemory,
   messagesInMemory,
   type NamedParameters,
@@ -77,6 +79,11 @@ async function learnStatements(): Promise<ReadonlyMap<string, KnownStatement>> {
         page,
         (sql) => readStream(sql, streamName, { ...readPage, direction: "backward" }),
         streamInMemory("backward"),
+      ),
+      learn(
+        { category: "category", position: "5", batchSize: "6" },
+        (sql) => readCategory(sql, "category", readPage),
+        categoryInMemory,
       ),
       learn(
         { streamName, types: '["type"]' },

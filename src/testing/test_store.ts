@@ -1,5 +1,6 @@
 import type { Sql } from "postgres";
 import { invalid } from "../lib/invalid.ts";
+import { checkOptions } from "../names/_check.ts";
 
 /** Options of {@linkcode testStore}. */
 export interface TestStoreOptions {
@@ -112,9 +113,7 @@ export async function testStore(options: TestStoreOptions = {}): Promise<TestSto
 }
 
 function checkTestStoreOptions(options: TestStoreOptions): void {
-  if (typeof options !== "object" || options === null) {
-    throw invalid("options", options, "an object");
-  }
+  checkOptions(options, { url: true, role: true, prepare: true });
   const { url, role, prepare } = options;
   if (url !== undefined && !/^postgres(ql)?:\/\//.test(url)) {
     throw invalid("url", url, "the address of a server: postgres://postgres@localhost/postgres");

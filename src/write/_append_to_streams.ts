@@ -44,7 +44,7 @@ export async function appendToStreams(
     const { streamName, messages } = stream;
     const storing = toStored(messages, streamName, parser);
     const stored = isPromise(storing) ? await storing : storing;
-    encoded.push({ streamName, expectedVersion, messages: stored.map(encodeMessage) });
+    encoded.push({ streamName, expectedVersion, messages: Array.from(stored, encodeMessage) });
   }
   if (encoded.every(({ messages }) => messages.length === 0)) {
     throw invalid("messages", [], "not empty", RangeError);

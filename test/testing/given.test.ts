@@ -13,6 +13,7 @@ import {
   type MessageInput,
   type MessageOf,
   NO_STREAM,
+  readCategory,
   readLastMessage,
   readMessages,
   readStream,
@@ -285,6 +286,7 @@ describe("what a test without a database does", () => {
       "streams",
       "read",
       "back",
+      "category",
       "last",
       "version",
       "ids",
@@ -346,6 +348,8 @@ describe("what a test without a database does", () => {
         return (await readStream(sql, name, { direction: "backward", batchSize: size })).map(
           lasting,
         );
+      case "category":
+        return (await readCategory(sql, `${run}0`, { batchSize: size })).map(lasting);
       case "last":
         return lasting(await readLastMessage(sql, name, { type: "T1" }));
       case "version":
