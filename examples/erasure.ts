@@ -6,28 +6,16 @@
  *
  * With a DATABASE_URL it is that database's Message DB, else a PostgreSQL is started.
  */
-import {
-  type Codec,
-  type CodedMessage,
-  defineMessages,
-  drain,
-  entity,
-  FORGOTTEN,
-  id,
-  projectCategory,
-  readStream,
-  streamName,
-  write,
-} from "@messagedb/client";
+import { drain, projectCategory, readStream, streamName, write } from "@messagedb/client";
 import { startEmbedded } from "@messagedb/client/embedded";
 import process from "node:process";
 import postgres from "postgres";
-import * as z from "zod";
+import { accountsWith, type Key, type Keys, withdraw } from "./erasure_accounts.ts";
 
 const server = process.env["DATABASE_URL"] ? undefined : await startEmbedded();
 const sql = postgres(process.env["DATABASE_URL"] ?? server!.url, { onnotice: () => {} });
 
-// ── Encrypt ──────────────────────────────────────────────────────────────────────────────────────
+// ── Keep ─────────────────────────────────────────────────────────────────────────────────────────
 
 // Keys belong where backups don't keep them for long: a database of their own, or a key service.
 await sql`
@@ -37,149 +25,26 @@ await sql`
     key bytea not null
   )`;
 
-/** A key of AES-256, and which it is: a subject that comes back after its erasure has another one. */
-interface Key {
-  readonly id: string;
-  readonly key: Uint8Array<ArrayBuffer>;
-}
-
-/** What is stored in place of what is personal. */
-interface Sealed {
-  readonly key: string;
-  readonly iv: string;
-  readonly ciphertext: string;
-}
-
-/** What is personal in messages of a stored type: all of the data, or members of it. */
-const PERSONAL: Readonly<Record<string, "all" | readonly string[]>> = {
-  Named: "all",
-  Deposited: ["reference"],
-};
-
-const codec: Codec = {
-  async encode(data, message) {
-    const personal = personalIn(message);
-    if (personal === "all") return await seal(data, message);
-    return await mapMembers(data, personal, (value) => seal(value, message));
-  },
-  async decode(data, message) {
-    const personal = personalIn(message);
-    if (personal === "all") return await unseal(data);
-    return await mapMembers(data, personal, async (member) => {
-      const value = await unseal(member);
-      return value === FORGOTTEN ? null : value;
-    });
-  },
-};
-
-function personalIn({ type, isSnapshot }: CodedMessage): "all" | readonly string[] {
-  return isSnapshot ? "all" : PERSONAL[type] ?? [];
-}
-
-/** Encrypts a value with the key of the message's subject; null for a snapshot of a subject without one. */
-async function seal(value: unknown, message: CodedMessage): Promise<Sealed | null> {
-  const key = await keyToWrite(message);
-  if (key === undefined) return null;
-  const iv = crypto.getRandomValues(new Uint8Array(12));
-  const ciphertext = await crypto.subtle.encrypt(
-    { name: "AES-GCM", iv },
-    await importKey(key),
-    new TextEncoder().encode(JSON.stringify(value)),
-  );
-  return { key: key.id, iv: toBase64(iv), ciphertext: toBase64(new Uint8Array(ciphertext)) };
-}
-
-/** Decrypts a value; FORGOTTEN if its key is deleted. */
-async function unseal(sealed: unknown): Promise<unknown> {
-  if (sealed === null) return FORGOTTEN;
-  const { key: keyId, iv, ciphertext } = sealed as Sealed;
-  const [key] = await sql<Key[]>`select id, key from public.keys where id = ${keyId}`;
-  if (key === undefined) return FORGOTTEN;
-  const text = await crypto.subtle.decrypt(
-    { name: "AES-GCM", iv: fromBase64(iv) },
-    await importKey(key),
-    fromBase64(ciphertext),
-  );
-  return JSON.parse(new TextDecoder().decode(text));
-}
-
-/**
- * The key of the message's subject, made with the first message that needs one. Of several writers that
- * make it at the same time, one does, and all take that one.
- *
- * A snapshot makes none. It may be written from a state that was read before the erasure, and would
- * bring back what was erased, under a new key.
- */
-async function keyToWrite({ streamName, isSnapshot }: CodedMessage): Promise<Key | undefined> {
-  const subject = id(streamName)!;
-  while (true) {
+const keys: Keys = {
+  async ofSubject(subject) {
     const [key] = await sql<Key[]>`select id, key from public.keys where subject = ${subject}`;
-    if (key !== undefined || isSnapshot) return key;
+    return key;
+  },
+  async withId(id) {
+    const [key] = await sql<Key[]>`select id, key from public.keys where id = ${id}`;
+    return key;
+  },
+  async make(subject) {
     const fresh = crypto.getRandomValues(new Uint8Array(32));
     await sql`
       insert into public.keys (subject, key)
       values (${subject}, ${fresh})
       on conflict do nothing`;
-  }
-}
-
-/** A copy of the data in which the members of these names, if they are there, are others. */
-async function mapMembers(
-  data: unknown,
-  names: readonly string[],
-  map: (value: unknown) => Promise<unknown>,
-): Promise<unknown> {
-  const members = Object.entries(data as object).map(async ([name, value]) => {
-    return [name, names.includes(name) && value !== null ? await map(value) : value];
-  });
-  return Object.fromEntries(await Promise.all(members));
-}
-
-async function importKey({ key }: Key): Promise<CryptoKey> {
-  return await crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt", "decrypt"]);
-}
-
-function toBase64(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes));
-}
-
-function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-}
-
-// ── Define ───────────────────────────────────────────────────────────────────────────────────────
-
-// A member that can be forgotten is nullable: a program that does not think of it does not compile. A
-// message that is forgotten as a whole needs nothing here.
-const messages = defineMessages({
-  Opened: z.object({}),
-  Named: z.object({ owner: z.string() }),
-  Deposited: z.object({ amount: z.number().positive(), reference: z.string().nullable() }),
-  Withdrawn: z.object({ amount: z.number().positive() }),
-  Erased: z.object({}),
-}, { codec });
-
-const { Opened, Named, Deposited, Withdrawn, Erased } = messages;
-
-interface Account {
-  readonly owner: string | null;
-  readonly balance: number;
-}
-
-// Snapshots go through the codec, too. There is no cache: states in memory are plain text, in every
-// process, and no key takes them away.
-const accounts = entity({
-  category: "account",
-  messages,
-  init: (): Account => ({ owner: null, balance: 0 }),
-  handlers: {
-    Named: (account, { data }) => ({ ...account, owner: data.owner }),
-    Deposited: (account, { data }) => ({ ...account, balance: account.balance + data.amount }),
-    Withdrawn: (account, { data }) => ({ ...account, balance: account.balance - data.amount }),
-    Erased: (account) => ({ ...account, owner: null }),
   },
-  snapshot: { every: 1 },
-});
+};
+
+const { messages, accounts } = accountsWith(keys);
+const { Opened, Named, Deposited, Erased } = messages;
 
 // ── Forget ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -240,16 +105,8 @@ await updateOwners("owners");
 await print("Ada is erased");
 
 // Life goes on. Who comes back has a new key: what was erased stays so.
-await accounts.decide(
-  sql,
-  ada,
-  ({ balance }) => balance < 30 ? null : Withdrawn({ amount: 30 }),
-);
-await accounts.decide(
-  sql,
-  ada,
-  () => Deposited({ amount: 5, reference: "Ada, who is back" }),
-);
+await accounts.decide(sql, ada, (account) => withdraw(account, 30));
+await accounts.decide(sql, ada, () => Deposited({ amount: 5, reference: "Ada, who is back" }));
 await sql`delete from public.owners`;
 await updateOwners("owners-rebuilt");
 await print("Ada's account is used again, and the table of owners is rebuilt");
