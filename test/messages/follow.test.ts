@@ -271,8 +271,8 @@ describe("isFollowing()", () => {
   const metadata = { correlationStreamName: "transfer-7", replyStreamName: "teller-1" };
 
   test("is true of what follow() made, to write and as it was read, and of nothing before", async () => {
-    for (const  of of[null, {}, metadata]) {
-      const previous = await previousWith(of);
+    for (const before of [null, {}, metadata]) {
+      const previous = await previousWith(before);
       const followed = follow(previous, { type: "Deposited" });
       assert.equal(isFollowing(previous, followed), true);
       const streamName = `${newCategory()}-1`;
