@@ -128,6 +128,17 @@ describe.each([
   });
 });
 
+test.each([
+  ["Node", tsx, "--test"],
+  ["Deno", deno, "test", "--quiet", "--allow-all"],
+  ["Bun", bun, "test"],
+])("erasure_accounts.test.ts passes on %s, without a database", async (_, command, ...args) => {
+  const cwd = pathOf("examples");
+  const file = "./erasure_accounts.test.ts";
+  const { stdout, stderr } = await promisify(execFile)(command, [...args, file], { cwd });
+  expect(stdout + stderr).toMatch(/(pass 4|4 passed|4 pass)\b/);
+});
+
 test("the guide shows what the program does, word for word", () => {
   const guide = readFileSync(pathOf("docs/guides/erasure.md"), "utf8");
   for (
