@@ -10,7 +10,8 @@ export function whenReady<T, U>(
   value: T | Promise<T>,
   next: (value: T) => U | Promise<U>,
 ): U | Promise<U> {
-  return isPromise(value) ? value.then(next) : next(value);
+  // Of a library's own promise, then() may answer nothing.
+  return isPromise(value) ? Promise.resolve(value).then(next) : next(value);
 }
 
 /** Does work at once if it can be. What the work throws, or its promise rejects with, goes to `recover`. */
@@ -20,7 +21,7 @@ export function recovering<T>(
 ): T | Promise<T> {
   try {
     const done = work();
-    return isPromise(done) ? done.then((value) => value, recover) : done;
+    return isPromise(done) ? Promise.resolve(done).catch(recover) : done;
   } catch (error) {
     return recover(error);
   }

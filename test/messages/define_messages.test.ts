@@ -1476,16 +1476,26 @@ describe("the codec of a catalogue", () => {
     ]);
   });
 
-  test("may answer what is no Promise, and can be waited for", async () => {
-    const later = (data: unknown) => ({
-      then: (resolve: (data: unknown) => void) => resolve(data),
+  test("may answer what is no Promise, and can be waited for, and so may a schema", async () => {
+    const later = <T>(data: T) => ({
+      then(resolve: (data: T) => void) {
+        resolve(data);
+      },
     });
     const Made = z.object({ n: z.number() });
-    const messages = defineMessages({ Made }, { codec: { encode: later, decode: later } });
-    const streamName = newStream();
-    await write(db.sql, streamName, messages.Made({ n: 1 }));
-    const [made] = await readStream(db.sql, streamName, { messages });
-    assert.deepEqual(made!.data, { n: 1 });
+    const slow: StandardSchema = {
+      "~standard": {
+        validate: (value) => later(Made["~standard"].validate(value)) as never,
+      },
+    };
+    const codec = { encode: later, decode: later };
+    for (const definition of [Made, slow, { schema: slow, encode: later }]) {
+      const messages = defineMessages({ Made: definition }, { codec });
+      const streamName = newStream();
+      await write(db.sql, streamName, messages.Made({ n: 1 }));
+      const [made] = await readStream(db.sql, streamName, { messages });
+      assert.deepEqual(made!.data, { n: 1 });
+    }
   });
 
   test("may be at once, and is over what the schema makes and below what is lifted", async () => {
