@@ -1,8 +1,9 @@
 import { withTimeLimit } from "../handle/_time_limit.ts";
 import { runInTransaction, type SqlWithBegin } from "../handle/_transaction.ts";
 import { invalid } from "../lib/invalid.ts";
+import { whenReady } from "../lib/promise.ts";
 import type { Parser } from "../messages/_parser.ts";
-import { checkTypesOf, parserOf, pickerOf, takeParsed } from "../messages/_typed.ts";
+import { checkTypesOf, parserOf, pickerOf } from "../messages/_typed.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
 import {
   checkCategory,
@@ -207,7 +208,7 @@ function checkHandlers(
     ? (message, context) => handlePage([message], context)
     : handle;
   const pick = pickerOf(parser, all, handlers);
-  const ofForgotten = pickerOf(undefined, all, handlers)("$forgotten");
+  const ofForgotten = pick("$forgotten");
   const named = handlers === undefined ? types : Object.keys(handlers);
   // A message of any type can be forgotten.
   const wanted = parser && handlers && ofForgotten ? parser.definedTypes : named;
@@ -285,7 +286,7 @@ function checkTransactional(
 
 /**
  * Makes a handler of stored messages, which parses each message for a handler of parsed messages, or for that
- * of forgotten messages.
+ * of forgotten messages. Of a message without a handler, only the codec is asked.
  */
 function parsing(
   parser: Parser,
@@ -293,12 +294,12 @@ function parsing(
   ofForgotten: Handler | undefined,
 ): Handler {
   return (message, context) =>
-    takeParsed(
-      parser,
-      message,
-      handler,
-      ofForgotten,
-      (handler, parsed) => handler(parsed, context),
+    whenReady<Message | undefined, unknown>(
+      handler ? parser.decode(message) : parser.decodeForgotten?.(message),
+      (parsed) => {
+        const picked = parsed?.type === "$forgotten" ? ofForgotten : handler;
+        return parsed && picked?.(parsed, context);
+      },
     ) as ReturnType<Handler>;
 }
 

@@ -1,5 +1,4 @@
 import { invalid } from "../lib/invalid.ts";
-import { whenReady } from "../lib/promise.ts";
 import type { Message, MessageInput } from "../types.ts";
 import { CATALOGUE, type Parser } from "./_parser.ts";
 import type { MessageCatalogue } from "./catalogue.ts";
@@ -47,25 +46,6 @@ export function pickerOf<Taker>(
     const type = parser?.typeOf(storedType) ?? storedType;
     return Object.hasOwn(byType, type) ? byType[type] : undefined;
   };
-}
-
-/**
- * Gives a stored message to its taker, as the catalogue reads it: a forgotten message to the taker of those.
- *
- * @returns What the taker returns; undefined if there is no taker, or the catalogue skips the message.
- */
-export function takeParsed<Taker, Answer>(
-  parser: Parser,
-  message: Message,
-  taker: Taker | undefined,
-  forgottenTaker: Taker | undefined,
-  take: (taker: Taker, parsed: Message) => Answer,
-): Answer | undefined | Promise<Answer | undefined> {
-  const parsed = taker ? parser.decode(message) : parser.decodeForgotten?.(message);
-  return whenReady(parsed, (parsed) => {
-    const picked = parsed?.type === "$forgotten" ? forgottenTaker : taker;
-    return parsed && picked && take(picked, parsed);
-  });
 }
 
 /**
