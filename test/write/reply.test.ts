@@ -85,7 +85,7 @@ describe("reply()", () => {
       { cents: "5" },
       { cents: "6" },
     ]);
-    const wrong = teller.Refused({ cents: "x" }, { metadata });
-    await assert.rejects(reply(db.sql, wrong), InvalidMessageError);
+    const wrong = { ...plain, data: { cents: "x" } };
+    await assert.rejects(reply(db.sql, wrong, { messages: teller }), InvalidMessageError);
   });
 });
