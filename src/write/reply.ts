@@ -37,7 +37,7 @@ import { write, type WriteOptions } from "./write.ts";
  * @throws {InvalidMessageError} If the message does not fit its catalogue.
  * @throws {TypeError} If the message has no `replyStreamName`, or that is not a stream name, the type is
  * empty, the id is not a UUID, or JSON cannot hold the data.
- * @throws {RangeError} If the expected version is not an integer from -1 up.
+ * @throws {RangeError} If the expected version is neither an integer from -1 up nor `STREAM_EXISTS`.
  */
 export function reply<Input extends MessageInput>(
   sql: Sql,

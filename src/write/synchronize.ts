@@ -54,7 +54,7 @@ export interface IdentifiedMessageInput extends MessageInput {
  * @throws {InvalidMessageError} If a message does not fit its catalogue.
  * @throws {TypeError} If the name is not a stream name, an id is missing or not a UUID, or JSON cannot hold
  * the data.
- * @throws {RangeError} If the expected version is not an integer from -1 up.
+ * @throws {RangeError} If the expected version is neither an integer from -1 up nor `STREAM_EXISTS`.
  */
 export function synchronize<Input extends MessageInput>(
   sql: Sql,

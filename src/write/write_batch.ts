@@ -34,7 +34,8 @@ import { appendToStreams } from "./_append_to_streams.ts";
  * @throws {InvalidMessageError} If a message does not fit its catalogue.
  * @throws {TypeError} If the name is not a stream name, a type is empty, an id is not a UUID, or JSON
  * cannot hold the data.
- * @throws {RangeError} If there is no message, or the expected version is not an integer from -1 up.
+ * @throws {RangeError} If there is no message, or the expected version is neither an integer from -1 up nor
+ * `STREAM_EXISTS`.
  */
 export function writeBatch<Input extends MessageInput>(
   sql: Sql,

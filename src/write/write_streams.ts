@@ -36,7 +36,7 @@ import type { StreamInput } from "./stream_input.ts";
  * not a UUID, or JSON cannot hold the data.
  * @throws {InvalidMessageError} If a message does not fit its catalogue.
  * @throws {RangeError} If there is no message, a stream has neither a message nor an expected version, or
- * an expected version is not an integer from -1 up.
+ * an expected version is neither an integer from -1 up nor `STREAM_EXISTS`.
  */
 export function writeStreams<Input extends MessageInput>(
   sql: Sql,
