@@ -1,5 +1,6 @@
 import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
 import type { Columns } from "../messages/_columns.ts";
+import { STREAM_EXISTS } from "../write/write.ts";
 import { category } from "../names/stream_name.ts";
 import type { Direction, Message } from "../types.ts";
 
@@ -114,9 +115,11 @@ function checkVersion(
   streamName: string,
   expectedVersion: string | null,
 ): void {
+  if (expectedVersion === null) return;
   const version = versionOf(messages, streamName);
-  if (expectedVersion !== null && Number(expectedVersion) !== version) {
-    throw new WrongExpectedVersionError(streamName, Number(expectedVersion), version);
+  const expected = Number(expectedVersion);
+  if (expected === STREAM_EXISTS ? version < 0 : expected !== version) {
+    throw new WrongExpectedVersionError(streamName, expected, version);
   }
 }
 

@@ -18,6 +18,7 @@ import {
   readMessages,
   readStream,
   type Sql,
+  STREAM_EXISTS,
   streamVersion,
   write,
   writeBatch,
@@ -295,7 +296,7 @@ describe("what a test without a database does", () => {
     ),
     id: fc.nat(2),
     ids: fc.array(fc.nat(5), { minLength: 1, maxLength: 3 }),
-    expectedVersion: fc.constantFrom(undefined, -1, 0, 1, 2),
+    expectedVersion: fc.constantFrom(undefined, STREAM_EXISTS, -1, 0, 1, 2),
     position: fc.nat(3),
     size: fc.integer({ min: 1, max: 3 }),
   });
