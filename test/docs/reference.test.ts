@@ -17,7 +17,9 @@ describe("errors.md", () => {
   const union = /MessageDbErrorCode =([^;]*);/.exec(errors)![1]!;
   const codes = [...union.matchAll(/"(\w+)"/g)].map(([, code]) => code!);
   const sections = new Map(
-    page("errors").split(/^### /m).slice(1).map((section) => {
+    page("errors").split(/^## /m).find((part) => part.startsWith("Codes\n"))!.split(/^### /m).slice(
+      1,
+    ).map((section) => {
       const end = section.indexOf("\n");
       return [section.slice(0, end), section.slice(end)];
     }),
