@@ -18,6 +18,7 @@ export type HandledOutcome = "handled" | "skipped" | "parked" | "ended";
  * parked, or the consumer stops.
  *
  * @param begun What the handler has answered already, in its first attempt.
+ * @param contested The streams whose categories a transaction is to lock first. Conflicts add to them.
  * @returns No promise if the handler returns nothing, because a promise costs more than all other work
  * for a message.
  */
@@ -25,6 +26,7 @@ export function handleMessage(
   run: Run,
   placed: Placed,
   begun?: Begun,
+  contested: Set<string> = new Set(),
 ): HandledOutcome | Promise<HandledOutcome> {
   const { consumer, kept, givingUp, report } = run;
   const { message, place } = placed;
@@ -53,6 +55,7 @@ export function handleMessage(
     interruptions: 0,
     losses: 0,
     conflicts: 0,
+    contested,
   });
 }
 

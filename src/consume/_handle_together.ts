@@ -1,5 +1,6 @@
 import { StoreWentBackError } from "../errors.ts";
 import { isPassing } from "../handle/_retry.ts";
+import { withTimeLimit } from "../handle/_time_limit.ts";
 import { abortable } from "../lib/wait.ts";
 import type { Message, Sql } from "../types.ts";
 import { AnsweredVerdict, checkDone, UnusableAnswerError } from "./_answer.ts";
@@ -9,6 +10,7 @@ import { handleMessage } from "./_handle_message.ts";
 import type { PageRun } from "./_handle_page.ts";
 import { reload } from "./_interruption.ts";
 import { isStoreDue, passTo, storeWith } from "./_kept_position.ts";
+import { lockCategories } from "./_lock_categories.ts";
 import type { Begun, Placed } from "./_task.ts";
 import type { ConsumerEventBody } from "./consumer_event.ts";
 
@@ -40,6 +42,7 @@ async function handleFrom(
   let size = isAlone ? 1 : placed.length;
   /** The message that fails is before this one; 0 if none is known to fail. */
   let suspects = 0;
+  const contested = new Set<string>();
   while (progress.at < placed.length) {
     const { at } = progress;
     // Another process has handled the message, or this one has and the answer to COMMIT was lost.
@@ -51,12 +54,12 @@ async function handleFrom(
     if (Date.now() >= deadline) stop();
     if (stopping.aborted) return;
     const chunk = placed.slice(at, at + size);
-    const { done, failure } = chunk.length === 1 ? ALONE : await tryTogether(run, chunk);
+    const { done, failure } = chunk.length === 1 ? ALONE : await tryTogether(run, chunk, contested);
     if (failure === undefined) {
       if (done === 0) return;
       progress.at += done;
     } else if (failure.at === 0) {
-      const outcome = await handleMessage(run, chunk[0]!, failure.begun);
+      const outcome = await handleMessage(run, chunk[0]!, failure.begun, contested);
       if (outcome === "ended" || givingUp.aborted || moved.aborted) return;
       passTo(kept, chunk[0]!.place);
       progress.at++;
@@ -95,11 +98,16 @@ interface Try {
   readonly events: ConsumerEventBody[];
 }
 
-async function tryTogether(run: PageRun, chunk: readonly Placed[]): Promise<Together> {
-  const { consumer: { begin, handlerSql, pageHandler }, kept, moved, report } = run;
+async function tryTogether(
+  run: PageRun,
+  chunk: readonly Placed[],
+  contested: ReadonlySet<string>,
+): Promise<Together> {
+  const { consumer: { begin, handlerSql, pageHandler, answerTimeout }, kept, moved, report } = run;
   const trying: Try = { done: 0, at: undefined, events: [] };
   const handle = pageHandler ? callOnce : callEach;
   const work = async (sql: Sql): Promise<number> => {
+    if (begin) await lockCategories(withTimeLimit(sql, answerTimeout), contested);
     await handle(run, sql, chunk, trying);
     return chunk[trying.done - 1]!.place;
   };

@@ -1,10 +1,12 @@
-import { WrongExpectedVersionError } from "../errors.ts";
+import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
 import { sqlStateOf, translateDriverError, troubleOf } from "../handle/_driver_error.ts";
 import { isPassing, retryUntilAborted } from "../handle/_retry.ts";
+import { withTimeLimit } from "../handle/_time_limit.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 import { ClaimLostError } from "./_claim.ts";
 import { isConflict, isRecordFailure, reloadPosition, storeWith } from "./_kept_position.ts";
+import { lockCategories } from "./_lock_categories.ts";
 import { readLastMessages } from "./_read_last_messages.ts";
 import type { Run, Task } from "./_task.ts";
 
@@ -20,6 +22,11 @@ export const LONGEST_DELAY = 30_000;
 const MOST_LOSSES = 5;
 /** So many times, a transaction is run again after a conflict of the handler's work, as `decide` does. */
 const MOST_CONFLICTS = 20;
+/**
+ * After so many of them, the category is locked before the handler runs: where others write all the time, a slow
+ * handler would never be first. Not sooner, because all writers of the category then wait for the handler.
+ */
+const CONFLICTS_BEFORE_LOCK = 3;
 /** How long to wait after the first conflict, and after a conflict at most, in milliseconds. */
 const FIRST_RERUN_DELAY = 4;
 const LONGEST_RERUN_DELAY = 1000;
@@ -36,13 +43,19 @@ export async function workUntilDone(
   task: Task,
   work: (sql: Sql) => Promise<void>,
 ): Promise<boolean> {
-  const { run: { consumer: { sql, begin }, kept, givingUp, moved }, placed: { place } } = task;
+  const { run: { consumer, kept, givingUp, moved }, placed: { place } } = task;
+  const { sql, begin, answerTimeout } = consumer;
+  const workInTransaction = async (sql: Sql) => {
+    await lockCategories(withTimeLimit(sql, answerTimeout), task.contested);
+    await work(sql);
+    return place;
+  };
   // If the position has reached the message, another process has handled it, or this one has and the
   // answer was lost.
   while (kept.position < place) {
     task.failure = task.isDone = task.isCalled = undefined;
     try {
-      await (begin ? storeWith(kept, begin, (sql) => work(sql).then(() => place)) : work(sql));
+      await (begin ? storeWith(kept, begin, workInTransaction) : work(sql));
       break;
     } catch (error) {
       if (givingUp.aborted || moved.aborted) return false;
@@ -69,25 +82,33 @@ async function isInterruption(task: Task, error: unknown): Promise<boolean> {
 
 /** Whether the error is a conflict with another transaction, which the transaction cannot go on after. */
 function isHandlerConflict(error: unknown): boolean {
-  return troubleOf(error) === "conflict" || versionConflictOf(error) !== undefined;
-}
-
-/** The conflict as `write` throws it; a driver may throw its own error at the end of the transaction. */
-function versionConflictOf(error: unknown): WrongExpectedVersionError | undefined {
-  const translated = translateDriverError(error);
-  return translated instanceof WrongExpectedVersionError ? translated : undefined;
+  return troubleOf(error) === "conflict" || refusalIn(error) !== undefined;
 }
 
 /**
- * Whether a transaction that was in a conflict is run again. It is not if the same write was refused twice,
- * at the same version: then nobody else is to blame.
+ * The refusal of a write, as `write` throws it: because of what others have written since the handler has read, or
+ * since the transaction's snapshot. A driver may throw its own error at the end of the transaction.
+ */
+function refusalIn(error: unknown): WrongExpectedVersionError | DuplicateMessageError | undefined {
+  const translated = translateDriverError(error);
+  return translated instanceof WrongExpectedVersionError ||
+      translated instanceof DuplicateMessageError
+    ? translated
+    : undefined;
+}
+
+/**
+ * Whether a transaction that was in a conflict is run again. It is not if the same write was refused twice, in the
+ * same words, so at the same version: then nobody else is to blame.
  */
 function mayRunAgain(task: Task, error: unknown): boolean {
-  const [last, now] = [task.lastConflict, error].map(versionConflictOf);
+  const [last, now] = [task.lastConflict, error].map(refusalIn);
   task.lastConflict = error;
-  const isSame = last && now && last.streamName === now.streamName &&
-    last.expectedVersion === now.expectedVersion && last.actualVersion === now.actualVersion;
-  return !isSame && ++task.conflicts <= MOST_CONFLICTS;
+  if (now !== undefined && now.message === last?.message) return false;
+  if (++task.conflicts > CONFLICTS_BEFORE_LOCK && now instanceof WrongExpectedVersionError) {
+    task.contested.add(now.streamName);
+  }
+  return task.conflicts <= MOST_CONFLICTS;
 }
 
 /** Whether the error tells of a database, and not of any other service that a handler uses. */

@@ -51,4 +51,6 @@ export interface Task {
   /** How many times the transaction with the handler's work was in a conflict, and the last conflict. */
   conflicts: number;
   lastConflict?: unknown;
+  /** The streams that others write to so often that a transaction locks their categories first. */
+  readonly contested: Set<string>;
 }

@@ -38,8 +38,9 @@ export interface ConsumeOptions {
  * some messages are handled again, and no message is skipped.
  *
  * A lost connection is retried, and the message in hand is handled again. After five connections that were
- * lost while the handler had the same message, the policy decides. With `transactional`, the handler is
- * run again after a conflict of its own writes, up to 20 times.
+ * lost while the handler had the same message, the policy decides. With `transactional`, the transaction is
+ * run again after a conflict of the handler's own writes, those of `decide` too, up to 20 times: each wait is
+ * longer than the one before, and from the fourth time on, the category is locked before the handler is called.
  *
  * An operator may set the position, skip a message or park it, beside the running consumer: it notices that
  * within `pollInterval`, and goes on from there. The message in hand is finished first.
