@@ -1,3 +1,4 @@
+import { InvalidMessageError } from "../errors.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
 import { runInTransaction, type SqlWithBegin } from "../handle/_transaction.ts";
 import { invalid } from "../lib/invalid.ts";
@@ -30,6 +31,7 @@ import type {
   PageHandler,
   PlainConsumer,
   RetryPolicy,
+  TypeConsumer,
 } from "./consumer.ts";
 import type { ConsumerEvent } from "./consumer_event.ts";
 
@@ -91,7 +93,8 @@ export function checkIdentity(
   consumer: ConsumerIdentity,
 ): Pick<CheckedConsumer, "category" | "consumerId" | "group" | "source"> {
   // The name of a consumer may come as all that its handlers need, too.
-  checkMembers<PlainConsumer>("consumer", consumer as PlainConsumer, {
+  type Whole = PlainConsumer & Partial<TypeConsumer>;
+  checkMembers<Whole>("consumer", consumer as Whole, {
     category: true,
     aggregate: true,
     consumerId: true,
@@ -100,6 +103,7 @@ export function checkIdentity(
     handle: true,
     handlers: true,
     handlePage: true,
+    unknown: true,
     types: true,
     correlation: true,
     batchSize: true,
@@ -204,23 +208,47 @@ function checkHandlers(
     throw invalid("handlers", handlers, "an object with at least one function");
   }
   if (parser && handlers) checkTypesOf(parser, handlers);
+  const isStrict = checkUnknown(consumer);
   const all: Handler | undefined = handlePage
     ? (message, context) => handlePage([message], context)
     : handle;
   const pick = pickerOf(parser, all, handlers);
   const ofForgotten = pick("$forgotten");
-  const named = handlers === undefined ? types : Object.keys(handlers);
+  const named = handlers === undefined || isStrict ? types : Object.keys(handlers);
   // A message of any type can be forgotten.
-  const wanted = parser && handlers && ofForgotten ? parser.definedTypes : named;
+  const wanted = parser && handlers && ofForgotten && !isStrict ? parser.definedTypes : named;
   return {
     types: wanted && (parser?.storedTypes(wanted) ?? wanted),
     pageHandler: handlePage as PageHandler | undefined,
     decode: parser?.decode,
     handlerOf: ({ type }) => {
       const handler = pick(type);
+      if (handler === undefined && isStrict) return refusing(parser, ofForgotten);
       return parser && (handler || ofForgotten) ? parsing(parser, handler, ofForgotten) : handler;
     },
   };
+}
+
+/** Whether messages of types without a handler are refused, and not only passed over. */
+function checkUnknown(consumer: object): boolean {
+  const { handlers, unknown } = consumer as Partial<TypeConsumer>;
+  if (unknown !== undefined && handlers === undefined) {
+    throw invalid("unknown", unknown, 'left out unless there are "handlers"');
+  }
+  if (![undefined, "skip", "refuse"].includes(unknown)) {
+    throw invalid("unknown", unknown, '"skip" or "refuse"');
+  }
+  return unknown === "refuse";
+}
+
+/** Makes a handler of stored messages whose type has none: it refuses them, but for those that are forgotten. */
+function refusing(parser: Parser | undefined, ofForgotten: Handler | undefined): Handler {
+  return (message, context) =>
+    whenReady<Message | undefined, unknown>(parser?.decodeForgotten?.(message), (forgotten) => {
+      if (forgotten) return ofForgotten?.(forgotten, context);
+      const issue = { path: [], message: "the consumer has no handler for this type" };
+      throw new InvalidMessageError(message, message.streamName, [issue]);
+    }) as ReturnType<Handler>;
 }
 
 type Pace =

@@ -297,7 +297,7 @@ export interface TypeConsumer<
   Handled extends Message = Message,
   Transactional extends boolean = boolean,
 > extends ConsumerOptions<Handle, Handled, Transactional> {
-  /** Handle messages by their types. Messages of other types are skipped. Give this, `handle` or `handlePage`. */
+  /** Handle messages by their types. Give this, `handle` or `handlePage`. */
   readonly handlers: NoInfer<Handlers<HandlerSql<Handle, Transactional>, Handled>>;
   /** Not beside `handlers`. */
   readonly handle?: undefined;
@@ -305,6 +305,13 @@ export interface TypeConsumer<
   readonly handlePage?: undefined;
   /** Not beside `handlers`, which have types. */
   readonly types?: readonly never[] | undefined;
+  /**
+   * What happens to a message whose type has no handler: it is not read, or it is treated as one whose handler
+   * throws an `InvalidMessageError`, and the policy says what to do with it.
+   *
+   * @default "skip"
+   */
+  readonly unknown?: "skip" | "refuse" | undefined;
 }
 
 /** A consumer with one handler for all messages. */

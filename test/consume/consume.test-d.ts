@@ -150,6 +150,9 @@ describe("a consumer", () => {
     consume(sql, { ...names, transactional: true, handle: () => {} });
     // @ts-expect-error: nor has this one
     drain(fetchSql("https://gateway"), { ...names, transactional: true, handle: () => {} });
+    consume(sql, { ...names, handlers: { Opened: () => {} }, unknown: "refuse" });
+    // @ts-expect-error: skip or refuse
+    consume(sql, { ...names, handlers: { Opened: () => {} }, unknown: "stop" });
     // @ts-expect-error: handlers have types
     consume(sql, { ...names, handlers: { Opened: () => {} }, types: ["Opened"] });
     // @ts-expect-error: a consumer has a name

@@ -42,6 +42,11 @@ const slips: Record<string, Slip> = {
     `{ category, consumerId, types: ["A"], handlers: {} }`,
     "Types of property 'types' are incompatible.",
   ],
+  "handle and unknown": [
+    `drain(sql, { category, consumerId, handle() {}, unknown: "refuse" });`,
+    "unknown",
+    "'unknown' does not exist in type 'MessageConsumer<",
+  ],
   "a handler of a type that the catalogue lacks": [
     `drain(sql, { category, consumerId, messages, handlers: { Opened() {} } });`,
     "Opened",
