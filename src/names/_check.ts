@@ -121,12 +121,17 @@ export function checkMembers<Given extends object>(
   }
   for (const member of Object.keys(given)) {
     if (Object.hasOwn(known, member)) continue;
-    const names = Object.keys(known);
-    const inLowerCase = member.replace(/[_-]/g, "").toLowerCase();
-    const meant = names.find((it) => it.toLowerCase() === inLowerCase);
-    const rule = meant ?? names.join('" or "');
-    throw new TypeError(`Cannot use "${member}" in "${name}": it must be "${rule}"`);
+    throw new TypeError(
+      `Cannot use "${member}" in "${name}": it must be ${meantBy(member, Object.keys(known))}`,
+    );
   }
+}
+
+/** The name that is meant by one in another style, or all names; in quotes. */
+export function meantBy(unknown: string, names: readonly string[]): string {
+  const inLowerCase = unknown.replace(/[_-]/g, "").toLowerCase();
+  const meant = names.find((it) => it.toLowerCase() === inLowerCase);
+  return `"${meant ?? names.join('" or "')}"`;
 }
 
 /** Returns the expected version as a parameter: null if none is given. */

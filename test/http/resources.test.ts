@@ -558,8 +558,16 @@ describe("POST /streams/{streamName}/messages", () => {
     ["metadata that is an array", { type: "T", metadata: [] }, /"metadata": it must be an object$/],
     ["an id that is none", { type: "T", id: "1" }, 'Cannot use "1" as "id": it must be a UUID'],
     ["a null id", { type: "T", id: null }, 'Cannot use null as "id": it must be a UUID'],
-    ["a field that is none", { type: "T", dta: 1 }, 'Cannot use "dta" in the body: there is no'],
-    ["__proto__", '{"type":"T","__proto__":{}}', 'Cannot use "__proto__" in the body: there is no'],
+    [
+      "a field that is none",
+      { type: "T", dta: 1 },
+      'Cannot use "dta" in the body: it must be "type" or',
+    ],
+    [
+      "__proto__",
+      '{"type":"T","__proto__":{}}',
+      'Cannot use "__proto__" in the body: it must be "type" or',
+    ],
     ["a text for a version", { type: "T", expectedVersion: "0" }, /as "expectedVersion"/],
     ["a fraction for a version", { type: "T", expectedVersion: 0.5 }, /"expectedVersion"/],
     ["a version of -2", { type: "T", expectedVersion: -2 }, /"expectedVersion"/],
@@ -725,6 +733,19 @@ describe("POST /streams", () => {
     expect([(await server.post("/streams", streams, headers)).status, sent]).toEqual([422, 0]);
   });
 
+  test.each<[string, object, string]>([
+    ["/streams", body(one("a-1", { expected_version: 1 })), "expectedVersion"],
+    ["/streams", body(one("a-1", { messages: [{ type: "T", metaData: 1 }] })), "metadata"],
+    ["/streams/a-1/messages", { type: "T", "expected-version": 1 }, "expectedVersion"],
+    ["/streams/a-1/messages", { messages: [{ type: "T", meta_data: 1 }] }, "metadata"],
+  ])("POST %s with %j is told that %s is meant", async (path, sent, meant) => {
+    const { status, body: { detail } } = await client().post(path, sent);
+    expect([status, detail.replace(/.* in /, "")]).toEqual([
+      422,
+      `the body: it must be "${meant}"`,
+    ]);
+  });
+
   test("refuses a condition of HTTP, which is about one resource", async () => {
     const stream = newStream();
     for (const name of ["if-match", "if-none-match"]) {
@@ -873,12 +894,16 @@ describe("GET", () => {
       "/messages?direction=up",
       /^Cannot use "up" as "direction": it must be "forward" or "backward"$/,
     ],
-    ["/messages?positon=1", /^Cannot use "positon" in the query: there is no such thing$/],
+    [
+      "/messages?positon=1",
+      /^Cannot use "positon" in the query: it must be "position" or "batchSize" or "direction"$/,
+    ],
+    ["/messages?batch_size=1", /^Cannot use "batch_size" in the query: it must be "batchSize"$/],
     ["/messages?__proto__=1", /^Cannot use "__proto__" in the query/],
     ["/messages?constructor=1", /^Cannot use "constructor" in the query/],
     ["/messages?position=1&position=2", /^Cannot use "position" in the query twice$/],
     ["/messages?correlation=a", /^Cannot use "correlation" in the query/],
-    ["/streams/a-1?position=1", /^Cannot use "position" in the query/],
+    ["/streams/a-1?position=1", /^Cannot use "position" in the query: it must be left out$/],
     ["/streams/a-1/messages/last?type=", /^Cannot use "" as "type"/],
     ["/categories/a/messages?member=0", /it takes "member" and "size"$/],
     ["/categories/a/messages?size=1", /it takes "member" and "size"$/],

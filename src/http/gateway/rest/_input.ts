@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { invalid } from "../../../lib/invalid.ts";
+import { meantBy } from "../../../names/_check.ts";
 import type { Direction, MessageInput, Metadata } from "../../../types.ts";
 import type { StreamInput } from "../../../write/stream_input.ts";
 import { STREAM_EXISTS } from "../../../write/write.ts";
@@ -39,6 +40,20 @@ function integer(description: string, least = 0, most?: number): z.ZodType<numbe
   return text.transform(Number).meta({ type: "integer", ...limits, description });
 }
 
+/** An object without other members. The message of an issue is the rule that is broken. */
+function strictObject<Shape extends z.ZodRawShape>(
+  shape: Shape,
+  rule = "an object",
+): z.ZodObject<z.util.Writeable<Shape>, z.core.$strict> {
+  const names = Object.keys(shape);
+  return z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code !== "unrecognized_keys") return rule;
+      return names.length === 0 ? "left out" : meantBy(issue.keys[0]!, names);
+    },
+  });
+}
+
 const PAGE_QUERY = {
   position: integer(
     "Where to start: this position is included. Of a stream its own, else the global.",
@@ -59,9 +74,9 @@ export const QUERIES: {
   readonly categoryPage: z.ZodType<CategoryPageQuery>;
   readonly lastMessage: z.ZodType<{ readonly type?: string | undefined }>;
 } = {
-  none: z.strictObject({}, "an object"),
-  page: z.strictObject(PAGE_QUERY, "an object"),
-  categoryPage: z.strictObject({
+  none: strictObject({}, "an object"),
+  page: strictObject(PAGE_QUERY, "an object"),
+  categoryPage: strictObject({
     ...PAGE_QUERY,
     correlation: z.string().meta({
       description: "Only messages whose correlation stream is of this category.",
@@ -71,7 +86,7 @@ export const QUERIES: {
     // Message DB casts the size to smallint.
     size: integer("How many members the group has; goes with member.", 1, 32767).optional(),
   }),
-  lastMessage: z.strictObject({
+  lastMessage: strictObject({
     type: z.string().meta({ description: "The message type wanted; any, if not given." })
       .optional(),
   }),
@@ -157,7 +172,7 @@ export const LAST_EVENT_ID_HEADER: Header<number> = {
   ),
 };
 
-const MESSAGE_BODY = z.strictObject(MESSAGE_FIELDS, "an object with a type");
+const MESSAGE_BODY = strictObject(MESSAGE_FIELDS, "an object with a type");
 
 /** The bodies that append: a single message, a batch, or messages for several streams. */
 export const BODIES: {
@@ -165,15 +180,15 @@ export const BODIES: {
   readonly batch: z.ZodType<AppendedBatch>;
   readonly streams: z.ZodType<{ readonly streams: readonly StreamInput[] }>;
 } = {
-  message: z.strictObject({ ...MESSAGE_FIELDS, expectedVersion: EXPECTED_VERSION }, "an object"),
-  batch: z.strictObject({
+  message: strictObject({ ...MESSAGE_FIELDS, expectedVersion: EXPECTED_VERSION }, "an object"),
+  batch: strictObject({
     messages: z.array(MESSAGE_BODY, "an array")
       .meta({ description: "Written in this order, all or none.", minItems: 1 }),
     expectedVersion: EXPECTED_VERSION,
   }),
-  streams: z.strictObject({
+  streams: strictObject({
     streams: z.array(
-      z.strictObject({
+      strictObject({
         streamName: z.string("text").meta({ description: "A category and an id." }),
         messages: z.array(MESSAGE_BODY, "an array").meta({
           description: "None, to check the expected version of the stream alone.",
@@ -198,7 +213,7 @@ export function parseInput<Parsed>(
     const unknown = [...issue.path, issue.keys[0]].join(".");
     throw new Refusal(
       422,
-      `Cannot use ${JSON.stringify(unknown)} in ${name}: there is no such thing`,
+      `Cannot use ${JSON.stringify(unknown)} in ${name}: it must be ${issue.message}`,
     );
   }
   const value = issue.path.reduce<unknown>(
