@@ -536,7 +536,7 @@ describe("a partition", () => {
     [undefined, /undefined as "partition"/],
     [null, /null as "partition"/],
     [{}, /an object of Object as "partition"/],
-    [1n, /1 as "partition"/],
+    [1n, /1n as "partition"/],
     [NaN, /NaN as "partition"/, 4],
     [-1, /-1 as "partition"/, 4],
     [undefined, /undefined as "partition"/, 4],
