@@ -40,6 +40,7 @@ import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
 import { install } from "@messagedb/client/install";
 import { consumers, park, parked, rewind } from "@messagedb/client/operate";
+import { given } from "@messagedb/client/testing";
 
 /** Compiles if both types are the same. */
 function same<_ extends true>(): void {}
@@ -125,6 +126,11 @@ const decided = await decide(
   },
 );
 same<Equal<typeof decided.versions.from, number>>();
+const outcome = await given(accounts, [account.Deposited({ amount: 11 })])
+  .when(() => account.Withdrawn({ amount: 5 }));
+same<Equal<typeof outcome.state, { balance: number }>>();
+const folded = await accounts.fold([account.Deposited({ amount: 11 })]);
+same<Equal<typeof folded, { balance: number }>>();
 const projected = await project(sql, "account-1", {
   init: () => 0,
   evolve: (sum, { data }: Message<{ amount: number }>) => sum + data.amount,
