@@ -37,7 +37,8 @@ const SHARED_KEEPER = `
     while read -r _ <&5; do :; done
     while kill -QUIT $child; do sleep 0.1; done
     cd /
-    rm -rf -- "$temporary"
+    # The folder itself may have to stay, empty.
+    rm -rf -- "$temporary" || :
   }
 
   (

@@ -88,14 +88,14 @@ async function createDatabaseOn(server: string): Promise<string> {
         floor(extract(epoch from now()))::text as now,
         template,
         exists (select from pg_database where datname = template) as "isMade",
-        array(
-          select datname::text
+        (
+          select coalesce(json_agg(datname), '[]')
           from pg_database as database
           where substring(datname from '^messagedb_test_(\\d{10})_[0-9a-f]{12}$')::bigint
               < extract(epoch from now()) - ${LEFTOVER_AGE}::text::bigint
             and not exists (select from pg_stat_activity where datid = database.oid)
         ) as leftovers
-      from concat('messagedb_template_', left(md5(${INSTALLATION} || current_user), 12)) as template`;
+      from concat('messagedb_test_template_', left(md5(${INSTALLATION} || current_user), 12)) as template`;
     for (const name of found.leftovers) {
       // Another process may be faster, or the database be another role's.
       await admin`drop database ${admin(name)}`.catch(() => {});

