@@ -255,3 +255,14 @@ test("money is neither made nor lost by two processes, one of which is killed", 
   });
   expect(state, "all of it is in the accounts that were opened").toBe(OPENING * 5n);
 });
+
+test.each([
+  ["Node", tsx, "--test"],
+  ["Deno", deno, "test", "--quiet", "--allow-all"],
+  ["Bun", bun, "test"],
+])("its decisions are tested on %s, without a database", async (_, command, ...args) => {
+  const files = ["./bank/account.test.ts", "./bank/transfers.test.ts"];
+  const options = { cwd: pathOf("examples") };
+  const { stdout, stderr } = await promisify(execFile)(command, [...args, ...files], options);
+  expect(stdout + stderr).toMatch(/(pass 6|6 passed|6 pass)\b/);
+});

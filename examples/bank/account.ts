@@ -4,7 +4,7 @@
  * An account is what its messages make of it: nothing else is stored. A command is a function from that
  * state to the message that answers it. It needs no database, and is as easy to test as any function.
  */
-import { type Entity, entity, type MessageConstructorOptions } from "@messagedb/client";
+import { type Entity, entity } from "@messagedb/client";
 import { type AccountInput, accountMessages } from "./messages.ts";
 
 const { Opened, Deposited, DepositRefused, Withdrawn, WithdrawalRefused, Refunded } =
@@ -38,32 +38,20 @@ export function open(state: Account, owner: string): AccountInput | undefined {
 }
 
 /** Puts money in. */
-export function deposit(
-  { owner }: Account,
-  amount: bigint,
-  options?: MessageConstructorOptions,
-): AccountInput {
+export function deposit({ owner }: Account, amount: bigint): AccountInput {
   return owner === null
-    ? DepositRefused({ amount, reason: "the account is not open" }, options)
-    : Deposited({ amount }, options);
+    ? DepositRefused({ amount, reason: "the account is not open" })
+    : Deposited({ amount });
 }
 
 /** Takes money out, if there is enough. */
-export function withdraw(
-  { balance }: Account,
-  amount: bigint,
-  options?: MessageConstructorOptions,
-): AccountInput {
+export function withdraw({ balance }: Account, amount: bigint): AccountInput {
   return balance < amount
-    ? WithdrawalRefused({ amount, reason: "there is not enough in the account" }, options)
-    : Withdrawn({ amount }, options);
+    ? WithdrawalRefused({ amount, reason: "there is not enough in the account" })
+    : Withdrawn({ amount });
 }
 
 /** Puts back what was withdrawn in vain. This cannot be refused. */
-export function refund(
-  amount: bigint,
-  reason: string,
-  options?: MessageConstructorOptions,
-): AccountInput {
-  return Refunded({ amount, reason }, options);
+export function refund(amount: bigint, reason: string): AccountInput {
+  return Refunded({ amount, reason });
 }

@@ -13,6 +13,8 @@
  * - page.ts: how does everybody see the balances?
  * - database.ts: where does it keep its messages, on a machine that has no database?
  *
+ * account.test.ts and transfers.test.ts test what is decided, without a database.
+ *
  * With a DATABASE_URL it is that database's Message DB, else a PostgreSQL is started.
  */
 import {
@@ -44,7 +46,11 @@ console.log("\nAda and Grace open accounts");
 const [ada, grace] = [crypto.randomUUID(), crypto.randomUUID()];
 await account.decide(sql, ada, (state) => open(state, "Ada"));
 await account.decide(sql, grace, (state) => open(state, "Grace"));
-await account.decide(sql, ada, (state) => deposit(state, 100_00n));
+// The answer may get lost, and the command come again: it has an id, and is decided once.
+const command = { commandId: crypto.randomUUID() };
+for (let time = 0; time < 2; time++) {
+  await account.decide(sql, ada, (state) => deposit(state, 100_00n), command);
+}
 await account.decide(sql, grace, (state) => deposit(state, 20_00n));
 await printBalances();
 

@@ -8,8 +8,8 @@
  *                        └ from: WithdrawalRefused ───────────────────────────────── transfer Cancelled
  *
  * It can be killed at any point, and started twice: each step is one write, and all that is to be known is
- * in the store. A step happens once, though its message may be handled twice: the id of what follows from a
- * message is made of that message's id, and a message of a known id is not written again.
+ * in the store. A step happens once, though its message may be handled twice: each is a command with an id,
+ * that of the message that it follows from, and a command that comes twice is decided once.
  *
  * (Two accounts in one store need none of this: `decide` over both writes to both, or to neither. A saga
  * is for what cannot be written at once: accounts of two banks, a payment and a parcel.)
@@ -21,7 +21,6 @@ import {
   entity,
   type HandlerContext,
   id,
-  idFrom,
   iterateCategory,
   type Message,
   readStream,
@@ -81,11 +80,10 @@ export const requests: Consumer<Sql, TransferMessage> = {
   consumerId: "transfers",
   messages: transferMessages,
   handlers: {
-    async Requested(message, { sql, follow }) {
-      const { from, amount } = message.data;
-      const id = await idFrom(message.id);
-      // If this runs twice, the second answer has the same id, and is not written.
-      await account.decide(sql, from, (state) => follow(withdraw(state, amount, { id })));
+    async Requested({ id, data: { from, amount } }, { sql, follow }) {
+      // If this runs twice, it is decided once.
+      const command = { commandId: id };
+      await account.decide(sql, from, (state) => follow(withdraw(state, amount)), command);
     },
   },
   onError: { retry: 3, then: "park" },
@@ -100,14 +98,14 @@ export const answers: Consumer<Sql, AccountMessage> = {
   handlers: {
     async Withdrawn(message, { sql, follow }) {
       const { to, amount } = await transferOf(message, sql);
-      const id = await idFrom(message.id);
-      await account.decide(sql, to, (state) => follow(deposit(state, amount, { id })));
+      const command = { commandId: message.id };
+      await account.decide(sql, to, (state) => follow(deposit(state, amount)), command);
     },
     async DepositRefused(message, { sql, follow }) {
       const { from, amount } = await transferOf(message, sql);
       const { reason } = message.data;
-      const id = await idFrom(message.id);
-      await account.decide(sql, from, () => follow(refund(amount, reason, { id })));
+      const command = { commandId: message.id };
+      await account.decide(sql, from, () => follow(refund(amount, reason)), command);
     },
     Deposited: (message, context) => end(message, Completed(), context),
     WithdrawalRefused: (message, context) => {

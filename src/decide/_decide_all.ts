@@ -85,9 +85,9 @@ export async function decideAll(
       // The same command may have been decided otherwise in the meantime.
       const known = error instanceof DuplicateMessageError && await find().catch(() => undefined);
       if (known) return await decidedBefore(sql, participants, known, fetched);
-      // At SERIALIZABLE, PostgreSQL itself may refuse the write because somebody else has written.
+      // PostgreSQL itself may refuse the write because somebody else has written: at SERIALIZABLE, or in a deadlock.
       const isConflict = error instanceof WrongExpectedVersionError ||
-        sqlStateOf(error) === "40001";
+        /^40(001|P01)$/.test(sqlStateOf(error) ?? "");
       if (!isConflict || attempt > retries) throw error;
       conflict = error;
     }
