@@ -97,14 +97,8 @@ async function main(
     appendFileSync(file, `\n${JSON.stringify(handled)}`);
   }
 
-  const options = {
-    batchSize: 100,
-    pollInterval: 200,
-    positionUpdateInterval: 25,
-    leaseDuration: LEASE,
-    answerTimeout,
-    onRetry: () => {},
-  };
+  const following = { batchSize: 100, pollInterval: 200, answerTimeout, onRetry: () => {} };
+  const options = { ...following, positionUpdateInterval: 25, leaseDuration: LEASE };
   const plain: Omit<MessageConsumer<Sql, Message, false>, "consumerId"> = {
     ...options,
     handle: async (message, { signal }) => {
@@ -176,12 +170,12 @@ async function main(
           hasWorked = true;
           return ledger.partition(message);
         };
-        return await aggregate(sql, { ...options, ...ledger, partition }, { signal });
+        return await aggregate(sql, { ...following, ...ledger, partition }, { signal });
       }
       case "category":
       case "all": {
         const source = kind === "all" ? "$all" : "account";
-        const messages = subscribe(sql, source, { ...options, startAt, notify: true, signal });
+        const messages = subscribe(sql, source, { ...following, startAt, notify: true, signal });
         for await (const message of messages) record(message, signal);
       }
     }
