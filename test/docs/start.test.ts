@@ -236,15 +236,18 @@ test.concurrent("bun.md", async () => {
 });
 
 test.concurrent("tests.md, with vitest", async () => {
-  const project = makeProject("tests", ({ name }) => !/^\w+\.ts$/.test(name ?? ""));
+  const project = makeProject("tests", ({ name = "test" }) => name.startsWith("test"));
   // Later than where the page runs its first test alone.
   const block = project.blocks.findLast(({ code }) => code === "npx vitest run\n")!;
   expectLines(await project.run(block.code), printedBy(block, project));
 });
 
-test.concurrent("tests.md, with Deno.test", async () => {
-  const project = makeProject("tests", ({ name }) => !/^test|^vitest/.test(name ?? ""));
-  await follow(project, /^deno test/);
+test.concurrent.each([
+  ["node:test", /^npx tsx --test/, "account_node.ts"],
+  ["bun test", /^bun test/, "account_bun.test.ts"],
+  ["Deno.test", /^deno test/, "account_test.ts"],
+])("tests.md, with %s", async (_, command, file) => {
+  await follow(makeProject("tests", ({ name = file }) => name === file), command);
 });
 
 test.skipIf(!hasCurl).concurrent("cloudflare-workers.md", async ({ onTestFinished }) => {
