@@ -236,7 +236,7 @@ test.concurrent("bun.md", async () => {
 });
 
 test.concurrent("tests.md, with vitest", async () => {
-  const project = makeProject("tests", ({ name = "test" }) => name.startsWith("test"));
+  const project = makeProject("tests", ({ name = "test/" }) => name.includes("/"));
   // Later than where the page runs its first test alone.
   const block = project.blocks.findLast(({ code }) => code === "npx vitest run\n")!;
   expectLines(await project.run(block.code), printedBy(block, project));
