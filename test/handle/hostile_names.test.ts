@@ -4,6 +4,7 @@ import * as client from "@messagedb/client";
 import * as operate from "@messagedb/client/operate";
 import type postgres from "postgres";
 import { beforeAll, describe, test } from "vitest";
+import { lockCategories } from "../../src/consume/_lock_categories.ts";
 import { operations, programs, variants } from "../_operations.ts";
 import { type Database, useDatabase } from "../database.ts";
 import { namesIn, plant, trapCalls } from "./_trap.ts";
@@ -51,6 +52,8 @@ const extras: typeof operations = {
     }),
   "replayParked of what is parked": (sql) =>
     client.replayParked(sql, { category: "known", consumerId: "g", handle: () => {} }),
+  "a transaction that conflicts again and again": (sql) =>
+    lockCategories(sql, new Set(["known-1", "other-1"])),
   consumers: (sql) => operate.consumers(sql),
   storeStatus: (sql) => operate.storeStatus(sql),
   "streams by last": (sql) => operate.streams(sql, "known"),
