@@ -301,11 +301,22 @@ test("waitFor() goes on after a lost connection, until its time is over", async 
   await assert.rejects(waitFor(sql, consumer, globalPosition), { code: "57P01" });
 });
 
+/** Writes as somebody else would, unless the category is locked. Answers whether it has written. */
+async function writeOther(streamName: string): Promise<boolean> {
+  const writing = db.sql.begin(async (sql) => {
+    await sql`set local lock_timeout = '100ms'`;
+    await write(sql, streamName, { type: "Other" });
+  });
+  return await writing.then(() => true, (error) => {
+    assert.equal(error.code, "55P03");
+    return false;
+  });
+}
+
 test("conflicts of a handler's own writes are run again where a page is one transaction", async () => {
   const category = newCategory();
   const done = `${category}Done-1`;
   for (let at = 0; at < 20; at++) await write(db.sql, `${category}-${at}`, { type: "Asked" });
-  const locking = new WeakSet<object>();
   const attempts = new Set<number>();
   let conflicts = 0;
   const { handled } = await drain(db.sql, {
@@ -316,13 +327,9 @@ test("conflicts of a handler's own writes are run again where a page is one tran
     handle: async (_message, { sql, attempt }) => {
       attempts.add(attempt);
       const version = await streamVersion(sql, done);
-      // Somebody else comes between. After the first write, the transaction keeps everybody else out.
-      if (!locking.has(sql) && conflicts < 30 && Math.random() < 0.7) {
-        conflicts++;
-        await write(db.sql, done, { type: "Other" });
-      }
+      // Somebody else comes between, unless the transaction has the lock.
+      if (conflicts < 30 && Math.random() < 0.7 && await writeOther(done)) conflicts++;
       await write(sql, done, { type: "Mine" }, { expectedVersion: version });
-      locking.add(sql);
     },
   });
   assert.deepEqual([handled, [...attempts]], [20, [1]]);
@@ -335,6 +342,7 @@ test("conflicts of a handler's own writes are run again where a page is one tran
 test("a conflict of a handler's own write is run again where a message is one transaction", async () => {
   const category = newCategory();
   for (let at = 0; at < 20; at++) await write(db.sql, `${category}-${at}`, { type: "Asked" });
+  const done = `${category}Done-1`;
   let version = -1;
   let attempts = 0;
   const { handled } = await drain(db.sql, {
@@ -346,17 +354,36 @@ test("a conflict of a handler's own write is run again where a message is one tr
       attempts = Math.max(attempts, attempt);
       const expectedVersion = version;
       // Somebody else comes between, before every second try.
-      if (Math.random() < 0.5) {
-        version = await write(db.sql, `${category}Done-1`, { type: "Other" });
-      }
-      await write(sql, `${category}Done-1`, { type: "Mine" }, { expectedVersion });
+      if (Math.random() < 0.5 && await writeOther(done)) version++;
+      await write(sql, done, { type: "Mine" }, { expectedVersion });
       version++;
     },
   });
   assert.deepEqual([handled, attempts], [20, 1]);
   const mine = await db.sql`
-    select from message_store.messages where stream_name = ${`${category}Done-1`} and type = 'Mine'`;
+    select from message_store.messages where stream_name = ${done} and type = 'Mine'`;
   assert.equal(mine.length, 20);
+});
+
+test("a handler that waits for a write that its own lock keeps out is called again", async () => {
+  const category = newCategory();
+  const done = `${category}Done-1`;
+  await write(db.sql, `${category}-1`, { type: "Asked" });
+  let calls = 0;
+  const { handled } = await drain(db.sql, {
+    category,
+    consumerId: "it",
+    transactional: true,
+    handle: async (_message, { sql }) => {
+      const expectedVersion = await streamVersion(sql, done);
+      // The fifth call has the lock, after more conflicts than the consumer takes without it.
+      if (++calls < 6) await write(db.sql, done, { type: "Other" });
+      await write(sql, done, { type: "Mine" }, { expectedVersion });
+    },
+  });
+  assert.equal(handled, 1);
+  const types = (await readStream(db.sql, done)).map(({ type }) => type);
+  assert.deepEqual(types, [...Array(5).fill("Other"), "Mine"]);
 });
 
 test("the same conflict twice goes to the policy", async () => {
