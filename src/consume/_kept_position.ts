@@ -201,12 +201,14 @@ export async function storeWith(
   begin: (work: (sql: Sql) => Promise<void>) => Promise<void>,
   work: (sql: Sql) => Promise<number>,
 ): Promise<void> {
+  const begunFrom = kept.position;
   await kept.idle;
+  // Another process has moved the position meanwhile, and done the work.
+  if (kept.position > begunFrom) throw new PositionMovedError();
   let version = NO_STREAM;
-  let position = kept.position;
+  let position = begunFrom;
   let successor: LastMessage | undefined;
   const begunAt = performance.now();
-  const begunFrom = position;
   const moved = kept.moved.signal;
   let isRecording = false;
   await begin(async (sql) => {
@@ -327,9 +329,12 @@ export function isRecordFailure({ recordFailure }: KeptPosition, error: unknown)
  * owner.
  */
 export async function reloadPosition(kept: KeptPosition): Promise<number> {
+  const known = kept.version;
   const [last] = await readLastMessages(kept.sql, [kept.streamName]);
   const version = last?.version ?? NO_STREAM;
-  if (version < kept.version) throw new StoreWentBackError(kept.position);
+  if (version < known) throw new StoreWentBackError(kept.position);
+  // A transaction of this process has recorded the position since the stream was read.
+  if (version < kept.version) return kept.position;
   await checkOwner(kept, last);
   const stored = last === undefined ? 0 : recordedPosition(last);
   const isSet = version > kept.version && last!.metadata?.["reset"] === true;

@@ -7,6 +7,7 @@ import {
   type Sql,
   writeBatch,
 } from "@messagedb/client";
+import type postgres from "postgres";
 import { expect, test } from "vitest";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
@@ -196,4 +197,45 @@ async function storedPositions(streamName: string): Promise<number[]> {
     positions.push(data.position);
   }
   return positions;
+}
+
+test("a look at the position that is slower than the next record is no store that went back", async () => {
+  const category = "slow";
+  await db.sql`create table slow_entry (position bigint)`;
+  await writeBatch(db.sql, `${category}-1`, Array(300).fill({ type: "Deposited" }));
+  const end = new AbortController();
+  const troubles: unknown[] = [];
+  const running = [1, 2].map((process) =>
+    consume(slowLooks(db.connect({ max: 4, fetch_types: false })), {
+      category,
+      consumerId: "entries",
+      exclusive: false,
+      transactional: true,
+      commitInterval: 0,
+      pollInterval: 10,
+      onRetry: (error) => troubles.push(error),
+      handle: async ({ position }: Message, { sql }) => {
+        await sql`insert into slow_entry values (${position})`;
+        // Now one is ahead, now the other.
+        const isSlow = position % 20 < 10 === (process === 1);
+        await new Promise((resolve) => setTimeout(resolve, isSlow ? 60 : 10));
+      },
+    }, { signal: end.signal })
+  );
+  const count = async () => (await db.sql`select from slow_entry`).length;
+  await Promise.race([until(async () => await count() === 300), ...running]);
+  end.abort();
+  await Promise.all(running);
+  expect([await count(), troubles]).toEqual([300, []]);
+});
+
+/** A handle over which the last messages of position streams arrive late. */
+function slowLooks(sql: postgres.Sql): postgres.Sql {
+  const slow = async (strings: TemplateStringsArray, ...parameters: (string | null)[]) => {
+    const rows = await sql(strings, ...parameters);
+    const isLook = strings.join("").includes("cross join lateral");
+    if (isLook) await new Promise((resolve) => setTimeout(resolve, 30));
+    return rows;
+  };
+  return Object.assign(slow, { begin: sql.begin.bind(sql) }) as unknown as postgres.Sql;
 }
