@@ -64,8 +64,17 @@ export async function decideAll(
       throw conflict && sqlStateOf(error) === "25P02" ? conflict : error;
     });
     if (outcome) return await decidedBefore(sql, participants, outcome, fetched);
-    const drafts = await draftAll(participants, fetched, decision, command);
+    const drafting = draftAll(participants, fetched, decision, command);
+    const drafts = await drafting.catch(() => []);
     if (drafts.every(({ messages }) => messages.length === 0)) {
+      // The states may have what another call has decided, after the command was looked up.
+      const known = await find().catch(async (error) => {
+        // What the decision threw says more.
+        await drafting;
+        throw error;
+      });
+      if (known) return await decidedBefore(sql, participants, known, fetched);
+      await drafting;
       const versions = fetched.map(({ version }) => version);
       return { states: fetched.map(({ state }) => state), versions, globalPosition: null };
     }

@@ -90,6 +90,25 @@ describe("decide() with a commandId", () => {
     }
   });
 
+  test("is no failure, and no lack of an outcome, for those who see what another has decided", async () => {
+    const sql = db.connect({ max: 20 });
+    const decisions = [
+      withdraw(10),
+      (balance: number) => balance < 10 ? null : moved(-10),
+    ];
+    for (let round = 0; round < 40; round++) {
+      const id = `late-${round}`;
+      await write(db.sql, `wallet-${id}`, moved(10));
+      const answers = await Promise.all(Array.from({ length: 20 }, async (_, at) => {
+        // Some come when the first have written, and not answered yet.
+        await new Promise((resolve) => setTimeout(resolve, at / 4));
+        return await wallet.decide(sql, id, decisions[round % 2]!, { commandId: id });
+      }));
+      assert.deepEqual(answers, Array(20).fill(answers[0]));
+      assert.deepEqual([answers[0]!.state, answers[0]!.version], [0, 1]);
+    }
+  });
+
   test("is decided once among others who write to the entity", async () => {
     const sql = db.connect({ max: 20 });
     const answers = await Promise.all(
