@@ -85,10 +85,11 @@ export class DuplicateMessageError extends MessageDbError {
   declare readonly id: string;
 
   /** Made by the operations that write. */
-  constructor(id: string, options?: ErrorOptions) {
+  constructor(id: string, options?: ErrorOptions & { readonly message?: string }) {
     super(
-      `Cannot write message "${id}": its id is in the store already, in another stream, ` +
-        "without the rest of its batch, or since the transaction's snapshot",
+      options?.message ??
+        `Cannot write message "${id}": its id is in the store already, in another stream, ` +
+          "without the rest of its batch, or since the transaction's snapshot",
       options,
     );
     this.id = id;

@@ -46,8 +46,9 @@ export async function findOutcome(
   const found = await queryOutcome(sql, idPrefix, streamNames);
   if (found === null) return undefined;
   if (found.isElsewhere) {
-    const reason = `command "${commandId}" was decided before, over other streams`;
-    throw new DuplicateMessageError(idOf(0), { cause: new Error(reason) });
+    throw new DuplicateMessageError(idOf(0), {
+      message: `Cannot decide command "${commandId}": it was decided before, over other entities`,
+    });
   }
   return {
     versions: found.versions.map(safeInteger),

@@ -73,7 +73,7 @@ export async function decideAll(
         await drafting;
         throw error;
       });
-      if (known) return await decidedBefore(sql, participants, known, fetched);
+      if (known) return await decidedBefore(sql, participants, known);
       await drafting;
       const versions = fetched.map(({ version }) => version);
       return { states: fetched.map(({ state }) => state), versions, globalPosition: null };
@@ -86,14 +86,16 @@ export async function decideAll(
       // The messages were in the store already, by their ids.
       if (written.time === null) {
         const known = await find() ?? { versions, globalPosition };
-        return await decidedBefore(sql, participants, known, fetched);
+        return await decidedBefore(sql, participants, known);
       }
       const states = await statesOf(drafts, globalPositions, written.time);
       return { states, versions, globalPosition };
     } catch (error) {
       // The same command may have been decided otherwise in the meantime.
-      const known = error instanceof DuplicateMessageError && await find().catch(() => undefined);
-      if (known) return await decidedBefore(sql, participants, known, fetched);
+      const known = error instanceof DuplicateMessageError && await find().catch((other) => {
+        if (other instanceof DuplicateMessageError) throw other;
+      });
+      if (known) return await decidedBefore(sql, participants, known);
       // PostgreSQL itself may refuse the write because somebody else has written: at SERIALIZABLE, or in a deadlock.
       const isConflict = error instanceof WrongExpectedVersionError ||
         /^40(001|P01)$/.test(sqlStateOf(error) ?? "");
@@ -143,16 +145,20 @@ function statesOf(
   }));
 }
 
-/** Answers what was decided before, with the states of that time. */
+/**
+ * Answers what was decided before, with the states of that time.
+ *
+ * @param fetched The entities, unless a draft was folded into their states: an `evolve` may have changed them.
+ */
 async function decidedBefore(
   sql: Sql,
   participants: readonly DecidedEntity[],
   { versions, globalPosition }: CommandOutcome,
-  fetched: readonly FetchedState[],
+  fetched: readonly FetchedState[] = [],
 ): Promise<AllDecided> {
   const states = await Promise.all(participants.map(async ({ entity, streamName }, at) => {
-    const { state, version } = fetched[at]!;
-    if (version === versions[at]) return state;
+    const known = fetched[at];
+    if (known?.version === versions[at]) return known!.state;
     return await fetchVersion(sql, entity[DEFINITION], streamName, versions[at]!);
   }));
   return { states, versions, globalPosition };

@@ -123,7 +123,7 @@ function unplaced(
 
 /** Gives a message what only the database knows: in place, because a state may hold the message. */
 function place(message: Message, globalPosition: number, time: Date): Message {
-  if (Object.isFrozen(message)) return { ...message, globalPosition, time };
+  if (Object.isSealed(message)) return { ...message, globalPosition, time };
   const member = { enumerable: true, writable: true, configurable: true };
   return Object.defineProperties(message, {
     globalPosition: { ...member, value: globalPosition },

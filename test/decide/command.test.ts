@@ -5,7 +5,6 @@ import * as z from "zod";
 import {
   decide,
   defineMessages,
-  DuplicateMessageError,
   entity,
   idFrom,
   type Message,
@@ -171,9 +170,10 @@ describe("decide() with a commandId", () => {
     const decision = () => moved(1);
     await assert.rejects(
       wallet.decide(db.sql, "yours", decision, { commandId: "shared" }),
-      (error: DuplicateMessageError) =>
-        error instanceof DuplicateMessageError &&
-        /command "shared" was decided before, over other streams/.test(String(error.cause)),
+      {
+        name: "DuplicateMessageError",
+        message: 'Cannot decide command "shared": it was decided before, over other entities',
+      },
     );
     assert.equal(await streamVersion(db.sql, "wallet-yours"), NO_STREAM);
   });
@@ -217,6 +217,32 @@ describe("decide() with a commandId", () => {
   });
 });
 
+test("a call that comes late answers the first outcome, also if its evolve has changed the state", async () => {
+  const listed = entity({
+    category: "listed",
+    init: (): number[] => [],
+    evolve(all, { data }: Message<number>) {
+      all.push(data);
+      return all;
+    },
+  });
+  const add = (data: number) => ({ type: "Added", data });
+  let other: unknown;
+  // The command is looked up before the other call writes, and the entity is read after it.
+  const command = { commandId: "late" };
+  const slow = {
+    ...listed,
+    async fetch(...parameters: Parameters<typeof listed.fetch>) {
+      other ??= await listed.decide(db.sql, "1", () => add(1), command);
+      return await listed.fetch(...parameters);
+    },
+  };
+  const pair = { one: [slow, "1"] } as const;
+  const answer = await decide(db.sql, pair, () => ({ one: add(2) }), command);
+  assert.deepEqual([answer.states.one, answer.versions.one], [[1], 0]);
+  assert.deepEqual((await listed.fetch(db.sql, "1")).state, [1]);
+});
+
 describe("decide() answers the state", () => {
   test("that fetch() reads after it: with defaults, upcasts, ids and places", async () => {
     const messages = defineMessages({
@@ -241,7 +267,8 @@ describe("decide() answers the state", () => {
     await write(db.sql, "other-1", { type: "Between" });
     const more = await notes.decide(db.sql, "1", () => [messages.Noted({ text: "two", at }), note]);
     assert.deepEqual(more.state, (await notes.fetch(db.sql, "1")).state);
-    for (const keep of [(it: Message) => it, Object.freeze, ({ time }: Message) => time]) {
+    const keeps = [(it: Message) => it, Object.freeze, Object.seal, ({ time }: Message) => time];
+    for (const keep of keeps) {
       const plain = entity({
         category: "plain",
         init: (): unknown[] => [],
