@@ -70,8 +70,9 @@ export { isFollowing } from "./src/messages/is_following.ts";
 export { idFrom } from "./src/names/id_from.ts";
 
 // Read
-export { readStream, type ReadStreamOptions } from "./src/read/read_stream.ts";
-export { readCategory, type ReadCategoryOptions } from "./src/read/read_category.ts";
+export { readStream } from "./src/read/read_stream.ts";
+export { readCategory } from "./src/read/read_category.ts";
+export type { ReadCategoryOptions, ReadStreamOptions } from "./src/read/read_options.ts";
 export { readAll, type ReadAllOptions } from "./src/read/read_all.ts";
 export { readMatching, type ReadMatchingOptions } from "./src/read/read_matching.ts";
 export { read, type ReadOptions } from "./src/read/read.ts";

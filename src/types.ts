@@ -1,7 +1,8 @@
 /**
  * The answer of a handle: the rows, or an object with the rows in `rows`.
  *
- * Every statement of this library answers one row with one text column, so rows may have any shape.
+ * A row is an object whose members are in the order of the columns, or a list. Every column of this library's
+ * statements is text or null, and the names of the columns may be changed.
  */
 export type Rows = readonly unknown[] | { readonly rows: readonly unknown[] };
 

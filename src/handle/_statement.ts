@@ -1,7 +1,7 @@
 import { sqlStateOf, translateDriverError } from "./_driver_error.ts";
 import { pinNames } from "./_pin_names.ts";
 import { templateOf } from "./_statement_text.ts";
-import type { Sql } from "../types.ts";
+import type { Rows, Sql } from "../types.ts";
 
 /** A template tag: sends the statement that the template is, and resolves to its answer. */
 export type SendStatement<T> = (
@@ -29,15 +29,22 @@ export function isRetrying(sql: Sql): sql is RetryingSql {
 /**
  * Sends a statement that answers one row with one column of JSON text, and parses that text.
  *
- * One value: if a statement fails after the driver has handed out rows, the driver may hand the remaining
- * rows to the next statement. Text: no driver's types, transforms or time zone can change it.
+ * Text: no driver's types, transforms or time zone can change it.
  *
  * Names in the SQL are PostgreSQL's own, whatever the search path: see `pinNames`.
  *
  * @param before SQL in front of the template, the same at each call of one template literal.
  * @param after SQL behind the template, the same at each call of one template literal.
+ * @param collect Waits for the answer of a query, if it is another than one row.
+ * @param decode Makes of the answer what this resolves to.
  */
-export function queryJson<T>(sql: Sql, before = "", after = ""): SendStatement<T> {
+export function queryJson<T>(
+  sql: Sql,
+  before = "",
+  after = "",
+  collect: (query: PromiseLike<Rows>) => PromiseLike<Rows> = (query) => query,
+  decode: (answer: unknown) => T = (answer) => JSON.parse(jsonTextOf(answer)),
+): SendStatement<T> {
   return async (strings, ...parameters) => {
     if (typeof sql !== "function") {
       throw new TypeError(
@@ -48,7 +55,7 @@ export function queryJson<T>(sql: Sql, before = "", after = ""): SendStatement<T
     const statement = complete(strings, before, after);
     let answer;
     try {
-      answer = await (isRetrying(sql) ? sql[RETRYING] : sql)(statement, ...parameters);
+      answer = await collect((isRetrying(sql) ? sql[RETRYING] : sql)(statement, ...parameters));
     } catch (error) {
       // No server has sent this error. Between the "error" and the "close" of its socket, postgres.js takes
       // new statements for the broken connection and forgets them. So the caller gets the error later:
@@ -56,7 +63,7 @@ export function queryJson<T>(sql: Sql, before = "", after = ""): SendStatement<T
       if (sqlStateOf(error) === undefined) await new Promise((resolve) => setTimeout(resolve));
       throw translateDriverError(error);
     }
-    return JSON.parse(jsonTextOf(answer));
+    return decode(answer);
   };
 }
 
@@ -85,18 +92,51 @@ function complete(
 
 /** The one value of the one row of an answer. */
 export function jsonTextOf(answer: unknown): string {
-  const rows = Array.isArray(answer) ? answer : (answer as { rows?: unknown[] } | null)?.rows;
-  // The last one: after a lost connection, postgres.js may leave a hole before the row.
+  const rows = answeredRows(answer);
+  // The last one: after a statement that failed, postgres.js may leave a hole before the row.
   const row = rows?.[rows.length - 1] as { json?: unknown } | null | undefined;
   // Some drivers answer rows that are lists. Some programs rename the columns, or add columns.
-  const json = row?.json ?? Object.values(row ?? {})[0];
-  if (typeof json !== "string") {
-    throw new TypeError(
-      "Cannot use what the handle answered: it must resolve to rows, or to an object with rows, " +
-        "whose text it leaves as it is",
-    );
-  }
-  return json;
+  return checkText(row?.json ?? Object.values(row ?? {})[0]);
+}
+
+/** The rows of an answer; undefined if it has none. */
+export function answeredRows(answer: unknown): readonly unknown[] | undefined {
+  return Array.isArray(answer) ? answer : (answer as { rows?: unknown[] } | null)?.rows;
+}
+
+/** Checks that a column is text. */
+export function checkText(text: unknown): string {
+  if (typeof text === "string") return text;
+  throw new TypeError(
+    "Cannot use what the handle answered: it must resolve to rows, or to an object with rows, " +
+      "whose text it leaves as it is",
+  );
+}
+
+/** The query of postgres.js, which can hand out row by row. */
+interface RowQuery extends PromiseLike<Rows> {
+  readonly forEach?: (take: (row: unknown) => void) => PromiseLike<unknown>;
+}
+
+/**
+ * Waits for the rows of a query.
+ *
+ * If a statement fails after its first row, postgres.js puts as many holes before the rows of the
+ * connection's next statement. That may be a statement of the caller's. It puts none there if the rows are
+ * taken one by one.
+ *
+ * @throws {RangeError} If the data of all rows would not fit into one text of Node: it takes too much memory.
+ */
+export async function collectRows(query: RowQuery): Promise<Rows> {
+  if (typeof query.forEach !== "function" || Array.isArray(query)) return await query;
+  const rows: unknown[] = [];
+  let left = 2 ** 29;
+  await query.forEach((row) => {
+    left -= (row as { data?: string | null } | null)?.data?.length ?? 0;
+    if (left > 0) rows.push(row);
+  });
+  if (left > 0) return rows;
+  throw new RangeError("Invalid string length");
 }
 
 /**
@@ -162,28 +202,3 @@ export function queryMessageStore<T>(sql: Sql): SendStatement<T> {
     `${RESTORE_SETTINGS}(select max(json) as json from answer) as complete`,
   );
 }
-
-/**
- * The beginning of a statement that reads a page through one of Message DB's functions. Behind it comes the
- * aggregate with `json`, as behind `RESTORE_SETTINGS`.
- *
- * As `SET_SETTINGS` and `RESTORE_SETTINGS` do, it sets the search path and puts it back. It does the
- * same with `enable_sort`: while that is off, Postgres reads in the order of an index, and stops when the
- * page is full. Otherwise it would fetch and sort all that is left of a long stream, for each page: few
- * streams are long, so Postgres expects little to be left.
- */
-export const SELECT_IN_INDEX_ORDER = `with
-  caller as materialized (
-    select current_setting('search_path') as path, current_setting('enable_sort') as sort
-  ),
-  ours as materialized (
-    select
-      left(
-        set_config('search_path', 'message_store, pg_temp', true)
-          || set_config('enable_sort', 'off', true),
-        0
-      ) as nothing
-    from caller
-  )
-select json, set_config('search_path', path, true), set_config('enable_sort', sort, true)
-from caller, `;

@@ -1,103 +1,210 @@
-import { queryJson, SELECT_IN_INDEX_ORDER, type SendStatement } from "../handle/_statement.ts";
+import {
+  answeredRows,
+  checkText,
+  collectRows,
+  queryJson,
+  type SendStatement,
+} from "../handle/_statement.ts";
 import type { Message, Sql } from "../types.ts";
 
-/**
- * The messages of a statement's answer: one list for each column. PostgreSQL and JSON.parse are
- * faster with that than with one object for each message.
- */
-export interface Columns {
-  readonly id: string[];
-  readonly streamName: string[];
-  readonly type: string[];
-  readonly position: number[];
-  readonly globalPosition: number[];
-  readonly data: unknown[];
-  readonly metadata: Message["metadata"][];
-  readonly time: number[];
+/** A message as a statement answers it: text, in columns of these names and in this order. */
+export interface MessageRow {
+  readonly id: string;
+  /** Null for a message that was read, and is left out of the answer. */
+  readonly streamName: string | null;
+  readonly type: string;
+  readonly position: string;
+  readonly globalPosition: string;
+  readonly data: string | null;
+  readonly metadata: string | null;
+  readonly time: string;
 }
 
 /**
- * SQL that turns rows of Message DB's `message` type into one JSON object: one list for each
- * column.
+ * SQL of the columns of a `MessageRow`.
  *
- * The lists are joined by concat(), which copies each list once. `||` would copy everything before
- * it each time. Only `data`, most of a page's bytes, is joined by `||`, because concat() would copy
- * it three times.
- *
- * @param members SQL of more members of the object, which come first. Each ends with its comma.
- * @param filter The FILTER clause of each aggregate: which of the rows are messages of the object.
+ * A column each is faster than JSON of the message, and than JSON of the page: PostgreSQL copies no text into
+ * a larger one, and sends the first messages while it reads the next.
  */
-export function columnsJson(members = "''", filter = ""): string {
-  const list = (value: string) => `string_agg(${value}, ',') ${filter}`;
-  return `concat(
-    '{', ${members},
-    '"id":[', '"' || string_agg(id::text, '","') ${filter} || '"',
-    '],"streamName":', coalesce(json_agg(stream_name) ${filter}, '[]'),
-    ',"type":', coalesce(json_agg(type) ${filter}, '[]'),
-    ',"position":[', ${list("position::text")},
-    '],"globalPosition":[', ${list("global_position::text")},
-    '],"time":[', ${list("floor(date_part('epoch', time) * 1000)::bigint::text")},
-    '],"metadata":[', ${list("coalesce(metadata::text, 'null')")},
-    '],"data":['
-  ) || coalesce(${list("coalesce(data::text, 'null')")}, '') || ']}'`;
+const COLUMNS = {
+  id: "id",
+  streamName: "stream_name",
+  type: "type",
+  position: "position",
+  globalPosition: "global_position",
+  data: "data",
+  metadata: "metadata",
+  time: "floor(date_part('epoch', time) * 1000)::bigint",
+};
+
+const MESSAGE_COLUMNS = /* @__PURE__ */ messageColumns();
+
+function messageColumns(): string {
+  return Object.entries(COLUMNS).map(([name, sql]) => `${sql}::text as "${name}"`).join(",\n  ");
 }
 
-const COLUMNS_JSON = /* @__PURE__ */ columnsJson();
-
-/**
- * Reads messages by a `select` of rows of the table, in the order of the rows.
- *
- * The `select` becomes the step `page`, and the SQL after that turns its rows into JSON.
- */
-export function queryMessages(sql: Sql): SendStatement<Message[]> {
-  return queryColumns(
-    sql,
-    "with page as materialized (",
-    `)\nselect ${COLUMNS_JSON} as json from page`,
-  );
+/** Whether a statement answers messages, and no JSON. */
+export function answersMessages(statement: string): boolean {
+  return statement.includes('as "globalPosition"');
 }
 
 /**
- * Reads messages by a `select` from one of Message DB's functions, in the order of the rows.
+ * The first two steps of a statement that reads by Message DB's functions, as `SET_SETTINGS`.
  *
- * The steps `caller` and `ours` come before the `select`, and `ours` sets the search path. The
- * `select` has to run after that, so it selects from `ours` too and appends `ours.nothing`, which
- * is empty, to an argument of the function. It stays a subquery in the FROM clause: as a function
- * call in a select list, PostgreSQL would take each row apart field by field, and a common table
- * expression would copy all rows.
+ * While `enable_sort` is off, a function of Message DB reads in the order of an index, and stops when the
+ * page is full. Otherwise it would fetch and sort all that is left of a long stream, for each page: few
+ * streams are long, so Postgres expects little to be left.
  */
-export function queryMessageFunction(sql: Sql): SendStatement<Message[]> {
-  return queryColumns(
-    sql,
-    `${SELECT_IN_INDEX_ORDER}(\n  select ${COLUMNS_JSON} as json\n  from (`,
-    ") as page\n) as complete",
-  );
+export const SET_READ_SETTINGS = `with
+  caller as materialized (
+    select current_setting('search_path') as path, current_setting('enable_sort') as sort
+  ),
+  ours as materialized (
+    select
+      left(
+        set_config('search_path', 'message_store, pg_temp', true)
+          || set_config('enable_sort', 'off', true),
+        0
+      ) as nothing
+    from caller
+  ),`;
+
+/**
+ * SQL behind the rows of a statement: one more row, with JSON that is about all of them.
+ *
+ * PostgreSQL runs the parts of a `union all` one after another. So this part may put settings back.
+ *
+ * @param json SQL of the JSON.
+ * @param from The FROM clause of that SQL.
+ * @param end SQL of a value that nobody reads.
+ */
+export function lastRow(json: string, from: string, end = "null"): string {
+  return `
+union all
+select null, null, null, null, null, ${json}, ${end}, null
+from ${from}`;
 }
 
-function queryColumns(
+/** SQL of a value that nobody reads: it puts the settings of `SET_READ_SETTINGS` back. */
+export const RESTORE_READ_SETTINGS =
+  "concat(set_config('search_path', path, true), set_config('enable_sort', sort, true))";
+
+/** The end of a statement: it answers the messages of the step `page`, and then one more row. */
+export function selectPage(last: string): string {
+  return `
+select ${MESSAGE_COLUMNS}
+from page${last}`;
+}
+
+/** The end of a statement that begins with `SET_READ_SETTINGS`, and has to say nothing more. */
+export const SELECT_PAGE: string = /* @__PURE__ */ selectPage(
+  /* @__PURE__ */ lastRow("null", "caller", RESTORE_READ_SETTINGS),
+);
+
+/** Reads messages by a `select` of rows of the table, in the order of the rows. */
+export function queryMessages(sql: Sql): SendStatement<MessageRow[]> {
+  return queryMessageRows(sql, `select ${MESSAGE_COLUMNS}\nfrom (`, ") as page");
+}
+
+/**
+ * Reads messages by a `select` that calls Message DB's functions, in the order of the rows.
+ *
+ * The steps `caller` and `ours` come before the `select`, and `ours` sets the search path. The `select` has
+ * to run after that: see `SET_SETTINGS`. A function stays in the FROM clause: in a select list, PostgreSQL
+ * would take each row apart field by field.
+ */
+export function queryMessageFunction(sql: Sql): SendStatement<MessageRow[]> {
+  return queryMessageRows(sql, `${SET_READ_SETTINGS}\n  page as (`, `\n  )${SELECT_PAGE}`);
+}
+
+/** Reads messages by a statement that may end with `lastRow`. */
+export function queryMessageRows(
   sql: Sql,
   before: string,
   after: string,
-): SendStatement<Message[]> {
-  return async (strings, ...parameters) => {
-    return messagesOfColumns(await queryJson<Columns>(sql, before, after)(strings, ...parameters));
+): SendStatement<MessageRow[]> {
+  return async (strings, ...parameters) =>
+    (await queryMessagePage(sql, before, after)(strings, ...parameters)).rows;
+}
+
+/** Messages, and what a statement says about all of them in its last row. */
+export interface MessagePage<Extent> {
+  readonly rows: MessageRow[];
+  /** Null if the statement says nothing. */
+  readonly extent: Extent;
+}
+
+/** Reads messages by a statement that ends with `lastRow`. */
+export function queryMessagePage<Extent>(
+  sql: Sql,
+  before: string,
+  after: string,
+): SendStatement<MessagePage<Extent>> {
+  return queryJson(sql, before, after, collectRows, (answer) => {
+    const rows = messageRowsOf(answer);
+    const last = rows.findLast(({ id }) => id === null);
+    return {
+      rows: last ? rows.filter((row) => row !== last) : rows,
+      extent: JSON.parse(last?.data ?? "null"),
+    };
+  });
+}
+
+/**
+ * The rows of an answer, with the names of a `MessageRow`. Some drivers answer rows that are lists. Some
+ * programs rename the columns.
+ */
+export function messageRowsOf(answer: unknown): MessageRow[] {
+  const all = answeredRows(answer);
+  if (!Array.isArray(all)) checkText(all);
+  // After a statement that failed, postgres.js may leave holes before the rows: filter() passes over them.
+  const rows = (all as MessageRow[]).filter((row) => row ?? checkText(row));
+  if (rows.length === 0 || "streamName" in Object(rows[0])) return rows;
+  const names = Object.keys(COLUMNS);
+  return rows.map((row) =>
+    Object.fromEntries(Object.values(row).map((value, at) => [names[at], value])) as never
+  );
+}
+
+/** Makes the messages of rows. */
+export function messagesOf<Data = unknown>(rows: readonly MessageRow[]): Message<Data>[] {
+  const messages: Message<Data>[] = [];
+  for (const { id, streamName, type, position, globalPosition, data, metadata, time } of rows) {
+    if (streamName === null) continue;
+    messages.push({
+      id,
+      streamName,
+      type,
+      position: safeInteger(Number(position)),
+      globalPosition: safeInteger(Number(globalPosition)),
+      data: parse(data) as Data,
+      metadata: parse(metadata) as Message["metadata"],
+      time: new Date(Number(time)),
+    });
+  }
+  return messages;
+}
+
+function parse(json: string | null): unknown {
+  return json === null ? null : JSON.parse(checkText(json));
+}
+
+/** A message as a statement would answer it. */
+export function rowOf(message: Message): MessageRow {
+  const { id, streamName, type, position, globalPosition, data, metadata, time } = message;
+  return {
+    id,
+    streamName,
+    type,
+    position: String(position),
+    globalPosition: String(globalPosition),
+    data: data === null ? null : JSON.stringify(data),
+    metadata: metadata === null ? null : JSON.stringify(metadata),
+    time: String(time.getTime()),
   };
 }
 
-export function messagesOfColumns<Data>(columns: Columns): Message<Data>[] {
-  return columns.id.map((id, at) => ({
-    id,
-    streamName: columns.streamName[at]!,
-    type: columns.type[at]!,
-    position: safeInteger(columns.position[at]!),
-    globalPosition: safeInteger(columns.globalPosition[at]!),
-    data: columns.data[at] as Data,
-    metadata: columns.metadata[at]!,
-    time: new Date(columns.time[at]!),
-  }));
-}
-
-/** Checks a position. JSON.parse rounds an unsafe integer, but never down to a safe one. */
+/** Checks a position. A number is rounded beyond the safe integers, but never down to a safe one. */
 export function safeInteger(position: number): number {
   if (position > Number.MAX_SAFE_INTEGER) {
     throw new RangeError(

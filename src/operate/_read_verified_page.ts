@@ -1,4 +1,9 @@
-import { queryJson, SELECT_IN_INDEX_ORDER, type SendStatement } from "../handle/_statement.ts";
+import {
+  queryJson,
+  RESTORE_SETTINGS,
+  type SendStatement,
+  SET_SETTINGS,
+} from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
 /** Which messages to verify. */
@@ -92,7 +97,7 @@ function verifyPage(sql: Sql): SendStatement<VerifiedColumns> {
   return queryJson(sql, BEFORE, AFTER);
 }
 
-const BEFORE = /* @__PURE__ */ `${SELECT_IN_INDEX_ORDER}(
+const BEFORE = /* @__PURE__ */ `${SET_SETTINGS}${RESTORE_SETTINGS}(
   with indexes as materialized (
     select
       ${hasIndex(["stream_name", "position"])} as has_streams,

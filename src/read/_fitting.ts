@@ -1,5 +1,5 @@
 import { isLongerThanText, sqlStateOf } from "../handle/_driver_error.ts";
-import type { Message } from "../types.ts";
+import type { MessageRow } from "../messages/_columns.ts";
 
 /** How many messages to read at most after an answer that was too large. */
 const MOST_AFTER_FAILURE = 250;
@@ -66,10 +66,10 @@ export async function readWhole(
   source: string,
   most: number,
   place: string | null,
-  read: (count: string, place: string | null) => Promise<Message[]>,
-  placeBehind: (message: Message) => number,
-): Promise<Message[]> {
-  let whole: Message[] = [];
+  read: (count: string, place: string | null) => Promise<MessageRow[]>,
+  placeBehind: (message: MessageRow) => number,
+): Promise<MessageRow[]> {
+  let whole: MessageRow[] = [];
   const readPart = fitting(
     source,
     () => most - whole.length,

@@ -48,37 +48,39 @@ export interface WantedPage {
   readonly mark?: Mark | null | undefined;
 }
 
-/** How far a statement has read. Messages that it left out count. */
+/** What there is of a source, as a statement sees it. */
 export interface Extent extends Standing {
+  /** The position of the last message that there was; null if there was none. */
+  readonly head: number | null;
+  /** Its id; null if the statement's snapshot lacks the message. */
+  readonly headId: string | null;
+}
+
+/** How far a statement has read. Messages that it left out count. */
+export interface Reach {
   /** How many messages it has read. */
   readonly count: number;
   /** The position of the last message that it has read; null if it has read none. */
   readonly last: number | null;
-  /** The position of the last message that there was; null if there was none. */
-  readonly head: number | null;
-  /** The ids at these two positions; null if the statement's snapshot lacks the message. */
-  readonly ids: readonly [last: string | null, head: string | null];
+  /** Its id; null if the statement's snapshot lacks the message. */
+  readonly lastId: string | null;
 }
 
-/** SQL of the members of an `Extent`, for `columnsJson`. Each member is given as SQL, and so is the mark. */
-export function extentJson(
-  { count, last, head, mark }: Readonly<Record<"count" | "last" | "head" | "mark", string>>,
-): string {
-  const idAt = (position: string) =>
-    `(
+/** SQL of the members of an `Extent`, for concat(). The head is given as SQL, and so is the mark. */
+export function extentJson(head: string, mark: string): string {
+  return `'"head":', coalesce(${head}::text, 'null'),
+    ',"headId":', coalesce(to_json(${idAt(head)})::text, 'null'),
+    ',"standing":', ${standingJson(mark)},
+    ',"store":', ${STORE}`;
+}
+
+/** SQL of the id of the message at a global position. */
+export function idAt(position: string): string {
+  return `(
         select messages.id
         from message_store.messages
         where messages.global_position = ${position}
       )`;
-  return `'"count":', ${count},
-    ',"last":', coalesce(${last}::text, 'null'),
-    ',"head":', coalesce(${head}::text, 'null'),
-    ',"ids":', json_build_array(
-      ${idAt(last)},
-      ${idAt(head)}
-    ),
-    ',"standing":', ${standingJson(mark)},
-    ',"store":', ${STORE}`;
 }
 
 /**
@@ -86,15 +88,29 @@ export function extentJson(
  * everything up to there, so the next page begins after that.
  */
 export function pageOf(
-  messages: readonly Message[],
+  makeMessages: () => readonly Message[],
+  { count, last, lastId }: Reach,
   extent: Extent,
   wanted: WantedPage,
 ): Page {
-  const { count, last, head, ids } = extent;
   const atEnd = count < wanted.batchSize;
-  const read = safeInteger(Math.max(last ?? 0, atEnd ? head ?? 0 : 0));
-  const passed = read === 0 ? null : [read, read === last ? ids[0] : ids[1]] as const;
+  const read = safeInteger(Math.max(last ?? 0, atEnd ? extent.head ?? 0 : 0));
+  const passed = read === 0 ? null : [read, read === last ? lastId : extent.headId] as const;
   const mark = moveMark(wanted.mark ?? null, extent, passed);
   const next = Math.max(read + 1, wanted.position);
-  return { messages, next, atEnd, mark, isErased: isErased(wanted.mark, extent) };
+  return withMessages({ next, atEnd, mark, isErased: isErased(wanted.mark, extent) }, makeMessages);
+}
+
+/** Completes a page. Its messages are made when they are asked for: by then, the next page may be under way. */
+export function withMessages<Rest, Of extends readonly Message[]>(
+  rest: Rest,
+  makeMessages: () => Of,
+): Rest & { readonly messages: Of } {
+  let messages: Of | undefined;
+  return {
+    ...rest,
+    get messages() {
+      return messages ??= makeMessages();
+    },
+  };
 }

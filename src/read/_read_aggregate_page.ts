@@ -1,15 +1,27 @@
+import type { SendStatement } from "../handle/_statement.ts";
 import {
-  queryJson,
-  RESTORE_SETTINGS,
-  type SendStatement,
-  SET_SETTINGS,
-} from "../handle/_statement.ts";
-import { type Columns, columnsJson, messagesOfColumns, safeInteger } from "../messages/_columns.ts";
+  lastRow,
+  type MessagePage,
+  messagesOf,
+  queryMessagePage,
+  RESTORE_READ_SETTINGS,
+  safeInteger,
+  selectPage,
+  SET_READ_SETTINGS,
+} from "../messages/_columns.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { shareParameters } from "./_share.ts";
 import { markParameter } from "./_mark.ts";
-import { type Extent, extentJson, type Page, pageOf, type WantedPage } from "./_page.ts";
+import {
+  type Extent,
+  extentJson,
+  idAt,
+  type Page,
+  pageOf,
+  type Reach,
+  type WantedPage,
+} from "./_page.ts";
 import type { AggregatedMessage } from "./reference.ts";
 
 /** Which references of an aggregate to read. */
@@ -83,20 +95,30 @@ export async function readPartition(
   return pageOfReferences(answer, wanted);
 }
 
-interface ReferencedColumns extends Extent, Columns {
+interface ReferencedExtent extends Extent, Reach {
   /** For each message the place of the reference to it. */
   readonly references: readonly [streamName: string, position: number, globalPosition: number][];
 }
 
-const REFERENCE_PAGE_JSON = /* @__PURE__ */ columnsJson(`${
-  /* @__PURE__ */ extentJson({
-    count: "(select count(*) from scanned)",
-    last: "(select max(global_place) from scanned)",
-    head: "(select position from head)",
-    mark: "(select wanted.mark from wanted)",
-  })
-},
-    ',"references":', coalesce(json_agg(json_build_array(partition, place, global_place)), '[]'), ','`);
+const LAST_REFERENCE = "(select max(global_place) from scanned)";
+
+const SELECT_REFERENCED = /* @__PURE__ */ selectReferenced();
+
+function selectReferenced(): string {
+  const from = `caller, (
+  select concat(
+    '{"count":', (select count(*) from scanned),
+    ',"last":', coalesce(${LAST_REFERENCE}::text, 'null'),
+    ',"lastId":', coalesce(to_json(${idAt(LAST_REFERENCE)})::text, 'null'),
+    ',"references":', coalesce(
+      json_agg(json_build_array(partition, place, global_place) order by global_place), '[]'
+    ),
+    ',', ${extentJson("(select position from head)", "(select wanted.mark from wanted)")}, '}'
+  ) as json
+  from page
+) as complete`;
+  return selectPage(lastRow("json", from, RESTORE_READ_SETTINGS));
+}
 
 /**
  * Asks for messages by the references to them.
@@ -105,11 +127,11 @@ const REFERENCE_PAGE_JSON = /* @__PURE__ */ columnsJson(`${
  * `scanned`. Then the template adds two steps: `head`, the last reference that there is, and
  * `wanted`, the types to return.
  */
-function queryReferences(sql: Sql): SendStatement<ReferencedColumns> {
+function queryReferences(sql: Sql): SendStatement<MessagePage<ReferencedExtent>> {
   // The limit in the look-up of each message makes PostgreSQL use the index.
-  return queryJson(
+  return queryMessagePage<ReferencedExtent>(
     sql,
-    `${SET_SETTINGS},
+    `${SET_READ_SETTINGS}
   scanned as materialized (
     select
       origin.*, reference.stream_name as partition, reference.position as place,
@@ -123,30 +145,29 @@ function queryReferences(sql: Sql): SendStatement<ReferencedColumns> {
       limit 1
     ) as origin`,
     `
-  page as (
+  page as materialized (
     select *
     from scanned
     where (select types from wanted) is null
       or type = any (select json_array_elements_text((select types from wanted)::json))
     order by global_place
-  )${RESTORE_SETTINGS}(
-  select ${REFERENCE_PAGE_JSON} as json from page
-) as complete`,
+  )${SELECT_REFERENCED}`,
   );
 }
 
 function pageOfReferences(
-  answer: ReferencedColumns,
+  { rows, extent }: MessagePage<ReferencedExtent>,
   wanted: AggregateQuery,
 ): Page {
-  const messages = messagesOfColumns(answer).map((message, at): AggregatedMessage => {
-    const [streamName, position, globalPosition] = answer.references[at]!;
-    const reference = {
-      streamName,
-      position: safeInteger(position),
-      globalPosition: safeInteger(globalPosition),
-    };
-    return { ...message, reference };
-  });
-  return pageOf(messages, answer, wanted);
+  const makeMessages = () =>
+    messagesOf(rows).map((message, at): AggregatedMessage => {
+      const [streamName, position, globalPosition] = extent.references[at]!;
+      const reference = {
+        streamName,
+        position: safeInteger(position),
+        globalPosition: safeInteger(globalPosition),
+      };
+      return { ...message, reference };
+    });
+  return pageOf(makeMessages, extent, extent, wanted);
 }

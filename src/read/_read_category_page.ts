@@ -1,9 +1,17 @@
-import { queryJson, SELECT_IN_INDEX_ORDER } from "../handle/_statement.ts";
-import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
+import {
+  lastRow,
+  type MessagePage,
+  messagesOf,
+  queryMessagePage,
+  RESTORE_READ_SETTINGS,
+  selectPage,
+  SET_READ_SETTINGS,
+} from "../messages/_columns.ts";
+import type { ConsumerGroup, Sql } from "../types.ts";
+import { categoryRows } from "./_category_rows.ts";
+import { listParameter } from "./_list_parameter.ts";
 import { markParameter } from "./_mark.ts";
 import { type Extent, extentJson, type Page, pageOf, type WantedPage } from "./_page.ts";
-import type { ConsumerGroup, Sql } from "../types.ts";
-import { listParameter } from "./_list_parameter.ts";
 import { shareParameters } from "./_share.ts";
 
 /** Which page of a category to read. */
@@ -20,51 +28,97 @@ export interface CategoryQuery extends WantedPage {
  * all the others again.
  */
 export async function readCategoryPage(sql: Sql, wanted: CategoryQuery): Promise<Page> {
-  const { category, position, batchSize, correlation = null, consumerGroup } = wanted;
-  const { member, size } = shareParameters(consumerGroup);
-  const types = listParameter(wanted.types);
-  // The template is the FROM clause of the query that makes the JSON. The steps `caller` and `ours`
-  // come before that, and `ours` has set the search path. The function has to run after that: so
-  // its query selects from `ours`, and its first argument contains `ours.nothing`, which is empty.
-  //
-  // `head` is from the statement's snapshot. The function reads with a snapshot that is not older,
-  // so it sees every message up to `head`.
-  const page = await queryJson<Extent & Columns>(
-    sql,
-    `${SELECT_IN_INDEX_ORDER}(\n  select ${CATEGORY_PAGE_JSON} as json\n  from`,
-    "\n) as complete",
-  )`
-    (
-      select max(global_position) as head, ${markParameter(wanted.mark)}::text as mark
-      from message_store.messages
-      where (select nothing from ours) is not null
-        and message_store.category(stream_name) = ${category}::text
-    ) as category
-    left join (
-      select
-        message.*, message.global_position as place,
-        ${types}::text is null
-          or type = any (select json_array_elements_text(${types}::text::json)) as is_wanted
-      from
-        ours,
-        message_store.get_category_messages(
-          ${category}::text || ours.nothing, ${String(position)}::text::bigint,
-          ${String(batchSize)}::text::bigint, ${correlation}::text,
-          ${member}::text::bigint, ${size}::text::bigint
-        ) as message
-      offset 0
-    ) as read on true`;
-  return pageOf(messagesOfColumns(page), page, wanted);
+  const { correlation } = wanted;
+  const { rows, extent } =
+    await (correlation === undefined
+      ? queryPageOfTable(sql, wanted)
+      : queryPageOfFunction(sql, wanted, correlation));
+  const last = rows.at(-1);
+  const reach = {
+    count: rows.length,
+    last: last ? Number(last.globalPosition) : null,
+    lastId: last?.id ?? null,
+  };
+  return pageOf(() => messagesOf(rows), reach, extent, wanted);
 }
 
-const CATEGORY_PAGE_JSON = /* @__PURE__ */ columnsJson(
-  `${
-    /* @__PURE__ */ extentJson({
-      count: "count(place)",
-      last: "max(place)",
-      head: "max(head)",
-      mark: "max(mark)",
-    })
-  }, ','`,
-  "filter (where is_wanted)",
-);
+// The template has the step `wanted`. The steps `caller` and `ours` come before that, and `ours` sets the
+// search path. After it come the steps `page` and `extent`, and the rows.
+//
+// `head` is from the statement's snapshot. A function reads with a snapshot that is not older, so it sees
+// every message up to `head`.
+
+function queryPageOfTable(
+  sql: Sql,
+  { category, position, batchSize, types, mark, consumerGroup }: CategoryQuery,
+): Promise<MessagePage<Extent>> {
+  const { member, size } = shareParameters(consumerGroup);
+  return queryMessagePage<Extent>(sql, SET_READ_SETTINGS, FROM_TABLE)`
+  wanted as materialized (
+    select
+      ${category}::text as category, ${String(position)}::text::bigint as position,
+      ${String(batchSize)}::text::bigint as batch_size, null::text as correlation,
+      ${member}::text::bigint as member, ${size}::text::bigint as size,
+      ${listParameter(types)}::text as types, ${markParameter(mark)}::text as mark
+  )`;
+}
+
+function queryPageOfFunction(
+  sql: Sql,
+  { category, position, batchSize, types, mark, consumerGroup }: CategoryQuery,
+  correlation: string,
+): Promise<MessagePage<Extent>> {
+  const { member, size } = shareParameters(consumerGroup);
+  return queryMessagePage<Extent>(sql, SET_READ_SETTINGS, FROM_FUNCTION)`
+  wanted as materialized (
+    select
+      ${category}::text || nothing as category, ${String(position)}::text::bigint as position,
+      ${String(batchSize)}::text::bigint as batch_size,
+      ${member}::text::bigint as member, ${size}::text::bigint as size,
+      ${listParameter(types)}::text as types, ${markParameter(mark)}::text as mark,
+      ${correlation}::text as correlation
+    from ours
+  )`;
+}
+
+const FROM_TABLE = /* @__PURE__ */ afterWanted(/* @__PURE__ */ categoryRows("forward"));
+
+const FROM_FUNCTION = /* @__PURE__ */ afterWanted(`
+    select message.*
+    from
+      wanted,
+      message_store.get_category_messages(
+        category, wanted.position, batch_size, correlation, member, size
+      ) as message`);
+
+/**
+ * The steps after `wanted`, and the rows.
+ *
+ * A message that is not of the types has a row, too, without what may be large: the rows tell how far the
+ * statement has read.
+ */
+function afterWanted(messages: string): string {
+  const ifWanted = (column: string) => `case when is_wanted then ${column} end as ${column}`;
+  const json = `concat('{', ${extentJson("head", "mark")}, '}')`;
+  return `,
+  page as (
+    select
+      id, type, position, global_position, time,
+      ${ifWanted("stream_name")}, ${ifWanted("data")}, ${ifWanted("metadata")}
+    from (
+      select
+        *,
+        (select types from wanted) is null
+          or type = any (select json_array_elements_text((select types from wanted)::json))
+            as is_wanted
+      from (${messages}
+      ) as message
+    ) as marked
+  ),
+  extent as materialized (
+    select max(global_position) as head, (select mark from wanted) as mark
+    from message_store.messages
+    where (select nothing from ours) is not null
+      and message_store.category(stream_name) = (select category from wanted)
+  )${selectPage(lastRow(json, "caller, extent", RESTORE_READ_SETTINGS))}`;
+}

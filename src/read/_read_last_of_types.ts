@@ -1,4 +1,4 @@
-import { queryMessages } from "../messages/_columns.ts";
+import { messagesOf, queryMessages } from "../messages/_columns.ts";
 import { fromStored } from "../messages/_typed.ts";
 import type { Parser } from "../messages/_parser.ts";
 import type { Message, Sql } from "../types.ts";
@@ -16,9 +16,9 @@ export async function readLastOfTypes(
   parser?: Parser,
 ): Promise<Message | null> {
   // Not by get_last_stream_message for each of the types: it goes back through the whole stream for a type that
-  // the stream does not have. After the template, queryMessages turns the rows into JSON.
+  // the stream does not have. After the template, the rows get their columns.
   const wanted = listParameter(types ?? undefined);
-  const last = await queryMessages(sql)`
+  const rows = await queryMessages(sql)`
     select messages.*
     from message_store.messages
     where stream_name = ${streamName}::text
@@ -28,6 +28,7 @@ export async function readLastOfTypes(
       )
     order by position desc
     limit 1`;
+  const last = messagesOf(rows);
   const [message] = await fromStored(last, parser);
   if (message !== undefined) return message;
   return last.length === 0 ? null : await readLastBefore(sql, last[0]!, types, parser);

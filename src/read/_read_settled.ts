@@ -1,8 +1,9 @@
 import { ReplicaReadError } from "../errors.ts";
-import { safeInteger } from "../messages/_columns.ts";
+import { type MessageRow, messagesOf, safeInteger } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 import { gapMemories, waitUntilSettled } from "./_gap_memory.ts";
 import { isErased, type Mark, moveMark } from "./_mark.ts";
+import { withMessages } from "./_page.ts";
 import {
   type KnownGaps,
   readScannedPage,
@@ -15,6 +16,8 @@ import {
  * open gap.
  */
 export interface SettledPage<Data> {
+  /** How many messages it has. */
+  readonly length: number;
   readonly messages: Message<Data>[];
   /** The position to read on from: after the messages that were left out, too. */
   readonly next: number;
@@ -91,16 +94,16 @@ export async function readSettled<Data>(
   wanted: SettledQuery,
   wait: GapWait = {},
 ): Promise<SettledPage<Data>> {
-  const first = await readKnowingGaps<Data>(sql, wanted);
+  const first = await readKnowingGaps(sql, wanted);
   const page = await readAgainIfSettled(sql, wanted, first, wait);
   const { gap, count, last, isQuiet, passed } = page;
   const mark = moveMark(wanted.mark ?? null, page, passed);
   const next = gap ?? (last === null ? wanted.position : safeInteger(last) + 1);
-  const messages = beforeGap(page);
+  const rows = beforeGap(page);
   const isSettled = gap === null;
-  const atEnd = isSettled ? count < wanted.batchSize : messages.length === 0;
-  return {
-    messages,
+  const atEnd = isSettled ? count < wanted.batchSize : rows.length === 0;
+  const rest = {
+    length: rows.length,
     next,
     atEnd,
     isSettled,
@@ -109,19 +112,20 @@ export async function readSettled<Data>(
     isErased: isErased(wanted.mark, page),
     isStandby: page.replica === "standby",
   };
+  return withMessages(rest, () => messagesOf<Data>(rows));
 }
 
 /** Reads a page. The gaps that this handle remembers as settled do not count. */
-async function readKnowingGaps<Data>(sql: Sql, wanted: SettledQuery): Promise<ScannedPage<Data>> {
+async function readKnowingGaps(sql: Sql, wanted: SettledQuery): Promise<ScannedPage> {
   const known = gapMemories.get(sql);
-  let page = await readScannedPage<Data>(sql, wanted, known ?? NOTHING_KNOWN);
+  let page = await readScannedPage(sql, wanted, known ?? NOTHING_KNOWN);
   const isLost = known && page.known !== "kept" && page.snapshot === null;
   if (isLost && gapMemories.get(sql) === known) gapMemories.delete(sql);
   // The memory may be of another store, of a store that went back, or newer than the snapshot of the
   // caller's transaction.
   const isUseless = known &&
     (page.store !== known.store || page.known !== "kept" || page.snapshot !== null);
-  if (isUseless) page = await readScannedPage<Data>(sql, wanted, NOTHING_KNOWN);
+  if (isUseless) page = await readScannedPage(sql, wanted, NOTHING_KNOWN);
   const { gap, replica } = page;
   if (replica === "subscriber" || replica === "standby" && gap !== null) {
     throw new ReplicaReadError(replica, gap);
@@ -132,23 +136,23 @@ async function readKnowingGaps<Data>(sql: Sql, wanted: SettledQuery): Promise<Sc
 const NOTHING_KNOWN: KnownGaps = { settled: 0, mark: null };
 
 /** Reads the page again if its gap is settled, or settles in time. */
-async function readAgainIfSettled<Data>(
+async function readAgainIfSettled(
   sql: Sql,
   wanted: SettledQuery,
-  page: ScannedPage<Data>,
+  page: ScannedPage,
   { patience = PATIENCE, signal }: GapWait,
-): Promise<ScannedPage<Data>> {
+): Promise<ScannedPage> {
   const { gap, store, snapshot } = page;
   if (gap === null) return page;
   const wait = { patience: beforeGap(page).length === 0 ? patience : 0, signal };
   const settled = await waitUntilSettled(sql, wanted, store, gap, wait);
   if (settled === undefined || settled < gap) return page;
-  const again = await readScannedPage<Data>(sql, wanted, { settled, mark: null });
+  const again = await readScannedPage(sql, wanted, { settled, mark: null });
   // In the same snapshot, the second page lacks what was committed into the gap since.
   const isNewer = snapshot === null || snapshot !== again.snapshot;
   return isNewer && store === again.store ? again : page;
 }
 
-function beforeGap<Data>({ messages, gap }: ScannedPage<Data>): Message<Data>[] {
-  return gap === null ? messages : messages.filter((it) => it.globalPosition < gap);
+function beforeGap({ rows, gap }: ScannedPage): readonly MessageRow[] {
+  return gap === null ? rows : rows.filter((it) => Number(it.globalPosition) < gap);
 }

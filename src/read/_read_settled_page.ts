@@ -1,7 +1,6 @@
-import { queryJson } from "../handle/_statement.ts";
-import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
+import { lastRow, type MessageRow, queryMessagePage, selectPage } from "../messages/_columns.ts";
 import { IS_OWN_MESSAGE } from "../names/_own_streams.ts";
-import type { Message, Sql } from "../types.ts";
+import type { Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { type Mark, markParameter, type Standing, standingJson } from "./_mark.ts";
 import type { WantedPage } from "./_page.ts";
@@ -22,8 +21,8 @@ export interface SettledQuery extends WantedPage {
 }
 
 /** A page as one statement sees it, and its first gap: see `readSettled`. */
-export interface ScannedPage<Data> extends Standing {
-  readonly messages: Message<Data>[];
+export interface ScannedPage extends Standing {
+  readonly rows: readonly MessageRow[];
   /** How many messages were read, those that the filter left out included. */
   readonly count: number;
   /** The global position of the last message that was read; null if none was. */
@@ -59,11 +58,11 @@ export interface KnownGaps {
 }
 
 /** Reads a page, and looks for its first gap after the position that is known to be settled. */
-export async function readScannedPage<Data>(
+export async function readScannedPage(
   sql: Sql,
   { position, batchSize, pattern, filter = {}, mark }: SettledQuery,
   known: KnownGaps,
-): Promise<ScannedPage<Data>> {
+): Promise<ScannedPage> {
   const from = String(Math.max(position, known.settled + 1, 1));
   const types = listParameter(filter.types);
   const patterns = listParameter(filter.patterns);
@@ -71,11 +70,11 @@ export async function readScannedPage<Data>(
   // a position is missing, the step goes through the positions one by one and finds the first gap.
   // A gap is a position that is missing from the whole store, whatever the pattern and the filter.
   //
-  // After the template, SETTLED_PAGE_JSON turns the step `page` into JSON.
-  const page = await queryJson<ScannedColumns>(
+  // After the template come the rows of the step `page`, and what is known of all that was scanned.
+  const { rows, extent } = await queryMessagePage<Omit<ScannedPage, "rows">>(
     sql,
     "with",
-    `\nselect ${SETTLED_PAGE_JSON} as json from page`,
+    SELECT_SCANNED_PAGE,
   )`
   marks as (
     select ${markParameter(mark)}::text as mark, ${markParameter(known.mark)}::text as known
@@ -117,13 +116,14 @@ export async function readScannedPage<Data>(
     where global_position > (previous + 1)
       and (select max(global_position) - count(*) >= ${from}::text::bigint from positions)
   )`;
-  return { ...page, messages: messagesOfColumns<Data>(page) };
+  return { ...extent, rows };
 }
 
-type ScannedColumns = Omit<ScannedPage<unknown>, "messages"> & Columns;
+const SELECT_SCANNED_PAGE = /* @__PURE__ */ selectScannedPage();
 
-const SETTLED_PAGE_JSON = /* @__PURE__ */ columnsJson(`
-    '"gap":', coalesce((select position::text from gap), 'null'),
+function selectScannedPage(): string {
+  const json = `concat(
+    '{', '"gap":', coalesce((select position::text from gap), 'null'),
     ',"count":', (select count(*) from scanned),
     ',"last":', coalesce((select max(global_position)::text from scanned), 'null'),
     ',"isQuiet":', (
@@ -150,8 +150,8 @@ const SETTLED_PAGE_JSON = /* @__PURE__ */ columnsJson(`
       ),
       'null'
     ),
-    ',"standing":', ${standingJson("(select marks.mark from marks)")},
-    ',"known":', ${standingJson("(select marks.known from marks)")},
+    ',"standing":', ${standingJson("mark")},
+    ',"known":', ${standingJson("known")},
     ',"replica":', case
       when pg_is_in_recovery() then '"standby"'
       when exists (
@@ -162,4 +162,7 @@ const SETTLED_PAGE_JSON = /* @__PURE__ */ columnsJson(`
       ) then '"subscriber"'
       else 'null'
     end,
-    ',"store":', ${STORE}, ','`);
+    ',"store":', ${STORE}, '}'
+  )`;
+  return selectPage(lastRow(json, "marks"));
+}

@@ -1,8 +1,14 @@
-import { queryJson, SELECT_IN_INDEX_ORDER } from "../handle/_statement.ts";
-import { type Columns, columnsJson, messagesOfColumns } from "../messages/_columns.ts";
+import {
+  lastRow,
+  type MessagePage,
+  messagesOf,
+  queryMessagePage,
+  safeInteger,
+  selectPage,
+} from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 import { markParameter, moveMark, type Standing, standingJson } from "./_mark.ts";
-import type { Page, WantedPage } from "./_page.ts";
+import { type Page, type WantedPage, withMessages } from "./_page.ts";
 import { STORE } from "./_store_identity.ts";
 import { readStream } from "./read_stream.ts";
 
@@ -14,7 +20,8 @@ export interface StreamQuery extends WantedPage {
 /** Reads a page of a stream, as `readStream` does, and tells whether the store still has the mark. */
 export async function readStreamPage(sql: Sql, wanted: StreamQuery): Promise<Page> {
   const { position, mark = null } = wanted;
-  const { standing, store, messages } = await readPositions(sql, wanted);
+  const { rows, extent } = await queryPage(sql, wanted);
+  const { standing, store } = extent;
   if (standing === "erased" && mark!.id !== null) {
     // If the end of the stream was deleted, the stream gives these positions again.
     const last = await lastUpTo(sql, wanted.streamName, mark!.position);
@@ -25,43 +32,41 @@ export async function readStreamPage(sql: Sql, wanted: StreamQuery): Promise<Pag
     });
     return { ...page, isErased: true };
   }
-  const last = messages.at(-1);
-  return {
-    messages,
-    next: (last?.position ?? position - 1) + 1,
-    atEnd: messages.length < wanted.batchSize,
-    mark: moveMark(mark, { standing, store }, last ? [last.globalPosition, last.id] : null),
+  const last = rows.at(-1);
+  const passed = last ? [safeInteger(Number(last.globalPosition)), last.id] as const : null;
+  const rest = {
+    next: last ? Number(last.position) + 1 : position,
+    atEnd: rows.length < wanted.batchSize,
+    mark: moveMark(mark, extent, passed),
   };
+  return withMessages(rest, () => messagesOf(rows));
 }
 
-async function readPositions(
+function queryPage(
   sql: Sql,
   { streamName, position, batchSize, mark }: StreamQuery,
-): Promise<Standing & { readonly messages: Message[] }> {
-  // The template is the FROM clause of the query that makes the JSON, as in `readCategoryPage`.
-  const page = await queryJson<Standing & Columns>(
-    sql,
-    `${SELECT_IN_INDEX_ORDER}(\n  select ${STREAM_PAGE_JSON} as json\n  from`,
-    "\n) as complete",
-  )`
-    (select ${markParameter(mark)}::text as mark) as given
-    left join (
-      select message.*
-      from
-        ours,
-        message_store.get_stream_messages(
-          ${streamName}::text || ours.nothing, ${String(position)}::text::bigint,
-          ${String(batchSize)}::text::bigint
-        ) as message
-      offset 0
-    ) as read on true`;
-  return { ...page, messages: messagesOfColumns(page) };
+): Promise<MessagePage<Standing>> {
+  // After the template come the rows. The limit is as in `readStreamRows`.
+  return queryMessagePage<Standing>(sql, "with", SELECT_PAGE_AND_STANDING)`
+  page as (
+    select *
+    from message_store.messages
+    where stream_name = ${streamName}::text
+      and position >= ${String(position)}::text::bigint
+    order by position
+    limit (select ${String(batchSize)}::text::bigint)
+  ),
+  given as (
+    select ${markParameter(mark)}::text as mark
+  )`;
 }
 
-const STREAM_PAGE_JSON = /* @__PURE__ */ columnsJson(
-  `'"standing":', ${standingJson("max(mark)")}, ',"store":', ${STORE}, ','`,
-  "filter (where global_position is not null)",
-);
+const SELECT_PAGE_AND_STANDING = /* @__PURE__ */ selectPageAndStanding();
+
+function selectPageAndStanding(): string {
+  const json = `concat('{"standing":', ${standingJson("mark")}, ',"store":', ${STORE}, '}')`;
+  return selectPage(lastRow(json, "given"));
+}
 
 /** The last message of a stream up to a global position; undefined if there is none. */
 async function lastUpTo(

@@ -1,3 +1,4 @@
+import { type MessageRow, messagesOf } from "../messages/_columns.ts";
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkInteger, checkOptions, checkPage, checkPattern } from "../names/_check.ts";
@@ -6,11 +7,14 @@ import { readAhead } from "../lib/read_ahead.ts";
 import { abortable } from "../lib/wait.ts";
 import { fitting } from "./_fitting.ts";
 import type { Mark } from "./_mark.ts";
+import { withMessages } from "./_page.ts";
+import { readBackwardRows } from "./_read_backward_rows.ts";
+import { readCategoryRows } from "./_read_category_rows.ts";
 import { readSettled } from "./_read_settled.ts";
-import { readAll, type ReadAllOptions } from "./read_all.ts";
-import { readCategory, type ReadCategoryOptions } from "./read_category.ts";
+import { readStreamRows } from "./_read_stream_rows.ts";
+import type { ReadAllOptions } from "./read_all.ts";
 import type { ReadMatchingOptions } from "./read_matching.ts";
-import { readStream, type ReadStreamOptions } from "./read_stream.ts";
+import type { ReadCategoryOptions, ReadStreamOptions } from "./read_options.ts";
 import type { Message, Sql } from "../types.ts";
 
 /**
@@ -80,7 +84,7 @@ export function iterateStream(
   });
   return pages(
     options,
-    (page) => readStream(sql, streamName, page),
+    (page) => readStreamRows(sql, streamName, page),
     "position",
   );
 }
@@ -138,7 +142,7 @@ export function iterateCategory(
   });
   return pages(
     options,
-    (page) => readCategory(sql, category, page),
+    (page) => readCategoryRows(sql, category, page),
     "globalPosition",
   );
 }
@@ -186,7 +190,10 @@ export function iterateAll(
     messages: true,
   });
   return options.direction === "backward"
-    ? pages(options, (page) => readAll(sql, page), "globalPosition")
+    ? pages(options, (page) => {
+      const { position, batchSize } = checkPage(page);
+      return readBackwardRows(sql, position, batchSize);
+    }, "globalPosition")
     : settledPages(sql, null, options);
 }
 
@@ -258,26 +265,29 @@ function settledPages(
     most = batchSize;
     const page = await readPage(position, mark, signal);
     mark = page.mark;
-    return { messages: page.messages, next: page.atEnd ? undefined : page.next };
+    const next = page.atEnd ? undefined : page.next;
+    return withMessages({ next, length: page.length }, () => page.messages);
   });
 }
 
 function pages<Options extends ReadAllOptions & IterateOptions & MaybeTyped>(
   options: Options,
-  read: (options: Options) => Promise<Message[]>,
+  read: (options: Options) => Promise<MessageRow[]>,
   place: "position" | "globalPosition",
 ): AsyncGenerator<Message, void, undefined> {
   const { limit: _limit, messages: _messages, ...unlimited } = options;
   return upToLimit(options, async (position, batchSize) => {
-    const messages = await read({ ...unlimited, position, batchSize } as Options);
-    if (messages.length < batchSize) return { messages, next: undefined };
-    const next = messages.at(-1)![place] + (options.direction === "backward" ? -1 : 1);
-    return { messages, next: next < 0 ? undefined : next };
+    const rows = await read({ ...unlimited, position, batchSize } as Options);
+    const isFull = rows.length === batchSize;
+    const behind = Number(rows.at(-1)?.[place]) + (options.direction === "backward" ? -1 : 1);
+    const next = isFull && behind >= 0 ? behind : undefined;
+    return withMessages({ next, length: rows.length }, () => messagesOf(rows));
   });
 }
 
 /** A page of messages as they are stored. */
 interface StoredPage {
+  readonly length: number;
   readonly messages: readonly Message[];
   /** The position of the next page; undefined if there is none. */
   readonly next: number | undefined;
@@ -294,10 +304,10 @@ function upToLimit(
   options: ReadAllOptions & IterateOptions & MaybeTyped,
   read: ReadStoredPage,
 ): AsyncGenerator<Message, void, undefined> {
-  return endable(({ signal }) => messagesOf(options, read, signal));
+  return endable(({ signal }) => messagesUpToLimit(options, read, signal));
 }
 
-async function* messagesOf(
+async function* messagesUpToLimit(
   options: ReadAllOptions & IterateOptions & MaybeTyped,
   read: ReadStoredPage,
   signal: AbortSignal,
@@ -313,12 +323,12 @@ async function* messagesOf(
       // A parser may skip messages, so any number of them may be needed for those that are left.
       const count = parser ? batchSize : Math.min(batchSize, unread);
       const part = await abortable(read(position, count, signal), signal);
-      unread -= part.messages.length;
+      unread -= part.length;
       return part;
     },
     options.position,
     ({ next }) => next,
-    ({ messages }) => messages.length >= left,
+    ({ length }) => length >= left,
   );
   try {
     for await (const { messages } of parts) {

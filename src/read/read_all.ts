@@ -1,8 +1,8 @@
 import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkOptions, checkPage } from "../names/_check.ts";
-import { queryMessages } from "../messages/_columns.ts";
-import { readWhole } from "./_fitting.ts";
+import { messagesOf } from "../messages/_columns.ts";
+import { readBackwardRows } from "./_read_backward_rows.ts";
 import { readForward } from "./_read_forward.ts";
 import type { Direction, Message, Sql } from "../types.ts";
 
@@ -84,26 +84,5 @@ export async function readAll(
   const { position, batchSize, backward } = checkPage(options);
   const parser = parserOf(options);
   if (!backward) return await readForward(sql, null, position, batchSize, parser);
-  const messages = await readWhole(
-    "all messages",
-    Number(batchSize),
-    position,
-    (count, from) => queryAllBackward(sql, from, count),
-    (message) => message.globalPosition - 1,
-  );
-  return await fromStored(messages, parser);
-}
-
-function queryAllBackward(
-  sql: Sql,
-  position: string | null,
-  batchSize: string,
-): Promise<Message[]> {
-  // After the template, queryMessages turns the rows into JSON.
-  return queryMessages(sql)`
-    select *
-    from message_store.messages
-    where global_position <= coalesce(${position}::text::bigint, 9223372036854775807)
-    order by global_position desc
-    limit ${batchSize}::text::bigint`;
+  return await fromStored(messagesOf(await readBackwardRows(sql, position, batchSize)), parser);
 }

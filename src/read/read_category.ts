@@ -1,31 +1,9 @@
 import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
-import {
-  checkCategory,
-  checkConsumerGroup,
-  checkName,
-  checkOptions,
-  checkPage,
-} from "../names/_check.ts";
-import { queryMessageFunction } from "../messages/_columns.ts";
-import type { ReadStreamOptions } from "./read_stream.ts";
-import type { ConsumerGroup, Message, Sql } from "../types.ts";
-import { readWhole } from "./_fitting.ts";
-import { shareParameters } from "./_share.ts";
-
-/** Options of `readCategory`: those of `readStream`, but with global positions, and two more. */
-export interface ReadCategoryOptions extends ReadStreamOptions {
-  /**
-   * The global position to start at, which is included.
-   *
-   * @default 1, or the end when reading backward
-   */
-  readonly position?: number | undefined;
-  /** Reads only messages whose `correlationStreamName` is a stream of this category. */
-  readonly correlation?: string | undefined;
-  /** Reads only the streams that are this member's share. */
-  readonly consumerGroup?: ConsumerGroup | undefined;
-}
+import { messagesOf } from "../messages/_columns.ts";
+import type { ReadCategoryOptions } from "./read_options.ts";
+import type { Message, Sql } from "../types.ts";
+import { readCategoryRows } from "./_read_category_rows.ts";
 
 /**
  * Reads messages of all streams of a category, in the order of their global positions.
@@ -70,92 +48,6 @@ export async function readCategory(
   category: string,
   options: ReadCategoryOptions & MaybeTyped = {},
 ): Promise<Message[]> {
-  checkCategory("category", category);
-  checkOptions(options, {
-    position: true,
-    batchSize: true,
-    direction: true,
-    condition: true,
-    correlation: true,
-    consumerGroup: true,
-    messages: true,
-  });
-  const { position, batchSize, backward } = checkPage(options);
-  const { condition = null, correlation = null, consumerGroup } = options;
-  if (condition !== null) checkName("condition", condition);
-  if (correlation !== null) checkCategory("correlation", correlation);
-  if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
-  const parser = parserOf(options);
-  const share = { correlation, condition, ...shareParameters(consumerGroup) };
-  const messages = await readWhole(
-    `category "${category}"`,
-    Number(batchSize),
-    position,
-    (count, from) => queryCategory(sql, category, backward, share, from, count),
-    (message) => message.globalPosition + (backward ? -1 : 1),
-  );
-  return await fromStored(messages, parser);
-}
-
-function queryCategory(
-  sql: Sql,
-  category: string,
-  backward: boolean,
-  { correlation, condition, member, size }: Readonly<
-    Record<"correlation" | "condition" | "member" | "size", string | null>
-  >,
-  position: string | null,
-  batchSize: string,
-): Promise<Message[]> {
-  // queryMessageFunction puts the steps `caller` and `ours` before the template. `ours` sets the
-  // search path, so the function must run after it: that is why the query selects from `ours` and
-  // an argument contains `ours.nothing`, which is empty. After the template, the rows are turned
-  // into JSON.
-  if (!backward) {
-    return queryMessageFunction(sql)`
-    select message.*
-    from
-      ours,
-      message_store.get_category_messages(
-        ${category}::text || ours.nothing, ${position}::text::bigint, ${batchSize}::text::bigint,
-        ${correlation}::text, ${member}::text::bigint, ${size}::text::bigint, ${condition}::text
-      ) as message`;
-  }
-  if (condition !== null) {
-    return queryMessageFunction(sql)`
-    select message.*
-    from
-      ours,
-      message_store.get_category_messages(
-        ${category}::text || ours.nothing, 1, -1,
-        ${correlation}::text, ${member}::text::bigint, ${size}::text::bigint, ${condition}::text
-      ) as message
-    where ${position}::text is null or message.global_position <= ${position}::text::bigint
-    order by message.global_position desc
-    limit ${batchSize}::text::bigint`;
-  }
-  // coalesce() hides the share from the planner. Otherwise the planner may expect so few messages
-  // that it would fetch and sort all of them. The first condition needs `ours` before `category`.
-  return queryMessageFunction(sql)`
-    select *
-    from message_store.messages
-    where (select nothing from ours) is not null
-      and message_store.category(stream_name) = ${category}::text
-      and global_position <= coalesce(${position}::text::bigint, 9223372036854775807)
-      and (
-        ${correlation}::text is null
-        or message_store.category(metadata ->> 'correlationStreamName') = ${correlation}::text
-      )
-      and (
-        ${size}::text is null
-        or coalesce(
-          mod(
-            abs(message_store.hash_64(split_part(message_store.id(stream_name), '+', 1))),
-            ${size}::text::bigint
-          ) = ${member}::text::bigint,
-          false
-        )
-      )
-    order by global_position desc
-    limit ${batchSize}::text::bigint`;
+  const rows = await readCategoryRows(sql, category, options);
+  return await fromStored(messagesOf(rows), parserOf(options));
 }

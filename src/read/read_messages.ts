@@ -2,7 +2,7 @@ import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkId, checkOptions } from "../names/_check.ts";
-import { queryMessages } from "../messages/_columns.ts";
+import { type MessageRow, messagesOf, queryMessages } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 import { fitting } from "./_fitting.ts";
 
@@ -54,17 +54,17 @@ export async function readMessages(
     "messages by their ids",
     () => ids.length - next,
     async (count, from: number) => {
-      const part = await queryByIds(sql, ids.slice(from, from + count));
+      const rows = await queryByIds(sql, ids.slice(from, from + count));
       next = from + count;
-      return part;
+      return messagesOf(rows);
     },
   );
   do messages = messages.concat(await readPart(next)); while (next < ids.length);
   return await fromStored(messages, parser);
 }
 
-function queryByIds(sql: Sql, ids: readonly string[]): Promise<Message[]> {
-  // After the template, queryMessages turns the rows into JSON.
+function queryByIds(sql: Sql, ids: readonly string[]): Promise<MessageRow[]> {
+  // After the template, the rows get their columns.
   return queryMessages(sql)`
     select messages.*
     from json_array_elements_text(${

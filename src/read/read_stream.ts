@@ -1,39 +1,9 @@
 import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
-import { checkName, checkOptions, checkPage, checkStreamName } from "../names/_check.ts";
-import { queryMessageFunction, queryMessages } from "../messages/_columns.ts";
-import type { Direction, Message, Sql } from "../types.ts";
-import { readWhole } from "./_fitting.ts";
-
-/** Options of `readStream`. */
-export interface ReadStreamOptions {
-  /**
-   * The position to start at, which is included.
-   *
-   * @default 0, or the end when reading backward
-   */
-  readonly position?: number | undefined;
-  /**
-   * How many messages to read at most, from 1. A batch arrives as one text. If it is more than a text
-   * can hold (half a gigabyte in V8), it is read in several statements.
-   *
-   * @default 1000
-   */
-  readonly batchSize?: number | undefined;
-  /**
-   * The direction to read in.
-   *
-   * @default "forward"
-   */
-  readonly direction?: Direction | undefined;
-  /**
-   * A SQL condition on the columns of `messages`, as Message DB's `condition`. It is raw SQL by
-   * design, so never build it from input. Names that are not Message DB's need their schema. The
-   * server must allow conditions, by the setting `message_store.sql_condition`, which any session
-   * can set.
-   */
-  readonly condition?: string | undefined;
-}
+import { messagesOf } from "../messages/_columns.ts";
+import type { Message, Sql } from "../types.ts";
+import { readStreamRows } from "./_read_stream_rows.ts";
+import type { ReadStreamOptions } from "./read_options.ts";
 
 /**
  * Reads messages of a stream, in the order of their positions.
@@ -75,67 +45,6 @@ export async function readStream(
   streamName: string,
   options: ReadStreamOptions & MaybeTyped = {},
 ): Promise<Message[]> {
-  checkStreamName(streamName);
-  checkOptions(options, {
-    position: true,
-    batchSize: true,
-    direction: true,
-    condition: true,
-    messages: true,
-  });
-  const { position, batchSize, backward } = checkPage(options);
-  const { condition = null } = options;
-  if (condition !== null) checkName("condition", condition);
-  const parser = parserOf(options);
-  const messages = await readWhole(
-    `stream "${streamName}"`,
-    Number(batchSize),
-    position,
-    (count, from) => queryStream(sql, streamName, backward, condition, from, count),
-    (message) => message.position + (backward ? -1 : 1),
-  );
-  return await fromStored(messages, parser);
-}
-
-function queryStream(
-  sql: Sql,
-  streamName: string,
-  backward: boolean,
-  condition: string | null,
-  position: string | null,
-  batchSize: string,
-): Promise<Message[]> {
-  // queryMessageFunction puts the steps `caller` and `ours` before the template. `ours` sets the
-  // search path, so the function must run after it: that is why the query selects from `ours` and
-  // an argument contains `ours.nothing`, which is empty. After the template, the rows are turned
-  // into JSON.
-  if (!backward) {
-    return queryMessageFunction(sql)`
-    select message.*
-    from
-      ours,
-      message_store.get_stream_messages(
-        ${streamName}::text || ours.nothing, ${position}::text::bigint,
-        ${batchSize}::text::bigint, ${condition}::text
-      ) as message`;
-  }
-  if (condition !== null) {
-    return queryMessageFunction(sql)`
-    select message.*
-    from
-      ours,
-      message_store.get_stream_messages(
-        ${streamName}::text || ours.nothing, 0, -1, ${condition}::text
-      ) as message
-    where ${position}::text is null or message.position <= ${position}::text::bigint
-    order by message.position desc
-    limit ${batchSize}::text::bigint`;
-  }
-  return queryMessages(sql)`
-    select *
-    from message_store.messages
-    where stream_name = ${streamName}::text
-      and position <= coalesce(${position}::text::bigint, 9223372036854775807)
-    order by position desc
-    limit ${batchSize}::text::bigint`;
+  const rows = await readStreamRows(sql, streamName, options);
+  return await fromStored(messagesOf(rows), parserOf(options));
 }

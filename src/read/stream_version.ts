@@ -1,6 +1,6 @@
 import { checkName } from "../names/_check.ts";
 import { safeInteger } from "../messages/_columns.ts";
-import { queryMessageStore } from "../handle/_statement.ts";
+import { queryJson } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
 /**
@@ -25,12 +25,10 @@ import type { Sql } from "../types.ts";
  */
 export async function streamVersion(sql: Sql, streamName: string): Promise<number> {
   checkName("streamName", streamName);
-  // queryMessageStore puts the steps `caller` and `ours` before the template. `ours` sets the
-  // search path, so the function must run after it: that is why `answer` selects from `ours`.
   return safeInteger(
-    await queryMessageStore<number>(sql)`
-  answer as materialized (
-    select coalesce(message_store.stream_version(${streamName}::text), -1)::text as json from ours
-  )`,
+    await queryJson<number>(sql)`
+select coalesce(max(position), -1)::text as json
+from message_store.messages
+where stream_name = ${streamName}::text`,
   );
 }

@@ -1,12 +1,14 @@
 import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
-import type { Columns } from "../messages/_columns.ts";
 import { STREAM_EXISTS } from "../write/write.ts";
 import { category } from "../names/stream_name.ts";
 import type { Direction, Message } from "../types.ts";
 
 export type NamedParameters = Readonly<Record<string, string | null>>;
 
-/** Answers a statement from the messages of a store, and adds those that it writes. */
+/**
+ * Answers a statement from the messages of a store, and adds those that it writes. What is answered are
+ * messages, or the value of the JSON.
+ */
 export type Answer = (messages: Message[], parameters: NamedParameters) => unknown;
 
 export const writeInMemory: Answer = (messages, parameters) => {
@@ -56,25 +58,25 @@ export const streamInMemory = (direction: Direction): Answer => (messages, param
   const found = direction === "forward"
     ? stream.filter((it) => it.position >= Number(position))
     : stream.reverse().filter((it) => it.position <= Number(position ?? Infinity));
-  return columnsInMemory(found.slice(0, Number(batchSize)));
+  return found.slice(0, Number(batchSize));
 };
 
 export const categoryInMemory: Answer = (messages, { category: wanted, position, batchSize }) => {
   const found = messages.filter(({ streamName, globalPosition }) => {
     return category(streamName) === wanted && globalPosition >= Number(position);
   });
-  return columnsInMemory(found.slice(0, Number(batchSize)));
+  return found.slice(0, Number(batchSize));
 };
 
 export const lastInMemory: Answer = (messages, { streamName, types }) => {
   const wanted = parsed(types) as string[] | null;
   const stream = messages.filter((it) => it.streamName === streamName);
-  return columnsInMemory(stream.filter((it) => wanted?.includes(it.type) ?? true).slice(-1));
+  return stream.filter((it) => wanted?.includes(it.type) ?? true).slice(-1);
 };
 
 export const messagesInMemory: Answer = (messages, { ids }) => {
   const wanted = (parsed(ids) as string[]).map((id) => id.toLowerCase());
-  return columnsInMemory(wanted.flatMap((id) => messages.find((it) => it.id === id) ?? []));
+  return wanted.flatMap((id) => messages.find((it) => it.id === id) ?? []);
 };
 
 export const versionInMemory: Answer = (messages, { streamName }) =>
@@ -125,17 +127,4 @@ function checkVersion(
 
 function parsed(json: string | null | undefined) {
   return JSON.parse(json ?? "null");
-}
-
-function columnsInMemory(messages: readonly Message[]): Columns {
-  return {
-    id: messages.map((it) => it.id),
-    streamName: messages.map((it) => it.streamName),
-    type: messages.map((it) => it.type),
-    position: messages.map((it) => it.position),
-    globalPosition: messages.map((it) => it.globalPosition),
-    data: messages.map((it) => it.data),
-    metadata: messages.map((it) => it.metadata),
-    time: messages.map((it) => it.time.getTime()),
-  };
 }

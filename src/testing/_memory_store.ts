@@ -1,3 +1,5 @@
+import { textOf } from "../handle/_statement_text.ts";
+import { answersMessages, rowOf } from "../messages/_columns.ts";
 import { encodeMessage } from "../messages/_json.ts";
 import { toStored } from "../messages/_typed.ts";
 import { checkWritableStreamName } from "../names/_check.ts";
@@ -32,7 +34,10 @@ export function memoryStore(): MemoryStore {
             'written one by one. testStore() of "@messagedb/client/testing" gives a test a database',
         );
       }
-      return [{ json: JSON.stringify(recognized.answer(messages, recognized.parameters)) }];
+      const answer = recognized.answer(messages, recognized.parameters);
+      return answersMessages(textOf(strings))
+        ? (answer as Message[]).map(rowOf)
+        : [{ json: JSON.stringify(answer) }];
     },
     async put(streamName, given) {
       checkWritableStreamName(streamName);

@@ -12,6 +12,14 @@ import { unpinnedIn } from "./_unpinned.ts";
 
 /** Those whose statements no other has. */
 const extras: typeof operations = {
+  "readCategory backward by correlation": (sql) =>
+    client.readCategory(sql, "known", { correlation: "known", direction: "backward" }),
+  "subscribe to a category by correlation": async (sql) => {
+    const metadata = { correlationStreamName: "known-1" };
+    await client.write(sql, "known-1", { type: "Written", metadata });
+    const options = { correlation: "known", types: ["Written"] };
+    await client.subscribe(sql, "known", options).next();
+  },
   "subscribe to a stream from a time": (sql) =>
     client.subscribe(sql, "known-1", { startAt: new Date(0) }).next(),
   "subscribe to all from a time": (sql) =>

@@ -58,7 +58,7 @@ function limited(length: number, error = errors["node"]!) {
   let refused = 0;
   const sql = fromQuery(async (text, parameters) => {
     const rows = await db.sql.unsafe(text, parameters);
-    if (String(rows[0]!["json"]).length <= length) return rows;
+    if (rows.flatMap((row) => Object.values(row)).join("").length <= length) return rows;
     refused++;
     throw error();
   });
@@ -134,7 +134,7 @@ beforeAll(async () => {
 describe.each(Object.entries(reads))("%s", (what, read) => {
   test("answers the same where a page is more than one text can hold", async () => {
     const whole = await read(db.sql);
-    for (const length of [10_000, 30_000]) {
+    for (const length of [10_000, 25_000]) {
       const { sql, refused } = limited(length);
       assert.deepEqual(await read(sql), whole, what);
       assert.ok(refused() > 0);

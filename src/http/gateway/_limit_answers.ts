@@ -1,6 +1,7 @@
 import { sqlStateOf } from "../../handle/_driver_error.ts";
-import { isRetrying } from "../../handle/_statement.ts";
+import { collectRows, isRetrying } from "../../handle/_statement.ts";
 import { templateOf, textOf } from "../../handle/_statement_text.ts";
+import { answersMessages } from "../../messages/_columns.ts";
 import type { Sql } from "../../types.ts";
 import { Refusal } from "./_problem.ts";
 
@@ -10,20 +11,27 @@ const TOO_LARGE = "ANSWER_TOO_LARGE";
 const ROWS_BEGIN = /\bas json\s+from\s+/;
 const ROWS_END = /(\n\) as complete)?$/;
 
-/** How a statement ends that answers a number or two: what writes, and a stream's version. */
+/** How a statement ends that answers a number or two: what writes. */
 const SMALL_END = "as json from answer) as complete";
 
-/** SQL for the bytes of a row. This is faster than the row as JSON, and counts what may be large. */
-const MESSAGE_BYTES = `150 operator(pg_catalog.+) pg_catalog.octet_length(pg_catalog.concat_ws(
-  '', stream_name, type, data::pg_catalog.text, metadata::pg_catalog.text
-))`;
+/** SQL for the bytes of a row. */
 const ROW_BYTES = "pg_catalog.octet_length(pg_catalog.row_to_json(counted)::pg_catalog.text)";
+
+const MESSAGE_NAMES =
+  `"id", "streamName", "type", "position", "globalPosition", "data", "metadata", "time"`;
+
+/** SQL for the bytes of a message. This is faster than the row as JSON, and counts what may be large. */
+const MESSAGE_BYTES = `150 ${
+  ["streamName", "type", "data", "metadata"].map((column) =>
+    `operator(pg_catalog.+) coalesce(pg_catalog.octet_length("${column}"), 0)`
+  ).join(" ")
+}`;
 
 /**
  * Makes a handle that refuses the statements whose answers would be larger.
  *
- * PostgreSQL counts the bytes row by row, and the statement fails with the first row that is too much: before
- * the rows are put together, so that no process has to hold them.
+ * PostgreSQL counts the bytes row by row, and the statement fails with the first row that is too much, so that
+ * no process has to hold them all.
  *
  * A handle of `fetchSql` sends to another gateway, which has a limit of its own and knows only the statements
  * as they are.
@@ -37,7 +45,7 @@ export function limitAnswers(sql: Sql, maxAnswerBytes: number): Sql {
       limited.set(strings, statement = limitRows(strings, maxAnswerBytes));
     }
     try {
-      return await sql(statement, ...parameters);
+      return await collectRows(sql(statement, ...parameters));
     } catch (error) {
       if (!isTooLarge(error)) throw error;
       throw answerTooLarge(maxAnswerBytes);
@@ -69,36 +77,46 @@ function isTooLarge(error: unknown): boolean {
  */
 function limitRows(strings: TemplateStringsArray, maxBytes: number): TemplateStringsArray {
   const text = textOf(strings);
+  if (answersMessages(text)) return limitMessages(strings, maxBytes);
   const parts = [...strings];
   const first = parts.findIndex((part) => ROWS_BEGIN.test(part));
   if (first === -1 || text.endsWith(SMALL_END)) return strings;
-  const last = parts.length - 1;
   const rows = text.split(ROWS_BEGIN)[1]!.replace(ROWS_END, "");
   // What the JSON may call the rows: `page`, or `last` of `(select …) as last`.
   const name = /(?:^|\bas )(\w+)$/.exec(rows)?.[1] ?? "page";
-  const bytes = text.includes(`"data":[`) ? MESSAGE_BYTES : ROW_BYTES;
-  const filter = rows.includes("is_wanted") ? "filter (where is_wanted)" : "";
   parts[first] = parts[first]!.replace(
     ROWS_BEGIN,
-    `$&(
-  select *
-  from (
-    select
-      counted.*,
-      pg_catalog.sum(${bytes}) ${filter} over (rows unbounded preceding) as bytes_so_far
-    from (select * from `,
+    `$&(\n${beforeCounted(ROW_BYTES)}(select * from `,
   );
-  // The cast fails. concat() hides that from the planner, which would cast a constant beforehand.
-  parts[last] = parts[last]!.replace(
-    ROWS_END,
-    `) as counted
-  ) as sized
-  where case
-    when bytes_so_far operator(pg_catalog.>) ${maxBytes}
-      then pg_catalog.concat('${TOO_LARGE}', pg_catalog.left(bytes_so_far::pg_catalog.text, 0))::boolean
-    else true
-  end
-) as ${name}$1`,
-  );
+  const last = parts.length - 1;
+  parts[last] = parts[last]!.replace(ROWS_END, `) ${afterCounted(maxBytes)}\n) as ${name}$1`);
   return templateOf(parts);
+}
+
+/** Puts a query around a statement that answers messages, with the same columns. */
+function limitMessages(strings: TemplateStringsArray, maxBytes: number): TemplateStringsArray {
+  const parts = [...strings];
+  parts[0] = `${beforeCounted(MESSAGE_BYTES, MESSAGE_NAMES)}(\n${parts[0]}`;
+  parts[parts.length - 1] += `\n) ${afterCounted(maxBytes)}`;
+  return templateOf(parts);
+}
+
+/** SQL before a subquery whose rows have so many bytes. */
+function beforeCounted(bytes: string, columns = "*"): string {
+  return `select ${columns}
+from (
+  select counted.*, pg_catalog.sum(${bytes}) over (rows unbounded preceding) as bytes_so_far
+  from `;
+}
+
+/** SQL behind that subquery: the statement fails with the first row that is too much. */
+function afterCounted(maxBytes: number): string {
+  // The cast fails. concat() hides that from the planner, which would cast a constant beforehand.
+  return `as counted
+) as sized
+where case
+  when bytes_so_far operator(pg_catalog.>) ${maxBytes}
+    then pg_catalog.concat('${TOO_LARGE}', pg_catalog.left(bytes_so_far::pg_catalog.text, 0))::boolean
+  else true
+end`;
 }

@@ -1,5 +1,6 @@
 import { isDatabaseUnavailable, sqlStateOf } from "../../../handle/_driver_error.ts";
 import { jsonTextOf } from "../../../handle/_statement.ts";
+import { answersMessages, messageRowsOf } from "../../../messages/_columns.ts";
 import { checkContentType, readJson } from "../_body.ts";
 import { checkAllowed } from "../_authorize.ts";
 import type { Gateway } from "../_gateway.ts";
@@ -18,18 +19,22 @@ export async function answerStatement(request: Request, gateway: Gateway): Promi
   const { toAuthorize, statement } = recognized;
   await checkAllowed(request, gateway, toAuthorize);
 
-  let value;
+  let answer;
   try {
-    value = jsonTextOf(await gateway.sql(statement.strings, ...statement.parameters));
+    answer = await gateway.sql(statement.strings, ...statement.parameters);
   } catch (error) {
     if (sqlStateOf(error) === undefined || isDatabaseUnavailable(error)) throw error;
     return Response.json(describeDatabaseError(error as Record<string, unknown>), { status: 400 });
   }
+  const rows = answersMessages(statement.text)
+    ? messageRowsOf(answer)
+    : [{ json: jsonTextOf(answer) }];
+  const isOfLists = headers.get("neon-array-mode") === "true";
   return Response.json({
     command: "SELECT",
-    rowCount: 1,
-    fields: [{ name: "json", dataTypeID: 25 }],
-    rows: [headers.get("neon-array-mode") === "true" ? [value] : { json: value }],
+    rowCount: rows.length,
+    fields: Object.keys(rows[0] ?? {}).map((name) => ({ name, dataTypeID: 25 })),
+    rows: isOfLists ? rows.map((row) => Object.values(row)) : rows,
   });
 }
 

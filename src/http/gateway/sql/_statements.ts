@@ -94,6 +94,7 @@ const STATEMENTS: readonly SampledStatement[] = [
   },
   { sample: { ...inStream, ...page, condition }, makeCall: readStreamCall("forward") },
   { sample: { ...inStream, ...page, condition }, makeCall: readStreamCall("backward") },
+  { sample: { ...inStream, ...page }, makeCall: readStreamCall("forward") },
   { sample: { ...inStream, ...page }, makeCall: readStreamCall("backward") },
   {
     sample: { ...inCategory, ...page, ...share, condition },
@@ -104,6 +105,7 @@ const STATEMENTS: readonly SampledStatement[] = [
     makeCall: readCategoryCall("backward"),
   },
   { sample: { ...inCategory, ...page, ...share }, makeCall: readCategoryCall("backward") },
+  { sample: { ...inCategory, ...page, ...group }, makeCall: readCategoryCall("forward") },
   { sample: page, makeCall: readAllBackwardCall },
   {
     sample: {
@@ -121,6 +123,10 @@ const STATEMENTS: readonly SampledStatement[] = [
   { sample: { ...inStream, ...page, mark }, makeCall: readStreamPageCall },
   {
     sample: { ...inCategory, ...page, ...share, ...ofTypes, mark },
+    makeCall: readCategoryPageCall,
+  },
+  {
+    sample: { ...inCategory, ...page, ...group, ...ofTypes, mark },
     makeCall: readCategoryPageCall,
   },
   { sample: { name: "name", ...page, ...group, ...ofTypes, mark }, makeCall: readAggregateCall },
