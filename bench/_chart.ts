@@ -14,6 +14,7 @@ import {
 import { init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
 import type { Result } from "./_measure.ts";
+import { isOurs } from "./_targets.ts";
 import { type Peer, type Section, SECTIONS } from "./_workloads.ts";
 
 use([CustomChart, LineChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
@@ -40,6 +41,7 @@ const CLIENTS: readonly {
 }[] = [
   { peer: "@messagedb/client", color: "#e8590c", symbol: "circle" },
   { peer: "groupCommit", color: "#f2a50c", symbol: "diamond" },
+  { peer: "iterate", color: "#d6336c", symbol: "pin" },
   { peer: "Emmett", color: "#228be6", symbol: "rect" },
   { peer: "postgres.js", color: "#2f9e44", symbol: "triangle" },
   { peer: "pg", color: "#ae5fe0", symbol: "arrow" },
@@ -51,6 +53,7 @@ const AXES: Readonly<Record<Section, string>> = {
   "Single writes, a category each": "in flight",
   Batches: "messages in a batch",
   "Streams read": "messages in a stream",
+  "Entities fetched": "",
   "A category read": "messages a page",
   "A group, and all under writes": "",
   "Writes by size, 8 in flight": "of data",
@@ -193,17 +196,16 @@ function seriesOf(
   const ratios = results.map(({ ways }) => ways.find((way) => way.peer === peer)?.ratio);
   if (ratios.every((ratio) => !ratio)) return [];
   const axes = { xAxisIndex: at, yAxisIndex: at, silent: true };
-  const isOurs = peer === "@messagedb/client" || peer === "groupCommit";
   return [
     {
       ...axes,
       type: "line",
       name: peer,
       symbol,
-      symbolSize: isOurs ? 7 : 6,
-      z: isOurs ? 4 : 3,
+      symbolSize: isOurs(peer) ? 7 : 6,
+      z: isOurs(peer) ? 4 : 3,
       color,
-      lineStyle: { color, width: areJoined ? (isOurs ? 2.5 : 1.5) : 0 },
+      lineStyle: { color, width: areJoined ? (isOurs(peer) ? 2.5 : 1.5) : 0 },
       data: ratios.map((ratio) => ratio?.median ?? null),
     },
     {

@@ -3,13 +3,15 @@ import type { MessageInput } from "@messagedb/client";
 /** What a way is asked to do, as JSON. */
 export interface Job {
   readonly url: string;
-  readonly operation: "write" | "writeBatch" | "readStream" | "readCategory" | "readAll";
+  readonly operation: "write" | "writeBatch" | "readStream" | "fetch" | "readCategory" | "readAll";
   /** What the streams are called before the hyphen. */
   readonly name: string;
   /** How many messages to write or read in all. */
   readonly count: number;
   /** Messages in a batch, a page or, where streams are read, a stream. */
   readonly batchSize: number;
+  /** How many streams there are to read: after the last, the first is read again. */
+  readonly streams: number;
   /** How many calls are under way at any time; readers of a category are so many members of a group. */
   readonly inFlight: number;
   /** The size of a pool; where a caller has a connection to itself, how many callers there are. */
@@ -19,6 +21,8 @@ export interface Job {
   /** The global position to read all messages from. */
   readonly position: number;
   readonly message: MessageInput;
+  /** For how many milliseconds to warm up at most, instead of doing so many. */
+  readonly warmUp?: number;
 }
 
 /** What it took. */
@@ -29,7 +33,7 @@ export interface Outcome {
   readonly latencies: readonly number[];
   /** Of the client, in milliseconds. */
   readonly cpu?: number;
-  /** The most that the client had in memory so far, in bytes. */
+  /** The most that the client had in memory meanwhile, in bytes. */
   readonly memory?: number;
 }
 
@@ -44,6 +48,8 @@ export interface Client {
   write?(streamName: string, message: MessageInput): Promise<unknown>;
   writeBatch?(streamName: string, messages: readonly MessageInput[]): Promise<unknown>;
   readStream?(streamName: string, batchSize: number): Promise<number>;
+  /** Reads an entity and folds it; answers how many messages that were. */
+  fetch?(category: string, id: string): Promise<number>;
   /** To the end, page by page. */
   readCategory?(category: string, batchSize: number, group?: Group): Promise<number>;
   /** From the position on, page by page, so many messages. */
@@ -59,6 +65,21 @@ export interface Group {
 
 /** Opens a client with so many connections. */
 export type Connect = (url: string, connections: number) => Client;
+
+/** The state of an entity that is fetched. */
+export interface Account {
+  readonly balance: number;
+  readonly count: number;
+}
+
+export function init(): Account {
+  return { balance: 0, count: 0 };
+}
+
+export function evolve({ balance, count }: Account, { data }: { readonly data: unknown }): Account {
+  const { amount } = data as { readonly amount: number };
+  return { balance: balance + amount, count: count + 1 };
+}
 
 /** A position behind all messages. */
 export const END = Number.MAX_SAFE_INTEGER;

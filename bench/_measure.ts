@@ -1,3 +1,4 @@
+import process from "node:process";
 import type postgres from "postgres";
 import { type Spread, spreadOf } from "./_compare.ts";
 import { type Job, messageOf, type Outcome, type Runner } from "./_job.ts";
@@ -10,8 +11,10 @@ export interface Bench {
   readonly sql: postgres.Sql;
   readonly peers: Peers;
   readonly rounds: number;
-  /** Milliseconds that a measurement of writes is to take, about. */
+  /** Milliseconds that a measurement of writes, or of streams, is to take, about. */
   readonly duration: number;
+  /** Milliseconds that a process may take to warm up; the next workload has less. */
+  readonly warmUp: number;
 }
 
 /** How the database is reached. */
@@ -41,23 +44,23 @@ export interface WayResult {
   readonly ratio: Spread;
   /** Messages a second. */
   readonly rate: Spread;
+  /** Messages a second, by round; null where it was not measured. */
+  readonly rates: readonly (number | null)[];
   /** Of a call, over all rounds, in milliseconds. */
   readonly latency: { readonly p50: number; readonly p99: number };
   /** Of the client for 1,000 messages, in milliseconds. */
   readonly cpu: number | null;
-  /** The most that the client had in memory, in bytes. */
+  /** The most that the client had in memory in a round, in bytes. */
   readonly memory: number | null;
 }
 
 /** Measures a way no longer than so many times its share, but once at least. */
 const PATIENCE = 10;
-/** For how many measurements a process writes before: until V8 has compiled most of what it will. */
-const WARM_UP = 10;
 /** How many connections a client has, at most: the embedded server has 200. */
 export const CONNECTIONS = 64;
 
 const run = `bench${crypto.randomUUID().slice(0, 8)}`;
-const warm = new WeakSet<Runner>();
+const warm = new WeakMap<Runner, Workload>();
 const prepared = new Map<string, Promise<void>>();
 let jobs = 0;
 
@@ -69,25 +72,55 @@ interface Entry {
   spent: number;
 }
 
-/** Measures a workload over each route, with one process a way. */
+/**
+ * Measures workloads of one operation, each over its routes, with one process a way for all of them: what
+ * V8 has compiled for one is there for the next.
+ */
 export async function measure(
+  bench: Bench,
+  workloads: readonly Workload[],
+  routesOf: (workload: Workload) => readonly Route[],
+): Promise<Result[]> {
+  const processes = new Map<string, Runner | undefined>();
+  const runnerOf = (way: Way): Runner | undefined => {
+    const key = way.module?.join() ?? way.peer;
+    if (!processes.has(key)) processes.set(key, bench.peers.start(way));
+    return processes.get(key);
+  };
+  const results: Result[] = [];
+  try {
+    for (const workload of workloads) {
+      if (process.stderr.isTTY) process.stderr.write(`${workload.name}\n`);
+      const runners = workload.ways.flatMap((way) => {
+        const runner = runnerOf(way);
+        return runner ? [{ way, runner }] : [];
+      });
+      results.push(...await measureWays(bench, workload, routesOf(workload), runners));
+    }
+    return results;
+  } finally {
+    await Promise.all([...processes.values()].map((runner) => runner?.close()));
+  }
+}
+
+async function measureWays(
   bench: Bench,
   workload: Workload,
   routes: readonly Route[],
+  runners: readonly Pick<Entry, "way" | "runner">[],
 ): Promise<Result[]> {
-  const runners = workload.ways.flatMap((way) => {
-    const runner = bench.peers.start(way);
-    return runner ? [{ way, runner }] : [];
-  });
   const load: Runner[] = [];
   try {
-    for (const { way } of runners) await prepare(bench, workload, way, routes[0]!.url);
+    for (const { way } of runners) {
+      await prepare(bench, workload, way, routes[0]!.url);
+      await prepare(bench, smaller(workload), way, routes[0]!.url);
+    }
     if (workload.underWrites) load.push(...startLoad(bench, workload, routes[0]!.url));
     const results: Result[] = [];
     for (const route of routes) results.push(await measureOver(bench, workload, route, runners));
     return results;
   } finally {
-    await Promise.all([...runners.map(({ runner }) => runner), ...load].map((it) => it.close()));
+    await Promise.all(load.map((runner) => runner.close()));
   }
 }
 
@@ -135,6 +168,7 @@ function summarize({ title, peer }: Way, sparse: readonly Outcome[], base: numbe
     messages: outcomes[0]!.messages,
     ratio: spreadOf(ratios),
     rate: spreadOf(outcomes.map(rateOf)),
+    rates: base.map((_, round) => sparse[round] ? rateOf(sparse[round]) : null),
     latency: { p50: at(0.5), p99: at(0.99) },
     cpu: cpu.length ? spreadOf(cpu).median * 1000 : null,
     memory: memory.length ? Math.max(...memory) : null,
@@ -145,7 +179,7 @@ function rateOf({ messages, seconds }: Outcome): number {
   return messages / seconds;
 }
 
-/** Warms a way up; answers how many messages it writes in a measurement. */
+/** Warms a way up; answers how many messages it writes or reads in a measurement. */
 async function calibrate(
   bench: Bench,
   workload: Workload,
@@ -153,38 +187,51 @@ async function calibrate(
   way: Way,
   runner: Runner,
 ): Promise<number> {
-  const { operation, inFlight, count } = workload;
-  if (operation !== "write" && operation !== "writeBatch") {
-    const job = jobFor(workload, route, way, count);
-    const outcome = await runner.run(await placed(bench, job, workload, way));
-    await check(bench, workload, way, job, outcome);
-    return count;
-  }
-  const unit = workload.batchSize;
-  const batchSize = Math.min(1000, unit);
-  let written = operation === "write" ? 20 * inFlight : 2 * batchSize;
-  let spent = 0;
-  do {
-    const job = jobFor({ ...workload, batchSize }, route, way, written);
-    const outcome = await runner.run(job);
-    spent += outcome.seconds * 1000;
-    const units = Math.round(rateOf(outcome) * bench.duration / 1000 / unit);
-    written = Math.max(inFlight, unit, units * unit);
-  } while (spent < (warm.has(runner) ? 1 : WARM_UP) * bench.duration);
-  warm.add(runner);
-  return written;
+  const { batchSize: unit, inFlight } = workload;
+  const less = smaller(workload);
+  const count = workload.count ? less.count : Math.max(20 * inFlight, 2 * less.batchSize);
+  const job = await placed(bench, jobFor(less, route, way, count), workload, way);
+  const outcome = await runner.run(
+    // What runs no JavaScript is warm.
+    way.module ? { ...job, warmUp: patienceFor(bench, workload, route, runner) } : job,
+  );
+  warm.set(runner, workload);
+  if (workload.count) return workload.count;
+  const units = Math.round(rateOf(outcome) * bench.duration / 1000 / unit);
+  return Math.max(inFlight, unit, units * unit);
+}
+
+/** A process is compiled once; another workload is a little new to it, and another route is not. */
+function patienceFor({ warmUp }: Bench, workload: Workload, route: Route, runner: Runner): number {
+  const last = warm.get(runner);
+  if (!last) return warmUp;
+  return last === workload && route.delayed ? warmUp / 30 : warmUp / 8;
+}
+
+/** The workload with less to do in a call. */
+function smaller(workload: Workload): Workload {
+  const { operation, batchSize, count } = workload;
+  return {
+    ...workload,
+    batchSize: operation === "writeBatch" ? Math.min(1000, batchSize) : batchSize,
+    count: count && Math.max(100, count / 10),
+  };
+}
+
+function isWriting({ operation }: Pick<Job, "operation">): boolean {
+  return operation === "write" || operation === "writeBatch";
 }
 
 function jobFor(workload: Workload, { url }: Route, way: Way, count: number): Job {
-  const { operation, inFlight, batchSize, many, size } = workload;
-  const writes = operation === "write" || operation === "writeBatch";
+  const { operation, inFlight, batchSize, streams, many, size } = workload;
   return {
     url,
     operation,
     // What is written is counted by its name.
-    name: writes ? `${run}j${jobs++}x` : fixtureOf(workload, way),
+    name: isWriting(workload) ? `${run}j${jobs++}x` : fixtureOf(workload, way),
     count,
     batchSize,
+    streams,
     inFlight,
     connections: Math.min(inFlight, CONNECTIONS),
     many,
@@ -208,13 +255,13 @@ async function placed(bench: Bench, job: Job, { operation }: Workload, way: Way)
 /** Counts what was done. */
 async function check(
   { sql }: Bench,
-  { operation }: Workload,
+  workload: Workload,
   way: Way,
   { name, count }: Job,
   { messages }: Outcome,
 ): Promise<void> {
   let found = messages;
-  if (operation === "write" || operation === "writeBatch") {
+  if (isWriting(workload)) {
     const [row] = isEmmett(way)
       ? await sql`select count(*) from emt_messages where stream_id ^@ ${name}`
       : await sql`select count(*) from message_store.messages
@@ -236,15 +283,16 @@ function isEmmett(way: Way): boolean {
 /** What the messages that are read are called. */
 function fixtureOf({ operation, batchSize, size, count }: Workload, way: Way): string {
   const store = isEmmett(way) ? "e" : "m";
-  return operation === "readStream"
+  return operation === "readStream" || operation === "fetch"
     ? `${run}${store}streams${batchSize}`
     : `${run}${store}${size}bytes${count}`;
 }
 
 /** Writes what is read, once; in the store of the way. */
 async function prepare(bench: Bench, workload: Workload, way: Way, url: string): Promise<void> {
-  const { operation, batchSize, size, count } = workload;
-  if (operation === "write" || operation === "writeBatch") return;
+  const { batchSize, size, streams } = workload;
+  if (isWriting(workload)) return;
+  const count = workload.count || batchSize * streams;
   const name = fixtureOf(workload, way);
   if (!prepared.has(name)) prepared.set(name, fill());
   await prepared.get(name);
@@ -252,7 +300,7 @@ async function prepare(bench: Bench, workload: Workload, way: Way, url: string):
   async function fill(): Promise<void> {
     const runner = bench.peers.start(writerFor(way))!;
     try {
-      const each = operation === "readStream" ? batchSize : Math.min(100, count);
+      const each = workload.count ? Math.min(100, count) : batchSize;
       const job = jobFor(
         { ...workload, operation: "writeBatch", batchSize: each },
         {

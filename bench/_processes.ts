@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -49,10 +49,19 @@ export function findPostgresProgram(name: string): string | undefined {
   );
 }
 
-/** The most memory that a process had so far, in bytes, where the system tells. */
+/** The most memory that a process had so far, or since it forgot, in bytes, where the system tells. */
 export function peakMemoryOf(pid: number): number | undefined {
   const kilobytes = /^VmHWM:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1];
   return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+}
+
+/** From now on, the most memory that this process had is what it has or will have, where the system can. */
+export function forgetPeakMemory(): void {
+  try {
+    writeFileSync("/proc/self/clear_refs", "5");
+  } catch {
+    // Then it is the most so far.
+  }
 }
 
 /** How long the first thread of a process has run, in milliseconds, where the system tells. */

@@ -1,13 +1,7 @@
 import { number, type Spread, table } from "./_compare.ts";
-import type { Result, WayResult } from "./_measure.ts";
-import { type Peer, SECTIONS } from "./_workloads.ts";
-
-/** What is asked of this client, and what came of it. */
-export interface Target {
-  readonly target: string;
-  readonly result: string;
-  readonly reached: boolean;
-}
+import type { Result } from "./_measure.ts";
+import { lineOf, type Target } from "./_targets.ts";
+import { type Peer, type Section, SECTIONS } from "./_workloads.ts";
 
 /** All that came of a run. */
 export interface Report {
@@ -68,11 +62,11 @@ export function markdown({ date, machine, rounds, targets, results }: Report): s
 
 On ${date}, ${rounds} rounds: ${machine}.
 
-${markdownTable(near)}
+${markdownTables(near)}
 
 <details><summary>The same, with each round trip a millisecond longer</summary>
 
-${markdownTable(far)}
+${markdownTables(far)}
 
 </details>
 
@@ -84,23 +78,26 @@ ${targets.map((it) => `- ${lineOf(it)}`).join("\n")}
 `;
 }
 
+/** A table a section. */
+function markdownTables(results: readonly Result[]): string {
+  return SECTIONS.flatMap((section) => {
+    const its = results.filter((it) => it.section === section);
+    return its.length ? markdownTable(section, its) : [];
+  }).join("\n\n");
+}
+
 /** A line a workload, a column a client. */
-function markdownTable(results: readonly Result[]): string {
+function markdownTable(section: Section, results: readonly Result[]): string {
   const peers = columns(results);
-  const head = ["", "1 is", ...peers.map((peer) => NAMES[peer])];
-  const rows: string[][] = [];
-  for (const section of SECTIONS) {
-    const all = results.filter((it) => it.section === section);
-    if (all.length) rows.push([`**${section}**`, "", ...peers.map(() => "")]);
-    for (const { label, ways } of all) {
-      const base = ways[0]!;
-      const cells = peers.map((peer) => {
-        const way = ways.find((way) => way.peer === peer);
-        return way ? number(way.ratio.median) : "";
-      });
-      rows.push([label, `${base.title}, ${number(base.rate.median)}/s`, ...cells]);
-    }
-  }
+  const rows = results.map(({ label, ways }) => {
+    const base = ways[0]!;
+    const cells = peers.map((peer) => {
+      const way = ways.find((way) => way.peer === peer);
+      return way ? number(way.ratio.median) : "";
+    });
+    return [label, `${base.title}, ${number(base.rate.median)}/s`, ...cells];
+  });
+  const head = [section, "1 is", ...peers.map((peer) => NAMES[peer])];
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [line(head), line(head.map((_, at) => at < 2 ? "---" : "--:")), ...rows.map(line)]
     .join("\n");
@@ -111,6 +108,8 @@ const NAMES: Readonly<Record<Peer, string>> = {
   groupCommit: "its `groupCommit`",
   importMessages: "its `importMessages`",
   iterate: "its `iterate…`",
+  subscribe: "its `subscribe`",
+  drain: "its `drain`",
   "postgres.js": "postgres.js",
   pg: "pg",
   Emmett: "Emmett",
@@ -123,111 +122,4 @@ function columns(results: readonly Result[]): Peer[] {
   const found = new Set(results.flatMap(({ ways }) => ways.map(({ peer }) => peer)));
   return (Object.keys(NAMES) as Peer[])
     .filter((peer) => found.has(peer) && peer !== "pgbench" && peer !== "psql");
-}
-
-/** What was promised, as far as it was measured. */
-export function targets(results: readonly Result[]): Target[] {
-  const found: Target[] = [];
-  const near = (name: string) => results.find((it) => it.name === name && !it.delayed);
-  const compare = (
-    name: string,
-    one: string,
-    other: string,
-    text: string,
-    ratio: (one: WayResult, other: WayResult) => number,
-    reaches: (ratio: number) => boolean,
-  ): void => {
-    const ways = near(name)?.ways ?? [];
-    const [a, b] = [one, other].map((title) => ways.find((way) => way.title === title));
-    if (!a || !b) return;
-    const result = ratio(a, b);
-    found.push({ target: text, result: number(result), reached: reaches(result) });
-  };
-  const rate = (a: WayResult, b: WayResult) => a.ratio.median / b.ratio.median;
-  const atLeast = (least: number) => (ratio: number) => ratio >= least;
-
-  compare(
-    "write 64",
-    "groupCommit()",
-    "pgbench",
-    "groupCommit() at 64 in flight: 8 times pgbench's writes a second",
-    rate,
-    atLeast(8),
-  );
-  compare(
-    "write 64",
-    "groupCommit()",
-    "pgbench",
-    "groupCommit() at 64 in flight: its p99 at most pgbench's median",
-    (a, b) => a.latency.p99 / b.latency.p50,
-    (ratio) => ratio <= 1,
-  );
-  compare(
-    "write 1",
-    "groupCommit()",
-    "postgres.js",
-    "groupCommit() at 1 in flight: 0.85 of postgres.js calling write_message",
-    rate,
-    atLeast(0.85),
-  );
-  compare(
-    "batch 1000",
-    "writeBatch()",
-    "message-db-py",
-    "writeBatch() of 1,000: 10 times message-db-py",
-    rate,
-    atLeast(10),
-  );
-  compare(
-    "batch 1000",
-    "writeBatch()",
-    "Emmett",
-    "writeBatch() of 1,000: 1.3 times Emmett",
-    rate,
-    atLeast(1.3),
-  );
-  const batches = [100, 1000, 10_000].flatMap((size) =>
-    near(`batch ${size}`)?.ways.find(({ title }) => title === "writeBatch()")?.rate.median ?? []
-  );
-  if (batches.length === 3) {
-    const flatness = Math.max(...batches) / Math.min(...batches);
-    found.push({
-      target: "writeBatch(): the same cost a message from 100 to 10,000, within 1.5",
-      result: number(flatness),
-      reached: flatness <= 1.5,
-    });
-  }
-  compare(
-    "category reads 1000",
-    "readCategory()",
-    "psql, COPY",
-    "readCategory() of 1,000 a page: 0.75 of COPY's messages a second",
-    rate,
-    atLeast(0.75),
-  );
-  for (const name of ["category reads 100", "category reads 1000", "category reads 10000"]) {
-    const { label, ways } = near(name) ?? { label: "", ways: [] };
-    const own = ways.find(({ title }) => title === "readCategory()");
-    const best = ways.filter(({ peer }) => ["postgres.js", "pg", "message-db-py"].includes(peer))
-      .reduce<WayResult | undefined>(
-        (best, way) => best && rate(best, way) >= 1 ? best : way,
-        undefined,
-      );
-    if (!own || !best) continue;
-    const ratio = rate(own, best);
-    found.push({
-      target: `readCategory(), ${label}: ahead of every peer`,
-      result: `${number(ratio)} of ${best.title}`,
-      reached: ratio > 1,
-    });
-  }
-  return found;
-}
-
-export function targetLines(found: readonly Target[]): string {
-  return found.map(lineOf).join("\n");
-}
-
-function lineOf({ target, result, reached }: Target): string {
-  return `${reached ? "Reached" : "Fell short"}: ${target} (${result})`;
 }

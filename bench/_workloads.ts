@@ -15,6 +15,8 @@ export type Peer =
   | "groupCommit"
   | "importMessages"
   | "iterate"
+  | "subscribe"
+  | "drain"
   | "Emmett"
   | "postgres.js"
   | "pg"
@@ -34,8 +36,10 @@ export interface Workload {
   /** Bytes of a message's data. */
   readonly size: number;
   readonly many: boolean;
-  /** How many messages are read. */
+  /** How many messages are read, where it is not as many as there is time for. */
   readonly count: number;
+  /** How many streams there are to read. */
+  readonly streams: number;
   /** Whether others write meanwhile. */
   readonly underWrites: boolean;
   readonly ways: readonly Way[];
@@ -48,11 +52,22 @@ export const SECTIONS = [
   "Single writes, a category each",
   "Batches",
   "Streams read",
+  "Entities fetched",
   "A category read",
   "A group, and all under writes",
   "Writes by size, 8 in flight",
   "Reads by size, 100 a page",
 ] as const;
+
+/** In the order in which they are measured. */
+export const OPERATIONS = [
+  "write",
+  "writeBatch",
+  "readStream",
+  "fetch",
+  "readCategory",
+  "readAll",
+] as const satisfies Job["operation"][];
 
 const sizes = [100, 1000, 10_000, 100_000];
 
@@ -73,10 +88,28 @@ export function workloads(messages: number): Workload[] {
   const writes = [pgbench, ours("write()"), grouped, ...peers, emmett];
   const batches = [ours("writeBatch()"), importing, ...peers, emmett];
   const streams = [ours("readStream()"), iterating("iterateStream()"), ...peers, emmett];
+  // What a fetch does for its caller, by hand.
+  const folding = peers.map((peer) => ({ ...peer, title: `${peer.title}, folded` }));
+  const fetches = (fetch: Way) => [folding[0]!, fetch, ...folding.slice(1), emmett];
   const categories = [psql, ours("readCategory()"), iterating("iterateCategory()"), ...peers];
+  const followed = [
+    ...categories.slice(0, 3),
+    way("subscribe()", "subscribe", "messagedb", "subscribing"),
+    way("drain()", "drain", "messagedb", "draining"),
+    ...peers,
+  ];
   const all = [psql, ours("readAll()"), iterating("iterateAll()"), emmett];
 
-  const base = { inFlight: 1, batchSize: 1, size: 100, many: false, count: 0, underWrites: false };
+  const base = {
+    inFlight: 1,
+    batchSize: 1,
+    size: 100,
+    many: false,
+    count: 0,
+    streams: 1,
+    underWrites: false,
+  };
+  const streamsOf = (batchSize: number) => Math.ceil(messages / 2 / Math.max(batchSize, 50));
   return [
     ...[1, 8, 64, 256].map((inFlight): Workload => ({
       ...base,
@@ -106,16 +139,27 @@ export function workloads(messages: number): Workload[] {
       batchSize,
       ways: batches,
     })),
-    ...[10, 1000].map((batchSize): Workload => ({
+    ...[1, 10, 100, 1000].map((batchSize): Workload => ({
       ...base,
       section: "Streams read",
       name: `stream reads ${batchSize}`,
       label: `of ${number(batchSize)}`,
       operation: "readStream",
       batchSize,
-      count: batchSize === 10 ? messages / 50 : messages / 2,
+      streams: streamsOf(batchSize),
       ways: streams,
     })),
+    ...[ours("entity.fetch()"), way("entity.fetch()", "@messagedb/client", "messagedb", "cached")]
+      .map((fetch, at): Workload => ({
+        ...base,
+        section: "Entities fetched",
+        name: at === 0 ? "fetch" : "fetch cached",
+        label: at === 0 ? "of 10" : "of 10, cached",
+        operation: "fetch",
+        batchSize: 10,
+        streams: streamsOf(10),
+        ways: fetches(fetch),
+      })),
     ...[100, 1000, 10_000].map((batchSize): Workload => ({
       ...base,
       section: "A category read",
@@ -124,7 +168,7 @@ export function workloads(messages: number): Workload[] {
       operation: "readCategory",
       batchSize,
       count: messages,
-      ways: categories,
+      ways: followed,
     })),
     {
       ...base,
@@ -135,7 +179,7 @@ export function workloads(messages: number): Workload[] {
       inFlight: 4,
       batchSize: 1000,
       count: messages,
-      ways: categories,
+      ways: followed,
     },
     {
       ...base,

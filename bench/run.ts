@@ -24,8 +24,9 @@ import { isInstalled } from "../test/_is_installed.ts";
 import { type Bench, CONNECTIONS, measure, type Result } from "./_measure.ts";
 import { findPeers } from "./_peers.ts";
 import { end, startProgram } from "./_processes.ts";
-import { markdown, type Report, tables, targetLines, targets } from "./_report.ts";
-import { workloads } from "./_workloads.ts";
+import { markdown, type Report, tables } from "./_report.ts";
+import { targetLines, targets } from "./_targets.ts";
+import { OPERATIONS, type Workload, workloads } from "./_workloads.ts";
 
 const { values } = parseArgs({
   options: {
@@ -38,9 +39,10 @@ const { values } = parseArgs({
     chart: { type: "boolean", default: false },
   },
 });
-const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
 const duration = Number(values.duration ?? (values.quick ? 10 : 200));
 const messages = Number(values.messages ?? (values.quick ? 2000 : 100_000));
+const warmUp = values.quick ? 100 : 15_000;
 const isWhole = values.only.includes("") && !values.quick;
 
 installPackages();
@@ -68,20 +70,22 @@ try {
   const extent = isWhole ? ["It takes about half an hour on two cores."] : [];
   say([machine, ...notes, ...extent].join("\n"));
 
-  const bench: Bench = { sql, peers, rounds, duration };
-  const routes = [{ url, delayed: false }, { url: proxy.url, delayed: true }];
+  const bench: Bench = { sql, peers, rounds, duration, warmUp };
+  const near = { url, delayed: false };
+  const far = { url: proxy.url, delayed: true };
+  const all = workloads(messages);
+  const isWanted = (name: string) => values.only.some((part) => name.includes(part));
+  const routesOf = ({ name }: Workload) => [
+    ...isWanted(name) ? [near] : [],
+    ...isWanted(`${name}, 1 ms`) ? [far] : [],
+  ];
   const results: Result[] = [];
-  for (const workload of workloads(messages)) {
-    const name = (delayed: boolean) => `${workload.name}${delayed ? ", 1 ms" : ""}`;
-    const wanted = routes.filter(({ delayed }) =>
-      values.only.some((part) => name(delayed).includes(part))
-    );
-    if (wanted.length === 0) continue;
-    if (process.stderr.isTTY) process.stderr.write(`${workload.name}\n`);
-    results.push(...await measure(bench, workload, wanted));
+  for (const operation of OPERATIONS) {
+    const wanted = all.filter((it) => it.operation === operation && routesOf(it).length > 0);
+    results.push(...await measure(bench, wanted, routesOf));
   }
   if (results.length === 0) {
-    const names = workloads(messages).map(({ name }) => `"${name}"`).join(", ");
+    const names = all.map(({ name }) => `"${name}"`).join(", ");
     throw new Error(
       `No workload has a name with ${
         values.only.join(" or ")
@@ -109,7 +113,7 @@ ${tables(results)}
 
 Medians of ${rounds} rounds, fewer for what takes long, in which the ways take turns. A ratio is the median of those
 to the first way in the same round, and not one of medians; behind it is the middle half. CPU is the client's for
-1,000 messages; memory the most that its process has had so far, which does both routes. It took ${
+1,000 messages; memory the most that its process had in a round, which has done the rows before. It took ${
     minutes.toFixed(1)
   } min.
 

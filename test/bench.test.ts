@@ -2,6 +2,10 @@ import { execFile } from "node:child_process";
 import process from "node:process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import type { Result, WayResult } from "../bench/_measure.ts";
+import { targets } from "../bench/_targets.ts";
+import { warmUp } from "../bench/_warm_up.ts";
+import type { Peer } from "../bench/_workloads.ts";
 import { pathOf } from "./_blocks.ts";
 import { useDatabase } from "./database.ts";
 
@@ -69,6 +73,102 @@ test("bench compares this client with its peers, near and a millisecond away", a
     ));
   }
 });
+
+/** How many calls it takes until a way is warm whose call takes so many milliseconds. */
+function callsUntilWarm(patience: number, latencyOf: (call: number) => number): number {
+  const isWarm = warmUp(patience, 0);
+  let now = 0;
+  for (let calls = 1;; calls++) {
+    const latency = latencyOf(calls);
+    now += latency;
+    if (isWarm(latency, now)) return calls;
+  }
+}
+
+test.each([
+  ["whose median stands still from the first is warm after four thousand calls", () => 1, 4000],
+  ["that stands still later is warm later", (call: number) => Math.max(1, 2 - call / 5000), 9000],
+  [
+    "that becomes faster and faster is warm after 12,000 calls",
+    (call: number) => 2 ** (-call / 3e4),
+    12_000,
+  ],
+  ["of slow calls is warm when the time is over", (call: number) => 200 - call, 101],
+  ["of slow calls that stand still is warm after eight seconds", () => 100, 80],
+])("bench: a way %s", (_, latencyOf, calls) => {
+  expect(callsUntilWarm(15_000, latencyOf)).toBe(calls);
+});
+
+test("bench: a call that is slow once does not warm a way up longer", () => {
+  expect(callsUntilWarm(15_000, (call) => call % 100 ? 1 : 50)).toBe(4000);
+});
+
+test("bench: a target is a ratio within the rounds, and the rows in which a peer is ahead are named", () => {
+  const read = (name: string, label: string, ...ways: WayResult[]): Result => {
+    return { name, label, section: "Streams read", delayed: false, ways };
+  };
+  const found = targets([
+    // The medians are the same; in each round but one the peer is slower.
+    read(
+      "stream reads 10",
+      "of 10",
+      wayResult("readStream()", "@messagedb/client", [100, 200, 300]),
+      wayResult("postgres.js", "postgres.js", [50, 400, 200]),
+      wayResult("pg", "pg", [10, 10, null]),
+    ),
+    read(
+      "stream reads 100",
+      "of 100",
+      wayResult("readStream()", "@messagedb/client", [100, 100, 100]),
+      wayResult("iterateStream()", "iterate", [90, 90, 90]),
+      wayResult("pg", "pg", [101, 101, 99]),
+    ),
+    read(
+      "not in any target",
+      "of 1,000",
+      wayResult("iterateStream()", "iterate", [100, 100, 100]),
+      wayResult("readStream()", "@messagedb/client", [50, 50, 50]),
+      wayResult("Emmett", "Emmett", [60, 60, 60]),
+      wayResult("psql, COPY", "psql", [900, 900, 900]),
+    ),
+  ]);
+  expect(found).toEqual([
+    {
+      target: "readStream(), Streams read, of 10: at least 1.1 times the best peer",
+      result: "1.5, 0.5-2 of postgres.js",
+      reached: true,
+    },
+    {
+      target: "readStream(), Streams read, of 100: at least 1.1 times the best peer",
+      result: "0.99, 0.99-1.01 of pg",
+      reached: false,
+    },
+    {
+      target: "readStream(), Streams read, of 100: no peer is ahead",
+      result: "0.99, 0.99-1.01 of pg",
+      reached: false,
+    },
+    { target: "no row in which a peer is ahead", result: "1 of 3 rows", reached: false },
+  ]);
+});
+
+/** A way that was measured at these rates, and compared with a way of 100. */
+function wayResult(title: string, peer: Peer, rates: readonly (number | null)[]): WayResult {
+  const measured = rates.filter((rate) => rate !== null);
+  const spread = { median: measured[Math.floor(measured.length / 2)]! / 100, low: 0, high: 0 };
+  return {
+    title,
+    peer,
+    rates,
+    rounds: measured.length,
+    messages: 1,
+    ratio: spread,
+    rate: spread,
+    latency: { p50: 1, p99: 1 },
+    cpu: null,
+    memory: null,
+  };
+}
 
 async function runBench(name: string, ...args: string[]): Promise<string> {
   const command = [`bench/${name}.ts`, ...args];

@@ -1,8 +1,9 @@
 import { dumbo } from "@event-driven-io/dumbo";
+import type { Event } from "@event-driven-io/emmett";
 import { getPostgreSQLEventStore, readMessagesBatch } from "@event-driven-io/emmett-postgresql";
 import type { MessageInput } from "@messagedb/client";
 import pg from "pg";
-import type { Client, Connect } from "../_job.ts";
+import { type Account, type Client, type Connect, evolve, init } from "../_job.ts";
 
 /** Emmett's event store, with tables of its own. It has no categories. */
 export const connect: Connect = (url, connections): Client => {
@@ -15,6 +16,11 @@ export const connect: Connect = (url, connections): Client => {
     writeBatch: (streamName, messages) => store.appendToStream(streamName, messages.map(eventOf)),
     readStream: async (streamName, batchSize) =>
       (await store.readStream(streamName, { maxCount: BigInt(batchSize) })).events.length,
+    fetch: async (category, id) => {
+      const options = { evolve, initialState: init };
+      const { state } = await store.aggregateStream<Account, Event>(`${category}-${id}`, options);
+      return state.count;
+    },
     readAll: async (position, batchSize, count) => {
       let read = 0;
       let from = BigInt(position);

@@ -1,4 +1,8 @@
 import {
+  drain,
+  entity,
+  type EntityCache,
+  type EntityDefinition,
   groupCommit,
   importMessages,
   iterateAll,
@@ -7,11 +11,13 @@ import {
   readAll,
   readCategory,
   readStream,
+  type Sql,
+  subscribe,
   write,
   writeBatch,
 } from "@messagedb/client";
 import postgres from "postgres";
-import { type Client, type Connect, countPages } from "../_job.ts";
+import { type Account, type Client, type Connect, countPages, evolve, init } from "../_job.ts";
 
 /** One call, one statement. */
 export const plain: Connect = (url, connections): Client => {
@@ -36,8 +42,18 @@ export const plain: Connect = (url, connections): Client => {
       }
       return read;
     },
+    fetch: fetchFrom(sql, {}),
     close: () => sql.end(),
   };
+};
+
+const kept = new Map<string, object>();
+const cache: EntityCache = { get: (name) => kept.get(name), set: (name, it) => kept.set(name, it) };
+
+/** An entity that was fetched before: what is newer is read. */
+export const cached: Connect = (url, connections): Client => {
+  const sql = postgres(url, { max: connections, onnotice: () => {} });
+  return { fetch: fetchFrom(sql, { cache }), close: () => sql.end() };
 };
 
 /** Concurrent writes share a statement, so few connections will do. */
@@ -71,6 +87,49 @@ export const iterating: Connect = (url, connections): Client => {
     close: () => sql.end(),
   };
 };
+
+/** The loop takes all that is there, then leaves. */
+export const subscribing: Connect = (url, connections): Client => {
+  const sql = postgres(url, { max: connections, onnotice: () => {} });
+  return {
+    readCategory: (category, batchSize, consumerGroup) => {
+      const ending = new AbortController();
+      const { signal } = ending;
+      const onCaughtUp = () => ending.abort();
+      return countOf(
+        subscribe(sql, category, { batchSize, consumerGroup, signal, onCaughtUp }),
+      );
+    },
+    close: () => sql.end(),
+  };
+};
+
+/** A new consumer each time, whose handler does nothing: it begins at the first message, and keeps its position. */
+export const draining: Connect = (url, connections): Client => {
+  const sql = postgres(url, { max: connections, onnotice: () => {} });
+  return {
+    readCategory: async (category, batchSize, consumerGroup) => {
+      const consumerId = crypto.randomUUID();
+      const consumer = { category, consumerId, batchSize, consumerGroup, handle: () => {} };
+      return (await drain(sql, consumer)).handled;
+    },
+    close: () => sql.end(),
+  };
+};
+
+const entities = new Map<string, ReturnType<typeof entity<Account>>>();
+
+/** Fetches an entity of a category, by a definition that all calls share. */
+function fetchFrom(
+  sql: Sql,
+  options: Pick<EntityDefinition<Account>, "cache">,
+): NonNullable<Client["fetch"]> {
+  return async (category, id) => {
+    let its = entities.get(category);
+    if (!its) entities.set(category, its = entity({ category, init, evolve, ...options }));
+    return (await its.fetch(sql, id)).state.count;
+  };
+}
 
 async function countOf(messages: AsyncIterable<unknown>): Promise<number> {
   let count = 0;

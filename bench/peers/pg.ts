@@ -1,7 +1,7 @@
 import type { MessageInput } from "@messagedb/client";
 import { randomUUID } from "node:crypto";
 import pg from "pg";
-import { type Client, type Connect, countPages, type Group } from "../_job.ts";
+import { type Client, type Connect, countPages, evolve, type Group, init } from "../_job.ts";
 import { parse, type Row } from "./_row.ts";
 
 /** Message DB's functions, called by pg. */
@@ -20,6 +20,13 @@ export const connect: Connect = (url, connections): Client => {
       "select write_message($1, $2, $3, $4, $5)",
       [randomUUID(), streamName, type, data, metadata],
     );
+  const readStream = async (streamName: string, batchSize: number) => {
+    const { rows } = await pool.query<Row>(
+      "select * from get_stream_messages($1, 0, $2)",
+      [streamName, batchSize],
+    );
+    return rows.map(parse);
+  };
   return {
     write: (streamName, message) => write(pool, streamName, message),
     writeBatch: async (streamName, messages) => {
@@ -32,13 +39,9 @@ export const connect: Connect = (url, connections): Client => {
         client.release();
       }
     },
-    readStream: async (streamName, batchSize) => {
-      const { rows } = await pool.query<Row>(
-        "select * from get_stream_messages($1, 0, $2)",
-        [streamName, batchSize],
-      );
-      return rows.map(parse).length;
-    },
+    readStream: async (streamName, batchSize) => (await readStream(streamName, batchSize)).length,
+    fetch: async (category, id) =>
+      (await readStream(`${category}-${id}`, 1000)).reduce(evolve, init()).count,
     readCategory: (category, batchSize, group?: Group) =>
       countPages(batchSize, async (position) => {
         const { rows } = group

@@ -1,7 +1,7 @@
 import type { MessageInput } from "@messagedb/client";
 import { randomUUID } from "node:crypto";
 import postgres from "postgres";
-import { type Client, type Connect, countPages, type Group } from "../_job.ts";
+import { type Client, type Connect, countPages, evolve, type Group, init } from "../_job.ts";
 import { parse, type Row } from "./_row.ts";
 
 /** Message DB's functions, called by postgres.js. */
@@ -20,13 +20,16 @@ export const connect: Connect = (url, connections): Client => {
       ${randomUUID()}, ${streamName}, ${type},
       ${sql.json(data as postgres.JSONValue)}, ${sql.json(metadata as postgres.JSONValue)}
     )`;
+  const readStream = async (streamName: string, batchSize: number) =>
+    (await sql<Row[]>`select * from get_stream_messages(${streamName}, 0, ${batchSize})`)
+      .map(parse);
   return {
     write: (streamName, message) => write(sql, streamName, message),
     writeBatch: (streamName, messages) =>
       sql.begin((on) => messages.map((message) => write(on, streamName, message))),
-    readStream: async (streamName, batchSize) =>
-      (await sql<Row[]>`select * from get_stream_messages(${streamName}, 0, ${batchSize})`)
-        .map(parse).length,
+    readStream: async (streamName, batchSize) => (await readStream(streamName, batchSize)).length,
+    fetch: async (category, id) =>
+      (await readStream(`${category}-${id}`, 1000)).reduce(evolve, init()).count,
     readCategory: (category, batchSize, group?: Group) =>
       countPages(batchSize, async (position) => {
         const rows = group
