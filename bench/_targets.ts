@@ -108,11 +108,15 @@ function reachedOf({ ways, than, least }: Aim, result: Result | undefined): Targ
     if (!own || !other) return [];
     const ratio = ratioOf(own, other);
     return {
-      target: `${title}, ${placeOf(result)}: at least ${least} times ${than}`,
+      target: `${title}, ${placeOf(result)}: ${timesOf(least)} ${than}`,
       result: than === BEST ? `${spread(ratio)} of ${other.title}` : spread(ratio),
       reached: ratio.median >= least,
     };
   });
+}
+
+function timesOf(least: number): string {
+  return least === 1 ? "as fast as" : `at least ${least} times`;
 }
 
 /** Whether the slowest calls of many in flight are no slower than a usual one of pgbench. */

@@ -6,7 +6,7 @@
  * is a folder with the source of message-db-py. `--only "write 64"` takes the workloads whose name holds
  * that, `--rounds` and `--duration` (ms) say how much is measured, `--messages` how many are read, `--quick`
  * measures next to nothing, and `--json` prints all there is. What was measured whole goes into docs/benchmarks.md
- * and its chart; `--chart` puts it there in any case.
+ * and its chart, with what the kilobytes of a bundle are for; `--chart` puts it there in any case.
  */
 import { startEmbedded } from "@messagedb/client/embedded";
 import { install } from "@messagedb/client/install";
@@ -27,6 +27,7 @@ import { end, startProgram } from "./_processes.ts";
 import { markdown, type Report, tables } from "./_report.ts";
 import { targetLines, targets } from "./_targets.ts";
 import { OPERATIONS, type Workload, workloads } from "./_workloads.ts";
+import { bundle, sizeMarkdown } from "./size.ts";
 
 const { values } = parseArgs({
   options: {
@@ -189,9 +190,18 @@ async function publish(report: Report): Promise<void> {
   const { chart } = await import("./_chart.ts");
   await writeFile(pathOf("results.svg"), chart(report));
   const page = pathOf("../docs/benchmarks.md");
+  const sizes = sizeMarkdown(await bundle("*"));
   const text = await readFile(page, "utf8");
-  const part = /(?<=<!-- npm run bench -->\n)[^]*(?=<!-- \/npm run bench -->)/;
-  await writeFile(page, text.replace(part, () => markdown(report)));
+  await writeFile(
+    page,
+    text.replace(partMadeBy("npm run bench"), () => markdown(report))
+      .replace(partMadeBy("npm run size"), () => sizes),
+  );
+}
+
+/** What is between two marks on a page. */
+function partMadeBy(command: string): RegExp {
+  return new RegExp(`(?<=<!-- ${command} -->\n)[^]*(?=<!-- /${command} -->)`);
 }
 
 function pathOf(file: string): string {

@@ -1,8 +1,10 @@
 import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
-import { bundle, EVERYDAY, FETCH } from "../bench/size.ts";
+import { bundle, EVERYDAY, FETCH, partsOf } from "../bench/size.ts";
+import { pathOf } from "./_blocks.ts";
 
 /** Decisions are tested where there is no Node, too. */
 const TESTING = "src/testing/mod.ts";
@@ -47,6 +49,25 @@ test.each([
   const [names, module, limit] = bundled;
   expect((await bundle(names, module)).gzipped).toBeLessThan(limit);
 });
+
+test("the parts of the core are all of it, and a function has what it alone needs", async () => {
+  const core = await bundle("*");
+  const parts = partsOf(core, 0);
+  const sum = (size: (part: typeof parts[number]) => number) =>
+    parts.reduce((sum, part) => sum + size(part), 0);
+  expect(sum(({ minified }) => minified)).toBe(core.minified);
+  expect(sum(({ gzipped }) => gzipped)).toBeCloseTo(core.gzipped);
+  const alone = parts.find(({ what }) => what === "`groupCommit`")!;
+  expect(core.text.length - (await withoutGroupCommit()).length).toBeCloseTo(alone.minified, -3);
+});
+
+/** The core without `groupCommit`. */
+async function withoutGroupCommit(): Promise<string> {
+  const mod = await readFile(pathOf("mod.ts"), "utf8");
+  const names = [...mod.matchAll(/^export \{([^}]*)\}/gm)].flatMap(([, list]) => list!.split(","))
+    .map((name) => name.trim()).filter((name) => name && !/^type |^groupCommit$/.test(name));
+  return (await bundle(`{ ${names.join(", ")} }`)).text;
+}
 
 test.each(["mod.ts", FETCH, TESTING])(
   "to import %s opens nothing, starts no timer and ends",
