@@ -120,8 +120,8 @@ async function draftAll(
     const messages = listOf(decisions[at]);
     const first = count;
     count += messages.length;
-    const { fold } = entity[DEFINITION];
-    const basis = { fold, parser: parserOf(entity), streamName, ...fetched[at]! };
+    const { fold, snapshots } = entity[DEFINITION];
+    const basis = { fold, snapshots, parser: parserOf(entity), streamName, ...fetched[at]! };
     return draftOf(basis, messages, command && ((at) => command.idOf(first + at)));
   }));
 }

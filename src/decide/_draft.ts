@@ -8,6 +8,7 @@ import { makerOf } from "../messages/_typed.ts";
 import type { Message, MessageInput } from "../types.ts";
 import type { EncodedStream } from "../write/_append_to_streams.ts";
 import type { Fold } from "./_fold.ts";
+import { encodeState, type Snapshots } from "./_snapshot.ts";
 
 /** What was decided over an entity: folded already, and not written yet. */
 export interface Draft extends EncodedStream {
@@ -19,6 +20,7 @@ export interface Draft extends EncodedStream {
 /** The entity that was decided over, as it was read. */
 export interface DraftBasis {
   readonly fold: Fold;
+  readonly snapshots: Snapshots | undefined;
   readonly parser: Parser | undefined;
   readonly streamName: string;
   readonly state: unknown;
@@ -27,7 +29,7 @@ export interface DraftBasis {
 
 /**
  * Makes what is sent of the messages of a decision, and folds them: what cannot be folded must not be
- * written.
+ * written, and neither what makes a state that no snapshot can hold, or the entity could soon not be read.
  *
  * @param idOf The ids of the messages, by their numbers; undefined for the messages' own, or new ones.
  */
@@ -36,7 +38,7 @@ export async function draftOf(
   messages: readonly MessageInput[],
   idOf?: (at: number) => string,
 ): Promise<Draft> {
-  const { fold, parser, streamName, state: before, version } = basis;
+  const { fold, snapshots, parser, streamName, state: before, version } = basis;
   const prepared = await Promise.all(messages.map(async (message, at) => {
     if (idOf && message?.id !== undefined) {
       throw invalid("id", message.id, 'left out where there is a "commandId", which makes the ids');
@@ -61,6 +63,12 @@ export async function draftOf(
         : [{ path: [], message: `it cannot be folded: ${wordsOf(error)}` }];
       throw cannotWrite(messages[at]!, streamName, issues, { cause: error });
     }
+  }
+  if (snapshots && messages.length) {
+    const wasEarly = isEarly;
+    await encodeState(state, snapshots.schema);
+    // The check may have read a message that the state holds.
+    isEarly = wasEarly;
   }
   return {
     streamName,

@@ -132,7 +132,11 @@ async function decodeState(
   return { state, last };
 }
 
-async function encodeState(state: unknown, schema: StandardSchema | undefined): Promise<unknown> {
+/** The state as a snapshot holds it. Throws if a snapshot could not bring it back. */
+export async function encodeState(
+  state: unknown,
+  schema: StandardSchema | undefined,
+): Promise<unknown> {
   if (schema === undefined) {
     checkRestorable(state);
     return state;

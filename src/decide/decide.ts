@@ -88,7 +88,7 @@ export interface DecidedTogether<Entities extends Participants> {
  * @returns The states and versions after that, and the global position of the last message.
  * @throws {WrongExpectedVersionError} If every attempt was a conflict.
  * @throws {InvalidMessageError} If a message does not fit a catalogue, or cannot be folded: nothing is written.
- * @throws {TypeError} If an entity is given twice, an id is empty, `decision` returns a name that is no participant's, or JSON cannot hold the data.
+ * @throws {TypeError} If an entity is given twice, an id is empty, `decision` returns a name that is no participant's, JSON cannot hold the data, or a new state is more than JSON and its snapshots have no schema: nothing is written.
  * @throws {DuplicateMessageError} If only some of the messages are in the store already, or if they are in another place, or if the command was decided over other entities.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {RangeError} If there is no participant, or `retries` is no integer from 0.

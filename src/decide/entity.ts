@@ -85,7 +85,7 @@ export interface Entity<State, Input extends MessageInput = MessageInput> {
    * @throws {DuplicateMessageError} If only some of the messages are in the store already, or if they are in another place, or if the command was decided over another entity.
    * @throws {InvalidMessageError} If a message does not fit the catalogue, or cannot be folded: nothing is written.
    * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
-   * @throws {TypeError} As `fetch`, or if JSON cannot hold the data, or if `decision` returns something that is no message.
+   * @throws {TypeError} As `fetch`, or if JSON cannot hold the data, or if `decision` returns something that is no message: nothing is written.
    * @throws {RangeError} If `retries` is no integer from 0.
    */
   decide(

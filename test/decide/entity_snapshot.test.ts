@@ -3,6 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { describe, test } from "vitest";
 import * as z from "zod";
 import {
+  decide,
   defineMessages,
   entity,
   type Message,
@@ -277,6 +278,107 @@ describe("a snapshot of a state that is more than JSON", () => {
     assert.deepEqual(await it(z.number()).fetch(db.sql, "1"), { state: 3, version: 2 });
     assert.deepEqual(await snapshotsOf("narrowed:snapshot-1"), [2, 2]);
   });
+});
+
+describe("a decision that makes a state of which no snapshot can be written", () => {
+  const odd: [what: string, value: unknown][] = [
+    ["a Date", new Date(0)],
+    ["NaN", NaN],
+    ["undefined in a list", [undefined]],
+    ["a Map", new Map()],
+    ["a bigint", 1n],
+  ];
+  const noted = (category: string, value: unknown) =>
+    entity<{ it: unknown }>({
+      category,
+      init: () => ({ it: null }),
+      evolve: (state, { type }) => ({ it: type === "Odd" ? value : state.it }),
+      snapshot: { every: 2, version: 1 },
+    });
+
+  test.each(odd)("is refused with %s, before anything is written", async (_, value) => {
+    const id = crypto.randomUUID();
+    const it = noted("refusing", value);
+    await it.decide(db.sql, id, () => ({ type: "Even" }));
+    // No snapshot would be due yet.
+    const refused = it.decide(db.sql, id, () => [{ type: "Odd" }]);
+    await assert.rejects(refused, {
+      name: "TypeError",
+      message: /^Cannot write (a snapshot: "it" is|"state\.it)/,
+    });
+    assert.equal(await streamVersion(db.sql, `refusing-${id}`), 0);
+    // Nor when it would be.
+    const later = it.decide(db.sql, id, () => [{ type: "Odd" }, { type: "Even" }]);
+    await assert.rejects(later, TypeError);
+    const more = it.decide(db.sql, id, () => [{ type: "Odd" }, { type: "Even" }]);
+    await assert.rejects(more, TypeError);
+    assert.equal(await streamVersion(db.sql, `refusing-${id}`), 0);
+    for (let version = 1; version < 6; version++) {
+      await it.decide(db.sql, id, () => ({ type: "Even" }));
+      assert.deepEqual(await it.fetch(db.sql, id), { state: { it: null }, version });
+    }
+  });
+
+  test("is refused for all entities that it is over", async () => {
+    const [one, two] = [noted("refusingOne", 1), noted("refusingTwo", new Date(0))];
+    const refused = decide(db.sql, [[one, "1"], [two, "1"]], () => {
+      return [{ type: "Odd" }, { type: "Odd" }];
+    });
+    await assert.rejects(refused, /"it" is \[object Date], which JSON does not bring back/);
+    assert.deepEqual(await readStream(db.sql, "refusingOne-1"), []);
+  });
+
+  test("is refused where the schema of its snapshots refuses the state", async () => {
+    const schema = z.object({ sum: z.number().max(2) });
+    const it = entity({
+      category: "refusingSum",
+      init: () => ({ sum: 0 }),
+      evolve: ({ sum }) => ({ sum: sum + 1 }),
+      snapshot: { every: 100, version: 1, schema },
+    });
+    for (let sum = 0; sum < 2; sum++) await it.decide(db.sql, "1", () => ({ type: "Added" }));
+    await assert.rejects(it.decide(db.sql, "1", () => ({ type: "Added" })), {
+      name: "TypeError",
+      message: /^Cannot write a snapshot: its schema refuses the state: sum: /,
+    });
+    assert.deepEqual(await it.fetch(db.sql, "1"), { state: { sum: 2 }, version: 1 });
+  });
+
+  test("may be of no message", async () => {
+    const it = noted("refusingNone", new Date(0));
+    await write(db.sql, "refusingNone-1", { type: "Odd" });
+    const { state } = await it.decide(db.sql, "1", () => []);
+    assert.deepEqual(state, { it: new Date(0) });
+  });
+
+  test("is not refused without snapshots", async () => {
+    const it = entity({ category: "free", init: () => new Date(0), evolve: (at) => at });
+    await it.decide(db.sql, "1", () => ({ type: "Odd" }));
+    assert.equal(await streamVersion(db.sql, "free-1"), 0);
+  });
+});
+
+test("a state that holds its messages is made once, though its snapshot is checked before they are written", async () => {
+  let folds = 0;
+  const at = z.codec(z.string(), z.date(), {
+    decode: (text) => new Date(text),
+    encode: (date) => date.toISOString(),
+  });
+  const last = z.object({ time: at, globalPosition: z.number() }).loose();
+  const it = entity({
+    category: "holding",
+    init: (): { last: Message | null } => ({ last: null }),
+    evolve: (_, last: Message) => {
+      folds++;
+      return { last };
+    },
+    snapshot: { every: 100, version: 1, schema: z.object({ last: last.nullable() }) as never },
+  });
+  const { state, globalPosition } = await it.decide(db.sql, "1", () => ({ type: "Held" }));
+  assert.equal(folds, 1);
+  const [stored] = await readStream(db.sql, "holding-1");
+  assert.equal(state.last!.globalPosition, globalPosition);
+  assert.deepEqual(state.last!.time, stored!.time);
 });
 
 describe("what is no snapshot, in the stream of snapshots,", () => {
@@ -632,11 +734,15 @@ test("a snapshot whose schema would leave something out, or put something in, is
       snapshot: { every: 1, schema: schema as never },
     });
     const id = crypto.randomUUID();
-    await person.decide(db.sql, id, () => messages.Named({ name: "Ada" }));
-    await assert.rejects(person.fetch(db.sql, id), {
+    const refusal = {
       name: "TypeError",
       message: /its schema (makes something else of|refuses) the state/,
-    });
+    };
+    const named = messages.Named({ name: "Ada" });
+    await assert.rejects(person.decide(db.sql, id, () => named), refusal);
+    await write(db.sql, `lossy-${id}`, named);
+    assert.equal(await streamVersion(db.sql, `lossy-${id}`), 0);
+    await assert.rejects(person.fetch(db.sql, id), refusal);
   }
 });
 
