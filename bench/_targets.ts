@@ -47,11 +47,13 @@ const AIMS: readonly Aim[] = [
     than: BEST,
     least: 1.1,
   },
+  // 1.2 times what it was when streams were read by Message DB's function: 0.89 of the loop, and 0.94.
+  { workloads: ["fetch"], ways: ["entity.fetch()"], than: "postgres.js, folded", least: 1.07 },
   {
-    workloads: ["fetch", "fetch cached"],
+    workloads: ["fetch cached"],
     ways: ["entity.fetch()"],
     than: "postgres.js, folded",
-    least: 1.2,
+    least: 1.13,
   },
   {
     workloads: ["category reads 100", "category reads 1000", "category reads 10000"],
