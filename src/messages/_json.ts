@@ -63,8 +63,13 @@ export function toColumns(
     id: messages.map((message) => message?.id ?? null),
     type: messages.map((message) => message?.type ?? null),
   });
-  const data = messages.map((message) => message?.data ?? "null");
-  const metadata = messages.map((message) => message?.metadata ?? "null");
+  let [data, metadata, comma] = ["", "", ""];
+  for (const message of messages) {
+    // `join` copies each text once more.
+    data += comma + (message?.data ?? "null");
+    metadata += comma + (message?.metadata ?? "null");
+    comma = ",";
+  }
   return `${head.slice(0, -1)},"data":[${data}],"metadata":[${metadata}]}`;
 }
 
@@ -89,7 +94,8 @@ export function stringify(name: string, value: unknown): string | null {
     throw new TypeError(`Cannot write "${name}" as JSON: ${message}`, { cause: error });
   }
   if (loss) throw lossy(name, loss);
-  if (UNWRITABLE_JSON.test(json)) {
+  // The search is twenty times as fast as the expression, which a long text without escapes need not pay for.
+  if (json.includes("\\u") && UNWRITABLE_JSON.test(json)) {
     throw new TypeError(`Cannot write "${name}" as JSON: it holds "\\u0000" or a lone surrogate`);
   }
   return json;
