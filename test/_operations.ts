@@ -104,6 +104,10 @@ export const variants: Record<string, (sql: client.Sql) => Promise<unknown>> = {
     });
     return client.readLastMessage(sql, "account-1", { type: "Written", messages });
   },
+  "groupCommit of new messages": (sql) => {
+    const write = client.groupCommit(sql);
+    return Promise.all(["a-1", "a-1", "a-2", "b-1"].map((name) => write(name, message)));
+  },
   "readStream with a condition": (sql) => client.readStream(sql, "a-1", { condition: "true" }),
   "readStream backward with a condition": (sql) =>
     client.readStream(sql, "a-1", { condition: "true", direction: "backward" }),

@@ -63,14 +63,14 @@ export function toColumns(
     id: messages.map((message) => message?.id ?? null),
     type: messages.map((message) => message?.type ?? null),
   });
-  let [data, metadata, comma] = ["", "", ""];
-  for (const message of messages) {
-    // `join` copies each text once more.
-    data += comma + (message?.data ?? "null");
-    metadata += comma + (message?.metadata ?? "null");
-    comma = ",";
-  }
+  const data = messages.map((message) => message?.data ?? "null").reduce(joined, "");
+  const metadata = messages.map((message) => message?.metadata ?? "null").reduce(joined, "");
   return `${head.slice(0, -1)},"data":[${data}],"metadata":[${metadata}]}`;
+}
+
+/** `join` would copy each text once more. */
+function joined(list: string, item: string): string {
+  return list ? `${list},${item}` : item;
 }
 
 /** `\u0000` and half a surrogate pair, as `JSON.stringify` writes them. `jsonb` refuses both. */

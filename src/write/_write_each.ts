@@ -43,9 +43,13 @@ export async function writeEach(
   // path comes after `stream`.
   //
   // - `columns` is as in `queryAppend`.
-  // - `seen`, `current`, `added` and `known` are as in `writeOnce`, for many streams. `seen` is null, and
-  //   nothing is `added`, for a stream to which only new ids are written.
   // - `locked` waits for the lock if there is one category, and only tries the locks if there are several.
+  // - `snapshot` says whether the statement's own reads show all that is committed in the locked categories.
+  //   They do if this transaction gets its first id now, under the locks, and the id is the oldest that had
+  //   not ended in the snapshot: nobody else had an id when the statement began, and nobody has got one since.
+  // - `seen`, `current`, `added` and `known` are as in `writeOnce`, for many streams. If the snapshot is
+  //   current, `seen` is the version: a function call for each stream costs twice as much. Else `seen` is
+  //   null, and nothing is `added`, for a stream to which only new ids are written.
   // - `fresh` are the writes whose id is not known, with their rank in their stream.
   // - `expecting` are the fresh writes that expect a version. A write of rank 3 that expects version 6 needs
   //   the stream at version 4 before the statement, if the two writes before it succeed. `needed` is null for
@@ -75,13 +79,7 @@ export async function writeEach(
   stream as materialized (
     select
       stream_name, message_store.category(stream_name) as category,
-      case
-        when bool_or(may_be_known) then (
-          select coalesce(max(stored.position), -1)
-          from message_store.messages as stored
-          where stored.stream_name = message.stream_name
-        )
-      end as seen
+      bool_or(may_be_known) as may_be_known
     from message, ours
     group by stream_name
   ),
@@ -99,10 +97,36 @@ export async function writeEach(
       order by message_store.hash_64(category)
     ) as ordered
   ),
-  current as materialized (
-    select stream.*, coalesce(message_store.stream_version(stream_name), -1) as version
-    from stream join locked on locked.category = stream.category
+  snapshot as materialized (
+    select
+      case
+        when txid_current_if_assigned() is null
+          then txid_snapshot_xmin(txid_current_snapshot()) = txid_current()
+        else false
+      end as is_current
+    from (select count(*) from locked) as done
+  ),
+  seen as materialized (
+    select
+      stream_name, is_current,
+      case
+        when is_current or may_be_known then (
+          select coalesce(max(stored.position), -1)
+          from message_store.messages as stored
+          where stored.stream_name = stream.stream_name
+        )
+      end as seen
+    from stream join locked on locked.category = stream.category, snapshot
     where is_free
+  ),
+  current as materialized (
+    select
+      stream_name, seen,
+      case
+        when is_current then seen
+        else coalesce(message_store.stream_version(stream_name), -1)
+      end as version
+    from seen
   ),
   added as materialized (
     select message_store.get_stream_messages(stream_name, seen + 1, -1) as stored

@@ -3,6 +3,7 @@ import { isStatementRefused } from "../handle/_driver_error.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import type { Sql } from "../types.ts";
 import { type EachWrite, writeEach, type WriteOutcome } from "./_write_each.ts";
+import { writeEachNew } from "./_write_each_new.ts";
 import { writeNew } from "./_write_new.ts";
 import { writeOnce } from "./_write_once.ts";
 import {
@@ -84,7 +85,8 @@ async function sendBatch(sql: Sql, batch: readonly QueuedWrite[], leftOut: Lanes
   if (first === undefined) return;
   try {
     if (batch.length === 1) return first.resolve(await writeAlone(sql, first));
-    const outcomes = await writeEach(sql, batch);
+    const isNew = batch.every((it) => !it.mayBeKnown && it.expectedVersion === null);
+    const outcomes = await (isNew ? writeEachNew : writeEach)(sql, batch);
     batch.forEach((write, at) => {
       const outcome = outcomes[at]!;
       if (outcome === "busy") addTo(leftOut, write);

@@ -185,6 +185,56 @@ describe("groupCommit()", () => {
     assert.deepEqual(positions, [2, 1]);
   });
 
+  const writeTwo = (sql: Sql, options?: WriteOptions) => {
+    const write = groupCommit(sql);
+    const types = ["One", "Two"];
+    return Promise.all(types.map((type) => write("older-1", { type }, options)));
+  };
+  const older: Record<string, (sql: postgres.Sql, count: (sql: Sql) => Sql) => Promise<unknown>> = {
+    "in a statement of their own": (sql, count) => writeTwo(count(sql)),
+    "in a transaction that has written before": (sql, count) =>
+      sql.begin(async (tx) => {
+        await tx`select txid_current()`;
+        return await writeTwo(count(tx));
+      }),
+    "with an expected version": (sql, count) =>
+      writeTwo(count(sql), { expectedVersion: STREAM_EXISTS }),
+  };
+  for (const [how, send] of Object.entries(older)) {
+    test(`new messages come after those that others wrote while they waited, ${how}`, async () => {
+      const before = (await readStream(db.sql, "older-1")).length;
+      let counted: ReturnType<typeof counting>;
+      const positions = await whileLocked(
+        db,
+        "older-1",
+        1,
+        (sql) => send(sql, (it) => (counted = counting(it)).sql),
+        (sql) => writeBatch(sql, "older-1", [{ type: "Before" }, { type: "Before" }]),
+      );
+      // A second statement would mean that the database had to refuse the first.
+      assert.deepEqual([positions, counted!.statements], [[before + 2, before + 3], 1]);
+    });
+  }
+
+  test("new messages are written alike whatever else the server does", async () => {
+    const names = ["plain-1", "plain-2", "plain-1", "other-1", "plain-1", "other-1"];
+    const writeAll = async (sql: Sql): Promise<number[]> => {
+      const write = groupCommit(sql);
+      return await Promise.all(names.map((name) => write(name, { type: "Plain" })));
+    };
+    assert.deepEqual(await writeAll(db.sql), [0, 0, 1, 0, 2, 1]);
+    // A transaction that has an id, and has not ended.
+    await db.sql.begin(async (sql) => {
+      await sql`select txid_current()`;
+      assert.deepEqual(await writeAll(db.sql), [3, 1, 4, 2, 5, 3]);
+    });
+    await db.sql.begin(async (sql) => {
+      await sql`set transaction isolation level repeatable read`;
+      assert.deepEqual(await writeAll(sql), [6, 2, 7, 4, 8, 5]);
+      assert.deepEqual(await writeAll(sql), [9, 3, 10, 6, 11, 7]);
+    });
+  });
+
   test("what the database refuses fails alone, and the others are in order", async () => {
     await db.sql`
       alter table message_store.messages add constraint small check (type <> 'Refused')`;
@@ -468,6 +518,42 @@ describe("groupCommit()", () => {
     assert.throws(() => groupCommit(db.sql, { maxBatch: 0 }), RangeError);
     assert.throws(() => groupCommit(db.sql, { maxInFlight: 1.5 }), RangeError);
     assert.throws(() => groupCommit(db.sql, [] as object), TypeError);
+  });
+
+  test("equals writes one after another where all messages are new", async () => {
+    const streams = ["one-1", "one-2", "two-1"];
+    const everyWrite = fc.array(fc.constantFrom(...streams), { minLength: 2, maxLength: 30 });
+    const aMessage = fc.record({
+      type: fc.string({ minLength: 1, unit: "grapheme" }).filter((it) => !it.includes("\0")),
+      data: fc.jsonValue({ noUnicodeString: true }).filter((it) =>
+        !/u0000/.test(JSON.stringify(it))
+      ),
+      metadata: fc.constantFrom(null, {}, { correlationStreamName: "transfer-7" }),
+    });
+    await fc.assert(
+      fc.asyncProperty(everyWrite, aMessage, fc.nat(8), async (order, message, before) => {
+        const grouped = `g${crypto.randomUUID().slice(0, 8)}`;
+        const single = `s${crypto.randomUUID().slice(0, 8)}`;
+        for (const name of numbers(before)) {
+          await write(db.sql, `${grouped}one-${name % 2}`, message);
+          await write(db.sql, `${single}one-${name % 2}`, message);
+        }
+        const writeGrouped = groupCommit(db.sql);
+        const inOrder: number[] = [];
+        for (const name of order) inOrder.push(await write(db.sql, single + name, message));
+        const atOnce = order.map((name) => writeGrouped(grouped + name, message));
+        assert.deepEqual(await Promise.all(atOnce), inOrder);
+        for (const name of new Set(order)) {
+          const [one, other] = await Promise.all(
+            [grouped, single].map((category) => readStream(db.sql, category + name)),
+          );
+          const kept = (messages: typeof one) =>
+            messages!.map(({ type, data, metadata, position }) => [type, data, metadata, position]);
+          assert.deepEqual(kept(one), kept(other));
+        }
+      }),
+      { numRuns: 50 },
+    );
   });
 
   test("equals writes one after another", async () => {

@@ -29,6 +29,7 @@ import {
   synchronizeCall,
   writeCall,
   writeEachCall,
+  writeEachNewCall,
   writeNewCall,
   writeStreamsCall,
   writeUnlessBusyCall,
@@ -76,6 +77,13 @@ const STATEMENTS: readonly SampledStatement[] = [
         `"id":["${messageId}"],"type":["type"],"data":[1],"metadata":[{}]}`,
     },
     makeCall: writeEachCall,
+  },
+  {
+    sample: {
+      columns: `{"category":["category"],"streamName":["category-id"],` +
+        `"id":["${messageId}"],"type":["type"],"data":[1],"metadata":[{}]}`,
+    },
+    makeCall: writeEachNewCall,
   },
   {
     sample: {

@@ -7,8 +7,9 @@ import {
   checkTime,
   checkWritableStreamName,
 } from "../../../names/_check.ts";
-import type { Metadata } from "../../../types.ts";
-import { writeEach } from "../../../write/_write_each.ts";
+import type { Metadata, Sql } from "../../../types.ts";
+import { type EachWrite, writeEach } from "../../../write/_write_each.ts";
+import { writeEachNew } from "../../../write/_write_each_new.ts";
 import { isPointer } from "../../../write/_translate.ts";
 import { type ImportBounds, type Pointers, writeMissing } from "../../../write/_write_missing.ts";
 import { writeNew } from "../../../write/_write_new.ts";
@@ -101,8 +102,27 @@ export function writeStreamsCall({ columns }: Parameters, maxBatchSize: number):
 
 /** Writes of `groupCommit`, which share a statement. `authorize` is asked about each as about a `write`. */
 export function writeEachCall({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
-  const writes = batchRowsOf(columns, maxBatchSize)
-    .map((row) => ({ ...row, streamName: requiredText(row.streamName) }));
+  const rows = batchRowsOf(columns, maxBatchSize);
+  return eachCall(
+    rows.map((row) => ({ ...row, streamName: requiredText(row.streamName) })),
+    writeEach,
+  );
+}
+
+/** Such writes with new ids. The columns name each stream once. */
+export function writeEachNewCall({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
+  const rows = batchRowsOf(columns, maxBatchSize);
+  const writes = rows.map((row, at) => ({
+    ...row,
+    streamName: requiredText(rows[(row.inStream ?? at + 1) - 1]?.streamName),
+  }));
+  return eachCall(writes, writeEachNew);
+}
+
+function eachCall(
+  writes: readonly (BatchRow & { readonly streamName: string })[],
+  send: (sql: Sql, writes: readonly EachWrite[]) => Promise<unknown>,
+): Call<unknown> {
   return {
     toAuthorize: writes.map(({ streamName, message, options }) =>
       callTo("write", { streamName, messages: [message], ...options })
@@ -119,7 +139,7 @@ export function writeEachCall({ columns }: Parameters, maxBatchSize: number): Ca
           ...encodeMessage(message),
         };
       });
-      return await writeEach(sql, encoded);
+      return await send(sql, encoded);
     },
   };
 }
@@ -193,6 +213,7 @@ interface BatchRow {
   readonly streamName: Parameter | undefined;
   readonly options: { readonly expectedVersion?: number | undefined };
   readonly mayBeKnown: unknown;
+  readonly inStream: number | undefined;
   readonly time: string | null | undefined;
   readonly pointers: Pointers;
   readonly message: IdentifiedMessageInput;
@@ -210,6 +231,7 @@ function batchRowsOf(columns: Parameter | undefined, maxBatchSize: number): Batc
       streamName: cell("streamName") as Parameter | undefined,
       options: { expectedVersion: numberOf(cell("expectedVersion") as Parameter | undefined) },
       mayBeKnown: cell("mayBeKnown"),
+      inStream: cell("inStream") as number | undefined,
       time: cell("time") as string | null | undefined,
       pointers: {
         cause: (cell("cause") ?? null) as number | null,
