@@ -62,6 +62,12 @@ export function operationsOn(
         ["account-0", "account-8", "order-8", "new-1"].map((name) => write(name, once())),
       );
     },
+    "groupCommit of new messages": (sql) => {
+      const write = client.groupCommit(sql);
+      return Promise.all(
+        ["account-0", "account-8", "order-8", "new-1"].map((name) => write(name, message)),
+      );
+    },
     importMessages: (sql) =>
       client.importMessages(
         sql,
