@@ -104,6 +104,10 @@ export const variants: Record<string, (sql: client.Sql) => Promise<unknown>> = {
     });
     return client.readLastMessage(sql, "account-1", { type: "Written", messages });
   },
+  "importMessages of a store": (sql) =>
+    client.importMessages(sql, [
+      { ...once(), streamName: "account-1", globalPosition: 1, position: 0 },
+    ]),
   "groupCommit of new messages": (sql) => {
     const write = client.groupCommit(sql);
     return Promise.all(["a-1", "a-1", "a-2", "b-1"].map((name) => write(name, message)));

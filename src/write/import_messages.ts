@@ -9,6 +9,7 @@ import { encodeRow, type ImportRow, placedError } from "./_import_row.ts";
 import { addPlace, type CopiedPlaces, findPlace, noPlaces } from "./_places.ts";
 import { disordered, isPointing, LEAVE_OUT, translate, type Translation } from "./_translate.ts";
 import { type EncodedImport, type ImportRefusal, writeMissing } from "./_write_missing.ts";
+import { writeMissingPlain } from "./_write_missing_plain.ts";
 import type { ImportedMessage } from "./imported_message.ts";
 
 /** How far an import has come. */
@@ -166,7 +167,10 @@ interface Chunk {
 async function storeChunk(sql: Sql, chunk: Chunk, copied: Copied): Promise<number> {
   const { rows, messages } = translateChunk(chunk, copied);
   if (messages.length === 0) return 0;
-  const { refusal, written, places } = await writeMissing(sql, messages, copied);
+  const isPlain = rows.every(({ source }) => source === undefined);
+  const { refusal, written, places } = isPlain
+    ? await writeMissingPlain(sql, messages)
+    : await writeMissing(sql, messages, copied);
   if (refusal !== null) throw refused(rows[refusal.at]!, refusal);
   for (const [at, { source }] of rows.entries()) {
     if (source === undefined) continue;

@@ -26,6 +26,7 @@ import {
 } from "./_read_statements.ts";
 import {
   importCall,
+  importPlainCall,
   synchronizeCall,
   writeCall,
   writeEachCall,
@@ -91,6 +92,13 @@ const STATEMENTS: readonly SampledStatement[] = [
         `"id":["${messageId}"],"type":["type"],"data":[1],"metadata":[{}]}`,
     },
     makeCall: importCall,
+  },
+  {
+    sample: {
+      columns: `{"streamName":["category-id"],"time":["${time}"],` +
+        `"id":["${messageId}"],"type":["type"],"data":[1],"metadata":[{}]}`,
+    },
+    makeCall: importPlainCall,
   },
   {
     sample: {

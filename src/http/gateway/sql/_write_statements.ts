@@ -11,7 +11,13 @@ import type { Metadata, Sql } from "../../../types.ts";
 import { type EachWrite, writeEach } from "../../../write/_write_each.ts";
 import { writeEachNew } from "../../../write/_write_each_new.ts";
 import { isPointer } from "../../../write/_translate.ts";
-import { type ImportBounds, type Pointers, writeMissing } from "../../../write/_write_missing.ts";
+import {
+  type EncodedImport,
+  type ImportBounds,
+  type Pointers,
+  writeMissing,
+} from "../../../write/_write_missing.ts";
+import { writeMissingPlain } from "../../../write/_write_missing_plain.ts";
 import { writeNew } from "../../../write/_write_new.ts";
 import { writeUnlessBusy } from "../../../write/_write_unless_busy.ts";
 import type { StreamInput } from "../../../write/stream_input.ts";
@@ -145,7 +151,25 @@ function eachCall(
 }
 
 /** `authorize` is asked once for each stream, about all messages that the stream gets. */
-export function importCall({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
+export function importCall(parameters: Parameters, maxBatchSize: number): Call<unknown> {
+  const { first = null, last = null } = (jsonOf(parameters["columns"]) ?? {}) as Partial<
+    ImportBounds
+  >;
+  return importedCall(parameters, maxBatchSize, async (sql, messages) => {
+    for (const bound of [first, last]) if (bound !== null) checkInteger("bound", bound, 0);
+    return await writeMissing(sql, messages, { first, last });
+  });
+}
+
+export function importPlainCall(parameters: Parameters, maxBatchSize: number): Call<unknown> {
+  return importedCall(parameters, maxBatchSize, writeMissingPlain);
+}
+
+function importedCall(
+  { columns }: Parameters,
+  maxBatchSize: number,
+  send: (sql: Sql, messages: readonly EncodedImport[]) => Promise<unknown>,
+): Call<unknown> {
   const rows = batchRowsOf(columns, maxBatchSize)
     .map((row) => ({ ...row, streamName: requiredText(row.streamName) }));
   const imported = new Map<string, BatchRow["message"][]>();
@@ -168,9 +192,7 @@ export function importCall({ columns }: Parameters, maxBatchSize: number): Call<
         const columns = encodeMessage(message);
         return { streamName, time: writtenAt?.toISOString() ?? null, ...columns, pointers };
       });
-      const { first = null, last = null } = jsonOf(columns!) as Partial<ImportBounds>;
-      for (const bound of [first, last]) if (bound !== null) checkInteger("bound", bound, 0);
-      return await writeMissing(sql, encoded, { first, last });
+      return await send(sql, encoded);
     },
   };
 }
