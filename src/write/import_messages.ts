@@ -250,37 +250,59 @@ async function* chunksOf(
 ): AsyncGenerator<Chunk, void, undefined> {
   let chunk = emptyChunk();
   let number = 0;
-  for await (const item of source) {
-    number++;
-    const isLine = typeof item === "string";
-    if (isLine && item.trim() === "") continue;
-    const place = `${isLine ? "line" : "message"} ${number}`;
-    let message: ImportedMessage;
-    let row: ImportRow | undefined;
-    try {
-      message = isLine ? parseLine(item) as ImportedMessage : item;
-      const encoding = encodeRow(place, message, withoutPositions);
-      row = isPromise(encoding) ? await encoding : encoding;
-    } catch (error) {
-      throw placedError(place, error);
-    }
+  /** Adds a message, to a new chunk if this one is full. Returns the full one. */
+  const add = (message: ImportedMessage, row: ImportRow | undefined): Chunk | undefined => {
+    const full = row !== undefined && isFull(chunk, row) ? chunk : undefined;
+    if (full) chunk = emptyChunk();
     if (row !== undefined) {
-      const { encoded } = row;
-      const length = lengthOfWrite(encoded);
-      const { rows: { length: count }, ids } = chunk;
-      const isFull = count === MAX_COUNT || chunk.length + length > MAX_BATCH_LENGTH;
-      if (count > 0 && (isFull || ids.has(encoded.id) || isParkedReference(row))) {
-        yield chunk;
-        chunk = emptyChunk();
-      }
       chunk.rows.push(row);
-      chunk.ids.add(encoded.id);
-      chunk.length += length;
+      chunk.ids.add(row.encoded.id);
+      chunk.length += lengthOfWrite(row.encoded);
     }
     chunk.count++;
     chunk.last = message;
+    return full;
+  };
+  const take = (item: ImportedMessage | string): Chunk | undefined | Promise<Chunk | undefined> => {
+    number++;
+    const isLine = typeof item === "string";
+    if (isLine && item.trim() === "") return undefined;
+    const place = `${isLine ? "line" : "message"} ${number}`;
+    const fail = (error: unknown): never => {
+      throw placedError(place, error);
+    };
+    try {
+      const message = isLine ? parseLine(item) as ImportedMessage : item;
+      const encoding = encodeRow(place, message, withoutPositions);
+      return isPromise(encoding)
+        ? encoding.then((row) => add(message, row), fail)
+        : add(message, encoding);
+    } catch (error) {
+      return fail(error);
+    }
+  };
+
+  if (Symbol.asyncIterator in Object(source)) {
+    for await (const item of source) {
+      const full = await take(item);
+      if (full) yield full;
+    }
+  } else {
+    // What is there is not waited for: that would be a sixth of what the client does for a message.
+    for (const item of source as Iterable<ImportedMessage | string>) {
+      const taken = take(isPromise(item) ? await item as ImportedMessage : item);
+      const full = isPromise(taken) ? await taken : taken;
+      if (full) yield full;
+    }
   }
   if (chunk.count > 0) yield chunk;
+}
+
+/** Whether a message has to be in another statement than those of the chunk. */
+function isFull({ rows, ids, length }: Chunk, row: ImportRow): boolean {
+  if (rows.length === 0) return false;
+  return rows.length === MAX_COUNT || length + lengthOfWrite(row.encoded) > MAX_BATCH_LENGTH ||
+    ids.has(row.encoded.id) || isParkedReference(row);
 }
 
 function emptyChunk(): Chunk {
