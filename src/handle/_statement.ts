@@ -35,14 +35,12 @@ export function isRetrying(sql: Sql): sql is RetryingSql {
  *
  * @param before SQL in front of the template, the same at each call of one template literal.
  * @param after SQL behind the template, the same at each call of one template literal.
- * @param collect Waits for the answer of a query, if it is another than one row.
- * @param decode Makes of the answer what this resolves to.
+ * @param decode Makes of the answer what this resolves to, if the answer is another.
  */
 export function queryJson<T>(
   sql: Sql,
   before = "",
   after = "",
-  collect: (query: PromiseLike<Rows>) => PromiseLike<Rows> = (query) => query,
   decode: (answer: unknown) => T = (answer) => JSON.parse(jsonTextOf(answer)),
 ): SendStatement<T> {
   return async (strings, ...parameters) => {
@@ -55,7 +53,7 @@ export function queryJson<T>(
     const statement = complete(strings, before, after);
     let answer;
     try {
-      answer = await collect((isRetrying(sql) ? sql[RETRYING] : sql)(statement, ...parameters));
+      answer = await (isRetrying(sql) ? sql[RETRYING] : sql)(statement, ...parameters);
     } catch (error) {
       // No server has sent this error. Between the "error" and the "close" of its socket, postgres.js takes
       // new statements for the broken connection and forgets them. So the caller gets the error later:
@@ -92,9 +90,8 @@ function complete(
 
 /** The one value of the one row of an answer. */
 export function jsonTextOf(answer: unknown): string {
-  const rows = answeredRows(answer);
   // The last one: after a statement that failed, postgres.js may leave a hole before the row.
-  const row = rows?.[rows.length - 1] as { json?: unknown } | null | undefined;
+  const row = answeredRows(answer)?.at(-1) as { json?: unknown } | null | undefined;
   // Some drivers answer rows that are lists. Some programs rename the columns, or add columns.
   return checkText(row?.json ?? Object.values(row ?? {})[0]);
 }
@@ -119,7 +116,7 @@ interface RowQuery extends PromiseLike<Rows> {
 }
 
 /**
- * Waits for the rows of a query.
+ * Sends a statement that answers many rows.
  *
  * If a statement fails after its first row, postgres.js puts as many holes before the rows of the
  * connection's next statement. That may be a statement of the caller's. It puts none there if the rows are
@@ -127,7 +124,8 @@ interface RowQuery extends PromiseLike<Rows> {
  *
  * @throws {RangeError} If the data of all rows would not fit into one text of Node: it takes too much memory.
  */
-export async function collectRows(query: RowQuery): Promise<Rows> {
+export async function takeRows(sql: Sql, ...statement: Parameters<Sql>): Promise<Rows> {
+  const query = (isRetrying(sql) ? sql[RETRYING] : sql)(...statement) as RowQuery;
   if (typeof query.forEach !== "function" || Array.isArray(query)) return await query;
   const rows: unknown[] = [];
   let left = 2 ** 29;

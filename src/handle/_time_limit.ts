@@ -1,5 +1,5 @@
 import type { Sql } from "../types.ts";
-import { collectRows, isRetrying } from "./_statement.ts";
+import { isRetrying, takeRows } from "./_statement.ts";
 
 /** A limit on the time that an answer takes. */
 export interface TimeLimit {
@@ -66,7 +66,7 @@ function makeLimited(sql: Sql, milliseconds: number): Sql {
     const { reached, start, stop } = timeLimitOf(milliseconds * factor);
     start();
     try {
-      const answer = await Promise.race([collectRows(sql(strings, ...parameters)), reached]);
+      const answer = await Promise.race([takeRows(sql, strings, ...parameters), reached]);
       factor = 1;
       return answer;
     } catch (error) {

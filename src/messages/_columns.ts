@@ -1,9 +1,9 @@
 import {
   answeredRows,
   checkText,
-  collectRows,
   queryJson,
   type SendStatement,
+  takeRows,
 } from "../handle/_statement.ts";
 import type { Message, Sql } from "../types.ts";
 
@@ -140,7 +140,10 @@ export function queryMessagePage<Extent>(
   before: string,
   after: string,
 ): SendStatement<MessagePage<Extent>> {
-  return queryJson(sql, before, after, collectRows, (answer) => {
+  const handle: Sql = typeof sql === "function"
+    ? (...statement) => takeRows(sql, ...statement)
+    : sql;
+  return queryJson(handle, before, after, (answer) => {
     const rows = messageRowsOf(answer);
     const last = rows.findLast(({ id }) => id === null);
     return {

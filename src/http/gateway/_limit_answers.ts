@@ -1,5 +1,5 @@
 import { sqlStateOf } from "../../handle/_driver_error.ts";
-import { collectRows, isRetrying } from "../../handle/_statement.ts";
+import { isRetrying, takeRows } from "../../handle/_statement.ts";
 import { templateOf, textOf } from "../../handle/_statement_text.ts";
 import { answersMessages } from "../../messages/_columns.ts";
 import type { Sql } from "../../types.ts";
@@ -45,7 +45,7 @@ export function limitAnswers(sql: Sql, maxAnswerBytes: number): Sql {
       limited.set(strings, statement = limitRows(strings, maxAnswerBytes));
     }
     try {
-      return await collectRows(sql(statement, ...parameters));
+      return await takeRows(sql, statement, ...parameters);
     } catch (error) {
       if (!isTooLarge(error)) throw error;
       throw answerTooLarge(maxAnswerBytes);
