@@ -19,9 +19,8 @@ export function counting(sql: Sql): CountingSql {
   const counted: CountingSql = Object.assign(
     async (strings: TemplateStringsArray, ...parameters: (string | null)[]): Promise<Rows> => {
       counted.statements++;
-      const rows = await sql(strings, ...parameters) as readonly { json: string }[];
-      const answer = JSON.parse(rows[0]!.json);
-      if (Array.isArray(answer?.globalPosition)) counted.rows += answer.id.length;
+      const rows = await sql(strings, ...parameters) as readonly { globalPosition?: string }[];
+      counted.rows += rows.filter(({ globalPosition }) => globalPosition !== undefined).length;
       return rows;
     },
     { statements: 0, rows: 0 },

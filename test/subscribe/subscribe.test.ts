@@ -586,10 +586,10 @@ describe("subscribe() reads", () => {
   }
 
   const filters: Record<string, { source: (category: string) => string; index: number }> = {
-    types: { source: (category) => category, index: 5 },
-    correlation: { source: (category) => category, index: 5 },
-    consumerGroup: { source: (category) => category, index: 5 },
-    "types of a stream": { source: (category) => `${category}-1`, index: 2 },
+    types: { source: (category) => category, index: 1 },
+    correlation: { source: (category) => category, index: 1 },
+    consumerGroup: { source: (category) => category, index: 1 },
+    "types of a stream": { source: (category) => `${category}-1`, index: 1 },
     "types of $all": { source: () => "$all", index: 2 },
   };
   for (const [filter, { source, index }] of Object.entries(filters)) {
