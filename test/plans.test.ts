@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { operationsOn } from "../bench/_operations.ts";
 import { type Explainer, explainer, type PlanMode } from "../bench/_plans.ts";
 import { fillStore } from "../bench/_store.ts";
+import { ALL, readHeads } from "../src/subscribe/_heads.ts";
 import { pure } from "./_operations.ts";
 import { useDatabase } from "./database.ts";
 
@@ -37,6 +38,32 @@ describe.each<[string, PlanMode]>([
         .toEqual({ seqScans: [], sorts: [] });
     },
   );
+
+  test("a look of who waits reads one entry of an index for each source", async () => {
+    const names = [
+      "account",
+      "order",
+      "account:command",
+      "ledger",
+      "account:position",
+      "aaa",
+      "none",
+    ];
+    const sources = [
+      ALL,
+      ...names.map((name) => ["category", name] as const),
+      ...names.map((name) => ["stream", `${name}-0`] as const),
+    ];
+    const { seqScans, sorts, indexes, answer } = await plans.explain((sql) =>
+      readHeads(sql, sources, null)
+    );
+    expect({ seqScans, sorts: sorts.filter((rows) => rows > sources.length) })
+      .toEqual({ seqScans: [], sorts: [] });
+    expect([...indexes.values()].filter((rows) => rows > sources.length)).toEqual([]);
+    const { heads } = answer as Awaited<ReturnType<typeof readHeads>>;
+    expect(heads!.slice(0, 8).map((it) => it !== null))
+      .toEqual([true, true, true, true, true, true, false, false]);
+  });
 });
 
 test.each([

@@ -64,7 +64,9 @@ export async function runMember(
   const listening = () => listenForMessages(listener!, reader.category, stopping);
   const bell = listener && await retryUntilAborted(listening, retrying);
   const storing = { ...retrying, signal: givingUp };
-  const following = { ...retrying, bell, server: { wasPrimary: false } };
+  const { watched } = reader;
+  const isDue = () => isStoreDue(kept, true);
+  const following = { ...retrying, watched, isDue, bell, server: { wasPrimary: false } };
   const store = () => retryUntilAborted(() => storePosition(kept), storing);
   const progress: Progress = { handled: 0, caughtUp: false, isBusy: false };
   const failures: unknown[] = [];

@@ -5,8 +5,9 @@ import { abortable, sleep } from "../lib/wait.ts";
 import { claimStream, waitingStream } from "../names/_own_streams.ts";
 import { readStream } from "../read/read_stream.ts";
 import { isForConsumers, readerOf } from "../subscribe/_reader.ts";
+import { waitForNews } from "../subscribe/_watch.ts";
 import type { ConsumerGroup } from "../types.ts";
-import { write } from "../write/write.ts";
+import { NO_STREAM, write } from "../write/write.ts";
 import { type CheckedConsumer, membersOf } from "./_checked_consumer.ts";
 import {
   ask,
@@ -61,6 +62,8 @@ interface Share {
   failure?: Thrown;
   /** Whether the database has answered. So each later error may be temporary. */
   hasAnswered?: true;
+  /** The versions of the streams at the last look. */
+  versions: ReadonlyMap<string, number>;
   /** When to look again whether others' members have messages that nobody handles, by `performance.now()`. */
   nextCheckAt: number;
 }
@@ -97,6 +100,7 @@ export async function consumeShare(
     behind: new Set(),
     onCaughtUp,
     shutdown: shutdownOn([shutdown.stopping], shutdownTimeout),
+    versions: new Map(),
     nextCheckAt: 0,
   };
   const { stopping, givingUp, stop, dispose } = share.shutdown;
@@ -106,7 +110,7 @@ export async function consumeShare(
     while (!stopping.aborted) {
       const retrying = { ...consumer, signal: stopping, isFirst: () => !share.hasAnswered };
       await retryWhileUnavailable(() => looking = look(share), retrying);
-      await sleep(pause * (0.8 + Math.random() / 5), stopping);
+      await pauseBetweenLooks(share, pause);
     }
   } catch (error) {
     if (!stopping.aborted) share.failure ??= { cause: error };
@@ -120,13 +124,51 @@ export async function consumeShare(
   if (share.failure) throw share.failure.cause;
 }
 
+/**
+ * Waits until the next look. A process that has all members does not look itself while nobody else writes to
+ * their streams: it shares a watch with all others that wait on its handle.
+ */
+async function pauseBetweenLooks(share: Share, pause: number): Promise<void> {
+  const { consumer: { sql }, shutdown: { stopping }, streams, held, versions } = share;
+  if (held.size < streams.length) {
+    return await sleep(pause * (0.8 + Math.random() / 5), stopping);
+  }
+  const names = [...streams, ...otherStreams(share)];
+  let store: string | undefined;
+  await waitForNews({
+    sql,
+    sources: names.map((name) => ["stream", name]),
+    pause,
+    pollInterval: pause,
+    signal: stopping,
+    isNews: (heads, storeNow, askedAt) => {
+      if (held.size < streams.length || storeNow !== (store ??= storeNow)) return true;
+      for (const [at, { kept }] of held) {
+        if (heads && (heads[at]?.[0] ?? NO_STREAM) !== kept.version && !kept.isRecording) {
+          return true;
+        }
+        kept.confirmedAt = Math.max(kept.confirmedAt, askedAt);
+        if (kept.claim && isStoreDue(kept)) return true;
+      }
+      const isNew = (name: string, at: number) =>
+        (heads![at + streams.length]?.[0] ?? NO_STREAM) !== (versions.get(name) ?? NO_STREAM);
+      return heads !== undefined && otherStreams(share).some(isNew);
+    },
+  });
+}
+
+/** The streams that others write to: their questions, and that they wait. */
+function otherStreams({ consumer, claim, streams }: Share): string[] {
+  return claim ? [...streams.map(claimStream), waitingStream(consumer)] : [];
+}
+
 /** Looks at all members: answers questions about its own, and takes its share of those that are free. */
 async function look(share: Share): Promise<void> {
   const { consumer, claim, streams, held, shutdown } = share;
   const lookedAt = performance.now();
   const waiting = waitingStream(consumer);
-  const others = claim ? [...streams.map(claimStream), waiting] : [];
-  const lasts = await readLastMessages(consumer.sql, [...streams, ...others]);
+  const lasts = await readLastMessages(consumer.sql, [...streams, ...otherStreams(share)]);
+  share.versions = new Map(lasts.map(({ streamName, version }) => [streamName, version]));
   share.hasAnswered = true;
   const seen = claimablesOf(lasts, streams).map((it): Seen => (
     { ...it, holder: claim && holderOf(it.last, it.question) }

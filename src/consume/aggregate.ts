@@ -23,6 +23,7 @@ import { readSettled } from "../read/_read_settled.ts";
 import type { Cursor } from "../read/_page.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
+import { ALL } from "../subscribe/_heads.ts";
 import { followPages } from "../subscribe/_follow_pages.ts";
 import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.ts";
 import { type Reader, readerOf } from "../subscribe/_reader.ts";
@@ -155,7 +156,8 @@ export async function aggregate(
       { ...retrying, isFirst: true },
     );
     if (listener) bell = await listenForMessages(listener, null, stopping);
-    const following = { ...retrying, pollInterval, bell, server: { wasPrimary: false } };
+    const server = { wasPrimary: false };
+    const following = { ...retrying, sql: limited, watched: ALL, pollInterval, bell, server };
     let known: Stored = stored;
     while (!stopping.aborted) {
       // `stored` is undefined if another process was faster, or if the store may have gone back. This

@@ -38,6 +38,13 @@ const LONGEST = 8;
 
 /** The handles with limits, by the handle without. What is known of a handle must be known of these, too. */
 const limited = new WeakMap<Sql, Map<number, Sql>>();
+/** The handle without a limit, by the handle with one. */
+const unlimited = new WeakMap<Sql, Sql>();
+
+/** The handle that a handle with a time limit was made of; any other handle itself. */
+export function withoutTimeLimit(sql: Sql): Sql {
+  return unlimited.get(sql) ?? sql;
+}
 
 /**
  * Makes a handle whose statements reject if no answer comes within so many milliseconds.
@@ -56,6 +63,7 @@ export function withTimeLimit(sql: Sql, milliseconds: number): Sql {
     known.set(milliseconds, handle);
     // A limit on a handle that has the limit would be the same limit.
     limited.set(handle, new Map([[milliseconds, handle]]));
+    unlimited.set(handle, withoutTimeLimit(sql));
   }
   return handle;
 }

@@ -1,11 +1,11 @@
-import { abortable, onAbort, sleep } from "../lib/wait.ts";
+import { abortable, onAbort } from "../lib/wait.ts";
 
 /** Rings when a message has been written, so that a reader does not wait for its next poll. */
 export interface Bell {
   /** Forgets the rings until now. */
   reset(): void;
-  /** Waits so many milliseconds, or until a ring; not at all if there was a ring since the last `reset`. */
-  wait(milliseconds: number): Promise<void>;
+  /** Aborts at a ring, and when the run ends. It has aborted if there was a ring since the last `reset`. */
+  readonly ringing: AbortSignal;
   /** Stops listening. */
   remove(): void;
 }
@@ -52,7 +52,9 @@ export async function listenForMessages(
       // Only after a ring, which has ended each wait: a wait that goes on must hear the next ring.
       if (ringing.signal.aborted) ringing = new AbortController();
     },
-    wait: (milliseconds) => sleep(milliseconds, ringing.signal),
+    get ringing() {
+      return ringing.signal;
+    },
     remove: unlisten,
   };
 }

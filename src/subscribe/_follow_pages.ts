@@ -2,8 +2,12 @@ import { ReplicaReadError } from "../errors.ts";
 import { type RetryOptions, retryWhileUnavailable } from "../handle/_retry.ts";
 import { letSend, sleep } from "../lib/wait.ts";
 import type { Cursor, Page } from "../read/_page.ts";
+import type { Sql } from "../types.ts";
 import type { Bell } from "./_bell.ts";
+import { seenHeadOf } from "./_seen_head.ts";
+import type { Watched } from "./_heads.ts";
 import type { Reader } from "./_reader.ts";
+import { type Wait, waitForNews } from "./_watch.ts";
 
 /** Milliseconds. */
 const FIRST_POLL_PAUSE = 25;
@@ -11,8 +15,13 @@ const FIRST_POLL_PAUSE = 25;
 /** How to follow a source. */
 export interface Following extends RetryOptions {
   readonly signal: AbortSignal;
+  /** The handle, and the source as it is watched there while there are no messages. */
+  readonly sql: Sql;
+  readonly watched: Watched;
   /** The longest pause between two reads that found no message, in milliseconds. */
   readonly pollInterval: number;
+  /** Whether the caller has something to do at the next page, even if it is empty. Then the wait for news ends. */
+  readonly isDue?: (() => boolean) | undefined;
   /** Ends a pause early. */
   readonly bell?: Bell | undefined;
   /** What is known of the server. Who follows again after an error hands it on. */
@@ -37,7 +46,8 @@ export async function* followPages(
   start: Cursor,
   following: Following,
 ): AsyncGenerator<Page, void, undefined> {
-  const { signal, pollInterval, bell, server = { wasPrimary: false } } = following;
+  const { sql, watched, signal, pollInterval, isDue, bell } = following;
+  const { server = { wasPrimary: false } } = following;
   const readFrom = ({ position, mark }: Cursor, retrying: RetryOptions): Promise<Page> =>
     retryOnStandby(
       () =>
@@ -49,14 +59,16 @@ export async function* followPages(
       { ...following, server },
     );
   let cursor = start;
-  let pause = FIRST_POLL_PAUSE;
+  let pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
   // The database may never have worked: by default, the first read is not retried.
   let retrying: RetryOptions = { isFirst: true, ...following };
   let nextPage: Promise<Page> | undefined;
+  const seen = seenHeadOf(start);
   try {
     while (!signal.aborted) {
       const page = await (nextPage ?? readFrom(cursor, retrying));
       retrying = following;
+      seen.moveTo(page);
       cursor = { position: page.next, mark: page.mark };
       server.wasPrimary ||= page.isStandby === false;
       nextPage = undefined;
@@ -67,11 +79,16 @@ export async function* followPages(
         await letSend();
       }
       yield page;
-      if (page.messages.length > 0) pause = FIRST_POLL_PAUSE;
+      if (page.messages.length > 0) pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
       if (!page.atEnd) continue;
-      pause = Math.min(pause, pollInterval);
-      await (bell ? bell.wait(pause) : sleep(pause, signal));
-      pause *= 2;
+      const idle = bell?.ringing ?? signal;
+      // Before an open gap, the next message may be there already.
+      if (page.isSettled === false) await sleep(pause, idle);
+      else {
+        const isNews: Wait["isNews"] = (heads, store) => seen.isNews(heads, store) || !!isDue?.();
+        await waitForNews({ sql, sources: [watched], pause, pollInterval, signal: idle, isNews });
+      }
+      pause = Math.min(pause * 2, pollInterval);
     }
   } catch (error) {
     if (!signal.aborted) throw error;

@@ -25,12 +25,15 @@ import type { AggregatedMessage } from "../read/reference.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { streamVersion } from "../read/stream_version.ts";
 import type { Message, Sql } from "../types.ts";
+import { ALL, type Watched } from "./_heads.ts";
 import type { Source, SourceOptions } from "./source.ts";
 
 /** Reads a source. A place is a position in a stream; for every other source, a global position. */
 export interface Reader {
   /** The category of the source's messages; null for `"$all"`. */
   readonly category: string | null;
+  /** The source as it is watched. */
+  readonly watched: Watched;
   /**
    * Reads the page that begins at a place. The signal ends a wait for a position that is missing.
    *
@@ -137,6 +140,7 @@ function aggregateReader(sql: Sql, name: string, options: ReaderOptions): SizedR
   return {
     label: `aggregate "${name}"`,
     category: name,
+    watched: ["aggregate", name],
     read: (wanted) => readAggregatePage(sql, { ...options, ...wanted, name }),
     placeOf: (message) => (message as AggregatedMessage).reference.globalPosition,
     start: (at) => startOf(sql, at, name, null, firstReferenceSince),
@@ -148,6 +152,7 @@ function allReader(sql: Sql, { types }: ReaderOptions): SizedReader {
   return {
     label: "all messages",
     category: null,
+    watched: ALL,
     read: (wanted, signal) =>
       readSettled(sql, { ...wanted, pattern: null, filter: { types } }, { signal }),
     placeOf: (message) => message.globalPosition,
@@ -160,6 +165,7 @@ function categoryReader(sql: Sql, category: string, options: ReaderOptions): Siz
   return {
     label: `category "${category}"`,
     category,
+    watched: ["category", category],
     read: (wanted) => readCategoryPage(sql, { ...options, ...wanted, category }),
     placeOf: (message) => message.globalPosition,
     start: (at) => startOf(sql, at, category),
@@ -171,6 +177,7 @@ function streamReader(sql: Sql, streamName: string, { types }: ReaderOptions): S
   return {
     label: `stream "${streamName}"`,
     category: category(streamName),
+    watched: ["stream", streamName],
     read: async (wanted) => {
       const page = await readStreamPage(sql, { ...wanted, streamName });
       return {

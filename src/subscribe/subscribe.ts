@@ -137,11 +137,13 @@ export function subscribe(
   const checked = { ...options, startAt, types };
   checkSource(source, checked);
   const following = checkFollowing(sql, options);
-  const reader = readerOf(withTimeLimit(sql, following.answerTimeout), source, checked);
-  return endable((ending) => followMessages(reader, parser, following, checked, ending));
+  const limited = withTimeLimit(sql, following.answerTimeout);
+  const reader = readerOf(limited, source, checked);
+  return endable((ending) => followMessages(limited, reader, parser, following, checked, ending));
 }
 
 async function* followMessages(
+  sql: Sql,
   reader: Reader,
   parser: Parser | undefined,
   following: CheckedFollowing,
@@ -160,7 +162,7 @@ async function* followMessages(
     const pages = followPages(
       reader.read,
       { position: start, mark: reader.markAt(start) },
-      { ...following, signal: ending.signal, bell },
+      { ...following, sql, watched: reader.watched, signal: ending.signal, bell },
     );
     let isCaughtUp = false;
     for await (const page of pages) {

@@ -198,7 +198,9 @@ describe("the position of a consumer", () => {
     const last = await write(db.sql, "chatter-1", { type: "Written" });
     assert.equal(last, 0);
     const counts = { a: 0, b: 0 };
-    const sql = db.connect({ debug: (_, query) => void (query.includes("isQuiet") && reads++) });
+    const sql = db.connect({
+      debug: (_, query) => void (/isQuiet|txid_current_snapshot/.test(query) && reads++),
+    });
     let reads = 0;
     const running = (["a", "b"] as const).map((consumerId) =>
       start(sql, {

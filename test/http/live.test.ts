@@ -327,6 +327,8 @@ type MoreOfLiveRead = Partial<Omit<LiveRead, "read">> & {
   readonly read?: (position: number) => Promise<readonly Message[]>;
 };
 
+const watchingNothing: Sql = () => Promise.reject(new Error("Cannot watch"));
+
 /** A live read of no database, for what time does to it. */
 function answering({ read = () => Promise.resolve([]), ...more }: MoreOfLiveRead = {}): Response {
   return answerLive({
@@ -338,6 +340,8 @@ function answering({ read = () => Promise.resolve([]), ...more }: MoreOfLiveRead
       return { messages, next, atEnd: messages.length === 0 };
     },
     place: ({ position }) => position,
+    sql: watchingNothing,
+    watched: ["stream", "a-1"],
     onError: () => {},
     signal: undefined,
     followers: { count: 0, reads: new Map() },

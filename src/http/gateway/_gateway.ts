@@ -26,15 +26,7 @@ export interface Gateway {
 export interface Followers {
   count: number;
   /** The reads that several of them may share, by what they read and from where. */
-  readonly reads: Map<string, SharedRead>;
-}
-
-/** A read of a page, for all live reads that are at the place where it begins. */
-export interface SharedRead {
-  readonly page: Promise<Page>;
-  count: number;
-  /** Aborts when nobody waits for the page any more. */
-  readonly abandoned: AbortController;
+  readonly reads: Map<string, Promise<Page>>;
 }
 
 export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {

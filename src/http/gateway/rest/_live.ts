@@ -1,8 +1,12 @@
 import { StoreWentBackError } from "../../../errors.ts";
+import { withTimeLimit } from "../../../handle/_time_limit.ts";
 import { onAbort, sleep } from "../../../lib/wait.ts";
 import type { Mark } from "../../../read/_mark.ts";
 import type { Page } from "../../../read/_page.ts";
-import type { Message } from "../../../types.ts";
+import type { Watched } from "../../../subscribe/_heads.ts";
+import { seenHeadOf } from "../../../subscribe/_seen_head.ts";
+import { waitForNews } from "../../../subscribe/_watch.ts";
+import type { Message, Sql } from "../../../types.ts";
 import type { Followers } from "../_gateway.ts";
 import { tooManyFollowers } from "../_problem.ts";
 import { readShared } from "./_shared_reads.ts";
@@ -10,6 +14,8 @@ import { readShared } from "./_shared_reads.ts";
 // All in milliseconds.
 const FIRST_LIVE_PAUSE = 100;
 const LONGEST_LIVE_PAUSE = 1000;
+/** All who wait would wait for a look that gets no answer. */
+const LOOK_TIMEOUT = 30_000;
 /** Shorter than ten seconds, because Bun takes a connection for dead after ten seconds without data. */
 const HEARTBEAT_INTERVAL = 5000;
 /** After this time the client has to connect again, so that `authorize` is asked again. */
@@ -24,6 +30,9 @@ export interface LiveRead {
   /** The last message that the client has seen, if there is one. */
   readonly mark?: Mark | null;
   readonly read: (position: number, mark: Mark | null) => Promise<Page>;
+  /** The handle, and the source as it is watched there while there are no messages. */
+  readonly sql: Sql;
+  readonly watched: Watched;
   /** The position of a message, as `read` counts positions: in its stream, or global. */
   readonly place: (message: Message) => number;
   readonly onError: (error: unknown) => void;
@@ -88,28 +97,35 @@ function takePlace({ followers, maxFollowers }: LiveRead, ended: AbortSignal): v
  * the statement has looked at all that it left out. Pauses after a page that is the end and has no messages.
  */
 async function* readLive(
-  { key, position, mark = null, read, followers }: LiveRead,
+  { key, position, mark = null, read, sql, watched, followers }: LiveRead,
   ended: AbortSignal,
 ): AsyncGenerator<readonly Message[], void> {
   let next = position;
   let passed = mark;
-  let pause = 0;
-  let nextPause = FIRST_LIVE_PAUSE;
+  let pause = FIRST_LIVE_PAUSE;
+  const seen = seenHeadOf({ position, mark });
   while (!ended.aborted) {
     const [from, after] = [next, passed];
     const of = JSON.stringify([from, after?.id ?? null, key]);
-    const wanted = { key: of, pause, read: () => read(from, after) };
-    const page = await readShared(followers, wanted, ended);
+    const page = await readShared(followers, of, () => read(from, after), ended);
     if (page === undefined || ended.aborted) return;
     next = page.next;
     passed = page.mark ?? null;
-    pause = 0;
+    seen.moveTo(page);
     if (page.messages.length > 0) {
-      nextPause = FIRST_LIVE_PAUSE;
+      pause = FIRST_LIVE_PAUSE;
       yield page.messages;
     } else if (page.atEnd) {
-      pause = nextPause;
-      nextPause = Math.min(nextPause * 2, LONGEST_LIVE_PAUSE);
+      // Before an open gap, the next message may be there already.
+      if (page.isSettled === false) await sleep(pause, ended);
+      else {
+        const { isNews } = seen;
+        const pollInterval = LONGEST_LIVE_PAUSE;
+        const sources = [watched];
+        const limited = withTimeLimit(sql, LOOK_TIMEOUT);
+        await waitForNews({ sql: limited, sources, pause, pollInterval, signal: ended, isNews });
+      }
+      pause = Math.min(pause * 2, LONGEST_LIVE_PAUSE);
     }
   }
 }

@@ -15,6 +15,7 @@ import type { Message } from "../../../types.ts";
 import { checkAllowed } from "../_authorize.ts";
 import { appendCall, writeStreamsCallOf } from "./_append.ts";
 import { type Call, callTo, captureStatement } from "../_calls.ts";
+import { ALL, type Watched } from "../../../subscribe/_heads.ts";
 import type { Gateway } from "../_gateway.ts";
 import { isAnswerTooLarge } from "../_limit_answers.ts";
 import {
@@ -68,6 +69,7 @@ export const answerStreamMessages: Endpoint = (request, gateway, streamName) => 
     readPage: (page) => readStreamPage(gateway.sql, { streamName, ...page }),
     place: (message) => message.position,
     markAt: () => null,
+    watched: ["stream", streamName],
   });
 };
 
@@ -99,6 +101,7 @@ export const answerCategoryMessages: Endpoint = (request, gateway, category) => 
     readPage: (page) => readCategoryPage(gateway.sql, { category, ...page }),
     place: (message) => message.globalPosition,
     markAt: markBefore,
+    watched: ["category", category],
   });
 };
 
@@ -122,6 +125,7 @@ export const answerAllMessages: Endpoint = (request, gateway) => {
     readPage: (page) => readSettled(gateway.sql, { ...page, pattern: null }),
     place: (message) => message.globalPosition,
     markAt: markBefore,
+    watched: ALL,
   });
 };
 
@@ -166,6 +170,8 @@ interface LivePages<Query> {
   readonly place: (message: Message) => number;
   /** The mark of a position to begin at; null if it is no global position. */
   readonly markAt: (position: number) => Mark | null;
+  /** The source as it is watched. */
+  readonly watched: Watched;
 }
 
 /** Answers a page of messages, or a live read if the request accepts events. */
@@ -174,7 +180,7 @@ async function answerMessages<Query extends PageQuery>(
   gateway: Gateway,
   query: Query,
   callOf: (page: Query) => Call<Message[]>,
-  { readPage, place, markAt }: LivePages<Query>,
+  { readPage, place, markAt, watched }: LivePages<Query>,
 ): Promise<Response> {
   const page = { batchSize: Math.min(100, gateway.maxBatchSize), ...query };
   if (!/\btext\/event-stream\b/i.test(request.headers.get("accept") ?? "")) {
@@ -192,6 +198,8 @@ async function answerMessages<Query extends PageQuery>(
     mark: last === undefined ? null : markAt(position),
     read: (position, mark) => readSmaller(readPage, { ...page, position, mark }),
     place,
+    sql: gateway.sql,
+    watched,
     followers: gateway.followers,
     maxFollowers: gateway.maxFollowers,
     onError: (error) => gateway.onError(error, request),

@@ -24,12 +24,15 @@ import { readCategory } from "../../../read/read_category.ts";
 import { readMessages } from "../../../read/read_messages.ts";
 import { readStream } from "../../../read/read_stream.ts";
 import { streamVersion } from "../../../read/stream_version.ts";
+import { readHeads, type Watched } from "../../../subscribe/_heads.ts";
 import { checkSource, checkTypes, readerOf } from "../../../subscribe/_reader.ts";
 import type { Direction, Sql } from "../../../types.ts";
 import { checkMessageCount } from "../_authorize.ts";
+import { Refusal } from "../_problem.ts";
 import { type Call, callTo } from "../_calls.ts";
 import type { GatewayCall } from "../call.ts";
 import {
+  CANNOT_RUN,
   jsonOf,
   type MakeCall,
   markOf,
@@ -143,6 +146,37 @@ export function readCategoryPageCall(parameters: Parameters): Call<unknown> {
       return await readerOf(sql, category, options).read(position, markOf(parameters["mark"]));
     },
   };
+}
+
+/** What those who follow or consume ask together: whether there is a newer last message, of each source. */
+export function readHeadsCall(
+  { sources: json, state = null }: Parameters,
+  maxBatchSize: number,
+): Call<unknown> {
+  const sources = jsonOf(json) as unknown;
+  if (!isSources(sources)) throw new Refusal(422, `${CANNOT_RUN}: it names no sources`);
+  checkMessageCount(sources.length, maxBatchSize);
+  const last = { direction: "backward", batchSize: 1 } as const;
+  return {
+    toAuthorize: sources.map(([kind, name]) => {
+      if (kind === "all") return callTo("readAll", last);
+      if (kind === "category") return callTo("readCategory", { category: name, ...last });
+      if (kind === "stream") return callTo("readLastMessage", { streamName: name });
+      return callTo("readAggregate", { aggregate: name, position: 0, batchSize: 1 });
+    }),
+    send: async (sql) => {
+      for (const [kind, name] of sources) if (kind !== "all") checkName("name", name);
+      return await readHeads(sql, sources, state);
+    },
+  };
+}
+
+function isSources(value: unknown): value is Watched[] {
+  return Array.isArray(value) && value.length > 0 &&
+    value.every((it) =>
+      Array.isArray(it) && it.length === 2 && typeof it[1] === "string" &&
+      (it[0] === "all" ? it[1] === "" : ["category", "aggregate", "stream"].includes(it[0]))
+    );
 }
 
 /** The name of an aggregate is no `category` of the call: its references may be to any message. */

@@ -14,6 +14,7 @@ import {
   readAllBackwardCall,
   readCategoryCall,
   readCategoryPageCall,
+  readHeadsCall,
   readLastMessageCall,
   readLastMessagesCall,
   readMessagesCall,
@@ -136,6 +137,7 @@ const STATEMENTS: readonly SampledStatement[] = [
     makeCall: readScannedPageCall,
   },
   { sample: { ...page, pattern: "%" }, makeCall: lookAtWritersCall },
+  { sample: { sources: '[["stream","category-id"]]', state: "state" }, makeCall: readHeadsCall },
   { sample: { ...inStream, ...page, mark }, makeCall: readStreamPageCall },
   {
     sample: { ...inCategory, ...page, ...share, ...ofTypes, mark },
