@@ -11,6 +11,7 @@ import {
 } from "../../mod.ts";
 import { fetchSql } from "../../src/http/fetch_sql.ts";
 import { gateway, type GatewayCall } from "../../src/http/gateway.ts";
+import { seenHeadOf } from "../../src/subscribe/_seen_head.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 
@@ -117,6 +118,26 @@ test("a message below what other categories have is noticed when it is committed
   await until(() => followers[0]!.types.length === 1 && all.types.length === 2);
   assert.deepEqual(all.types, ["Late", "Early"]);
   await idle(handle);
+});
+
+test("a head is news until a read has reached it, as of a server that lags", () => {
+  const seen = seenHeadOf({ position: 5 });
+  const page = { messages: [], next: 5, atEnd: true, mark: null };
+  for (let look = 0; look < 2; look++) {
+    assert.equal(seen.isNews([[5, "new"]], "store"), true);
+    seen.moveTo(page);
+  }
+  const mark = { position: 5, id: "new", store: "store" };
+  seen.moveTo({ ...page, next: 6, mark });
+  assert.equal(seen.isNews([[5, "new"]], "store"), false);
+  assert.equal(seen.isNews(undefined, ""), false);
+  // Another run of the server, another message in its place, and none.
+  for (
+    const [head, store] of [[[5, "new"], "other"], [[5, "x"], "store"], [null, "store"]] as const
+  ) {
+    assert.equal(seen.isNews([head], store), true);
+    assert.equal(seen.isNews([head], store), false);
+  }
 });
 
 test("a store that goes back is noticed by who is idle, with and without a message", async () => {
