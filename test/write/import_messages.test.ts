@@ -2,6 +2,7 @@ import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
 import assert from "node:assert/strict";
 import { runInNewContext } from "node:vm";
+import fc from "fast-check";
 import { describe, test } from "vitest";
 import {
   type ImportedMessage,
@@ -97,35 +98,97 @@ describe("importMessages()", () => {
     assert.deepEqual(written.map(({ data }) => data), numbers(3000));
   });
 
-  test("writes behind what others have written meanwhile", async () => {
-    const messages = messagesOf("meanwhile", 10, 1);
-    await whileLocked(
-      db,
-      "meanwhile-0",
-      1,
-      (sql) => importMessages(sql, messages),
-      (sql) => write(sql, "meanwhile-0", { type: "Before" }),
+  /** Messages of a store are written by a statement of their own. */
+  const origins = {
+    "with no place in a store": (messages: ImportedMessage[]) => messages,
+    "that were read from a store": (messages: ImportedMessage[]) =>
+      messages.map((message, at) => ({ ...message, globalPosition: at + 1 })),
+  };
+
+  test.each(Object.entries(origins))(
+    "writes messages %s behind what others have written meanwhile",
+    async (_, from) => {
+      const category = `meanwhile${crypto.randomUUID().slice(0, 8)}`;
+      const messages = from(messagesOf(category, 10, 1));
+      await whileLocked(
+        db,
+        `${category}-0`,
+        1,
+        (sql) => importMessages(sql, messages),
+        (sql) => write(sql, `${category}-0`, { type: "Before" }),
+      );
+      const written = await readStream(db.sql, `${category}-0`);
+      assert.deepEqual(written.map(({ data }) => data), [null, ...numbers(10)]);
+    },
+  );
+
+  test("writes messages alike, whether they were read from a store or not", async () => {
+    const places = ["-1", "-2", ""];
+    const aMessage = fc.record({ place: fc.constantFrom(...places), id: fc.nat(7) });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(aMessage, { maxLength: 3 }),
+        fc.array(aMessage, { minLength: 1, maxLength: 12 }),
+        async (before, imported) => {
+          const outcomes = await Promise.all(
+            Object.values(origins).map(async (from) => {
+              const category = `alike${crypto.randomUUID().slice(0, 8)}`;
+              const ids: string[] = numbers(8).map(() => crypto.randomUUID());
+              const messagesAt = (all: typeof imported): ImportedMessage[] =>
+                all.map(({ place, id }, data) => {
+                  return { streamName: category + place, type: "Alike", data, id: ids[id]! };
+                });
+              const outcome = async (messages: ImportedMessage[]): Promise<unknown> => {
+                try {
+                  const { count, written } = await importMessages(db.sql, messages);
+                  return [count, written];
+                } catch (error) {
+                  return [(error as Error).name, (error as Error & { cause: Error }).cause.message];
+                }
+              };
+              const answers = [
+                await outcome(messagesAt(before)),
+                await outcome(from(messagesAt(imported))),
+              ];
+              const stored = await readCategory(db.sql, category);
+              return [
+                answers,
+                stored.map(({ id, streamName, position, data }) => [
+                  ids.indexOf(id),
+                  streamName.slice(category.length),
+                  position,
+                  data,
+                ]),
+              ];
+            }),
+          );
+          assert.deepEqual(outcomes[0], outcomes[1]);
+        },
+      ),
+      { numRuns: 60 },
     );
-    const written = await readStream(db.sql, "meanwhile-0");
-    assert.deepEqual(written.map(({ data }) => data), [null, ...numbers(10)]);
   });
 
-  test("writes behind what others have written meanwhile to a stream that is named as its category", async () => {
-    const message = { streamName: "named", type: "Counted", data: 0, id: crypto.randomUUID() };
-    const other = { ...message, id: crypto.randomUUID() };
-    await whileLocked(
-      db,
-      "named",
-      1,
-      (sql) => importMessages(sql, [message, other]),
-      (sql) => importMessages(sql, [other]),
-    );
-    const written = await readCategory(db.sql, "named");
-    assert.deepEqual(written.map(({ id, position }) => [id, position]), [
-      [other.id, 0],
-      [message.id, 1],
-    ]);
-  });
+  test.each(Object.entries(origins))(
+    "writes messages %s behind what others have written meanwhile to a stream that is named as its category",
+    async (_, from) => {
+      const name = `named${crypto.randomUUID().slice(0, 8)}`;
+      const message = { streamName: name, type: "Counted", data: 0, id: crypto.randomUUID() };
+      const other = { ...message, id: crypto.randomUUID() };
+      await whileLocked(
+        db,
+        name,
+        1,
+        (sql) => importMessages(sql, from([message, other])),
+        (sql) => importMessages(sql, [other]),
+      );
+      const written = await readCategory(db.sql, name);
+      assert.deepEqual(written.map(({ id, position }) => [id, position]), [
+        [other.id, 0],
+        [message.id, 1],
+      ]);
+    },
+  );
 
   test("keeps the order across categories, whoever else writes to them", async () => {
     const messages = numbers(500).map((at) => ({
