@@ -12,7 +12,7 @@ const ROWS_BEGIN = /\bas json\s+from\s+/;
 const ROWS_END = /(\n\) as complete)?$/;
 
 /** How a statement ends that answers a number or two: what writes. */
-const SMALL_END = "as json from answer) as complete";
+const SMALL_END = /(?:as json from answer\) as complete|\n\) as answer)$/;
 
 /** SQL for the bytes of a row. */
 const ROW_BYTES = "pg_catalog.octet_length(pg_catalog.row_to_json(counted)::pg_catalog.text)";
@@ -80,7 +80,7 @@ function limitRows(strings: TemplateStringsArray, maxBytes: number): TemplateStr
   if (answersMessages(text)) return limitMessages(strings, maxBytes);
   const parts = [...strings];
   const first = parts.findIndex((part) => ROWS_BEGIN.test(part));
-  if (first === -1 || text.endsWith(SMALL_END)) return strings;
+  if (first === -1 || SMALL_END.test(text)) return strings;
   const rows = text.split(ROWS_BEGIN)[1]!.replace(ROWS_END, "");
   // What the JSON may call the rows: `page`, or `last` of `(select …) as last`.
   const name = /(?:^|\bas )(\w+)$/.exec(rows)?.[1] ?? "page";
