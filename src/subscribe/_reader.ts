@@ -180,10 +180,8 @@ function streamReader(sql: Sql, streamName: string, { types }: ReaderOptions): S
     watched: ["stream", streamName],
     read: async (wanted) => {
       const page = await readStreamPage(sql, { ...wanted, streamName });
-      return {
-        ...page,
-        messages: page.messages.filter(({ type }) => types?.includes(type) ?? true),
-      };
+      if (types === undefined) return page;
+      return { ...page, messages: page.messages.filter(({ type }) => types.includes(type)) };
     },
     placeOf: (message) => message.position,
     start: (at) => startOf(sql, at, null, streamName),

@@ -17,10 +17,11 @@ export function seenHeadOf({ position, mark = null }: Cursor): SeenHead {
   let seen: string | undefined;
   return {
     moveTo: (page) => {
+      const { mark = null } = page;
       // A head that was seen before this page may be a message that is gone since.
-      if (page.messages.length > 0 || page.next !== next) seen = undefined;
+      if (page.next !== next || mark?.id !== passed?.id) seen = undefined;
       next = page.next;
-      passed = page.mark ?? null;
+      passed = mark;
     },
     isNews: (heads, store) => {
       if (heads === undefined) return false;
