@@ -86,7 +86,9 @@ export async function* followPages(
       if (page.isSettled === false) await sleep(pause, idle);
       else {
         const isNews: Wait["isNews"] = (heads, store) => seen.isNews(heads, store) || !!isDue?.();
-        await waitForNews({ sql, sources: [watched], pause, pollInterval, signal: idle, isNews });
+        const { onRetry } = following;
+        const sources = [watched];
+        await waitForNews({ sql, sources, pause, pollInterval, signal: idle, onRetry, isNews });
       }
       pause = Math.min(pause * 2, pollInterval);
     }

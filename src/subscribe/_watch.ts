@@ -17,6 +17,8 @@ export interface Wait {
   readonly pollInterval: number;
   /** Ends the wait. */
   readonly signal: AbortSignal;
+  /** Is told of an error of a look that may pass. If this throws, the wait rejects. */
+  readonly onRetry?: ((error: unknown) => void) | undefined;
   /**
    * Tells whether there is news.
    *
@@ -36,6 +38,7 @@ interface Waiter extends Wait {
   /** When to look at the latest, by `performance.now()`. */
   dueAt: number;
   readonly end: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** What all who wait on one handle share. */
@@ -63,12 +66,13 @@ export function waitForNews(wait: Wait): Promise<void> {
   watches.set(handle, watch);
   const now = performance.now();
   const pause = Math.min(wait.pause, wait.pollInterval);
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let forget = () => {};
     const waiter: Waiter = {
       ...wait,
       pause,
       dueAt: now + pause,
+      reject,
       end: () => {
         forget();
         watch.waiters.delete(waiter);
@@ -149,9 +153,10 @@ async function askForAll(watch: Watch, waiters: readonly Waiter[]): Promise<void
     news = await readHeads(waiters[0]!.sql, sources, state);
   } catch (error) {
     watch.known = undefined;
-    if (!isPassing(error)) watch.refusedUntil = performance.now() + REFUSAL;
+    const mayPass = isPassing(error);
+    if (!mayPass) watch.refusedUntil = performance.now() + REFUSAL;
     // Each reads for itself, and has its own way with errors.
-    for (const waiter of waiters) waiter.end();
+    for (const waiter of waiters) endAfter(waiter, mayPass, error);
     return;
   } finally {
     watch.isLooking = false;
@@ -170,6 +175,20 @@ async function askForAll(watch: Watch, waiters: readonly Waiter[]): Promise<void
       waiter.dueAt = askedAt + waiter.pause;
     }
   }
+}
+
+/** Ends a wait after a look that failed. */
+function endAfter(
+  { end, reject, onRetry, signal }: Waiter,
+  mayPass: boolean,
+  error: unknown,
+): void {
+  try {
+    if (mayPass && !signal.aborted) onRetry?.(error);
+  } catch (thrown) {
+    reject(thrown);
+  }
+  end();
 }
 
 function keyOf({ sources }: Waiter): string {
