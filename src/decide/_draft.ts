@@ -111,6 +111,7 @@ function unplaced(
   position: number,
   tell: () => void,
 ): Message {
+  const now = new Date();
   return {
     id,
     streamName,
@@ -124,7 +125,7 @@ function unplaced(
     metadata: JSON.parse(metadata ?? "null"),
     get time() {
       tell();
-      return new Date();
+      return now;
     },
   };
 }
