@@ -37,6 +37,9 @@ const COLUMNS = {
   time: "floor(date_part('epoch', time) * 1000)::bigint",
 };
 
+/** The names of the columns, in their order. */
+export const COLUMN_NAMES: readonly string[] = /* @__PURE__ */ Object.keys(COLUMNS);
+
 const MESSAGE_COLUMNS = /* @__PURE__ */ messageColumns();
 
 function messageColumns(): string {
@@ -163,9 +166,8 @@ export function messageRowsOf(answer: unknown): MessageRow[] {
   // After a statement that failed, postgres.js may leave holes before the rows: filter() passes over them.
   const rows = (all as MessageRow[]).filter((row) => row ?? checkText(row));
   if (rows.length === 0 || "streamName" in Object(rows[0])) return rows;
-  const names = Object.keys(COLUMNS);
   return rows.map((row) =>
-    Object.fromEntries(Object.values(row).map((value, at) => [names[at], value])) as never
+    Object.fromEntries(Object.values(row).map((value, at) => [COLUMN_NAMES[at], value])) as never
   );
 }
 

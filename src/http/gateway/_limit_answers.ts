@@ -1,7 +1,7 @@
 import { sqlStateOf } from "../../handle/_driver_error.ts";
 import { isRetrying, takeRows } from "../../handle/_statement.ts";
 import { templateOf, textOf } from "../../handle/_statement_text.ts";
-import { answersMessages } from "../../messages/_columns.ts";
+import { answersMessages, COLUMN_NAMES } from "../../messages/_columns.ts";
 import type { Sql } from "../../types.ts";
 import { Refusal } from "./_problem.ts";
 
@@ -17,8 +17,7 @@ const SMALL_END = /(?:as json from answer\) as complete|\n\) as answer)$/;
 /** SQL for the bytes of a row. */
 const ROW_BYTES = "pg_catalog.octet_length(pg_catalog.row_to_json(counted)::pg_catalog.text)";
 
-const MESSAGE_NAMES =
-  `"id", "streamName", "type", "position", "globalPosition", "data", "metadata", "time"`;
+const MESSAGE_NAMES = COLUMN_NAMES.map((name) => `"${name}"`).join(", ");
 
 /** SQL for the bytes of a message. This is faster than the row as JSON, and counts what may be large. */
 const MESSAGE_BYTES = `150 ${
