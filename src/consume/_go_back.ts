@@ -103,10 +103,11 @@ async function lastSurvivor(
     if (error instanceof StoreWentBackError) return undefined;
     throw error;
   }
+  const found = Array.from(again.messages());
   let place: number | undefined;
-  for (const [at, message] of page!.messages.entries()) {
-    const found = again.messages[at];
-    if (found?.id !== message.id || reader.placeOf(found) !== reader.placeOf(message)) break;
+  for (const message of page!.messages()) {
+    const same = found.shift();
+    if (same?.id !== message.id || reader.placeOf(same) !== reader.placeOf(message)) break;
     place = reader.placeOf(message);
   }
   return place && Math.min(place, reached);

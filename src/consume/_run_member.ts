@@ -179,7 +179,7 @@ async function handlePages(
       progress.isBusy = hasIt === false;
       if (!hasIt) return;
       // Another process may have handled them until the claim.
-      ahead = messagesAhead(page, reader, kept);
+      ahead = ahead.filter(({ place }) => place > kept.position);
     }
     const placed = ahead.slice(0, limit - progress.handled);
     const count = await handle(run, placed);
@@ -206,7 +206,7 @@ async function handlePages(
 
 /** The messages of a page that are still to be handled, with their places. */
 function messagesAhead(page: Page, reader: Reader, kept: KeptPosition): Placed[] {
-  return page.messages
+  return Array.from(page.messages())
     .map((message) => ({ message, place: reader.placeOf(message) }))
     .filter(({ message, place }) => place > kept.position && isForConsumers(reader, message));
 }

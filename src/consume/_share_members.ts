@@ -298,7 +298,7 @@ async function isBehind(
 ): Promise<boolean> {
   const reader = readerOf(sql, source, { types, correlation, batchSize, consumerGroup });
   const { messages, atEnd } = await reader.read(recordedPosition(last) + 1);
-  return !atEnd || messages.some((message) => isForConsumers(reader, message));
+  return !atEnd || Array.from(messages()).some((message) => isForConsumers(reader, message));
 }
 
 /** The processes that have written lately that they wait for a member. */

@@ -168,7 +168,7 @@ export async function aggregate(
         const start: Cursor = { position: stored.position + 1, mark: null };
         for await (const page of followPages(read, start, following)) {
           known = stored;
-          const references = referTo(page.messages, checked);
+          const references = referTo(page.messages(), checked);
           const store = () => storeReferences(limited, name, references, page.next - 1, known);
           stored = await tryOnce(store, retrying);
           if (stored === undefined) break;
@@ -226,7 +226,7 @@ async function findStored(
 
 /** The references to messages, by partition, in order. */
 function referTo(
-  messages: readonly Message[],
+  messages: Iterable<Message>,
   { name, partitionOf }: CheckedAggregate,
 ): ReadonlyMap<string, readonly MessageInput[]> {
   const references = new Map<string, MessageInput[]>();

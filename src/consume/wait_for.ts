@@ -123,7 +123,7 @@ export async function waitFor(
 async function isPassed(reader: Reader, position: number, place: number): Promise<boolean> {
   if (position >= place) return true;
   if (reader.category === null) return false;
-  const { messages: [next] } = await reader.read(position + 1, reader.markAt(place + 1));
+  const [next] = (await reader.read(position + 1, reader.markAt(place + 1))).messages();
   return next === undefined || reader.placeOf(next) > place;
 }
 

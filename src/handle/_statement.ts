@@ -127,13 +127,16 @@ interface RowQuery extends PromiseLike<Rows> {
 export async function takeRows(sql: Sql, ...statement: Parameters<Sql>): Promise<Rows> {
   const query = (isRetrying(sql) ? sql[RETRYING] : sql)(...statement) as RowQuery;
   if (typeof query.forEach !== "function" || Array.isArray(query)) return await query;
-  const rows: unknown[] = [];
+  let rows: unknown[] = [];
   let left = 2 ** 29;
   await query.forEach((row) => {
     left -= (row as { data?: string | null } | null)?.data?.length ?? 0;
     if (left > 0) rows.push(row);
   });
-  if (left > 0) return rows;
+  // The driver's query, which keeps the function, would keep them.
+  const taken = rows;
+  rows = [];
+  if (left > 0) return taken;
   throw new RangeError("Invalid string length");
 }
 

@@ -9,32 +9,33 @@ import type { Message, Sql } from "../types.ts";
 
 /** A message as a statement answers it: text, in columns of these names and in this order. */
 export interface MessageRow {
-  readonly id: string;
+  /** Id, position, global position, milliseconds of the time, and type, with a space between. */
+  readonly head: string;
   /** Null for a message that was read, and is left out of the answer. */
   readonly streamName: string | null;
-  readonly type: string;
-  readonly position: string;
-  readonly globalPosition: string;
   readonly data: string | null;
   readonly metadata: string | null;
-  readonly time: string;
 }
+
+/** What the head of a row says. */
+export type RowHead = Pick<Message, "id" | "type" | "position" | "globalPosition"> & {
+  /** Milliseconds since 1970, in UTC. */
+  readonly time: number;
+};
 
 /**
  * SQL of the columns of a `MessageRow`.
  *
- * A column each is faster than JSON of the message, and than JSON of the page: PostgreSQL copies no text into
- * a larger one, and sends the first messages while it reads the next.
+ * A row a message is faster than JSON of the message, and than JSON of the page: PostgreSQL copies nothing large
+ * into something larger, and sends the first messages while it reads the next. Drivers take their time for each
+ * column: so what is short has one together. The type is last there, because it may have spaces.
  */
 const COLUMNS = {
-  id: "id",
+  head: "concat_ws(' ', id, position, global_position, " +
+    "floor(date_part('epoch', time) * 1000)::bigint, type)",
   streamName: "stream_name",
-  type: "type",
-  position: "position",
-  globalPosition: "global_position",
   data: "data",
   metadata: "metadata",
-  time: "floor(date_part('epoch', time) * 1000)::bigint",
 };
 
 /** The names of the columns, in their order. */
@@ -48,7 +49,7 @@ function messageColumns(): string {
 
 /** Whether a statement answers messages, and no JSON. */
 export function answersMessages(statement: string): boolean {
-  return statement.includes('as "globalPosition"');
+  return statement.includes('as "head"');
 }
 
 /**
@@ -84,7 +85,7 @@ export const SET_READ_SETTINGS = `with
 export function lastRow(json: string, from: string, end = "null"): string {
   return `
 union all
-select null, null, null, null, null, ${json}, ${end}, null
+select null, null, ${json}, ${end}
 from ${from}`;
 }
 
@@ -148,11 +149,8 @@ export function queryMessagePage<Extent>(
     : sql;
   return queryJson(handle, before, after, (answer) => {
     const rows = messageRowsOf(answer);
-    const last = rows.findLast(({ id }) => id === null);
-    return {
-      rows: last ? rows.filter((row) => row !== last) : rows,
-      extent: JSON.parse(last?.data ?? "null"),
-    };
+    const last = rows.at(-1)?.head === null ? rows.pop() : undefined;
+    return { rows, extent: JSON.parse(last?.data ?? "null") };
   });
 }
 
@@ -173,22 +171,56 @@ export function messageRowsOf(answer: unknown): MessageRow[] {
 
 /** Makes the messages of rows. */
 export function messagesOf<Data = unknown>(rows: readonly MessageRow[]): Message<Data>[] {
-  const messages: Message<Data>[] = [];
-  for (const { id, streamName, type, position, globalPosition, data, metadata, time } of rows) {
-    if (streamName === null) continue;
-    messages.push({
-      id,
-      streamName,
-      type,
-      position: safeInteger(Number(position)),
-      globalPosition: safeInteger(Number(globalPosition)),
-      data: parse(data) as Data,
-      metadata: parse(metadata) as Message["metadata"],
-      time: new Date(Number(time)),
-    });
-  }
-  return messages;
+  return rows.filter(isAnswered).map(messageIn<Data>);
 }
+
+/** Makes the messages of rows one by one. */
+export function* eachMessage<Data = unknown>(
+  rows: readonly MessageRow[],
+): Generator<Message<Data>, void, undefined> {
+  for (const row of rows) if (isAnswered(row)) yield messageIn<Data>(row);
+}
+
+/** How many messages there are in rows. */
+export function countAnswered(rows: readonly MessageRow[]): number {
+  return rows.filter(isAnswered).length;
+}
+
+type AnsweredRow = MessageRow & { readonly streamName: string };
+
+function isAnswered(row: MessageRow): row is AnsweredRow {
+  return row.streamName !== null;
+}
+
+function messageIn<Data>(row: AnsweredRow): Message<Data> {
+  const { id, type, position, globalPosition, time } = headOf(row);
+  return {
+    id,
+    streamName: row.streamName,
+    type,
+    position,
+    globalPosition,
+    data: parse(row.data) as Data,
+    metadata: parse(row.metadata) as Message["metadata"],
+    time: new Date(time),
+  };
+}
+
+/** Reads the head of a row. */
+export function headOf({ head }: MessageRow): RowHead {
+  const behindPosition = checkText(head).indexOf(" ", ID_LENGTH + 1);
+  const behindGlobalPosition = head.indexOf(" ", behindPosition + 1);
+  const behindTime = head.indexOf(" ", behindGlobalPosition + 1);
+  return {
+    id: head.slice(0, ID_LENGTH),
+    position: safeInteger(Number(head.slice(ID_LENGTH + 1, behindPosition))),
+    globalPosition: safeInteger(Number(head.slice(behindPosition + 1, behindGlobalPosition))),
+    time: Number(head.slice(behindGlobalPosition + 1, behindTime)),
+    type: head.slice(behindTime + 1),
+  };
+}
+
+const ID_LENGTH = 36;
 
 function parse(json: string | null): unknown {
   return json === null ? null : JSON.parse(checkText(json));
@@ -198,14 +230,10 @@ function parse(json: string | null): unknown {
 export function rowOf(message: Message): MessageRow {
   const { id, streamName, type, position, globalPosition, data, metadata, time } = message;
   return {
-    id,
+    head: [id, position, globalPosition, time.getTime(), type].join(" "),
     streamName,
-    type,
-    position: String(position),
-    globalPosition: String(globalPosition),
     data: data === null ? null : JSON.stringify(data),
     metadata: metadata === null ? null : JSON.stringify(metadata),
-    time: String(time.getTime()),
   };
 }
 

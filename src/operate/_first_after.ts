@@ -5,7 +5,7 @@ import type { Message } from "../types.ts";
 export async function firstAfter(reader: Reader, position: number): Promise<Message | undefined> {
   for (let at = position + 1;;) {
     const page = await reader.read(at);
-    const next = page.messages.find((message) => isForConsumers(reader, message));
+    const next = Array.from(page.messages()).find((message) => isForConsumers(reader, message));
     if (next !== undefined || page.atEnd) return next;
     at = page.next;
   }

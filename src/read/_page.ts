@@ -1,11 +1,19 @@
-import { safeInteger } from "../messages/_columns.ts";
+import { countAnswered, eachMessage, type MessageRow, safeInteger } from "../messages/_columns.ts";
 import type { Message } from "../types.ts";
 import { isErased, type Mark, moveMark, type Standing, standingJson } from "./_mark.ts";
 import { STORE } from "./_store_identity.ts";
 
 /** A page of messages, and how to read on. */
 export interface Page {
-  readonly messages: readonly Message[];
+  /** How many messages it has. */
+  readonly length: number;
+  /**
+   * Makes the messages, one after another: the next page may be under way by then.
+   *
+   * No getter: V8 keeps a getter with the shape of its object, among the old objects. Then the messages outlive
+   * the page, and each run of the collector copies them.
+   */
+  readonly messages: () => Iterable<Message>;
   /** The position to read on from: after the messages that were left out, too. */
   readonly next: number;
   /** Whether there was no more when the page was read. */
@@ -83,12 +91,17 @@ export function idAt(position: string): string {
       )`;
 }
 
+/** The messages of rows, for a page. */
+export function messagesIn(rows: readonly MessageRow[]): Pick<Page, "length" | "messages"> {
+  return { length: countAnswered(rows), messages: () => eachMessage(rows) };
+}
+
 /**
  * Makes a page. A page that is not full reaches up to `head`: the statement has looked at
  * everything up to there, so the next page begins after that.
  */
 export function pageOf(
-  makeMessages: () => readonly Message[],
+  messages: Pick<Page, "length" | "messages">,
   { count, last, lastId }: Reach,
   extent: Extent,
   wanted: WantedPage,
@@ -98,19 +111,5 @@ export function pageOf(
   const passed = read === 0 ? null : [read, read === last ? lastId : extent.headId] as const;
   const mark = moveMark(wanted.mark ?? null, extent, passed);
   const next = Math.max(read + 1, wanted.position);
-  return withMessages({ next, atEnd, mark, isErased: isErased(wanted.mark, extent) }, makeMessages);
-}
-
-/** Completes a page. Its messages are made when they are asked for: by then, the next page may be under way. */
-export function withMessages<Rest, Of extends readonly Message[]>(
-  rest: Rest,
-  makeMessages: () => Of,
-): Rest & { readonly messages: Of } {
-  let messages: Of | undefined;
-  return {
-    ...rest,
-    get messages() {
-      return messages ??= makeMessages();
-    },
-  };
+  return { ...messages, next, atEnd, mark, isErased: isErased(wanted.mark, extent) };
 }

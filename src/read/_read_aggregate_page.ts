@@ -1,5 +1,6 @@
 import type { SendStatement } from "../handle/_statement.ts";
 import {
+  countAnswered,
   lastRow,
   type MessagePage,
   messagesOf,
@@ -159,7 +160,7 @@ function pageOfReferences(
   { rows, extent }: MessagePage<ReferencedExtent>,
   wanted: AggregateQuery,
 ): Page {
-  const makeMessages = () =>
+  const messages = () =>
     messagesOf(rows).map((message, at): AggregatedMessage => {
       const [streamName, position, globalPosition] = extent.references[at]!;
       const reference = {
@@ -169,5 +170,5 @@ function pageOfReferences(
       };
       return { ...message, reference };
     });
-  return pageOf(makeMessages, extent, extent, wanted);
+  return pageOf({ length: countAnswered(rows), messages }, extent, extent, wanted);
 }

@@ -1,4 +1,4 @@
-import { type MessageRow, queryMessages } from "../messages/_columns.ts";
+import { headOf, type MessageRow, queryMessages } from "../messages/_columns.ts";
 import type { Sql } from "../types.ts";
 import { readWhole } from "./_fitting.ts";
 
@@ -20,6 +20,6 @@ export function readBackwardRows(
     where global_position <= coalesce(${from}::text::bigint, 9223372036854775807)
     order by global_position desc
     limit (select ${count}::text::bigint)`,
-    (row) => Number(row.globalPosition) - 1,
+    (row) => headOf(row).globalPosition - 1,
   );
 }

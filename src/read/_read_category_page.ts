@@ -1,7 +1,7 @@
 import {
+  headOf,
   lastRow,
   type MessagePage,
-  messagesOf,
   queryMessagePage,
   RESTORE_READ_SETTINGS,
   selectPage,
@@ -11,7 +11,14 @@ import type { ConsumerGroup, Sql } from "../types.ts";
 import { categoryRows } from "./_category_rows.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { markParameter } from "./_mark.ts";
-import { type Extent, extentJson, type Page, pageOf, type WantedPage } from "./_page.ts";
+import {
+  type Extent,
+  extentJson,
+  messagesIn,
+  type Page,
+  pageOf,
+  type WantedPage,
+} from "./_page.ts";
 import { shareParameters } from "./_share.ts";
 
 /** Which page of a category to read. */
@@ -33,13 +40,13 @@ export async function readCategoryPage(sql: Sql, wanted: CategoryQuery): Promise
     await (correlation === undefined
       ? queryPageOfTable(sql, wanted)
       : queryPageOfFunction(sql, wanted, correlation));
-  const last = rows.at(-1);
+  const last = rows.length === 0 ? null : headOf(rows.at(-1)!);
   const reach = {
     count: rows.length,
-    last: last ? Number(last.globalPosition) : null,
+    last: last?.globalPosition ?? null,
     lastId: last?.id ?? null,
   };
-  return pageOf(() => messagesOf(rows), reach, extent, wanted);
+  return pageOf(messagesIn(rows), reach, extent, wanted);
 }
 
 // The template has the step `wanted`. The steps `caller` and `ours` come before that, and `ours` sets the

@@ -1,4 +1,5 @@
 import {
+  headOf,
   type MessageRow,
   queryMessageFunction,
   queryMessageRows,
@@ -50,7 +51,7 @@ export async function readCategoryRows(
     Number(batchSize),
     position,
     (count, from) => queryCategory(sql, category, backward, filter, from, count),
-    (row) => Number(row.globalPosition) + (backward ? -1 : 1),
+    (row) => headOf(row).globalPosition + (backward ? -1 : 1),
   );
 }
 

@@ -22,7 +22,7 @@ export async function readForward(
   // More than one page only if the answer would be too large.
   for (let from = Number(position ?? 1);;) {
     const page = await readPage(from);
-    messages = messages.length === 0 ? page.messages : messages.concat(page.messages);
+    messages = messages.concat(Array.from(page.messages()));
     if (page.atEnd || !page.isSettled || messages.length >= most) break;
     from = page.next;
   }

@@ -1,9 +1,8 @@
 import { ReplicaReadError } from "../errors.ts";
-import { type MessageRow, messagesOf, safeInteger } from "../messages/_columns.ts";
+import { eachMessage, headOf, type MessageRow, safeInteger } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 import { gapMemories, waitUntilSettled } from "./_gap_memory.ts";
 import { isErased, type Mark, moveMark } from "./_mark.ts";
-import { withMessages } from "./_page.ts";
 import {
   type KnownGaps,
   readScannedPage,
@@ -18,7 +17,8 @@ import {
 export interface SettledPage<Data> {
   /** How many messages it has. */
   readonly length: number;
-  readonly messages: Message<Data>[];
+  /** As in `Page`. */
+  readonly messages: () => Iterable<Message<Data>>;
   /** The position to read on from: after the messages that were left out, too. */
   readonly next: number;
   /**
@@ -112,7 +112,7 @@ export async function readSettled<Data>(
     isErased: isErased(wanted.mark, page),
     isStandby: page.replica === "standby",
   };
-  return withMessages(rest, () => messagesOf<Data>(rows));
+  return { ...rest, messages: () => eachMessage<Data>(rows) };
 }
 
 /** Reads a page. The gaps that this handle remembers as settled do not count. */
@@ -154,5 +154,5 @@ async function readAgainIfSettled(
 }
 
 function beforeGap({ rows, gap }: ScannedPage): readonly MessageRow[] {
-  return gap === null ? rows : rows.filter((it) => Number(it.globalPosition) < gap);
+  return gap === null ? rows : rows.filter((row) => headOf(row).globalPosition < gap);
 }

@@ -1,14 +1,13 @@
 import {
+  headOf,
   lastRow,
   type MessagePage,
-  messagesOf,
   queryMessagePage,
-  safeInteger,
   selectPage,
 } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 import { markParameter, moveMark, type Standing, standingJson } from "./_mark.ts";
-import { type Page, type WantedPage, withMessages } from "./_page.ts";
+import { messagesIn, type Page, type WantedPage } from "./_page.ts";
 import { STORE } from "./_store_identity.ts";
 import { readStream } from "./read_stream.ts";
 
@@ -32,14 +31,13 @@ export async function readStreamPage(sql: Sql, wanted: StreamQuery): Promise<Pag
     });
     return { ...page, isErased: true };
   }
-  const last = rows.at(-1);
-  const passed = last ? [safeInteger(Number(last.globalPosition)), last.id] as const : null;
-  const rest = {
-    next: last ? Number(last.position) + 1 : position,
+  const last = rows.length === 0 ? null : headOf(rows.at(-1)!);
+  return {
+    ...messagesIn(rows),
+    next: last ? last.position + 1 : position,
     atEnd: rows.length < wanted.batchSize,
-    mark: moveMark(mark, extent, passed),
+    mark: moveMark(mark, extent, last && [last.globalPosition, last.id]),
   };
-  return withMessages(rest, () => messagesOf(rows));
 }
 
 function queryPage(

@@ -1,4 +1,9 @@
-import { type MessageRow, queryMessageFunction, queryMessages } from "../messages/_columns.ts";
+import {
+  headOf,
+  type MessageRow,
+  queryMessageFunction,
+  queryMessages,
+} from "../messages/_columns.ts";
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import { checkName, checkOptions, checkPage, checkStreamName } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
@@ -31,7 +36,7 @@ export async function readStreamRows(
     Number(batchSize),
     position,
     (count, from) => queryStream(sql, streamName, backward, condition, from, count),
-    (row) => Number(row.position) + (backward ? -1 : 1),
+    (row) => headOf(row).position + (backward ? -1 : 1),
   );
 }
 

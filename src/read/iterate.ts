@@ -1,4 +1,4 @@
-import { type MessageRow, messagesOf } from "../messages/_columns.ts";
+import { headOf, type MessageRow } from "../messages/_columns.ts";
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkInteger, checkOptions, checkPage, checkPattern } from "../names/_check.ts";
@@ -7,7 +7,7 @@ import { readAhead } from "../lib/read_ahead.ts";
 import { abortable } from "../lib/wait.ts";
 import { fitting } from "./_fitting.ts";
 import type { Mark } from "./_mark.ts";
-import { withMessages } from "./_page.ts";
+import { messagesIn, type Page } from "./_page.ts";
 import { readBackwardRows } from "./_read_backward_rows.ts";
 import { readCategoryRows } from "./_read_category_rows.ts";
 import { readSettled } from "./_read_settled.ts";
@@ -266,7 +266,7 @@ function settledPages(
     const page = await readPage(position, mark, signal);
     mark = page.mark;
     const next = page.atEnd ? undefined : page.next;
-    return withMessages({ next, length: page.length }, () => page.messages);
+    return { next, length: page.length, messages: page.messages };
   });
 }
 
@@ -279,16 +279,15 @@ function pages<Options extends ReadAllOptions & IterateOptions & MaybeTyped>(
   return upToLimit(options, async (position, batchSize) => {
     const rows = await read({ ...unlimited, position, batchSize } as Options);
     const isFull = rows.length === batchSize;
-    const behind = Number(rows.at(-1)?.[place]) + (options.direction === "backward" ? -1 : 1);
-    const next = isFull && behind >= 0 ? behind : undefined;
-    return withMessages({ next, length: rows.length }, () => messagesOf(rows));
+    const step = options.direction === "backward" ? -1 : 1;
+    const behind = isFull ? headOf(rows.at(-1)!)[place] + step : -1;
+    const next = behind >= 0 ? behind : undefined;
+    return { ...messagesIn(rows), next };
   });
 }
 
 /** A page of messages as they are stored. */
-interface StoredPage {
-  readonly length: number;
-  readonly messages: readonly Message[];
+interface StoredPage extends Pick<Page, "length" | "messages"> {
   /** The position of the next page; undefined if there is none. */
   readonly next: number | undefined;
 }
@@ -332,7 +331,7 @@ async function* messagesUpToLimit(
   );
   try {
     for await (const { messages } of parts) {
-      for (const message of messages) {
+      for (const message of messages()) {
         // Parsed one by one, so that the caller gets all messages before one that does not fit.
         const decoded = parser ? await settled(parser.decode(message), signal) : message;
         if (decoded === undefined) continue;

@@ -113,7 +113,7 @@ export async function readAggregate(
   // More than one page only if the answer would be too large.
   for (let from = position;;) {
     const page = await readPage(from);
-    messages = messages.concat(page.messages);
+    messages = messages.concat(Array.from(page.messages()));
     if (page.atEnd || messages.length >= most) break;
     // The next position is a global one, also of a page of a partition.
     const last = messages.at(-1) as AggregatedMessage;

@@ -79,7 +79,7 @@ export async function* followPages(
         await letSend();
       }
       yield page;
-      if (page.messages.length > 0) pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
+      if (page.length > 0) pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
       if (!page.atEnd) continue;
       const idle = bell?.ringing ?? signal;
       // Before an open gap, the next message may be there already.

@@ -181,7 +181,8 @@ function streamReader(sql: Sql, streamName: string, { types }: ReaderOptions): S
     read: async (wanted) => {
       const page = await readStreamPage(sql, { ...wanted, streamName });
       if (types === undefined) return page;
-      return { ...page, messages: page.messages.filter(({ type }) => types.includes(type)) };
+      const messages = Array.from(page.messages()).filter(({ type }) => types.includes(type));
+      return { ...page, length: messages.length, messages: () => messages };
     },
     placeOf: (message) => message.position,
     start: (at) => startOf(sql, at, null, streamName),

@@ -4,7 +4,7 @@ import type { Head } from "./_heads.ts";
 /** What a follower has seen of its source, and of the head of that. */
 export interface SeenHead {
   /** Moves behind a page. */
-  moveTo(page: Page): void;
+  moveTo(page: Pick<Page, "next" | "mark">): void;
   /** Whether a read from this place may find something: a message, or that the store went back. */
   readonly isNews: (heads: readonly (Head | null)[] | undefined, store: string) => boolean;
 }

@@ -166,7 +166,7 @@ async function* followMessages(
     );
     let isCaughtUp = false;
     for await (const page of pages) {
-      for (const message of page.messages) {
+      for (const message of page.messages()) {
         isCaughtUp = false;
         const parsed = parser ? await settled(parser.decode(message), ending.signal) : message;
         if (parsed === undefined) continue;

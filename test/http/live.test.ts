@@ -337,7 +337,12 @@ function answering({ read = () => Promise.resolve([]), ...more }: MoreOfLiveRead
     read: async (position) => {
       const messages = await read(position);
       const next = (messages.at(-1)?.position ?? position - 1) + 1;
-      return { messages, next, atEnd: messages.length === 0 };
+      return {
+        length: messages.length,
+        messages: () => messages,
+        next,
+        atEnd: messages.length === 0,
+      };
     },
     place: ({ position }) => position,
     sql: watchingNothing,

@@ -122,7 +122,7 @@ test("a message below what other categories have is noticed when it is committed
 
 test("a head is news until a read has reached it, as of a server that lags", () => {
   const seen = seenHeadOf({ position: 5 });
-  const page = { messages: [], next: 5, atEnd: true, mark: null };
+  const page = { length: 0, messages: () => [], next: 5, atEnd: true, mark: null };
   for (let look = 0; look < 2; look++) {
     assert.equal(seen.isNews([[5, "new"]], "store"), true);
     seen.moveTo(page);

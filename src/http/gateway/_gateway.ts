@@ -22,11 +22,16 @@ export interface Gateway {
   readonly followers: Followers;
 }
 
+/** A page, with the events that tell its messages: who follow the same are sent the same. */
+export interface LivePage extends Omit<Page, "messages"> {
+  readonly events: string;
+}
+
 /** The live reads of a gateway. */
 export interface Followers {
   count: number;
   /** The reads that several of them may share, by what they read and from where. */
-  readonly reads: Map<string, Promise<Page>>;
+  readonly reads: Map<string, Promise<LivePage>>;
 }
 
 export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {

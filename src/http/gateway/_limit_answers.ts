@@ -20,8 +20,8 @@ const ROW_BYTES = "pg_catalog.octet_length(pg_catalog.row_to_json(counted)::pg_c
 const MESSAGE_NAMES = COLUMN_NAMES.map((name) => `"${name}"`).join(", ");
 
 /** SQL for the bytes of a message. This is faster than the row as JSON, and counts what may be large. */
-const MESSAGE_BYTES = `150 ${
-  ["streamName", "type", "data", "metadata"].map((column) =>
+const MESSAGE_BYTES = `90 ${
+  ["head", "streamName", "data", "metadata"].map((column) =>
     `operator(pg_catalog.+) coalesce(pg_catalog.octet_length("${column}"), 0)`
   ).join(" ")
 }`;

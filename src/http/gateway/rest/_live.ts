@@ -7,7 +7,7 @@ import type { Watched } from "../../../subscribe/_heads.ts";
 import { seenHeadOf } from "../../../subscribe/_seen_head.ts";
 import { waitForNews } from "../../../subscribe/_watch.ts";
 import type { Message, Sql } from "../../../types.ts";
-import type { Followers } from "../_gateway.ts";
+import type { Followers, LivePage } from "../_gateway.ts";
 import { tooManyFollowers } from "../_problem.ts";
 import { readShared } from "./_shared_reads.ts";
 
@@ -61,8 +61,8 @@ export function answerLive(live: LiveRead): Response {
     },
     pull: async (controller) => {
       try {
-        const { value: messages } = await pages.next();
-        if (messages) sendText(controller, eventsOf(messages, live.place));
+        const { value: events } = await pages.next();
+        if (events) sendText(controller, events);
       } catch (error) {
         if (ended.signal.aborted) return;
         live.onError(error);
@@ -93,13 +93,13 @@ function takePlace({ followers, maxFollowers }: LiveRead, ended: AbortSignal): v
 }
 
 /**
- * Yields the messages of each page that has some. Reads on from the end of each page, also of one that has none:
+ * Yields the events of each page that has messages. Reads on from the end of each page, also of one that has none:
  * the statement has looked at all that it left out. Pauses after a page that is the end and has no messages.
  */
 async function* readLive(
-  { key, position, mark = null, read, sql, watched, followers }: LiveRead,
+  { key, position, mark = null, read, place, sql, watched, followers }: LiveRead,
   ended: AbortSignal,
-): AsyncGenerator<readonly Message[], void> {
+): AsyncGenerator<string, void> {
   let next = position;
   let passed = mark;
   let pause = FIRST_LIVE_PAUSE;
@@ -107,14 +107,19 @@ async function* readLive(
   while (!ended.aborted) {
     const [from, after] = [next, passed];
     const of = JSON.stringify([from, after?.id ?? null, key]);
-    const page = await readShared(followers, of, () => read(from, after), ended);
+    const page = await readShared(
+      followers,
+      of,
+      async () => withEvents(await read(from, after), place),
+      ended,
+    );
     if (page === undefined || ended.aborted) return;
     next = page.next;
     passed = page.mark ?? null;
     seen.moveTo(page);
-    if (page.messages.length > 0) {
+    if (page.length > 0) {
       pause = FIRST_LIVE_PAUSE;
-      yield page.messages;
+      yield page.events;
     } else if (page.atEnd) {
       // Before an open gap, the next message may be there already.
       if (page.isSettled === false) await sleep(pause, ended);
@@ -130,8 +135,10 @@ async function* readLive(
   }
 }
 
-function eventsOf(messages: readonly Message[], place: LiveRead["place"]): string {
-  return messages.map((it) => `id: ${place(it)}\ndata: ${JSON.stringify(it)}\n\n`).join("");
+function withEvents({ messages, ...page }: Page, place: LiveRead["place"]): LivePage {
+  let events = "";
+  for (const it of messages()) events += `id: ${place(it)}\ndata: ${JSON.stringify(it)}\n\n`;
+  return { ...page, events };
 }
 
 /**

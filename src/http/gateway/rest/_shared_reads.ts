@@ -1,6 +1,5 @@
 import { unlessAborted } from "../../../lib/wait.ts";
-import type { Page } from "../../../read/_page.ts";
-import type { Followers } from "../_gateway.ts";
+import type { Followers, LivePage } from "../_gateway.ts";
 
 /**
  * Reads a page once for all live reads that want the same page at the same time: who comes while another waits
@@ -12,9 +11,9 @@ import type { Followers } from "../_gateway.ts";
 export async function readShared(
   { reads }: Followers,
   key: string,
-  read: () => Promise<Page>,
+  read: () => Promise<LivePage>,
   ended: AbortSignal,
-): Promise<Page | undefined> {
+): Promise<LivePage | undefined> {
   let page = reads.get(key);
   if (page === undefined) {
     reads.set(key, page = read());
