@@ -1,6 +1,7 @@
 import type { Identity } from "./_whole_consumer.ts";
 import type { Parked } from "../consume/parked.ts";
 import { queryJson } from "../handle/_statement.ts";
+import { WHOLE_MILLISECONDS } from "../messages/_columns.ts";
 import { IS_OWN_MESSAGE, parkedStream, replayStream } from "../names/_own_streams.ts";
 import type { Sql } from "../types.ts";
 
@@ -116,7 +117,7 @@ select
           json_agg(
             json_build_object(
               'position', position, 'data', data, 'state', state,
-              'time', floor(date_part('epoch', time) * 1000)::bigint
+              'time', ${WHOLE_MILLISECONDS}
             )
             order by position
           )

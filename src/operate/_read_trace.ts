@@ -1,4 +1,5 @@
 import { queryJson } from "../handle/_statement.ts";
+import { WHOLE_MILLISECONDS } from "../messages/_columns.ts";
 import type { Sql } from "../types.ts";
 
 /** A message as the statements answer it: the time in milliseconds, and the place that it names as its cause. */
@@ -49,7 +50,7 @@ const linksJson = (step: string) =>
             json_build_object(
               'id', id, 'streamName', stream_name, 'type', type, 'position', position,
               'globalPosition', global_position,
-              'time', floor(date_part('epoch', time) * 1000)::bigint,
+              'time', ${WHOLE_MILLISECONDS},
               'causeStream', cause_stream, 'causePosition', cause_position
             )
             order by global_position

@@ -39,7 +39,8 @@ export async function readHeads(
 ): Promise<News> {
   // The last entry of the index of categories up to a name is the head of that category, or of the one before
   // it. By `category(stream_name) = name` PostgreSQL might go back through the messages of all categories.
-  // A snapshot does not tell what its own transaction has written since. So after a write, each state is new.
+  // A snapshot does not tell what its own transaction has written since, and on a standby not which transactions
+  // are open. So after a write, and on a standby, each state is new.
   return await queryJson<News>(
     sql,
     `${SET_SETTINGS},
@@ -50,7 +51,10 @@ export async function readHeads(
   )`
   own as (
     select
-      case when txid_current_if_assigned() is not null then clock_timestamp()::text end as change
+      case
+        when pg_is_in_recovery() then clock_timestamp()::text
+        when txid_current_if_assigned() is not null then clock_timestamp()::text
+      end as change
   ),
   now as materialized (
     select

@@ -207,7 +207,8 @@ function queryAppend(
         'written', (
           select
             json_build_array(
-              floor(date_part('epoch', max(time)) * 1000)::bigint, json_agg(global_position)
+              max(round(date_part('epoch', date_trunc('milliseconds', time)) * 1000)::bigint),
+              json_agg(global_position)
             )
           from inserted
         )

@@ -139,9 +139,13 @@ export async function writeMissing(
     from current
     where version > seen and not message_store.is_category(stream_name)
     union all
-    select message_store.get_category_messages(stream_name, 1, -1)
-    from current
-    where version > seen and message_store.is_category(stream_name)
+    select stored
+    from (
+      select stream_name, seen, message_store.get_category_messages(stream_name, 1, -1) as stored
+      from current
+      where version > seen and message_store.is_category(stream_name)
+    ) as named
+    where (stored).stream_name = named.stream_name and (stored).position > seen
   ),
   known as materialized (
     select

@@ -62,9 +62,13 @@ export async function writeMissingPlain(
     from current
     where version > seen and not message_store.is_category(stream_name)
     union all
-    select message_store.get_category_messages(stream_name, 1, -1)
-    from current
-    where version > seen and message_store.is_category(stream_name)
+    select stored
+    from (
+      select stream_name, seen, message_store.get_category_messages(stream_name, 1, -1) as stored
+      from current
+      where version > seen and message_store.is_category(stream_name)
+    ) as named
+    where (stored).stream_name = named.stream_name and (stored).position > seen
   ),
   known as materialized (
     select number, message.stream_name <> stored.stream_name as is_elsewhere

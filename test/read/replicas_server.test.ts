@@ -27,6 +27,7 @@ import {
 } from "../../mod.ts";
 import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.ts";
 import { install } from "../../src/database/install.ts";
+import { ALL, readHeads } from "../../src/subscribe/_heads.ts";
 import { freePort } from "../_free_port.ts";
 import { gate } from "../consume/_consuming.ts";
 import { useProxy } from "../_proxy.ts";
@@ -105,6 +106,14 @@ const READS: Record<string, (sql: Sql) => Promise<unknown>> = {
   importMessages: (sql) => importMessages(onPrimary, iterateAll(sql)),
   subscribe: (sql) => taken(subscribe(sql, "$all")),
 };
+
+test("on a standby, a look tells the heads each time: its snapshots do not name who is still writing", async () => {
+  const first = await readHeads(onStandby, [ALL], null);
+  const second = await readHeads(onStandby, [ALL], first.state);
+  assert.notEqual(second.heads, null);
+  const same = await readHeads(onPrimary, [ALL], (await readHeads(onPrimary, [ALL], null)).state);
+  assert.equal(same.heads, null);
+});
 
 test("on a standby, a read of all streams throws at a missing position", async () => {
   await write(onPrimary, "account-1", { type: "Written" });

@@ -9,6 +9,7 @@ import {
   importMessages,
   type ImportProgress,
   iterateAll,
+  type Metadata,
   readAll,
   readCategory,
   readStream,
@@ -189,6 +190,27 @@ describe("importMessages()", () => {
       ]);
     },
   );
+
+  test("finds each message once in a stream that is named as its category, and its effects point right", async () => {
+    const name = `effects${crypto.randomUUID().slice(0, 8)}`;
+    const message = (globalPosition: number, streamName: string, metadata?: Metadata) => ({
+      ...{ globalPosition, streamName, type: "Counted", data: 0, id: crypto.randomUUID() },
+      ...(metadata && { metadata }),
+    });
+    const [first, second] = [message(1, name), message(2, name)];
+    const effect = message(3, `${name}-1`, { causationMessageGlobalPosition: 1 });
+    await importMessages(db.sql, [first]);
+    await whileLocked(
+      db,
+      name,
+      1,
+      (sql) => importMessages(sql, [first, second, effect]),
+      (sql) => importMessages(sql, [first, second]),
+    );
+    const [stored, , last] = await readCategory(db.sql, name);
+    assert.equal(last!.id, effect.id);
+    assert.equal(last!.metadata!.causationMessageGlobalPosition, stored!.globalPosition);
+  });
 
   test("keeps the order across categories, whoever else writes to them", async () => {
     const messages = numbers(500).map((at) => ({
