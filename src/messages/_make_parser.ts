@@ -98,7 +98,9 @@ async function encodeTyped(
   codec: Codec | undefined,
 ): Promise<EncodedTyped> {
   checkMessage(message);
-  const { type, data, metadata = null } = message;
+  // A copy: the caller may change the message while its data is encoded.
+  const asked = { ...message };
+  const { type, data, metadata = null } = asked;
   if (typeof metadata !== "object" || Array.isArray(metadata)) {
     throw invalid("metadata", metadata, "an object");
   }
@@ -112,7 +114,7 @@ async function encodeTyped(
   const stamped = length === 0 ? metadata : { ...metadata, schemaVersion: String(length + 1) };
   const coded = { type, streamName, metadata: stamped, isSnapshot: false };
   const stored = codec ? await codec.encode(encoded.value, coded) : encoded.value;
-  return { stored: { ...message, data: stored, metadata: stamped }, read: encoded.read };
+  return { stored: { ...asked, data: stored, metadata: stamped }, read: encoded.read };
 }
 
 function decodeTyped(

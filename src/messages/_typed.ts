@@ -63,7 +63,9 @@ export function toStored<Input extends MessageInput>(
   if (!messages.some(parserFor)) return messages;
   return Promise.all(messages.map(async (message) => {
     const own = parserFor(message);
-    return own ? (await own.encode(message, streamName)).stored as Input : message;
+    return own
+      ? (await own.encode(message, streamName)).stored as Input
+      : message && { ...message };
   }));
 }
 

@@ -74,10 +74,11 @@ async function commit(group: WriteGroup, batch: readonly QueuedWrite[]): Promise
  * Sends a batch in one statement, and tells each write its outcome.
  *
  * If the statement is refused, each half of the batch is sent in a statement of its own, and so on.
- * So in the end, only the write that the database refuses rejects.
+ * So in the end, only the write that the database refuses rejects. What comes down to one category is left out,
+ * and sent alone in its turn: such a statement waits for its lock, and the other categories must not wait with it.
  *
  * @param leftOut Gets the writes that were left out, because another writer has locked their
- * category, and the later writes of these categories.
+ * category or may have, and the later writes of these categories.
  * @throws An error that says nothing about a single write: a lost connection, for example.
  */
 async function sendBatch(sql: Sql, batch: readonly QueuedWrite[], leftOut: Lanes): Promise<void> {
@@ -105,13 +106,22 @@ function writeAlone(sql: Sql, write: EachWrite): Promise<number> {
 }
 
 async function sendHalves(sql: Sql, batch: readonly QueuedWrite[], leftOut: Lanes): Promise<void> {
+  const isAlone = isOfOneCategory(batch);
+  const send = async (part: readonly QueuedWrite[]) => {
+    if (isAlone || !isOfOneCategory(part)) await sendBatch(sql, part, leftOut);
+    else for (const write of part) addTo(leftOut, write);
+  };
   const half = batch.length >> 1;
-  await sendBatch(sql, batch.slice(0, half), leftOut);
+  await send(batch.slice(0, half));
   const rest: QueuedWrite[] = [];
   for (const write of batch.slice(half)) {
     // A write must not overtake an earlier write of its stream that the first half has left out.
     if (leftOut.has(categoryOf(write))) addTo(leftOut, write);
     else rest.push(write);
   }
-  await sendBatch(sql, rest, leftOut);
+  await send(rest);
+}
+
+function isOfOneCategory(batch: readonly QueuedWrite[]): boolean {
+  return new Set(batch.map(categoryOf)).size === 1;
 }

@@ -400,6 +400,26 @@ describe("groupCommit()", () => {
     assert.deepEqual(await typesOf("held-1"), numbers(20).map((at) => `T${at}`));
   });
 
+  test("a category that somebody else holds does not hold up the others where one write is refused", async () => {
+    const write = groupCommit(db.connect({ max: 4 }));
+    let held: Promise<number>;
+    let refused: Promise<unknown>;
+    await db.sql.begin(async (holder) => {
+      await holder`select pg_advisory_xact_lock(message_store.hash_64('heldBeside'))`;
+      held = write("heldBeside-1", { type: "Held" });
+      // The index cannot take so long a name.
+      refused = write(`refused-${numbers(300).map(() => crypto.randomUUID()).join("")}`, {
+        type: "Refused",
+      }).catch((error) => error);
+      const free = numbers(6).map((at) => write(`freeBeside${at}-1`, { type: "Free" }));
+      assert.deepEqual(await Promise.all(free), numbers(6).map(() => 0));
+      const more = numbers(6).map((at) => write(`freeBeside${at}-1`, { type: "Free" }));
+      assert.deepEqual(await Promise.all(more), numbers(6).map(() => 1));
+      assert((await refused) instanceof Error);
+    });
+    assert.equal(await held!, 0);
+  });
+
   test("sends no more at once than it is told", async () => {
     const counted = counting(db.connect({ max: 10 }));
     const write = groupCommit(counted.sql, { maxBatch: 10, maxInFlight: 3 });
@@ -423,6 +443,29 @@ describe("groupCommit()", () => {
     await Promise.all(writing);
     const messages = await readStream<{ amount: number }>(db.sql, "kept-1");
     assert.deepEqual(messages.map(({ data }) => data.amount), [0, 1, 2]);
+  });
+
+  test("a message of a catalogue is as it was when write was called, too", async () => {
+    const messages = defineMessages({ Kept: z.object({ amount: z.number() }) });
+    const message = { type: "Kept" as const, data: { amount: 1 }, metadata: { userId: 1 } };
+    const options = { messages };
+    const grouped = groupCommit(db.sql);
+    const ways: ((name: string, it: typeof message) => Promise<number>)[] = [
+      (name, it) => grouped(name, it, options),
+      (name, it) => write(db.sql, name, it, options),
+      (name, it) => writeBatch(db.sql, name, [it], options),
+    ];
+    for (const way of ways) {
+      const name = `keptTyped-${crypto.randomUUID()}`;
+      const asked = structuredClone(message);
+      const writing = way(name, asked);
+      Object.assign(asked, { type: "Changed", id: crypto.randomUUID(), metadata: { userId: 2 } });
+      await writing;
+      const [stored] = await readStream(db.sql, name);
+      assert.equal(stored!.type, "Kept");
+      assert.deepEqual(stored!.metadata, { userId: 1 });
+      assert.notEqual(stored!.id, (asked as { id?: string }).id);
+    }
   });
 
   test("messages that take longer to be parsed keep the order of the calls", async () => {
