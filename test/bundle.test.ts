@@ -41,7 +41,7 @@ describe.each([
 });
 
 test.each([
-  ["*", "mod.ts", 54_000],
+  ["*", "mod.ts", 54_200],
   [EVERYDAY, "mod.ts", 8_850],
   ["{ write }", "mod.ts", 4_600],
   ["*", FETCH, 2_200],

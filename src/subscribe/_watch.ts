@@ -37,7 +37,7 @@ interface Waiter extends Wait {
   pause: number;
   /** When to look at the latest, by `performance.now()`. */
   dueAt: number;
-  readonly end: () => void;
+  readonly end: (askedAt?: number) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -59,8 +59,10 @@ const watches = new WeakMap<Sql, Watch>();
 /**
  * Waits until a source may have news: for each who waits on the handle, one statement looks. Who waits alone
  * is told after the pause, and looks by its own read; so is everybody if the statement fails.
+ *
+ * @returns When the look began that has found the news, by `performance.now()`; else when the wait ended.
  */
-export function waitForNews(wait: Wait): Promise<void> {
+export function waitForNews(wait: Wait): Promise<number> {
   const handle = withoutTimeLimit(wait.sql);
   const watch = watches.get(handle) ?? newWatch();
   watches.set(handle, watch);
@@ -73,16 +75,16 @@ export function waitForNews(wait: Wait): Promise<void> {
       pause,
       dueAt: now + pause,
       reject,
-      end: () => {
+      end: (askedAt = performance.now()) => {
         forget();
         watch.waiters.delete(waiter);
         if (watch.waiters.size === 0) stop(watch);
-        resolve();
+        resolve(askedAt);
       },
     };
     watch.waiters.add(waiter);
     watch.known = undefined;
-    forget = onAbort(wait.signal, waiter.end);
+    forget = onAbort(wait.signal, () => waiter.end());
     if (watch.waiters.has(waiter)) tickAt(watch, waiter.dueAt, pause);
   });
 }
@@ -169,7 +171,7 @@ async function askForAll(watch: Watch, waiters: readonly Waiter[]): Promise<void
     if (!watch.waiters.has(waiter)) continue;
     const heads = news.heads ?? undefined;
     const own = heads && waiter.sources.map((source) => heads[places.get(String(source))!]!);
-    if (isLess || waiter.isNews(own, news.store, askedAt)) waiter.end();
+    if (isLess || waiter.isNews(own, news.store, askedAt)) waiter.end(askedAt);
     else {
       waiter.pause = Math.min(waiter.pause * 2, waiter.pollInterval);
       waiter.dueAt = askedAt + waiter.pause;

@@ -27,11 +27,17 @@ export interface LivePage extends Omit<Page, "messages"> {
   readonly events: string;
 }
 
+/** A read that is under way, and when it began, by `performance.now()`. */
+export interface SharedRead {
+  readonly page: Promise<LivePage>;
+  readonly begunAt: number;
+}
+
 /** The live reads of a gateway. */
 export interface Followers {
   count: number;
   /** The reads that several of them may share, by what they read and from where. */
-  readonly reads: Map<string, Promise<LivePage>>;
+  readonly reads: Map<string, SharedRead>;
 }
 
 export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {

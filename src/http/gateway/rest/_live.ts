@@ -103,6 +103,7 @@ async function* readLive(
   let next = position;
   let passed = mark;
   let pause = FIRST_LIVE_PAUSE;
+  let newsAt = 0;
   const seen = seenHeadOf({ position, mark });
   while (!ended.aborted) {
     const [from, after] = [next, passed];
@@ -110,6 +111,7 @@ async function* readLive(
     const page = await readShared(
       followers,
       of,
+      newsAt,
       async () => withEvents(await read(from, after), place),
       ended,
     );
@@ -128,7 +130,8 @@ async function* readLive(
         const pollInterval = LONGEST_LIVE_PAUSE;
         const sources = [watched];
         const limited = withTimeLimit(sql, LOOK_TIMEOUT);
-        await waitForNews({ sql: limited, sources, pause, pollInterval, signal: ended, isNews });
+        const wait = { sql: limited, sources, pause, pollInterval, signal: ended, isNews };
+        newsAt = await waitForNews(wait);
       }
       pause = Math.min(pause * 2, LONGEST_LIVE_PAUSE);
     }

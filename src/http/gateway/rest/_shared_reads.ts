@@ -6,20 +6,25 @@ import type { Followers, LivePage } from "../_gateway.ts";
  * for that page waits with it.
  *
  * @param key The same for all pages that are of the same messages and begin at the same position.
+ * @param since By `performance.now()`: a read that began before lacks what was found then.
  * @returns The page; undefined if `ended` aborts before.
  */
 export async function readShared(
   { reads }: Followers,
   key: string,
+  since: number,
   read: () => Promise<LivePage>,
   ended: AbortSignal,
 ): Promise<LivePage | undefined> {
-  let page = reads.get(key);
-  if (page === undefined) {
-    reads.set(key, page = read());
+  let shared = reads.get(key);
+  if (shared === undefined || shared.begunAt < since) {
+    const begun = { begunAt: performance.now(), page: read() };
+    reads.set(key, shared = begun);
     // Before anybody gets the page: who comes after that wants a newer one.
-    const forget = () => reads.delete(key);
-    page.then(forget, forget);
+    const forget = () => {
+      if (reads.get(key) === begun) reads.delete(key);
+    };
+    begun.page.then(forget, forget);
   }
-  return await unlessAborted(page, ended);
+  return await unlessAborted(shared.page, ended);
 }
