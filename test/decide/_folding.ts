@@ -19,8 +19,8 @@ export function counting(sql: Sql): CountingSql {
   const counted: CountingSql = Object.assign(
     async (strings: TemplateStringsArray, ...parameters: (string | null)[]): Promise<Rows> => {
       counted.statements++;
-      const rows = await sql(strings, ...parameters) as readonly { globalPosition?: string }[];
-      counted.rows += rows.filter(({ globalPosition }) => globalPosition !== undefined).length;
+      const rows = await sql(strings, ...parameters) as readonly { head?: string }[];
+      counted.rows += rows.filter(({ head }) => head !== undefined).length;
       return rows;
     },
     { statements: 0, rows: 0 },
