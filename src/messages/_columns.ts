@@ -166,7 +166,10 @@ export function messageRowsOf(answer: unknown): MessageRow[] {
   if (!Array.isArray(all)) checkText(all);
   // After a statement that failed, postgres.js may leave holes before the rows: filter() passes over them.
   const rows = (all as MessageRow[]).filter((row) => row ?? checkText(row));
-  if (Object.keys(rows[0] ?? {}).every((name) => COLUMN_NAMES.includes(name))) return rows;
+  const names = Object.keys(rows[0] ?? {});
+  // Some programs leave out what is null, and others add columns: the names are good then.
+  const hasLess = names.length < COLUMN_NAMES.length;
+  if (hasLess || COLUMN_NAMES.every((name) => names.includes(name))) return rows;
   return rows.map((row) =>
     Object.fromEntries(Object.values(row).map((value, at) => [COLUMN_NAMES[at], value])) as never
   );
