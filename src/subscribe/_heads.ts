@@ -52,8 +52,8 @@ export async function readHeads(
   own as (
     select
       case
-        when pg_is_in_recovery() then clock_timestamp()::text
-        when txid_current_if_assigned() is not null then clock_timestamp()::text
+        when txid_current_if_assigned() is not null or pg_is_in_recovery()
+          then clock_timestamp()::text
       end as change
   ),
   now as materialized (
