@@ -185,6 +185,7 @@ export {
 
 // Handles
 export { fromQuery } from "./src/handle/from_query.ts";
+export { inSchema } from "./src/handle/in_schema.ts";
 export type {
   ConsumerGroup,
   Direction,

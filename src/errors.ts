@@ -144,15 +144,19 @@ export class NotInstalledError extends MessageDbError {
   declare readonly reason: "missing" | "forbidden" | "behind";
 
   /** Made by every operation. */
-  constructor(reason: NotInstalledError["reason"], options?: ErrorOptions) {
+  constructor(
+    reason: NotInstalledError["reason"],
+    options?: ErrorOptions & { readonly message?: string },
+  ) {
     super(
-      reason === "missing"
-        ? "Cannot find Message DB 1.3 in this database: connect to the database that has it, " +
-          'or install it with install(sql) of "@messagedb/client/install"'
-        : "Cannot use the Message DB of this database: " +
-          (reason === "behind"
-            ? "its sequence is behind its messages, which install(sql) mends"
-            : 'this role lacks the rights, which "grant message_store to <role>" gives'),
+      options?.message ??
+        (reason === "missing"
+          ? "Cannot find Message DB 1.3 in this database: connect to the database that has it, " +
+            'or install it with install(sql) of "@messagedb/client/install"'
+          : "Cannot use the Message DB of this database: " +
+            (reason === "behind"
+              ? "its sequence is behind its messages, which install(sql) mends"
+              : 'this role lacks the rights, which "grant message_store to <role>" gives')),
       options,
     );
     this.reason = reason;

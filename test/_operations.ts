@@ -136,6 +136,7 @@ export const pure: readonly string[] = [
   "isFollowing",
   "idFrom",
   "fromQuery",
+  "inSchema",
   "category",
   "categoryName",
   "entityName",

@@ -6,7 +6,7 @@ import * as client from "@messagedb/client";
 import { startEmbedded } from "@messagedb/client/embedded";
 import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
-import { install, uninstall } from "@messagedb/client/install";
+import { install, isInstalled, uninstall } from "@messagedb/client/install";
 import * as operate from "@messagedb/client/operate";
 import * as testing from "@messagedb/client/testing";
 import denoJson from "../deno.json" with { type: "json" };
@@ -192,6 +192,7 @@ const places: Record<string, Readonly<Record<string, Place>>> = {
     options: ["basePath", (it) => gateway(sql, { authorize: () => true, ...it })],
   },
   install: { options: ["createDatabase", (it) => install(pg, it)] },
+  isInstalled: { options: ["schema", (it) => isInstalled(pg, it)] },
   uninstall: { options: ["deleteMessages", (it) => uninstall(pg, it)] },
   startEmbedded: { options: ["dataDir", (it) => startEmbedded(it)] },
   consumers: { options: ["category", (it) => operate.consumers(sql, it)] },
@@ -261,7 +262,7 @@ const without = [
   ...["cardinalId", "category", "id", "ids", "isCategory", "streamName", "types", "idFrom"],
   ...["categoryName", "entityName", "isFollowing"],
   ...["categories", "entityIds", "messageStoreVersion", "streamNames", "streamVersion"],
-  ...["fromQuery", "isInstalled"],
+  ...["fromQuery", "inSchema"],
   ...["checkLines", "diagnose", "isSameStore", "storeStatus"],
 ];
 

@@ -8,14 +8,20 @@ import { PINNED_SEARCH_PATH } from "./_search_path.ts";
 const CREATE_NAME_INDEX =
   "CREATE INDEX messages_names ON message_store.messages USING btree (stream_name text_pattern_ops)";
 
-/**
- * The changes that are left to do, so that the index of stream names is there, or is not.
- *
- * @param definition The statement that created the index; undefined if there is none.
- */
-export function nameIndexChanges(definition: string | undefined, isWanted: boolean): Change[] {
-  const isThere = definition !== undefined;
-  const isRight = definition === CREATE_NAME_INDEX;
+/** Whether there is an index by our name, and whether it is valid and as we create it. */
+export interface NameIndexState {
+  readonly isThere: boolean;
+  readonly isRight: boolean;
+}
+
+/** There is no index. */
+export const NO_NAME_INDEX: NameIndexState = { isThere: false, isRight: false };
+
+/** The changes that are left to do, so that the index of stream names is there, or is not. */
+export function nameIndexChanges(
+  { isThere, isRight }: NameIndexState,
+  isWanted: boolean,
+): Change[] {
   const changes: Change[] = [];
   if (isThere && !(isWanted && isRight)) {
     changes.push(changeOf("drop", "drop index message_store.messages_names"));
@@ -29,17 +35,16 @@ function changeOf(verb: string, sql: string): Change {
   return { does: [right], sql, right, searchPath: PINNED_SEARCH_PATH };
 }
 
-/** The statement that created the index, with a mark if the index is not valid; undefined if there is none. */
-export async function readNameIndex(tx: TransactionSql): Promise<string | undefined> {
-  const row = await queryRow<[string]>(
+export async function readNameIndex(tx: TransactionSql): Promise<NameIndexState> {
+  const row = await queryRow<[boolean]>(
     tx,
     `
-    select pg_get_indexdef(indexrelid) || case when indisvalid then '' else ' invalid' end
+    select indisvalid and pg_get_indexdef(indexrelid) = '${CREATE_NAME_INDEX}'
     from pg_index
     join pg_class on pg_class.oid = indexrelid
     where relname = 'messages_names'
       and relnamespace = (select oid from pg_namespace where nspname = 'message_store')
   `,
   );
-  return row?.[0];
+  return row === undefined ? NO_NAME_INDEX : { isThere: true, isRight: row[0] };
 }

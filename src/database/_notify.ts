@@ -94,7 +94,7 @@ export async function readNotify(tx: TransactionSql): Promise<NotifyState> {
       function.oid is not null,
       trigger.oid is not null,
       coalesce(
-        prosrc = $1
+        prosrc = $body$${NOTIFY_FUNCTION_BODY}$body$
           and prosecdef
           and proconfig = array['search_path=pg_catalog, pg_temp'],
         false
@@ -114,7 +114,6 @@ export async function readNotify(tx: TransactionSql): Promise<NotifyState> {
       on pronamespace = schema.oid and proname = 'notify_categories' and pronargs = 0
     where nspname = 'message_store'
   `,
-    [NOTIFY_FUNCTION_BODY],
   );
   if (row === undefined) return NO_NOTIFY;
   const [hasFunction, hasTrigger, isOurFunction, isOurTrigger] = row;

@@ -14,28 +14,36 @@ export interface DatabaseState {
   readonly present: ReadonlySet<string>;
 }
 
+/** A release of Message DB, and the schema that it is in, or is to be in. */
+export interface Target {
+  readonly release: Release;
+  readonly schema: string;
+}
+
 /**
  * Inspects the database, under the lock that keeps out other installs until the transaction ends. The
  * transaction has a search path that finds PostgreSQL's own names alone.
  */
 export async function lockAndInspect(
   tx: TransactionSql,
-  release: Release,
+  target: Target,
 ): Promise<DatabaseState> {
   await tx.unsafe(`
     set local search_path = ${PINNED_SEARCH_PATH};
     set local client_min_messages = error
   `);
   await lockInstalls(tx);
-  return await inspectDatabase(tx, release);
+  return await inspectDatabase(tx, target);
 }
 
 /** Inspects the database, and leaves the transaction the search path that `lockAndInspect` does. */
 export async function inspectDatabase(
   tx: TransactionSql,
-  { files }: Release,
+  { release: { files }, schema }: Target,
 ): Promise<DatabaseState> {
   await tx.unsafe(`set local search_path = ${PINNED_SEARCH_PATH}`);
+  // In a schema of another name, `acquire_lock` counts only with the schema in its key: see `renameSchema`.
+  const ownLock = schema === "message_store" ? "" : schema;
   // This reads the catalogs, because every role may. to_regclass() and the like need usage of the schema.
   const row = await queryRow<[string, string, string | null, string]>(
     tx,
@@ -69,6 +77,9 @@ export async function inspectDatabase(
         select 'views/' || relname from relation where relkind = 'v'
         union all
         select 'functions/' || proname from function
+        where proname <> 'acquire_lock'
+          or $2 = ''
+          or strpos(prosrc, $lock$hash_64(_category)$lock$) > 0
         union all
         select 'privileges/schema' from role, schema
         where has_schema_privilege(role.oid, schema.oid, 'usage')
@@ -101,7 +112,7 @@ export async function inspectDatabase(
       coalesce(string_agg(key, ' '), '')
     from present
   `,
-    [files.map(({ key }) => key).join(" ")],
+    [files.map(({ key }) => key).join(" "), ownLock],
   );
   const [user, database, version, keys] = row!;
   return { user, database, version, present: new Set(keys.split(" ")) };

@@ -20,13 +20,16 @@
  * @module
  */
 import type { Sql, TransactionSql } from "postgres";
-import { checkOptions } from "../names/_check.ts";
+import { ownOf } from "../handle/_statement.ts";
+import { checkOptions, checkSchemaName } from "../names/_check.ts";
 import { applyChange, type Change, statementOf } from "./_change.ts";
 import { createDatabase, createDatabaseSql, withAdmin } from "./_create_database.ts";
 import { fileChanges, isBefore } from "./_install_files.ts";
-import { nameIndexChanges, readNameIndex } from "./_name_index.ts";
+import { nameIndexChanges, NO_NAME_INDEX, readNameIndex } from "./_name_index.ts";
 import { NO_NOTIFY, notifyChanges, readNotify } from "./_notify.ts";
-import { readRelease, type Release } from "./_release.ts";
+import { queryRow } from "./_query_row.ts";
+import { readRelease } from "./_release.ts";
+import { renameChange, renaming } from "./_renaming.ts";
 import { sequenceChanges } from "./_sequence.ts";
 import {
   INSUFFICIENT_PRIVILEGE,
@@ -35,10 +38,24 @@ import {
   stateOfError,
   textOfError,
 } from "./_sql_errors.ts";
-import { type DatabaseState, inspectDatabase, lockAndInspect } from "./_state.ts";
+import { type DatabaseState, inspectDatabase, lockAndInspect, type Target } from "./_state.ts";
+
+/** Options of {@linkcode isInstalled}. */
+export interface IsInstalledOptions {
+  /**
+   * The schema that Message DB is in, or is to be in. In another schema than `message_store` it is a store of
+   * its own, with a role of that name in place of the role `message_store`: see `inSchema`.
+   *
+   * The SQL files are the same, but for the name. Only `acquire_lock` differs: the name of the schema is part of
+   * the key of a category's lock, because all schemas of a database share the locks.
+   *
+   * @default {"message_store", or the schema of a handle of `inSchema`}
+   */
+  readonly schema?: string | undefined;
+}
 
 /** Options of {@linkcode install}. */
-export interface InstallOptions {
+export interface InstallOptions extends IsInstalledOptions {
   /**
    * Whether to create the database that the handle names, if there is none of that name.
    *
@@ -113,7 +130,7 @@ export interface Installed {
 }
 
 /** Options of {@linkcode uninstall}. */
-export interface UninstallOptions {
+export interface UninstallOptions extends IsInstalledOptions {
   /**
    * Whether to delete messages. Without this option, a store that holds messages is left as it is.
    *
@@ -193,10 +210,11 @@ export async function install(sql: Sql, options: InstallOptions = {}): Promise<I
     notify: true,
     nameIndex: true,
     dryRun: true,
+    schema: true,
   });
-  const release = await readRelease();
+  const target = { release: await readRelease(), schema: schemaFor(sql, options) };
   try {
-    return await installInto(sql, release, options);
+    return await installInto(sql, target, options);
   } catch (error) {
     if (stateOfError(error) !== NO_SUCH_DATABASE) throw error;
     if (!options.createDatabase) {
@@ -207,9 +225,9 @@ export async function install(sql: Sql, options: InstallOptions = {}): Promise<I
       );
     }
     const created = { createDatabase: createDatabaseSql(sql) };
-    if (options.dryRun) return { ...await planNewDatabase(sql, release, options), ...created };
+    if (options.dryRun) return { ...await planNewDatabase(sql, target, options), ...created };
     await createDatabase(sql);
-    return { ...await installInto(sql, release, options), ...created };
+    return { ...await installInto(sql, target, options), ...created };
   }
 }
 
@@ -239,10 +257,12 @@ export async function install(sql: Sql, options: InstallOptions = {}): Promise<I
  */
 export async function uninstall(sql: Sql, options: UninstallOptions = {}): Promise<void> {
   assertPostgres(sql, "uninstall");
-  checkOptions(options, { deleteMessages: true });
-  const release = await readRelease();
-  await sql.begin(async (tx) => {
-    const { user, database, present } = await lockAndInspect(tx, release);
+  checkOptions(options, { deleteMessages: true, schema: true });
+  const schema = schemaFor(sql, options);
+  const target = { release: await readRelease(), schema };
+  await sql.begin(async (stockTx) => {
+    const tx = renaming(stockTx, schema);
+    const { user, database, present } = await lockAndInspect(tx, target);
     const cannot = `Cannot uninstall Message DB from database "${database}"`;
     if (!present.has("schema/message_store")) return;
     try {
@@ -255,9 +275,7 @@ export async function uninstall(sql: Sql, options: UninstallOptions = {}): Promi
     } catch (error) {
       if (stateOfError(error) !== INSUFFICIENT_PRIVILEGE) throw error;
       throw new Error(
-        `${cannot}: the role "${user}" may not drop the schema "message_store" (${
-          textOfError(error)
-        })`,
+        `${cannot}: the role "${user}" may not drop the schema "${schema}" (${textOfError(error)})`,
         { cause: error },
       );
     }
@@ -281,15 +299,18 @@ export async function uninstall(sql: Sql, options: UninstallOptions = {}): Promi
  * ```
  *
  * @param sql The `sql` of postgres.js.
+ * @param options In which schema.
  * @returns `true` if everything is there, else `false`.
  * @throws {TypeError} If the handle is not the `sql` of postgres.js.
  */
-export async function isInstalled(sql: Sql): Promise<boolean> {
+export async function isInstalled(sql: Sql, options: IsInstalledOptions = {}): Promise<boolean> {
   assertPostgres(sql, "look for");
+  checkOptions(options, { schema: true });
+  const schema = schemaFor(sql, options);
   const release = await readRelease();
   const { present } = await sql.begin(
     "read only",
-    (tx) => inspectDatabase(tx, release),
+    (tx) => inspectDatabase(renaming(tx, schema), { release, schema }),
   );
   return release.files.every(({ key }) =>
     /^(roles|extensions|privileges)\//.test(key) || present.has(key)
@@ -305,31 +326,45 @@ async function lockAndFindMessages(tx: TransactionSql): Promise<boolean> {
 
 async function installInto(
   sql: Sql,
-  release: Release,
+  target: Target,
   options: InstallOptions,
 ): Promise<Installed> {
+  const { schema } = target;
   // This takes no lock: any role can take the lock of `install`, and keep it.
-  const plan = await sql.begin("read only", async (tx) => {
-    const state = await inspectDatabase(tx, release);
-    return describePlan(release, state, await planChanges(tx, release, state, options));
+  const plan = await sql.begin("read only", async (stockTx) => {
+    await checkIsNoWord(stockTx, schema);
+    const tx = renaming(stockTx, schema);
+    const state = await inspectDatabase(tx, target);
+    return describePlan(target, state, await planChanges(tx, target, state, options));
   });
   if (plan.changes.length === 0 || options.dryRun) return plan;
-  return await sql.begin(async (tx) => {
-    const state = await lockAndInspect(tx, release);
-    const changes = await planChanges(tx, release, state, options);
-    for (const change of changes) await applyInstallChange(tx, state, change);
-    return describePlan(release, state, changes);
+  return await sql.begin(async (stockTx) => {
+    const tx = renaming(stockTx, schema);
+    const state = await lockAndInspect(tx, target);
+    const changes = await planChanges(tx, target, state, options);
+    for (const change of changes) await applyInstallChange(tx, state, change, schema);
+    return describePlan(target, state, changes);
   });
+}
+
+/** Checks that the name of a schema is no word of SQL, which a name without quotes cannot be. */
+async function checkIsNoWord(tx: TransactionSql, schema: string): Promise<void> {
+  const [quoted] = (await queryRow<[string]>(tx, "select pg_catalog.quote_ident($1)", [schema]))!;
+  if (quoted === schema) return;
+  throw new TypeError(
+    `Cannot install Message DB in the schema "${schema}": the name is a word of SQL, take another`,
+  );
 }
 
 async function applyInstallChange(
   tx: TransactionSql,
   { user }: DatabaseState,
   change: Change,
+  schema: string,
 ): Promise<void> {
   await applyChange(tx, user, change).catch((error) => {
     // All databases share the roles, and not the lock: an install in another database was first.
-    if (!isAlreadyThere(error) || !change.does.includes('create the role "message_store"')) {
+    if (!isAlreadyThere(error) || !change.does.includes(`create the role "${schema}"`)) {
       throw error;
     }
   });
@@ -338,7 +373,7 @@ async function applyInstallChange(
 /** The changes that are left to do, in order. */
 async function planChanges(
   tx: TransactionSql,
-  release: Release,
+  { release, schema }: Target,
   state: DatabaseState,
   { notify, nameIndex }: InstallOptions,
 ): Promise<Change[]> {
@@ -347,19 +382,21 @@ async function planChanges(
     ...nameIndex === undefined ? [] : nameIndexChanges(await readNameIndex(tx), nameIndex),
     ...notify === undefined ? [] : notifyChanges(await readNotify(tx), notify),
   ];
-  return inDatabase(state, fileChanges(release, state), changes);
+  return inDatabase(state, fileChanges(release, state), changes, schema);
 }
 
 /** What `install` would do in the database that the handle names, which is not there. */
 async function planNewDatabase(
   sql: Sql,
-  release: Release,
+  target: Target,
   { notify, nameIndex }: InstallOptions,
 ): Promise<Installed> {
-  const { user, present } = await withAdmin(
-    sql,
-    (admin) => admin.begin("read only", (tx) => inspectDatabase(tx, release)),
-  );
+  const { release, schema } = target;
+  const { user, present } = await withAdmin(sql, (admin) =>
+    admin.begin("read only", async (tx) => {
+      await checkIsNoWord(tx, schema);
+      return await inspectDatabase(renaming(tx, schema), target);
+    }));
   const state: DatabaseState = {
     user,
     database: sql.options.database,
@@ -368,13 +405,13 @@ async function planNewDatabase(
     present: new Set([...present].filter((key) => key.startsWith("roles/"))),
   };
   const changes = [
-    ...nameIndexChanges(undefined, nameIndex ?? false),
+    ...nameIndexChanges(NO_NAME_INDEX, nameIndex ?? false),
     ...notifyChanges(NO_NOTIFY, notify ?? false),
   ];
   return describePlan(
-    release,
+    target,
     state,
-    inDatabase(state, fileChanges(release, state), changes),
+    inDatabase(state, fileChanges(release, state), changes, schema),
   );
 }
 
@@ -383,6 +420,7 @@ function inDatabase(
   { database }: DatabaseState,
   ofFiles: readonly Change[],
   others: readonly Change[],
+  schema: string,
 ): Change[] {
   return [
     ...ofFiles,
@@ -390,11 +428,11 @@ function inDatabase(
       ...change,
       right: `${right} in database "${database}"`,
     })),
-  ];
+  ].map((change) => renameChange(change, schema));
 }
 
 function describePlan(
-  release: Release,
+  { release }: Target,
   { version }: DatabaseState,
   changes: readonly Change[],
 ): Installed {
@@ -405,6 +443,12 @@ function describePlan(
     createDatabase: null,
     statements: changes.map(statementOf),
   };
+}
+
+function schemaFor(sql: Sql, { schema }: IsInstalledOptions): string {
+  const named = schema ?? ownOf(sql)?.schema ?? "message_store";
+  checkSchemaName(named);
+  return named;
 }
 
 function assertPostgres(sql: Sql, action: string): void {

@@ -39,8 +39,13 @@ export function sqlStateOf(error: unknown): string | undefined {
 
 /**
  * Turns a driver's error into one of this library's errors; an error that is not known comes back as it is.
+ *
+ * @param inWords Makes of a sentence what PostgreSQL says if Message DB is in the schema `message_store`.
  */
-export function translateDriverError(error: unknown): unknown {
+export function translateDriverError(
+  error: unknown,
+  inWords: (message: string) => string = (it) => it,
+): unknown {
   const driver = (error ?? {}) as DriverError;
   const message = String(driver.message);
   const detail = String(driver.detail);
@@ -80,11 +85,11 @@ export function translateDriverError(error: unknown): unknown {
     case "3F000":
     case "42P01":
     case "42883":
-      return MISSING.test(message) ? new NotInstalledError("missing", cause) : error;
+      return MISSING.test(inWords(message)) ? new NotInstalledError("missing", cause) : error;
     case "42501":
       // A policy (row-level security) refuses the row, and no right is missing.
       if (driver.routine === "ExecWithCheckOptions") return error;
-      return FORBIDDEN.test(message) ? new NotInstalledError("forbidden", cause) : error;
+      return FORBIDDEN.test(inWords(message)) ? new NotInstalledError("forbidden", cause) : error;
   }
   return error;
 }

@@ -10,20 +10,30 @@ export type SendStatement<T> = (
 ) => Promise<T>;
 
 /**
- * The key under which a handle may keep a second function, which sends a statement again if no answer came.
+ * The key under which a handle that this library has made keeps what is for this library's statements alone.
  *
- * All statements of this library may go through that function: each writes once, however often it is sent.
  * The symbol is registered so that two copies of this library share it.
  */
-export const RETRYING: unique symbol = Symbol.for("@messagedb/client/repeatable");
+export const OWN_HANDLE: unique symbol = Symbol.for("@messagedb/client");
 
-/** A handle that has such a second function. */
-export interface RetryingSql extends Sql {
-  readonly [RETRYING]: Sql;
+/** What a handle keeps for the statements of this library. */
+export interface OwnHandle {
+  /** Sends a statement of this library, in place of the handle. */
+  readonly send: Sql;
+  /**
+   * Whether `send` sends a statement again if no answer came. All statements of this library may be sent
+   * again: each writes once, however often it is sent.
+   */
+  readonly retries?: boolean;
+  /** The schema of Message DB, if it is another than `message_store`. */
+  readonly schema?: string;
+  /** As `translateDriverError`. */
+  readonly translate?: (error: unknown) => unknown;
 }
 
-export function isRetrying(sql: Sql): sql is RetryingSql {
-  return typeof sql === "function" && RETRYING in sql;
+/** What a handle keeps; undefined for a driver's handle. */
+export function ownOf(sql: Sql): OwnHandle | undefined {
+  return (sql as { readonly [OWN_HANDLE]?: OwnHandle } | undefined)?.[OWN_HANDLE];
 }
 
 /**
@@ -36,12 +46,14 @@ export function isRetrying(sql: Sql): sql is RetryingSql {
  * @param before SQL in front of the template, the same at each call of one template literal.
  * @param after SQL behind the template, the same at each call of one template literal.
  * @param decode Makes of the answer what this resolves to, if the answer is another.
+ * @param sendStatement Sends the statement, if it is not sent as usual.
  */
 export function queryJson<T>(
   sql: Sql,
   before = "",
   after = "",
   decode: (answer: unknown) => T = (answer) => JSON.parse(jsonTextOf(answer)),
+  sendStatement: typeof send = send,
 ): SendStatement<T> {
   return async (strings, ...parameters) => {
     if (typeof sql !== "function") {
@@ -53,16 +65,20 @@ export function queryJson<T>(
     const statement = complete(strings, before, after);
     let answer;
     try {
-      answer = await (isRetrying(sql) ? sql[RETRYING] : sql)(statement, ...parameters);
+      answer = await sendStatement(sql, statement, ...parameters);
     } catch (error) {
       // No server has sent this error. Between the "error" and the "close" of its socket, postgres.js takes
       // new statements for the broken connection and forgets them. So the caller gets the error later:
       // it may send its next statement at once.
       if (sqlStateOf(error) === undefined) await new Promise((resolve) => setTimeout(resolve));
-      throw translateDriverError(error);
+      throw (ownOf(sql)?.translate ?? translateDriverError)(error);
     }
     return decode(answer);
   };
+}
+
+function send(sql: Sql, ...statement: Parameters<Sql>): ReturnType<Sql> {
+  return (ownOf(sql)?.send ?? sql)(...statement);
 }
 
 const completed = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
@@ -125,7 +141,7 @@ interface RowQuery extends PromiseLike<Rows> {
  * @throws {RangeError} If the data of all rows would not fit into one text of Node: it takes too much memory.
  */
 export async function takeRows(sql: Sql, ...statement: Parameters<Sql>): Promise<Rows> {
-  const query = (isRetrying(sql) ? sql[RETRYING] : sql)(...statement) as RowQuery;
+  const query = send(sql, ...statement) as RowQuery;
   if (typeof query.forEach !== "function" || Array.isArray(query)) return await query;
   let rows: unknown[] = [];
   let left = 2 ** 29;

@@ -1,5 +1,5 @@
 import type { Sql } from "../types.ts";
-import { isRetrying, takeRows } from "./_statement.ts";
+import { OWN_HANDLE, ownOf, takeRows } from "./_statement.ts";
 
 /** A limit on the time that an answer takes. */
 export interface TimeLimit {
@@ -54,7 +54,7 @@ export function withoutTimeLimit(sql: Sql): Sql {
  * A handle that sends again by itself has a limit of its own, and is returned as it is.
  */
 export function withTimeLimit(sql: Sql, milliseconds: number): Sql {
-  if (typeof sql !== "function" || isRetrying(sql)) return sql;
+  if (typeof sql !== "function" || ownOf(sql)?.retries) return sql;
   const known = limited.get(sql) ?? new Map<number, Sql>();
   limited.set(sql, known);
   let handle = known.get(milliseconds);
@@ -70,7 +70,7 @@ export function withTimeLimit(sql: Sql, milliseconds: number): Sql {
 
 function makeLimited(sql: Sql, milliseconds: number): Sql {
   let factor = 1;
-  return async (strings, ...parameters) => {
+  const limited: Sql = async (strings, ...parameters) => {
     const { reached, start, stop } = timeLimitOf(milliseconds * factor);
     start();
     try {
@@ -85,4 +85,5 @@ function makeLimited(sql: Sql, milliseconds: number): Sql {
       stop();
     }
   };
+  return Object.assign(limited, { [OWN_HANDLE]: { ...ownOf(sql), send: limited } });
 }

@@ -14,7 +14,7 @@
  */
 import { checkInteger, checkOptions, checkSignal } from "../names/_check.ts";
 import { SQLSTATE } from "../handle/_driver_error.ts";
-import { RETRYING } from "../handle/_statement.ts";
+import { OWN_HANDLE, type OwnHandle } from "../handle/_statement.ts";
 import { FetchSqlError, type MessageDbError, type MessageDbErrorCode } from "../errors.ts";
 import { fromQuery } from "../handle/from_query.ts";
 import type { Rows, Sql } from "../types.ts";
@@ -106,7 +106,8 @@ export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): Sql 
 
   const handleWithRetries = (retries: number): Sql =>
     fromQuery((query, params) => sendWithRetries(server, { query, params }, retries));
-  return Object.assign(handleWithRetries(0), { [RETRYING]: handleWithRetries(RETRIES) });
+  const own: OwnHandle = { send: handleWithRetries(RETRIES), retries: true };
+  return Object.assign(handleWithRetries(0), { [OWN_HANDLE]: own });
 }
 
 /** The server of one handle, and how to reach it. */

@@ -147,14 +147,11 @@ export function queryMessagePage<Extent>(
   before: string,
   after: string,
 ): SendStatement<MessagePage<Extent>> {
-  const handle: Sql = typeof sql === "function"
-    ? (...statement) => takeRows(sql, ...statement)
-    : sql;
-  return queryJson(handle, before, after, (answer) => {
+  return queryJson(sql, before, after, (answer) => {
     const rows = messageRowsOf(answer);
     const last = rows.at(-1)?.head == null ? rows.pop() : undefined;
     return { rows, extent: JSON.parse(last?.data ?? "null") };
-  });
+  }, takeRows);
 }
 
 /**

@@ -36,6 +36,17 @@ export function checkCategory(name: string, value: unknown): asserts value is st
   if (value === "$all") throw invalid(name, value, "a category, and readAll reads all");
 }
 
+/** Checks the name of a schema. SQL has it without quotes, so only `install` can tell that it is a word of SQL. */
+export function checkSchemaName(value: unknown): asserts value is string {
+  checkName("schema", value);
+  const isName = /^[a-z_][a-z0-9_]{0,62}$/.test(value) &&
+    !/^(pg_.*|information_schema|public|none)$/.test(value);
+  if (isName) return;
+  const rule =
+    'a name of lower-case letters, digits and "_", up to 63, and none of PostgreSQL\'s own';
+  throw invalid("schema", value, rule);
+}
+
 export function checkPattern(value: unknown): asserts value is string {
   checkName("pattern", value);
   if (/^(?:[^\\]|\\.)*\\$/s.test(value)) {

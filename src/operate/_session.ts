@@ -1,4 +1,4 @@
-import { queryJson } from "../handle/_statement.ts";
+import { ownOf, queryJson } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
 /** What a session may do, and what it sees. */
@@ -29,6 +29,6 @@ export async function checkMayDelete(sql: Sql, what: string): Promise<Session> {
   const { role } = session;
   throw new Error(
     `Cannot ${what}: the role ${role} may not delete messages, ` +
-      `which "grant delete on message_store.messages to ${role}" allows`,
+      `which "grant delete on ${ownOf(sql)?.schema ?? "message_store"}.messages to ${role}" allows`,
   );
 }

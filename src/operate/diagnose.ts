@@ -1,3 +1,5 @@
+import { renameSchema } from "../handle/_rename_schema.ts";
+import { ownOf } from "../handle/_statement.ts";
 import { NotInstalledError } from "../errors.ts";
 import type { Sql } from "../types.ts";
 import { diagnoseServer, diagnoseSession } from "./_diagnose_session.ts";
@@ -31,13 +33,20 @@ export async function diagnose(sql: Sql): Promise<Diagnosis[]> {
   const facts = await readFacts(sql);
   const after = Date.now();
   const { store } = facts;
+  const schema = ownOf(sql)?.schema;
   const mayRead = store !== null && store.missing.length === 0 && store.mayUse && store.maySelect;
-  return [
+  const diagnoses = [
     ...diagnoseServer(facts),
     ...diagnoseFacts(facts),
     ...mayRead ? await diagnoseReadable(sql) : [],
     ...diagnoseSession(facts, await readPooling(sql), { before, after }),
   ];
+  return schema === undefined ? diagnoses : diagnoses.map((it) => ({
+    ...it,
+    text: renameSchema(it.text, schema),
+    advice: it.advice && renameSchema(it.advice, schema)
+      .replace(/messagedb (install|upgrade)/, `$& --schema ${schema}`),
+  }));
 }
 
 async function diagnoseReadable(sql: Sql): Promise<Diagnosis[]> {

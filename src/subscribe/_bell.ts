@@ -1,4 +1,6 @@
+import { ownOf } from "../handle/_statement.ts";
 import { abortable, onAbort } from "../lib/wait.ts";
+import type { Sql } from "../types.ts";
 
 /** Rings when a message has been written, so that a reader does not wait for its next poll. */
 export interface Bell {
@@ -11,7 +13,7 @@ export interface Bell {
 }
 
 /** A handle that can receive notifications: postgres.js over TCP. */
-export interface ListeningSql {
+export interface ListeningSql extends Sql {
   listen(
     channel: string,
     onNotify: (payload: string) => void,
@@ -36,7 +38,7 @@ export async function listenForMessages(
     if (category === null || payload === category) ring();
   };
   // Each new LISTEN rings too: the connection may have missed notifications until then.
-  const listening = sql.listen("message_store", onNotify, ring);
+  const listening = sql.listen(ownOf(sql)?.schema ?? "message_store", onNotify, ring);
   const unlisten = () => {
     // Not awaited: the caller may stop because the database does not answer. An error of a lost connection
     // is no news, because such a connection does not listen any more.

@@ -1,4 +1,4 @@
-import { isRetrying } from "../handle/_statement.ts";
+import { ownOf } from "../handle/_statement.ts";
 import { isPromise, whenReady } from "../lib/promise.ts";
 import { type EncodedMessage, encodeMessage } from "../messages/_json.ts";
 import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
@@ -106,7 +106,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
     const expectedVersion = checkExpectedVersion(options);
     // This line may throw, so it comes before `toStored`, which may make a promise: after
     // `toStored`, a rejection of that promise would be unhandled.
-    const mayBeKnown = message?.id !== undefined || isRetrying(sql) || expectedVersion === "-4";
+    const mayBeKnown = message?.id !== undefined || ownOf(sql)?.retries || expectedVersion === "-4";
     const storing = toStored([message], streamName, parserOf(options));
     const encoding = whenReady(storing, ([stored]) => encodeMessage(stored!));
 

@@ -1,4 +1,4 @@
-import { isRetrying } from "../handle/_statement.ts";
+import { ownOf } from "../handle/_statement.ts";
 import { isPromise } from "../lib/promise.ts";
 import { encodeMessage } from "../messages/_json.ts";
 import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
@@ -87,6 +87,6 @@ export async function write(
   const encoded = encodeMessage(stored!);
   // A handle that retries may send the message twice, so even an id that is new has to be looked up.
   // STREAM_EXISTS has to be compared with the version, which `writeOnce` knows.
-  const mayBeKnown = message.id !== undefined || isRetrying(sql) || expectedVersion === "-4";
+  const mayBeKnown = message.id !== undefined || ownOf(sql)?.retries || expectedVersion === "-4";
   return await (mayBeKnown ? writeOnce : writeNew)(sql, streamName, encoded, expectedVersion);
 }

@@ -392,13 +392,14 @@ describe("with an installation of its own", () => {
       );
     }
     await writeFile(join(project, "package.json"), '{ "type": "module" }');
-    const folders = ["src/lib", "src/names", "src/database"];
+    const folders = ["src/lib", "src/names", "src/handle", "src/database"];
     const sources = await Promise.all(
       folders.map(async (folder) =>
         (await readdir(join(root, folder))).map((name) => `${folder}/${name}`)
       ),
     );
-    for (const path of [...sources.flat(), "test/database/_embedded_program.ts"]) {
+    const files = ["src/errors.ts", "src/types.ts", "test/database/_embedded_program.ts"];
+    for (const path of [...sources.flat(), ...files]) {
       const { outputText } = ts.transpileModule(
         await readFile(join(root, path), "utf8"),
         {

@@ -1,7 +1,10 @@
 import postgres from "postgres";
+import { inSchema } from "@messagedb/client";
 import type { Environment, Settings } from "./environment.ts";
 
-export function connect({ url, bareUrl, options = {} }: Settings): Environment {
+export function connect(
+  { url, bareUrl, options = {}, schema = "message_store" }: Settings,
+): Environment {
   const { transform, bigint, ...rest } = options;
   const settings = {
     ...rest,
@@ -10,11 +13,12 @@ export function connect({ url, bareUrl, options = {} }: Settings): Environment {
     ...(transform && { transform: postgres[transform] }),
     ...(bigint && { types: { bigint: postgres.BigInt } }),
   };
-  const sql = postgres(url, settings);
-  const bare = postgres(bareUrl, settings);
+  const sql = inSchema(postgres(url, settings), schema);
+  const bare = inSchema(postgres(bareUrl, settings), schema);
   return {
     sql,
     bare,
+    schema,
     begin: async (work) => await sql.begin(work) as Awaited<ReturnType<typeof work>>,
     close: async () => {
       await Promise.all([sql.end(), bare.end()]);

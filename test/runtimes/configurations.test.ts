@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import postgres from "postgres";
+import { install, uninstall } from "../../src/database/install.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { type Databases, describeSuite } from "./_describe_suite.ts";
 import { pgbouncer, startPgbouncer } from "./_pgbouncer.ts";
@@ -48,6 +49,14 @@ describeSuite(
     return postgresJs(databases, { connection: { role } });
   },
 );
+
+describeSuite("postgres.js with Message DB in another schema", "Node", async (databases) => {
+  const sql = postgres(databases.url, { max: 1, onnotice: () => {} });
+  await install(sql, { schema: "tenant" });
+  await uninstall(sql);
+  await sql.end();
+  return { ...postgresJs(databases, { connection: { role: "tenant" } }), schema: "tenant" };
+});
 
 const throughPgbouncer = "postgres.js through pgbouncer in transaction mode";
 if (pgbouncer === undefined) {

@@ -9,6 +9,8 @@ export interface Environment {
   readonly bare: Sql;
   /** Where the handle takes this library's statements only, and none of the suite's own. */
   readonly refusesOtherSql?: true;
+  /** The schema that Message DB is in, if it is another than `message_store`. */
+  readonly schema?: string;
   readonly close: () => Promise<void>;
 }
 
@@ -19,6 +21,8 @@ export interface Settings {
   readonly url: string;
   /** As `url`, of a database in which Message DB is not installed. */
   readonly bareUrl: string;
+  /** The schema that Message DB is in, if it is another than `message_store`. */
+  readonly schema?: string;
   /** Options of postgres.js, those that are functions by their names. */
   readonly options?: {
     readonly transform?: "camel";

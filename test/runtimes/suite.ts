@@ -20,6 +20,7 @@ import {
   id,
   ids,
   importMessages,
+  inSchema,
   InvalidMessageError,
   isCategory,
   iterateAll,
@@ -1510,11 +1511,12 @@ itInTransaction(
 
 itInTransaction(
   "a position beyond the safe integers is a RangeError, not a rounded one",
-  async ({ begin }) => {
+  async ({ begin, schema = "message_store" }) => {
     const stream = newStream();
     await rolledBack(begin, async (sql) => {
+      await sql`select set_config('search_path', ${schema}::text, true)`;
       await sql`
-    insert into message_store.messages (stream_name, position, type)
+    insert into messages (stream_name, position, type)
     values (${stream}::text, ${"9007199254740993"}::text::bigint, ${"Far"}::text)`;
       await failure(readLastMessage(sql, stream), RangeError);
       await failure(streamVersion(sql, stream), RangeError);
@@ -1582,16 +1584,17 @@ it("a message is tried again, parked, and handled when that is replayed", async 
 itInTransaction(
   "a handler's work and its position are one transaction",
   async (environment) => {
-    const { sql, begin } = environment;
+    const { sql, begin, schema = "message_store" } = environment;
     const stream = newStream();
     const effects = newStream();
     await writeBatch(sql, stream, counted(3));
-    const handle: Sql & {
+    const own: Sql & {
       begin(work: (sql: Sql) => Promise<void>): Promise<void>;
     } = Object.assign(
       ((strings, ...parameters) => sql(strings, ...parameters)) as Sql,
       { begin: (work: (sql: Sql) => Promise<void>) => begin(work) },
     );
+    const handle = inSchema(own, schema);
     const consumer: Consumer<typeof handle> = {
       category: category(stream),
       consumerId: "suite",

@@ -1,5 +1,5 @@
 import { sqlStateOf } from "../../handle/_driver_error.ts";
-import { isRetrying, takeRows } from "../../handle/_statement.ts";
+import { OWN_HANDLE, ownOf, takeRows } from "../../handle/_statement.ts";
 import { templateOf, textOf } from "../../handle/_statement_text.ts";
 import { answersMessages, COLUMN_NAMES } from "../../messages/_columns.ts";
 import type { Sql } from "../../types.ts";
@@ -36,9 +36,9 @@ const MESSAGE_BYTES = `90 ${
  * as they are.
  */
 export function limitAnswers(sql: Sql, maxAnswerBytes: number): Sql {
-  if (isRetrying(sql)) return sql;
+  if (ownOf(sql)?.retries) return sql;
   const limited = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
-  return async (strings, ...parameters) => {
+  const handle: Sql = async (strings, ...parameters) => {
     let statement = limited.get(strings);
     if (statement === undefined) {
       limited.set(strings, statement = limitRows(strings, maxAnswerBytes));
@@ -50,6 +50,7 @@ export function limitAnswers(sql: Sql, maxAnswerBytes: number): Sql {
       throw answerTooLarge(maxAnswerBytes);
     }
   };
+  return Object.assign(handle, { [OWN_HANDLE]: { ...ownOf(sql), send: handle } });
 }
 
 export function answerTooLarge(maxAnswerBytes: number): Refusal {

@@ -1,5 +1,6 @@
 import { isDatabaseUnavailable, sqlStateOf } from "../../../handle/_driver_error.ts";
-import { jsonTextOf } from "../../../handle/_statement.ts";
+import { inStockWords } from "../../../handle/_rename_schema.ts";
+import { jsonTextOf, ownOf } from "../../../handle/_statement.ts";
 import { answersMessages, messageRowsOf } from "../../../messages/_columns.ts";
 import { checkContentType, readJson } from "../_body.ts";
 import { checkAllowed } from "../_authorize.ts";
@@ -24,7 +25,7 @@ export async function answerStatement(request: Request, gateway: Gateway): Promi
     answer = await gateway.sql(statement.strings, ...statement.parameters);
   } catch (error) {
     if (sqlStateOf(error) === undefined || isDatabaseUnavailable(error)) throw error;
-    return Response.json(describeDatabaseError(error as Record<string, unknown>), { status: 400 });
+    return Response.json(describeDatabaseError(error, ownOf(gateway.sql)?.schema), { status: 400 });
   }
   const rows = answersMessages(statement.text)
     ? messageRowsOf(answer)
@@ -66,20 +67,30 @@ function unknownStatement(header: string | null): Refusal {
   });
 }
 
+/** The states of errors that may name the schema: what is missing or forbidden. */
+const NAMES_SCHEMA = /^(3F000|42P01|42883|42501)$/;
+
 /**
  * The fields that tell one error from another, under Neon's names. Fields that describe the statement or
- * the server are left out.
+ * the server are left out, and so is the schema of this gateway's store.
  */
-function describeDatabaseError(error: Record<string, unknown>): Record<string, unknown> {
+function describeDatabaseError(
+  thrown: unknown,
+  schema = "message_store",
+): Record<string, unknown> {
+  const error = thrown as Record<string, unknown>;
+  const code = sqlStateOf(error);
+  const message = String(error["message"]);
+  const named = error["schema_name"] ?? error["schema"];
   return {
-    message: error["message"],
-    code: sqlStateOf(error),
+    message: NAMES_SCHEMA.test(String(code)) ? inStockWords(message, schema) : message,
+    code,
     severity: error["severity"],
     // A pooler's internal error has none: by that, a client tells a passing error from PostgreSQL's own.
     routine: error["routine"],
     detail: error["detail"],
     hint: error["hint"],
-    schema: error["schema_name"] ?? error["schema"],
+    schema: named === schema ? "message_store" : named,
     table: error["table_name"] ?? error["table"],
     column: error["column_name"] ?? error["column"],
     constraint: error["constraint_name"] ?? error["constraint"],

@@ -1,0 +1,117 @@
+import { NotInstalledError } from "../errors.ts";
+import { invalid } from "../lib/invalid.ts";
+import { checkSchemaName } from "../names/_check.ts";
+import type { Sql } from "../types.ts";
+import { translateDriverError } from "./_driver_error.ts";
+import { inStockWords, renameSchema } from "./_rename_schema.ts";
+import { OWN_HANDLE, type OwnHandle, ownOf } from "./_statement.ts";
+import { templateOf } from "./_statement_text.ts";
+
+/** The functions of a driver's handle that give a handle to work. */
+const GIVES_HANDLE = /^(begin|beginDistributed|distributed|transaction|savepoint)$/;
+
+/** The handles that were made of a handle, by the name of the schema. */
+const made = new WeakMap<Sql, Map<string, Sql>>();
+
+/**
+ * Makes a handle for a Message DB in a schema of another name: one of many stores in a database, for tenants,
+ * modules or test runs.
+ *
+ * `install(sql, { schema })` creates such a store, with a role of that name. Every function of this library
+ * takes the handle. A transaction of the handle, its savepoints and its reserved connections are handles of
+ * the same store. SQL of your own stays as it is: name the schema there, or set a search path.
+ *
+ * The stores of one database share nothing but the database: a category has a lock of its own in each, and
+ * so has a channel for notifications. Each store has its own global positions and its own `"$all"`.
+ *
+ * Anyone who connects may listen to the channel of any store, if its writes notify: the channel tells names of
+ * categories, and nothing else. What keeps messages apart is the role: a tenant's program connects as a role
+ * that has the rights of one schema.
+ *
+ * A gateway serves one store: give `inSchema(sql, "tenant_1")` to `gateway`, and use `fetchSql` as it is.
+ *
+ * @example
+ * ```ts
+ * import { inSchema, readStream, write } from "@messagedb/client";
+ * import { install } from "@messagedb/client/install";
+ *
+ * await install(sql, { schema: "tenant_1" });
+ * const tenant = inSchema(sql, "tenant_1");
+ * await write(tenant, "account-123", { type: "Opened" });
+ * await readStream(tenant, "account-123");
+ * ```
+ *
+ * @typeParam Handle The type of the handle: the new handle does what the given one does.
+ * @param sql The handle. Not one of `fetchSql`, whose gateway names the schema.
+ * @param schema The name of the schema: lower-case letters, digits and `_`, up to 63.
+ * @returns The handle; the same one for the same handle and schema.
+ * @throws {TypeError} If the name is no such name, or the handle is none or of `fetchSql`.
+ */
+export function inSchema<Handle extends Sql>(sql: Handle, schema: string): Handle {
+  checkSchemaName(schema);
+  if (typeof sql !== "function") {
+    throw invalid("sql", sql, "a handle: a tagged-template function");
+  }
+  if (ownOf(sql)?.retries) {
+    throw new TypeError(
+      `Cannot use the schema "${schema}" over a gateway: give inSchema(sql, "${schema}") to the gateway`,
+    );
+  }
+  if ((ownOf(sql)?.schema ?? "message_store") === schema) return sql;
+  const ofHandle = made.get(sql) ?? new Map<string, Sql>();
+  made.set(sql, ofHandle);
+  const handle = ofHandle.get(schema) ?? withSchema(sql, wordsOfSchema(schema));
+  ofHandle.set(schema, handle);
+  return handle as Handle;
+}
+
+/** What is made of statements and errors for a schema. */
+interface SchemaWords extends Pick<Required<OwnHandle>, "schema" | "translate"> {
+  /** Makes of a statement for the schema `message_store` the one for this schema. */
+  readonly rename: (statement: TemplateStringsArray) => TemplateStringsArray;
+}
+
+function wordsOfSchema(schema: string): SchemaWords {
+  const renamed = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
+  const rename: SchemaWords["rename"] = (statement) => {
+    let own = renamed.get(statement);
+    if (own === undefined) {
+      own = templateOf(statement.map((part) => renameSchema(part, schema)));
+      renamed.set(statement, own);
+    }
+    return own;
+  };
+  const translate: SchemaWords["translate"] = (error) => {
+    const known = translateDriverError(error, (message) => inStockWords(message, schema));
+    if (!(known instanceof NotInstalledError)) return known;
+    const message = renameSchema(known.message, schema)
+      .replace("install(sql)", `install(sql, { schema: "${schema}" })`)
+      .replace(/(?<=^Cannot \w+ (the )?)Message DB( 1\.3)?/, `$& in the schema "${schema}"`);
+    return new NotInstalledError(known.reason, { cause: known.cause, message });
+  };
+  return { schema, rename, translate };
+}
+
+function withSchema<Handle extends Sql>(sql: Handle, words: SchemaWords): Handle {
+  const inWork = (work: unknown) =>
+    typeof work === "function" ? (handle: Sql) => work(withSchema(handle, words)) : work;
+  const own: OwnHandle = {
+    ...words,
+    send: (statement, ...parameters) => sql(words.rename(statement), ...parameters),
+  };
+  return new Proxy(sql, {
+    get: (target, key) => {
+      if (key === OWN_HANDLE) return own;
+      const value = Reflect.get(target, key);
+      if (typeof value !== "function") return value;
+      if (key === "reserve") {
+        return async () => withSchema(await Reflect.apply(value, target, []) as Sql, words);
+      }
+      if (GIVES_HANDLE.test(String(key))) {
+        return (...args: unknown[]) => Reflect.apply(value, target, args.map(inWork));
+      }
+      // A function of the driver may have properties: postgres.js's `types` has a function for each type.
+      return Object.assign(value.bind(target), value);
+    },
+  });
+}
