@@ -186,6 +186,14 @@ export {
 // Handles
 export { fromQuery } from "./src/handle/from_query.ts";
 export { inSchema } from "./src/handle/in_schema.ts";
+export {
+  partitioned,
+  type PartitionedOptions,
+  type PartitionedSql,
+  partitionFor,
+  type PartitionOf,
+  partitions,
+} from "./src/handle/partitioned.ts";
 export type {
   ConsumerGroup,
   Direction,
@@ -208,6 +216,7 @@ export {
   type MessageDbErrorCode,
   MessageMismatchError,
   NotInstalledError,
+  PartitionError,
   ReplicaReadError,
   StoreWentBackError,
   WrongExpectedVersionError,

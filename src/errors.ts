@@ -13,6 +13,7 @@ export type MessageDbErrorCode =
   | "CONSUMER_BEHIND"
   | "STORE_WENT_BACK"
   | "REPLICA_READ"
+  | "PARTITION"
   | "INVALID_MESSAGE";
 
 /**
@@ -339,6 +340,42 @@ export class ReplicaReadError extends MessageDbError {
           "of their positions: read from the primary, or drop the subscription if this is the primary",
     );
     this.reason = reason;
+  }
+}
+
+/**
+ * A store of several partitions cannot do this, because nothing is one across databases: or a database is not
+ * the partition that it was given as, or does not answer. What was refused was not sent to any of them.
+ */
+export class PartitionError extends MessageDbError {
+  /** Always `"PartitionError"`, also if a bundler has shortened the name of the class. */
+  override readonly name = "PartitionError" as const;
+  /** Always `"PARTITION"`: tells this error apart from the others. */
+  override readonly code = "PARTITION" as const;
+  /**
+   * - `"several"`: the streams are of several partitions, and were to be written or read as one.
+   * - `"all"`: all streams were to be read in one order. Each partition has its own: see `partitions`.
+   * - `"foreign"`: the handle is of one partition, or of its transaction, and the stream of another.
+   * - `"mark"`: the database is another partition, or none.
+   * - `"unanswered"`: all partitions were asked, and these did not answer.
+   */
+  declare readonly reason: "several" | "all" | "foreign" | "mark" | "unanswered";
+  /** The streams and categories that were named; empty if none was. */
+  declare readonly names: readonly string[];
+  /** The partitions of the names, or those that the error is about: numbers from 0. */
+  declare readonly partitions: readonly number[];
+
+  /** Made by the handle of `partitioned`. */
+  constructor(
+    reason: PartitionError["reason"],
+    message: string,
+    about: { readonly names?: readonly string[]; readonly partitions?: readonly number[] },
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.reason = reason;
+    this.names = about.names ?? [];
+    this.partitions = about.partitions ?? [];
   }
 }
 

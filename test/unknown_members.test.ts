@@ -191,7 +191,11 @@ const places: Record<string, Readonly<Record<string, Place>>> = {
   gateway: {
     options: ["basePath", (it) => gateway(sql, { authorize: () => true, ...it })],
   },
-  install: { options: ["createDatabase", (it) => install(pg, it)] },
+  install: {
+    options: ["createDatabase", (it) => install(pg, it)],
+    partition: ["number", (it) => install(pg, { partition: { number: 0, of: 1, ...it } })],
+  },
+  partitioned: { options: ["partitionOf", (it) => client.partitioned([sql], it)] },
   isInstalled: { options: ["schema", (it) => isInstalled(pg, it)] },
   uninstall: { options: ["deleteMessages", (it) => uninstall(pg, it)] },
   startEmbedded: { options: ["dataDir", (it) => startEmbedded(it)] },
@@ -262,7 +266,7 @@ const without = [
   ...["cardinalId", "category", "id", "ids", "isCategory", "streamName", "types", "idFrom"],
   ...["categoryName", "entityName", "isFollowing"],
   ...["categories", "entityIds", "messageStoreVersion", "streamNames", "streamVersion"],
-  ...["fromQuery", "inSchema"],
+  ...["fromQuery", "inSchema", "partitionFor", "partitions"],
   ...["checkLines", "diagnose", "isSameStore", "storeStatus"],
 ];
 

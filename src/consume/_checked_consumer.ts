@@ -1,3 +1,5 @@
+import type { PartitionedSql } from "../handle/partitioned.ts";
+import { storeFor } from "../handle/_store_for.ts";
 import { InvalidMessageError } from "../errors.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
 import { runInTransaction, type SqlWithBegin } from "../handle/_transaction.ts";
@@ -40,14 +42,15 @@ import type { ConsumerEvent } from "./consumer_event.ts";
  *
  * @internal
  */
-export type Beginning<Transactional extends boolean> = [Transactional] extends [true] ? SqlWithBegin
+export type Beginning<Transactional extends boolean> = [Transactional] extends [true]
+  ? SqlWithBegin | PartitionedSql<SqlWithBegin>
   : unknown;
 
 /** A consumer, checked, with its defaults. */
 export interface CheckedConsumer extends CheckedFollowing {
   /** The handle for the consumer's own statements. */
   readonly sql: Sql;
-  /** The handle as the caller gave it, for the handlers. */
+  /** The handle as the caller gave it, for the handlers: it may be of several partitions. */
   readonly handlerSql: Sql;
   readonly category: string;
   readonly consumerId: string;
@@ -157,14 +160,15 @@ export function checkConsumer<Handled extends Message, Transactional extends boo
   checkSource(identity.source, selection);
   checkStartAt(startAt);
   checkPolicy(onError);
-  const following = checkFollowing(sql, consumer);
+  const store = storeFor(sql, identity.category);
+  const following = checkFollowing(store, consumer);
   return {
     ...identity,
     ...selection,
     ...checkPace(options),
-    begin: checkTransactional(sql, options, following.answerTimeout),
+    begin: checkTransactional(store, options, following.answerTimeout),
     ...following,
-    sql: withTimeLimit(sql, following.answerTimeout),
+    sql: withTimeLimit(store, following.answerTimeout),
     handlerSql: sql,
     startAt,
     ...handling,

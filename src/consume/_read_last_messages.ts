@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { queryJson } from "../handle/_statement.ts";
 import type { Metadata, Sql } from "../types.ts";
 
@@ -17,7 +18,7 @@ export async function readLastMessages(
   sql: Sql,
   streamNames: readonly string[],
 ): Promise<LastMessage[]> {
-  return await queryJson<LastMessage[]>(sql)`
+  return await queryJson<LastMessage[]>(storeFor(sql, ...streamNames))`
 select
   coalesce(
     json_agg(

@@ -1,3 +1,5 @@
+import { fnv1a } from "../lib/fnv1a.ts";
+import { storeFor } from "../handle/_store_for.ts";
 import { StoreWentBackError, WrongExpectedVersionError } from "../errors.ts";
 import { type RetryOptions, retryWhileUnavailable } from "../handle/_retry.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
@@ -15,7 +17,7 @@ import {
   checkSignal,
 } from "../names/_check.ts";
 import { aggregateStream, isOwnMessage } from "../names/_own_streams.ts";
-import { category } from "../names/stream_name.ts";
+import { category, entityName } from "../names/stream_name.ts";
 import { checkStartAt } from "../read/_first_since.ts";
 import { fitting } from "../read/_fitting.ts";
 import type { Mark } from "../read/_mark.ts";
@@ -134,7 +136,7 @@ export async function aggregate(
   options: AggregateOptions = {},
 ): Promise<void> {
   const checked = checkAggregate(sql, aggregate);
-  const limited = withTimeLimit(sql, checked.answerTimeout);
+  const limited = withTimeLimit(checked.sql, checked.answerTimeout);
   checkOptions(options, { signal: true, once: true });
   const { signal, once = false } = options;
   checkSignal(signal);
@@ -288,6 +290,8 @@ function referenceTo(
 }
 
 interface CheckedAggregate extends CheckedFollowing {
+  /** The handle of the store that the aggregate and its categories are in. */
+  readonly sql: Sql;
   readonly name: string;
   readonly patterns: readonly string[];
   readonly partitionOf: (message: Message) => number | string;
@@ -320,18 +324,25 @@ function checkAggregate(sql: Sql, aggregate: Aggregate): CheckedAggregate {
   if (partitions !== undefined) checkInteger("partitions", partitions, 1, 32767);
   checkStartAt(startAt);
   checkInteger("batchSize", batchSize, 1);
+  const store = storeFor(sql, name, ...from.map(routedBy));
   return {
-    ...checkFollowing(sql, aggregate),
+    ...checkFollowing(store, aggregate),
+    sql: store,
     name,
     patterns,
     partitionOf: partitions === undefined ? partition : (message) => {
       const key = partition(message);
       checkPartition(key);
-      return (typeof key === "number" ? key : hash(key)) % partitions;
+      return (typeof key === "number" ? key : fnv1a(key)) % partitions;
     },
     startAt,
     batchSize,
   };
+}
+
+/** What tells the partition of a source: its category, or `"$all"` if it is a pattern for several. */
+function routedBy(from: string): string {
+  return /[%_\\]/.test(entityName(from)) && /[%-]/.test(from) ? "$all" : from;
 }
 
 /** The LIKE patterns for a category, whose `_` is no wildcard. A pattern is returned as it is. */
@@ -339,16 +350,4 @@ function patternsOf(from: string): string[] {
   if (/[%-]/.test(from)) return [from];
   const escaped = from.replace(/[\\_]/g, "\\$&");
   return [escaped, `${escaped}-%`];
-}
-
-/**
- * FNV-1a, 32 bits, over UTF-16 code units. This function must never change: it decides the
- * partition of a message.
- */
-function hash(text: string): number {
-  let value = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) {
-    value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
-  }
-  return value >>> 0;
 }

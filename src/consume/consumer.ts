@@ -1,3 +1,4 @@
+import type { PartitionedSql } from "../handle/partitioned.ts";
 import type { MessageCatalogue } from "../messages/catalogue.ts";
 import type { Followed, PropagateOptions } from "../messages/follow.ts";
 import type { StartAt } from "../read/start_at.ts";
@@ -350,7 +351,8 @@ export type TransactionalConsumer<Handle = Sql, Handled extends Message = Messag
 
 /**
  * A consumer: what it reads, its handlers, and its name, under which its position is stored. It can be
- * transactional if the handle has `begin`.
+ * transactional if the handle has `begin`. Over a partitioned store, a transactional consumer is a
+ * `TransactionalConsumer`.
  */
 export type Consumer<Handle = Sql, Handled extends Message = Message> = Handle extends
   { begin: unknown } ? TransactionalConsumer<Handle, Handled> | PlainConsumer<Handle, Handled>
@@ -365,8 +367,12 @@ type HandlerSql<Handle, Transactional extends boolean> = Transactional extends t
   ? TransactionOf<Handle>
   : Handle;
 
-/** The handle that `begin` of a handle gives; the handle itself if it has no `begin`. */
-export type TransactionOf<Handle> = Handle extends
-  { begin(options: string, work: (sql: infer Transaction) => unknown): unknown } ? Transaction
+/**
+ * The handle that `begin` of a handle gives, or of its partitions' handles; the handle itself if it has no
+ * `begin`.
+ */
+export type TransactionOf<Handle> = Handle extends PartitionedSql<infer Each> ? TransactionOf<Each>
+  : Handle extends { begin(options: string, work: (sql: infer Transaction) => unknown): unknown }
+    ? Transaction
   : Handle extends { begin(work: (sql: infer Transaction) => unknown): unknown } ? Transaction
   : Handle;

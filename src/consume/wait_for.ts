@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { ConsumerBehindError } from "../errors.ts";
 import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { abortable, sleep, unlessAborted } from "../lib/wait.ts";
@@ -69,6 +70,7 @@ export async function waitFor(
   options: WaitForOptions = {},
 ): Promise<void> {
   const identity = checkIdentity(consumer);
+  const store = storeFor(sql, identity.category);
   checkInteger("globalPosition", globalPosition, 0);
   checkOptions(options, { signal: true, timeout: true });
   const { signal, timeout = 10_000 } = options;
@@ -77,15 +79,15 @@ export async function waitFor(
   const members = membersOf(identity);
   const streams = members.map((member) => streamOf(identity, member));
   const readers = members.map((consumerGroup) =>
-    readerOf(sql, identity.source, { consumerGroup, batchSize: 1 })
+    readerOf(store, identity.source, { consumerGroup, batchSize: 1 })
   );
   const findPlace = consumer.aggregate === undefined
     ? () => Promise.resolve(globalPosition)
-    : findReferenceTo(sql, consumer.aggregate, globalPosition);
+    : findReferenceTo(store, consumer.aggregate, globalPosition);
 
   let lowest = 0;
   const look = async (): Promise<boolean> => {
-    const last = await readLastMessages(sql, streams);
+    const last = await readLastMessages(store, streams);
     const stored = new Map(last.map((it) => [it.streamName, recordedPosition(it)]));
     const positions = streams.map((name) => stored.get(name) ?? 0);
     lowest = Math.min(...positions);

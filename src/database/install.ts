@@ -23,6 +23,8 @@ import type { Sql, TransactionSql } from "postgres";
 import { ownOf } from "../handle/_statement.ts";
 import { checkOptions, checkSchemaName } from "../names/_check.ts";
 import { applyChange, type Change, statementOf } from "./_change.ts";
+import { checkMark, markChanges, readMark } from "./_mark_partition.ts";
+import type { PartitionMark } from "./partition_mark.ts";
 import { createDatabase, createDatabaseSql, withAdmin } from "./_create_database.ts";
 import { fileChanges, isBefore } from "./_install_files.ts";
 import { nameIndexChanges, NO_NAME_INDEX, readNameIndex } from "./_name_index.ts";
@@ -39,6 +41,8 @@ import {
   textOfError,
 } from "./_sql_errors.ts";
 import { type DatabaseState, inspectDatabase, lockAndInspect, type Target } from "./_state.ts";
+
+export type { PartitionMark } from "./partition_mark.ts";
 
 /** Options of {@linkcode isInstalled}. */
 export interface IsInstalledOptions {
@@ -101,6 +105,15 @@ export interface InstallOptions extends IsInstalledOptions {
    * @default {undefined} Nothing changes.
    */
   readonly nameIndex?: boolean | undefined;
+  /**
+   * Marks the database as a partition of a store: see `partitioned`, whose handle refuses every other
+   * database in its place. A mark is never changed: a database that is another partition is refused.
+   *
+   * The mark is the comment of the sequence of global positions.
+   *
+   * @default {undefined} Nothing changes.
+   */
+  readonly partition?: PartitionMark | undefined;
   /**
    * Whether to change nothing, and only tell what would be done, and by which SQL.
    *
@@ -200,7 +213,7 @@ export interface UninstallOptions extends IsInstalledOptions {
  * @returns What was done, once all of Message DB is there. Its lists are empty if nothing was left to do.
  * @throws {TypeError} If the handle is not the `sql` of postgres.js.
  * @throws {Error} If the role lacks a right, or the SQL files are missing or changed; or if another process holds
- * the lock. If PostgreSQL threw an error,
+ * the lock; or if the database is another partition. If PostgreSQL threw an error,
  * that error is the `cause`.
  */
 export async function install(sql: Sql, options: InstallOptions = {}): Promise<Installed> {
@@ -211,7 +224,9 @@ export async function install(sql: Sql, options: InstallOptions = {}): Promise<I
     nameIndex: true,
     dryRun: true,
     schema: true,
+    partition: true,
   });
+  if (options.partition !== undefined) checkMark(options.partition);
   const target = { release: await readRelease(), schema: schemaFor(sql, options) };
   try {
     return await installInto(sql, target, options);
@@ -375,9 +390,10 @@ async function planChanges(
   tx: TransactionSql,
   { release, schema }: Target,
   state: DatabaseState,
-  { notify, nameIndex }: InstallOptions,
+  { notify, nameIndex, partition }: InstallOptions,
 ): Promise<Change[]> {
   const changes = [
+    ...partition === undefined ? [] : markChanges(await readMark(tx), partition),
     ...await sequenceChanges(tx),
     ...nameIndex === undefined ? [] : nameIndexChanges(await readNameIndex(tx), nameIndex),
     ...notify === undefined ? [] : notifyChanges(await readNotify(tx), notify),
@@ -389,7 +405,7 @@ async function planChanges(
 async function planNewDatabase(
   sql: Sql,
   target: Target,
-  { notify, nameIndex }: InstallOptions,
+  { notify, nameIndex, partition }: InstallOptions,
 ): Promise<Installed> {
   const { release, schema } = target;
   const { user, present } = await withAdmin(sql, (admin) =>
@@ -405,6 +421,7 @@ async function planNewDatabase(
     present: new Set([...present].filter((key) => key.startsWith("roles/"))),
   };
   const changes = [
+    ...partition === undefined ? [] : markChanges(null, partition),
     ...nameIndexChanges(NO_NAME_INDEX, nameIndex ?? false),
     ...notifyChanges(NO_NOTIFY, notify ?? false),
   ];

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
 import { sqlStateOf } from "../handle/_driver_error.ts";
 import { backoff, sleep } from "../lib/wait.ts";
@@ -55,15 +56,16 @@ export async function decideAll(
   if (commandId !== undefined) checkName("commandId", commandId);
   const command = commandId === undefined ? undefined : await commandOf(commandId);
   const streamNames = participants.map(({ streamName }) => streamName);
-  const find = async () => command && await findOutcome(sql, command, streamNames);
+  const store = storeFor(sql, ...streamNames);
+  const find = async () => command && await findOutcome(store, command, streamNames);
   let conflict: unknown;
   for (let attempt = 1;; attempt++) {
-    const fetching = participants.map(({ entity, id }) => entity.fetch(sql, id));
+    const fetching = participants.map(({ entity, id }) => entity.fetch(store, id));
     const [outcome, ...fetched] = await Promise.all([find(), ...fetching]).catch((error) => {
       // After a conflict, a transaction refuses every statement: then the conflict is the error to throw.
       throw conflict && sqlStateOf(error) === "25P02" ? conflict : error;
     });
-    if (outcome) return await decidedBefore(sql, participants, outcome, fetched);
+    if (outcome) return await decidedBefore(store, participants, outcome, fetched);
     const drafting = draftAll(participants, fetched, decision, command);
     const drafts = await drafting.catch(() => []);
     if (drafts.every(({ messages }) => messages.length === 0)) {
@@ -73,20 +75,20 @@ export async function decideAll(
         await drafting;
         throw error;
       });
-      if (known) return await decidedBefore(sql, participants, known);
+      if (known) return await decidedBefore(store, participants, known);
       await drafting;
       const versions = fetched.map(({ version }) => version);
       return { states: fetched.map(({ state }) => state), versions, globalPosition: null };
     }
     try {
-      const written = await appendEncoded(sql, drafts);
+      const written = await appendEncoded(store, drafts);
       const versions = written.positions.map(safeInteger);
       const globalPositions = written.globalPositions.map(safeInteger);
       const globalPosition = globalPositions.at(-1)!;
       // The messages were in the store already, by their ids.
       if (written.time === null) {
         const known = await find() ?? { versions, globalPosition };
-        return await decidedBefore(sql, participants, known);
+        return await decidedBefore(store, participants, known);
       }
       const states = await statesOf(drafts, globalPositions, written.time);
       return { states, versions, globalPosition };
@@ -95,7 +97,7 @@ export async function decideAll(
       const known = error instanceof DuplicateMessageError && await find().catch((other) => {
         if (other instanceof DuplicateMessageError) throw other;
       });
-      if (known) return await decidedBefore(sql, participants, known);
+      if (known) return await decidedBefore(store, participants, known);
       // PostgreSQL itself may refuse the write because somebody else has written: at SERIALIZABLE, or in a deadlock.
       const isConflict = error instanceof WrongExpectedVersionError ||
         /^40(001|P01)$/.test(sqlStateOf(error) ?? "");

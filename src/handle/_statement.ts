@@ -18,8 +18,11 @@ export const OWN_HANDLE: unique symbol = Symbol.for("@messagedb/client");
 
 /** What a handle keeps for the statements of this library. */
 export interface OwnHandle {
-  /** Sends a statement of this library, in place of the handle. */
-  readonly send: Sql;
+  /**
+   * Sends a statement of this library. The handle is the one that the statement was sent with: it may be of
+   * a transaction, and guarded.
+   */
+  readonly send?: ((sql: Sql, ...statement: Parameters<Sql>) => ReturnType<Sql>) | undefined;
   /**
    * Whether `send` sends a statement again if no answer came. All statements of this library may be sent
    * again: each writes once, however often it is sent.
@@ -29,6 +32,14 @@ export interface OwnHandle {
   readonly schema?: string;
   /** As `translateDriverError`. */
   readonly translate?: (error: unknown) => unknown;
+  /**
+   * Finds the handle of the store that streams and categories are in.
+   *
+   * @throws {PartitionError} If it is not one store, or not the store of the handle.
+   */
+  readonly storeOf?: (sql: Sql, names: readonly string[]) => Sql;
+  /** The handles of all stores, if there are several. */
+  readonly partitions?: readonly Sql[];
 }
 
 /** What a handle keeps; undefined for a driver's handle. */
@@ -78,7 +89,7 @@ export function queryJson<T>(
 }
 
 function send(sql: Sql, ...statement: Parameters<Sql>): ReturnType<Sql> {
-  return (ownOf(sql)?.send ?? sql)(...statement);
+  return ownOf(sql)?.send?.(sql, ...statement) ?? sql(...statement);
 }
 
 const completed = new WeakMap<TemplateStringsArray, TemplateStringsArray>();

@@ -85,5 +85,5 @@ function makeLimited(sql: Sql, milliseconds: number): Sql {
       stop();
     }
   };
-  return Object.assign(limited, { [OWN_HANDLE]: { ...ownOf(sql), send: limited } });
+  return Object.assign(limited, { [OWN_HANDLE]: { ...ownOf(sql), send: undefined } });
 }

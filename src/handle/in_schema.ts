@@ -2,13 +2,11 @@ import { NotInstalledError } from "../errors.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkSchemaName } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
+import { deriveHandle } from "./_derive_handle.ts";
 import { translateDriverError } from "./_driver_error.ts";
 import { inStockWords, renameSchema } from "./_rename_schema.ts";
-import { OWN_HANDLE, type OwnHandle, ownOf } from "./_statement.ts";
+import { type OwnHandle, ownOf } from "./_statement.ts";
 import { templateOf } from "./_statement_text.ts";
-
-/** The functions of a driver's handle that give a handle to work. */
-const GIVES_HANDLE = /^(begin|beginDistributed|distributed|transaction|savepoint)$/;
 
 /** The handles that were made of a handle, by the name of the schema. */
 const made = new WeakMap<Sql, Map<string, Sql>>();
@@ -60,28 +58,23 @@ export function inSchema<Handle extends Sql>(sql: Handle, schema: string): Handl
   if ((ownOf(sql)?.schema ?? "message_store") === schema) return sql;
   const ofHandle = made.get(sql) ?? new Map<string, Sql>();
   made.set(sql, ofHandle);
-  const handle = ofHandle.get(schema) ?? withSchema(sql, wordsOfSchema(schema));
+  const handle = ofHandle.get(schema) ?? deriveHandle(sql, inWordsOf(schema));
   ofHandle.set(schema, handle);
   return handle as Handle;
 }
 
-/** What is made of statements and errors for a schema. */
-interface SchemaWords extends Pick<Required<OwnHandle>, "schema" | "translate"> {
-  /** Makes of a statement for the schema `message_store` the one for this schema. */
-  readonly rename: (statement: TemplateStringsArray) => TemplateStringsArray;
-}
-
-function wordsOfSchema(schema: string): SchemaWords {
+/** Makes what a handle for a schema keeps: it renames each statement once, and says the name in errors. */
+function inWordsOf(schema: string): () => OwnHandle {
   const renamed = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
-  const rename: SchemaWords["rename"] = (statement) => {
+  const send: OwnHandle["send"] = (sql, statement, ...parameters) => {
     let own = renamed.get(statement);
     if (own === undefined) {
       own = templateOf(statement.map((part) => renameSchema(part, schema)));
       renamed.set(statement, own);
     }
-    return own;
+    return sql(own, ...parameters);
   };
-  const translate: SchemaWords["translate"] = (error) => {
+  const translate: OwnHandle["translate"] = (error) => {
     const known = translateDriverError(error, (message) => inStockWords(message, schema));
     if (!(known instanceof NotInstalledError)) return known;
     const message = renameSchema(known.message, schema)
@@ -89,29 +82,5 @@ function wordsOfSchema(schema: string): SchemaWords {
       .replace(/(?<=^Cannot \w+ (the )?)Message DB( 1\.3)?/, `$& in the schema "${schema}"`);
     return new NotInstalledError(known.reason, { cause: known.cause, message });
   };
-  return { schema, rename, translate };
-}
-
-function withSchema<Handle extends Sql>(sql: Handle, words: SchemaWords): Handle {
-  const inWork = (work: unknown) =>
-    typeof work === "function" ? (handle: Sql) => work(withSchema(handle, words)) : work;
-  const own: OwnHandle = {
-    ...words,
-    send: (statement, ...parameters) => sql(words.rename(statement), ...parameters),
-  };
-  return new Proxy(sql, {
-    get: (target, key) => {
-      if (key === OWN_HANDLE) return own;
-      const value = Reflect.get(target, key);
-      if (typeof value !== "function") return value;
-      if (key === "reserve") {
-        return async () => withSchema(await Reflect.apply(value, target, []) as Sql, words);
-      }
-      if (GIVES_HANDLE.test(String(key))) {
-        return (...args: unknown[]) => Reflect.apply(value, target, args.map(inWork));
-      }
-      // A function of the driver may have properties: postgres.js's `types` has a function for each type.
-      return Object.assign(value.bind(target), value);
-    },
-  });
+  return () => ({ schema, send, translate });
 }

@@ -106,7 +106,8 @@ export function fetchSql(url: string | URL, options: FetchSqlOptions = {}): Sql 
 
   const handleWithRetries = (retries: number): Sql =>
     fromQuery((query, params) => sendWithRetries(server, { query, params }, retries));
-  const own: OwnHandle = { send: handleWithRetries(RETRIES), retries: true };
+  const retrying = handleWithRetries(RETRIES);
+  const own: OwnHandle = { send: (_, ...statement) => retrying(...statement), retries: true };
   return Object.assign(handleWithRetries(0), { [OWN_HANDLE]: own });
 }
 

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { checkIdentity } from "../consume/_checked_consumer.ts";
 import { findPosition, streamOf } from "../consume/_find_position.ts";
 import { parkedData } from "../consume/_park.ts";
@@ -37,7 +38,14 @@ export async function passBy(
   const { reason, types } = options;
   checkName("reason", reason);
   if (types !== undefined) checkTypes(types);
-  const wanted = { sql, fate, identity, id: messageId.toLowerCase(), reason, types };
+  const wanted = {
+    sql: storeFor(sql, identity.category),
+    fate,
+    identity,
+    id: messageId.toLowerCase(),
+    reason,
+    types,
+  };
   await retryConflicts(() => passOnce(wanted));
 }
 

@@ -1,3 +1,4 @@
+import { askStores, storeFor } from "../handle/_store_for.ts";
 import { holderOf, isAsked } from "../consume/_claim.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { checkCategory, checkInteger, checkOptions } from "../names/_check.ts";
@@ -143,7 +144,12 @@ export async function consumers(
   const { category, upTo } = options;
   if (category !== undefined && category !== "$all") checkCategory("category", category);
   if (upTo !== undefined) checkInteger("upTo", upTo, 1);
-  const { now, positions, runs } = await readConsumers(sql, { category, upTo });
+  if (category !== undefined) return await consumersOf(storeFor(sql, category), { category, upTo });
+  return (await askStores(sql, (store) => consumersOf(store, { upTo }))).flat();
+}
+
+async function consumersOf(sql: Sql, wanted: ConsumersOptions): Promise<ConsumerStatus[]> {
+  const { now, positions, runs } = await readConsumers(sql, wanted);
   const held = positions.map((stored): HeldPosition => {
     const { last } = stored;
     const question = stored.question ?? undefined;

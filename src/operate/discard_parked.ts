@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { checkIdentity } from "../consume/_checked_consumer.ts";
 import type { ConsumerIdentity } from "../consume/consumer.ts";
 import { invalid } from "../lib/invalid.ts";
@@ -48,6 +49,7 @@ export async function discardParked(
   options: DiscardOptions,
 ): Promise<number> {
   const identity = checkIdentity(consumer);
+  const store = storeFor(sql, identity.category);
   if (!Array.isArray(messageIds)) throw invalid("messageIds", messageIds, "an array");
   messageIds.forEach(checkId);
   checkOptions(options, { reason: true });
@@ -56,7 +58,7 @@ export async function discardParked(
   const ids = messageIds.map((id) => id.toLowerCase());
   if (ids.length === 0) return 0;
   return await retryConflicts(async () => {
-    const { entries, version, replayVersion } = await readParkedEntries(sql, identity, { ids });
+    const { entries, version, replayVersion } = await readParkedEntries(store, identity, { ids });
     for (const id of ids) {
       const ofMessage = entries.filter(({ data }) => data.message.id === id);
       if (ofMessage.some(({ state }) => state !== "replayed")) continue;
@@ -69,7 +71,7 @@ export async function discardParked(
       .filter(({ state }) => state === "open")
       .map(({ position }): MessageInput => ({ type: "Discarded", data: { position, reason } }));
     if (messages.length === 0) return 0;
-    await writeStreams(sql, [
+    await writeStreams(store, [
       { streamName: parkedStream(identity), messages, expectedVersion: version },
       // Nothing of it is replayed meanwhile.
       { streamName: replayStream(identity), messages: [], expectedVersion: replayVersion },

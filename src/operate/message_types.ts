@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { checkCategory, checkOptions } from "../names/_check.ts";
@@ -55,7 +56,9 @@ export async function messageTypes(
   const { category } = options;
   if (category !== undefined) checkCategory("category", category);
   const stored =
-    await (category === undefined ? readTypes(sql) : readTypesOfCategory(sql, category));
+    await (category === undefined
+      ? readTypes(sql)
+      : readTypesOfCategory(storeFor(sql, category), category));
   return stored.map(({ lastGlobalPosition, firstAt, lastAt, ...type }) => ({
     ...type,
     firstAt: new Date(firstAt),

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { checkIdentity } from "../consume/_checked_consumer.ts";
 import { findPosition, streamOf } from "../consume/_find_position.ts";
 import { readLastMessages } from "../consume/_read_last_messages.ts";
@@ -52,18 +53,19 @@ export async function nextMessage(
   options: NextMessageOptions = {},
 ): Promise<Message | null> {
   const identity = checkIdentity(consumer);
+  const store = storeFor(sql, identity.category);
   if (identity.group !== undefined) checkConsumerGroup(identity.group as ConsumerGroup);
   checkOptions(options, { types: true });
   const { types } = options;
   if (types !== undefined) checkTypes(types);
   const member = identity.group as ConsumerGroup | undefined;
-  const [last] = await readLastMessages(sql, [streamOf(identity, member)]);
+  const [last] = await readLastMessages(store, [streamOf(identity, member)]);
   // findPosition() records the size of a group that has never run: nothing is to be written here.
   if (last === undefined && member !== undefined) {
     throw new Error(`Cannot read the next message of ${wordsFor(identity)}: ${NO_POSITION}`);
   }
-  const { position } = await findPosition(sql, identity, member, () => Promise.resolve(0));
-  const reader = readerOf(sql, identity.source, {
+  const { position } = await findPosition(store, identity, member, () => Promise.resolve(0));
+  const reader = readerOf(store, identity.source, {
     types: types ?? (last && typesIn(last)),
     consumerGroup: member,
     batchSize: 100,

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { checkIdentity } from "../consume/_checked_consumer.ts";
 import type { ConsumerIdentity } from "../consume/consumer.ts";
 import type { Parked } from "../consume/parked.ts";
@@ -62,6 +63,6 @@ export async function parked(
   checkInteger("position", position, 0);
   checkInteger("batchSize", batchSize, 1);
   const wanted = { isOpen: true, position, batchSize };
-  const { entries } = await readParkedEntries(sql, identity, wanted);
+  const { entries } = await readParkedEntries(storeFor(sql, identity.category), identity, wanted);
   return entries.map(({ position, data, time }) => ({ ...data, position, time: new Date(time) }));
 }

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import type { ConsumerIdentity } from "../consume/consumer.ts";
 import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
@@ -71,15 +72,16 @@ export async function planRewind(
   position: StartAt,
 ): Promise<RewindPlan> {
   const identity = checkWhole(consumer);
+  const store = storeFor(sql, identity.category);
   checkStartAt(position, "position");
-  const first = Math.max(await readerOf(sql, identity.source, {}).start(position), 1);
-  const end = await readerOf(sql, "$all", {}).start("end");
+  const first = Math.max(await readerOf(store, identity.source, {}).start(position), 1);
+  const end = await readerOf(store, "$all", {}).start("end");
   if (first > end) throw beyondEnd(identity, first, end);
   const { category, consumerId } = identity;
   const wanted = { category, consumerId, upTo: MOST_COUNTED };
-  const all = await consumers(sql, { category });
-  const now = await countBehind(sql, wanted);
-  const then = await countBehind(sql, { ...wanted, at: first - 1 });
+  const all = await consumers(store, { category });
+  const now = await countBehind(store, wanted);
+  const then = await countBehind(store, { ...wanted, at: first - 1 });
   const members = all
     .filter((it) => it.consumerId === consumerId && it.health !== "replaced")
     .map(({ streamName, position: from, owner, parked }): PlannedMember => {

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { ask, type Claimable, claimablesOf, holderOf, isAsked } from "../consume/_claim.ts";
 import { readLastMessages } from "../consume/_read_last_messages.ts";
 import type { ConsumerIdentity } from "../consume/consumer.ts";
@@ -55,16 +56,17 @@ const MOST_REMOVALS = 20;
  */
 export async function remove(sql: Sql, consumer: ConsumerIdentity): Promise<number> {
   const identity = checkWhole(consumer);
+  const store = storeFor(sql, identity.category);
   const what = `remove ${wordsFor(identity)}`;
-  const { isCurrent } = await checkMayDelete(sql, what);
+  const { isCurrent } = await checkMayDelete(store, what);
   if (!isCurrent) {
     throw new Error(
       `Cannot ${what}: it has to see what others commit: use the isolation level READ COMMITTED`,
     );
   }
   for (let tries = 1; tries <= MOST_REMOVALS; tries++) {
-    const streams = await whenFree(sql, identity, what);
-    const removed = await retryConflicts(() => deleteOwnMessages(sql, streams));
+    const streams = await whenFree(store, identity, what);
+    const removed = await retryConflicts(() => deleteOwnMessages(store, streams));
     if (removed !== null) return removed;
   }
   throw new Error(`Cannot ${what}: a process writes to its streams all the time: end it first`);

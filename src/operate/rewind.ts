@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import type { ConsumerIdentity } from "../consume/consumer.ts";
 import { queryMessageStore } from "../handle/_statement.ts";
 import { randomUuid } from "../lib/random_uuid.ts";
@@ -51,9 +52,10 @@ export async function rewind(
   position: StartAt,
 ): Promise<number> {
   const identity = checkWhole(consumer);
+  const store = storeFor(sql, identity.category);
   checkStartAt(position, "position");
-  const first = Math.max(await readerOf(sql, identity.source, {}).start(position), 1);
-  const record = () => recordEverywhere(sql, identity, first - 1);
+  const first = Math.max(await readerOf(store, identity.source, {}).start(position), 1);
+  const record = () => recordEverywhere(store, identity, first - 1);
   const { streams, head } = await retryConflicts(record);
   const end = safeInteger(head + 1);
   if (first > end) throw beyondEnd(identity, first, end);

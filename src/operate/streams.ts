@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import {
   queryJson,
   RESTORE_SETTINGS,
@@ -89,7 +90,12 @@ export async function streams(
   const { sort = "last", limit = 100, after } = options;
   checkInteger("limit", limit, 1);
   if (after !== undefined) checkObject("after", after, "a stream of the page before");
-  const stored = await readSorted(sql, { category, limit: String(limit) }, sort, after);
+  const stored = await readSorted(
+    storeFor(sql, category),
+    { category, limit: String(limit) },
+    sort,
+    after,
+  );
   return stored.map(({ lastGlobalPosition, firstAt, lastAt, ...stream }) => ({
     ...stream,
     firstAt: new Date(firstAt),

@@ -1,3 +1,6 @@
+import { ownOf } from "../handle/_statement.ts";
+import { storeFor } from "../handle/_store_for.ts";
+import { readMessage } from "../read/read_messages.ts";
 import { abortable } from "../lib/wait.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import {
@@ -116,11 +119,12 @@ export async function trace(
   checkSignal(signal);
   signal?.throwIfAborted();
   const wanted = { id, streamName, limit: String(limit + 1) };
-  const beginning = await abortable(readTraceBeginning(sql, wanted), signal);
+  const store = storeFor(sql, streamName ?? await streamOfMessage(sql, id!));
+  const beginning = await abortable(readTraceBeginning(store, wanted), signal);
   const starts = beginning.traced.slice(0, limit);
   const isStart = new Set(beginning.traced.map(({ globalPosition }) => globalPosition));
   const causes = beginning.causes.filter(({ globalPosition }) => !isStart.has(globalPosition));
-  const effects = await findEffects(sql, starts, limit + 1, signal);
+  const effects = await findEffects(store, starts, limit + 1, signal);
   // A message may have led to one of the stream, and followed from another.
   const linked = new Map<number, Linked>();
   for (const it of causes.slice(-limit)) linked.set(it.globalPosition, [it, "cause"]);
@@ -130,6 +134,11 @@ export async function trace(
     messages: connect([...linked.values()]),
     hasMore: [beginning.traced, causes, effects].some(({ length }) => length > limit),
   };
+}
+
+/** The stream of a message, which tells the partition; of a message that is nowhere, any. */
+async function streamOfMessage(sql: Sql, id: string): Promise<string> {
+  return ownOf(sql)?.partitions && (await readMessage(sql, id))?.streamName || "none-1";
 }
 
 /** Finds what follows from messages, page by page of the store, until there are so many or the store ends. */

@@ -1,3 +1,7 @@
+import { PartitionError } from "../errors.ts";
+import { ownOf } from "../handle/_statement.ts";
+import { storeFor } from "../handle/_store_for.ts";
+import { categories } from "../read/names.ts";
 import { checkCategory, checkInteger, checkOptions } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
 import { type Found, readVerifiedPage, type VerifiedColumns } from "./_read_verified_page.ts";
@@ -37,6 +41,7 @@ export interface Finding {
    * - `"beyond"`: a consumer or an aggregate has recorded a position that no message had: it skips messages.
    * - `"sequence"`: the next global positions are taken already.
    * - `"index"`: an index of Message DB is missing, is not valid, or is not unique.
+   * - `"partition"`: a partition has messages of a category that is in another partition.
    */
   readonly kind:
     | "gap"
@@ -48,7 +53,8 @@ export interface Finding {
     | "reference"
     | "beyond"
     | "sequence"
-    | "index";
+    | "index"
+    | "partition";
   /** The stream of the message with which it was found; null if it is of the whole store. */
   readonly streamName: string | null;
   /** The position of that message in its stream. */
@@ -86,6 +92,9 @@ export interface VerifiedPage {
  * on both sides, or if these are more than 10,000 apart. Messages that were deleted from the end of a stream
  * leave no trace.
  *
+ * A store of several partitions is verified partition by partition. There, `next` and `head` are those of the
+ * page's partition, and a position to start at is one of a partition: verify each of `partitions(sql)` then.
+ *
  * @example
  * ```ts
  * import { verify } from "@messagedb/client/operate";
@@ -111,7 +120,38 @@ export function verify(
   if (category !== undefined) checkCategory("category", category);
   if (position !== undefined) checkInteger("position", position, 0);
   checkInteger("batchSize", batchSize, 1);
-  return verifiedPages(sql, { category, position, batchSize });
+  const wanted = { category, position, batchSize };
+  if (category === undefined && position === undefined) return verifiedStores(sql, wanted);
+  return verifiedPages(storeFor(sql, category ?? "$all"), wanted);
+}
+
+/** Verifies each partition, and that the categories in it are its own. */
+async function* verifiedStores(
+  sql: Sql,
+  wanted: VerifyOptions & { readonly batchSize: number },
+): AsyncGenerator<VerifiedPage, void, undefined> {
+  let checked = 0;
+  for (const store of ownOf(sql)?.partitions ?? [sql]) {
+    const before = checked;
+    const misplaced = await findMisplaced(store);
+    for await (const page of verifiedPages(store, wanted)) {
+      checked = before + page.checked;
+      yield { ...page, checked, findings: [...misplaced.splice(0), ...page.findings] };
+    }
+  }
+}
+
+async function findMisplaced(store: Sql): Promise<Finding[]> {
+  if (!ownOf(store)?.storeOf) return [];
+  return (await categories(store)).flatMap((category) => {
+    try {
+      storeFor(store, category);
+      return [];
+    } catch (error) {
+      if (!(error instanceof PartitionError)) throw error;
+      return [findingOfStore("partition", error.message)];
+    }
+  });
 }
 
 async function* verifiedPages(
@@ -133,20 +173,21 @@ async function* verifiedPages(
 }
 
 function findingsOfStore({ sequence, head, missingIndexes }: VerifiedColumns): Finding[] {
-  const ofStore = (kind: Finding["kind"], text: string): Finding => {
-    return { kind, streamName: null, position: null, globalPosition: null, text };
-  };
   const findings = missingIndexes.map((name) =>
-    ofStore(
+    findingOfStore(
       "index",
       `The index "${name}" is missing, is not valid or is not unique: what it is for is not verified`,
     )
   );
   if (sequence !== null && sequence < head) {
     const text = `The sequence is at ${sequence}, and the table at ${head}: writes will fail`;
-    findings.push(ofStore("sequence", text));
+    findings.push(findingOfStore("sequence", text));
   }
   return findings;
+}
+
+function findingOfStore(kind: Finding["kind"], text: string): Finding {
+  return { kind, streamName: null, position: null, globalPosition: null, text };
 }
 
 function findingOf([kind, streamName, position, globalPosition, ...about]: Found): Finding {

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import {
   headOf,
   type MessageRow,
@@ -46,11 +47,12 @@ export async function readCategoryRows(
   if (consumerGroup !== undefined) checkConsumerGroup(consumerGroup);
   parserOf(options);
   const filter = { correlation, condition, ...shareParameters(consumerGroup) };
+  const store = storeFor(sql, category);
   return await readWhole(
     `category "${category}"`,
     Number(batchSize),
     position,
-    (count, from) => queryCategory(sql, category, backward, filter, from, count),
+    (count, from) => queryCategory(store, category, backward, filter, from, count),
     (row) => headOf(row).globalPosition + (backward ? -1 : 1),
   );
 }

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { messagesOf, queryMessages } from "../messages/_columns.ts";
 import { fromStored } from "../messages/_typed.ts";
 import type { Parser } from "../messages/_parser.ts";
@@ -18,7 +19,7 @@ export async function readLastOfTypes(
   // Not by get_last_stream_message for each of the types: it goes back through the whole stream for a type that
   // the stream does not have. After the template, the rows get their columns.
   const wanted = listParameter(types ?? undefined);
-  const rows = await queryMessages(sql)`
+  const rows = await queryMessages(storeFor(sql, streamName))`
     select messages.*
     from message_store.messages
     where stream_name = ${streamName}::text

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import {
   headOf,
   type MessageRow,
@@ -31,11 +32,12 @@ export async function readStreamRows(
   const { condition = null } = options;
   if (condition !== null) checkName("condition", condition);
   parserOf(options);
+  const store = storeFor(sql, streamName);
   return await readWhole(
     `stream "${streamName}"`,
     Number(batchSize),
     position,
-    (count, from) => queryStream(sql, streamName, backward, condition, from, count),
+    (count, from) => queryStream(store, streamName, backward, condition, from, count),
     (row) => headOf(row).position + (backward ? -1 : 1),
   );
 }

@@ -1,3 +1,4 @@
+import { askStores } from "../handle/_store_for.ts";
 import { queryJson } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
@@ -18,7 +19,10 @@ import type { Sql } from "../types.ts";
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  */
 export async function messageStoreVersion(sql: Sql): Promise<string> {
-  return await queryJson<string>(
-    sql,
-  )`select to_json(message_store.message_store_version())::text as json`;
+  const versions = await askStores(sql, (store) =>
+    queryJson<string>(
+      store,
+    )`select to_json(message_store.message_store_version())::text as json`);
+  const [oldest] = versions.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  return oldest!;
 }

@@ -1,3 +1,4 @@
+import { askStores, storeFor } from "../handle/_store_for.ts";
 import { checkCategory } from "../names/_check.ts";
 import {
   queryJson,
@@ -32,7 +33,7 @@ import { eachCategory } from "./_each_category.ts";
 export async function streamNames(sql: Sql, category: string): Promise<string[]> {
   checkCategory("category", category);
   return await queryStreamNames(
-    sql,
+    storeFor(sql, category),
     `coalesce(json_agg(stream_name order by stream_name collate pg_catalog."C"), '[]')::text as json
   from streams`,
   )`${category}::text`;
@@ -60,7 +61,7 @@ export async function streamNames(sql: Sql, category: string): Promise<string[]>
 export async function entityIds(sql: Sql, category: string): Promise<string[]> {
   checkCategory("category", category);
   return await queryStreamNames(
-    sql,
+    storeFor(sql, category),
     `coalesce(json_agg(id order by id collate pg_catalog."C"), '[]')::text as json
   from (
     select message_store.id(stream_name) as id from streams where strpos(stream_name, '-') > 0
@@ -131,6 +132,10 @@ function queryStreamNames(sql: Sql, about: string): SendStatement<string[]> {
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  */
 export async function categories(sql: Sql): Promise<string[]> {
+  return (await askStores(sql, queryCategories)).flat().sort();
+}
+
+async function queryCategories(sql: Sql): Promise<string[]> {
   return await queryJson<string[]>(
     sql,
     `${SET_SETTINGS},`,

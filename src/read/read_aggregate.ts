@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { invalid } from "../lib/invalid.ts";
 import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
@@ -90,6 +91,7 @@ export async function readAggregate(
     consumerGroup: true,
     messages: true,
   });
+  const store = storeFor(sql, name);
   const { batchSize } = checkPage(options);
   const parser = parserOf(options);
   const { partition, position = 0, consumerGroup } = options;
@@ -106,8 +108,8 @@ export async function readAggregate(
     (count, position: number) => {
       const wanted = { name, position, batchSize: count, consumerGroup };
       return stream === undefined
-        ? readAggregatePage(sql, wanted)
-        : readPartition(sql, { ...wanted, partition: stream });
+        ? readAggregatePage(store, wanted)
+        : readPartition(store, { ...wanted, partition: stream });
     },
   );
   // More than one page only if the answer would be too large.

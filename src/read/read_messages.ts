@@ -1,3 +1,4 @@
+import { askStores } from "../handle/_store_for.ts";
 import { fromStored, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
@@ -48,6 +49,16 @@ export async function readMessages(
   const parser = parserOf(options);
   if (!Array.isArray(ids)) throw invalid("ids", ids, "an array of UUIDs");
   for (const id of ids) checkId(id);
+  const found = await askStores(sql, (store) => readByIds(store, ids));
+  return await fromStored(found.length === 1 ? found[0]! : inOrderOf(ids, found.flat()), parser);
+}
+
+function inOrderOf(ids: readonly string[], messages: readonly Message[]): Message[] {
+  const known = new Map(messages.map((message) => [message.id, message]));
+  return ids.flatMap((id) => known.get(id.toLowerCase()) ?? []);
+}
+
+async function readByIds(sql: Sql, ids: readonly string[]): Promise<Message[]> {
   let messages: Message[] = [];
   let next = 0;
   const readPart = fitting(
@@ -60,7 +71,7 @@ export async function readMessages(
     },
   );
   do messages = messages.concat(await readPart(next)); while (next < ids.length);
-  return await fromStored(messages, parser);
+  return messages;
 }
 
 function queryByIds(sql: Sql, ids: readonly string[]): Promise<MessageRow[]> {

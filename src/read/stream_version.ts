@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { checkName } from "../names/_check.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { queryJson } from "../handle/_statement.ts";
@@ -26,7 +27,7 @@ import type { Sql } from "../types.ts";
 export async function streamVersion(sql: Sql, streamName: string): Promise<number> {
   checkName("streamName", streamName);
   return safeInteger(
-    await queryJson<number>(sql)`
+    await queryJson<number>(storeFor(sql, streamName))`
 select coalesce(max(position), -1)::text as json
 from message_store.messages
 where stream_name = ${streamName}::text`,

@@ -1,4 +1,5 @@
-import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
+import { storeFor } from "../handle/_store_for.ts";
+import { ownOf, queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
 import { STORE_NAME } from "../read/_store_identity.ts";
 import type { Sql } from "../types.ts";
 
@@ -33,6 +34,50 @@ export interface News {
  * @param state The state of an answer. If no transaction has ended since, no head is looked for.
  */
 export async function readHeads(
+  sql: Sql,
+  sources: readonly Watched[],
+  state: string | null,
+): Promise<News> {
+  const storeOf = ownOf(sql)?.partitions && ((source: Watched) => storeFor(sql, nameOf(source)));
+  return storeOf
+    ? await readHeadsOfStores(sources, storeOf, state)
+    : await queryHeads(sql, sources, state);
+}
+
+/** The name of a source, as operations take it. */
+function nameOf([kind, name]: Watched): string {
+  return kind === "all" ? "$all" : name;
+}
+
+/** Asks each store for the heads of its sources. The states and the names of the stores are lists, as JSON. */
+async function readHeadsOfStores(
+  sources: readonly Watched[],
+  storeOf: (source: Watched) => Sql,
+  state: string | null,
+): Promise<News> {
+  const stores = [...new Set(sources.map(storeOf))];
+  const states = state === null ? [] : JSON.parse(state) as string[];
+  const news = await Promise.all(stores.map((store, at) =>
+    queryHeads(
+      store,
+      sources.filter((it) => storeOf(it) === store),
+      states.length === stores.length ? states[at]! : null,
+    )
+  ));
+  const isSame = news.every(({ heads }) => heads === null);
+  if (!isSame && news.some(({ heads }) => heads === null)) {
+    return await readHeadsOfStores(sources, storeOf, null);
+  }
+  const left = new Map(stores.map((store, at) => [store, [...news[at]!.heads ?? []]]));
+  return {
+    state: JSON.stringify(news.map(({ state }) => state)),
+    store: JSON.stringify(news.map(({ store }) => store)),
+    last: Math.max(...news.map(({ last }) => last)),
+    heads: isSame ? null : sources.map((source) => left.get(storeOf(source))!.shift() ?? null),
+  };
+}
+
+async function queryHeads(
   sql: Sql,
   sources: readonly Watched[],
   state: string | null,

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
 import { endable, settled } from "../lib/endable.ts";
@@ -136,8 +137,9 @@ export function subscribe(
   const types = options.types && (parser?.storedTypes(options.types) ?? options.types);
   const checked = { ...options, startAt, types };
   checkSource(source, checked);
-  const following = checkFollowing(sql, options);
-  const limited = withTimeLimit(sql, following.answerTimeout);
+  const store = storeFor(sql, typeof source === "string" ? source : source.aggregate);
+  const following = checkFollowing(store, options);
+  const limited = withTimeLimit(store, following.answerTimeout);
   const reader = readerOf(limited, source, checked);
   return endable((ending) => followMessages(limited, reader, parser, following, checked, ending));
 }

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { DuplicateMessageError } from "../errors.ts";
 import { queryMessageStore } from "../handle/_statement.ts";
 import { invalid } from "../lib/invalid.ts";
@@ -120,7 +121,7 @@ function queryAppend(
   // - `refused` makes `write_message` raise the error of a wrong version. The call has no type, so it could
   //   never write a message.
   // - `answer` needs all global positions, so all inserts are done before the search path is put back.
-  return queryMessageStore<AppendAnswer>(sql)`
+  return queryMessageStore<AppendAnswer>(storeFor(sql, ...new Set(streamName)))`
   message as materialized (
     select
       stream_name, expected_version::bigint, id::uuid, type,

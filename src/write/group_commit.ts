@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { ownOf } from "../handle/_statement.ts";
 import { isPromise, whenReady } from "../lib/promise.ts";
 import { type EncodedMessage, encodeMessage } from "../messages/_json.ts";
@@ -85,6 +86,19 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   const { maxBatch = 256, maxInFlight = 4 } = options;
   checkInteger("maxBatch", maxBatch, 1);
   checkInteger("maxInFlight", maxInFlight, 1);
+  if (!ownOf(sql)?.partitions) return groupStore(sql, maxBatch, maxInFlight);
+  const groups = new Map<Sql, GroupedWrite>();
+  return (async (streamName: string, ...rest: [MessageInput, WriteOptions?]): Promise<number> => {
+    checkWritableStreamName(streamName);
+    const store = storeFor(sql, streamName);
+    let write = groups.get(store);
+    if (write === undefined) groups.set(store, write = groupStore(store, maxBatch, maxInFlight));
+    return await write(streamName, ...rest);
+  }) as GroupedWrite;
+}
+
+/** Makes the `write` of one store. */
+function groupStore(sql: Sql, maxBatch: number, maxInFlight: number): GroupedWrite {
   const group: WriteGroup = {
     sql,
     maxBatch,

@@ -1,3 +1,5 @@
+import { storeFor } from "../handle/_store_for.ts";
+import { ownOf } from "../handle/_statement.ts";
 import { DuplicateMessageError } from "../errors.ts";
 import { invalid } from "../lib/invalid.ts";
 import { isPromise } from "../lib/promise.ts";
@@ -119,10 +121,16 @@ export async function importMessages(
   if (positions !== "translate" && positions !== "omit") {
     throw invalid("positions", positions, '"translate" or "omit"');
   }
-  const copied: Copied = { places: noPlaces(), origin: undefined, first: null, last: null };
+  const stores = new Map<Sql, Copied>();
   let progress: ImportProgress = { count: 0, written: 0, last: undefined };
   const store = async (chunk: Chunk): Promise<void> => {
-    const written = await storeChunk(sql, chunk, copied);
+    let written = 0;
+    for (const [store, rows] of rowsByStore(sql, chunk)) {
+      const copied = stores.get(store) ??
+        { places: noPlaces(), origin: undefined, first: null, last: null };
+      stores.set(store, copied);
+      written += await storeRows(store, rows, copied);
+    }
     const { count, last } = chunk;
     progress = { count: progress.count + count, written: progress.written + written, last };
     await onProgress(progress);
@@ -163,9 +171,26 @@ interface Chunk {
   length: number;
 }
 
+/** The rows, by the store that their streams are in. */
+function rowsByStore(sql: Sql, { rows }: Chunk): ReadonlyMap<Sql, readonly ImportRow[]> {
+  if (!ownOf(sql)?.storeOf) return new Map([[sql, rows]]);
+  const byStore = new Map<Sql, ImportRow[]>();
+  for (const row of rows) {
+    const store = storeFor(sql, row.encoded.streamName);
+    const inStore = byStore.get(store) ?? [];
+    inStore.push(row);
+    byStore.set(store, inStore);
+  }
+  return byStore;
+}
+
 /** Writes what is missing; returns how many messages that was. */
-async function storeChunk(sql: Sql, chunk: Chunk, copied: Copied): Promise<number> {
-  const { rows, messages } = translateChunk(chunk, copied);
+async function storeRows(
+  sql: Sql,
+  given: readonly ImportRow[],
+  copied: Copied,
+): Promise<number> {
+  const { rows, messages } = translateRows(given, copied);
   if (messages.length === 0) return 0;
   const isPlain = rows.every(({ source }) => source === undefined);
   const { refusal, written, places } = isPlain
@@ -185,8 +210,8 @@ async function storeChunk(sql: Sql, chunk: Chunk, copied: Copied): Promise<numbe
 }
 
 /** Replaces the positions of the source. */
-function translateChunk(
-  chunk: Chunk,
+function translateRows(
+  given: readonly ImportRow[],
   { places, origin }: Copied,
 ): { readonly rows: ImportRow[]; readonly messages: EncodedImport[] } {
   const rows: ImportRow[] = [];
@@ -194,7 +219,7 @@ function translateChunk(
   const origins: number[] = [];
   const rowsOfOrigins: number[] = [];
   let next = places.origins.length === 0 ? 0 : places.origins.at(-1)! + places.lengths.at(-1)!;
-  for (const row of chunk.rows) {
+  for (const row of given) {
     const { source, encoded } = row;
     let message: EncodedImport | undefined = encoded;
     if (source !== undefined && isPointing(source)) {

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
 import type { TypedInput } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
@@ -94,7 +95,7 @@ export async function synchronize(
   // - `seen`, `current` and `added` are as in `writeOnce`: `stored` is the stream as it is under the lock.
   // - `other` is the first message that differs from the list. If there is one, nothing is `missing`.
   // - `answer` counts `inserted`, so all inserts are done before the search path is put back.
-  const { version, other } = await queryMessageStore<SynchronizeAnswer>(sql)`
+  const { version, other } = await queryMessageStore<SynchronizeAnswer>(storeFor(sql, streamName))`
   message as materialized (
     select
       number - 1 as position, id::uuid, type,

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { ownOf } from "../handle/_statement.ts";
 import { isPromise } from "../lib/promise.ts";
 import { encodeMessage } from "../messages/_json.ts";
@@ -87,6 +88,7 @@ export async function write(
   const encoded = encodeMessage(stored!);
   // A handle that retries may send the message twice, so even an id that is new has to be looked up.
   // STREAM_EXISTS has to be compared with the version, which `writeOnce` knows.
-  const mayBeKnown = message.id !== undefined || ownOf(sql)?.retries || expectedVersion === "-4";
-  return await (mayBeKnown ? writeOnce : writeNew)(sql, streamName, encoded, expectedVersion);
+  const store = storeFor(sql, streamName);
+  const mayBeKnown = message.id !== undefined || ownOf(store)?.retries || expectedVersion === "-4";
+  return await (mayBeKnown ? writeOnce : writeNew)(store, streamName, encoded, expectedVersion);
 }

@@ -7,6 +7,7 @@ import { beforeAll, describe, test } from "vitest";
 import { lockCategories } from "../../src/consume/_lock_categories.ts";
 import { ALL, readHeads } from "../../src/subscribe/_heads.ts";
 import { operations, programs, variants } from "../_operations.ts";
+import { readPartitionMark } from "../../src/handle/_partition_mark.ts";
 import { type Database, useDatabase } from "../database.ts";
 import { namesIn, plant, trapCalls } from "./_trap.ts";
 import { unpinnedIn } from "./_unpinned.ts";
@@ -24,6 +25,7 @@ const extras: typeof operations = {
   "subscribe to a stream from a time": (sql) =>
     client.subscribe(sql, "known-1", { startAt: new Date(0) }).next(),
   "subscribe and wait": (sql) => readHeads(sql, [ALL, ["category", "known"]], null),
+  "partitioned, before the first statement": (sql) => readPartitionMark(sql),
   "subscribe to all from a time": (sql) =>
     client.subscribe(sql, "$all", { startAt: new Date(0), types: ["Written"] }).next(),
   "subscribe to an aggregate from a time": async (sql) => {

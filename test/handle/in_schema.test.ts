@@ -99,17 +99,20 @@ test("a transactional consumer reads, and keeps its position, in its own store",
   const category = `consumed${crypto.randomUUID().replaceAll("-", "")}`;
   await write(one, `${category}-1`, message);
   const written: number[] = [];
+  const transactions: Sql[] = [];
   const consumer = {
     category,
     consumerId: "it",
     transactional: true,
     handle: async (_: unknown, { sql }: { sql: Sql }) => {
+      transactions.push(sql);
       written.push(await write(sql, `${category}:effect-1`, message));
     },
   } as const;
   await drain(one, consumer);
   await drain(one, consumer);
   assert.deepEqual(written, [0]);
+  await assert.rejects(write(transactions[0]!, "late-1", message), /its transaction has ended/);
   assert.equal((await readMatching(asTenant("tenant_2"), `${category}%`)).length, 0);
 });
 

@@ -1,5 +1,5 @@
 import { sqlStateOf } from "../../handle/_driver_error.ts";
-import { OWN_HANDLE, ownOf, takeRows } from "../../handle/_statement.ts";
+import { OWN_HANDLE, type OwnHandle, ownOf, takeRows } from "../../handle/_statement.ts";
 import { templateOf, textOf } from "../../handle/_statement_text.ts";
 import { answersMessages, COLUMN_NAMES } from "../../messages/_columns.ts";
 import type { Sql } from "../../types.ts";
@@ -36,7 +36,8 @@ const MESSAGE_BYTES = `90 ${
  * as they are.
  */
 export function limitAnswers(sql: Sql, maxAnswerBytes: number): Sql {
-  if (ownOf(sql)?.retries) return sql;
+  const own = ownOf(sql);
+  if (own?.retries) return sql;
   const limited = new WeakMap<TemplateStringsArray, TemplateStringsArray>();
   const handle: Sql = async (strings, ...parameters) => {
     let statement = limited.get(strings);
@@ -50,7 +51,22 @@ export function limitAnswers(sql: Sql, maxAnswerBytes: number): Sql {
       throw answerTooLarge(maxAnswerBytes);
     }
   };
-  return Object.assign(handle, { [OWN_HANDLE]: { ...ownOf(sql), send: handle } });
+  return Object.assign(handle, {
+    [OWN_HANDLE]: { ...own, ...limitPartitions(sql, own, maxAnswerBytes), send: undefined },
+  });
+}
+
+function limitPartitions(
+  sql: Sql,
+  own: OwnHandle | undefined,
+  maxAnswerBytes: number,
+): Pick<OwnHandle, "partitions" | "storeOf"> | undefined {
+  if (!own?.partitions) return undefined;
+  const limited = new Map(own.partitions.map((it) => [it, limitAnswers(it, maxAnswerBytes)]));
+  return {
+    partitions: [...limited.values()],
+    storeOf: (_, names) => limited.get(own.storeOf!(sql, names))!,
+  };
 }
 
 export function answerTooLarge(maxAnswerBytes: number): Refusal {

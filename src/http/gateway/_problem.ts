@@ -2,6 +2,7 @@ import { sqlStateOf, troubleOf } from "../../handle/_driver_error.ts";
 import {
   DuplicateMessageError,
   NotInstalledError,
+  PartitionError,
   WrongExpectedVersionError,
 } from "../../errors.ts";
 
@@ -71,6 +72,10 @@ export function refusalOf(error: unknown): Refusal {
   if (error instanceof DuplicateMessageError) {
     const { code, id } = error;
     return new Refusal(409, error.message, { code, id });
+  }
+  if (error instanceof PartitionError && !["mark", "unanswered"].includes(error.reason)) {
+    const { code, reason, names, partitions } = error;
+    return new Refusal(422, error.message, { code, reason, names, partitions });
   }
   // Not 503, because a retry would not help.
   if (error instanceof NotInstalledError) return FAILED;

@@ -1,3 +1,4 @@
+import { storeFor } from "../../../handle/_store_for.ts";
 import { invalid } from "../../../lib/invalid.ts";
 import { entityIds } from "../../../read/names.ts";
 import { type Mark, markBefore } from "../../../read/_mark.ts";
@@ -11,7 +12,7 @@ import { readLastMessage } from "../../../read/read_last_message.ts";
 import { readMessages } from "../../../read/read_messages.ts";
 import { readStream } from "../../../read/read_stream.ts";
 import { streamVersion } from "../../../read/stream_version.ts";
-import type { Message } from "../../../types.ts";
+import type { Message, Sql } from "../../../types.ts";
 import { checkAllowed } from "../_authorize.ts";
 import { appendCall, writeStreamsCallOf } from "./_append.ts";
 import { type Call, callTo, captureStatement } from "../_calls.ts";
@@ -66,7 +67,7 @@ export const answerStreamMessages: Endpoint = (request, gateway, streamName) => 
     toAuthorize: [callTo("readStream", { streamName, ...page })],
     send: (sql) => readStream(sql, streamName, page),
   }), {
-    readPage: (page) => readStreamPage(gateway.sql, { streamName, ...page }),
+    readPage: (sql, page) => readStreamPage(sql, { streamName, ...page }),
     place: (message) => message.position,
     markAt: () => null,
     watched: ["stream", streamName],
@@ -98,7 +99,7 @@ export const answerCategoryMessages: Endpoint = (request, gateway, category) => 
     toAuthorize: [callTo("readCategory", { category, ...page })],
     send: (sql) => readCategory(sql, category, page),
   }), {
-    readPage: (page) => readCategoryPage(gateway.sql, { category, ...page }),
+    readPage: (sql, page) => readCategoryPage(sql, { category, ...page }),
     place: (message) => message.globalPosition,
     markAt: markBefore,
     watched: ["category", category],
@@ -122,7 +123,7 @@ export const answerAllMessages: Endpoint = (request, gateway) => {
     toAuthorize: [callTo("readAll", page)],
     send: (sql) => readAll(sql, page),
   }), {
-    readPage: (page) => readSettled(gateway.sql, { ...page, pattern: null }),
+    readPage: (sql, page) => readSettled(sql, { ...page, pattern: null }),
     place: (message) => message.globalPosition,
     markAt: markBefore,
     watched: ALL,
@@ -165,7 +166,7 @@ interface Paging {
 
 /** How a live read reads a resource. */
 interface LivePages<Query> {
-  readonly readPage: (page: Query & Paging) => Promise<Page>;
+  readonly readPage: (sql: Sql, page: Query & Paging) => Promise<Page>;
   /** The position of a message that a page begins at. */
   readonly place: (message: Message) => number;
   /** The mark of a position to begin at; null if it is no global position. */
@@ -192,13 +193,15 @@ async function answerMessages<Query extends PageQuery>(
   const last = lastEventIdOf(request);
   const position = last === undefined ? page.position ?? 0 : last + 1;
   await checkCall(request, gateway, callOf({ ...page, position }));
+  const [kind, name] = watched;
+  const sql = storeFor(gateway.sql, kind === "all" ? "$all" : name);
   return answerLive({
     key: JSON.stringify([urlOf(request).pathname, { ...page, position: undefined }]),
     position,
     mark: last === undefined ? null : markAt(position),
-    read: (position, mark) => readSmaller(readPage, { ...page, position, mark }),
+    read: (position, mark) => readSmaller((it) => readPage(sql, it), { ...page, position, mark }),
     place,
-    sql: gateway.sql,
+    sql,
     watched,
     followers: gateway.followers,
     maxFollowers: gateway.maxFollowers,

@@ -1,11 +1,16 @@
+import { storeFor } from "../../../handle/_store_for.ts";
 import { isDatabaseUnavailable, sqlStateOf } from "../../../handle/_driver_error.ts";
 import { inStockWords } from "../../../handle/_rename_schema.ts";
 import { jsonTextOf, ownOf } from "../../../handle/_statement.ts";
-import { answersMessages, messageRowsOf } from "../../../messages/_columns.ts";
+import { answersMessages, messageRowsOf, rowOf } from "../../../messages/_columns.ts";
 import { checkContentType, readJson } from "../_body.ts";
 import { checkAllowed } from "../_authorize.ts";
 import type { Gateway } from "../_gateway.ts";
 import { Refusal } from "../_problem.ts";
+import type { Call, SentStatement } from "../_calls.ts";
+import type { GatewayCall } from "../call.ts";
+import type { Message, Sql } from "../../../types.ts";
+import { PartitionError } from "../../../errors.ts";
 import { recognize } from "./_statements.ts";
 import { VERSION, VERSION_HEADER } from "../_version.ts";
 
@@ -17,19 +22,16 @@ export async function answerStatement(request: Request, gateway: Gateway): Promi
   const { query, params } = statementIn(await readJson(request, gateway.maxBodyBytes));
   const recognized = await recognize(query, params, gateway.maxBatchSize);
   if (recognized === undefined) throw unknownStatement(headers.get(VERSION_HEADER));
-  const { toAuthorize, statement } = recognized;
-  await checkAllowed(request, gateway, toAuthorize);
+  const { call, statement } = recognized;
+  await checkAllowed(request, gateway, call.toAuthorize);
 
-  let answer;
+  let rows;
   try {
-    answer = await gateway.sql(statement.strings, ...statement.parameters);
+    rows = await rowsOfCall(gateway.sql, call, statement);
   } catch (error) {
     if (sqlStateOf(error) === undefined || isDatabaseUnavailable(error)) throw error;
     return Response.json(describeDatabaseError(error, ownOf(gateway.sql)?.schema), { status: 400 });
   }
-  const rows = answersMessages(statement.text)
-    ? messageRowsOf(answer)
-    : [{ json: jsonTextOf(answer) }];
   const isOfLists = headers.get("neon-array-mode") === "true";
   return Response.json({
     command: "SELECT",
@@ -37,6 +39,30 @@ export async function answerStatement(request: Request, gateway: Gateway): Promi
     fields: Object.keys(rows[0] ?? {}).map((name) => ({ name, dataTypeID: 25 })),
     rows: isOfLists ? rows.map((row) => Object.values(row)) : rows,
   });
+}
+
+/** Runs the statement of a call in the store that the call is about; of several stores, runs the call. */
+async function rowsOfCall(
+  sql: Sql,
+  { toAuthorize, send }: Call<unknown>,
+  { strings, text, parameters }: SentStatement,
+): Promise<readonly object[]> {
+  const isOfMessages = answersMessages(text);
+  let store;
+  try {
+    store = storeFor(sql, ...toAuthorize.map(nameOfCall));
+  } catch (error) {
+    if (!(error instanceof PartitionError)) throw error;
+    const answer = await send(sql);
+    return isOfMessages ? (answer as Message[]).map(rowOf) : [{ json: JSON.stringify(answer) }];
+  }
+  const answer = await store(strings, ...parameters);
+  return isOfMessages ? messageRowsOf(answer) : [{ json: jsonTextOf(answer) }];
+}
+
+/** What a call is about: a stream, a category, or all messages. */
+function nameOfCall({ streamName, category, aggregate, partition }: GatewayCall): string {
+  return streamName ?? category ?? aggregate ?? partition ?? "$all";
 }
 
 function statementIn(

@@ -1,6 +1,6 @@
+import { readPartitionMark } from "../../../handle/_partition_mark.ts";
 import { messageStoreVersion } from "../../../read/message_store_version.ts";
 import { categories } from "../../../read/names.ts";
-import type { GatewayCall } from "../call.ts";
 import { type Call, callTo, captureStatement, type SentStatement } from "../_calls.ts";
 import { CANNOT_RUN, type MakeCall, type Parameter } from "./_parameters.ts";
 import { Refusal } from "../_problem.ts";
@@ -171,11 +171,18 @@ const STATEMENTS: readonly SampledStatement[] = [
       send: messageStoreVersion,
     }),
   },
+  {
+    sample: {},
+    makeCall: () => ({
+      toAuthorize: [callTo("messageStoreVersion", {})],
+      send: readPartitionMark,
+    }),
+  },
 ];
 
-/** A statement that an operation sends, and what its call asks of `authorize`. */
+/** A statement that an operation sends, and the call that sends it. */
 export interface RecognizedStatement {
-  readonly toAuthorize: readonly GatewayCall[];
+  readonly call: Call<unknown>;
   readonly statement: SentStatement;
 }
 
@@ -210,7 +217,7 @@ export async function recognize(
       `${CANNOT_RUN}: ${call.toAuthorize[0]?.operation} never sends it with these parameters`,
     );
   }
-  return { toAuthorize: call.toAuthorize, statement };
+  return { call, statement };
 }
 
 /** Sends a sample, to see the text of the statement and which of its parameters has which name. */
