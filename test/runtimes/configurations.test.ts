@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto";
 import postgres from "postgres";
+import { inject } from "vitest";
+import { createDatabase } from "../_server.ts";
 import { install, uninstall } from "../../src/database/install.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { type Databases, describeSuite } from "./_describe_suite.ts";
@@ -57,6 +59,51 @@ describeSuite("postgres.js with Message DB in another schema", "Node", async (da
   await sql.end();
   return { ...postgresJs(databases, { connection: { role: "tenant" } }), schema: "tenant" };
 });
+
+const REFUSAL = /\bPartitionError: /;
+/** What is of all partitions at once, and the program's own SQL without a partition. */
+const OF_ALL = {
+  "a message's time is when the database wrote it, to the millisecond": REFUSAL,
+  "readAll() reads the store by global position, forward and backward": REFUSAL,
+  "read() reads a stream, a category or all, by the name": REFUSAL,
+  "iterateAll() reads on over its batches": REFUSAL,
+  "subscribe() follows all streams": REFUSAL,
+  "readMatching() reads the streams that a LIKE pattern matches": REFUSAL,
+  "a database without Message DB is a NotInstalledError from every operation": REFUSAL,
+  "no operation changes the search path of its session": REFUSAL,
+  "a handler's work and its position are one transaction": REFUSAL,
+};
+/** What is of several partitions at once. An id is known in its partition alone. */
+const OF_SEVERAL = {
+  "write() of an id that another stream has is a DuplicateMessageError": /nothing was thrown/,
+  "write() of one id to 20 streams at once writes it to one of them": /AssertionError/,
+  "writeStreams() writes to several streams and answers their last positions": REFUSAL,
+  "aggregate() keeps references to messages, each once, and readAggregate() resolves them": REFUSAL,
+  "subscribe() and drain() take an aggregate": REFUSAL,
+};
+
+for (
+  const [title, count, onePartition, refused] of [
+    ["one partition", 1, 0, OF_ALL],
+    ["four partitions, with all categories in one", 4, 2, OF_ALL],
+    ["four partitions", 4, undefined, { ...OF_ALL, ...OF_SEVERAL }],
+  ] as const
+) {
+  const connect = async (databases: Databases, after: (cleanUp: () => Promise<void>) => void) => {
+    const urls: string[] = [];
+    for (let number = 0; number < count; number++) {
+      const { url, drop } = await createDatabase(inject("databaseOrigin"));
+      after(drop);
+      const sql = postgres(url, { max: 1, onnotice: () => {} });
+      await install(sql, { partition: { number, of: count } });
+      await sql.end();
+      urls.push(url);
+    }
+    const placed = onePartition === undefined ? {} : { onePartition };
+    return { driver: "partitions", ...databases, partitions: urls, ...placed } as const;
+  };
+  describeSuite(`postgres.js over ${title}`, "Node", connect, {}, refused);
+}
 
 const throughPgbouncer = "postgres.js through pgbouncer in transaction mode";
 if (pgbouncer === undefined) {

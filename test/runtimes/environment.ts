@@ -16,13 +16,24 @@ export interface Environment {
 
 /** How to connect, as JSON: it travels to another process, and to workerd in a request. */
 export interface Settings {
-  readonly driver: "postgres.js" | "Bun's SQL" | "neon()" | "PGlite" | "pg" | "fetchSql";
+  readonly driver:
+    | "postgres.js"
+    | "Bun's SQL"
+    | "neon()"
+    | "PGlite"
+    | "pg"
+    | "fetchSql"
+    | "partitions";
   /** The URL of a database with Message DB, or of a gateway to it. */
   readonly url: string;
   /** As `url`, of a database in which Message DB is not installed. */
   readonly bareUrl: string;
   /** The schema that Message DB is in, if it is another than `message_store`. */
   readonly schema?: string;
+  /** For "partitions": the URLs of the databases. */
+  readonly partitions?: readonly string[];
+  /** The number of the database that all categories are in; they are in all if this is left out. */
+  readonly onePartition?: number;
   /** Options of postgres.js, those that are functions by their names. */
   readonly options?: {
     readonly transform?: "camel";

@@ -17,6 +17,8 @@ async function connect(settings: Settings): Promise<Environment> {
   switch (settings.driver) {
     case "postgres.js":
       return (await import("./_postgres_js.ts")).connect(settings);
+    case "partitions":
+      return (await import("./_partitions.ts")).connect(settings);
     case "Bun's SQL":
       return (await import("./_bun_sql.ts")).connect(settings);
     case "neon()": {
