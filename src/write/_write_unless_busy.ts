@@ -1,4 +1,5 @@
 import type { EncodedMessage } from "../messages/_json.ts";
+import { storeFor } from "../handle/_store_for.ts";
 import { queryMessageStore } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 
@@ -24,7 +25,9 @@ export async function writeUnlessBusy(
 ): Promise<string | null | undefined> {
   // `queryMessageStore` puts the steps `caller` and `ours` in front of the template. `ours` sets the search
   // path that Message DB's functions need. `free` selects from `ours`, and `last` and `written` from `free`.
-  const last = await queryMessageStore<{ readonly id: string | null } | null>(sql)`
+  const last = await queryMessageStore<{ readonly id: string | null } | null>(
+    storeFor(sql, streamName),
+  )`
   free as materialized (
     select pg_try_advisory_xact_lock(
       message_store.hash_64(message_store.category(${streamName}::text || ours.nothing))

@@ -57,6 +57,7 @@ import {
   trace,
   verify,
 } from "../../src/operate/mod.ts";
+import { operations, programs } from "../_operations.ts";
 import { createDatabase, type TestDatabase } from "../_server.ts";
 
 const COUNT = 4;
@@ -380,6 +381,19 @@ describe("is refused before anything is sent:", () => {
     await assert.rejects(async () => await unreached`select 1`, { reason: "all" });
     const [row] = await partitionFor(sql, "account")`select 1 as one`;
     assert.equal(row!.one, 1);
+  });
+});
+
+describe("over one partition, in a schema of another name", () => {
+  const ofAll = /^(readAll|readMatching|iterateAll|iterateMatching|read|subscribe|aggregate)\b/;
+  beforeAll(async () => {
+    await install(handles[1]!, { schema: "one", partition: { number: 0, of: 1 } });
+  });
+  test.each(Object.entries({ ...operations, ...programs }))("%s()", async (name, operation) => {
+    const own = partitioned([inSchema(handles[1]!, "one")]);
+    const outcome = await operation(own).then(() => undefined, (error) => error);
+    if (outcome !== undefined && !ofAll.test(name)) throw outcome;
+    if (outcome !== undefined) assert.equal(outcome.reason, "all");
   });
 });
 
