@@ -89,6 +89,7 @@ export {
 // Follow
 export type { FollowOptions } from "./src/subscribe/follow_options.ts";
 export { subscribe, type SubscribeOptions } from "./src/subscribe/subscribe.ts";
+export { settle, type SettleOptions } from "./src/subscribe/settle.ts";
 export type { Source, SourceOptions } from "./src/subscribe/source.ts";
 export type { StartAt } from "./src/read/start_at.ts";
 

@@ -319,8 +319,9 @@ export class StoreWentBackError extends MessageDbError {
 }
 
 /**
- * All streams were to be read from a server that cannot tell whether a message is missing: a standby, or the
- * subscriber of a logical replication. Read from the primary. Streams and categories can be read here.
+ * All streams were to be read from a replica that cannot tell whether a message is missing: a standby, or the
+ * subscriber of a logical replication. Run `settle` on the primary, or read from the primary. Streams and
+ * categories can be read here.
  */
 export class ReplicaReadError extends MessageDbError {
   /** Always `"ReplicaReadError"`, also if a bundler has shortened the name of the class. */
@@ -330,15 +331,9 @@ export class ReplicaReadError extends MessageDbError {
   /** `"standby"`: the server is in recovery. `"subscriber"`: a subscription writes the messages. */
   declare readonly reason: "standby" | "subscriber";
 
-  /** Made by the reads of all streams, and of those that match a pattern. */
-  constructor(reason: "standby" | "subscriber", gap: number | null) {
-    super(
-      reason === "standby"
-        ? `Cannot read all streams past position ${gap}: it is missing, and a standby cannot tell ` +
-          "whether a message will come there: read from the primary"
-        : "Cannot read all streams here: a subscription writes the messages, and not in the order " +
-          "of their positions: read from the primary, or drop the subscription if this is the primary",
-    );
+  /** Made by the reads of all streams, and of those that match a pattern; by `settle` on a replica. */
+  constructor(reason: "standby" | "subscriber", what: string) {
+    super(what);
     this.reason = reason;
   }
 }

@@ -92,6 +92,15 @@ export const programs: Record<string, (sql: client.Sql) => Promise<unknown>> = {
     for (let time = 0; time < 2; time++) await said.decide(sql, "1", () => message, command);
   },
   waitFor: (sql) => client.waitFor(sql, { category: "none", consumerId: "known" }, 1),
+  settle: async (sql) => {
+    await client.write(sql, "known-1", message);
+    const end = new AbortController();
+    const running = client.settle(sql, { signal: end.signal });
+    // The first answer is enough.
+    await Promise.race([running, new Promise((resolve) => setTimeout(resolve, 300))]);
+    end.abort();
+    await running;
+  },
   aggregate: (sql) =>
     client.aggregate(sql, { name: "known", from: ["a%"], partition: () => 0 }, { once: true }),
 };

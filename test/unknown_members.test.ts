@@ -146,6 +146,7 @@ const places: Record<string, Readonly<Record<string, Place>>> = {
     options: ["startAt", (it) => client.subscribe(sql, "a", it).next()],
     source: ["aggregate", (it) => client.subscribe(sql, { aggregate: "ledger", ...it }).next()],
   },
+  settle: { options: ["interval", (it) => client.settle(sql, it)] },
   consume: {
     options: ["onCaughtUp", (it) => client.consume(sql, { ...letters, handle }, it)],
     consumer: ["startAt", (it) => client.consume(sql, { ...letters, handle, ...it })],

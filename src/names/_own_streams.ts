@@ -13,6 +13,7 @@ import { streamName } from "./stream_name.ts";
  *   account:parked-{consumerId}                      the messages that it has parked, and what became of them
  *   ledger:aggregate-ledger                          how far an aggregate is
  *   account:snapshot-{entityId}                      the state of an entity
+ *   $all:settled-all                                 up to where all messages are settled, for replicas
  *
  * Eventide names positions and snapshots in the same way, and records both in messages of the type
  * "Recorded": Ruby and TypeScript services can take over each other's consumers. So none of these
@@ -70,6 +71,9 @@ export function aggregateStream(name: string): string {
   return streamName(name, name, ["aggregate"]);
 }
 
+/** The stream that says up to which global position all messages are settled. */
+export const SETTLED_STREAM = "$all:settled-all";
+
 export function snapshotStream(category: string, entityId: string): string {
   return streamName(category, entityId, ["snapshot"]);
 }
@@ -91,6 +95,7 @@ export const OWN = /* @__PURE__ */ [
     "messageGlobalPosition",
     "time",
   ],
+  ["settled", "Settled", "position"],
   ["group", "Sized", "size"],
   ["group", "Waiting", "leaseDuration", "owner"],
   ["claim", "Claimed", "version", "owner"],

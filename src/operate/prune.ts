@@ -50,6 +50,8 @@ export interface Pruned {
   readonly snapshots: number;
   /** Questions for the positions of consumers, but the last of each. */
   readonly claims: number;
+  /** Records of what is settled, but the last. */
+  readonly settled: number;
   /** Processes that have waited for a member of a group, and do not any more. */
   readonly waiting: number;
 }
@@ -60,6 +62,7 @@ const KINDS: Readonly<Record<string, keyof Pruned>> = {
   aggregate: "aggregates",
   snapshot: "snapshots",
   claim: "claims",
+  settled: "settled",
   group: "waiting",
 };
 
@@ -101,7 +104,7 @@ export async function prune(sql: Sql, options: PruneOptions = {}): Promise<Prune
   if (onProgress !== undefined) checkFunction("onProgress", onProgress);
   if (!dryRun) await checkMayDelete(sql, "prune the store");
   const judge = dryRun ? countSuperseded : deleteSuperseded;
-  const pruned = { positions: 0, aggregates: 0, snapshots: 0, claims: 0, waiting: 0 };
+  const pruned = { positions: 0, aggregates: 0, snapshots: 0, claims: 0, settled: 0, waiting: 0 };
   for (const category of await categories(sql)) {
     const kind = KINDS[/[:+](\w+)$/.exec(category)?.[1] ?? ""];
     if (kind === undefined) continue;

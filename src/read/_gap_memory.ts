@@ -81,7 +81,7 @@ async function lookAndRemember(
   if (!memory.gaps.some(({ upTo }) => upTo >= gap)) {
     memory.gaps = [...memory.gaps, { upTo: last, writers }];
   }
-  return settle(memory, own);
+  return settleGaps(memory, own);
 }
 
 /**
@@ -91,7 +91,7 @@ async function lookAndRemember(
  * this transaction can fill is settled for it, because it sees its own messages. That is not
  * remembered: through the same handle, another transaction may read next.
  */
-function settle(memory: GapMemory, own: string): number {
+function settleGaps(memory: GapMemory, own: string): number {
   let settledForOwn = memory.settled;
   for (const { upTo, writers } of memory.gaps) {
     if (writers.length === 0) memory.settled = Math.max(memory.settled, upTo);

@@ -61,6 +61,14 @@ export function isErased(mark: Mark | null | undefined, { standing }: Standing):
   return standing === "erased" && mark?.id !== null;
 }
 
+/** SQL conditions for a mark whose position is empty on a replica. */
+export interface MarkOnReplica {
+  /** Whether the message may still come. */
+  readonly isBehind: string;
+  /** Whether the replica cannot ask the sequence of the primary. */
+  readonly isErased?: string;
+}
+
 /**
  * SQL that answers a mark's `standing`, as JSON.
  *
@@ -70,16 +78,24 @@ export function isErased(mark: Mark | null | undefined, { standing }: Standing):
  * back by so few. Then the server has another start, and the store another name.
  *
  * @param mark SQL of the mark's parameter.
+ * @param onReplica What a replica knows.
  */
-export function standingJson(mark: string): string {
+export function standingJson(
+  mark: string,
+  { isBehind, isErased }: MarkOnReplica = { isBehind: "pg_is_in_recovery()" },
+): string {
   return `(
     select
       case
         when place is null or stored_id = id then '"kept"'
         when stored_id is not null then case when id is null then '"kept"' else '"lost"' end
-        when pg_is_in_recovery() then '"behind"'
+        when ${isBehind} then '"behind"'
         when id is not null and store <> ${STORE_NAME} then '"lost"'
-        when not has_sequence_privilege(
+${
+    isErased
+      ? `        when ${isErased} then '"erased"'\n`
+      : ""
+  }        when not has_sequence_privilege(
           'message_store.messages_global_position_seq', 'usage, select'
         ) then '"behind"'
         when coalesce(

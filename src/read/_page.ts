@@ -19,8 +19,8 @@ export interface Page {
   /** Whether there was no more when the page was read. */
   readonly atEnd: boolean;
   /**
-   * False if the page ends before an open gap (see `readSettled`), so that there may be more after
-   * it.
+   * False if the page ends before an open gap, or before what a replica cannot read yet (see
+   * `readSettled`). So there may be more after it.
    *
    * @default true
    */
@@ -44,6 +44,13 @@ export interface Page {
   readonly isErased?: boolean;
   /** Whether the server is a standby. Only reads of all streams tell. */
   readonly isStandby?: boolean;
+  /**
+   * The place and the id of the record up to which a replica reads all streams. Only another record is
+   * news there.
+   *
+   * @default null
+   */
+  readonly record?: readonly [position: number, id: string] | null;
 }
 
 /** Where to read on. */

@@ -1,7 +1,7 @@
-import { ReplicaReadError } from "../errors.ts";
 import { eachMessage, headOf, type MessageRow, safeInteger } from "../messages/_columns.ts";
 import type { Message, Sql } from "../types.ts";
 import { gapMemories, waitUntilSettled } from "./_gap_memory.ts";
+import { checkReplica } from "./_check_replica.ts";
 import { isErased, type Mark, moveMark } from "./_mark.ts";
 import {
   type KnownGaps,
@@ -26,7 +26,7 @@ export interface SettledPage<Data> {
    * the page is empty. Otherwise it means that fewer messages were read than the batch size.
    */
   readonly atEnd: boolean;
-  /** False if the page ends before an open gap. */
+  /** False if the page ends before an open gap, or on a replica before messages that are not recorded as settled. */
   readonly isSettled: boolean;
   /** As in `ScannedPage`. */
   readonly isQuiet: boolean;
@@ -36,6 +36,12 @@ export interface SettledPage<Data> {
   readonly isErased: boolean;
   /** Whether the server is a standby, so that the next gap cannot settle. */
   readonly isStandby: boolean;
+  /** Why the server is no primary; null if it is one. */
+  readonly replica: ScannedPage["replica"];
+  /** On a replica, the position and the id of the record up to which it reads; null without one. */
+  readonly record: readonly [position: number, id: string] | null;
+  /** The name of the store. */
+  readonly store: string;
 }
 
 /**
@@ -78,9 +84,10 @@ export interface GapWait {
  * is committed later is missing in that snapshot, even if its gap is remembered as settled. So such
  * a read does not use what is remembered, and no gap settles until the transaction ends.
  *
- * A standby cannot see the writers, so no gap settles there, and a page with a gap is an error. The
- * subscriber of a logical replication gets the messages in the order of the commits, from a session
- * that can begin after the gap was seen. So no page is right there, with or without a gap.
+ * A standby cannot see the writers, so no gap settles there. The subscriber of a logical replication
+ * gets the messages in the order of the commits, from a session that can begin after the gap was
+ * seen. So a replica reads up to what the primary has recorded as settled: see `settle`. Without a
+ * record, a page with a gap is an error on a standby, and each page on a subscriber.
  *
  * A read waits for a gap only if the page is empty without that: no message before the gap passes
  * the filter. The read waits until the gap is settled. If the patience is used up before that, the
@@ -100,7 +107,7 @@ export async function readSettled<Data>(
   const mark = moveMark(wanted.mark ?? null, page, passed);
   const next = gap ?? (last === null ? wanted.position : safeInteger(last) + 1);
   const rows = beforeGap(page);
-  const isSettled = gap === null;
+  const isSettled = gap === null && !page.isWaiting;
   const atEnd = isSettled ? count < wanted.batchSize : rows.length === 0;
   const rest = {
     length: rows.length,
@@ -111,6 +118,9 @@ export async function readSettled<Data>(
     mark,
     isErased: isErased(wanted.mark, page),
     isStandby: page.replica === "standby",
+    replica: page.replica,
+    record: page.record && [page.record[0], page.record[1]] as const,
+    store: page.store,
   };
   return { ...rest, messages: () => eachMessage<Data>(rows) };
 }
@@ -126,10 +136,7 @@ async function readKnowingGaps(sql: Sql, wanted: SettledQuery): Promise<ScannedP
   const isUseless = known &&
     (page.store !== known.store || page.known !== "kept" || page.snapshot !== null);
   if (isUseless) page = await readScannedPage(sql, wanted, NOTHING_KNOWN);
-  const { gap, replica } = page;
-  if (replica === "subscriber" || replica === "standby" && gap !== null) {
-    throw new ReplicaReadError(replica, gap);
-  }
+  checkReplica(sql, page);
   return page;
 }
 

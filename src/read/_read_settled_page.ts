@@ -2,7 +2,13 @@ import { lastRow, type MessageRow, queryMessagePage, selectPage } from "../messa
 import { IS_OWN_MESSAGE } from "../names/_own_streams.ts";
 import type { Sql } from "../types.ts";
 import { listParameter } from "./_list_parameter.ts";
-import { type Mark, markParameter, type Standing, standingJson } from "./_mark.ts";
+import {
+  type Mark,
+  type MarkOnReplica,
+  markParameter,
+  type Standing,
+  standingJson,
+} from "./_mark.ts";
 import type { WantedPage } from "./_page.ts";
 import { STORE } from "./_store_identity.ts";
 
@@ -45,11 +51,18 @@ export interface ScannedPage extends Standing {
   /** The standing of the mark of what is known about gaps. */
   readonly known: Standing["standing"];
   /**
-   * Why the server cannot tell whether a message is missing. `"standby"`: it is in recovery.
+   * Why the server itself cannot tell whether a message is missing. `"standby"`: it is in recovery.
    * `"subscriber"`: a subscription writes the messages. Null for a primary.
    */
   readonly replica: "standby" | "subscriber" | null;
+  /** On a replica, what the primary has recorded as settled. The page ends there. Null for nothing. */
+  readonly record: SettledRecord | null;
+  /** Whether the server has messages of applications after that, which are still to be settled. */
+  readonly isWaiting: boolean;
 }
+
+/** The last message of `SETTLED_STREAM`: its position there, its id, and what it records. */
+export type SettledRecord = readonly [position: number, id: string, settled: number];
 
 /** Up to which position all gaps are known to be settled, in the store that has the mark. */
 export interface KnownGaps {
@@ -66,9 +79,21 @@ export async function readScannedPage(
   const from = String(Math.max(position, known.settled + 1, 1));
   const types = listParameter(filter.types);
   const patterns = listParameter(filter.patterns);
+  // On a replica, the page ends at the last position that is recorded as settled. The record was
+  // committed after all messages up to there, and a replica shows commits in their order. So a snapshot
+  // that has the record has these messages:
+  // - A standby replays the WAL of the primary, or that of a standby which was promoted. A promoted
+  //   standby has the records that it has replayed, and all that was committed before them. It gives
+  //   positions after those.
+  // - A subscriber applies the transactions of one subscription in the order of their commits, and its
+  //   first copy as one. While the copy is made, and where several subscriptions write the messages,
+  //   there is no such order, and no record counts.
+  // The rows are read first and cut off then: so the planner does not expect the range to be small.
+  //
   // The step `gap` first compares the number of positions with their range, which is cheap. Only if
   // a position is missing, the step goes through the positions one by one and finds the first gap.
   // A gap is a position that is missing from the whole store, whatever the pattern and the filter.
+  // Up to a record, there is none.
   //
   // After the template come the rows of the step `page`, and what is known of all that was scanned.
   const { rows, extent } = await queryMessagePage<Omit<ScannedPage, "rows">>(
@@ -79,13 +104,51 @@ export async function readScannedPage(
   marks as (
     select ${markParameter(mark)}::text as mark, ${markParameter(known.mark)}::text as known
   ),
-  scanned as materialized (
+  server as materialized (
+    select
+      case
+        when pg_is_in_recovery() then 'standby'
+        when number > 0 then 'subscriber'
+      end as replica,
+      number = 0 or (number = 1 and state = 'r') as is_ordered
+    from (
+      select count(*) as number, max(srsubstate::text) as state
+      from pg_catalog.pg_subscription_rel
+      where srrelid = 'message_store.messages'::regclass::oid
+    ) as subscriptions
+  ),
+  record as materialized (
+    select position, id, settled
+    from (
+      select
+        position, id, global_position,
+        case
+          when type = 'Settled' and (data ->> 'position') ~ '^[0-9]{1,18}$'
+            then (data ->> 'position')::bigint
+        end as settled
+      from message_store.messages
+      where stream_name = '$all:settled-all'
+        and (select replica from server where is_ordered) is not null
+      order by position desc
+      limit 1
+    ) as last
+    where settled < global_position
+  ),
+  bound as materialized (
+    select coalesce(max(settled), 9223372036854775807) as position from record
+  ),
+  ahead as materialized (
     select *
     from message_store.messages
     where global_position >= ${String(position)}::text::bigint
       and (${pattern}::text is null or stream_name ~~ ${pattern}::text)
     order by global_position
     limit ${String(batchSize)}::text::bigint
+  ),
+  scanned as not materialized (
+    select *
+    from ahead
+    where global_position <= (select position from bound)
   ),
   page as (
     select *
@@ -114,10 +177,18 @@ export async function readScannedPage(
       from positions
     ) as pairs
     where global_position > (previous + 1)
+      and not exists (select from record)
       and (select max(global_position) - count(*) >= ${from}::text::bigint from positions)
   )`;
   return { ...extent, rows };
 }
+
+/** What a replica knows of a mark: what it lacks up to its record is gone, and what is after that may come. */
+const ON_REPLICA: MarkOnReplica = {
+  isBehind: `(select replica from server) is not null
+          and not exists (select from record where settled >= place)`,
+  isErased: "(select replica from server) is not null",
+};
 
 const SELECT_SCANNED_PAGE = /* @__PURE__ */ selectScannedPage();
 
@@ -126,14 +197,27 @@ function selectScannedPage(): string {
     '{', '"gap":', coalesce((select position::text from gap), 'null'),
     ',"count":', (select count(*) from scanned),
     ',"last":', coalesce((select max(global_position)::text from scanned), 'null'),
-    ',"isQuiet":', (
-      select (not exists (
-        select
-        from scanned
-        where not (
-          ${IS_OWN_MESSAGE}
-        )
-      ))::text
+    (
+      select string_agg(
+        concat(
+          ',"', name, '":', (
+            is_settled <> exists (
+              select
+              from ahead
+              where (global_position <= (select position from bound)) = is_settled
+                and not (
+                  ${IS_OWN_MESSAGE}
+                )
+            )
+          )::text
+        ),
+        ''
+      )
+      from (
+        select 'isQuiet' as name, true as is_settled
+        union all
+        select 'isWaiting', false
+      ) as parts
     ),
     ',"snapshot":', case
       when current_setting('transaction_isolation') ~~ 'read %' then 'null'
@@ -150,18 +234,12 @@ function selectScannedPage(): string {
       ),
       'null'
     ),
-    ',"standing":', ${standingJson("mark")},
-    ',"known":', ${standingJson("known")},
-    ',"replica":', case
-      when pg_is_in_recovery() then '"standby"'
-      when exists (
-        select
-        from pg_catalog.pg_subscription_rel
-        where srrelid =
-          'message_store.messages'::regclass::oid
-      ) then '"subscriber"'
-      else 'null'
-    end,
+    ',"standing":', ${standingJson("mark", ON_REPLICA)},
+    ',"known":', ${standingJson("known", ON_REPLICA)},
+    ',"replica":', coalesce((select to_json(replica)::text from server), 'null'),
+    ',"record":', coalesce(
+      (select json_build_array(position, id, settled)::text from record), 'null'
+    ),
     ',"store":', ${STORE}, '}'
   )`;
   return selectPage(lastRow(json, "marks"));

@@ -5,7 +5,7 @@ import type { Cursor, Page } from "../read/_page.ts";
 import type { Sql } from "../types.ts";
 import type { Bell } from "./_bell.ts";
 import { seenHeadOf } from "./_seen_head.ts";
-import type { Watched } from "./_heads.ts";
+import { RECORDS, type Watched } from "./_heads.ts";
 import type { Reader } from "./_reader.ts";
 import { type Wait, waitForNews } from "./_watch.ts";
 
@@ -85,9 +85,13 @@ export async function* followPages(
       // Before an open gap, the next message may be there already.
       if (page.isSettled === false) await sleep(pause, idle);
       else {
-        const isNews: Wait["isNews"] = (heads, store) => seen.isNews(heads, store) || !!isDue?.();
+        const { record } = page;
+        const isRecorded: Wait["isNews"] = (heads) =>
+          heads !== undefined && String(heads[0]) !== String(record);
+        const hasNews = record ? isRecorded : seen.isNews;
+        const isNews: Wait["isNews"] = (...news) => hasNews(...news) || !!isDue?.();
         const { onRetry } = following;
-        const sources = [watched];
+        const sources = [record ? RECORDS : watched];
         await waitForNews({ sql, sources, pause, pollInterval, signal: idle, onRetry, isNews });
       }
       pause = Math.min(pause * 2, pollInterval);

@@ -1,5 +1,6 @@
 import { storeFor } from "../handle/_store_for.ts";
 import { ownOf, queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
+import { SETTLED_STREAM } from "../names/_own_streams.ts";
 import { STORE_NAME } from "../read/_store_identity.ts";
 import type { Sql } from "../types.ts";
 
@@ -8,6 +9,9 @@ export type Watched = readonly [kind: "all" | "category" | "aggregate" | "stream
 
 /** All messages. */
 export const ALL: Watched = ["all", ""];
+
+/** What is watched on a replica in place of all messages: the records up to which it can read. */
+export const RECORDS: Watched = ["stream", SETTLED_STREAM];
 
 /** The last message of a source: its position in the stream, else its global position, and its id. */
 export type Head = readonly [position: number, id: string];

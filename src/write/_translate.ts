@@ -21,7 +21,15 @@ export interface SourceMessage {
   readonly kind: Bookkeeping | undefined;
 }
 
-type Bookkeeping = "position" | "replay" | "aggregate" | "snapshot" | "group" | "claim" | "parked";
+type Bookkeeping =
+  | "position"
+  | "replay"
+  | "aggregate"
+  | "snapshot"
+  | "settled"
+  | "group"
+  | "claim"
+  | "parked";
 
 /** What is known of the source's messages when one of them is translated. */
 export interface Translation {
@@ -53,9 +61,12 @@ export function isPointer(streamName: string, message: MessageInput, path: unkno
     path === "message.globalPosition" && kind === "parked" && message.type === "Parked";
 }
 
-/** Whether the message is of no use in another store: claims, and what waits for them. */
+/**
+ * Whether the message is of no use in another store: claims, what waits for them, and what is settled. The
+ * last would be wrong there, because the copy has global positions of its own.
+ */
 export function isClaim({ kind, message }: SourceMessage): boolean {
-  return kind === "claim" || message.type === "Waiting" && kind === "group";
+  return kind === "claim" || kind === "settled" || message.type === "Waiting" && kind === "group";
 }
 
 /** Whether the message has to be left out if positions are. */

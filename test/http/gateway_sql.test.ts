@@ -131,7 +131,10 @@ describe("a gateway runs", () => {
   });
 });
 
-test.each(Object.entries(programs))("a gateway runs %s()", async (_, run) => {
+// What `settle` does is for those who operate the primary, and no gateway allows it.
+const { settle: _, ...programsOfCallers } = programs;
+
+test.each(Object.entries(programsOfCallers))("a gateway runs %s()", async (_, run) => {
   await run(through({ authorize: () => true }));
 });
 

@@ -24,7 +24,14 @@ import { until } from "../_until.ts";
 import { writeCounted } from "../consume/_consuming.ts";
 import { useDatabase } from "../database.ts";
 
-const NOTHING: Pruned = { positions: 0, aggregates: 0, snapshots: 0, claims: 0, waiting: 0 };
+const NOTHING: Pruned = {
+  positions: 0,
+  aggregates: 0,
+  snapshots: 0,
+  claims: 0,
+  settled: 0,
+  waiting: 0,
+};
 
 async function everything(sql: Sql): Promise<Message[]> {
   return await readAll(sql, { batchSize: 1_000_000 });
@@ -41,10 +48,11 @@ describe("prune()", () => {
       await write(db.sql, name, { type: "Recorded", data: { position }, metadata });
       await write(db.sql, `${name}+1+2`, { type: "Recorded", data: { position: position * 2 } });
       await write(db.sql, "ledger:aggregate-ledger", { type: "Recorded", data: { position } });
+      await write(db.sql, "$all:settled-all", { type: "Settled", data: { position } });
     }
-    const expected = { ...NOTHING, positions: 16, aggregates: 9 };
+    const expected = { ...NOTHING, positions: 16, aggregates: 9, settled: 9 };
     assert.deepEqual(await prune(db.sql, { olderThan: 0, dryRun: true }), expected);
-    assert.equal((await everything(db.sql)).length, 30);
+    assert.equal((await everything(db.sql)).length, 40);
     assert.deepEqual(await prune(db.sql, { olderThan: 0 }), expected);
     const recorded = async (name: string) =>
       (await readStream(db.sql, name)).map(({ data, metadata }) => [data, metadata]);

@@ -1,8 +1,4 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import pg from "pg";
 import postgres from "postgres";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
@@ -25,51 +21,12 @@ import {
   waitFor,
   write,
 } from "../../mod.ts";
-import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.ts";
-import { install } from "../../src/database/install.ts";
+import type { EmbeddedServer } from "../../src/database/embedded.ts";
 import { ALL, readHeads } from "../../src/subscribe/_heads.ts";
-import { freePort } from "../_free_port.ts";
 import { gate } from "../consume/_consuming.ts";
 import { useProxy } from "../_proxy.ts";
 import { until } from "../_until.ts";
-
-/** A primary, and an asynchronous streaming standby of it. */
-interface Pair {
-  readonly primary: EmbeddedServer;
-  readonly standby: EmbeddedServer;
-  readonly onPrimary: postgres.Sql;
-  readonly onStandby: postgres.Sql;
-  stop(): Promise<void>;
-}
-
-async function startPair(): Promise<Pair> {
-  const folder = await mkdtemp(join(tmpdir(), "messagedb-replicas-"));
-  const dataDir = join(folder, "primary");
-  let primary = await startEmbedded({ dataDir });
-  const sql = postgres(primary.url, { onnotice: () => {} });
-  await sql`alter system set wal_level = 'logical'`;
-  await sql.end();
-  await primary.stop();
-  const copy = join(folder, "standby");
-  execFileSync("cp", ["-a", dataDir, copy]);
-  primary = await startEmbedded({ dataDir, port: await freePort() });
-  const { port, username, password } = new URL(primary.url);
-  const data = join(copy, "postgres", "data");
-  await writeFile(join(data, "standby.signal"), "");
-  await appendFile(
-    join(data, "postgresql.auto.conf"),
-    `primary_conninfo = 'host=127.0.0.1 port=${port} user=${username} password=${password}'\n`,
-  );
-  const standby = await startEmbedded({ dataDir: copy, port: await freePort() });
-  const onPrimary = postgres(primary.url, { onnotice: () => {} });
-  const onStandby = postgres(standby.url, { onnotice: () => {} });
-  const stop = async () => {
-    await Promise.all([onPrimary, onStandby].map((sql) => sql.end({ timeout: 5 })));
-    await Promise.all([primary.stop(), standby.stop()]);
-    await rm(folder, { recursive: true, force: true });
-  };
-  return { primary, standby, onPrimary, onStandby, stop };
-}
+import { type Pair, startPair, startSubscriber } from "./_pair.ts";
 
 let pair: Pair;
 let primary: EmbeddedServer;
@@ -135,21 +92,8 @@ test("on a standby, a read of all streams throws at a missing position", async (
 });
 
 test("on a logical subscriber, a read of all streams throws", async () => {
-  await onPrimary`create database copy`;
-  const url = new URL(primary.url);
-  url.pathname = "/copy";
-  const copy = postgres(url.href, { onnotice: () => {} });
-  await install(copy);
-  await onPrimary`create publication everything for table message_store.messages`;
-  await onPrimary`select pg_create_logical_replication_slot('everything', 'pgoutput')`;
-  const { port, username, password } = url;
-  const from = `host=127.0.0.1 port=${port} user=${username} password=${password} ` +
-    "dbname=message_store";
+  const copy = await startSubscriber(pair, "everything");
   try {
-    await copy.unsafe(
-      `create subscription everything connection '${from}' publication everything ` +
-        "with (create_slot = false, slot_name = 'everything')",
-    );
     await until(async () => (await readCategory(copy, "account")).length === 2);
     const member = await copy.reserve();
     await member`set role message_store`;

@@ -17,6 +17,7 @@ const KIND_TEXTS: Readonly<Record<keyof Pruned, string>> = {
   aggregates: "positions of aggregates, but the last of each",
   snapshots: "snapshots of entities, but the last of each",
   claims: "questions for the positions of consumers",
+  settled: "records of what is settled, but the last",
   waiting: "processes that have waited for a member of a group",
 };
 

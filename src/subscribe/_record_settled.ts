@@ -1,0 +1,90 @@
+import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
+import { randomUuid } from "../lib/random_uuid.ts";
+import { STORE_NAME } from "../read/_store_identity.ts";
+import type { Sql } from "../types.ts";
+
+/** What is recorded as settled, in which store. */
+export interface Settled {
+  /** As in `Standing`. */
+  readonly store: string;
+  /** The position that the last record says; 0 for no record. */
+  readonly settled: number;
+  /** As in `ScannedPage`. */
+  readonly replica: "standby" | "subscriber" | null;
+}
+
+/** What to record. */
+export interface NewRecord {
+  /** Up to this global position all messages are settled. */
+  readonly position: number;
+  /** Only in this store. */
+  readonly store: string;
+  /** Whether to record the position also if it is recorded already. */
+  readonly isRepeated: boolean;
+}
+
+/**
+ * Records up to which global position all messages are settled, unless that or more is recorded already.
+ *
+ * @param record Null to ask only what is recorded.
+ * @returns What was recorded before.
+ */
+export async function recordSettled(sql: Sql, record: NewRecord | null): Promise<Settled> {
+  const data = record && JSON.stringify({ position: record.position });
+  const below = record && String(record.position + Number(record.isRepeated));
+  // What was settled in one store, by one run of its server, stays settled there: `write_message` runs
+  // in the same statement that compares the names. Another store may be a standby that was promoted and
+  // lacks what was read. So the position is not recorded there.
+  // A position that is not below its own record was not written by this function in this store.
+  // Two processes may record the same position, or a lower one last: each record is true.
+  return await queryJson<Settled>(
+    sql,
+    `${SET_SETTINGS},
+  store as materialized (
+    select ${STORE_NAME} as name
+  ),`,
+    `${RESTORE_SETTINGS}(select max(json) as json from answer) as complete`,
+  )`
+  last as materialized (
+    select coalesce(max(settled), 0) as settled
+    from (
+      select
+        global_position,
+        case
+          when type = 'Settled' and (data ->> 'position') ~ '^[0-9]{1,18}$'
+            then (data ->> 'position')::bigint
+        end as settled
+      from message_store.messages
+      where stream_name = '$all:settled-all'
+      order by position desc
+      limit 1
+    ) as last
+    where settled < global_position
+  ),
+  recorded as materialized (
+    select
+      message_store.write_message(
+        ${randomUuid()}::text, '$all:settled-all' || ours.nothing, 'Settled', ${data}::text::jsonb
+      ) as position
+    from ours, store, last
+    where store.name = ${record && record.store}::text
+      and last.settled < ${below}::text::bigint
+  ),
+  answer as materialized (
+    select
+      json_build_object(
+        'store', store.name,
+        'settled', last.settled,
+        'replica', case
+          when pg_is_in_recovery() then 'standby'
+          when exists (
+            select
+            from pg_catalog.pg_subscription_rel
+            where srrelid = 'message_store.messages'::regclass::oid
+          ) then 'subscriber'
+        end,
+        'recorded', (select max(position) from recorded)
+      )::text as json
+    from store, last
+  )`;
+}

@@ -1,0 +1,69 @@
+import { execFileSync } from "node:child_process";
+import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import postgres from "postgres";
+import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.ts";
+import { install } from "../../src/database/install.ts";
+import { freePort } from "../_free_port.ts";
+
+/** A primary, and an asynchronous streaming standby of it. */
+export interface Pair {
+  readonly primary: EmbeddedServer;
+  readonly standby: EmbeddedServer;
+  readonly onPrimary: postgres.Sql;
+  readonly onStandby: postgres.Sql;
+  stop(): Promise<void>;
+}
+
+export async function startPair(): Promise<Pair> {
+  const folder = await mkdtemp(join(tmpdir(), "messagedb-replicas-"));
+  const dataDir = join(folder, "primary");
+  let primary = await startEmbedded({ dataDir });
+  const sql = postgres(primary.url, { onnotice: () => {} });
+  await sql`alter system set wal_level = 'logical'`;
+  await sql.end();
+  await primary.stop();
+  const copy = join(folder, "standby");
+  execFileSync("cp", ["-a", dataDir, copy]);
+  primary = await startEmbedded({ dataDir, port: await freePort() });
+  const { port, username, password } = new URL(primary.url);
+  const data = join(copy, "postgres", "data");
+  await writeFile(join(data, "standby.signal"), "");
+  await appendFile(
+    join(data, "postgresql.auto.conf"),
+    `primary_conninfo = 'host=127.0.0.1 port=${port} user=${username} password=${password}'\n`,
+  );
+  const standby = await startEmbedded({ dataDir: copy, port: await freePort() });
+  const onPrimary = postgres(primary.url, { onnotice: () => {} });
+  const onStandby = postgres(standby.url, { onnotice: () => {} });
+  const stop = async () => {
+    await Promise.all([onPrimary, onStandby].map((sql) => sql.end({ timeout: 5 })));
+    await Promise.all([primary.stop(), standby.stop()]);
+    await rm(folder, { recursive: true, force: true });
+  };
+  return { primary, standby, onPrimary, onStandby, stop };
+}
+
+/** Makes a database `name` beside the primary's, and lets it subscribe to the primary's messages. */
+export async function startSubscriber(
+  { primary, onPrimary }: Pair,
+  name: string,
+): Promise<postgres.Sql> {
+  await onPrimary`create database ${onPrimary(name)}`;
+  const url = new URL(primary.url);
+  url.pathname = `/${name}`;
+  const copy = postgres(url.href, { onnotice: () => {} });
+  await install(copy);
+  await onPrimary`create publication ${onPrimary(name)} for table message_store.messages`;
+  // A subscription to a database of its own server would wait for itself if it made its slot.
+  await onPrimary`select pg_create_logical_replication_slot(${name}, 'pgoutput')`;
+  const { port, username, password } = url;
+  const from = `host=127.0.0.1 port=${port} user=${username} password=${password} ` +
+    "dbname=message_store";
+  await copy.unsafe(
+    `create subscription ${name} connection '${from}' publication ${name} ` +
+      `with (create_slot = false, slot_name = '${name}')`,
+  );
+  return copy;
+}
