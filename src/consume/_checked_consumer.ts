@@ -50,6 +50,8 @@ export type Beginning<Transactional extends boolean> = [Transactional] extends [
 export interface CheckedConsumer extends CheckedFollowing {
   /** The handle for the consumer's own statements. */
   readonly sql: Sql;
+  /** The handle for the pages; undefined if it is `sql`. */
+  readonly readFrom: Sql | undefined;
   /** The handle as the caller gave it, for the handlers: it may be of several partitions. */
   readonly handlerSql: Sql;
   readonly category: string;
@@ -111,6 +113,7 @@ export function checkIdentity(
     correlation: true,
     batchSize: true,
     startAt: true,
+    readFrom: true,
     onError: true,
     transactional: true,
     concurrency: true,
@@ -162,6 +165,12 @@ export function checkConsumer<Handled extends Message, Transactional extends boo
   checkPolicy(onError);
   const store = storeFor(sql, identity.category);
   const following = checkFollowing(store, consumer);
+  const { readFrom } = options;
+  if (readFrom !== undefined) {
+    checkFunction("readFrom", readFrom);
+    if (options.notify) throw invalid("notify", true, 'left out where there is "readFrom"');
+  }
+  const replica = readFrom && storeFor(readFrom, identity.category);
   return {
     ...identity,
     ...selection,
@@ -169,6 +178,7 @@ export function checkConsumer<Handled extends Message, Transactional extends boo
     begin: checkTransactional(store, options, following.answerTimeout),
     ...following,
     sql: withTimeLimit(store, following.answerTimeout),
+    readFrom: replica && withTimeLimit(replica, following.answerTimeout),
     handlerSql: sql,
     startAt,
     ...handling,

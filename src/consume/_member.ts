@@ -1,5 +1,5 @@
 import { StoreWentBackError } from "../errors.ts";
-import { type Reader, readerOf } from "../subscribe/_reader.ts";
+import type { Reader } from "../subscribe/_reader.ts";
 import type { ConsumerGroup } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
@@ -12,6 +12,7 @@ import {
   renewClaim,
   storePosition,
 } from "./_kept_position.ts";
+import { readerFor } from "./_reader_for.ts";
 import { type Report, reporterOf, reportingRetries } from "./_report.ts";
 
 /** A member of a group; without a group, the whole consumer. */
@@ -42,8 +43,8 @@ export async function openMember(
 ): Promise<Member> {
   const report = reporterOf(checked, group);
   const consumer = reportingRetries(checked, report);
-  const { sql, source, types, correlation, batchSize, startAt } = consumer;
-  const reader = readerOf(sql, source, { types, correlation, batchSize, consumerGroup: group });
+  const { sql, startAt } = consumer;
+  const reader = readerFor(consumer, group);
   let found = await findPosition(sql, consumer, group, () => reader.start(startAt));
   // At the next start, "end" and a Date would mean another position. So the position that they mean now
   // is stored, even if it is 0.

@@ -66,7 +66,9 @@ export async function runMember(
   const storing = { ...retrying, signal: givingUp };
   const { watched } = reader;
   const isDue = () => isStoreDue(kept, true);
-  const following = { ...retrying, watched, isDue, bell, server: { wasPrimary: false } };
+  // News of what is read is news of the replica.
+  const sql = consumer.readFrom ?? consumer.sql;
+  const following = { ...retrying, sql, watched, isDue, bell, server: { wasPrimary: false } };
   const store = () => retryUntilAborted(() => storePosition(kept), storing);
   const progress: Progress = { handled: 0, caughtUp: false, isBusy: false };
   const failures: unknown[] = [];

@@ -4,7 +4,7 @@ import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown
 import { abortable, sleep } from "../lib/wait.ts";
 import { claimStream, waitingStream } from "../names/_own_streams.ts";
 import { readStream } from "../read/read_stream.ts";
-import { isForConsumers, readerOf } from "../subscribe/_reader.ts";
+import { isForConsumers } from "../subscribe/_reader.ts";
 import { waitForNews } from "../subscribe/_watch.ts";
 import type { ConsumerGroup } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
@@ -31,6 +31,7 @@ import {
 } from "./_kept_position.ts";
 import { openMember } from "./_member.ts";
 import { type LastMessage, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import { readerFor } from "./_reader_for.ts";
 import { runMember } from "./_run_member.ts";
 import type { Thrown } from "./_thrown.ts";
 
@@ -292,11 +293,11 @@ async function askForIdle(
 
 /** Whether there are messages behind a member's stored position. */
 async function isBehind(
-  { sql, source, types, correlation, batchSize }: CheckedConsumer,
-  consumerGroup: ConsumerGroup | undefined,
+  consumer: CheckedConsumer,
+  member: ConsumerGroup | undefined,
   last: LastMessage,
 ): Promise<boolean> {
-  const reader = readerOf(sql, source, { types, correlation, batchSize, consumerGroup });
+  const reader = readerFor(consumer, member);
   const { messages, atEnd } = await reader.read(recordedPosition(last) + 1);
   return !atEnd || Array.from(messages()).some((message) => isForConsumers(reader, message));
 }

@@ -236,6 +236,16 @@ export interface ConsumerOptions<
    */
   readonly startAt?: StartAt | undefined;
   /**
+   * The handle of a replica, from which the pages are read: a standby, or a logical subscriber. Everything
+   * else stays with the primary, which is the consumer's handle: the position, the claim, what is parked,
+   * and the handler's `sql`. For `"$all"`, `settle` has to run on the primary. Each page is looked up
+   * on the primary by its last message. A page that the primary does not have, because the replica follows
+   * another server, is read from the primary. Not with `notify`.
+   *
+   * @default the consumer's handle
+   */
+  readonly readFrom?: Sql | undefined;
+  /**
    * After how many messages the position is stored at the latest, from 1. The position is also stored
    * after a second, after a quarter of a second if there is nothing to handle, and at the end. (A
    * transactional consumer stores it with each transaction.)

@@ -1,16 +1,23 @@
 import assert from "node:assert/strict";
 import type postgres from "postgres";
-import { afterAll, beforeAll, test } from "vitest";
+import { afterAll, beforeAll, describe, test, vi } from "vitest";
 import {
   append,
+  consume,
+  drain,
+  fromQuery,
   type Message,
   readAll,
   readLastMessage,
   settle,
   type Sql,
+  streamVersion,
   subscribe,
+  waitFor,
   write,
 } from "../../mod.ts";
+import { install } from "../../src/database/install.ts";
+import { recordSettled } from "../../src/subscribe/_record_settled.ts";
 import { connectTo } from "./_connect.ts";
 import { until } from "../_until.ts";
 import { type Pair, startPair, startSubscriber } from "./_pair.ts";
@@ -129,6 +136,153 @@ test("while 16 writers commit late and roll back, a standby and a subscriber giv
   }
   await Promise.all([first.end(), second.end()]);
   await Promise.all([writers, ...settlers, ...followers].map((sql) => sql.end()));
+});
+
+test("without a record that is true here, a read of all streams says to run settle", async () => {
+  const name = "$all:settled-all";
+  const [kept] = await onPrimary`
+    select max(position)::int as position from message_store.messages where stream_name = ${name}`;
+  // Its position is that of another store.
+  await write(onPrimary, name, { type: "Settled", data: { position: 1_000_000 } });
+  const isThere = async () =>
+    (await readLastMessage(onSubscriber, name))?.position! > kept!.position;
+  await until(isThere);
+  await until(async () => (await readLastMessage(onStandby, name))?.position! > kept!.position);
+  for (const sql of [onStandby, onSubscriber]) {
+    await assert.rejects(readAll(sql), {
+      name: "ReplicaReadError",
+      message: /run settle\(primary\)/,
+    });
+  }
+  await assert.rejects(settle(onStandby), { name: "ReplicaReadError", reason: "standby" });
+  await assert.rejects(settle(onSubscriber), { name: "ReplicaReadError", reason: "subscriber" });
+});
+
+test("a replica whose messages wait for a record longer than settle() would take says so", async () => {
+  const running = settling(onPrimary);
+  const { globalPosition } = await append(onPrimary, "known-1", { type: "Known" });
+  const follow = { position: globalPosition };
+  await until(async () => (await readAll(onStandby, follow)).length > 0);
+  await running.end();
+  const late = await append(onPrimary, "known-1", { type: "Late" });
+  await until(async () =>
+    (await readLastMessage(onStandby, "known-1"))?.globalPosition === late.globalPosition
+  );
+  const ends = (await readAll(onStandby, follow)).map(({ type }) => type);
+  assert.ok(!ends.includes("Late"));
+  const now = performance.now.bind(performance);
+  vi.spyOn(performance, "now").mockImplementation(() => now() + 30_000);
+  try {
+    await assert.rejects(readAll(onStandby, follow), /nothing was recorded as settled/);
+  } finally {
+    vi.restoreAllMocks();
+  }
+  const again = settling(onPrimary);
+  await until(async () => (await readAll(onStandby, follow)).some(({ type }) => type === "Late"));
+  await again.end();
+});
+
+test("settle() records nothing for messages that this library writes for itself", async () => {
+  let sent = 0;
+  const counting = fromQuery((text, parameters) => {
+    sent++;
+    return onPrimary.unsafe(text, parameters);
+  });
+  const ending = new AbortController();
+  const running = settle(counting, { signal: ending.signal, interval: 0, pollInterval: 25 });
+  const { globalPosition } = await append(onPrimary, "known-1", { type: "Known" });
+  const record = async () =>
+    await readLastMessage<{ position: number }>(onPrimary, "$all:settled-all");
+  await until(async () => (await record())!.data.position >= globalPosition);
+  const before = await record();
+  await write(onPrimary, "known:position-quiet", { type: "Recorded", data: { position: 1 } });
+  const begun = sent;
+  await until(() => sent > begun + 4);
+  assert.deepEqual(await record(), before);
+  ending.abort();
+  await running;
+});
+
+test("nothing is recorded in a store that is not the one that was read", async () => {
+  const { store, settled } = await recordSettled(onPrimary, null);
+  const record = { position: settled + 1, isRepeated: false };
+  const version = await streamVersion(onPrimary, "$all:settled-all");
+  await recordSettled(onPrimary, { ...record, store: "of another run" });
+  assert.equal(await streamVersion(onPrimary, "$all:settled-all"), version);
+  await recordSettled(onPrimary, { ...record, store });
+  assert.equal(await streamVersion(onPrimary, "$all:settled-all"), version + 1);
+});
+
+describe.each(["standby", "subscriber"] as const)("a consumer that reads from a %s", (which) => {
+  test.each(["$all", "paged"])(
+    "handles each message of %s once, with its position on the primary",
+    async (category) => {
+      const replica = which === "standby" ? onStandby : onSubscriber;
+      const running = settling(onPrimary);
+      const before = await append(onPrimary, "paged-1", { type: "Paged" });
+      await until(async () =>
+        (await readLastMessage(replica, "paged-1"))?.globalPosition === before.globalPosition
+      );
+      let pages = 0;
+      const reading = fromQuery((text, parameters) => {
+        pages++;
+        return replica.unsafe(text, parameters);
+      });
+      const handled: number[] = [];
+      const ending = new AbortController();
+      const consumer = { category, consumerId: `${which}Reader` };
+      const consuming = consume(onPrimary, {
+        ...consumer,
+        startAt: before.globalPosition,
+        readFrom: reading,
+        transactional: true,
+        pollInterval: 50,
+        handle: async ({ globalPosition, type }, { sql }) => {
+          if (type !== "Paged") return;
+          await sql`select 1`;
+          handled.push(globalPosition);
+        },
+      }, { signal: ending.signal });
+      const written = [before.globalPosition];
+      for (let count = 0; count < 20; count++) {
+        written.push(
+          (await append(onPrimary, `paged-${count % 3}`, { type: "Paged" })).globalPosition,
+        );
+      }
+      const last = await append(onPrimary, "paged-1", { type: "Paged" });
+      written.push(last.globalPosition);
+      await Promise.race([waitFor(onPrimary, consumer, last.globalPosition), consuming]);
+      ending.abort();
+      await consuming;
+      assert.deepEqual(handled, written);
+      assert.ok(pages > 0);
+      await running.end();
+    },
+  );
+});
+
+test("a consumer whose replica has another history reads from the primary", async () => {
+  await onPrimary`create database other`;
+  const url = new URL(pair.primary.url);
+  url.pathname = "/other";
+  const other = connectTo(url.href, 2);
+  await install(other);
+  const { globalPosition } = await append(onPrimary, "told-1", { type: "Told" });
+  // As after a failover: the old history goes on where the new one has other messages.
+  await other`select setval('message_store.messages_global_position_seq', ${globalPosition - 1})`;
+  for (let count = 0; count < 5; count++) await write(other, "told-1", { type: "Lost" });
+  await append(onPrimary, "told-1", { type: "Told" });
+  const handled: string[] = [];
+  const told = {
+    category: "told",
+    consumerId: "it",
+    readFrom: other,
+    handle: ({ type }: Message) => void handled.push(type),
+  };
+  const { caughtUp } = await drain(onPrimary, told);
+  assert.deepEqual(handled, ["Told", "Told"]);
+  assert.ok(caughtUp);
+  await other.end();
 });
 
 function urlOfSubscriber(): string {
