@@ -1,4 +1,5 @@
 import type { TransactionSql } from "postgres";
+import { DISTRIBUTION, type Distribution } from "../read/_distribution.ts";
 import { lockInstalls } from "./_install_lock.ts";
 import type { Release } from "./_release.ts";
 import { PINNED_SEARCH_PATH } from "./_search_path.ts";
@@ -10,6 +11,8 @@ export interface DatabaseState {
   readonly database: string;
   /** The installed version of Message DB; null if there is none. */
   readonly version: string | null;
+  /** As in `Distribution`; null for a plain table, or none. */
+  readonly distribution: Distribution | null;
   /** The keys of the files whose objects are there. */
   readonly present: ReadonlySet<string>;
 }
@@ -45,7 +48,7 @@ export async function inspectDatabase(
   // In a schema of another name, `acquire_lock` counts only with the schema in its key: see `renameSchema`.
   const ownLock = schema === "message_store" ? "" : schema;
   // This reads the catalogs, because every role may. to_regclass() and the like need usage of the schema.
-  const row = await queryRow<[string, string, string | null, string]>(
+  const row = await queryRow<[string, string, string | null, string, Distribution | null]>(
     tx,
     `
     with
@@ -109,11 +112,12 @@ export async function inspectDatabase(
         select substring(prosrc from '''([0-9.]+)''') from function
         where proname = 'message_store_version'
       ),
-      coalesce(string_agg(key, ' '), '')
+      coalesce(string_agg(key, ' '), ''),
+      ${DISTRIBUTION}
     from present
   `,
     [files.map(({ key }) => key).join(" "), ownLock],
   );
-  const [user, database, version, keys] = row!;
-  return { user, database, version, present: new Set(keys.split(" ")) };
+  const [user, database, version, keys, distribution] = row!;
+  return { user, database, version, distribution, present: new Set(keys.split(" ")) };
 }

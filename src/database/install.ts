@@ -19,6 +19,7 @@
  *
  * @module
  */
+import { DISTRIBUTION_TEXTS } from "../read/_distribution.ts";
 import type { Sql, TransactionSql } from "postgres";
 import { ownOf } from "../handle/_statement.ts";
 import { checkOptions, checkSchemaName } from "../names/_check.ts";
@@ -213,7 +214,8 @@ export interface UninstallOptions extends IsInstalledOptions {
  * @returns What was done, once all of Message DB is there. Its lists are empty if nothing was left to do.
  * @throws {TypeError} If the handle is not the `sql` of postgres.js.
  * @throws {Error} If the role lacks a right, or the SQL files are missing or changed; or if another process holds
- * the lock; or if the database is another partition. If PostgreSQL threw an error,
+ * the lock; if the database is another partition; or if the table of messages is distributed (Citus), partitioned
+ * or foreign. If PostgreSQL threw an error,
  * that error is the `cause`.
  */
 export async function install(sql: Sql, options: InstallOptions = {}): Promise<Installed> {
@@ -350,6 +352,13 @@ async function installInto(
     await checkIsNoWord(stockTx, schema);
     const tx = renaming(stockTx, schema);
     const state = await inspectDatabase(tx, target);
+    const { distribution } = state;
+    if (distribution !== null) {
+      throw new Error(
+        `Cannot install Message DB: ${schema}.messages ${DISTRIBUTION_TEXTS[distribution]}: ` +
+          "put the messages into a plain table of one PostgreSQL database",
+      );
+    }
     return describePlan(target, state, await planChanges(tx, target, state, options));
   });
   if (plan.changes.length === 0 || options.dryRun) return plan;
@@ -417,6 +426,7 @@ async function planNewDatabase(
     user,
     database: sql.options.database,
     version: null,
+    distribution: null,
     // All databases share the roles.
     present: new Set([...present].filter((key) => key.startsWith("roles/"))),
   };

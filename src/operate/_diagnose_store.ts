@@ -1,3 +1,4 @@
+import { DISTRIBUTION_TEXTS } from "../read/_distribution.ts";
 import type { Facts, StoreFacts } from "./_read_facts.ts";
 import type { Diagnosis, DiagnosisName } from "./diagnosis.ts";
 import type { IndexStatus, OpenTransaction, StoreStatus } from "./status.ts";
@@ -26,8 +27,16 @@ export function diagnoseFacts(facts: Facts): Diagnosis[] {
   ];
 }
 
-function diagnoseVersion({ version, missing }: StoreFacts): Diagnosis {
+function diagnoseVersion({ version, missing, distribution }: StoreFacts): Diagnosis {
   const name = "store";
+  if (distribution !== null) {
+    return {
+      name,
+      state: "error",
+      text: `The table message_store.messages ${DISTRIBUTION_TEXTS[distribution]}`,
+      advice: "Put the messages into a plain table of one PostgreSQL database",
+    };
+  }
   if (missing.length > 0) {
     return {
       name,

@@ -1,3 +1,4 @@
+import { DISTRIBUTION, type Distribution } from "../read/_distribution.ts";
 import { queryJson } from "../handle/_statement.ts";
 import type { Sql } from "../types.ts";
 import { SETTINGS_JSON } from "./_read_status.ts";
@@ -40,6 +41,8 @@ export interface StoreFacts {
   readonly maySequence: boolean;
   /** Functions that the role may not call. */
   readonly mayNotCall: readonly string[];
+  /** As in `Distribution`; null for a plain table. */
+  readonly distribution: Distribution | null;
   /** `pg_trigger.tgenabled` of the trigger that notifies; null if there is none. */
   readonly notify: string | null;
 }
@@ -86,7 +89,7 @@ const FACTS_STEPS = `with
     where place < coalesce((select place from path where name = 'message_store'), 0)
   )`;
 
-const STORE_JSON = `
+const STORE_JSON = /* @__PURE__ */ `
     select json_build_object(
       'version', (
         select substring(prosrc, '\'\'([0-9.]+)\'\'')
@@ -124,6 +127,7 @@ const STORE_JSON = `
         join expected on expected.name = functions.name
         where not has_function_privilege(functions.oid, 'execute')
       ), '[]'),
+      'distribution', ${DISTRIBUTION},
       'notify', (
         select tgenabled::text
         from pg_catalog.pg_trigger

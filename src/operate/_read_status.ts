@@ -1,4 +1,5 @@
 import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
+import { DISTRIBUTION } from "../read/_distribution.ts";
 import { eachCategory } from "../read/_each_category.ts";
 import type { Sql } from "../types.ts";
 import type { CategoryStatus, MessageCount, StoreStatus } from "./status.ts";
@@ -229,6 +230,7 @@ const STATUS_JSON = `
         select from indexes where name = 'messages_names' and state = 'valid'
       )
     ),
+    'distribution', ${DISTRIBUTION},
     'settings', json_build_object(
         'TimeZone', (select zone from caller),
         ${SETTINGS_JSON}

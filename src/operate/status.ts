@@ -21,6 +21,11 @@ export interface StoreStatus {
     /** Whether there is an index of stream names that PostgreSQL uses. */
     readonly nameIndex: boolean;
   };
+  /**
+   * How the table of messages is spread: `"partitioned"`, `"foreign"`, or `"distributed"` over servers by
+   * Citus. This package works with none of them. Null for a plain table.
+   */
+  readonly distribution: "partitioned" | "foreign" | "distributed" | null;
   /** Settings of PostgreSQL and of Message DB. */
   readonly settings: StoreSettings;
   /** The transactions that hold a category or hold up readers of `"$all"`, from the oldest on. */
