@@ -70,7 +70,7 @@ export interface ConsumeOptions {
  * @returns Nothing, when the signal has aborted and the messages in hand are finished.
  * @throws {HandlerFailedError} If a message was not handled and the verdict is to stop.
  * @throws {StoreWentBackError} If the store went back, nothing is stored, and `startAt` is `"end"` or a time.
- * @throws {ReplicaReadError} If `"$all"` is read from a standby that misses a position, or from a logical subscriber.
+ * @throws {ReplicaReadError} If `"$all"` is read from a replica, and `settle` does not run on the primary.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have, or if a handler
  * answers an error, or what has not run: see `HandlerAnswer`.

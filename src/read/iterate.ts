@@ -152,7 +152,8 @@ export function iterateCategory(
  *
  * Reads ahead as `iterateStream` does. Takes the options of `readAll`. Forward, if the next
  * position is missing, the iterator waits for it for up to four seconds, from when the page is
- * read. If the position cannot settle in that time, the iterator ends before it. If the store goes back
+ * read. If the position cannot settle in that time, the iterator ends before it. On a replica, the
+ * iterator ends at what `settle` has recorded by then. If the store goes back
  * meanwhile, a forward iteration throws `StoreWentBackError`.
  *
  * @example

@@ -40,8 +40,8 @@ export interface ReadAllOptions {
  * writing when it was first missed. A backward read returns the messages that are there.
  *
  * Inside a REPEATABLE READ or SERIALIZABLE transaction a missing position cannot settle. On a standby
- * it cannot either, and on a logical subscriber positions come in another order: there a forward read
- * throws, so read from the primary. All this relies on the sequence of global positions as Message DB makes it: without a
+ * and on a logical subscriber, a forward read goes up to what `settle` has recorded on the primary;
+ * without that, it throws. All this relies on the sequence of global positions as Message DB makes it: without a
  * cache, and with no positions chosen by hand.
  *
  * @example
@@ -56,7 +56,7 @@ export interface ReadAllOptions {
  * @param sql The handle.
  * @param options Where to start, in which direction, how many.
  * @returns The messages. There may be fewer than asked for even before the end.
- * @throws {ReplicaReadError} If a position is missing on a standby, or on any logical subscriber.
+ * @throws {ReplicaReadError} If a position is missing on a replica, and `settle` does not run on the primary.
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  * @throws {TypeError} If an option is of the wrong type.
  * @throws {InvalidMessageError} If a message does not fit the catalogue in `messages`.

@@ -47,7 +47,7 @@ export interface ReadMatchingOptions {
  * @param pattern The LIKE pattern.
  * @param options Where to start, how many.
  * @returns The messages. There may be fewer than asked for even before the end.
- * @throws {ReplicaReadError} If a position is missing on a standby, or on any logical subscriber.
+ * @throws {ReplicaReadError} If a position is missing on a replica, and `settle` does not run on the primary.
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  * @throws {TypeError} If the pattern is not text, is empty or ends with a single `\`, or an option
  * is of the wrong type.

@@ -77,7 +77,7 @@ export interface SubscribeOptions extends FollowOptions {
  * @returns The messages. The loop throws the errors of the reads, but not a lost connection that is retried.
  * @throws {InvalidMessageError} If a message does not fit the catalogue that is given as `messages`. The messages before it come first.
  * @throws {StoreWentBackError} If the store went back, or has no position before `startAt`: a standby that was behind was promoted, or a backup was restored.
- * @throws {ReplicaReadError} If `"$all"` is read from a standby that misses a position, or from a logical subscriber.
+ * @throws {ReplicaReadError} If `"$all"` is read from a replica, and `settle` does not run on the primary.
  * @throws {TypeError} If the source is none, an option is of the wrong type or not for this source, or the handle cannot listen.
  * @throws {RangeError} If an option is out of range.
  */

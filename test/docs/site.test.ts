@@ -143,7 +143,7 @@ const SEARCHES: Readonly<Record<string, readonly string[]>> = {
   "cron": ["guides/consumers", "start/cloudflare-workers"],
   "serverless": ["guides/consumers"],
   "failover": ["operate/failover"],
-  "replica": ["operate/failover"],
+  "replica": ["operate/replicas"],
   "backfill": ["guides/imports-and-backfills"],
   "migration": ["operate/deploy", "guides/from-crud", "guides/imports-and-backfills"],
   "sharding": ["operate/more-than-one-server", "concepts/glossary"],
