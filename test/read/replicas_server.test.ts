@@ -23,10 +23,10 @@ import {
 } from "../../mod.ts";
 import type { EmbeddedServer } from "../../src/database/embedded.ts";
 import { ALL, readHeads } from "../../src/subscribe/_heads.ts";
+import { type Pair, startPair, startSubscriber } from "../_pair.ts";
 import { gate } from "../consume/_consuming.ts";
 import { useProxy } from "../_proxy.ts";
 import { until } from "../_until.ts";
-import { type Pair, startPair, startSubscriber } from "./_pair.ts";
 
 let pair: Pair;
 let primary: EmbeddedServer;

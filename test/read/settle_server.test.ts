@@ -20,7 +20,7 @@ import { install } from "../../src/database/install.ts";
 import { recordSettled } from "../../src/subscribe/_record_settled.ts";
 import { connectTo } from "./_connect.ts";
 import { until } from "../_until.ts";
-import { type Pair, startPair, startSubscriber } from "./_pair.ts";
+import { type Pair, startPair, startSubscriber } from "../_pair.ts";
 
 let pair: Pair;
 let onPrimary: postgres.Sql;

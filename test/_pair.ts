@@ -1,11 +1,13 @@
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import postgres from "postgres";
-import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.ts";
-import { install } from "../../src/database/install.ts";
-import { freePort } from "../_free_port.ts";
+import { type EmbeddedServer, startEmbedded } from "../src/database/embedded.ts";
+import { install } from "../src/database/install.ts";
+import { freePort } from "./_free_port.ts";
 
 /** A primary, and an asynchronous streaming standby of it. */
 export interface Pair {
@@ -13,6 +15,8 @@ export interface Pair {
   readonly standby: EmbeddedServer;
   readonly onPrimary: postgres.Sql;
   readonly onStandby: postgres.Sql;
+  /** Ends all processes of the primary by SIGKILL, as when its machine fails. */
+  killPrimary(): void;
   stop(): Promise<void>;
 }
 
@@ -42,7 +46,7 @@ export async function startPair(): Promise<Pair> {
     await Promise.all([primary.stop(), standby.stop()]);
     await rm(folder, { recursive: true, force: true });
   };
-  return { primary, standby, onPrimary, onStandby, stop };
+  return { primary, standby, onPrimary, onStandby, killPrimary: () => killServer(dataDir), stop };
 }
 
 /** Makes a database `name` beside the primary's, and lets it subscribe to the primary's messages. */
@@ -66,4 +70,20 @@ export async function startSubscriber(
       `with (create_slot = false, slot_name = '${name}')`,
   );
   return copy;
+}
+
+function killServer(dataDir: string): void {
+  const lock = readFileSync(join(dataDir, "postgres", "data", "postmaster.pid"), "utf8");
+  const postmaster = parseInt(lock);
+  const parents = execFileSync("ps", ["-A", "-o", "pid=,ppid="], { encoding: "utf8" });
+  const children = parents.trim().split("\n").map((line) => line.trim().split(/\s+/).map(Number))
+    .filter(([, parent]) => parent === postmaster).map(([pid]) => pid!);
+  // The postmaster first: it would restart what has been killed.
+  for (const pid of [postmaster, ...children]) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "ESRCH") throw error;
+    }
+  }
 }
