@@ -49,9 +49,10 @@ export function readFor(kept: KeptPosition, reader: Reader): Reading {
 /**
  * Sets the kept position back, after the store went back.
  *
- * The messages of the page in hand that the store still has stay handled. If the store lost more than that,
- * the position is the one that is recorded. A position that was recorded after the last good read does not
- * count: it may be that of a message that is gone.
+ * The position is the one that is recorded, and never a later one: what the handlers have written to the
+ * store since then may be lost, even if the store still has the messages that they handled. A position that
+ * was recorded after the last good read counts only up to the last message of the page in hand that the store
+ * still has: it may be that of a message that is gone.
  *
  * @param find Finds the position that is recorded.
  * @throws {ClaimLostError} If another process has the position.
@@ -83,8 +84,8 @@ async function findAgain(
       : await readStream(kept.sql, kept.streamName, from);
     position = trusted?.position === trustedVersion ? recordedPosition(trusted) : begin;
   }
-  position ??= (await find()).position;
-  return { position, version, stored };
+  const { position: recorded } = await find();
+  return { position: Math.min(position ?? recorded, recorded), version, stored };
 }
 
 /**

@@ -170,6 +170,51 @@ test("a transactional consumer goes back, and each message takes effect once", a
   assert.deepEqual((await effects()).toSorted(), [...kept, ...fresh].toSorted());
 });
 
+test.each([["transactional", true], ["plain", false]])(
+  "a %s consumer handles again what the store has kept without what its handler wrote",
+  async (kind, transactional) => {
+    const opened = gate();
+    const begun: string[] = [];
+    const work = async ({ id, position }: Message, sql: Sql) => {
+      begun.push(id);
+      if (position === 10 && begun.length === 11) await opened.opened;
+      await write(sql, `${kind}Effect-1`, { type: "Handled", data: { id } });
+    };
+    const common = {
+      category: `${kind}Kept`,
+      consumerId: "effects",
+      positionUpdateInterval: 1,
+    } as const;
+    const consumer: Consumer<typeof db.sql> = transactional
+      ? {
+        ...common,
+        transactional,
+        commitInterval: 0,
+        handle: (message, { sql }) => work(message, sql),
+      }
+      : { ...common, handle: (message, { sql }) => work(message, sql) };
+    const ids = Array.from({ length: 20 }, () => crypto.randomUUID());
+    await writeBatch(db.sql, `${kind}Kept-1`, ids.map((id) => ({ id, type: "Kept" })));
+    const position = await lastPosition();
+    const running = start(db.sql, consumer);
+    await until(() => begun.length === 11);
+    await until(async () =>
+      (await readLastMessage<{ position: number }>(db.sql, `${kind}Kept:position-effects`))?.data
+        .position === position - 10
+    );
+    // All messages are still there. The effects of ten of them are not.
+    await takeBackTo(position);
+    opened.open();
+    const effects = async () =>
+      (await readStream<{ id: string }>(db.sql, `${kind}Effect-1`)).map(({ data }) => data.id);
+    await until(() => begun.length >= 31);
+    await waitFor(db.sql, consumer, position);
+    await running.stop();
+    assert.deepEqual(new Set(await effects()), new Set(ids));
+    if (transactional) assert.equal((await effects()).length, ids.length);
+  },
+);
+
 test("the members of a group go back", async () => {
   const handled: string[] = [];
   const consumer: Consumer<typeof db.sql> = {
