@@ -20,17 +20,35 @@ export interface Pair {
   stop(): Promise<void>;
 }
 
+/** Makes a folder of data of a server from which others can replicate. */
+async function makeLogical(dataDir: string): Promise<void> {
+  const server = await startEmbedded({ dataDir });
+  const sql = postgres(server.url, { onnotice: () => {} });
+  await sql`alter system set wal_level = 'logical'`;
+  await sql.end();
+  await server.stop();
+}
+
+/** A server from which others can replicate rows. */
+export async function startLogical(): Promise<EmbeddedServer> {
+  const folder = await mkdtemp(join(tmpdir(), "messagedb-logical-"));
+  const dataDir = join(folder, "data");
+  await makeLogical(dataDir);
+  const server = await startEmbedded({ dataDir });
+  const stop = async () => {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  };
+  return { url: server.url, stop, [Symbol.asyncDispose]: stop };
+}
+
 export async function startPair(): Promise<Pair> {
   const folder = await mkdtemp(join(tmpdir(), "messagedb-replicas-"));
   const dataDir = join(folder, "primary");
-  let primary = await startEmbedded({ dataDir });
-  const sql = postgres(primary.url, { onnotice: () => {} });
-  await sql`alter system set wal_level = 'logical'`;
-  await sql.end();
-  await primary.stop();
+  await makeLogical(dataDir);
   const copy = join(folder, "standby");
   execFileSync("cp", ["-a", dataDir, copy]);
-  primary = await startEmbedded({ dataDir, port: await freePort() });
+  const primary = await startEmbedded({ dataDir, port: await freePort() });
   const { port, username, password } = new URL(primary.url);
   const data = join(copy, "postgres", "data");
   await writeFile(join(data, "standby.signal"), "");
