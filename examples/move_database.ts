@@ -103,44 +103,99 @@ function isMoved(column: string): string {
   return `${base} in (${categories.map(text).join(", ")})`;
 }
 
-// The old store refuses what was moved.
+// A trigger of the old store guards what is moved: first it lets all messages pass, then it refuses them.
 
-const FENCE = "refuse_moved";
+const GUARD = "guard_move";
 
-async function isFenced(): Promise<boolean> {
+const PASS = "return new;";
+
+/** The error is that of a server that only reads, which consumers retry. */
+const REFUSE = `raise exception 'Cannot write to stream "%": it has moved to another server',
+  new.stream_name using errcode = 'read_only_sql_transaction';`;
+
+async function hasGuard(): Promise<boolean> {
   const rows = await from`
     select from pg_trigger
-    where tgrelid = 'message_store.messages'::regclass and tgname = ${FENCE}`;
+    where tgrelid = 'message_store.messages'::regclass and tgname = ${GUARD}`;
   return rows.length > 0;
 }
 
-/**
- * Creates a trigger on the old store. It waits until the transactions that have written end. After that, no
- * message of what is moved can come there, from whomever. The error is that of a server that only reads, which
- * consumers retry.
- */
-async function fence(): Promise<void> {
-  if (await isFenced()) return;
-  await from.begin(async (sql) => {
-    await sql.unsafe(`set local lock_timeout = ${Math.round(longestPause / 2)}`);
-    await sql.unsafe(`
-      create or replace function message_store.${FENCE}() returns trigger language plpgsql as $$
-      begin
-        raise exception 'Cannot write to stream "%": it has moved to another server', new.stream_name
-          using errcode = 'read_only_sql_transaction';
-      end
-      $$`);
-    await sql.unsafe(`
-      create trigger ${FENCE}
-      before insert or update on message_store.messages
-      for each row when (${isMoved("new.stream_name")})
-      execute function message_store.${FENCE}()`);
+async function doesRefuse(): Promise<boolean> {
+  const rows = await from`
+    select from pg_proc
+    where proname = ${GUARD}
+      and pronamespace = 'message_store'::regnamespace
+      and prosrc ~ 'raise exception'`;
+  return rows.length > 0;
+}
+
+async function setGuard(work: string, sql: postgres.Sql | postgres.TransactionSql = from) {
+  await sql.unsafe(`
+    create or replace function message_store.${GUARD}() returns trigger language plpgsql as
+    $$ begin ${work} end $$`);
+}
+
+/** Changes the table's triggers, which waits for those who write: a second, where many do. */
+async function changeTriggers(change: (sql: postgres.TransactionSql) => Promise<void>) {
+  await until("the wait for open transactions of writers", async () => {
+    try {
+      await from.begin(async (sql) => {
+        // Writers wait behind this. PostgreSQL sorts out who waits for whom after "deadlock_timeout".
+        await sql`set local lock_timeout = '5s'`;
+        await change(sql);
+      });
+      return true;
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "55P03") throw error;
+      return false;
+    }
   });
 }
 
-async function liftFence(): Promise<void> {
-  await from.unsafe(`drop trigger if exists ${FENCE} on message_store.messages`);
-  await from.unsafe(`drop function if exists message_store.${FENCE}()`);
+async function createGuard(): Promise<void> {
+  if (await hasGuard()) return;
+  await changeTriggers(async (sql) => {
+    await setGuard(PASS, sql);
+    await sql.unsafe(`
+      create trigger ${GUARD}
+      before insert or update on message_store.messages
+      for each row when (${isMoved("new.stream_name")})
+      execute function message_store.${GUARD}()`);
+  });
+}
+
+async function dropGuard(): Promise<void> {
+  await changeTriggers(async (sql) => {
+    await sql.unsafe(`drop trigger if exists ${GUARD} on message_store.messages`);
+    await sql.unsafe(`drop function if exists message_store.${GUARD}()`);
+  });
+}
+
+/**
+ * Lets the guard refuse, and waits until nobody writes any more for whom it let messages pass. After that, no
+ * message of what is moved can come to the old store, from whomever.
+ */
+async function refuse(longest?: number): Promise<void> {
+  await setGuard(REFUSE);
+  // Who takes the lock of writers after that runs the new function. So those count who have it now.
+  const open = await writers();
+  await until("the wait for open transactions of writers", async () => {
+    const now = await writers();
+    // A transaction that is prepared for a two-phase commit has another name.
+    return !now.some((it) => open.includes(it) || it.startsWith("-1/"));
+  }, longest);
+}
+
+async function writers(): Promise<string[]> {
+  const rows = await from`
+    select virtualtransaction as name
+    from pg_locks
+    where locktype = 'relation'
+      and relation = 'message_store.messages'::regclass
+      and database = (select oid from pg_database where datname = current_database())
+      and mode = 'RowExclusiveLock'
+      and granted`;
+  return rows.map(({ name }) => name);
 }
 
 // PgBouncer.
@@ -240,7 +295,7 @@ async function hasSubscription(): Promise<boolean> {
 /** Whether the new server has taken over, and there is no way back. */
 async function isSwitched(): Promise<boolean> {
   if (pooler) return (await pooler.state()).leadsToNew;
-  return await isFenced() && !await hasSubscription();
+  return await doesRefuse() && !await hasSubscription();
 }
 
 async function publish(): Promise<void> {
@@ -469,10 +524,10 @@ async function moveIdentities(table: string): Promise<void> {
 /** Puts right what a run has left that was ended before the switch. */
 async function release(): Promise<void> {
   await pooler?.restore();
-  if (await isFenced()) {
+  if (await doesRefuse()) {
     // Then somebody has led PgBouncer back. New messages are on the new server.
     if (!await hasSubscription()) fail("it has moved already: PgBouncer leads to the old server");
-    await liftFence();
+    await setGuard(PASS);
   }
   await pooler?.resume();
 }
@@ -484,7 +539,7 @@ async function switchServers(settled: string): Promise<void> {
   try {
     await pooler?.pause();
     if (pooler) done(`PgBouncer holds statements for "${options.name}"`);
-    await fence();
+    await refuse(longestPause);
     done("The old store refuses what is moved");
     await replay("flush", longestPause);
     const [end] = await from`
@@ -499,7 +554,7 @@ async function switchServers(settled: string): Promise<void> {
     done("The replication has ended");
   } catch (error) {
     await pooler?.restore();
-    await liftFence();
+    await setGuard(PASS);
     await pooler?.resume();
     done("Nothing was switched: statements go on at the old server");
     throw error;
@@ -517,7 +572,7 @@ async function switchServers(settled: string): Promise<void> {
 /** Goes on after a run that was ended between the switch and its end. */
 async function finish(): Promise<void> {
   if (await hasSubscription()) {
-    await fence();
+    await refuse();
     await replay("flush");
     await moveSequences();
     await unsubscribe();
@@ -533,6 +588,8 @@ async function run(): Promise<void> {
     await check();
     await prepare();
     done("The new store is installed");
+    await createGuard();
+    done("The old store has a guard");
     await publish();
     done("The old server publishes");
     await subscribe();
@@ -553,6 +610,7 @@ async function undo(): Promise<void> {
   await release();
   await unsubscribe();
   await unpublish();
+  await dropGuard();
   done("Undone: drop the new database before you begin anew");
 }
 

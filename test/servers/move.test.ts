@@ -45,7 +45,7 @@ beforeEach(async () => {
   });
 });
 
-type Arguments = Readonly<Record<string, string | boolean>>;
+type Arguments = Readonly<Record<string, string | true>>;
 
 interface Moving {
   readonly child: ChildProcess;
@@ -55,8 +55,9 @@ interface Moving {
 
 /** Runs the program; kills it when it prints a line that begins so. */
 function runMove(args: Arguments, killAt?: string): Moving {
-  const flat = Object.entries({ from: sourceUrl, to: targetUrl, ...args })
-    .flatMap(([name, value]) => value === true ? [`--${name}`] : [`--${name}`, String(value)]);
+  const all: Arguments = { from: sourceUrl, to: targetUrl, ...args };
+  const flat = Object.entries(all)
+    .flatMap(([name, value]) => value === true ? [`--${name}`] : [`--${name}`, value]);
   const child = spawn(process.execPath, ["--import", "tsx", "move_database.ts", ...flat], {
     cwd: pathOf("examples"),
     stdio: ["ignore", "pipe", "pipe"],
@@ -156,6 +157,7 @@ if (pgbouncer === undefined) {
       for (
         const step of [
           "The new store is installed",
+          "The old store has a guard",
           "The old server publishes",
           "The new server subscribes",
           "Copied",
