@@ -23,7 +23,7 @@
  */
 import { install } from "@messagedb/client/install";
 import { isSameStore, storeStatus } from "@messagedb/client/operate";
-import { readFile, writeFile } from "node:fs/promises";
+import { access, constants, readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -54,12 +54,14 @@ function needed(name: "from" | "to" | "config" | "name" | "line"): string {
 }
 
 const fromUrl = needed("from");
-const settings = { max: 2, fetch_types: false, onnotice: () => {} };
-const from = postgres(fromUrl, settings);
-const to = postgres(needed("to"), settings);
 const categories = options.categories?.split(",") ?? [];
 const tables = options.tables?.split(",") ?? [];
 const longestPause = Number(options["longest-pause"]) * 1000;
+const settings = { max: 2, fetch_types: false, onnotice: () => {} };
+// No statement waits for a lock longer than the pause may last.
+const limited = { ...settings, connection: { lock_timeout: longestPause } };
+const from = postgres(fromUrl, limited);
+const to = postgres(needed("to"), limited);
 
 /** What the publication, the slot and the subscription are called. */
 const move = `move_${(options.name ?? "store").toLowerCase().replaceAll(/\W/g, "_")}`;
@@ -98,8 +100,7 @@ const text = (value: string) => `'${value.replaceAll("'", "''")}'`;
  */
 function isMoved(column: string): string {
   if (categories.length === 0) return "true";
-  const base =
-    `split_part(split_part(split_part(${column}, '-', 1), ':', 1), '+', 1)`;
+  const base = `split_part(split_part(split_part(${column}, '-', 1), ':', 1), '+', 1)`;
   return `${base} in (${categories.map(text).join(", ")})`;
 }
 
@@ -201,6 +202,8 @@ async function writers(): Promise<string[]> {
 // PgBouncer.
 
 interface Pooler {
+  /** Makes sure that its file can be changed. */
+  check(): Promise<void>;
   /** Where it leads statements now. */
   state(): Promise<{ readonly leadsToNew: boolean; readonly isPaused: boolean }>;
   /** Holds statements; resolves when those under way have ended. */
@@ -232,6 +235,10 @@ function poolerAt(adminUrl: string): Pooler {
   const open = () => postgres(adminUrl, { ...settings, max: 1 });
 
   return {
+    async check() {
+      await access(config, constants.W_OK);
+      lineOf(await readFile(config, "utf8"));
+    },
     async state() {
       const row = (await command("show databases")).find((it) => it["name"] === name) ??
         fail(`PgBouncer has no database "${name}"`);
@@ -258,7 +265,12 @@ function poolerAt(adminUrl: string): Pooler {
     async switchOver() {
       const file = await readFile(config, "utf8");
       const old = lineOf(file);
-      if (old !== line) await writeFile(config, file.replace(old, () => `${before}${old}\n${line}`));
+      if (old !== line) {
+        await writeFile(
+          config,
+          file.replace(old, () => `${before}${old}\n${line}`),
+        );
+      }
       await command("reload");
       if (!(await this.state()).leadsToNew) fail("PgBouncer does not lead to the new server");
     },
@@ -306,7 +318,9 @@ async function publish(): Promise<void> {
     // With a filter, updates and deletes would need a replica identity that has the name of the stream.
     await from.unsafe(
       `create publication ${move} for table message_store.messages` +
-        (categories.length > 0 ? ` where (${isMoved("stream_name")}) with (publish = 'insert')` : ""),
+        (categories.length > 0
+          ? ` where (${isMoved("stream_name")}) with (publish = 'insert')`
+          : ""),
     );
   }
   if (tables.length > 0 && !existing.includes(`${move}_tables`)) {
@@ -397,6 +411,7 @@ async function unpublish(): Promise<void> {
 // What is checked, and the sequences.
 
 async function check(): Promise<void> {
+  await pooler?.check();
   const read = async (sql: postgres.Sql) =>
     (await sql`
       select

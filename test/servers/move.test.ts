@@ -1,6 +1,7 @@
 /** examples/move_database.ts, under load. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import postgres from "postgres";
@@ -10,7 +11,7 @@ import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.
 import { pathOf } from "../_blocks.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { startLogical } from "../_pair.ts";
-import { lineOf, pgbouncer, type Pgbouncer, startPgbouncer } from "../runtimes/_pgbouncer.ts";
+import { lineOf, type Pgbouncer, pgbouncer, startPgbouncer } from "../runtimes/_pgbouncer.ts";
 import { brokenPromises } from "./_broken_promises.ts";
 import { awaited, effectsTable, type Load, sleepFor, startLoad } from "./_load.ts";
 
@@ -106,6 +107,27 @@ async function createEffects(category: string): Promise<void> {
   for (const sql of [onSource, onTarget]) await sql.unsafe(effectsTable(category));
 }
 
+/** A transaction that stays open until it is ended. */
+async function hold(sql: postgres.Sql, statement = "select 1"): Promise<{ end(): Promise<void> }> {
+  let commit = () => {};
+  let done: Promise<unknown> = Promise.resolve();
+  await new Promise<void>((resolve, reject) => {
+    done = sql.begin(async (transaction) => {
+      await transaction.unsafe(statement);
+      resolve();
+      await new Promise<void>((ended) => commit = ended);
+    });
+    done.catch(reject);
+  });
+  return {
+    end: async () => {
+      commit();
+      await done;
+      await sql.end();
+    },
+  };
+}
+
 const isRefused = { code: "25006" };
 
 if (pgbouncer === undefined) {
@@ -184,26 +206,50 @@ if (pgbouncer === undefined) {
 
     test("or stays where it is, if a step fails before the switch", async () => {
       await createEffects("account");
-      const { url, args } = await throughPgbouncer();
+      const { url, configuration, args } = await throughPgbouncer();
       const load = loadThrough(url, "account", false);
       await awaited(() => load.acknowledged.size > 100);
-      const busy = postgres(url, { max: 1, prepare: false, fetch_types: false });
-      let commit = () => {};
-      const begun = busy.begin(async (sql) => {
-        await sql`select 1`;
-        await new Promise<void>((resolve) => commit = resolve);
-      });
       const all = { ...args(), tables: "effects_account", "longest-pause": "1" };
-      const { output, code } = runMove(all);
-      expect(await code).toBe(1);
-      expect(output.at(-1)).toMatch(/a transaction was still open after 1000 ms of pause/);
-      const { size } = load.acknowledged;
-      await awaited(() => load.acknowledged.size > size + 100);
-      commit();
-      await begun;
-      await busy.end();
+      const before = await readFile(configuration, "utf8");
+      const goesOn = async () => {
+        const { size } = load.acknowledged;
+        await awaited(() => load.acknowledged.size > size + 100);
+        expect(await readFile(configuration, "utf8")).toBe(before);
+      };
 
-      // A message that only the new store has, and one that was deleted there: the copy is wrong.
+      // A transaction that goes through PgBouncer does not end.
+      const busy = await hold(postgres(url, { max: 1, prepare: false, fetch_types: false }));
+      const tooBusy = runMove(all);
+      expect(await tooBusy.code).toBe(1);
+      expect(tooBusy.output.at(-1)).toMatch(/a transaction was still open after 1000 ms of pause/);
+      await goesOn();
+
+      // The new server does not apply what comes, from before the pause on.
+      const held = runMove(all);
+      await awaited(() => held.output.some((line) => /^Compared/.test(line)));
+      const locked = await hold(
+        postgres(targetUrl, { max: 1 }),
+        "lock table message_store.messages in exclusive mode",
+      );
+      await busy.end();
+      expect(await held.code).toBe(1);
+      expect(held.output.at(-1)).toMatch(/the replay of what was written took more than 1000 ms/);
+      await goesOn();
+      await locked.end();
+
+      // The subscription cannot be dropped: PgBouncer leads to the new server already, and is led back.
+      const kept = await hold(
+        postgres(targetUrl, { max: 1 }),
+        `alter subscription move_moved${number} set (streaming = off)`,
+      );
+      const stuck = runMove(all);
+      expect(await stuck.code).toBe(1);
+      expect(stuck.output).toContainEqual(expect.stringMatching(/^PgBouncer leads/));
+      expect(stuck.output.at(-1)).toMatch(/lock timeout/);
+      await goesOn();
+      await kept.end();
+
+      // The copy is wrong.
       await onTarget`
         delete from message_store.messages
         where global_position = (select min(global_position) from message_store.messages)`;
