@@ -130,29 +130,30 @@ async function hold(sql: postgres.Sql, statement = "select 1"): Promise<{ end():
 
 const isRefused = { code: "25006" };
 
+async function throughPgbouncer(
+  command: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Pgbouncer & { readonly args: (name?: string) => Record<string, string> }> {
+  const pooler = await startPgbouncer(command, sourceUrl, 25, more);
+  onTestFinished(pooler.stop);
+  const args = (name = new URL(sourceUrl).pathname.slice(1)) => ({
+    pgbouncer: pooler.adminUrl,
+    config: pooler.configuration,
+    name,
+    line: lineOf(targetUrl),
+  });
+  return { ...pooler, args };
+}
+
 if (pgbouncer === undefined) {
   describeSkipped("a store moves to another server", "pgbouncer is not installed");
 } else {
   const command = pgbouncer;
 
-  async function throughPgbouncer(
-    more: Readonly<Record<string, string>> = {},
-  ): Promise<Pgbouncer & { readonly args: (name?: string) => Record<string, string> }> {
-    const pooler = await startPgbouncer(command, sourceUrl, 25, more);
-    onTestFinished(pooler.stop);
-    const args = (name = new URL(sourceUrl).pathname.slice(1)) => ({
-      pgbouncer: pooler.adminUrl,
-      config: pooler.configuration,
-      name,
-      line: lineOf(targetUrl),
-    });
-    return { ...pooler, args };
-  }
-
   describe("a store moves to another server", () => {
     test("while writers, consumers and readers go on, and no error reaches any of them", async () => {
       await createEffects("account");
-      const { url, args } = await throughPgbouncer();
+      const { url, args } = await throughPgbouncer(command);
       const load = loadThrough(url, "account", true);
       await awaited(() => load.acknowledged.size > 300);
       const output = await moved({ ...args(), tables: "effects_account" });
@@ -171,7 +172,7 @@ if (pgbouncer === undefined) {
 
     test("though the program is killed at each step, and run again", async () => {
       await createEffects("account");
-      const { url, args } = await throughPgbouncer();
+      const { url, args } = await throughPgbouncer(command);
       const load = loadThrough(url, "account", true);
       await awaited(() => load.acknowledged.size > 100);
       const all = { ...args(), tables: "effects_account" };
@@ -206,7 +207,7 @@ if (pgbouncer === undefined) {
 
     test("or stays where it is, if a step fails before the switch", async () => {
       await createEffects("account");
-      const { url, configuration, args } = await throughPgbouncer();
+      const { url, configuration, args } = await throughPgbouncer(command);
       const load = loadThrough(url, "account", false);
       await awaited(() => load.acknowledged.size > 100);
       const all = { ...args(), tables: "effects_account", "longest-pause": "1" };
@@ -265,7 +266,7 @@ if (pgbouncer === undefined) {
 
   test("categories that have a database of PgBouncer move alone, and no error reaches anybody", async () => {
     for (const category of ["account", "reading"]) await createEffects(category);
-    const { url, args } = await throughPgbouncer({ readings: sourceUrl });
+    const { url, args } = await throughPgbouncer(command, { readings: sourceUrl });
     const readingsUrl = url.replace(/[^/]+$/, "readings");
     const loads = {
       account: loadThrough(url, "account", true),
