@@ -146,6 +146,7 @@ const SEARCHES: Readonly<Record<string, readonly string[]>> = {
   "replica": ["operate/replicas"],
   "backfill": ["guides/imports-and-backfills"],
   "migration": ["operate/deploy", "guides/from-crud", "guides/imports-and-backfills"],
+  "move database": ["operate/moving-a-database"],
   "sharding": ["operate/more-than-one-server", "concepts/glossary"],
   "read your writes": ["guides/consumers", "guides/read-models"],
   "kafka": ["concepts/glossary"],
