@@ -455,7 +455,7 @@ async function digest(sql: postgres.Sql, after: string, upTo: string): Promise<s
       count(*),
       ' messages, checksum ',
       sum(('x' || left(md5(concat_ws(
-        ' ', global_position, position, extract(epoch from time), stream_name, type, data, metadata, id
+        ' ', global_position, position, to_char(time, 'YYYY-MM-DD HH24:MI:SS.US'), stream_name, type, data, metadata, id
       )), 15))::bit(60)::bigint)
     ) as digest
     from message_store.messages
@@ -600,9 +600,9 @@ async function run(): Promise<void> {
   if (await isSwitched()) await finish();
   else {
     await release();
-    await check();
     await prepare();
     done("The new store is installed");
+    await check();
     await createGuard();
     done("The old store has a guard");
     await publish();

@@ -343,3 +343,31 @@ test("without a pooler, the old store refuses what has moved until programs use 
   expect(report.retriedWrites).toBeGreaterThan(0);
   expect((await finishLoad(others, onSource)).retriedWrites).toBe(0);
 });
+
+test("the new database is created, and what cannot be moved is refused", async () => {
+  await onTarget.end();
+  const admin = postgres(target.url, { max: 1 });
+  const name = new URL(targetUrl).pathname.slice(1);
+  await admin.unsafe(`drop database ${name}`);
+  await write(onSource, "account-1", { type: "Opened" });
+  const refusals: [RegExp, Arguments][] = [
+    [/lead to the same store/, { to: sourceUrl }],
+    [/the new server has no table "nothing"/, { tables: "nothing" }],
+    [/"a:command" is no category without types/, { categories: "a:command" }],
+  ];
+  for (const [reason, args] of refusals) {
+    const { output, code } = runMove(args);
+    expect(await code, output.join("\n")).toBe(1);
+    expect(output.at(-1)).toMatch(reason);
+    if (args["to"] !== undefined) continue;
+    await moved({ undo: true });
+    await admin.unsafe(`drop database ${name}`);
+  }
+  await moved({});
+  const onNew = postgres(targetUrl, { max: 1 });
+  expect(await onNew`select global_position::int as at from message_store.messages`)
+    .toEqual([{ at: 1 }]);
+  expect(await write(onNew, "account-1", { type: "Deposited" })).toBe(1);
+  await Promise.all([onNew.end(), admin.end()]);
+  await expect(write(onSource, "account-1", { type: "Late" })).rejects.toMatchObject(isRefused);
+});
