@@ -36,6 +36,7 @@ export function makeProgram(): Command {
     .version(packageJson.version, "-V, --version", "print the version")
     .option("--url <address>", "postgres://… or a gateway's https://… (default: DATABASE_URL)")
     .option("--token <token>", "the bearer token of a gateway (default: MESSAGEDB_TOKEN)")
+    .option("--schema <name>", "the schema that Message DB is in (default: message_store)")
     .option("--json", "print JSON: an object, or a line each where there are many")
     .option("--debug", "print the stack of an error")
     .configureHelp({ showGlobalOptions: true })

@@ -610,7 +610,7 @@ describe("copy", () => {
     expect(await run(other)).toMatchObject({
       exitCode: 2,
       stderr: expect.stringMatching(
-        /^error: .+ is the store itself: give another one with --to\n$/,
+        /^error: .+ is the store itself: give another one with --to or --to-schema\n$/,
       ),
     });
     expect(await run(empty)).toMatchObject({

@@ -46,7 +46,7 @@ async function measureAt(
   context: Context,
   options: BenchCommandOptions,
 ): Promise<void> {
-  const { output, signal, address } = context;
+  const { output, signal, address, options: { schema = "message_store" } } = context;
   const { seconds, writers, yes } = options;
   const category = `messagedbBench${crypto.randomUUID().slice(0, 8)}`;
   const what = `The bench takes ${spanText(seconds * 9 * 1250)}, and writes to categories whose ` +
@@ -67,7 +67,7 @@ async function measureAt(
   } finally {
     output.note(
       "To delete the messages of the bench, as their owner: delete from " +
-        `message_store.messages where message_store.category(stream_name) like '${category}%'`,
+        `${schema}.messages where ${schema}.category(stream_name) like '${category}%'`,
     );
   }
 }

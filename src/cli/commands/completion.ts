@@ -61,8 +61,8 @@ export function defineCompletion(program: Command): void {
 /** Names in the store that can stand there: categories, streams that were last written to, and consumers. */
 async function namesFor({ placeholder, beginning, values }: NextWord): Promise<string[]> {
   if (!/^(category|stream|name|selection|consumer)\b/.test(placeholder ?? "")) return [];
-  const { url, token } = values;
-  const { sql } = await openStore({ url, token });
+  const { url, token, schema } = values;
+  const { sql } = await openStore({ url, token, schema });
   const names = placeholder === "consumer"
     ? await consumerNames(sql, beginning)
     : placeholder !== "category" && beginning.includes("-")

@@ -7,12 +7,13 @@ import { describeFailure } from "../terminal/failure.ts";
 import { importSource, progressText } from "../terminal/importing.ts";
 import { makeRate } from "../terminal/rate.ts";
 import { askStore, type Context, firstAnswer, withPostgres } from "../terminal/run.ts";
-import { openServer, storeAddress } from "../terminal/store.ts";
+import { openServer, storeAddress, type StoreOptions } from "../terminal/store.ts";
 import { counted, countText, printable } from "../terminal/text.ts";
 import { HELD_BACK, rememberLast } from "../terminal/held_back.ts";
 
 interface CopyCommandOptions {
   readonly to: string;
+  readonly toSchema?: string;
   readonly omitPositions?: boolean;
   readonly dryRun?: boolean;
 }
@@ -30,13 +31,15 @@ export function defineCopy(program: Command): void {
     .description("Copy messages into another store, with consumers where they are, and compare")
     .argument("<selection>", "'$all', a category (account), or a stream (account-123)")
     .requiredOption("--to <url>", "the other store: postgres://…")
+    .option("--to-schema <name>", "the schema of the other store (default: message_store)")
     .option("--omit-positions", "leave out the positions of consumers, which start anew")
     .option("--dry-run", "compare only, and write nothing")
     .action(withPostgres(async (context, selection: string, options: CopyCommandOptions) => {
-      const { to, omitPositions = false, dryRun } = options;
-      const { sql: copy, end } = await openServer({ url: to });
+      const { to, toSchema, omitPositions = false, dryRun } = options;
+      const target = { url: to, schema: toSchema };
+      const { sql: copy, end } = await openServer(target);
       try {
-        await checkTarget(context, copy, to);
+        await checkTarget(context, copy, target);
         const copying = { ...context, copy, selection, omitPositions };
         return await (dryRun ? printPlan : copySelection)(copying);
       } finally {
@@ -48,10 +51,10 @@ export function defineCopy(program: Command): void {
 async function checkTarget(
   { sql, signal }: Context & { readonly sql: Sql },
   copy: Sql,
-  url: string,
+  target: StoreOptions,
 ): Promise<void> {
   const { isSameStore } = await import("@messagedb/client/operate");
-  const address = storeAddress({ url });
+  const address = storeAddress(target);
   try {
     await firstAnswer(askStore({ sql: copy }), { signal, address });
   } catch (error) {
@@ -60,15 +63,20 @@ async function checkTarget(
     const { code } = error as { readonly code?: unknown };
     throw new CommandError(
       code === "NOT_INSTALLED"
-        ? `The store to copy to has no Message DB: run "messagedb install --url ${address}"`
+        ? `The store to copy to has no Message DB: run "messagedb install ${asOptions(target)}"`
         : `The store to copy to: ${text}`,
       exitCode,
       { cause: error },
     );
   }
   if (await isSameStore(sql, copy)) {
-    throw badUse(`${address} is the store itself: give another one with --to`);
+    throw badUse(`${address} is the store itself: give another one with --to or --to-schema`);
   }
+}
+
+/** The options that name a store, without a password. */
+function asOptions({ url, schema }: StoreOptions): string {
+  return `--url ${storeAddress({ url })}${schema === undefined ? "" : ` --schema ${schema}`}`;
 }
 
 async function copySelection(copying: Copying): Promise<ExitCode> {

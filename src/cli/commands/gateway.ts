@@ -53,7 +53,8 @@ export function defineGateway(program: Command): void {
     )
     .action(withOutput(async (context, options: GatewayCommandOptions) => {
       const rules = await rulesOf(context, options);
-      const { sql, end } = await openServer({ url: context.options.url }, {});
+      const { url, schema } = context.options;
+      const { sql, end } = await openServer({ url, schema }, {});
       try {
         const { gateway } = await import("@messagedb/client/gateway");
         const { output, signal } = context;

@@ -26,8 +26,10 @@ export function defineUpgrade(program: Command): void {
       const { install } = await import("@messagedb/client/install");
       const { changes } = await install(context.sql, { dryRun: true });
       if (isNewStore(changes)) {
+        const { schema } = context.options;
+        const command = `messagedb install${schema === undefined ? "" : ` --schema ${schema}`}`;
         throw new CommandError(
-          `Cannot upgrade ${context.address}: it has no Message DB, which "messagedb install" installs`,
+          `Cannot upgrade ${context.address}: it has no Message DB, which "${command}" installs`,
           EXIT_CODE.noStore,
         );
       }

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { once } from "node:events";
 import process from "node:process";
 import { wholeNumber } from "../terminal/arguments.ts";
-import { CommandError } from "../terminal/exit_code.ts";
+import { badUse, CommandError } from "../terminal/exit_code.ts";
 import { type Context, withOutput } from "../terminal/run.ts";
 import { openServer } from "../terminal/store.ts";
 
@@ -24,6 +24,12 @@ export function defineStart(program: Command): void {
     )
     .option("--notify", "make writes notify listeners")
     .action(withOutput(async (context, { data, port, notify }: StartCommandOptions) => {
+      if (context.options.schema !== undefined) {
+        throw badUse(
+          "A started server has its store in the schema message_store: leave out --schema. " +
+            '"messagedb install --schema" makes a store beside it',
+        );
+      }
       context.output.progress("Starting PostgreSQL …");
       const server = await start({ dataDir: data, port });
       try {

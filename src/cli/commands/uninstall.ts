@@ -25,7 +25,7 @@ export function defineUninstall(program: Command): void {
       const { deleteMessages, dryRun } = options;
       const { install, uninstall } = await import("@messagedb/client/install");
       const { changes } = await install(sql, { dryRun: true });
-      if (changes.includes('create the schema "message_store"')) {
+      if (changes.some((it) => it.startsWith("create the schema "))) {
         output.note(`There is no Message DB in ${address}: nothing was left to do`);
         return;
       }

@@ -90,10 +90,17 @@ function fetchFailure({ message, status, problem }: FetchFailure): Failure {
 function toCommand(message: string): string {
   return message
     .replace(
-      'install it with install(sql) of "@messagedb/client/install"',
-      'install it with "messagedb install"',
+      /install it with install\(sql(?:, \{ schema: "(\w+)" \})?\) of "@messagedb\/client\/install"/,
+      (_, schema?: string) => `install it with "messagedb install${asOption(schema)}"`,
     )
-    .replace("which install(sql) mends", 'which "messagedb install" mends');
+    .replace(
+      /which install\(sql(?:, \{ schema: "(\w+)" \})?\) mends/,
+      (_, schema?: string) => `which "messagedb install${asOption(schema)}" mends`,
+    );
+}
+
+function asOption(schema: string | undefined): string {
+  return schema === undefined ? "" : ` --schema ${schema}`;
 }
 
 function sentence(text: string): string {

@@ -7,6 +7,7 @@ import { badUse } from "./exit_code.ts";
 export interface StoreOptions {
   readonly url?: string | undefined;
   readonly token?: string | undefined;
+  readonly schema?: string | undefined;
 }
 
 /** An open connection to a store. */
@@ -22,12 +23,16 @@ export interface PostgresStore extends Store {
   readonly sql: postgres.Sql;
 }
 
-/** The address of the store, without a password. What is no address may hold a password anywhere. */
-export function storeAddress(options: StoreOptions): string {
-  const text = options.url ?? process.env["DATABASE_URL"] ?? "";
-  const url = parseAddress(text);
-  if (url === undefined) return "the store";
-  return `${url.protocol}//${url.host}${url.pathname === "/" ? "" : url.pathname}`;
+/**
+ * The address of the store, without a password, and the schema if one is named. What is no address may hold a
+ * password anywhere.
+ */
+export function storeAddress({ url: given, schema }: StoreOptions): string {
+  const url = parseAddress(given ?? process.env["DATABASE_URL"] ?? "");
+  const address = url === undefined
+    ? "the store"
+    : `${url.protocol}//${url.host}${url.pathname === "/" ? "" : url.pathname}`;
+  return schema === undefined ? address : `${address} (schema ${JSON.stringify(schema)})`;
 }
 
 /** Undefined for what is no address of a store. */
@@ -45,8 +50,15 @@ function parseAddress(text: string): URL | undefined {
 /** Opens the store that the options name, over its gateway if the address is a gateway's. */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const url = storeUrl(options);
-  const { token = process.env["MESSAGEDB_TOKEN"] } = options;
-  return isGateway(url) ? await openGateway(url, token) : await openServer(options);
+  if (!isGateway(url)) return await openServer(options);
+  const { token = process.env["MESSAGEDB_TOKEN"], schema } = options;
+  if (schema !== undefined) {
+    throw badUse(
+      `Cannot name a schema over the gateway ${url.origin}, which serves one store: leave out ` +
+        "--schema, or give the address of PostgreSQL, postgres://…",
+    );
+  }
+  return await openGateway(url, token);
 }
 
 /** What `openServer` takes of the driver's options. */
@@ -73,7 +85,13 @@ export async function openServer(
     connection: { application_name: "messagedb" },
     onnotice: () => {},
   });
-  return { sql, end: () => sql.end({ timeout: 1 }) };
+  return { sql: await ofSchema(sql, options), end: () => sql.end({ timeout: 1 }) };
+}
+
+async function ofSchema(sql: postgres.Sql, { schema }: StoreOptions): Promise<postgres.Sql> {
+  if (schema === undefined) return sql;
+  const { inSchema } = await import("@messagedb/client");
+  return inSchema(sql, schema);
 }
 
 async function openGateway(url: URL, token: string | undefined): Promise<Store> {
