@@ -19,7 +19,12 @@ export function renameSchema(text: string, schema: string): string {
 const LOCK_KEY =
   /advisory_xact_lock\(\s*message_store\.hash_64\(|\bhash_64\((?=_category\))|\bmd5\((?=category\))/g;
 
-/** What PostgreSQL would say in this sentence if Message DB were in the schema `message_store`. */
+/**
+ * What PostgreSQL would say in this sentence if Message DB were in the schema `message_store`. The key of a lock is
+ * `text` in another schema, because the name of the schema is put before the category.
+ */
 export function inStockWords(message: string, schema: string): string {
-  return message.replace(RegExp(`(?<![\\w.])${schema}(?!\\w)`, "g"), "message_store");
+  return message
+    .replace(RegExp(`(?<![\\w.])${schema}(?!\\w)`, "g"), "message_store")
+    .replace("hash_64(text)", "hash_64(character varying)");
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type postgres from "postgres";
-import { beforeAll, describe, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, onTestFinished, test } from "vitest";
 import {
   consume,
   drain,
@@ -21,7 +21,7 @@ import { install, isInstalled, uninstall } from "../../src/database/install.ts";
 import { fetchSql } from "../../src/http/fetch_sql.ts";
 import { gateway } from "../../src/http/gateway.ts";
 import * as operate from "../../src/operate/mod.ts";
-import { operations, programs } from "../_operations.ts";
+import { operations, programs, variants } from "../_operations.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 
@@ -63,6 +63,58 @@ describe("in a schema of another name, without search path, as the role of the s
       await inSchema(sql, "tenant_1").begin((tx) => operation(tx));
     });
   }
+});
+
+describe.each([
+  ...["messages", "id", "category", "hash_64", "table_1", "answer", "text", "message_store_1"],
+  "x".repeat(63),
+])("a schema named %s", (schema) => {
+  beforeAll(async () => {
+    await install(db.sql, { schema, notify: true, nameIndex: true });
+  });
+  afterAll(async () => {
+    await uninstall(db.sql, { schema, deleteMessages: true });
+    await db.sql.unsafe(`drop owned by ${schema}; drop role ${schema}`);
+  });
+
+  test("has a store that is whole, in which everything works, beside others in the search path", async () => {
+    const whole = await install(db.sql, { schema, notify: true, nameIndex: true });
+    assert.deepEqual(whole.changes, []);
+    const connection = { search_path: `tenant_1, ${schema}`, role: schema };
+    const settings = { ...connection, "message_store.sql_condition": "on" };
+    const sql = inSchema(db.connect({ max: 1, connection: settings }), schema);
+    for (const operation of Object.values({ ...operations, ...programs, ...variants })) {
+      await operation(sql);
+    }
+    for (const operation of Object.values(ofOperators)) await operation(sql);
+    const findings = await operate.diagnose(sql);
+    assert.deepEqual(findings.filter(({ state }) => state === "error"), []);
+  });
+
+  test("is named by the errors of its store, which are those of any store", async () => {
+    const sql = inSchema(db.connect({ max: 1 }), schema);
+    await assert.rejects(readStream(sql, "account-1", { condition: "true" }), {
+      code: "CONDITION_NOT_ACTIVATED",
+    });
+    const refused = async (reason: string) => {
+      await assert.rejects(write(sql, "account-1", message), (error) => {
+        assert.ok(error instanceof NotInstalledError);
+        assert.equal(error.reason, reason);
+        assert.ok(error.message.includes(`in the schema "${schema}"`), error.message);
+        return true;
+      });
+    };
+    await db.sql.unsafe(`select setval('${schema}.messages_global_position_seq', 1, false)`);
+    await refused("behind");
+    await install(db.sql, { schema });
+    await db.sql.unsafe(`alter table ${schema}.messages rename to elsewhere`);
+    await refused("missing");
+    await db.sql.unsafe(`alter table ${schema}.elsewhere rename to messages`);
+    await db.sql.unsafe(`drop function ${schema}.hash_64 cascade`);
+    await refused("missing");
+    await install(db.sql, { schema });
+    await write(sql, "account-1", message);
+  });
 });
 
 test("stores of one database hold messages, positions and global positions of their own", async () => {
