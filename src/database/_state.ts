@@ -45,8 +45,9 @@ export async function inspectDatabase(
   { release: { files }, schema }: Target,
 ): Promise<DatabaseState> {
   await tx.unsafe(`set local search_path = ${PINNED_SEARCH_PATH}`);
-  // In a schema of another name, `acquire_lock` counts only with the schema in its key: see `renameSchema`.
-  const ownLock = schema === "message_store" ? "" : schema;
+  // In a schema of another name, `acquire_lock` counts only with the schema in its key, and in `message_store` only
+  // without one: see `renameSchema`. A schema may have been renamed since.
+  const ownLock = schema === "message_store" ? "without a schema" : "with the schema";
   // This reads the catalogs, because every role may. to_regclass() and the like need usage of the schema.
   const row = await queryRow<[string, string, string | null, string, Distribution | null]>(
     tx,
@@ -81,8 +82,10 @@ export async function inspectDatabase(
         union all
         select 'functions/' || proname from function
         where proname <> 'acquire_lock'
-          or $2 = ''
-          or strpos(prosrc, $lock$hash_64(_category)$lock$) > 0
+          or case
+            when $2 = 'without a schema' then strpos(prosrc, $lock$hash_64('$lock$) = 0
+            else strpos(prosrc, $lock$hash_64(_category)$lock$) > 0
+          end
         union all
         select 'privileges/schema' from role, schema
         where has_schema_privilege(role.oid, schema.oid, 'usage')

@@ -418,14 +418,22 @@ describe("install() with a schema", () => {
   test("mends the lock of a store whose schema was renamed", async () => {
     await install(db.sql, { schema: "before" });
     await db.sql`alter schema before rename to after`;
-    const { changes } = await install(db.sql, { schema: "after" });
-    assert.ok(changes.includes('create the function "acquire_lock"'));
-    const [row] = await db.sql`
-      select prosrc from pg_proc where oid = 'after.acquire_lock(varchar)'::regprocedure`;
-    assert.match(row!.prosrc, /hash_64\('after\/' \|\| _category\)/);
-    await uninstall(db.sql, { schema: "after" });
+    await mends("after", /hash_64\('after\/' \|\| _category\)/);
+    await db.sql`alter schema after rename to message_store`;
+    await mends("message_store", /hash_64\(_category\)/);
+    await uninstall(db.sql);
     await db.sql`drop owned by before, after`;
     await db.sql`drop role before, after`;
+
+    async function mends(schema: string, key: RegExp): Promise<void> {
+      const { changes } = await install(db.sql, { schema });
+      assert.ok(changes.includes('create the function "acquire_lock"'));
+      assert.deepEqual((await install(db.sql, { schema })).changes, []);
+      const [row] = await db.sql`
+        select prosrc from pg_proc
+        where oid = ${`${schema}.acquire_lock(varchar)`}::text::regprocedure`;
+      assert.match(row!.prosrc, key);
+    }
   });
 
   test("refuses a word of SQL, before anything is done", async () => {
