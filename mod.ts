@@ -188,6 +188,7 @@ export {
 export { fromQuery } from "./src/handle/from_query.ts";
 export { inSchema } from "./src/handle/in_schema.ts";
 export {
+  partitionByHash,
   partitioned,
   type PartitionedOptions,
   type PartitionedSql,

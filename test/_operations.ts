@@ -146,6 +146,7 @@ export const pure: readonly string[] = [
   "idFrom",
   "fromQuery",
   "inSchema",
+  "partitionByHash",
   "partitioned",
   "partitionFor",
   "partitions",

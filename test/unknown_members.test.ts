@@ -267,7 +267,7 @@ const without = [
   ...["cardinalId", "category", "id", "ids", "isCategory", "streamName", "types", "idFrom"],
   ...["categoryName", "entityName", "isFollowing"],
   ...["categories", "entityIds", "messageStoreVersion", "streamNames", "streamVersion"],
-  ...["fromQuery", "inSchema", "partitionFor", "partitions"],
+  ...["fromQuery", "inSchema", "partitionByHash", "partitionFor", "partitions"],
   ...["checkLines", "diagnose", "isSameStore", "storeStatus"],
 ];
 

@@ -48,7 +48,7 @@ const GROUPS: readonly Group[] = [
     folder: "operate",
     names: words(
       `deploy roles poolers failover replicas kubernetes monitoring consumer-behind parked-messages backup
-       growth tenants more-than-one-server moving-a-database`,
+       growth more-than-one-server partitions tenants moving-a-database`,
     ),
   },
   {

@@ -18,12 +18,31 @@ import { OWN_HANDLE, type OwnHandle, ownOf } from "./_statement.ts";
  */
 export type PartitionOf = (category: string, count: number) => number;
 
+/**
+ * Says which partition a category is in, by its hash: what `partitioned` does by default. FNV-1a, 32 bits, over
+ * the UTF-16 code units of the category, modulo the count.
+ *
+ * @example
+ * ```ts
+ * import { partitionByHash } from "@messagedb/client";
+ *
+ * partitionByHash("account", 16); // 12
+ * ```
+ *
+ * @param category The category without its types: `account` of `account:command`.
+ * @param count How many partitions there are, from 1.
+ * @returns The partition's number, from 0 to `count` - 1.
+ */
+export function partitionByHash(category: string, count: number): number {
+  return fnv1a(category) % count;
+}
+
 /** Options of `partitioned`. */
 export interface PartitionedOptions {
   /**
    * Says which partition a category is in.
    *
-   * @default the hash of the category (FNV-1a, 32 bits, over its UTF-16 code units), modulo the count
+   * @default partitionByHash
    */
   readonly partitionOf?: PartitionOf | undefined;
 }
@@ -83,7 +102,7 @@ export function partitioned<Handle extends Sql>(
   options: PartitionedOptions = {},
 ): PartitionedSql<Handle> {
   checkMembers("options", options, { partitionOf: true });
-  const { partitionOf = (category, count) => fnv1a(category) % count } = options;
+  const { partitionOf = partitionByHash } = options;
   checkFunction("partitionOf", partitionOf);
   const isHandle = (it: unknown) => typeof it === "function" && !ownOf(it as Sql)?.partitions;
   if (!Array.isArray(handles) || handles.length === 0 || !handles.every(isHandle)) {

@@ -147,7 +147,7 @@ const SEARCHES: Readonly<Record<string, readonly string[]>> = {
   "backfill": ["guides/imports-and-backfills"],
   "migration": ["operate/deploy", "guides/from-crud", "guides/imports-and-backfills"],
   "move database": ["operate/moving-a-database"],
-  "sharding": ["operate/more-than-one-server", "concepts/glossary"],
+  "sharding": ["operate/partitions", "operate/more-than-one-server", "concepts/glossary"],
   "read your writes": ["guides/consumers", "guides/read-models"],
   "kafka": ["concepts/glossary"],
   "eventstoredb": ["from/esdbclient", "concepts/glossary"],
