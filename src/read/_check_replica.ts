@@ -29,7 +29,7 @@ export function checkReplica(
   sql: Sql,
   { replica, record, gap, isWaiting }: ScannedPage,
 ): void {
-  if (replica === null) return;
+  if (!replica) return;
   if (record === null) {
     if (replica === "standby" && gap === null) return;
     const what = replica === "standby"

@@ -398,7 +398,12 @@ describe("with an installation of its own", () => {
         (await readdir(join(root, folder))).map((name) => `${folder}/${name}`)
       ),
     );
-    const files = ["src/errors.ts", "src/types.ts", "test/database/_embedded_program.ts"];
+    const files = [
+      "src/errors.ts",
+      "src/types.ts",
+      "src/read/_distribution.ts",
+      "test/database/_embedded_program.ts",
+    ];
     for (const path of [...sources.flat(), ...files]) {
       const { outputText } = ts.transpileModule(
         await readFile(join(root, path), "utf8"),
