@@ -387,7 +387,8 @@ describe("is refused before anything is sent:", () => {
 });
 
 describe("over one partition, in a schema of another name", () => {
-  const ofAll = /^(readAll|readMatching|iterateAll|iterateMatching|read|subscribe|aggregate|settle)\b/;
+  const ofAll =
+    /^(readAll|readMatching|iterateAll|iterateMatching|read|subscribe|aggregate|settle)\b/;
   beforeAll(async () => {
     await install(handles[1]!, { schema: "one", partition: { number: 0, of: 1 } });
   });
