@@ -17,7 +17,8 @@ import {
   checkSignal,
 } from "../names/_check.ts";
 import { aggregateStream, isOwnMessage } from "../names/_own_streams.ts";
-import { category, entityName } from "../names/stream_name.ts";
+import { patternScope } from "../names/_pattern_scope.ts";
+import { category } from "../names/stream_name.ts";
 import { checkStartAt } from "../read/_first_since.ts";
 import { fitting } from "../read/_fitting.ts";
 import type { Mark } from "../read/_mark.ts";
@@ -324,7 +325,7 @@ function checkAggregate(sql: Sql, aggregate: Aggregate): CheckedAggregate {
   if (partitions !== undefined) checkInteger("partitions", partitions, 1, 32767);
   checkStartAt(startAt);
   checkInteger("batchSize", batchSize, 1);
-  const store = storeFor(sql, name, ...from.map(routedBy));
+  const store = storeFor(sql, name, ...from.map((it) => isPattern(it) ? patternScope(it) : it));
   return {
     ...checkFollowing(store, aggregate),
     sql: store,
@@ -340,14 +341,14 @@ function checkAggregate(sql: Sql, aggregate: Aggregate): CheckedAggregate {
   };
 }
 
-/** What tells the partition of a source: its category, or `"$all"` if it is a pattern for several. */
-function routedBy(from: string): string {
-  return /[%_\\]/.test(entityName(from)) && /[%-]/.test(from) ? "$all" : from;
+/** Whether a source is a pattern. The name of a category is none, whose `_` is no wildcard. */
+function isPattern(from: string): boolean {
+  return /[%-]/.test(from);
 }
 
-/** The LIKE patterns for a category, whose `_` is no wildcard. A pattern is returned as it is. */
+/** The LIKE patterns for a category. A pattern is returned as it is. */
 function patternsOf(from: string): string[] {
-  if (/[%-]/.test(from)) return [from];
+  if (isPattern(from)) return [from];
   const escaped = from.replace(/[\\_]/g, "\\$&");
   return [escaped, `${escaped}-%`];
 }

@@ -292,7 +292,7 @@ async function replayOutOfTurn(run: Run, parked: Message<Parked>): Promise<Handl
   const note = (sql: Sql) => write(sql, name, { id, type: "Replayed", data: { position } });
   const noting = (handler: Handler): Handler => async (message, context) => {
     // The answer to the commit may have been lost.
-    if (await readMessage(context.sql, id) !== null) return;
+    if (await readMessage(consumer.begin ? context.sql : consumer.sql, id) !== null) return;
     const answer = await handler(message, context);
     const verdict = verdictIn(answer, message.type);
     if (verdict === undefined && consumer.begin) await note(context.sql);

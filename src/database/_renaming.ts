@@ -23,7 +23,8 @@ export function renaming(tx: TransactionSql, schema: string): TransactionSql {
 export function renameChange({ does, right, sql, searchPath }: Change, schema: string): Change {
   return {
     does: does.map((it) => renameSchema(it, schema)),
-    right: renameSchema(right, schema),
+    // The name of the database comes after that, and may be the same.
+    right: right.replace(/^.*?(?= in database "|$)/, (it) => renameSchema(it, schema)),
     sql: renameSchema(sql, schema),
     searchPath: renameSchema(searchPath, schema),
   };

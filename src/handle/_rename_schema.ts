@@ -11,7 +11,7 @@
 export function renameSchema(text: string, schema: string): string {
   if (schema === "message_store") return text;
   return text
-    .replace(LOCK_KEY, `$&'${schema}/' || `)
+    .replace(LOCK_KEY, `$&'${schema}/' operator(pg_catalog.||) `)
     .replace(/(?<![\w/])message_store(?!\w|\.(sql_condition|debug))/g, schema);
 }
 

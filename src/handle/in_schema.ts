@@ -40,10 +40,11 @@ const made = new WeakMap<Sql, Map<string, Sql>>();
  * ```
  *
  * @typeParam Handle The type of the handle: the new handle does what the given one does.
- * @param sql The handle. Not one of `fetchSql`, whose gateway names the schema.
+ * @param sql The handle. Not one of `fetchSql`, whose gateway names the schema, and not one of `partitioned`,
+ * which takes handles of this function.
  * @param schema The name of the schema: lower-case letters, digits and `_`, up to 63.
  * @returns The handle; the same one for the same handle and schema.
- * @throws {TypeError} If the name is no such name, or the handle is none or of `fetchSql`.
+ * @throws {TypeError} If the name is no such name, or the handle is none, of `fetchSql` or of `partitioned`.
  */
 export function inSchema<Handle extends Sql>(sql: Handle, schema: string): Handle {
   checkSchemaName(schema);
@@ -53,6 +54,11 @@ export function inSchema<Handle extends Sql>(sql: Handle, schema: string): Handl
   if (ownOf(sql)?.retries) {
     throw new TypeError(
       `Cannot use the schema "${schema}" over a gateway: give inSchema(sql, "${schema}") to the gateway`,
+    );
+  }
+  if (ownOf(sql)?.storeOf) {
+    throw new TypeError(
+      `Cannot use the schema "${schema}" over partitions: give partitioned() handles of inSchema()`,
     );
   }
   if ((ownOf(sql)?.schema ?? "message_store") === schema) return sql;

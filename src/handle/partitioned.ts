@@ -208,13 +208,13 @@ interface Partition {
 function partitionKeeper(partition: Partition): (sql: Sql) => OwnHandle {
   const { number, count, numberOf } = partition;
   let isRight = false;
-  let checking: Promise<void> | undefined;
   return (given) => {
     const inner = ownOf(given);
     const pass = (sql: Sql, ...statement: Parameters<Sql>) =>
       inner?.send?.(sql, ...statement) ?? sql(...statement);
     const check = async (sql: Sql): Promise<void> => {
-      // In a transaction that has failed, or is lost, the check fails for that transaction alone.
+      // Each statement waits for a check of its own: in a transaction that has failed the check fails, and
+      // behind a pool whose connections are all taken it waits.
       const asked: Sql = (...statement) => pass(sql, ...statement);
       await checkIsPartition(
         Object.assign(asked, { [OWN_HANDLE]: { ...inner, send: undefined } }),
@@ -226,8 +226,7 @@ function partitionKeeper(partition: Partition): (sql: Sql) => OwnHandle {
       ...inner,
       send: (sql, ...statement) => {
         if (isRight) return pass(sql, ...statement);
-        checking ??= check(sql).finally(() => checking = undefined);
-        return checking.then(() => pass(sql, ...statement));
+        return check(sql).then(() => pass(sql, ...statement));
       },
       translate: (error) => inWords(partition, (inner?.translate ?? translateDriverError)(error)),
       storeOf: (sql, names) => {

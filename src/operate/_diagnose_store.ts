@@ -8,32 +8,40 @@ const CURRENT_VERSION = "1.3.0";
 /** From this age on, a transaction that holds a category is worth a warning, in milliseconds. */
 const LONG_AGE = 60_000;
 
+/** The command for the store in a schema. */
+function commandFor(schema: string, command: string): string {
+  return `messagedb ${command}${schema === "message_store" ? "" : ` --schema ${schema}`}`;
+}
+
 /** Diagnoses what any role may know of a store. */
-export function diagnoseFacts(facts: Facts): Diagnosis[] {
+export function diagnoseFacts(facts: Facts, schema: string): Diagnosis[] {
   const { store, database } = facts;
   if (store === null) {
     return [{
       name: "store",
       state: "error",
       text: `The database "${database}" has no Message DB`,
-      advice: "messagedb install",
+      advice: commandFor(schema, "install"),
     }];
   }
   return [
-    diagnoseVersion(store),
-    diagnoseRights(facts, store),
-    ...store.mayUse ? [diagnoseSearchPath(facts)] : [],
-    diagnoseNotify(store),
+    diagnoseVersion(store, schema),
+    diagnoseRights(facts, store, schema),
+    ...store.mayUse ? [diagnoseSearchPath(facts, schema)] : [],
+    diagnoseNotify(store, schema),
   ];
 }
 
-function diagnoseVersion({ version, missing, distribution }: StoreFacts): Diagnosis {
+function diagnoseVersion(
+  { version, missing, distribution }: StoreFacts,
+  schema: string,
+): Diagnosis {
   const name = "store";
   if (distribution !== null) {
     return {
       name,
       state: "error",
-      text: `The table message_store.messages ${DISTRIBUTION_TEXTS[distribution]}`,
+      text: `The table ${schema}.messages ${DISTRIBUTION_TEXTS[distribution]}`,
       advice: "Put the messages into a plain table of one PostgreSQL database",
     };
   }
@@ -42,7 +50,7 @@ function diagnoseVersion({ version, missing, distribution }: StoreFacts): Diagno
       name,
       state: "error",
       text: `Parts of Message DB are missing: ${missing.join(", ")}`,
-      advice: "messagedb install",
+      advice: commandFor(schema, "install"),
     };
   }
   const text = `Message DB ${version ?? "of an unknown version"}`;
@@ -53,16 +61,20 @@ function diagnoseVersion({ version, missing, distribution }: StoreFacts): Diagno
       name,
       state: "warning",
       text: `${text} is older than ${CURRENT_VERSION}, for which this package is made`,
-      advice: "messagedb upgrade",
+      advice: commandFor(schema, "upgrade"),
     }
     : { name, state: "ok", text, advice: null };
 }
 
-function diagnoseRights({ role, hasGroup }: Facts, store: StoreFacts): Diagnosis {
+function diagnoseRights(
+  { role, hasGroup }: Facts,
+  store: StoreFacts,
+  schema: string,
+): Diagnosis {
   const name = "rights";
-  const grant = `grant message_store to ${role};`;
+  const grant = `grant ${schema} to ${role};`;
   // Where the role message_store is missing, install makes it and gives it its rights.
-  const advice = hasGroup ? grant : `messagedb install, then: ${grant}`;
+  const advice = hasGroup ? grant : `${commandFor(schema, "install")}, then: ${grant}`;
   if (!store.mayUse || !store.maySelect) {
     return { name, state: "error", text: `The role ${role} may not read messages`, advice };
   }
@@ -81,23 +93,24 @@ function diagnoseRights({ role, hasGroup }: Facts, store: StoreFacts): Diagnosis
 
 function diagnoseSearchPath(
   { role, searchPath: { setting, hasStore, shadows } }: Facts,
+  schema: string,
 ): Diagnosis {
   const name = "searchPath";
-  const advice = `alter role ${role} set search_path = message_store, public;`;
+  const advice = `alter role ${role} set search_path = ${schema}, public;`;
   if (shadows.length > 0) {
     const text = `The search_path is ${setting}: other clients find ${shadows.join(", ")} ` +
       "before Message DB's own";
     return { name, state: "warning", text, advice };
   }
   if (!hasStore) {
-    const text = `The search_path is ${setting}: this package needs no message_store in it, ` +
+    const text = `The search_path is ${setting}: this package needs no ${schema} in it, ` +
       "but other clients do";
     return { name, state: "note", text, advice };
   }
   return { name, state: "ok", text: `The search_path is ${setting}`, advice: null };
 }
 
-function diagnoseNotify({ notify }: StoreFacts): Diagnosis {
+function diagnoseNotify({ notify }: StoreFacts, schema: string): Diagnosis {
   const name = "notify";
   if (notify === null) {
     return { name, state: "ok", text: "Writes notify no listener", advice: null };
@@ -107,17 +120,24 @@ function diagnoseNotify({ notify }: StoreFacts): Diagnosis {
       name,
       state: "warning",
       text: "The trigger messages_notify is disabled: writes notify no listener",
-      advice: "messagedb install --notify",
+      advice: commandFor(schema, "install --notify"),
     };
   }
   return { name, state: "ok", text: "Writes notify listeners", advice: null };
 }
 
 /** Diagnoses what a role may know that reads messages. */
-export function diagnoseStatus({ indexes, sequence, transactions }: StoreStatus): Diagnosis[] {
+export function diagnoseStatus(
+  { indexes, sequence, transactions }: StoreStatus,
+  schema: string,
+): Diagnosis[] {
   return [
-    ...allOr("indexes", indexes.flatMap(diagnoseIndex), "All indexes are there"),
-    diagnoseSequence(sequence),
+    ...allOr(
+      "indexes",
+      indexes.flatMap((it) => diagnoseIndex(it, schema)),
+      "All indexes are there",
+    ),
+    diagnoseSequence(sequence, schema),
     ...allOr(
       "transactions",
       transactions.map(diagnoseTransaction),
@@ -130,7 +150,10 @@ function allOr(name: DiagnosisName, found: readonly Diagnosis[], text: string): 
   return found.length > 0 ? [...found] : [{ name, state: "ok", text, advice: null }];
 }
 
-function diagnoseIndex({ name: index, state: indexState }: IndexStatus): Diagnosis[] {
+function diagnoseIndex(
+  { name: index, state: indexState }: IndexStatus,
+  schema: string,
+): Diagnosis[] {
   const name = "indexes";
   if (indexState === "valid") return [];
   if (indexState === "missing") {
@@ -140,7 +163,7 @@ function diagnoseIndex({ name: index, state: indexState }: IndexStatus): Diagnos
       state: isUnique ? "error" : "warning",
       text: `The index ${index} is missing: ` +
         (isUnique ? "messages can be there twice, and reads are slow" : "reads are slow"),
-      advice: "messagedb install",
+      advice: commandFor(schema, "install"),
     }];
   }
   const isOfStore = /^messages_(id|stream|category)$/.test(index);
@@ -149,14 +172,14 @@ function diagnoseIndex({ name: index, state: indexState }: IndexStatus): Diagnos
     state: "warning",
     text: `The index ${index} is invalid: PostgreSQL does not use it, or it allows doubles`,
     advice: isOfStore
-      ? `drop index message_store.${index}; then: messagedb install`
+      ? `drop index ${schema}.${index}; then: ${commandFor(schema, "install")}`
       : index === "messages_names"
-      ? "messagedb install --name-index"
-      : `reindex index message_store."${index.replaceAll('"', '""')}";`,
+      ? commandFor(schema, "install --name-index")
+      : `reindex index ${schema}."${index.replaceAll('"', '""')}";`,
   }];
 }
 
-function diagnoseSequence(sequence: StoreStatus["sequence"]): Diagnosis {
+function diagnoseSequence(sequence: StoreStatus["sequence"], schema: string): Diagnosis {
   const name = "sequence";
   if (sequence === null) {
     const text = "This role may not see whether the sequence of global positions is behind";
@@ -168,7 +191,7 @@ function diagnoseSequence(sequence: StoreStatus["sequence"]): Diagnosis {
       state: "error",
       text: "The sequence of global positions is behind the messages: writes fail. " +
         "It is after logical replication or a restore that copied the messages alone",
-      advice: "messagedb install",
+      advice: commandFor(schema, "install"),
     };
   }
   return { name, state: "ok", text: "The sequence of global positions is ahead", advice: null };

@@ -1,4 +1,3 @@
-import { renameSchema } from "../handle/_rename_schema.ts";
 import { ownOf } from "../handle/_statement.ts";
 import { NotInstalledError } from "../errors.ts";
 import type { Sql } from "../types.ts";
@@ -33,25 +32,19 @@ export async function diagnose(sql: Sql): Promise<Diagnosis[]> {
   const facts = await readFacts(sql);
   const after = Date.now();
   const { store } = facts;
-  const schema = ownOf(sql)?.schema;
+  const schema = ownOf(sql)?.schema ?? "message_store";
   const mayRead = store !== null && store.missing.length === 0 && store.mayUse && store.maySelect;
-  const diagnoses = [
+  return [
     ...diagnoseServer(facts),
-    ...diagnoseFacts(facts),
-    ...mayRead ? await diagnoseReadable(sql) : [],
+    ...diagnoseFacts(facts, schema),
+    ...mayRead ? await diagnoseReadable(sql, schema) : [],
     ...diagnoseSession(facts, await readPooling(sql), { before, after }),
   ];
-  return schema === undefined ? diagnoses : diagnoses.map((it) => ({
-    ...it,
-    text: renameSchema(it.text, schema),
-    advice: it.advice && renameSchema(it.advice, schema)
-      .replace(/messagedb (install|upgrade)/, `$& --schema ${schema}`),
-  }));
 }
 
-async function diagnoseReadable(sql: Sql): Promise<Diagnosis[]> {
+async function diagnoseReadable(sql: Sql, schema: string): Promise<Diagnosis[]> {
   try {
-    return diagnoseStatus(await storeStatus(sql));
+    return diagnoseStatus(await storeStatus(sql), schema);
   } catch (error) {
     if (!(error instanceof NotInstalledError)) throw error;
     // A right that storeStatus needs is missing, which is told already.

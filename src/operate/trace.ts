@@ -119,7 +119,9 @@ export async function trace(
   checkSignal(signal);
   signal?.throwIfAborted();
   const wanted = { id, streamName, limit: String(limit + 1) };
-  const store = storeFor(sql, streamName ?? await streamOfMessage(sql, id!));
+  const store = streamName === undefined
+    ? await storeOfMessage(sql, id!)
+    : storeFor(sql, streamName);
   const beginning = await abortable(readTraceBeginning(store, wanted), signal);
   const starts = beginning.traced.slice(0, limit);
   const isStart = new Set(beginning.traced.map(({ globalPosition }) => globalPosition));
@@ -136,9 +138,12 @@ export async function trace(
   };
 }
 
-/** The stream of a message, which tells the partition; of a message that is nowhere, any. */
-async function streamOfMessage(sql: Sql, id: string): Promise<string> {
-  return ownOf(sql)?.partitions && (await readMessage(sql, id))?.streamName || "none-1";
+/** The partition that has a message; of a message that is nowhere, any. */
+async function storeOfMessage(sql: Sql, id: string): Promise<Sql> {
+  const stores = ownOf(sql)?.partitions;
+  if (!stores) return sql;
+  const message = await readMessage(sql, id);
+  return message ? storeFor(sql, message.streamName) : stores[0]!;
 }
 
 /** Finds what follows from messages, page by page of the store, until there are so many or the store ends. */

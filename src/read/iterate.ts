@@ -1,3 +1,5 @@
+import { storeFor } from "../handle/_store_for.ts";
+import { patternScope } from "../names/_pattern_scope.ts";
 import { headOf, type MessageRow } from "../messages/_columns.ts";
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
@@ -252,17 +254,21 @@ function settledPages(
   options: ReadAllOptions & IterateOptions & MaybeTyped,
 ): AsyncGenerator<Message, void, undefined> {
   let most = 0;
+  let store = sql;
   const readPage = fitting(
     "all messages",
     () => most,
     (batchSize, position: number, mark: Mark | null, signal: AbortSignal) => {
       const wanted = { position, batchSize, pattern, mark };
-      return readSettled(sql, wanted, { patience: ITERATOR_PATIENCE, signal });
+      return readSettled(store, wanted, { patience: ITERATOR_PATIENCE, signal });
     },
   );
   let mark: Mark | null = null;
   return upToLimit(options, async (position = 1, batchSize, signal) => {
-    if (pattern !== null) checkPattern(pattern);
+    if (pattern !== null) {
+      checkPattern(pattern);
+      store = storeFor(sql, patternScope(pattern));
+    }
     most = batchSize;
     const page = await readPage(position, mark, signal);
     mark = page.mark;

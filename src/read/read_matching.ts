@@ -1,3 +1,5 @@
+import { storeFor } from "../handle/_store_for.ts";
+import { patternScope } from "../names/_pattern_scope.ts";
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkOptions, checkPage, checkPattern } from "../names/_check.ts";
@@ -73,5 +75,11 @@ export async function readMatching(
   checkPattern(pattern);
   checkOptions(options, { position: true, batchSize: true, messages: true });
   const { position, batchSize } = checkPage(options);
-  return await readForward(sql, pattern, position, batchSize, parserOf(options));
+  return await readForward(
+    storeFor(sql, patternScope(pattern)),
+    pattern,
+    position,
+    batchSize,
+    parserOf(options),
+  );
 }

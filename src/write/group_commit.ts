@@ -86,7 +86,7 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
   const { maxBatch = 256, maxInFlight = 4 } = options;
   checkInteger("maxBatch", maxBatch, 1);
   checkInteger("maxInFlight", maxInFlight, 1);
-  if (!ownOf(sql)?.partitions) return groupStore(sql, maxBatch, maxInFlight);
+  if (!ownOf(sql)?.storeOf) return groupStore(sql, maxBatch, maxInFlight);
   const groups = new Map<Sql, GroupedWrite>();
   return (async (streamName: string, ...rest: [MessageInput, WriteOptions?]): Promise<number> => {
     checkWritableStreamName(streamName);

@@ -1,6 +1,6 @@
 import { storeFor } from "../handle/_store_for.ts";
 import { ownOf } from "../handle/_statement.ts";
-import { DuplicateMessageError } from "../errors.ts";
+import { DuplicateMessageError, PartitionError } from "../errors.ts";
 import { invalid } from "../lib/invalid.ts";
 import { isPromise } from "../lib/promise.ts";
 import { checkFunction, checkOptions } from "../names/_check.ts";
@@ -176,12 +176,26 @@ function rowsByStore(sql: Sql, { rows }: Chunk): ReadonlyMap<Sql, readonly Impor
   if (!ownOf(sql)?.storeOf) return new Map([[sql, rows]]);
   const byStore = new Map<Sql, ImportRow[]>();
   for (const row of rows) {
-    const store = storeFor(sql, row.encoded.streamName);
+    const store = storeOfRow(sql, row);
     const inStore = byStore.get(store) ?? [];
     inStore.push(row);
     byStore.set(store, inStore);
   }
   return byStore;
+}
+
+function storeOfRow(sql: Sql, { place, encoded: { streamName } }: ImportRow): Sql {
+  try {
+    return storeFor(sql, streamName);
+  } catch (error) {
+    if (!(error instanceof PartitionError)) throw error;
+    throw placedError(
+      place,
+      error.reason === "all"
+        ? new TypeError(`"${streamName}" is of all messages, which no partition has: ${LEAVE_OUT}`)
+        : error,
+    );
+  }
 }
 
 /** Writes what is missing; returns how many messages that was. */

@@ -8,6 +8,7 @@ import { lockCategories } from "../../src/consume/_lock_categories.ts";
 import { ALL, readHeads } from "../../src/subscribe/_heads.ts";
 import { operations, programs, variants } from "../_operations.ts";
 import { readPartitionMark } from "../../src/handle/_partition_mark.ts";
+import { inStockWords, renameSchema } from "../../src/handle/_rename_schema.ts";
 import { type Database, useDatabase } from "../database.ts";
 import { namesIn, plant, trapCalls } from "./_trap.ts";
 import { unpinnedIn } from "./_unpinned.ts";
@@ -159,6 +160,16 @@ test("each statement of the source is among them", async () => {
 
 test("no statement has a name that the search path could find elsewhere", () => {
   for (const statement of statements) assert.deepEqual(unpinnedIn(statement), [], statement);
+});
+
+test("no statement for a schema of another name has such a name either", () => {
+  let isLocked = false;
+  for (const statement of statements) {
+    const renamed = renameSchema(statement, "tenant_1");
+    isLocked ||= renamed.includes("'tenant_1/'");
+    assert.deepEqual(unpinnedIn(inStockWords(renamed, "tenant_1")), [], renamed);
+  }
+  assert.ok(isLocked);
 });
 
 test.each([

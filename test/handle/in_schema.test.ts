@@ -355,6 +355,13 @@ test("is the same handle for the same name, and takes the place of another name"
   });
 });
 
+test("diagnose() names the database and the role as they are called", async () => {
+  const sql = inSchema(db.connect({ max: 1, connection: { role: "message_store" } }), "tenant_1");
+  const rights = (await operate.diagnose(sql)).find(({ name }) => name === "rights")!;
+  assert.equal(rights.text, "The role message_store may not read messages");
+  assert.equal(rights.advice, "grant tenant_1 to message_store;");
+});
+
 test("SQL of a program's own stays as it is", async () => {
   const sql = inSchema(db.sql, "tenant_1");
   const [row] = await sql`select 'message_store' as name, ${"message_store"} as value`;
@@ -418,7 +425,7 @@ describe("install() with a schema", () => {
   test("mends the lock of a store whose schema was renamed", async () => {
     await install(db.sql, { schema: "before" });
     await db.sql`alter schema before rename to after`;
-    await mends("after", /hash_64\('after\/' \|\| _category\)/);
+    await mends("after", /hash_64\('after\/' operator\(pg_catalog\.\|\|\) _category\)/);
     await db.sql`alter schema after rename to message_store`;
     await mends("message_store", /hash_64\(_category\)/);
     await uninstall(db.sql);

@@ -335,6 +335,12 @@ test("importMessages() writes each message to its partition, and translates posi
   for (const category of [one, two]) {
     await drain(from, { category, consumerId: "it", handle: () => {} }, { limit: 2 });
   }
+  await drain(from, { category: "$all", consumerId: "all", handle: () => {} }, { limit: 1 });
+  await assert.rejects(importMessages(sql, exportMessages(from, "$all")), {
+    name: "TypeError",
+    message: /line \d+: "\$all:position-all" is of all messages, which no partition has: .*"omit"/,
+  });
+  await remove(from, { category: "$all", consumerId: "all" });
   const { written } = await importMessages(sql, exportMessages(from, "$all"));
   assert.ok(written >= 8);
   for (const category of [one, two]) {
@@ -362,9 +368,9 @@ describe("is refused before anything is sent:", () => {
       several,
     ],
     readAll: [(sql) => readAll(sql), whole],
-    readMatching: [(sql) => readMatching(sql, "account%"), whole],
+    readMatching: [(sql) => readMatching(sql, "account%"), all],
     iterateAll: [(sql) => iterateAll(sql).next(), whole],
-    iterateMatching: [(sql) => iterateMatching(sql, "account%").next(), whole],
+    iterateMatching: [(sql) => iterateMatching(sql, "account%").next(), all],
     subscribe: [async (sql) => await subscribe(sql, "$all").next(), all],
     drain: [(sql) => drain(sql, { category: "$all", consumerId: "it", handle }), all],
     storeStatus: [(sql) => storeStatus(sql), whole],
@@ -420,6 +426,83 @@ test("a transaction takes streams of its own partition, and refuses others and g
   });
   assert.equal(await streamVersion(sql, `${near}-1`), 0);
   assert.throws(() => partitionFor(sql, own, far), { reason: "several" });
+});
+
+test("the handle of a partition refuses streams of others, however they are named", async () => {
+  const [own, far] = [categoryIn(1), categoryIn(2)];
+  const partition = partitionFor(sql, own);
+  const grouped = groupCommit(partition);
+  assert.equal(await grouped(`${own}-1`, message), 0);
+  const id = crypto.randomUUID();
+  const attempts: (() => Promise<unknown>)[] = [
+    () => grouped(`${far}-1`, message),
+    () => grouped(`${far}-1`, { ...message, id }),
+    () => importMessages(partition, [{ ...message, id, streamName: `${far}-1` }]),
+    () => readMatching(partition, `${far}-%`),
+    () => iterateMatching(partition, `${far}-%`).next(),
+    async () => await subscribe(partition, far).next(),
+    () => readAggregate(partition, far),
+    () => drain(partition, { category: far, consumerId: "it", handle: () => {} }),
+    () => waitFor(partition, { category: far, consumerId: "it" }, 1),
+    () => streams(partition, far),
+    () => consumers(partition, { category: far }),
+    () => trace(partition, { streamName: `${far}-1` }),
+    () => reply(partition, { ...message, metadata: { replyStreamName: `${far}-1` } }),
+    () => synchronize(partition, `${far}-1`, [{ ...message, id }]),
+  ];
+  for (const attempt of attempts) {
+    await assert.rejects(attempt, { name: "PartitionError", reason: "foreign" }, String(attempt));
+  }
+  assert.equal(await streamVersion(sql, `${far}-1`), -1);
+  const [first] = await readStream(sql, `${own}-1`);
+  for (const each of partitions(sql)) {
+    assert.equal(
+      (await trace(each, { id: first!.id })).messages.length,
+      each === partition ? 1 : 0,
+    );
+  }
+  assert.deepEqual(await readMatching(sql, `${own}-%`), await readStream(sql, `${own}-1`));
+  assert.throws(() => inSchema(partition, "tenant_1"), {
+    name: "TypeError",
+    message: /inSchema\(\)/,
+  });
+  assert.throws(() => inSchema(sql, "tenant_1"), { name: "TypeError" });
+});
+
+describe("before the first statement, when the partition is asked for its mark", () => {
+  const open = (number: number) => {
+    const handle = postgres(databases[number]!.url, { max: 1, onnotice: () => {} });
+    return { handle, own: partitioned(handles.map((it, at) => at === number ? handle : it)) };
+  };
+
+  test("a transaction that has the only connection goes on", async () => {
+    const { handle, own } = open(1);
+    const category = categoryIn(1);
+    let reading: Promise<unknown> | undefined;
+    await partitionFor(own, category).begin(async (sql) => {
+      reading = readStream(own, `${category}-1`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      await write(sql, `${category}-1`, message);
+    });
+    assert.equal((await reading as unknown[]).length, 1);
+    await handle.end();
+  });
+
+  test("a transaction that has failed fails alone", async () => {
+    const own = partitioned(handles);
+    const category = categoryIn(1);
+    await assert.rejects(
+      partitionFor(own, category).begin(async (sql) => {
+        await sql`select no_such_column`.catch(() => {});
+        const failing = write(sql, `${category}-1`, message);
+        await Promise.all([
+          assert.rejects(failing, { code: "25P02" }),
+          readStream(own, `${category}-1`),
+        ]);
+      }),
+    );
+    assert.equal(await write(own, `${category}-1`, message), 0);
+  });
 });
 
 test("each partition has its own $all, and its own consumers of $all", async () => {
@@ -573,8 +656,22 @@ describe("over a gateway", () => {
       1,
     );
     const streams = [one, two].map((it) => ({ streamName: `${it}-1`, messages: [message] }));
-    for (const refused of [writeStreams(client, streams), readAll(client)]) {
-      await assert.rejects(refused, { name: "FetchSqlError", status: 422, problem: "PARTITION" });
+    const refusals = {
+      several: () => writeStreams(client, streams),
+      "several partitions at once": () =>
+        importMessages(
+          client,
+          [one, two].map((it) => ({ ...message, id: crypto.randomUUID(), streamName: `${it}-1` })),
+        ),
+      "all partitions at once": () => readAll(client),
+    };
+    for (const [text, refused] of Object.entries(refusals)) {
+      await assert.rejects(refused, {
+        name: "FetchSqlError",
+        status: 422,
+        problem: "PARTITION",
+        message: RegExp(text),
+      });
     }
   });
 
@@ -598,6 +695,25 @@ describe("over a gateway", () => {
     }
     assert.deepEqual(await Promise.all(reading), names.map(() => [0, 1, 2]));
     end.abort();
+  });
+
+  test("a gateway of one partition refuses streams of others", async () => {
+    const [own, far] = [categoryIn(1), categoryIn(2)];
+    const client = over(partitionFor(sql, own));
+    assert.equal(await write(client, `${own}-1`, message), 0);
+    const grouped = groupCommit(client);
+    const id = crypto.randomUUID();
+    const attempts = [
+      () => Promise.all([grouped(`${far}-1`, message), grouped(`${far}-2`, message)]),
+      () => importMessages(client, [{ ...message, id, streamName: `${far}-1` }]),
+      async () => await subscribe(client, far).next(),
+      () => readCategory(client, far),
+    ];
+    for (const attempt of attempts) {
+      await assert.rejects(attempt, { status: 422, problem: "PARTITION" });
+    }
+    assert.equal(await streamVersion(sql, `${far}-1`), -1);
+    assert.equal((await readAll(client)).length > 0, true);
   });
 
   test("each partition may be a gateway", async () => {

@@ -9,6 +9,8 @@ export interface Call<Answer> {
   /** What `authorize` is asked: once for each stream that the call touches. */
   readonly toAuthorize: readonly GatewayCall[];
   readonly send: (sql: Sql) => Promise<Answer>;
+  /** Whether `send` asks each partition of a store by itself, and puts the answers together. */
+  readonly asksEach?: true;
 }
 
 /** Describes a call of an operation for `authorize`. */

@@ -1,3 +1,4 @@
+import { storeFor } from "../../../handle/_store_for.ts";
 import { WrongExpectedVersionError } from "../../../errors.ts";
 import { readMessages } from "../../../read/read_messages.ts";
 import type { MessageInput, Sql } from "../../../types.ts";
@@ -53,7 +54,7 @@ export async function appendCall(
       const position = await writing.catch((error) => {
         throw preconditions.length > 0 ? asFailedPrecondition(error) : error;
       });
-      if (keyed.length > 0) await checkSameContent(sql, keyed);
+      if (keyed.length > 0) await checkSameContent(storeFor(sql, streamName), keyed);
       return position;
     },
   };
@@ -90,7 +91,8 @@ export async function writeStreamsCallOf(
     ),
     send: async (sql) => {
       const positions = await writeStreams(sql, identified);
-      if (keyed.length > 0) await checkSameContent(sql, keyed);
+      const store = storeFor(sql, ...identified.map(({ streamName }) => streamName));
+      if (keyed.length > 0) await checkSameContent(store, keyed);
       return positions;
     },
   };

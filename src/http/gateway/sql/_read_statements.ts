@@ -168,6 +168,7 @@ export function readHeadsCall(
       for (const [kind, name] of sources) if (kind !== "all") checkName("name", name);
       return await readHeads(sql, sources, state);
     },
+    asksEach: true,
   };
 }
 
@@ -271,7 +272,11 @@ export function readLastMessageCall(parameters: Parameters): Call<unknown> {
 
 export function readMessagesCall(parameters: Parameters): Call<unknown> {
   const ids = jsonOf(parameters["ids"]) as string[];
-  return { toAuthorize: [callTo("readMessages", { ids })], send: (sql) => readMessages(sql, ids) };
+  return {
+    toAuthorize: [callTo("readMessages", { ids })],
+    send: (sql) => readMessages(sql, ids),
+    asksEach: true,
+  };
 }
 
 /** What `decide` has written for a command, and the versions of its streams after that. */

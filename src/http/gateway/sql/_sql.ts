@@ -1,7 +1,7 @@
 import { storeFor } from "../../../handle/_store_for.ts";
 import { isDatabaseUnavailable, sqlStateOf } from "../../../handle/_driver_error.ts";
 import { inStockWords } from "../../../handle/_rename_schema.ts";
-import { jsonTextOf, ownOf } from "../../../handle/_statement.ts";
+import { jsonTextOf, ownOf, takeRows } from "../../../handle/_statement.ts";
 import { answersMessages, messageRowsOf, rowOf } from "../../../messages/_columns.ts";
 import { checkContentType, readJson } from "../_body.ts";
 import { checkAllowed } from "../_authorize.ts";
@@ -10,7 +10,6 @@ import { Refusal } from "../_problem.ts";
 import type { Call, SentStatement } from "../_calls.ts";
 import type { GatewayCall } from "../call.ts";
 import type { Message, Sql } from "../../../types.ts";
-import { PartitionError } from "../../../errors.ts";
 import { recognize } from "./_statements.ts";
 import { VERSION, VERSION_HEADER } from "../_version.ts";
 
@@ -41,22 +40,19 @@ export async function answerStatement(request: Request, gateway: Gateway): Promi
   });
 }
 
-/** Runs the statement of a call in the store that the call is about; of several stores, runs the call. */
+/** Runs the statement of a call in the store that the call is about, or the call where it asks several. */
 async function rowsOfCall(
   sql: Sql,
-  { toAuthorize, send }: Call<unknown>,
+  { toAuthorize, send, asksEach }: Call<unknown>,
   { strings, text, parameters }: SentStatement,
 ): Promise<readonly object[]> {
   const isOfMessages = answersMessages(text);
-  let store;
-  try {
-    store = storeFor(sql, ...toAuthorize.map(nameOfCall));
-  } catch (error) {
-    if (!(error instanceof PartitionError)) throw error;
+  if (asksEach && ownOf(sql)?.partitions) {
     const answer = await send(sql);
     return isOfMessages ? (answer as Message[]).map(rowOf) : [{ json: JSON.stringify(answer) }];
   }
-  const answer = await store(strings, ...parameters);
+  const store = storeFor(sql, ...toAuthorize.map(nameOfCall));
+  const answer = await takeRows(store, strings, ...parameters);
   return isOfMessages ? messageRowsOf(answer) : [{ json: jsonTextOf(answer) }];
 }
 

@@ -163,12 +163,20 @@ const STATEMENTS: readonly SampledStatement[] = [
   },
   { sample: inCategory, makeCall: streamNamesCall },
   { sample: inCategory, makeCall: entityIdsCall },
-  { sample: {}, makeCall: () => ({ toAuthorize: [callTo("categories", {})], send: categories }) },
+  {
+    sample: {},
+    makeCall: () => ({
+      toAuthorize: [callTo("categories", {})],
+      send: categories,
+      asksEach: true,
+    }),
+  },
   {
     sample: {},
     makeCall: () => ({
       toAuthorize: [callTo("messageStoreVersion", {})],
       send: messageStoreVersion,
+      asksEach: true,
     }),
   },
   {
