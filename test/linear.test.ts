@@ -29,6 +29,7 @@ interface Expression {
 const MADE: Readonly<Record<string, readonly string[]>> = {
   "`^[^-]*[:+](${kinds})-`": OWN.map(({ streams }) => streams.source),
   "`^${types}$`": OWN.map(({ types }) => types.source),
+  "`(?<![\\\\w.])${schema}(?!\\\\w)`": [String.raw`(?<![\w.])message_store(?!\w)`],
 };
 
 /** Every regular expression of `src`. */

@@ -12,7 +12,7 @@ export function renameSchema(text: string, schema: string): string {
   if (schema === "message_store") return text;
   return text
     .replace(LOCK_KEY, `$&'${schema}/' operator(pg_catalog.||) `)
-    .replace(/(?<![\w/])message_store(?!\w|\.(sql_condition|debug))/g, schema);
+    .replace(/(?<![\w/])message_store(?!\w|\.sql_condition|\.debug)/g, schema);
 }
 
 /** What comes before a category that is made into the key of a lock: in our SQL, and in `acquire_lock`. */

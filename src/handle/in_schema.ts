@@ -32,7 +32,9 @@ const made = new WeakMap<Sql, Map<string, Sql>>();
  * ```ts
  * import { inSchema, readStream, write } from "@messagedb/client";
  * import { install } from "@messagedb/client/install";
+ * import postgres from "postgres";
  *
+ * const sql = postgres("postgres://postgres@localhost/message_store");
  * await install(sql, { schema: "tenant_1" });
  * const tenant = inSchema(sql, "tenant_1");
  * await write(tenant, "account-123", { type: "Opened" });

@@ -119,7 +119,7 @@ const SEARCHES: Readonly<Record<string, readonly string[]>> = {
   "catch-up subscription": ["guides/subscriptions"],
   "persistent subscription": ["guides/consumers", "from/esdbclient"],
   "consumer group": ["guides/consumers"],
-  "partition": ["guides/consumers", "concepts/glossary", "from/depeche-db"],
+  "partition": ["operate/growth", "operate/partitions", "concepts/glossary", "from/depeche-db"],
   "pgbouncer": ["operate/poolers"],
   "hyperdrive": ["operate/poolers", "start/cloudflare-workers"],
   "supabase": ["operate/poolers", "guides/drivers", "guides/install", "operate/roles"],
