@@ -9,3 +9,11 @@ select coalesce(
   'null'
 ) as json`;
 }
+
+/** The partition that a mark names; null if the text is no mark. */
+export function partitionOfMark(
+  mark: string | null,
+): { readonly number: number; readonly of: number } | null {
+  const [, number, of] = /^partition (\d+) of (\d+)$/.exec(mark ?? "") ?? [];
+  return number === undefined ? null : { number: Number(number), of: Number(of) };
+}

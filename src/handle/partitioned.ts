@@ -6,7 +6,7 @@ import { entityName } from "../names/stream_name.ts";
 import type { Sql } from "../types.ts";
 import { deriveHandle } from "./_derive_handle.ts";
 import { isDatabaseUnavailable, translateDriverError } from "./_driver_error.ts";
-import { readPartitionMark } from "./_partition_mark.ts";
+import { partitionOfMark, readPartitionMark } from "./_partition_mark.ts";
 import { OWN_HANDLE, type OwnHandle, ownOf } from "./_statement.ts";
 
 /**
@@ -248,7 +248,7 @@ async function checkIsPartition(sql: Sql, { number, count }: Partition): Promise
   const mark = await readPartitionMark(sql);
   const wanted = `partition ${number} of ${count}`;
   if (mark === wanted) return;
-  const what = /^partition \d+ of \d+$/.test(mark ?? "")
+  const what = partitionOfMark(mark) !== null
     ? `it is ${mark}`
     : `it is not marked, which install(sql, { partition: { number: ${number}, of: ${count} } }) does`;
   throw new PartitionError("mark", `Cannot use this database as ${wanted}: ${what}`, {

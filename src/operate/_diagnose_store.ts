@@ -128,10 +128,11 @@ function diagnoseNotify({ notify }: StoreFacts, schema: string): Diagnosis {
 
 /** Diagnoses what a role may know that reads messages. */
 export function diagnoseStatus(
-  { indexes, sequence, transactions }: StoreStatus,
+  { indexes, partition, sequence, transactions }: StoreStatus,
   schema: string,
 ): Diagnosis[] {
   return [
+    ...diagnosePartition(partition),
     ...allOr(
       "indexes",
       indexes.flatMap((it) => diagnoseIndex(it, schema)),
@@ -144,6 +145,12 @@ export function diagnoseStatus(
       'No transaction holds a category or readers of "$all" for a second or more',
     ),
   ];
+}
+
+function diagnosePartition(partition: StoreStatus["partition"]): Diagnosis[] {
+  if (partition === null) return [];
+  const text = `This database is partition ${partition.number} of ${partition.of}`;
+  return [{ name: "partition", state: "ok", text, advice: null }];
 }
 
 function allOr(name: DiagnosisName, found: readonly Diagnosis[], text: string): Diagnosis[] {

@@ -5,7 +5,7 @@ import type { Sql } from "../types.ts";
 import type { CategoryStatus, MessageCount, StoreStatus } from "./status.ts";
 
 /** What a statement of `storeStatus` answers. Times are in milliseconds. */
-export interface StoredStatus extends Omit<StoreStatus, "messages" | "categories"> {
+export interface StoredStatus extends Omit<StoreStatus, "messages" | "categories" | "partition"> {
   readonly messages: Omit<MessageCount, "firstAt" | "lastAt"> & {
     readonly firstAt: number | null;
     readonly lastAt: number | null;
@@ -14,6 +14,8 @@ export interface StoredStatus extends Omit<StoreStatus, "messages" | "categories
     readonly firstAt: number;
     readonly lastAt: number;
   })[];
+  /** The comment of the sequence. */
+  readonly mark: string | null;
 }
 
 export const SETTINGS_JSON = /* @__PURE__ */ [
@@ -231,6 +233,9 @@ const STATUS_JSON = `
       )
     ),
     'distribution', ${DISTRIBUTION},
+    'mark', obj_description(
+      to_regclass('message_store.messages_global_position_seq')::oid, 'pg_class'
+    ),
     'settings', json_build_object(
         'TimeZone', (select zone from caller),
         ${SETTINGS_JSON}

@@ -4,6 +4,7 @@ export type DiagnosisName =
   | "store"
   | "rights"
   | "searchPath"
+  | "partition"
   | "indexes"
   | "sequence"
   | "transactions"

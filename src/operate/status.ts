@@ -26,6 +26,13 @@ export interface StoreStatus {
    * Citus. This package works with none of them. Null for a plain table.
    */
   readonly distribution: "partitioned" | "foreign" | "distributed" | null;
+  /** Which partition of a store the database is, as `install` has marked it; null if it has no mark. */
+  readonly partition: {
+    /** The partition's number, from 0. */
+    readonly number: number;
+    /** How many partitions the store has. */
+    readonly of: number;
+  } | null;
   /** Settings of PostgreSQL and of Message DB. */
   readonly settings: StoreSettings;
   /** The transactions that hold a category or hold up readers of `"$all"`, from the oldest on. */

@@ -1,3 +1,4 @@
+import { partitionOfMark } from "../handle/_partition_mark.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import type { Sql } from "../types.ts";
 import { readStatus } from "./_read_status.ts";
@@ -29,7 +30,7 @@ const SHORTEST_AGE = 1000;
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  */
 export async function storeStatus(sql: Sql): Promise<StoreStatus> {
-  const { messages, categories, transactions, sequence, ...status } = await readStatus(sql);
+  const { messages, categories, transactions, sequence, mark, ...status } = await readStatus(sql);
   const dateOf = (time: number | null) => time === null ? null : new Date(time);
   return {
     ...status,
@@ -44,6 +45,7 @@ export async function storeStatus(sql: Sql): Promise<StoreStatus> {
       firstAt: new Date(firstAt),
       lastAt: new Date(lastAt),
     })),
+    partition: partitionOfMark(mark),
     transactions: transactions.filter(({ age }) => age === null || age >= SHORTEST_AGE),
     sequence: sequence && { ...sequence, last: safeInteger(sequence.last) },
   };

@@ -29,6 +29,7 @@ describe("storeStatus()", () => {
     assert.deepEqual(status.sequence, { last: 0, isBehind: false });
     assert.deepEqual(status.install, { notify: false, nameIndex: false });
     assert.equal(status.version, "1.3.0");
+    assert.equal(status.partition, null);
     assert.match(status.serverVersion, /^\d+/);
     assert.equal(status.isStandby, false);
   });
@@ -177,6 +178,18 @@ describe("storeStatus()", () => {
     assert.deepEqual((await storeStatus(db.sql)).sequence, { last: 0, isBehind: true });
     const sql = await reader();
     assert.equal((await storeStatus(sql)).sequence, null);
+  });
+
+  test("tells which partition the database is, and takes no other comment for a mark", async () => {
+    await db.sql.begin(async (tx) => {
+      for (const [mark, partition] of [["ours", null], ["partition 1 of 4", { number: 1, of: 4 }]]) {
+        await tx.unsafe(
+          `comment on sequence message_store.messages_global_position_seq is '${mark}'`,
+        );
+        assert.deepEqual((await storeStatus(tx)).partition, partition);
+      }
+      throw new Error("undone");
+    }).catch(({ message }) => assert.equal(message, "undone"));
   });
 
   test("needs no right but to read messages", async () => {
