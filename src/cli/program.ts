@@ -22,23 +22,21 @@ import { defineTrace } from "./commands/trace.ts";
 import { defineTypes } from "./commands/types.ts";
 import { defineRemove } from "./commands/remove.ts";
 import { defineRewind } from "./commands/rewind.ts";
+import { defineSettle } from "./commands/settle.ts";
 import { defineStart } from "./commands/start.ts";
 import { defineUninstall } from "./commands/uninstall.ts";
 import { defineVerify } from "./commands/verify.ts";
 import { defineVersion } from "./commands/version.ts";
 import { defineWrite } from "./commands/write.ts";
 import { defineWriteBatch } from "./commands/write_batch.ts";
+import { collectAddress, wholeNumber } from "./terminal/arguments.ts";
 
 /** Defines the whole command line: each command is a file of `commands/`. */
 export function makeProgram(): Command {
   const program = new Command("messagedb")
     .description("Read, write and operate a Message DB store")
-    .version(packageJson.version, "-V, --version", "print the version")
-    .option("--url <address>", "postgres://… or a gateway's https://… (default: DATABASE_URL)")
-    .option("--token <token>", "the bearer token of a gateway (default: MESSAGEDB_TOKEN)")
-    .option("--schema <name>", "the schema that Message DB is in (default: message_store)")
-    .option("--json", "print JSON: an object, or a line each where there are many")
-    .option("--debug", "print the stack of an error")
+    .version(packageJson.version, "-V, --version", "print the version");
+  addGlobalOptions(program)
     .configureHelp({ showGlobalOptions: true })
     .helpCommand(false)
     .exitOverride()
@@ -83,8 +81,28 @@ export function makeProgram(): Command {
 
   program.commandsGroup("Serve and measure:");
   defineGateway(program);
+  defineSettle(program);
   defineBench(program);
   defineCompletion(program);
 
   return program;
+}
+
+/** Adds the options that all commands have. */
+function addGlobalOptions(program: Command): Command {
+  return program
+    .option(
+      "--url <address>",
+      "postgres://… or a gateway's https://… (default: DATABASE_URL); again for each partition",
+      collectAddress,
+    )
+    .option("--token <token>", "the bearer token of a gateway (default: MESSAGEDB_TOKEN)")
+    .option("--schema <name>", "the schema that Message DB is in (default: message_store)")
+    .option("--partition <number>", "only this partition of several: from 0", wholeNumber(0))
+    .option(
+      "--partition-of <file>",
+      "a module whose default export is the partitionOf of your programs",
+    )
+    .option("--json", "print JSON: an object, or a line each where there are many")
+    .option("--debug", "print the stack of an error");
 }

@@ -182,7 +182,9 @@ describe("storeStatus()", () => {
 
   test("tells which partition the database is, and takes no other comment for a mark", async () => {
     await db.sql.begin(async (tx) => {
-      for (const [mark, partition] of [["ours", null], ["partition 1 of 4", { number: 1, of: 4 }]]) {
+      for (
+        const [mark, partition] of [["ours", null], ["partition 1 of 4", { number: 1, of: 4 }]]
+      ) {
         await tx.unsafe(
           `comment on sequence message_store.messages_global_position_seq is '${mark}'`,
         );

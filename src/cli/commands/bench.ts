@@ -6,7 +6,7 @@ import { badUse } from "../terminal/exit_code.ts";
 import { type Measured, measureWays } from "../terminal/measure.ts";
 import type { Output } from "../terminal/output.ts";
 import { askStore, type Context, firstAnswer, withOutput } from "../terminal/run.ts";
-import { openServer } from "../terminal/store.ts";
+import { openOneDatabase, placesIn } from "../terminal/store.ts";
 import { barText, countText, spanText } from "../terminal/text.ts";
 import { type BenchName, type BenchSetting, type BenchWay, makeWays } from "./bench_ways.ts";
 
@@ -30,8 +30,14 @@ export function defineBench(program: Command): void {
     .option("--writers <count>", "how many write at once", wholeNumber(2), 16)
     .option("--yes", "do not ask: the messages stay in the store")
     .action(withOutput(async (context, options: BenchCommandOptions) => {
-      const one = await openServer(context.options, { max: 1 });
-      const many = await openServer(context.options, { max: options.writers });
+      if (placesIn(context.options)[0] !== undefined) {
+        throw badUse(
+          "The bench writes to categories of its own, which no partition may have all of: " +
+            "give the --url of one database to try things with",
+        );
+      }
+      const one = await openOneDatabase(context.options, { max: 1 });
+      const many = await openOneDatabase(context.options, { max: options.writers });
       try {
         await firstAnswer(askStore(one), context);
         await measureAt({ one: one.sql, many: many.sql }, context, options);

@@ -8,7 +8,11 @@ export function defineCategories(program: Command): void {
     .description("List the categories: how many messages, the first time and the last")
     .action(withPostgres(async ({ sql, output, signal }) => {
       const { storeStatus } = await import("@messagedb/client/operate");
-      const { categories } = await unlessInterrupted(storeStatus(sql), signal);
+      const { partitions } = await import("@messagedb/client");
+      const statuses = Promise.all(partitions(sql).map((partition) => storeStatus(partition)));
+      const categories = (await unlessInterrupted(statuses, signal))
+        .flatMap((status) => status.categories)
+        .sort((one, other) => one.category < other.category ? -1 : 1);
       if (categories.length === 0) return output.note("The store has no messages");
       const most = Math.max(...categories.map(({ count }) => count));
       await output.table([

@@ -61,8 +61,14 @@ export function defineCompletion(program: Command): void {
 /** Names in the store that can stand there: categories, streams that were last written to, and consumers. */
 async function namesFor({ placeholder, beginning, values }: NextWord): Promise<string[]> {
   if (!/^(category|stream|name|selection|consumer)\b/.test(placeholder ?? "")) return [];
-  const { url, token, schema } = values;
-  const { sql } = await openStore({ url, token, schema });
+  const last = (name: string) => values[name]?.at(-1);
+  const { sql } = await openStore({
+    url: values["url"],
+    token: last("token"),
+    schema: last("schema"),
+    ...last("partition") !== undefined && { partition: Number(last("partition")) },
+    partitionOf: last("partitionOf"),
+  });
   const names = placeholder === "consumer"
     ? await consumerNames(sql, beginning)
     : placeholder !== "category" && beginning.includes("-")

@@ -7,7 +7,7 @@ import { describeFailure } from "../terminal/failure.ts";
 import { importSource, progressText } from "../terminal/importing.ts";
 import { makeRate } from "../terminal/rate.ts";
 import { askStore, type Context, firstAnswer, withPostgres } from "../terminal/run.ts";
-import { openServer, storeAddress, type StoreOptions } from "../terminal/store.ts";
+import { openOneDatabase, storeAddress, type StoreOptions } from "../terminal/store.ts";
 import { counted, countText, printable } from "../terminal/text.ts";
 import { HELD_BACK, rememberLast } from "../terminal/held_back.ts";
 
@@ -34,10 +34,12 @@ export function defineCopy(program: Command): void {
     .option("--to-schema <name>", "the schema of the other store (default: message_store)")
     .option("--omit-positions", "leave out the positions of consumers, which start anew")
     .option("--dry-run", "compare only, and write nothing")
-    .action(withPostgres(async (context, selection: string, options: CopyCommandOptions) => {
+    .action(withPostgres(async (given, selection: string, options: CopyCommandOptions) => {
+      const { partitionFor } = await import("@messagedb/client");
+      const context = { ...given, sql: partitionFor(given.sql, selection) };
       const { to, toSchema, omitPositions = false, dryRun } = options;
-      const target = { url: to, schema: toSchema };
-      const { sql: copy, end } = await openServer(target);
+      const target = { url: [to], schema: toSchema };
+      const { sql: copy, end } = await openOneDatabase(target);
       try {
         await checkTarget(context, copy, target);
         const copying = { ...context, copy, selection, omitPositions };
@@ -75,7 +77,7 @@ async function checkTarget(
 }
 
 /** The options that name a store, without a password. */
-function asOptions({ url, schema }: StoreOptions): string {
+function asOptions({ url, schema }: Pick<StoreOptions, "url" | "schema">): string {
   return `--url ${storeAddress({ url })}${schema === undefined ? "" : ` --schema ${schema}`}`;
 }
 

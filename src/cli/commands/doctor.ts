@@ -2,8 +2,9 @@ import type { Diagnosis } from "@messagedb/client/operate";
 import type { Command } from "commander";
 import { EXIT_CODE, type ExitCode } from "../terminal/exit_code.ts";
 import type { Output } from "../terminal/output.ts";
-import { type Context, reportError, withServer } from "../terminal/run.ts";
-import { storeUrl } from "../terminal/store.ts";
+import { describeFailure } from "../terminal/failure.ts";
+import { askStore, type Context, reportError, withServer } from "../terminal/run.ts";
+import { openServer, storeAddress, storeUrl } from "../terminal/store.ts";
 import { printable } from "../terminal/text.ts";
 import { type Attempt, tryToConnect } from "../terminal/try_to_connect.ts";
 
@@ -12,16 +13,36 @@ type Shown = Diagnosis | Attempt;
 export function defineDoctor(program: Command): void {
   program.command("doctor")
     .description("Find out what is wrong or at risk, what it means, and what to do")
-    .action(withServer(async ({ sql, output }) => {
+    .action(withServer(async (context) => {
+      const { sql, output, place } = context;
       const { diagnose } = await import("@messagedb/client/operate");
-      const diagnoses = await diagnose(sql);
+      const diagnoses = [...await diagnose(sql), ...place ? await diagnosePlace(context) : []];
       for (const diagnosis of diagnoses) await printShown(output, diagnosis);
       if (!output.isJson) output.note(`\n${summaryOf(diagnoses)}`);
       return exitCodeOfDiagnoses(diagnoses);
-    }, async (failure, context) => {
-      if (failure.exitCode === EXIT_CODE.noStore) await printAttempts(context);
-      return await reportError(failure, context);
+    }, {
+      goesOn: true,
+      report: async (failure, context) => {
+        if (failure.exitCode === EXIT_CODE.noStore) await printAttempts(context);
+        return await reportError(failure, context);
+      },
     }));
+}
+
+/** Checks that the database is the partition whose address it has. */
+async function diagnosePlace({ options }: Context): Promise<Diagnosis[]> {
+  const store = await openServer(options);
+  try {
+    await askStore(store);
+    return [];
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code !== "PARTITION") return [];
+    const { text } = describeFailure(error, storeAddress(options));
+    const advice = "Give the addresses of all partitions in their order";
+    return [{ name: "partition", state: "error", text, advice }];
+  } finally {
+    await store.end();
+  }
 }
 
 /** Shows as far as it is possible to get to a server that does not answer, or refuses. */

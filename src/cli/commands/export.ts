@@ -55,6 +55,8 @@ async function exportTo(
 ): Promise<ExitCode> {
   const { exportMessages } = await import("@messagedb/client/operate");
   const { sql, signal, output } = context;
+  const { partition } = context.options;
+  const asked = { selection, ...partition !== undefined && { partition } };
   const tell = makeRate(output, "Exported");
   const isShown = options.output === undefined && output.isTerminal;
   let piece = "";
@@ -85,13 +87,13 @@ async function exportTo(
     if (error === signal.reason) await flush();
     const mayBeCut = options.output === undefined && error instanceof CommandError;
     if (written.count > 0 && !mayBeCut) {
-      output.note(await howToGoOn(written, selection, options));
+      output.note(await howToGoOn(written, asked, options));
     }
     throw error;
   }
   if (!isWhole) {
     output.note(`Later messages are not exported, ${HELD_BACK}`);
-    output.note(await howToGoOn(written, selection, options, "When it has ended, go on with"));
+    output.note(await howToGoOn(written, asked, options, "When it has ended, go on with"));
   }
   if (options.output !== undefined && output.isJson) {
     await output.json({ count, globalPosition: globalPositionOf(written) ?? null, isWhole });
@@ -118,7 +120,7 @@ function exportedText(exported: Exported): string {
 
 async function howToGoOn(
   exported: Exported,
-  selection: string,
+  { selection, partition }: { readonly selection: string; readonly partition?: number },
   { from, output, resume }: ExportCommandOptions,
   goOnWith = "Go on with",
 ): Promise<string> {
@@ -132,8 +134,9 @@ async function howToGoOn(
     : hasPart
     ? ` --output ${output} --resume`
     : `${fromNext} --output ${output}`;
+  const one = partition === undefined ? "" : ` --partition ${partition}`;
   return `The export is not whole: ${exportedText(exported)}. ` +
-    `${goOnWith}: messagedb export '${selection}'${rest}`;
+    `${goOnWith}: messagedb export '${selection}'${one}${rest}`;
 }
 
 async function nextPosition(

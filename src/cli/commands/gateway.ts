@@ -53,8 +53,8 @@ export function defineGateway(program: Command): void {
     )
     .action(withOutput(async (context, options: GatewayCommandOptions) => {
       const rules = await rulesOf(context, options);
-      const { url, schema } = context.options;
-      const { sql, end } = await openServer({ url, schema }, {});
+      // The token is that of the gateway's clients.
+      const { sql, end } = await openServer({ ...context.options, token: undefined }, {});
       try {
         const { gateway } = await import("@messagedb/client/gateway");
         const { output, signal } = context;

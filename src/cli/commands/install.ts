@@ -14,9 +14,9 @@ export function defineInstall(program: Command): void {
     .option("--dry-run", "print the SQL that would run, and change nothing")
     .action(withServer(async (context, options: InstallOptions) => {
       const { install } = await import("@messagedb/client/install");
-      const installed = await install(context.sql, options);
+      const installed = await install(context.sql, { ...options, partition: context.place });
       await (options.dryRun ? printSql : printInstalled)(context, installed);
-    }));
+    }, { heading: (text, { dryRun }) => dryRun ? `-- ${text}` : text }));
 }
 
 export function defineUpgrade(program: Command): void {
@@ -24,7 +24,8 @@ export function defineUpgrade(program: Command): void {
     .description("Bring an older Message DB up to date, and put back what is missing of it")
     .action(withServer(async (context) => {
       const { install } = await import("@messagedb/client/install");
-      const { changes } = await install(context.sql, { dryRun: true });
+      const partition = context.place;
+      const { changes } = await install(context.sql, { partition, dryRun: true });
       if (isNewStore(changes)) {
         const { schema } = context.options;
         const command = `messagedb install${schema === undefined ? "" : ` --schema ${schema}`}`;
@@ -33,7 +34,7 @@ export function defineUpgrade(program: Command): void {
           EXIT_CODE.noStore,
         );
       }
-      await printInstalled(context, await install(context.sql));
+      await printInstalled(context, await install(context.sql, { partition }));
     }));
 }
 

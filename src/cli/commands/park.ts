@@ -41,14 +41,15 @@ function definePassing(program: Command, name: "park" | "skip", description: str
     .option("--yes", "do not ask")
     .action(
       withPostgres(async (
-        { sql, output, signal },
+        { sql: whole, output, signal },
         consumerName: string,
         given: string | undefined,
         { reason, type: types, dryRun, yes }: PassCommandOptions,
       ) => {
         if (!reason && !dryRun) throw badUse('Say why: --reason "…". It is kept with the message');
         const operate = await import("@messagedb/client/operate");
-        const named = await findConsumer(sql, consumerName);
+        const named = await findConsumer(whole, consumerName);
+        const sql = named.store;
         const wanted = given === undefined ? undefined : await messageNamed(sql, given);
         const meetings = wanted === undefined
           ? [await meetNext(sql, named, memberInTrouble(named, name), types)]

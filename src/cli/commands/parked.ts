@@ -69,11 +69,18 @@ function whyText({ error, reason }: ParkedMessage): string {
 }
 
 async function parkedOf(sql: Sql, name: string): Promise<ParkedOf[]> {
-  const { identity, streamName } = await findConsumer(sql, name);
-  return await readAllParked(sql, identity, streamName);
+  const { identity, streamName, store } = await findConsumer(sql, name);
+  return await readAllParked(store, identity, streamName);
 }
 
 async function parkedOfAll(sql: Sql): Promise<ParkedOf[]> {
+  const { partitions } = await import("@messagedb/client");
+  const all: ParkedOf[] = [];
+  for (const partition of partitions(sql)) all.push(...await parkedOfEach(partition));
+  return all;
+}
+
+async function parkedOfEach(sql: Sql): Promise<ParkedOf[]> {
   const { consumers } = await import("@messagedb/client/operate");
   // The members of a group have parked in one stream.
   const found = new Map(
@@ -170,9 +177,9 @@ function defineReplay(group: Command): void {
         { module, type: types, limit, dryRun }: ReplayOptions,
       ) => {
         const { replayParked } = await import("@messagedb/client");
-        const { identity, streamName } = await findConsumer(sql, name);
+        const { identity, streamName, store } = await findConsumer(sql, name);
         const consumer = await loadConsumer(module, identity);
-        const all = await readAllParked(sql, identity, streamName);
+        const all = await readAllParked(store, identity, streamName);
         const chosen = (given.length === 0 ? all : pick(all, given))
           .filter(({ message }) => types?.includes(message.type) ?? true)
           .slice(0, limit);
@@ -239,7 +246,7 @@ function defineDiscard(group: Command): void {
     .option("--yes", "do not ask")
     .action(
       withPostgres(async (
-        { sql, output, signal },
+        { sql: whole, output, signal },
         name: string,
         given: readonly string[],
         { reason, all: isAll, dryRun, yes }: DiscardCommandOptions,
@@ -249,7 +256,7 @@ function defineDiscard(group: Command): void {
         }
         if (!reason && !dryRun) throw badUse('Say why: --reason "…". It is kept with the messages');
         const { discardParked } = await import("@messagedb/client/operate");
-        const { identity, streamName } = await findConsumer(sql, name);
+        const { identity, streamName, store: sql } = await findConsumer(whole, name);
         const all = await readAllParked(sql, identity, streamName);
         const chosen = isAll ? all : pick(all, given);
         if (dryRun) {

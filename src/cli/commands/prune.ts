@@ -2,7 +2,7 @@ import type { Pruned } from "@messagedb/client/operate";
 import type { Command } from "commander";
 import { duration } from "../terminal/arguments.ts";
 import { confirm, type ConfirmOptions } from "../terminal/confirm.ts";
-import { withPostgres } from "../terminal/run.ts";
+import { withEachPostgres } from "../terminal/run.ts";
 import { counted, countText, spanText } from "../terminal/text.ts";
 
 const AN_HOUR_AGO = 3_600_000;
@@ -28,7 +28,7 @@ export function definePrune(program: Command): void {
     .option("--dry-run", "print how many messages would be deleted, and delete none")
     .option("--yes", "do not ask")
     .action(
-      withPostgres(async (
+      withEachPostgres(async (
         { sql, output, signal },
         { olderThan = AN_HOUR_AGO, dryRun, yes }: PruneCommandOptions,
       ) => {

@@ -19,12 +19,12 @@ export function defineRemove(program: Command): void {
     .option("--yes", "do not ask")
     .action(
       withPostgres(async (
-        { sql, output, signal },
+        { sql: whole, output, signal },
         name: string,
         { dryRun, yes }: RemoveOptions,
       ) => {
         const { remove } = await import("@messagedb/client/operate");
-        const { identity, positions, streamName } = await findConsumer(sql, name);
+        const { identity, positions, streamName, store: sql } = await findConsumer(whole, name);
         if (name !== streamName && name !== identity.consumerId) {
           throw badUse(`A consumer is removed as a whole: name it, ${streamName}`);
         }

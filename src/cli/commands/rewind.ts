@@ -30,12 +30,12 @@ export function defineRewind(program: Command): void {
     .option("--yes", "do not ask")
     .action(
       withPostgres(async (
-        { sql, output, signal },
+        { sql: whole, output, signal },
         name: string,
         { to, dryRun, yes }: RewindOptions,
       ) => {
         const { planRewind, rewind } = await import("@messagedb/client/operate");
-        const { identity, streamName } = await findConsumer(sql, name);
+        const { identity, streamName, store: sql } = await findConsumer(whole, name);
         if (name !== streamName && name !== identity.consumerId) {
           throw badUse(`All members of a group are rewound: name the consumer, ${streamName}`);
         }

@@ -5,7 +5,7 @@ import process from "node:process";
 import { wholeNumber } from "../terminal/arguments.ts";
 import { badUse, CommandError } from "../terminal/exit_code.ts";
 import { type Context, withOutput } from "../terminal/run.ts";
-import { openServer } from "../terminal/store.ts";
+import { openOneDatabase } from "../terminal/store.ts";
 
 interface StartCommandOptions {
   readonly data?: string;
@@ -58,7 +58,7 @@ async function start(options: EmbeddedOptions): Promise<EmbeddedServer> {
 
 async function makeNotify(url: string): Promise<void> {
   const { install } = await import("@messagedb/client/install");
-  const { sql, end } = await openServer({ url });
+  const { sql, end } = await openOneDatabase({ url: [url] });
   await install(sql, { notify: true }).finally(end);
 }
 

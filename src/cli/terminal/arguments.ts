@@ -62,6 +62,11 @@ export function collect(value: string, values: readonly string[] = []): string[]
   return [...values, value];
 }
 
+/** Adds an address, which may be empty, as that of a variable that is not set. */
+export function collectAddress(value: string, values: readonly string[] = []): string[] {
+  return [...values, value];
+}
+
 /** The text of an argument: the argument itself, that of a file (`@FILE`), or standard input (`-`). */
 export async function readArgument(argument: string): Promise<string> {
   if (argument === "-") return await text(process.stdin);

@@ -8,7 +8,7 @@ interface Written {
   /** The option whose value is written next. */
   readonly option: Option | undefined;
   /** The values of the options before. */
-  readonly values: Readonly<Record<string, string>>;
+  readonly values: Readonly<Record<string, readonly string[]>>;
 }
 
 /** What can be written next. */
@@ -20,7 +20,7 @@ export interface NextWord {
   /** The beginning of the word, without the option that it is the value of. */
   readonly beginning: string;
   /** The options before. */
-  readonly values: Readonly<Record<string, string>>;
+  readonly values: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Finds out what can follow the words of a command line. The last word is not complete yet. */
@@ -50,10 +50,12 @@ export function findNextWord(program: Command, line: readonly string[]): NextWor
 
 function readWritten(program: Command, words: readonly string[]): Written {
   let [command, position, option]: [Command, number, Option | undefined] = [program, 0, undefined];
-  const values: Record<string, string> = {};
+  const values: Record<string, string[]> = {};
+  const add = (option: Option, value: string) =>
+    (values[option.attributeName()] ??= []).push(value);
   for (const word of words) {
     if (option !== undefined) {
-      values[option.attributeName()] = word;
+      add(option, word);
       option = undefined;
       continue;
     }
@@ -64,7 +66,7 @@ function readWritten(program: Command, words: readonly string[]): Written {
       );
       if (!found?.required) continue;
       if (value === undefined) option = found;
-      else values[found.attributeName()] = value;
+      else add(found, value);
       continue;
     }
     const next = position > 0 ? undefined : command.commands.find((it) => it.name() === word);

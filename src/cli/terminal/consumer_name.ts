@@ -10,6 +10,8 @@ export interface NamedConsumer {
   readonly positions: readonly ConsumerStatus[];
   /** The stream that stores the consumer's position, or would. */
   readonly streamName: string;
+  /** The handle of the database that the consumer is in: of its partition, if the store has several. */
+  readonly store: Sql;
 }
 
 /** What `findConsumer` takes, for the help of a command. */
@@ -23,6 +25,7 @@ export const CONSUMER_HELP =
  */
 export async function findConsumer(sql: Sql, name: string): Promise<NamedConsumer> {
   const { consumers } = await import("@messagedb/client/operate");
+  const { partitionFor } = await import("@messagedb/client");
   const all = (await consumers(sql)).filter(({ consumerId }) => consumerId !== null);
   const found = all.filter((it) => [it.streamName, wholeStream(it), it.consumerId].includes(name));
   const streams = [...new Set(found.map(wholeStream))];
@@ -30,7 +33,10 @@ export async function findConsumer(sql: Sql, name: string): Promise<NamedConsume
     throw badUse(`${streams.length} consumers are named "${name}": give ${streams.join(" or ")}`);
   }
   const [first] = found;
-  if (first === undefined) return neverRun(name);
+  if (first === undefined) {
+    const never = neverRun(name);
+    return { ...never, store: partitionFor(sql, never.identity.category!) };
+  }
   const { category, aggregate, consumerId } = first;
   return {
     identity: {
@@ -39,11 +45,12 @@ export async function findConsumer(sql: Sql, name: string): Promise<NamedConsume
     },
     positions: found.filter((it) => it.health !== "replaced" || it.streamName === name),
     streamName: wholeStream(first),
+    store: partitionFor(sql, category ?? aggregate!),
   };
 }
 
 /** A consumer that has no position yet can be named by the stream in which it would be. */
-function neverRun(name: string): NamedConsumer {
+function neverRun(name: string): Omit<NamedConsumer, "store"> {
   const [, category, consumerId] = /^([^-]+)[:+]position-([^+]+)$/.exec(name) ?? [];
   if (category !== undefined) {
     return { identity: { category, consumerId: consumerId! }, positions: [], streamName: name };

@@ -1,3 +1,4 @@
+import type { PartitionError } from "@messagedb/client";
 import { CommanderError } from "commander";
 import { CommandError, EXIT_CODE, type ExitCode } from "./exit_code.ts";
 
@@ -42,9 +43,11 @@ export function describeFailure(error: unknown, address: string): Failure {
   const noStore = (text: string): Failure => ({ text, exitCode: EXIT_CODE.noStore });
   if (code === "NOT_INSTALLED") return noStore(`${toCommand(message)} (${address})`);
   if (code === "FETCH_FAILED") return fetchFailure(error as FetchFailure);
+  if (code === "PARTITION") return partitionFailure(error as PartitionError);
   const refused = REFUSED[code];
   if (refused !== undefined) {
-    return { ...noStore(`Cannot reach ${address}: ${refused}`), isUnreachable: true };
+    const [, which = address] = IN_PARTITION.exec(message) ?? [];
+    return { ...noStore(`Cannot reach ${which}: ${refused}`), isUnreachable: true };
   }
   if (code === "3D000") {
     return noStore(
@@ -63,6 +66,22 @@ export function describeFailure(error: unknown, address: string): Failure {
     return { text: message, exitCode: EXIT_CODE.badUse };
   }
   return { text: message, exitCode: EXIT_CODE.failed };
+}
+
+/** How an error of the connection begins that says which partition it is of. */
+const IN_PARTITION = /^Cannot reach (partition \d+ of \d+): /;
+
+function partitionFailure({ reason, message, cause }: PartitionError): Failure {
+  switch (reason) {
+    case "mark":
+      return { text: toCommand(message), exitCode: EXIT_CODE.noStore };
+    case "unanswered": {
+      const { exitCode } = describeFailure(cause, "");
+      return { text: message, exitCode };
+    }
+    default:
+      return { text: toCommand(message), exitCode: EXIT_CODE.badUse };
+  }
 }
 
 interface FetchFailure {
@@ -96,7 +115,12 @@ function toCommand(message: string): string {
     .replace(
       /which install\(sql(?:, \{ schema: "(\w+)" \})?\) mends/,
       (_, schema?: string) => `which "messagedb install${asOption(schema)}" mends`,
-    );
+    )
+    .replace(
+      /which install\(sql, \{ partition: .+ \} \}\) does/,
+      'which "messagedb install" with the addresses of all partitions does',
+    )
+    .replace("do it with each handle of partitions(sql)", "do it for each, with --partition N");
 }
 
 function asOption(schema: string | undefined): string {

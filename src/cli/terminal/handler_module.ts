@@ -1,10 +1,8 @@
 import type { Consumer } from "@messagedb/client";
 import type { ConsumerIdentity } from "@messagedb/client/operate";
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import type postgres from "postgres";
-import { badUse, CommandError, EXIT_CODE } from "./exit_code.ts";
+import { badUse } from "./exit_code.ts";
+import { loadDefault } from "./load_default.ts";
 
 /** A consumer on the handle of the command line. */
 export type PostgresConsumer = Consumer<postgres.Sql>;
@@ -14,13 +12,7 @@ export async function loadConsumer(
   file: string,
   identity: ConsumerIdentity,
 ): Promise<PostgresConsumer> {
-  const path = resolve(file);
-  if (!existsSync(path)) throw badUse(`Cannot read the module "${file}": there is no such file`);
-  const { default: exported } = await import(pathToFileURL(path).href).catch((error) => {
-    throw new CommandError(`Cannot load the module "${file}": ${error.message}`, EXIT_CODE.badUse, {
-      cause: error,
-    });
-  });
+  const exported = await loadDefault(file);
   const consumer = consumerIn(exported);
   if (consumer === undefined) {
     throw badUse(

@@ -70,6 +70,19 @@ export function makeOutput({ isJson }: { readonly isJson: boolean }): Output {
   };
 }
 
+/** The output of a part of the command: what is printed as JSON begins with what names the part. */
+export function outputOf(output: Output, part: Readonly<Record<string, unknown>>): Output {
+  const json: Output["json"] = (value) => output.json({ ...part, ...value as object });
+  return {
+    ...output,
+    json,
+    async table(columns, rows) {
+      if (!output.isJson) return await output.table(columns, rows);
+      for (const row of rows) await json(row);
+    },
+  };
+}
+
 /** As https://no-color.org and `FORCE_COLOR` say. */
 function mayColor(isTerminal: boolean): boolean {
   const { NO_COLOR, FORCE_COLOR, TERM } = process.env;

@@ -3,10 +3,13 @@ import process from "node:process";
 import { CommandError, EXIT_CODE, type ExitCode } from "./exit_code.ts";
 import { describeFailure, type Failure } from "./failure.ts";
 import { fileProblem } from "./file_problem.ts";
-import { makeOutput, type Output } from "./output.ts";
+import { makeOutput, type Output, outputOf } from "./output.ts";
 import {
+  openOneDatabase,
   openServer,
   openStore,
+  type PartitionPlace,
+  placesIn,
   type PostgresStore,
   type Store,
   storeAddress,
@@ -28,6 +31,12 @@ export interface Context {
   readonly options: GlobalOptions;
   /** The address of the store, without a password. */
   readonly address: string;
+}
+
+/** What the work of a command gets that does one database after the other. */
+export interface InDatabase {
+  /** Which partition the database is; undefined in a store of one database. */
+  readonly place: PartitionPlace | undefined;
 }
 
 /** A command's work: it answers its exit code if that is not 0. */
@@ -58,32 +67,53 @@ export function withStore<Arguments extends unknown[]>(
 
 /** The action of a command that needs PostgreSQL with Message DB in it. */
 export function withPostgres<Arguments extends unknown[]>(
-  work: Work<Pick<PostgresStore, "sql">, Arguments>,
+  work: Work<Pick<Store, "sql">, Arguments>,
   report?: FailureReport,
 ): Action<Arguments> {
   return withOpened(openServer, askStore, work, report);
 }
 
-/** The action of a command that needs PostgreSQL, whatever is in it. */
+/** The action of a command that goes from one database of the store to the next, with Message DB in each. */
+export function withEachPostgres<Arguments extends unknown[]>(
+  work: Work<Pick<Store, "sql"> & InDatabase, Arguments>,
+): Action<Arguments> {
+  return withEach(openServer, askStore, work);
+}
+
+/** How a command goes from one database to the next. */
+export interface EachOptions<Arguments extends unknown[]> {
+  readonly report?: FailureReport;
+  /** Whether it goes on after a database in which it failed. */
+  readonly goesOn?: boolean;
+  /** Makes the line in front of what is printed of a partition. */
+  readonly heading?: (text: string, ...args: Arguments) => string;
+}
+
+/** The action of a command that goes from one PostgreSQL of the store to the next, whatever is in it. */
 export function withServer<Arguments extends unknown[]>(
-  work: Work<Pick<PostgresStore, "sql">, Arguments>,
-  report?: FailureReport,
+  work: Work<Pick<PostgresStore, "sql"> & InDatabase, Arguments>,
+  options?: EachOptions<Arguments>,
 ): Action<Arguments> {
   // An error of the database is an answer, too: the command knows what to do about it.
   const askServer = (server: PostgresStore) =>
     askStore(server).catch((error) => {
       if (describeFailure(error, "").isUnreachable) throw error;
     });
-  return withOpened(openServer, askServer, work, report);
+  return withEach(openOneDatabase, askServer, work, options);
 }
 
-/** Asks a store for its version: that is answered where there is a Message DB that the role may use. */
+/**
+ * Asks a store for its version: that is answered where there is a Message DB that the role may use. Of several
+ * partitions, one has to answer: what concerns another may work while the rest is down.
+ */
 export async function askStore({ sql }: Pick<Store, "sql">): Promise<void> {
-  const { messageStoreVersion } = await import("@messagedb/client");
-  await messageStoreVersion(sql);
+  const { messageStoreVersion, partitions } = await import("@messagedb/client");
+  await Promise.any(partitions(sql).map((partition) => messageStoreVersion(partition)))
+    .catch(({ errors: [first] }: AggregateError) => {
+      throw first;
+    });
 }
 
-/** A store is tried first: what follows it would wait for a server that is not there. */
 function withOpened<Opened extends Store, Arguments extends unknown[]>(
   open: (options: StoreOptions) => Promise<Opened>,
   tryFirst: (opened: Opened) => Promise<void>,
@@ -91,15 +121,68 @@ function withOpened<Opened extends Store, Arguments extends unknown[]>(
   report?: FailureReport,
 ): Action<Arguments> {
   return (...args) =>
+    run(
+      args,
+      (context, ...rest: Arguments) =>
+        workOn(open, tryFirst, context, (opened) => work({ ...context, sql: opened.sql }, ...rest)),
+      report,
+    );
+}
+
+function withEach<Opened extends Store, Arguments extends unknown[]>(
+  open: (options: StoreOptions) => Promise<Opened>,
+  tryFirst: (opened: Opened) => Promise<void>,
+  work: Work<Pick<Opened, "sql"> & InDatabase, Arguments>,
+  { report = reportError, goesOn = false, heading }: EachOptions<Arguments> = {},
+): Action<Arguments> {
+  return (...args) =>
     run(args, async (context, ...rest: Arguments) => {
-      const opened = await open(context.options);
-      try {
-        await firstAnswer(tryFirst(opened), context);
-        return await work({ ...context, sql: opened.sql }, ...rest);
-      } finally {
-        await opened.end();
+      const places = placesIn(context.options);
+      let exitCode: ExitCode = EXIT_CODE.done;
+      for (const place of places) {
+        const own = place === undefined ? context : contextOf(context, place);
+        if (place !== undefined && places.length > 1 && !own.output.isJson) {
+          const text = `partition ${place.number} of ${place.of}`;
+          await own.output.print(heading?.(text, ...rest) ?? text);
+        }
+        const code = await workOn(
+          open,
+          tryFirst,
+          own,
+          (opened) => work({ ...own, place, sql: opened.sql }, ...rest),
+        ).catch((error) => tellFailure(error, own, report)) ?? EXIT_CODE.done;
+        exitCode = Math.max(exitCode, code);
+        if (code !== EXIT_CODE.done && !goesOn) break;
       }
-    }, report);
+      return exitCode;
+    });
+}
+
+/** The context of one partition: what it prints as JSON names the partition. */
+function contextOf({ output, options, ...context }: Context, { number }: PartitionPlace): Context {
+  const own = { ...options, partition: number };
+  return {
+    ...context,
+    options: own,
+    address: storeAddress(own),
+    output: outputOf(output, { partition: number }),
+  };
+}
+
+/** A store is tried first: what follows it would wait for a server that is not there. */
+async function workOn<Opened extends Store, Answer>(
+  open: (options: StoreOptions) => Promise<Opened>,
+  tryFirst: (opened: Opened) => Promise<void>,
+  context: Context,
+  work: (opened: Opened) => Promise<Answer>,
+): Promise<Answer> {
+  const opened = await open(context.options);
+  try {
+    await firstAnswer(tryFirst(opened), context);
+    return await work(opened);
+  } finally {
+    await opened.end();
+  }
 }
 
 /** How long a store may take until it answers for the first time, in milliseconds. */
@@ -151,16 +234,24 @@ async function run<Arguments extends unknown[]>(
     process.exitCode = await work(context, ...args.slice(0, -1) as Arguments) ?? EXIT_CODE.done;
   } catch (error) {
     if (error === interruption.signal.reason) process.exitCode = EXIT_CODE.interrupted;
-    else {
-      process.exitCode = await report(describeFailure(error, context.address), context);
-      if (options.debug) console.error(error);
-    }
+    else process.exitCode = await tellFailure(error, context, report);
   } finally {
     for (const name of SIGNALS) process.off(name, interrupt);
     output.progress();
   }
   // The server keeps a closed connection open until its statement ends, which may wait for a lock.
   if (process.exitCode === EXIT_CODE.interrupted) process.exit();
+}
+
+async function tellFailure(
+  error: unknown,
+  context: Context,
+  report: FailureReport,
+): Promise<ExitCode> {
+  if (error === context.signal.reason) throw error;
+  const exitCode = await report(describeFailure(error, context.address), context);
+  if (context.options.debug) console.error(error);
+  return exitCode;
 }
 
 /** What ends a command: Ctrl-C, a supervisor, and a terminal that is closed. */

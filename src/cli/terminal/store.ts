@@ -1,18 +1,25 @@
-import type { Sql } from "@messagedb/client";
+import type { PartitionOf, Sql } from "@messagedb/client";
 import process from "node:process";
 import type postgres from "postgres";
 import { badUse } from "./exit_code.ts";
+import { loadDefault } from "./load_default.ts";
+import { counted } from "./text.ts";
 
 /** Which store: the options that all commands have. */
 export interface StoreOptions {
-  readonly url?: string | undefined;
+  /** The address; of a store of several partitions, theirs in their order. */
+  readonly url?: readonly string[] | undefined;
   readonly token?: string | undefined;
   readonly schema?: string | undefined;
+  /** The partition that is meant alone. */
+  readonly partition?: number | undefined;
+  /** The module that says which partition a category is in. */
+  readonly partitionOf?: string | undefined;
 }
 
 /** An open connection to a store. */
 export interface Store {
-  /** The handle that the client's functions take. */
+  /** The handle that the client's functions take: of all partitions, if the store has several. */
   readonly sql: Sql;
   /** Closes the connections. */
   end(): Promise<void>;
@@ -23,16 +30,24 @@ export interface PostgresStore extends Store {
   readonly sql: postgres.Sql;
 }
 
+/** The texts of the addresses: white space stands between several, because an address has none. */
+function addressesIn({ url = [process.env["DATABASE_URL"] ?? ""] }: StoreOptions): string[] {
+  return url.flatMap((text) => text.split(/\s+/)).filter(Boolean);
+}
+
 /**
  * The address of the store, without a password, and the schema if one is named. What is no address may hold a
  * password anywhere.
  */
-export function storeAddress({ url: given, schema }: StoreOptions): string {
-  const url = parseAddress(given ?? process.env["DATABASE_URL"] ?? "");
+export function storeAddress({ schema, partition, ...options }: StoreOptions): string {
+  const addresses = addressesIn(options);
+  const url = parseAddress(addresses[partition ?? 0] ?? "");
   const address = url === undefined
     ? "the store"
     : `${url.protocol}//${url.host}${url.pathname === "/" ? "" : url.pathname}`;
-  return schema === undefined ? address : `${address} (schema ${JSON.stringify(schema)})`;
+  const named = schema === undefined ? address : `${address} (schema ${JSON.stringify(schema)})`;
+  const others = partition === undefined ? addresses.length - 1 : 0;
+  return others > 0 ? `${named} and ${counted(others, "more partition")}` : named;
 }
 
 /** Undefined for what is no address of a store. */
@@ -49,34 +64,75 @@ function parseAddress(text: string): URL | undefined {
 
 /** Opens the store that the options name, over its gateway if the address is a gateway's. */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const url = storeUrl(options);
-  if (!isGateway(url)) return await openServer(options);
+  const [url, ...others] = storeUrls(options);
+  if (others.length > 0 || !isGateway(url!)) return await openServer(options);
   const { token = process.env["MESSAGEDB_TOKEN"], schema } = options;
   if (schema !== undefined) {
     throw badUse(
-      `Cannot name a schema over the gateway ${url.origin}, which serves one store: leave out ` +
+      `Cannot name a schema over the gateway ${url!.origin}, which serves one store: leave out ` +
         "--schema, or give the address of PostgreSQL, postgres://…",
     );
   }
-  return await openGateway(url, token);
+  return await openGateway(url!, token);
 }
 
 /** What `openServer` takes of the driver's options. */
 export type ConnectionOptions = Pick<postgres.Options<never>, "max" | "prepare">;
 
-/** Opens the PostgreSQL that the options name. */
+/** A pooler may be between: there, a prepared statement may be on another connection. */
+const CONNECTIONS: ConnectionOptions = { max: 4, prepare: false };
+
+/**
+ * Opens the PostgreSQL that the options name. With several addresses, the handle is that of all partitions, or of
+ * the one that is picked. Either checks that each database is the partition that it is given as.
+ */
 export async function openServer(
   options: StoreOptions,
-  // Behind a pooler, a prepared statement may be on another connection.
-  connections: ConnectionOptions = { max: 4, prepare: false },
+  connections: ConnectionOptions = CONNECTIONS,
+): Promise<Store> {
+  const urls = serverUrls(options);
+  const opened = await Promise.all(urls.map((url) => connectTo(url, options, connections)));
+  const end = async () => void await Promise.all(opened.map((it) => it.end()));
+  const [only] = opened;
+  if (opened.length === 1) return only!;
+  const { partitioned, partitions } = await import("@messagedb/client");
+  const partitionOf = options.partitionOf === undefined
+    ? undefined
+    : await loadDefault<PartitionOf>(options.partitionOf);
+  const whole = partitioned(opened.map(({ sql }) => sql), { partitionOf });
+  const { partition } = options;
+  return { sql: partition === undefined ? whole : partitions(whole)[partition]!, end };
+}
+
+/** Opens one database as it is, whatever is in it: the only one, or the partition that is picked. */
+export async function openOneDatabase(
+  options: StoreOptions,
+  connections: ConnectionOptions = CONNECTIONS,
 ): Promise<PostgresStore> {
-  const url = storeUrl(options);
-  if (isGateway(url)) {
+  const urls = serverUrls(options);
+  if (urls.length > 1 && options.partition === undefined) {
+    throw badUse(`Cannot do this with ${urls.length} databases at once: --partition N picks one`);
+  }
+  return await connectTo(urls[options.partition ?? 0]!, options, connections);
+}
+
+function serverUrls(options: StoreOptions): readonly URL[] {
+  const urls = storeUrls(options);
+  const gateway = urls.find(isGateway);
+  if (gateway !== undefined) {
     throw badUse(
-      `Cannot do this over the gateway ${url.origin}: give the address of PostgreSQL, postgres://…`,
+      `Cannot do this over the gateway ${gateway.origin}: give the address of PostgreSQL, postgres://…`,
     );
   }
   if (options.token !== undefined) throw badUse("A token is for a gateway: give --url https://…");
+  return urls;
+}
+
+async function connectTo(
+  url: URL,
+  { schema }: StoreOptions,
+  connections: ConnectionOptions,
+): Promise<PostgresStore> {
   const { default: postgres } = await import("postgres");
   const sql = postgres(url.href, {
     ...connections,
@@ -85,10 +141,10 @@ export async function openServer(
     connection: { application_name: "messagedb" },
     onnotice: () => {},
   });
-  return { sql: await ofSchema(sql, options), end: () => sql.end({ timeout: 1 }) };
+  return { sql: await ofSchema(sql, schema), end: () => sql.end({ timeout: 1 }) };
 }
 
-async function ofSchema(sql: postgres.Sql, { schema }: StoreOptions): Promise<postgres.Sql> {
+async function ofSchema(sql: postgres.Sql, schema: string | undefined): Promise<postgres.Sql> {
   if (schema === undefined) return sql;
   const { inSchema } = await import("@messagedb/client");
   return inSchema(sql, schema);
@@ -108,20 +164,58 @@ async function openGateway(url: URL, token: string | undefined): Promise<Store> 
   return { sql, end: () => Promise.resolve() };
 }
 
-/** The address of the store, checked. */
-export function storeUrl({ url = process.env["DATABASE_URL"] }: StoreOptions): URL {
-  if (!url) {
+/** A database of a store, and which partition of the store it is. */
+export interface PartitionPlace {
+  readonly number: number;
+  /** How many partitions the store has. */
+  readonly of: number;
+}
+
+/** Says for each database that is meant which partition it is; once undefined for a store of one database. */
+export function placesIn(options: StoreOptions): readonly (PartitionPlace | undefined)[] {
+  const { length: of } = storeUrls(options);
+  if (of === 1) return [undefined];
+  if (options.partition !== undefined) return [{ number: options.partition, of }];
+  return Array.from({ length: of }, (_, number) => ({ number, of }));
+}
+
+/** The address of the one database that is meant, checked. */
+export function storeUrl(options: StoreOptions): URL {
+  return storeUrls(options)[options.partition ?? 0]!;
+}
+
+/** The addresses, checked: one, or that of each partition. */
+function storeUrls(options: StoreOptions): readonly URL[] {
+  const addresses = addressesIn(options);
+  if (addresses.length === 0) {
     throw badUse(
       "No store is named: give --url postgres://…, or set DATABASE_URL. " +
         'For one to try things with, run "messagedb start"',
     );
   }
-  const address = parseAddress(url);
-  if (address !== undefined) return address;
-  throw badUse(
-    "What --url or DATABASE_URL holds is no address: give postgres://… or a gateway's https://…. " +
-      'A "#", "/", "%" or space in a password is written %23, %2F, %25 or %20',
-  );
+  const urls = addresses.flatMap((text) => parseAddress(text) ?? []);
+  if (urls.length < addresses.length) {
+    throw badUse(
+      "What --url or DATABASE_URL holds is no address: give postgres://… or a gateway's https://…. " +
+        'A "#", "/", "%" or space in a password is written %23, %2F, %25 or %20',
+    );
+  }
+  const { partition, partitionOf } = options;
+  if (urls.length === 1 && (partition ?? partitionOf) !== undefined) {
+    throw badUse(
+      `There is one address, and ${
+        partition === undefined ? "--partition-of" : "--partition"
+      } is ` +
+        "for a store of several: give --url for each partition, in their order",
+    );
+  }
+  if ((partition ?? 0) >= urls.length) {
+    throw badUse(
+      `There is no partition ${partition}: the ${urls.length} addresses are of the partitions ` +
+        `0 to ${urls.length - 1}`,
+    );
+  }
+  return urls;
 }
 
 function isGateway({ protocol }: URL): boolean {
