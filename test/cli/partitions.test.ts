@@ -143,6 +143,29 @@ test("consumers are looked at, rewound, passed and removed in their partition", 
   expect(await messagedb.json("consumers", names[2]!)).toEqual([]);
 });
 
+test("a consumer of all messages is one of its partition", async () => {
+  const [, second] = partitions(sql);
+  const handle = () => {
+    throw new Error("no address");
+  };
+  const everything = {
+    category: "$all",
+    consumerId: "everything",
+    handle,
+    onError: "park",
+  } as const;
+  await drain(second!, everything, { limit: 1 });
+  const listed = await messagedb.json("parked", "list") as { consumer: string }[];
+  expect(listed.map(({ consumer }) => consumer)).toContain("$all:position-everything");
+  const rewind = ["rewind", "everything", "--to", "beginning", "--yes"];
+  const { stderr, exitCode } = await messagedb.run(rewind);
+  expect(stderr).toMatch(/^error: Cannot do this with all partitions at once: .+ --partition N\n$/);
+  expect(exitCode).toBe(2);
+  expect(await messagedb.print(...rewind, "--partition", "1")).toMatch(/goes on at 1\n$/);
+  expect(await messagedb.print("remove", "everything", "--yes", "--partition", "1"))
+    .toMatch(/^Removed/);
+});
+
 test("all messages have an order in one partition alone, which --partition picks", async () => {
   const sentence = "Cannot do this with all partitions at once: each has an order of its own, " +
     "so do it for each, with --partition N";
@@ -184,6 +207,16 @@ test("an export of each partition is imported into the store of all", async () =
   for (const name of names) {
     expect(await messagedb.run(["version", `${name}-1`], { url })).toMatchObject({ stdout: "0\n" });
   }
+});
+
+test("a category is copied out of its partition", async () => {
+  const copy = await createDatabase(inject("databaseOrigin"));
+  onTestFinished(() => copy.drop());
+  const { stdout, exitCode } = await messagedb.run(["copy", names[1]!, "--to", copy.url]);
+  expect(exitCode).toBe(0);
+  expect(stdout).toMatch(/the copy is the same\n$/);
+  const several = await messagedb.run(["copy", names[1]!, "--to", `${copy.url} ${urls[0]}`]);
+  expect(several.exitCode).toBe(2);
 });
 
 describe("one database after the other:", () => {
@@ -278,6 +311,9 @@ describe("a partition that is down", () => {
       '"messagedb start" starts one';
     expect(await messagedb.run(["version", `${names[2]}-1`], { url }))
       .toEqual(failed(`Cannot reach partition 2 of 3: ${text}`, 3));
+    const settle = await messagedb.run(["settle"], { url });
+    expect(settle.stderr).toMatch(new RegExp(`error: Cannot reach partition 2 of 3: ${text[0]}`));
+    expect(settle.exitCode).toBe(3);
     const consumers = await messagedb.run(["consumers"], { url });
     expect(consumers.exitCode).toBe(3);
     expect(consumers.stderr).toMatch(
