@@ -90,7 +90,8 @@ export async function startSubscriber(
   return copy;
 }
 
-function killServer(dataDir: string): void {
+/** Ends all processes of an embedded server by SIGKILL, as when its machine fails. */
+export function killServer(dataDir: string): void {
   const lock = readFileSync(join(dataDir, "postgres", "data", "postmaster.pid"), "utf8");
   const postmaster = parseInt(lock);
   const parents = execFileSync("ps", ["-A", "-o", "pid=,ppid="], { encoding: "utf8" });

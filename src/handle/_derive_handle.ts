@@ -9,14 +9,34 @@ const GIVES_HANDLE = /^(begin|beginDistributed|distributed|transaction|savepoint
  * So do the handles that come of it: of its transactions, their savepoints and its reserved connections.
  *
  * @param keep Makes what a handle keeps, of the handle that it is made of.
+ * @param inWords Translates what the driver's own statements fail by, such as BEGIN and COMMIT. What the work
+ * of a transaction throws stays as it is.
  */
 export function deriveHandle<Handle extends Sql>(
   sql: Handle,
   keep: (sql: Sql) => OwnHandle,
+  inWords?: (error: unknown) => unknown,
 ): Handle {
-  const derive = (handle: Sql) => deriveHandle(handle, keep);
-  const inWork = (work: unknown) =>
-    typeof work === "function" ? (handle: Sql) => work(derive(handle)) : work;
+  const derive = (handle: Sql) => deriveHandle(handle, keep, inWords);
+  /** Calls a function of the driver that runs work with a handle. */
+  const runWork = (run: (...args: unknown[]) => unknown, args: readonly unknown[]): unknown => {
+    const thrown: unknown[] = [];
+    const note = (error: unknown) => {
+      thrown.push(error);
+      throw error;
+    };
+    const inWork = (work: unknown) =>
+      typeof work !== "function" ? work : (handle: Sql) => {
+        const working = work(derive(handle));
+        // Work may also answer a list of queries, which the driver sends.
+        return inWords && working instanceof Promise ? working.then((it) => it, note) : working;
+      };
+    const running = run(...args.map(inWork));
+    if (inWords === undefined || !(running instanceof Promise)) return running;
+    return running.catch((error) => {
+      throw thrown.includes(error) ? error : inWords(error);
+    });
+  };
   const own = keep(sql);
   return new Proxy(sql, {
     get: (target, key) => {
@@ -24,10 +44,16 @@ export function deriveHandle<Handle extends Sql>(
       const value = Reflect.get(target, key);
       if (typeof value !== "function") return value;
       if (key === "reserve") {
-        return async () => derive(await Reflect.apply(value, target, []) as Sql);
+        return async () => {
+          try {
+            return derive(await Reflect.apply(value, target, []) as Sql);
+          } catch (error) {
+            throw inWords ? inWords(error) : error;
+          }
+        };
       }
       if (GIVES_HANDLE.test(String(key))) {
-        return (...args: unknown[]) => Reflect.apply(value, target, args.map(inWork));
+        return (...args: unknown[]) => runWork(value.bind(target), args);
       }
       // A function of the driver may have properties: postgres.js's `types` has a function for each type.
       return Object.assign(value.bind(target), value);

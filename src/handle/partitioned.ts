@@ -7,7 +7,7 @@ import type { Sql } from "../types.ts";
 import { deriveHandle } from "./_derive_handle.ts";
 import { isDatabaseUnavailable, translateDriverError } from "./_driver_error.ts";
 import { partitionOfMark, readPartitionMark } from "./_partition_mark.ts";
-import { OWN_HANDLE, type OwnHandle, ownOf } from "./_statement.ts";
+import { OWN_HANDLE, type OwnHandle, ownOf, takeRows } from "./_statement.ts";
 
 /**
  * Says which partition a category is in.
@@ -66,8 +66,9 @@ export interface PartitionedSql<Handle extends Sql = Sql> extends Sql {
  * in a transaction. Global positions are those of a partition.
  *
  * Each database says which partition it is, as `install(sql, { partition })` has marked it. A handle asks
- * once, before the first statement: a handle that is missing, extra or in another's place is an error. A
- * partition that is down fails what is its own.
+ * before the first statement, and again after an error that tells of a lost connection: a handle that is
+ * missing, extra or in another's place is an error. A database that is exchanged without such an error, as a
+ * pooler can do, is not noticed. A partition that is down fails what is its own.
  *
  * The number of partitions is fixed, because the category's hash tells its partition. Begin with 16
  * databases on one server, and move whole databases to others later.
@@ -120,7 +121,7 @@ export function partitioned<Handle extends Sql>(
     );
   };
   const partitions = handles.map((handle, number) =>
-    deriveHandle(handle, partitionKeeper({ number, count, numberOf }))
+    partitionHandle(handle, { number, count, numberOf })
   );
   const storeOf: OwnHandle["storeOf"] = (_, names) => {
     const numbers = names.map(numberOf);
@@ -204,31 +205,45 @@ interface Partition {
   numberOf(name: string): number | undefined;
 }
 
-/** Makes what a partition's handles keep: the handle itself, and those of its transactions. */
-function partitionKeeper(partition: Partition): (sql: Sql) => OwnHandle {
+/** What all handles of a partition know of its mark, those of its transactions too. */
+interface KnownMark {
+  /** How many lost connections have made the mark doubtful. */
+  doubts: number;
+  /** The number of doubts at the last check that found the mark. */
+  checkedAt: number | undefined;
+}
+
+/** Makes a handle of a partition, which checks the mark before its first statement and after each lost connection. */
+function partitionHandle<Handle extends Sql>(handle: Handle, partition: Partition): Handle {
   const { number, count, numberOf } = partition;
-  let isRight = false;
-  return (given) => {
+  const mark: KnownMark = { doubts: 0, checkedAt: undefined };
+  const translate = (error: unknown): unknown => {
+    // The connection that comes next may lead to another database.
+    if (isDatabaseUnavailable(error)) mark.doubts++;
+    return inWords(partition, error);
+  };
+  const keep = (given: Sql): OwnHandle => {
     const inner = ownOf(given);
     const pass = (sql: Sql, ...statement: Parameters<Sql>) =>
       inner?.send?.(sql, ...statement) ?? sql(...statement);
-    const check = async (sql: Sql): Promise<void> => {
-      // Each statement waits for a check of its own: in a transaction that has failed the check fails, and
-      // behind a pool whose connections are all taken it waits.
+    // Each statement waits for a check of its own: in a transaction that has failed the check fails, and
+    // behind a pool whose connections are all taken it waits.
+    const check = async (sql: Sql, doubts: number): Promise<void> => {
       const asked: Sql = (...statement) => pass(sql, ...statement);
       await checkIsPartition(
         Object.assign(asked, { [OWN_HANDLE]: { ...inner, send: undefined } }),
         partition,
       );
-      isRight = true;
+      mark.checkedAt = doubts;
     };
     return {
       ...inner,
       send: (sql, ...statement) => {
-        if (isRight) return pass(sql, ...statement);
-        return check(sql).then(() => pass(sql, ...statement));
+        const { doubts, checkedAt } = mark;
+        if (checkedAt === doubts) return pass(sql, ...statement);
+        return check(sql, doubts).then(() => takeRows(sql, ...statement));
       },
-      translate: (error) => inWords(partition, (inner?.translate ?? translateDriverError)(error)),
+      translate: (error) => translate((inner?.translate ?? translateDriverError)(error)),
       storeOf: (sql, names) => {
         const foreign = names.filter((name) => ![number, undefined].includes(numberOf(name)));
         if (foreign.length === 0) return sql;
@@ -241,6 +256,7 @@ function partitionKeeper(partition: Partition): (sql: Sql) => OwnHandle {
       },
     };
   };
+  return deriveHandle(handle, keep, translate);
 }
 
 /** Checks that a database is the partition that it was given as. */

@@ -4,6 +4,7 @@ import {
   consume,
   type ConsumerIdentity,
   groupCommit,
+  type GroupedWrite,
   type Message,
   type MessageInput,
   readAll,
@@ -24,6 +25,8 @@ export interface LoadOptions {
   readonly readsAll: boolean;
   /** Passing errors that no caller should get: none of them is retried. */
   readonly isForbidden?: (error: unknown) => boolean;
+  /** A `groupCommit` that other loads use too. */
+  readonly grouped?: GroupedWrite;
 }
 
 /** A message that was acknowledged. */
@@ -112,7 +115,8 @@ export function effectsTable(category: string): string {
     )`;
 }
 
-export function startLoad({ connect, category, readsAll, isForbidden }: LoadOptions): Load {
+export function startLoad(options: LoadOptions): Load {
+  const { connect, category, readsAll, isForbidden } = options;
   const writing = new AbortController();
   const reading = new AbortController();
   const acknowledged = new Map<string, Acknowledged>();
@@ -183,7 +187,7 @@ export function startLoad({ connect, category, readsAll, isForbidden }: LoadOpti
   }
 
   const sql = open(8);
-  const grouped = groupCommit(open(4));
+  const grouped = options.grouped ?? groupCommit(open(4));
   const each = (kind: string, count: number, size: number, send: Send) =>
     Array.from({ length: count }, (_, at) => writeStream(`${category}-${kind}${at}`, size, send));
   const writers = [
