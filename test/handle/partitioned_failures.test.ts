@@ -130,6 +130,7 @@ describe("the mark", () => {
     };
     const sql = partitioned([counting, other!]);
     const stream = `${categoryIn(0)}-1`;
+    await write(sql, stream, message);
     await Promise.all([1, 2, 3].map(() => write(sql, stream, message)));
     await assert.rejects(write(sql, stream, message, { expectedVersion: 9 }));
     await write(sql, stream, message);
