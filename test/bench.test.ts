@@ -50,6 +50,14 @@ test("bench:entities compares a long entity with a short one, and folding with r
   expect(output.match(/^(readStream|project).*( +\d+\.\d\d){3}$/gm)).toHaveLength(3);
 });
 
+test("bench:partitions compares handles with a store direct, and counts of partitions", async () => {
+  const output = await runBench("partitions", "--rounds", "1", "--duration", "1", "--count", "64");
+  const row = String.raw`^(write|groupCommit|read\w+ of 10) +[\d.,]+( +\d+\.\d{3} \([^()]+\))`;
+  const rows = (ratios: number) => output.match(new RegExp(`${row}{${ratios}}$`, "gm"));
+  expect(rows(2)).toHaveLength(4);
+  expect(rows(3)).toHaveLength(2);
+});
+
 test("bench compares this client with its peers, near and a millisecond away", async () => {
   const only = ["write 8 many", "group reads"].flatMap((name) => ["--only", name]);
   const output = await runBench("run", "--quick", "--rounds", "2", ...only);

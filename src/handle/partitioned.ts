@@ -209,14 +209,14 @@ interface Partition {
 interface KnownMark {
   /** How many lost connections have made the mark doubtful. */
   doubts: number;
-  /** The number of doubts at the last check that found the mark. */
-  checkedAt: number | undefined;
+  /** The highest number of doubts at a check that found the mark; -1 before the first. */
+  checkedAt: number;
 }
 
 /** Makes a handle of a partition, which checks the mark before its first statement and after each lost connection. */
 function partitionHandle<Handle extends Sql>(handle: Handle, partition: Partition): Handle {
   const { number, count, numberOf } = partition;
-  const mark: KnownMark = { doubts: 0, checkedAt: undefined };
+  const mark: KnownMark = { doubts: 0, checkedAt: -1 };
   const translate = (error: unknown): unknown => {
     // The connection that comes next may lead to another database.
     if (isDatabaseUnavailable(error)) mark.doubts++;
@@ -226,22 +226,24 @@ function partitionHandle<Handle extends Sql>(handle: Handle, partition: Partitio
     const inner = ownOf(given);
     const pass = (sql: Sql, ...statement: Parameters<Sql>) =>
       inner?.send?.(sql, ...statement) ?? sql(...statement);
+    /** The handle without this check. */
+    const unchecked = (sql: Sql): Sql =>
+      Object.assign((...statement: Parameters<Sql>) => pass(sql, ...statement), {
+        [OWN_HANDLE]: { ...inner, send: undefined },
+      });
     // Each statement waits for a check of its own: in a transaction that has failed the check fails, and
     // behind a pool whose connections are all taken it waits.
     const check = async (sql: Sql, doubts: number): Promise<void> => {
-      const asked: Sql = (...statement) => pass(sql, ...statement);
-      await checkIsPartition(
-        Object.assign(asked, { [OWN_HANDLE]: { ...inner, send: undefined } }),
-        partition,
-      );
-      mark.checkedAt = doubts;
+      await checkIsPartition(unchecked(sql), partition);
+      // A check of an earlier doubt may be answered after one of a later doubt.
+      mark.checkedAt = Math.max(mark.checkedAt, doubts);
     };
     return {
       ...inner,
       send: (sql, ...statement) => {
         const { doubts, checkedAt } = mark;
         if (checkedAt === doubts) return pass(sql, ...statement);
-        return check(sql, doubts).then(() => takeRows(sql, ...statement));
+        return check(sql, doubts).then(() => takeRows(unchecked(sql), ...statement));
       },
       translate: (error) => translate((inner?.translate ?? translateDriverError)(error)),
       storeOf: (sql, names) => {

@@ -156,6 +156,39 @@ describe("the mark", () => {
     assert.equal(await streamVersion(sql, `${one}-1`), 0);
   });
 
+  test("is known once it was found, however late an earlier question is answered", async () => {
+    let asked = 0;
+    let isDown = false;
+    let answer = () => {};
+    const held = new Promise<void>((resolve) => answer = resolve);
+    const wrap = (sql: Sql, isHeld: boolean): Sql => (...statement) => {
+      if (isDown) return Promise.reject(Object.assign(new Error("reset"), { code: "ECONNRESET" }));
+      if (!statement[0].join("").includes("obj_description")) return sql(...statement);
+      asked++;
+      return isHeld ? held.then(() => sql(...statement)) : sql(...statement);
+    };
+    const handle = Object.assign(wrap(direct[0]!, false), {
+      begin: (work: (sql: Sql) => Promise<number>) =>
+        direct[0]!.begin((sql) => work(wrap(sql, true))),
+    });
+    const sql = partitioned<Sql & { begin: typeof handle.begin }>([handle, handle]);
+    const [one, two] = [categoryIn(0), categoryIn(0)];
+    const working = partitionFor(sql, one).begin((sql) => write(sql, `${one}-1`, message));
+    await until(() => asked === 1);
+    isDown = true;
+    await assert.rejects(
+      write(sql, `${two}-1`, message),
+      /^Error: Cannot reach partition 0 of 2: /,
+    );
+    isDown = false;
+    await write(sql, `${two}-1`, message);
+    assert.equal(asked, 2);
+    answer();
+    await working;
+    await write(sql, `${two}-1`, message);
+    assert.equal(asked, 2);
+  });
+
   test("is not what a statement fails by if another transaction has failed", async () => {
     const sql = partitioned(openHandles());
     const [one, two] = [categoryIn(0), categoryIn(0)];

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import {
+  aggregate,
   categories,
+  decide,
   drain,
   type Entity,
   entity,
@@ -14,6 +16,7 @@ import {
   type PartitionedSql,
   partitionFor,
   partitions,
+  readAggregate,
   readStream,
   streamVersion,
   write,
@@ -23,6 +26,7 @@ import { install } from "../../src/database/install.ts";
 import { isPassing } from "../../src/handle/_retry.ts";
 import { freePort } from "../_free_port.ts";
 import { killServer } from "../_pair.ts";
+import { type Direction, type Fault, useProxy } from "../_proxy.ts";
 import { brokenPromises } from "./_broken_promises.ts";
 import { awaited, effectsTable, type Load, sleepFor, startLoad } from "./_load.ts";
 
@@ -60,9 +64,12 @@ afterAll(async () => {
 });
 
 /** Opens the store, for as long as the test lasts. */
-function openStore(max = 4): PartitionedSql<postgres.Sql> & { end(): Promise<void> } {
-  const handles = places.map(({ server }) =>
-    postgres(server.url, {
+function openStore(
+  max = 4,
+  urls = places.map(({ server }) => server.url),
+): PartitionedSql<postgres.Sql> & { end(): Promise<void> } {
+  const handles = urls.map((url) =>
+    postgres(url, {
       max,
       fetch_types: false,
       connect_timeout: 3,
@@ -86,34 +93,39 @@ function categoryIn(sql: PartitionedSql, partition: number): string {
   }
 }
 
-/** Gives commands to entities, one after another, until it is stopped. */
+/** Gives commands to pairs of entities, one after another, until it is stopped. */
 function startCommands(
   sql: PartitionedSql,
   category: string,
   isAllowed: (error: unknown) => boolean,
 ): { readonly done: ReadonlyMap<string, string[]>; stop(): Promise<string[]> } {
-  const counter: Entity<number> = entity({
-    category,
-    init: () => 0,
-    evolve: (state: number) => state + 1,
-    snapshot: { every: 20, version: "1" },
-  });
+  const counterOf = (category: string): Entity<number> =>
+    entity({
+      category,
+      init: () => 0,
+      evolve: (state: number) => state + 1,
+      snapshot: { every: 20, version: "1" },
+    });
+  const [one, two] = [counterOf(category), counterOf(`${category}:twin`)];
   const done = new Map(["1", "2", "3"].map((id) => [id, [] as string[]]));
   const wrong: string[] = [];
   let isStopping = false;
   const running = [...done].map(async ([id, commands]) => {
     while (!isStopping) {
       const commandId = crypto.randomUUID();
+      const counted = { type: "Counted", data: { commandId } };
       for (let isDone = false; !isDone;) {
         try {
-          const { state } = await counter.decide(
+          const { states } = await decide(
             sql,
-            id,
-            () => ({ type: "Counted", data: { commandId } }),
+            [[one, id], [two, id]],
+            () => [[counted], [counted]],
             { commandId },
           );
           commands.push(commandId);
-          if (state !== commands.length) wrong.push(`${state} after ${commands.length} commands`);
+          if (states.some((it) => it !== commands.length)) {
+            wrong.push(`${states} after ${commands.length} commands`);
+          }
           isDone = true;
         } catch (error) {
           if (!isAllowed(error)) wrong.push(String(error));
@@ -132,14 +144,54 @@ function startCommands(
   };
 }
 
+/** What has been decided, by the entities' streams, in their order. */
 async function decidedIn(sql: postgres.Sql, category: string): Promise<Record<string, string[]>> {
-  const rows = await sql<{ id: string; commands: string[] }[]>`
-    select split_part(stream_name, '-', 2) as id,
-      array_agg(data ->> 'commandId' order by position) as commands
+  const rows = await sql<{ name: string; commands: string[] }[]>`
+    select stream_name as name, array_agg(data ->> 'commandId' order by position) as commands
     from message_store.messages
-    where message_store.category(stream_name) = ${category}
+    where message_store.category(stream_name) in (${category}, ${`${category}:twin`})
     group by stream_name`;
-  return Object.fromEntries(rows.map(({ id, commands }) => [id, commands]));
+  return Object.fromEntries(rows.map(({ name, commands }) => [name, commands]));
+}
+
+function decidedBy(
+  { done }: ReturnType<typeof startCommands>,
+  category: string,
+): Record<string, string[]> {
+  const of = (category: string) => [...done].map(([id, it]) => [`${category}-${id}`, it]);
+  return Object.fromEntries([...of(category), ...of(`${category}:twin`)]);
+}
+
+/** Refers to the messages of a category, until it is stopped. */
+function startAggregate(
+  sql: PartitionedSql,
+  name: string,
+  from: string,
+  onRetry: (error: unknown) => void,
+): { stop(): Promise<void> } {
+  const stopping = new AbortController();
+  const running = aggregate(
+    sql,
+    { name, from: [from], partition: ({ streamName }) => streamName, partitions: 2, onRetry },
+    { signal: stopping.signal },
+  );
+  running.catch(() => {});
+  return {
+    stop: () => {
+      stopping.abort();
+      return running;
+    },
+  };
+}
+
+/** Every category that has messages in a partition is one of that partition's. */
+async function expectInPlace(sql: PartitionedSql, partition: number): Promise<void> {
+  const found = await places[partition]!.sql<{ category: string }[]>`
+    select distinct message_store.category(stream_name) as category from message_store.messages`;
+  expect(found.length).toBeGreaterThan(4);
+  for (const { category } of found) {
+    expect(partitionFor(sql, category)).toBe(partitions(sql)[partition]);
+  }
 }
 
 async function markOf({ sql }: Place): Promise<string> {
@@ -233,20 +285,124 @@ describe.each([0, 1])("partition %i is killed under load", (down) => {
       expect(reports[partition]!.acknowledgedAfter).toBeGreaterThan(0);
       expect(wrong[partition]).toEqual([]);
       expect(await decidedIn(places[partition]!.sql, entities[partition]!))
-        .toEqual(Object.fromEntries(commands[partition]!.done));
+        .toEqual(decidedBy(commands[partition]!, entities[partition]!));
       expect(await markOf(places[partition]!)).toBe(`partition ${partition} of ${COUNT}`);
-      const found = await places[partition]!.sql<{ category: string }[]>`
-        select distinct split_part(message_store.category(stream_name), ':', 1) as category
-        from message_store.messages`;
-      expect(found.map(({ category }) => category).sort())
-        .toEqual(expect.arrayContaining([names[partition], entities[partition]]));
-      for (const { category } of found) {
-        expect(partitionFor(sql, category)).toBe(partitions(sql)[partition]);
-      }
+      await expectInPlace(sql, partition);
     }
     expect(reports[up]!.retriedWrites).toBe(0);
     expect(reports[down]!.retriedWrites).toBeGreaterThan(0);
   });
+});
+
+test("connections to both partitions are lost at every step, and each effect is there once", async () => {
+  const proxies = await Promise.all(places.map(({ server }) => useProxy(server.url)));
+  const urls = proxies.map(({ url }) => url);
+  // More connections than statements at once: postgres.js may forget a statement that it has put behind another
+  // one, if their connection is lost.
+  const sql = openStore(12, urls);
+  const grouped = groupCommit(sql);
+  const both = places.map((_, partition) => partition);
+  const names = both.map((partition) => categoryIn(sql, partition));
+  const entities = both.map((partition) => categoryIn(sql, partition));
+  const aggregates = both.map((partition) => categoryIn(sql, partition));
+  for (const partition of both) {
+    await places[partition]!.sql.unsafe(effectsTable(names[partition]!));
+  }
+  const wrong: string[] = [];
+  const isAllowed = both.map((partition) => (error: unknown) => {
+    const start = `Cannot reach partition ${partition} of ${COUNT}: `;
+    return isPassing(error) && (error as Error).message.startsWith(start);
+  });
+  const check = (partition: number) => (error: unknown) => {
+    if (!isAllowed[partition]!(error)) wrong.push(String(error));
+  };
+  const loads = both.map((partition) =>
+    startLoad({
+      connect: (max) => openStore(max, urls) as unknown as postgres.Sql,
+      category: names[partition]!,
+      readsAll: false,
+      isForbidden: (error) => !isAllowed[partition]!(error),
+      grouped,
+    })
+  );
+  const commands = both.map((at) => startCommands(sql, entities[at]!, isAllowed[at]!));
+  const referring = both.map((at) =>
+    startAggregate(openStore(2, urls), aggregates[at]!, names[at]!, check(at))
+  );
+  await awaited(() => loads.every(({ acknowledged }) => acknowledged.size > 100));
+
+  const faults: Fault[] = [
+    (link) => link.cut(),
+    (link) => link.reset(),
+    (link, bytes) => link.truncate(bytes, bytes.length - 1),
+  ];
+  const injected = await Promise.all(both.map(async (at) => {
+    const steps: [Direction, string][] = [
+      ["answer", "BEGIN"],
+      ["request", ":position-effects"],
+      ["request", ":position-group"],
+      ["answer", "INSERT 0 1"],
+      ["answer", "COMMIT"],
+      ["request", `${names[at]}-group`],
+      ["request", `${names[at]}-batch`],
+      ["request", `${entities[at]}:twin-`],
+      ["request", aggregates[at]!],
+      ["answer", "SELECT 1"],
+    ];
+    const { acknowledged } = loads[at]!;
+    const progress = async () => {
+      const [row] = await places[at]!.sql`
+        select count(*)::int as effects from ${places[at]!.sql(`effects_${names[at]}`)}`;
+      const decided = [...commands[at]!.done.values()].reduce((sum, it) => sum + it.length, 0);
+      return [row!["effects"] as number, acknowledged.size, decided];
+    };
+    let count = 0;
+    for (const fault of faults) {
+      for (const [direction, text] of steps) {
+        if (fault === faults[2] && direction === "request") continue;
+        const before = await progress();
+        await proxies[at]!.next(direction, fault, text);
+        count++;
+        await awaited(async () =>
+          wrong.length > 0 || (await progress()).every((it, which) => it > before[which]!)
+        );
+      }
+    }
+    return count;
+  }));
+  await Promise.all(loads.map((load) => load.stopWriters()));
+  const wrongCommands = await Promise.all(commands.map((it) => it.stop()));
+  await Promise.all(loads.map((load, at) => load.stopReaders(places[at]!.sql)));
+  const reports = await Promise.all(loads.map((load, at) => load.report(places[at]!.sql)));
+  const referencesIn = async (partition: number) => {
+    const sql = places[partition]!.sql;
+    return await readAggregate(sql, aggregates[partition]!, { batchSize: 100_000 });
+  };
+  for (const partition of both) {
+    const written = loads[partition]!.acknowledged;
+    await awaited(async () =>
+      wrong.length > 0 || (await referencesIn(partition)).length >= written.size
+    );
+  }
+  await Promise.all(referring.map((it) => it.stop()));
+  console.log(`Faults: ${injected}`, reports);
+
+  expect(wrong).toEqual([]);
+  for (const partition of both) {
+    expect(brokenPromises(reports[partition]!, { mayLose: false })).toEqual([]);
+    expect(wrongCommands[partition]).toEqual([]);
+    expect(await decidedIn(places[partition]!.sql, entities[partition]!))
+      .toEqual(decidedBy(commands[partition]!, entities[partition]!));
+    const references = await referencesIn(partition);
+    expect(references.map(({ id }) => id).sort())
+      .toEqual([...loads[partition]!.acknowledged.keys()].sort());
+    const last = new Map<string, number>();
+    for (const { streamName, position } of references) {
+      expect(position).toBe((last.get(streamName) ?? -1) + 1);
+      last.set(streamName, position);
+    }
+    await expectInPlace(sql, partition);
+  }
 });
 
 test("a partition that only reads fails writes as trouble that passes, and is read", async () => {
