@@ -26,8 +26,8 @@ import { compare, type Extent, number, table, type Task, warmUp } from "./_compa
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: "string", default: "61" },
-    duration: { type: "string", default: "100" },
+    rounds: { type: "string", default: "301" },
+    duration: { type: "string", default: "30" },
     count: { type: "string", default: "5000" },
   },
 });

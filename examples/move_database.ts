@@ -21,7 +21,7 @@
  *
  * docs/operate/moving-a-database.md says what to prepare, and what each step does.
  */
-import { install } from "@messagedb/client/install";
+import { install, type PartitionMark } from "@messagedb/client/install";
 import { isSameStore, storeStatus } from "@messagedb/client/operate";
 import { access, constants, readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
@@ -441,11 +441,20 @@ async function check(): Promise<void> {
 /** Makes the new store, with the options that the old one has. */
 async function prepare(): Promise<void> {
   const { notify, nameIndex } = (await storeStatus(from)).install;
-  await install(to, { createDatabase: true, notify, nameIndex });
+  const partition = categories.length === 0 ? await partitionOf(from) : undefined;
+  await install(to, { createDatabase: true, notify, nameIndex, partition });
   if (await isSameStore(from, to)) fail("both addresses lead to the same store");
   if (await hasSubscription()) return;
   const [row] = await to`select exists (select from message_store.messages) as has_messages`;
   if (row!["has_messages"]) fail("the new store has messages already");
+}
+
+/** The partition that a database is marked as, by `install`. */
+async function partitionOf(sql: postgres.Sql): Promise<PartitionMark | undefined> {
+  const [row] = await sql`
+    select obj_description('message_store.messages_global_position_seq'::regclass, 'pg_class') as mark`;
+  const [, number, of] = /^partition (\d+) of (\d+)$/.exec(row!["mark"] ?? "") ?? [];
+  return of === undefined ? undefined : { number: Number(number), of: Number(of) };
 }
 
 /** How many messages there are in a range, and a sum that differs if one of them differs. */

@@ -8,6 +8,7 @@ import postgres from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { write } from "../../mod.ts";
 import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.ts";
+import { install } from "../../src/database/install.ts";
 import { pathOf } from "../_blocks.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { startLogical } from "../_pair.ts";
@@ -350,6 +351,7 @@ test("the new database is created, and what cannot be moved is refused", async (
   const name = new URL(targetUrl).pathname.slice(1);
   await admin.unsafe(`drop database ${name}`);
   await write(onSource, "account-1", { type: "Opened" });
+  await install(onSource, { partition: { number: 1, of: 2 } });
   const refusals: [RegExp, Arguments][] = [
     [/lead to the same store/, { to: sourceUrl }],
     [/the new server has no table "nothing"/, { tables: "nothing" }],
@@ -368,6 +370,11 @@ test("the new database is created, and what cannot be moved is refused", async (
   expect(await onNew`select global_position::int as at from message_store.messages`)
     .toEqual([{ at: 1 }]);
   expect(await write(onNew, "account-1", { type: "Deposited" })).toBe(1);
+  expect(
+    await onNew`
+    select obj_description('message_store.messages_global_position_seq'::regclass, 'pg_class') as mark`,
+  )
+    .toEqual([{ mark: "partition 1 of 2" }]);
   await Promise.all([onNew.end(), admin.end()]);
   await expect(write(onSource, "account-1", { type: "Late" })).rejects.toMatchObject(isRefused);
 });
