@@ -68,7 +68,6 @@ const OF_ALL = {
   "read() reads a stream, a category or all, by the name": REFUSAL,
   "iterateAll() reads on over its batches": REFUSAL,
   "subscribe() follows all streams": REFUSAL,
-  "readMatching() reads the streams that a LIKE pattern matches": REFUSAL,
   "a database without Message DB is a NotInstalledError from every operation": REFUSAL,
   "no operation changes the search path of its session": REFUSAL,
   "a handler's work and its position are one transaction": REFUSAL,
