@@ -43,6 +43,8 @@ export interface KeptPosition {
   version: number;
   /** The position that the stream records. */
   stored: number;
+  /** The last position that is worth storing: after it came only messages of this library. */
+  worth: number;
   /** How many messages were passed since the last store, without those of this library. */
   unstored: number;
   /** When the position was last stored, by `performance.now()`. */
@@ -91,6 +93,7 @@ export function keepPosition(
     position,
     version,
     stored,
+    worth: position,
     unstored: 0,
     storedAt: now,
     confirmedAt: now,
@@ -105,18 +108,20 @@ export function keepPosition(
  * Moves the position forward, and never back.
  *
  * @param isWorthStoring Whether to store the position in time. After messages of this library alone, the
- * position is stored rarely, because each store writes one more of them.
+ * position is not stored, because each store writes one more of them: consumers would wake each other for ever.
  */
 export function passTo(kept: KeptPosition, position: number, isWorthStoring = true): void {
   if (position <= kept.position) return;
-  if (isWorthStoring) kept.unstored++;
   kept.position = position;
+  if (!isWorthStoring) return;
+  kept.unstored++;
+  kept.worth = position;
 }
 
 /** Whether it is time to store the position. */
 export function isStoreDue(kept: KeptPosition, isIdle = false): boolean {
-  const { claim, isClaimed, positionUpdateInterval, position, stored, unstored } = kept;
-  const isFar = position - stored >= positionUpdateInterval;
+  const { claim, isClaimed, positionUpdateInterval, position, worth, stored, unstored } = kept;
+  const isFar = Math.min(position, worth) - stored >= positionUpdateInterval;
   if (claim !== undefined && !isClaimed) return isFar;
   const now = performance.now();
   if (unstored >= positionUpdateInterval) return true;
