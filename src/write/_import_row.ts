@@ -3,6 +3,7 @@ import { checkMessage } from "../messages/_check_message.ts";
 import { encodeMessage } from "../messages/_json.ts";
 import { toStored } from "../messages/_typed.ts";
 import { checkId, checkInteger, checkName, checkTime } from "../names/_check.ts";
+import { SETTLED_STREAM } from "../names/_own_streams.ts";
 import type { MessageInput } from "../types.ts";
 import { isClaim, isPositional, kindOf, type SourceMessage, withoutCause } from "./_translate.ts";
 import type { EncodedImport } from "./_write_missing.ts";
@@ -32,6 +33,8 @@ export function encodeRow(
   return whenReady(toStored<MessageInput>([message], streamName, undefined), ([stored]) => {
     let source: SourceMessage | undefined;
     let given = stored!;
+    // What is settled elsewhere is never true here.
+    if (streamName === SETTLED_STREAM && kindOf(streamName, given) !== undefined) return undefined;
     if (globalPosition !== undefined) {
       if (position !== undefined) checkInteger("position", position, 0);
       const kind = kindOf(streamName, given);

@@ -590,6 +590,17 @@ test("a message that was read from no store is written as it is", async () => {
   assert.deepEqual([written!.data, written!.metadata], [message.data, message.metadata]);
 });
 
+test("what is settled elsewhere is left out, also without its global position", async () => {
+  const settled = {
+    id: crypto.randomUUID(),
+    streamName: "$all:settled-all",
+    type: "Settled",
+    data: { position: 1 },
+  };
+  assert.equal((await importMessages(to.sql, [settled])).written, 0);
+  assert.equal((await importMessages(to.sql, [{ ...settled, globalPosition: 5 }])).written, 0);
+});
+
 test("Eventide's position of a consumer without an identifier is translated", async () => {
   await skip(10);
   await deposit(from.sql, 3);
