@@ -20,7 +20,7 @@ const standstills = new WeakMap<Sql, Standstill>();
  * Checks that a replica can tell whether a message is missing, and that what the primary has recorded as
  * settled goes on.
  *
- * The time is that of this process, from its first look at the record on. So a replica that is far behind, and
+ * The time is that of this process, from the first page on that waits behind the record. So a replica that is far behind, and
  * catches up, does not count as one that stands still.
  *
  * @throws {ReplicaReadError} If the replica cannot tell, or stands still.
@@ -45,8 +45,9 @@ export function checkReplica(
     );
   }
   const [, id, settled] = record;
+  if (!isWaiting) return;
   const known = standstills.get(sql);
-  if (!isWaiting || known?.record !== id) {
+  if (known?.record !== id) {
     return void standstills.set(sql, { record: id, since: performance.now() });
   }
   if (performance.now() - known.since < LONGEST_SILENCE) return;

@@ -65,7 +65,10 @@ export function isErased(mark: Mark | null | undefined, { standing }: Standing):
 export interface MarkOnReplica {
   /** Whether the message may still come. */
   readonly isBehind: string;
-  /** Whether the replica cannot ask the sequence of the primary. */
+  /**
+   * Whether the message is gone. A replica cannot ask the sequence of the primary, and its name is no other
+   * store's: a handle may lead to several replicas.
+   */
   readonly isErased?: string;
 }
 
@@ -90,12 +93,12 @@ export function standingJson(
         when place is null or stored_id = id then '"kept"'
         when stored_id is not null then case when id is null then '"kept"' else '"lost"' end
         when ${isBehind} then '"behind"'
-        when id is not null and store <> ${STORE_NAME} then '"lost"'
 ${
     isErased
       ? `        when ${isErased} then '"erased"'\n`
       : ""
-  }        when not has_sequence_privilege(
+  }        when id is not null and store <> ${STORE_NAME} then '"lost"'
+        when not has_sequence_privilege(
           'message_store.messages_global_position_seq', 'usage, select'
         ) then '"behind"'
         when coalesce(

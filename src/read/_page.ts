@@ -45,12 +45,12 @@ export interface Page {
   /** Whether the server is a standby. Only reads of all streams tell. */
   readonly isStandby?: boolean;
   /**
-   * The place and the id of the record up to which a replica reads all streams. Only another record is
-   * news there.
+   * The record up to which a replica reads all streams: its position in its stream, its id, and its global
+   * position. Only another record is news there.
    *
    * @default null
    */
-  readonly record?: readonly [position: number, id: string] | null;
+  readonly record?: readonly [position: number, id: string, globalPosition: number] | null;
 }
 
 /** Where to read on. */

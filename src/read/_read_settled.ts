@@ -3,6 +3,7 @@ import type { Message, Sql } from "../types.ts";
 import { gapMemories, waitUntilSettled } from "./_gap_memory.ts";
 import { checkReplica } from "./_check_replica.ts";
 import { isErased, type Mark, moveMark } from "./_mark.ts";
+import type { Page } from "./_page.ts";
 import {
   type KnownGaps,
   readScannedPage,
@@ -17,6 +18,8 @@ import {
 export interface SettledPage<Data> {
   /** How many messages it has. */
   readonly length: number;
+  /** How many messages were read, those behind a gap, and those that were left out, included. */
+  readonly count: number;
   /** As in `Page`. */
   readonly messages: () => Iterable<Message<Data>>;
   /** The position to read on from: after the messages that were left out, too. */
@@ -38,8 +41,8 @@ export interface SettledPage<Data> {
   readonly isStandby: boolean;
   /** Why the server is no primary; null if it is one. */
   readonly replica: ScannedPage["replica"];
-  /** On a replica, the position and the id of the record up to which it reads; null without one. */
-  readonly record: readonly [position: number, id: string] | null;
+  /** As in `Page`. */
+  readonly record: NonNullable<Page["record"]> | null;
   /** The name of the store. */
   readonly store: string;
 }
@@ -111,6 +114,7 @@ export async function readSettled<Data>(
   const atEnd = isSettled ? count < wanted.batchSize : rows.length === 0;
   const rest = {
     length: rows.length,
+    count,
     next,
     atEnd,
     isSettled,
@@ -119,7 +123,7 @@ export async function readSettled<Data>(
     isErased: isErased(wanted.mark, page),
     isStandby: page.replica === "standby",
     replica: page.replica,
-    record: page.record && [page.record[0], page.record[1]] as const,
+    record: page.record && [page.record[0], page.record[1], page.record[3]] as const,
     store: page.store,
   };
   return { ...rest, messages: () => eachMessage<Data>(rows) };

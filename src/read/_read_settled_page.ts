@@ -57,12 +57,20 @@ export interface ScannedPage extends Standing {
   readonly replica: "standby" | "subscriber" | null;
   /** On a replica, what the primary has recorded as settled. The page ends there. Null for nothing. */
   readonly record: SettledRecord | null;
-  /** Whether the server has messages of applications after that, which are still to be settled. */
+  /**
+   * Whether the server has messages of applications after that, of any stream, which are still to be
+   * settled.
+   */
   readonly isWaiting: boolean;
 }
 
-/** The last message of `SETTLED_STREAM`: its position there, its id, and what it records. */
-export type SettledRecord = readonly [position: number, id: string, settled: number];
+/** The last message of `SETTLED_STREAM`: its position there, its id, what it records, its global position. */
+export type SettledRecord = readonly [
+  position: number,
+  id: string,
+  settled: number,
+  globalPosition: number,
+];
 
 /** Up to which position all gaps are known to be settled, in the store that has the mark. */
 export interface KnownGaps {
@@ -118,7 +126,7 @@ export async function readScannedPage(
     ) as subscriptions
   ),
   record as materialized (
-    select position, id, settled
+    select position, id, settled, global_position
     from (
       select
         position, id, global_position,
@@ -197,27 +205,28 @@ function selectScannedPage(): string {
     '{', '"gap":', coalesce((select position::text from gap), 'null'),
     ',"count":', (select count(*) from scanned),
     ',"last":', coalesce((select max(global_position)::text from scanned), 'null'),
-    (
-      select string_agg(
-        concat(
-          ',"', name, '":', (
-            is_settled <> exists (
-              select
-              from ahead
-              where (global_position <= (select position from bound)) = is_settled
-                and not (
-                  ${IS_OWN_MESSAGE}
-                )
-            )
-          )::text
-        ),
-        ''
+    ',"isQuiet":', (
+      not exists (
+        select
+        from scanned
+        where not (
+          ${IS_OWN_MESSAGE}
+        )
       )
-      from (
-        select 'isQuiet' as name, true as is_settled
-        union all
-        select 'isWaiting', false
-      ) as parts
+    )::text,
+    ',"isWaiting":', coalesce(
+      (
+        select exists (
+          select
+          from message_store.messages
+          where global_position > settled
+            and not (
+              ${IS_OWN_MESSAGE}
+            )
+        )::text
+        from record
+      ),
+      'false'
     ),
     ',"snapshot":', case
       when current_setting('transaction_isolation') ~~ 'read %' then 'null'
@@ -238,7 +247,7 @@ function selectScannedPage(): string {
     ',"known":', ${standingJson("known", ON_REPLICA)},
     ',"replica":', coalesce((select to_json(replica)::text from server), 'null'),
     ',"record":', coalesce(
-      (select json_build_array(position, id, settled)::text from record), 'null'
+      (select json_build_array(position, id, settled, global_position)::text from record), 'null'
     ),
     ',"store":', ${STORE}, '}'
   )`;

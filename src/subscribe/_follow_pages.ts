@@ -87,7 +87,7 @@ export async function* followPages(
       else {
         const { record } = page;
         const isRecorded: Wait["isNews"] = (heads) =>
-          heads !== undefined && String(heads[0]) !== String(record);
+          heads !== undefined && heads[0]?.[1] !== record?.[1];
         const hasNews = record ? isRecorded : seen.isNews;
         const isNews: Wait["isNews"] = (...news) => hasNews(...news) || !!isDue?.();
         const { onRetry } = following;

@@ -9,8 +9,12 @@ export interface Settled {
   readonly store: string;
   /** The position that the last record says; 0 for no record. */
   readonly settled: number;
+  /** The position of the last record in its stream; -1 for no record. */
+  readonly version: number;
   /** As in `ScannedPage`. */
   readonly replica: "standby" | "subscriber" | null;
+  /** The position of the new record in its stream; null if none was written. */
+  readonly recorded: number | null;
 }
 
 /** What to record. */
@@ -19,24 +23,23 @@ export interface NewRecord {
   readonly position: number;
   /** Only in this store. */
   readonly store: string;
-  /** Whether to record the position also if it is recorded already. */
-  readonly isRepeated: boolean;
+  /** Only if the last record is still this one. */
+  readonly version: number;
 }
 
 /**
- * Records up to which global position all messages are settled, unless that or more is recorded already.
+ * Records up to which global position all messages are settled, unless another process has recorded since.
  *
  * @param record Null to ask only what is recorded.
  * @returns What was recorded before.
  */
 export async function recordSettled(sql: Sql, record: NewRecord | null): Promise<Settled> {
   const data = record && JSON.stringify({ position: record.position });
-  const below = record && String(record.position + Number(record.isRepeated));
   // What was settled in one store, by one run of its server, stays settled there: `write_message` runs
   // in the same statement that compares the names. Another store may be a standby that was promoted and
   // lacks what was read. So the position is not recorded there.
   // A position that is not below its own record was not written by this function in this store.
-  // Two processes may record the same position, or a lower one last: each record is true.
+  // Two processes may record at the same time, and the lower position last: each record is true.
   return await queryJson<Settled>(
     sql,
     `${SET_SETTINGS},
@@ -46,10 +49,12 @@ export async function recordSettled(sql: Sql, record: NewRecord | null): Promise
     `${RESTORE_SETTINGS}(select max(json) as json from answer) as complete`,
   )`
   last as materialized (
-    select coalesce(max(settled), 0) as settled
+    select
+      coalesce(max(position), -1) as version,
+      coalesce(max(settled) filter (where settled < global_position), 0) as settled
     from (
       select
-        global_position,
+        position, global_position,
         case
           when type = 'Settled' and (data ->> 'position') ~ '^[0-9]{1,18}$'
             then (data ->> 'position')::bigint
@@ -59,7 +64,6 @@ export async function recordSettled(sql: Sql, record: NewRecord | null): Promise
       order by position desc
       limit 1
     ) as last
-    where settled < global_position
   ),
   recorded as materialized (
     select
@@ -68,13 +72,14 @@ export async function recordSettled(sql: Sql, record: NewRecord | null): Promise
       ) as position
     from ours, store, last
     where store.name = ${record && record.store}::text
-      and last.settled < ${below}::text::bigint
+      and last.version = ${record && String(record.version)}::text::bigint
   ),
   answer as materialized (
     select
       json_build_object(
         'store', store.name,
         'settled', last.settled,
+        'version', last.version,
         'replica', case
           when pg_is_in_recovery() then 'standby'
           when exists (

@@ -1,6 +1,7 @@
 import { ReplicaReadError, StoreWentBackError } from "../errors.ts";
 import { retryUntilAborted, retryWhileUnavailable } from "../handle/_retry.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
+import { invalid } from "../lib/invalid.ts";
 import { onAbort, sleep } from "../lib/wait.ts";
 import { checkMilliseconds, checkOptions, checkSignal } from "../names/_check.ts";
 import { LONGEST_SILENCE } from "../read/_check_replica.ts";
@@ -17,14 +18,18 @@ import type { FollowOptions } from "./follow_options.ts";
 /** How many messages a statement looks at. None of them is sent. */
 const SETTLED_BATCH = 1000;
 
+/** How long to wait at most for news, for the next record, and before a record is repeated, in milliseconds. */
+const LONGEST_WITHOUT_RECORD = LONGEST_SILENCE / 3;
+
 /** Options of `settle`. */
 export interface SettleOptions
   extends Pick<FollowOptions, "pollInterval" | "notify" | "answerTimeout" | "onRetry"> {
   /** Ends it, without an error. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * How long to wait at least between two records, in milliseconds, from 0. So much later than on the
-   * primary, a message can come on a replica. Each record is a message in the store.
+   * How long to wait at least between two records, in milliseconds, from 0 to 10,000. So much later than on
+   * the primary, a message can come on a replica. Each record is a message in the store. (Not longer, and
+   * neither is `pollInterval`: a replica takes 30 seconds without a record for a standstill.)
    *
    * @default 100
    */
@@ -41,7 +46,8 @@ export interface SettleOptions
  * that position, because a replica gets commits in their order. There `readAll`, `readMatching`, `iterateAll`,
  * `iterateMatching` and `subscribe` to `"$all"` read up to the last record.
  *
- * Run it once beside each primary; a second process does no harm, and takes over if the first is gone. While
+ * Run it once beside each primary; a second process does no harm, and takes over if the first is gone: what
+ * one has recorded is not recorded by the other. While
  * nobody writes messages but those that this library writes for itself, nothing is recorded. While messages
  * wait for a transaction that is open, the last record is repeated every ten seconds: so replicas know that
  * somebody looks.
@@ -78,6 +84,8 @@ export async function settle(sql: Sql, options: SettleOptions = {}): Promise<voi
   checkSignal(signal);
   checkMilliseconds("interval", interval, 0);
   const { listener, ...checked } = checkFollowing(sql, options);
+  checkPause("interval", interval);
+  checkPause("pollInterval", checked.pollInterval);
   const limited = withTimeLimit(sql, checked.answerTimeout);
   // A signal of this run alone ends the bell, too.
   const ending = new AbortController();
@@ -112,6 +120,16 @@ export async function settle(sql: Sql, options: SettleOptions = {}): Promise<voi
   }
 }
 
+function checkPause(name: string, pause: number): void {
+  if (pause <= LONGEST_WITHOUT_RECORD) return;
+  throw invalid(
+    name,
+    pause,
+    `at most ${LONGEST_WITHOUT_RECORD}, so that replicas see no standstill`,
+    RangeError,
+  );
+}
+
 async function findSettled(sql: Sql): Promise<Settled> {
   const last = await recordSettled(sql, null);
   if (last.replica !== null) throw settledHere(last.replica);
@@ -138,7 +156,7 @@ function settledHere(replica: NonNullable<Settled["replica"]>): ReplicaReadError
 async function settleFrom(last: Settled, following: Following, interval: number): Promise<void> {
   const { sql, signal } = following;
   const { store } = last;
-  let recorded = last.settled;
+  let { settled: recorded, version } = last;
   let recordedAt = -Infinity;
   /** Whether an application has written since the last record. */
   let hasNews = false;
@@ -153,8 +171,10 @@ async function settleFrom(last: Settled, following: Following, interval: number)
     };
     const page = await readSettled(sql, wanted, { patience: 0, signal });
     if (page.replica !== null) throw settledHere(page.replica);
+    // What is behind an open gap is not known if the page is full.
+    const isQuiet = page.isQuiet && (page.isSettled || page.count < SETTLED_BATCH);
     // No message is sent. What was passed counts: the next pause is short.
-    return { ...page, length: page.mark?.position === mark?.position ? 0 : 1 };
+    return { ...page, isQuiet, length: page.mark?.position === mark?.position ? 0 : 1 };
   };
   const start = { position: recorded + 1, mark: null };
   for await (const page of followPages(read, start, { ...following, isDue: () => isDue })) {
@@ -164,14 +184,16 @@ async function settleFrom(last: Settled, following: Following, interval: number)
     hasNews ||= !isQuiet;
     isDue = hasNews && position > recorded;
     const age = performance.now() - recordedAt;
-    const isRepeated = !isSettled && !isQuiet && age >= LONGEST_SILENCE / 3;
+    const isRepeated = !isSettled && !isQuiet && age >= LONGEST_WITHOUT_RECORD;
     if (isDue && age >= interval || isRepeated) {
-      const record = { position, store, isRepeated };
+      const record = { position, store, version };
       const before = await retryUntilAborted(() => recordSettled(sql, record), following);
       if (before?.store !== store) return;
-      recorded = position;
+      // The record of another process counts as one of this process.
+      recorded = before.version === version ? position : before.settled;
+      version = before.recorded ?? before.version;
       recordedAt = performance.now();
-      hasNews = isDue = false;
+      hasNews = isDue = hasNews && position > recorded;
     } else if (isDue && page.atEnd) await sleep(interval - age, signal);
   }
 }
