@@ -1,4 +1,5 @@
 import type { PartitionedSql } from "../handle/partitioned.ts";
+import { ownOf } from "../handle/_statement.ts";
 import { storeFor } from "../handle/_store_for.ts";
 import { InvalidMessageError } from "../errors.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
@@ -52,6 +53,8 @@ export interface CheckedConsumer extends CheckedFollowing {
   readonly sql: Sql;
   /** The handle for the pages; undefined if it is `sql`. */
   readonly readFrom: Sql | undefined;
+  /** Whether the consumer ends where the primary has no more messages. */
+  readonly isDrained?: boolean;
   /** The handle as the caller gave it, for the handlers: it may be of several partitions. */
   readonly handlerSql: Sql;
   readonly category: string;
@@ -171,6 +174,7 @@ export function checkConsumer<Handled extends Message, Transactional extends boo
     if (options.notify) throw invalid("notify", true, 'left out where there is "readFrom"');
   }
   const replica = readFrom && storeFor(readFrom, identity.category);
+  if (replica) checkSchemas(store, replica);
   return {
     ...identity,
     ...selection,
@@ -186,6 +190,14 @@ export function checkConsumer<Handled extends Message, Transactional extends boo
     exclusive: checkExclusive(options),
     onEvent: options.onEvent,
   };
+}
+
+/** Checks that both are handles of one schema. Which one a gateway serves is not known here. */
+function checkSchemas(sql: Sql, replica: Sql): void {
+  const [own, other] = [ownOf(sql), ownOf(replica)];
+  const { schema = "message_store" } = own ?? {};
+  if (own?.retries || other?.retries || schema === (other?.schema ?? "message_store")) return;
+  throw invalid("readFrom", replica, `of the schema "${schema}": inSchema(replica, "${schema}")`);
 }
 
 function checkExclusive({ exclusive = true, consumerGroup: group }: PlainConsumer): boolean {

@@ -65,7 +65,7 @@ export async function runMember(
   const bell = listener && await retryUntilAborted(listening, retrying);
   const storing = { ...retrying, signal: givingUp };
   const { watched } = reader;
-  const isDue = () => isStoreDue(kept, true);
+  const isDue = () => isStoreDue(kept, true) || reader.isDue?.() === true;
   // News of what is read is news of the replica.
   const sql = consumer.readFrom ?? consumer.sql;
   const following = { ...retrying, sql, watched, isDue, bell, server: { wasPrimary: false } };

@@ -297,7 +297,8 @@ async function isBehind(
   member: ConsumerGroup | undefined,
   last: LastMessage,
 ): Promise<boolean> {
-  const reader = readerFor(consumer, member);
+  // What a replica lacks is left, too.
+  const reader = readerFor({ ...consumer, readFrom: undefined }, member);
   const { messages, atEnd } = await reader.read(recordedPosition(last) + 1);
   return !atEnd || Array.from(messages()).some((message) => isForConsumers(reader, message));
 }

@@ -239,8 +239,10 @@ export interface ConsumerOptions<
    * The handle of a replica, from which the pages are read: a standby, or a logical subscriber. Everything
    * else stays with the primary, which is the consumer's handle: the position, the claim, what is parked,
    * and the handler's `sql`. For `"$all"`, `settle` has to run on the primary. Each page is looked up
-   * on the primary by its last message. A page that the primary does not have, because the replica follows
-   * another server, is read from the primary. Not with `notify`.
+   * on the primary. A page that the primary does not have, because the replica follows another server, is read
+   * from the primary, and so is one where the replica throws `ReplicaReadError`, which `onRetry` is told. While
+   * the replica gives nothing, a page of the primary is read every 30 seconds; the last page of `drain` is the
+   * primary's. The schema has to be that of the consumer's handle. Not with `notify`.
    *
    * @default the consumer's handle
    */

@@ -3,6 +3,9 @@
  * database, one table and its sequence. After a TRUNCATE the table has another file, and so the
  * store has another name. It is a hash, because a gateway's callers need not know when the server
  * was started.
+ *
+ * When a backend crashes, PostgreSQL recovers, and the start of the server stays the same. All that was committed
+ * is there again, unless `synchronous_commit` is off: then the last commits can be gone, under the same name.
  */
 export const STORE_NAME = `md5(concat_ws(' ',
   date_part('epoch', pg_postmaster_start_time()),

@@ -46,6 +46,8 @@ export interface Reader {
   start(at: StartAt): Promise<number>;
   /** The mark of a place to start at: the store has a position before that. */
   markAt(place: number): Mark | null;
+  /** Whether a read may find something although the source has no news. */
+  readonly isDue?: () => boolean;
 }
 
 /**

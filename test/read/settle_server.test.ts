@@ -9,6 +9,7 @@ import {
   type Message,
   readAll,
   readLastMessage,
+  readMatching,
   settle,
   type Sql,
   streamVersion,
@@ -17,6 +18,7 @@ import {
   write,
 } from "../../mod.ts";
 import { install } from "../../src/database/install.ts";
+import { readScannedPage } from "../../src/read/_read_settled_page.ts";
 import { recordSettled } from "../../src/subscribe/_record_settled.ts";
 import { connectTo } from "./_connect.ts";
 import { until } from "../_until.ts";
@@ -153,6 +155,23 @@ test("without a record that is true here, a read of all streams says to run sett
       name: "ReplicaReadError",
       message: /run settle\(primary\)/,
     });
+    const told: unknown[] = [];
+    const handled: string[] = [];
+    const consumer = { category: "$all", consumerId: crypto.randomUUID() };
+    const ending = new AbortController();
+    const consuming = consume(onPrimary, {
+      ...consumer,
+      readFrom: sql,
+      pollInterval: 25,
+      handle: ({ streamName }) => void handled.push(streamName),
+      onRetry: (error) => void told.push((error as { code?: unknown }).code),
+    }, { signal: ending.signal });
+    const { globalPosition } = await append(onPrimary, "unsettled-1", { type: "Unsettled" });
+    await Promise.race([waitFor(onPrimary, consumer, globalPosition), consuming]);
+    ending.abort();
+    await consuming;
+    assert.equal(handled.at(-1), "unsettled-1");
+    assert.deepEqual(new Set(told), new Set(["REPLICA_READ"]));
   }
   await assert.rejects(settle(onStandby), { name: "ReplicaReadError", reason: "standby" });
   await assert.rejects(settle(onSubscriber), { name: "ReplicaReadError", reason: "subscriber" });
@@ -164,6 +183,8 @@ test("a replica whose messages wait for a record longer than settle() would take
   const follow = { position: globalPosition };
   await until(async () => (await readAll(onStandby, follow)).length > 0);
   await running.end();
+  // The first message behind the record is none of an application.
+  await write(onPrimary, "known:position-late", { type: "Recorded", data: { position: 1 } });
   const late = await append(onPrimary, "known-1", { type: "Late" });
   await until(async () =>
     (await readLastMessage(onStandby, "known-1"))?.globalPosition === late.globalPosition
@@ -171,9 +192,14 @@ test("a replica whose messages wait for a record longer than settle() would take
   const ends = (await readAll(onStandby, follow)).map(({ type }) => type);
   assert.ok(!ends.includes("Late"));
   const now = performance.now.bind(performance);
-  vi.spyOn(performance, "now").mockImplementation(() => now() + 30_000);
+  const clock = vi.spyOn(performance, "now");
   try {
+    clock.mockImplementation(() => now() + 20_000);
+    await readMatching(onStandby, "unknown-%");
+    clock.mockImplementation(() => now() + 30_000);
     await assert.rejects(readAll(onStandby, follow), /nothing was recorded as settled/);
+    const small = { ...follow, position: globalPosition + 1, batchSize: 1 };
+    await assert.rejects(readAll(onStandby, small), /nothing was recorded as settled/);
   } finally {
     vi.restoreAllMocks();
   }
@@ -204,13 +230,77 @@ test("settle() records nothing for messages that this library writes for itself"
 });
 
 test("nothing is recorded in a store that is not the one that was read", async () => {
-  const { store, settled } = await recordSettled(onPrimary, null);
-  const record = { position: settled + 1, isRepeated: false };
-  const version = await streamVersion(onPrimary, "$all:settled-all");
+  const { store, settled, version } = await recordSettled(onPrimary, null);
+  const record = { position: settled + 1, version };
+  assert.equal(await streamVersion(onPrimary, "$all:settled-all"), version);
   await recordSettled(onPrimary, { ...record, store: "of another run" });
   assert.equal(await streamVersion(onPrimary, "$all:settled-all"), version);
+  const { recorded } = await recordSettled(onPrimary, { ...record, store });
+  assert.equal(recorded, version + 1);
+  // Another process has recorded since.
   await recordSettled(onPrimary, { ...record, store });
   assert.equal(await streamVersion(onPrimary, "$all:settled-all"), version + 1);
+});
+
+test("settle() repeats its record where messages of applications wait behind a page of this library's", async () => {
+  const record = async () =>
+    await readLastMessage<{ position: number }>(onPrimary, "$all:settled-all");
+  const running = settling(onPrimary);
+  const { globalPosition } = await append(onPrimary, "held-1", { type: "Held" });
+  await until(async () =>
+    (await record() ?? { data: { position: 0 } }).data.position >= globalPosition
+  );
+  const blocker = connectTo(pair.primary.url, 1);
+  const held = await blocker.reserve();
+  await held`begin`;
+  await write(held, "held:open-1", { type: "Open" });
+  await onPrimary`
+    insert into message_store.messages (stream_name, position, type, data)
+    select 'held:position-own', number, 'Recorded', '{"position": 1}'
+    from generate_series(0, 999) as number`;
+  await append(onPrimary, "held-1", { type: "Waiting" });
+  const now = performance.now.bind(performance);
+  let ahead = 0;
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => now() + ahead);
+  try {
+    for (let times = 0; times < 2; times++) {
+      const before = await record();
+      ahead += 10_000;
+      await until(async () => (await record())!.position > before!.position);
+    }
+  } finally {
+    clock.mockRestore();
+    await held`rollback`;
+    held.release();
+    await blocker.end();
+    await running.end();
+  }
+});
+
+test("a standby takes a message that was deleted for no other store, whichever standby knew it", async () => {
+  const running = settling(onPrimary);
+  const gone = await append(onPrimary, "gone-1", { type: "Gone" });
+  const [row] = await onPrimary<{ id: string }[]>`
+    delete from message_store.messages where global_position = ${gone.globalPosition} returning id`;
+  const { globalPosition } = await append(onPrimary, "gone-1", { type: "Next" });
+  await until(async () =>
+    (await readAll(onStandby, { position: globalPosition })).some(({ type }) => type === "Next")
+  );
+  const mark = { position: gone.globalPosition, id: row!.id, store: "of another standby" };
+  const wanted = { position: globalPosition, batchSize: 1, pattern: null, mark };
+  const { standing } = await readScannedPage(onStandby, wanted, { settled: 0, mark: null });
+  assert.equal(standing, "erased");
+  await running.end();
+});
+
+test("settle() refuses pauses after which replicas would see a standstill", async () => {
+  for (const option of ["interval", "pollInterval"]) {
+    await assert.rejects(settle(onPrimary, { [option]: 10_001 }), {
+      name: "RangeError",
+      message: `Cannot use 10001 as "${option}": it must be at most 10000, ` +
+        "so that replicas see no standstill",
+    });
+  }
 });
 
 describe.each(["standby", "subscriber"] as const)("a consumer that reads from a %s", (which) => {
@@ -260,6 +350,41 @@ describe.each(["standby", "subscriber"] as const)("a consumer that reads from a 
     },
   );
 });
+
+test.each(["$all", "from"])(
+  "a consumer of %s reads its pages from a standby alone",
+  async (category) => {
+    const running = settling(onPrimary);
+    const pages = { primary: 0, standby: 0 };
+    const counting = (sql: postgres.Sql, name: keyof typeof pages) =>
+      fromQuery((text, parameters) => {
+        if (parameters.includes("77")) pages[name]++;
+        return sql.unsafe(text, parameters);
+      });
+    const { globalPosition: startAt } = await append(onPrimary, "from-1", { type: "From" });
+    const ending = new AbortController();
+    const consumer = { category, consumerId: `alone-${category}` };
+    const handled: number[] = [];
+    const consuming = consume(counting(onPrimary, "primary"), {
+      ...consumer,
+      startAt,
+      readFrom: counting(onStandby, "standby"),
+      batchSize: 77,
+      pollInterval: 25,
+      handle: ({ globalPosition, type }) => {
+        if (type === "From") handled.push(globalPosition);
+      },
+    }, { signal: ending.signal });
+    const { globalPosition: last } = await append(onPrimary, "from-1", { type: "From" });
+    await Promise.race([waitFor(onPrimary, consumer, last), consuming]);
+    assert.deepEqual(handled, [startAt, last]);
+    assert.ok(pages.standby > 0);
+    assert.equal(pages.primary, 0);
+    ending.abort();
+    await consuming;
+    await running.end();
+  },
+);
 
 test("a consumer whose replica has another history reads from the primary", async () => {
   await onPrimary`create database other`;
