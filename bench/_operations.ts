@@ -114,6 +114,15 @@ export function operationsOn(
     iterateCategory: (sql) => first(client.iterateCategory(sql, "account")),
     iterateAll: (sql) => first(client.iterateAll(sql)),
     iterateMatching: (sql) => first(client.iterateMatching(sql, "%")),
+    // After the look at what is recorded come reads as those of readAll.
+    settle: async (sql) => {
+      const ending = new AbortController();
+      const looking: Sql = (...statement) => {
+        ending.abort();
+        return sql(...statement);
+      };
+      await client.settle(looking, { signal: ending.signal });
+    },
     "subscribe to a stream": (sql) => first(client.subscribe(sql, "account-0")),
     "subscribe to a category": (sql) => first(client.subscribe(sql, "account")),
     "subscribe to some types, by correlation, of a member": (sql) =>
