@@ -178,8 +178,6 @@ export function operationsOn(
       const handle = () => Promise.reject(new Error("Not today"));
       return client.drain(sql, { ...consumer("park"), handle, onError: "park" }, { limit: 2 });
     },
-    // It begins at the first message, page by page: a few pages tell its plans.
-    settle: (sql) => client.settle(sql, { signal: AbortSignal.timeout(500) }),
     replayParked: async (sql) => {
       const handle = () => Promise.reject(new Error("Not today"));
       await client.drain(sql, { ...consumer("park"), handle, onError: "park" }, { limit: 2 });

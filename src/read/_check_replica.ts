@@ -20,8 +20,8 @@ const standstills = new WeakMap<Sql, Standstill>();
  * Checks that a replica can tell whether a message is missing, and that what the primary has recorded as
  * settled goes on.
  *
- * The time is that of this process, from the first page on that waits behind the record. So a replica that is far behind, and
- * catches up, does not count as one that stands still.
+ * The time is that of this process, from the first page on that waits behind the record. So a replica that is
+ * far behind, and catches up, does not count as one that stands still.
  *
  * @throws {ReplicaReadError} If the replica cannot tell, or stands still.
  */

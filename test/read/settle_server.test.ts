@@ -61,6 +61,19 @@ function settling(sql: Sql): { end(): Promise<void> } {
   return { end };
 }
 
+/** The last record; undefined if it is not true here. */
+async function recordOn(sql: Sql): Promise<Message<{ position: number }> | undefined> {
+  const last = await readLastMessage<{ position: number }>(sql, "$all:settled-all");
+  return last && last.data.position < last.globalPosition ? last : undefined;
+}
+
+/** Resolves when a position is recorded as settled. */
+async function untilRecorded(sql: Sql, position: number): Promise<void> {
+  await until(async () =>
+    (await recordOn(sql) ?? { data: { position: 0 } }).data.position >= position
+  );
+}
+
 /** Writes in 16 connections, commits late and in any order, and rolls back: half of it by plain INSERTs. */
 async function writeInDisorder(sql: postgres.Sql, each: number): Promise<Set<string>> {
   const committed = new Set<string>();
@@ -181,7 +194,7 @@ test("a replica whose messages wait for a record longer than settle() would take
   const running = settling(onPrimary);
   const { globalPosition } = await append(onPrimary, "known-1", { type: "Known" });
   const follow = { position: globalPosition };
-  await until(async () => (await readAll(onStandby, follow)).length > 0);
+  await untilRecorded(onStandby, globalPosition);
   await running.end();
   // The first message behind the record is none of an application.
   await write(onPrimary, "known:position-late", { type: "Recorded", data: { position: 1 } });
@@ -217,14 +230,12 @@ test("settle() records nothing for messages that this library writes for itself"
   const ending = new AbortController();
   const running = settle(counting, { signal: ending.signal, interval: 0, pollInterval: 25 });
   const { globalPosition } = await append(onPrimary, "known-1", { type: "Known" });
-  const record = async () =>
-    await readLastMessage<{ position: number }>(onPrimary, "$all:settled-all");
-  await until(async () => (await record())!.data.position >= globalPosition);
-  const before = await record();
+  await untilRecorded(onPrimary, globalPosition);
+  const before = await recordOn(onPrimary);
   await write(onPrimary, "known:position-quiet", { type: "Recorded", data: { position: 1 } });
   const begun = sent;
   await until(() => sent > begun + 4);
-  assert.deepEqual(await record(), before);
+  assert.deepEqual(await recordOn(onPrimary), before);
   ending.abort();
   await running;
 });
@@ -243,13 +254,9 @@ test("nothing is recorded in a store that is not the one that was read", async (
 });
 
 test("settle() repeats its record where messages of applications wait behind a page of this library's", async () => {
-  const record = async () =>
-    await readLastMessage<{ position: number }>(onPrimary, "$all:settled-all");
   const running = settling(onPrimary);
   const { globalPosition } = await append(onPrimary, "held-1", { type: "Held" });
-  await until(async () =>
-    (await record() ?? { data: { position: 0 } }).data.position >= globalPosition
-  );
+  await untilRecorded(onPrimary, globalPosition);
   const blocker = connectTo(pair.primary.url, 1);
   const held = await blocker.reserve();
   await held`begin`;
@@ -264,9 +271,9 @@ test("settle() repeats its record where messages of applications wait behind a p
   const clock = vi.spyOn(performance, "now").mockImplementation(() => now() + ahead);
   try {
     for (let times = 0; times < 2; times++) {
-      const before = await record();
+      const before = await recordOn(onPrimary);
       ahead += 10_000;
-      await until(async () => (await record())!.position > before!.position);
+      await until(async () => (await recordOn(onPrimary))!.position > before!.position);
     }
   } finally {
     clock.mockRestore();
