@@ -42,6 +42,9 @@ export interface WaitForOptions {
  * are passed. For a consumer of an aggregate, give the position of the message, not of the reference to
  * it. A message that the aggregate has no reference to is never passed.
  *
+ * Where the consumer reads from a replica (`readFrom`), it passes a message when the replica has it. What its
+ * handler has written on the primary can be read there after that; another replica may still be behind.
+ *
  * @example Read what was written
  * ```ts
  * import { append, drain, waitFor } from "@messagedb/client";

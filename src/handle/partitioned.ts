@@ -1,4 +1,4 @@
-import { MessageDbError, PartitionError } from "../errors.ts";
+import { MessageDbError, NotInstalledError, PartitionError } from "../errors.ts";
 import { fnv1a } from "../lib/fnv1a.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkFunction, checkMembers } from "../names/_check.ts";
@@ -274,8 +274,12 @@ async function checkIsPartition(sql: Sql, { number, count }: Partition): Promise
   });
 }
 
-/** Says in an error of the connection which partition it is of. */
+/** Says in an error of the connection, or of a database without Message DB, which partition it is of. */
 function inWords({ number, count }: Partition, error: unknown): unknown {
+  if (error instanceof NotInstalledError) {
+    error.message += ` (partition ${number} of ${count})`;
+    return error;
+  }
   if (!(error instanceof Error) || error instanceof MessageDbError) return error;
   if (!isDatabaseUnavailable(error)) return error;
   const { code, severity } = error as { readonly code?: unknown; readonly severity?: unknown };

@@ -590,6 +590,13 @@ describe("a database that is not the partition that it is given as", () => {
 
   test("is refused without a mark, with the words that make it", async () => {
     const schema = "unmarked";
+    const none = partitioned([handles[0]!, inSchema(handles[1]!, schema)], {
+      partitionOf: () => 1,
+    });
+    await assert.rejects(write(none, "account-1", message), {
+      name: "NotInstalledError",
+      message: /^Cannot (?:(?!partition).)* \(partition 1 of 2\)$/,
+    });
     await install(handles[0]!, { schema });
     const list = [inSchema(handles[0]!, schema)];
     await assert.rejects(write(partitioned(list), "account-1", message), {
