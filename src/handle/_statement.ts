@@ -47,6 +47,28 @@ export function ownOf(sql: Sql): OwnHandle | undefined {
   return (sql as { readonly [OWN_HANDLE]?: OwnHandle } | undefined)?.[OWN_HANDLE];
 }
 
+/** Whether a socket was seen to break that may not be closed yet. */
+let isClosing = false;
+
+/**
+ * Resolves when the sockets are closed that were seen to break.
+ *
+ * Between the "error" and the "close" of a socket, postgres.js takes new statements for the broken connection
+ * and forgets them: they are never answered, and a pool of one connection never answers again. So all
+ * statements wait, on whatever handle: that of a transaction shares a connection with others. Each waits for a
+ * timer of its own, because a Worker does not go on with what another request has begun.
+ */
+async function untilClosed(): Promise<void> {
+  isClosing = true;
+  await new Promise((resolve) => setTimeout(resolve));
+  isClosing = false;
+}
+
+/** Waits before a statement that the driver sends by itself, such as BEGIN. */
+export async function beforeDriversStatement(): Promise<void> {
+  if (isClosing) await untilClosed();
+}
+
 /**
  * Sends a statement that answers one row with one column of JSON text, and parses that text.
  *
@@ -74,14 +96,13 @@ export function queryJson<T>(
       );
     }
     const statement = complete(strings, before, after);
+    if (isClosing) await untilClosed();
     let answer;
     try {
       answer = await sendStatement(sql, statement, ...parameters);
     } catch (error) {
-      // No server has sent this error. Between the "error" and the "close" of its socket, postgres.js takes
-      // new statements for the broken connection and forgets them. So the caller gets the error later:
-      // it may send its next statement at once.
-      if (sqlStateOf(error) === undefined) await new Promise((resolve) => setTimeout(resolve));
+      // No server has sent this error.
+      if (sqlStateOf(error) === undefined) await untilClosed();
       throw (ownOf(sql)?.translate ?? translateDriverError)(error);
     }
     return decode(answer);

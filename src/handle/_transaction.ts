@@ -1,5 +1,6 @@
 import { sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
+import { beforeDriversStatement } from "./_statement.ts";
 import { timeLimitOf } from "./_time_limit.ts";
 
 /** A handle with a `begin` that runs work in a transaction, as postgres.js has one. */
@@ -63,6 +64,7 @@ export async function runInTransaction(
     if (isOver) await new Promise(() => {});
   };
 
+  await beforeDriversStatement();
   try {
     limit.start();
     await Promise.race([sql.begin(transact), limit.reached]);

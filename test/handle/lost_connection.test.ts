@@ -11,6 +11,7 @@ import {
   readStream,
   streamVersion,
   write,
+  writeBatch,
 } from "../../mod.ts";
 import { useProxy } from "../_proxy.ts";
 import { useDatabase } from "../database.ts";
@@ -26,10 +27,14 @@ async function writeAtOnce(
     try {
       return await send(message);
     } catch (error) {
-      const { code } = error as { code?: string };
-      assert.match(String(code), /^(CONNECTION_CLOSED|ECONNRESET|CONNECT_TIMEOUT)$/);
+      isLost(error);
     }
   }
+}
+
+function isLost(error: unknown): void {
+  const { code } = error as { code?: string };
+  assert.match(String(code), /^(CONNECTION_CLOSED|ECONNRESET|CONNECT_TIMEOUT)$/);
 }
 
 // A reset while postgres.js fetches types may end the process.
@@ -49,6 +54,33 @@ describe("with postgres.js", () => {
     }));
     assert.equal((await readCategory(db.sql, category)).length, 20);
   });
+
+  test.each([1, 4])(
+    "of %i connections, each statement is answered that is sent while one of them breaks",
+    async (max) => {
+      const proxy = await useProxy(db.url);
+      const sql = db.connect({ ...options, port: Number(new URL(proxy.url).port), max });
+      const streams = Array.from({ length: 3 }, () => `turns${randomUUID().slice(0, 8)}-1`);
+      for (const [version, stream] of streams.entries()) {
+        await writeBatch(sql, stream, Array(version + 1).fill({ type: "Written" }));
+      }
+      for (let times = 0; times < 10; times++) {
+        const reset = proxy.next("answer", (link) => link.reset());
+        const answers: Promise<void>[] = [];
+        // In each turn of the event loop, between the "error" of a socket and its "close", too.
+        const isReset = reset.then(() => true);
+        for (let turns = Infinity; turns > 0; turns--) {
+          const version = answers.length % streams.length;
+          const asked = streamVersion(sql, streams[version]!);
+          answers.push(asked.then((it) => assert.equal(it, version), isLost));
+          await new Promise(setImmediate);
+          const hasBroken = await Promise.race([isReset, false]);
+          if (hasBroken && turns === Infinity) turns = 20;
+        }
+        await Promise.all(answers);
+      }
+    },
+  );
 
   test("the next statement of groupCommit() is answered", async () => {
     const proxy = await useProxy(db.url);
