@@ -61,8 +61,10 @@ describe("beside a running consumer", () => {
     await writeCounted(db.sql, "forward", 1, { from: 1000 });
     await until(() => seen.includes(1000));
     await running.stop();
-    // The page in hand may end first, and nothing of it comes once more.
-    assert.equal(new Set(seen).size, seen.length);
+    // The page in hand may end first, and nothing of it comes once more. What is written after that may come
+    // before the consumer learns of the rewind, and again after.
+    const page = seen.filter((it) => it !== 1000);
+    assert.equal(new Set(page).size, page.length);
   });
 
   test.each([1, 3])("rewind() has all members of %i processes go back", async (processes) => {
