@@ -117,7 +117,7 @@ function toCommand(message: string): string {
       (_, schema?: string) => `which "messagedb install${asOption(schema)}" mends`,
     )
     .replace(
-      /which install\(sql, \{ partition: .+ \} \}\) does/,
+      /which install\(sql, \{ partition: \{ number: \d+, of: \d+ \} \}\) does/,
       'which "messagedb install" with the addresses of all partitions does',
     )
     .replace("do it with each handle of partitions(sql)", "do it for each, with --partition N");
