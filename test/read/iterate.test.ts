@@ -187,6 +187,7 @@ for (const [name, { iterate, key, first, last }] of Object.entries(sources)) {
         });
         const messages = iterate({}, silent);
         const next = messages.next();
+        await until(() => statements === 1);
         await end(messages);
         assert.deepEqual(await next, { value: undefined, done: true });
         assert.equal(statements, 1);
