@@ -11,6 +11,7 @@ const entries = {
   install: "src/database/install.ts",
   embedded: "src/database/embedded.ts",
   operate: "src/operate/mod.ts",
+  studio: "src/studio/studio.ts",
   testing: "src/testing/mod.ts",
 };
 

@@ -23,7 +23,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["http/gateway/sql", "http/gateway/rest"],
   ["http"],
   ["database"],
-  ["testing"],
+  ["testing", "studio"],
   ["cli/terminal"],
   ["cli/commands"],
   ["cli"],

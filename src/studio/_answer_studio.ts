@@ -1,0 +1,115 @@
+import { checkContentType, readJson } from "../http/gateway/_body.ts";
+import { answerProblem, Refusal } from "../http/gateway/_problem.ts";
+import { operationOf } from "./_operations.ts";
+import { refusalFor } from "./_refusals.ts";
+import { answerAsset, answerShell, makeSafe } from "./_shell.ts";
+import type { Studio } from "./_studio.ts";
+import type { StudioCall } from "./call.ts";
+
+const MOST_BODY_BYTES = 1_048_576;
+
+/** Answers a request, and never rejects. */
+export async function answerStudio(request: Request, studio: Studio): Promise<Response> {
+  let response;
+  try {
+    response = await route(request, studio);
+  } catch (error) {
+    const refusal = refusalFor(error);
+    if (refusal.status >= 500 && error !== refusal) studio.onError(error, request);
+    response = answerProblem(refusal);
+  }
+  if (request.method === "HEAD") response = new Response(null, response);
+  return makeSafe(response);
+}
+
+async function route(request: Request, studio: Studio): Promise<Response> {
+  const { base } = studio;
+  const { pathname } = new URL(request.url);
+  const path = pathname === base ? "/" : pathname.slice(base.length);
+  if (!`${pathname}/`.startsWith(`${base}/`)) {
+    throw new Refusal(404, `There is nothing here: the studio is at ${base}/`);
+  }
+  const api = /^\/api\/(.*)$/s.exec(path)?.[1];
+  if (api !== undefined) return await answerApi(request, studio, api);
+  checkMethod(request, "GET", "HEAD");
+  const refused = await askWhether(request, studio, { operation: "open", writes: false });
+  if (refused) return refused;
+  const asset = /^\/assets\/(.*)$/s.exec(path)?.[1];
+  if (asset === undefined) return answerShell(base);
+  const answer = answerAsset(request, asset);
+  if (answer === undefined) {
+    throw new Refusal(404, "There is no such file: the page is of another version, load it again");
+  }
+  return answer;
+}
+
+async function answerApi(request: Request, studio: Studio, name: string): Promise<Response> {
+  const operation = operationOf(name);
+  if (operation === undefined) {
+    throw new Refusal(404, `There is no operation ${JSON.stringify(name)}`);
+  }
+  checkMethod(request, "POST");
+  checkOwnPage(request);
+  checkContentType(request);
+  const given = await readJson(request, MOST_BODY_BYTES) as object;
+  const { writes } = operation;
+  const call = { ...operation.place(given), operation: name as StudioCall["operation"], writes };
+  if (writes && studio.readOnly) {
+    throw new Refusal(403, `Cannot call ${name}: this studio only reads`, { code: "READ_ONLY" });
+  }
+  const refused = await askWhether(request, studio, call);
+  if (refused) return refused;
+  const signal = studio.signal ? AbortSignal.any([request.signal, studio.signal]) : request.signal;
+  const answer = await operation.run(studio, given, signal);
+  return new Response(JSON.stringify(answer), {
+    headers: { "content-type": "application/json" },
+  });
+}
+
+function checkMethod({ method }: Request, ...allowed: readonly string[]): void {
+  if (allowed.includes(method)) return;
+  const allow = allowed.join(", ");
+  throw new Refusal(405, `Cannot ${method} this: it takes ${allow}`, {}, { allow });
+}
+
+/**
+ * Refuses what the page of another site sends with the cookies of the person who looks at it. Only a page of the same
+ * origin can send the header without the server being asked beforehand, and the server answers no such question.
+ */
+function checkOwnPage({ headers, url }: Request): void {
+  const site = headers.get("sec-fetch-site") ?? "same-origin";
+  const origin = headers.get("origin");
+  // Without the scheme: a proxy may have taken the TLS off.
+  const isOwn = origin === null ||
+    URL.canParse(origin) && new URL(origin).host === new URL(url).host;
+  if (site === "same-origin" && isOwn && headers.get("x-messagedb-studio") === "1") return;
+  throw new Refusal(
+    403,
+    "Cannot answer this request: it does not come from the studio's own page",
+    {
+      code: "FOREIGN_REQUEST",
+    },
+  );
+}
+
+/** Asks `authorize`; answers what the browser gets in place of what it wanted, if the call is not allowed. */
+async function askWhether(
+  request: Request,
+  { authorize, onError }: Studio,
+  call: StudioCall,
+): Promise<Response | undefined> {
+  let allowed;
+  try {
+    allowed = await authorize(request, call);
+  } catch (error) {
+    // Most often a token that cannot be read: a reason to refuse, but not for a status of 500.
+    onError(error, request);
+  }
+  // Headers of a redirect cannot be changed, and another realm has another class.
+  if (Object.prototype.toString.call(allowed) === "[object Response]") {
+    const { body, status, statusText, headers } = allowed as Response;
+    return new Response(body, { status, statusText, headers: new Headers(headers) });
+  }
+  if (allowed === true) return undefined;
+  throw new Refusal(403, `Cannot call ${call.operation}: it is not allowed`);
+}

@@ -1,0 +1,113 @@
+import { checkConsumer } from "../consume/_checked_consumer.ts";
+import type { Consumer } from "../consume/consumer.ts";
+import { type CheckedEntity, checkEntity, DEFINITION } from "../decide/_checked_entity.ts";
+import type { EntityDefinition } from "../decide/entity_definition.ts";
+import { ownOf } from "../handle/_statement.ts";
+import { invalid } from "../lib/invalid.ts";
+import { checkObject, checkOptions, checkSignal } from "../names/_check.ts";
+import type { Sql } from "../types.ts";
+import type { StudioConsumer } from "./_api.ts";
+import { type ShareLook, shareReads } from "./_shared_reads.ts";
+import type { StudioOptions } from "./options.ts";
+
+/** What the operations of a studio share: its handle and its options, checked and with their defaults. */
+export interface Studio {
+  readonly sql: Sql;
+  readonly authorize: StudioOptions["authorize"];
+  /** Without a "/" at the end: "" is the root. */
+  readonly base: string;
+  readonly readOnly: boolean;
+  readonly entities: ReadonlyMap<string, CheckedEntity>;
+  readonly consumers: readonly Consumer[];
+  readonly schema: string;
+  readonly partitions: number;
+  readonly signal: AbortSignal | undefined;
+  /** Never throws. */
+  readonly onError: (error: unknown, request: Request) => void;
+  readonly share: ShareLook;
+}
+
+export function makeStudio(sql: Sql, options: StudioOptions): Studio {
+  if (typeof sql !== "function") throw invalid("sql", sql, "a handle, as postgres() makes");
+  checkOptions(options, {
+    authorize: true,
+    basePath: true,
+    readOnly: true,
+    entities: true,
+    consumers: true,
+    signal: true,
+    onError: true,
+  });
+  const { authorize, basePath = "/", readOnly = true, entities = [], consumers = [] } = options;
+  const { signal, onError = logFailure } = options;
+  if (typeof authorize !== "function") {
+    throw invalid("authorize", authorize, "a function that decides who may do what");
+  }
+  if (typeof basePath !== "string" || !isBasePath(basePath)) {
+    throw invalid("basePath", basePath, 'a path that begins with "/": /studio');
+  }
+  if (typeof readOnly !== "boolean") throw invalid("readOnly", readOnly, "true or false");
+  if (!Array.isArray(consumers)) throw invalid("consumers", consumers, "an array of consumers");
+  for (const it of consumers) checkConsumer(sql, it);
+  checkSignal(signal);
+  if (typeof onError !== "function") throw invalid("onError", onError, "a function");
+  const own = ownOf(sql);
+  return {
+    sql,
+    authorize,
+    base: basePath.replace(/\/$/, ""),
+    readOnly,
+    entities: checkEntities(entities),
+    consumers,
+    schema: (own?.partitions?.[0] ? ownOf(own.partitions[0]) : own)?.schema ?? "message_store",
+    partitions: own?.partitions?.length ?? 1,
+    signal,
+    onError: async (error, request) => {
+      try {
+        await onError(error, request);
+      } catch {
+        // The function that is told of errors has failed too, so nobody is left to tell.
+      }
+    },
+    share: shareReads(),
+  };
+}
+
+/** Whether requests have the path as it is written. "/a b" is no such path: it arrives as "/a%20b". */
+function isBasePath(path: string): boolean {
+  return path.startsWith("/") && !path.endsWith("//") && URL.canParse(path, "http://studio") &&
+    new URL(path, "http://studio").pathname === path;
+}
+
+function logFailure(error: unknown, { method, url }: Request): void {
+  // The query is left out, because it may hold what people searched for.
+  console.error(method, url.replace(/\?.*/s, ""), error);
+}
+
+function checkEntities(entities: StudioOptions["entities"]): Map<string, CheckedEntity> {
+  if (!Array.isArray(entities)) throw invalid("entities", entities, "an array of entities");
+  const byCategory = new Map<string, CheckedEntity>();
+  for (const it of entities) {
+    checkObject("entities", it, "an array of entities, or of their definitions");
+    const checked: CheckedEntity = DEFINITION in it
+      ? it[DEFINITION] as CheckedEntity
+      : checkEntity(it as EntityDefinition<unknown>);
+    if (byCategory.has(checked.category)) {
+      throw new TypeError(
+        `Cannot use two entities of category "${checked.category}" in "entities": give one`,
+      );
+    }
+    byCategory.set(checked.category, checked);
+  }
+  return byCategory;
+}
+
+/** The names of a consumer alone. */
+export function namesOf(consumer: Consumer): StudioConsumer {
+  const { category, aggregate, consumerId } = consumer;
+  return {
+    ...category !== undefined && { category },
+    ...aggregate !== undefined && { aggregate },
+    consumerId,
+  };
+}
