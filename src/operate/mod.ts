@@ -28,6 +28,10 @@ export type {
 } from "./status.ts";
 export { streams, type StreamsOptions, type StreamStatus } from "./streams.ts";
 export { messageTypes, type MessageTypesOptions, type TypeStatus } from "./message_types.ts";
+export { findMessages, type FindMessagesOptions, type FoundMessages } from "./find_messages.ts";
+export type { FoundMessage } from "./found_message.ts";
+export { inspectMessage, type InspectOptions } from "./inspect_message.ts";
+export { activity, type ActivityBucket, type ActivityOptions } from "./activity.ts";
 export { trace } from "./trace.ts";
 export type { Trace, TracedMessage, TraceOptions, TraceStart } from "./trace.ts";
 export { diagnose } from "./diagnose.ts";

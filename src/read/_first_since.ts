@@ -104,7 +104,7 @@ function queryStartAfterPrevious(sql: Sql): SendStatement<number | null> {
  * a time becomes the nearest one within these years. Without a zone in the text: as a `timestamp` it is
  * the UTC of the column `time`, and no time zone has to be looked up.
  */
-function timestampOf(time: Date): string {
+export function timestampOf(time: Date): string {
   const year = time.getUTCFullYear();
   if (year < 1) return "0001-01-01T00:00:00.000Z";
   return year > 9999 ? "9999-12-31T23:59:59.999Z" : time.toISOString();

@@ -1,5 +1,7 @@
 import { checkContentType, readJson } from "../http/gateway/_body.ts";
-import { answerProblem, Refusal } from "../http/gateway/_problem.ts";
+import { answerProblem, Refusal, UNAVAILABLE } from "../http/gateway/_problem.ts";
+import { checkId } from "../names/_check.ts";
+import { inspectMessage } from "../operate/inspect_message.ts";
 import { operationOf } from "./_operations.ts";
 import { refusalFor } from "./_refusals.ts";
 import { answerAsset, answerShell, makeSafe } from "./_shell.ts";
@@ -14,8 +16,10 @@ export async function answerStudio(request: Request, studio: Studio): Promise<Re
   try {
     response = await route(request, studio);
   } catch (error) {
-    const refusal = refusalFor(error);
-    if (refusal.status >= 500 && error !== refusal) studio.onError(error, request);
+    // Nobody waits for the answer, or the server stops: that is no failure.
+    const isOver = request.signal.aborted || studio.signal?.aborted;
+    const refusal = isOver ? UNAVAILABLE : refusalFor(error);
+    if (!isOver && refusal.status >= 500 && error !== refusal) studio.onError(error, request);
     response = answerProblem(refusal);
   }
   if (request.method === "HEAD") response = new Response(null, response);
@@ -29,6 +33,8 @@ async function route(request: Request, studio: Studio): Promise<Response> {
   if (!`${pathname}/`.startsWith(`${base}/`)) {
     throw new Refusal(404, `There is nothing here: the studio is at ${base}/`);
   }
+  const file = /^\/api\/messages\/([^/]*)$/.exec(path)?.[1];
+  if (file !== undefined) return await answerFile(request, studio, file);
   const api = /^\/api\/(.*)$/s.exec(path)?.[1];
   if (api !== undefined) return await answerApi(request, studio, api);
   checkMethod(request, "GET", "HEAD");
@@ -66,6 +72,30 @@ async function answerApi(request: Request, studio: Studio, name: string): Promis
   });
 }
 
+/** A whole message as a file: its data can be too large for a page. */
+async function answerFile(request: Request, studio: Studio, id: string): Promise<Response> {
+  checkMethod(request, "GET", "HEAD");
+  // "none": the person has typed the address.
+  if (!["same-origin", "none"].includes(request.headers.get("sec-fetch-site") ?? "none")) {
+    throw foreignRequest();
+  }
+  checkId(id);
+  const call = { operation: "readMessage", writes: false, ids: [id] } as const;
+  const refused = await askWhether(request, studio, call);
+  if (refused) return refused;
+  const message = await inspectMessage(studio.sql, id);
+  if (message === null) throw new Refusal(404, `There is no message "${id}"`);
+  const { data, metadata, size: _, isCut: __, ...head } = message;
+  // The texts are JSON: so no number in them is rounded.
+  const text = `${JSON.stringify(head).slice(0, -1)},"data":${data},"metadata":${metadata}}\n`;
+  return new Response(text, {
+    headers: {
+      "content-type": "application/json",
+      "content-disposition": `attachment; filename="message-${id.toLowerCase()}.json"`,
+    },
+  });
+}
+
 function checkMethod({ method }: Request, ...allowed: readonly string[]): void {
   if (allowed.includes(method)) return;
   const allow = allowed.join(", ");
@@ -83,12 +113,14 @@ function checkOwnPage({ headers, url }: Request): void {
   const isOwn = origin === null ||
     URL.canParse(origin) && new URL(origin).host === new URL(url).host;
   if (site === "same-origin" && isOwn && headers.get("x-messagedb-studio") === "1") return;
-  throw new Refusal(
+  throw foreignRequest();
+}
+
+function foreignRequest(): Refusal {
+  return new Refusal(
     403,
     "Cannot answer this request: it does not come from the studio's own page",
-    {
-      code: "FOREIGN_REQUEST",
-    },
+    { code: "FOREIGN_REQUEST" },
   );
 }
 

@@ -45,7 +45,7 @@ export interface StudioApi {
   readonly rewind: Exchange<RewindArguments, { readonly position: number }>;
   readonly skip: Exchange<PassArguments, Record<string, never>>;
   readonly park: Exchange<PassArguments, Record<string, never>>;
-  readonly write: Exchange<WriteArguments, { readonly position: number }>;
+  readonly write: Exchange<MessageToWrite, { readonly position: number }>;
 }
 
 /** What an operation takes and answers. */
@@ -298,7 +298,7 @@ export interface PassArguments extends ConsumerArguments {
   readonly types?: readonly string[];
 }
 
-export interface WriteArguments {
+export interface MessageToWrite {
   readonly streamName: string;
   readonly type: string;
   /** Any JSON value. */

@@ -1,25 +1,55 @@
-import type { ConsumerIdentity } from "../consume/consumer.ts";
+import type { Consumer, ConsumerIdentity } from "../consume/consumer.ts";
+import { replayParked } from "../consume/replay_parked.ts";
 import { askStores } from "../handle/_store_for.ts";
+import { Refusal } from "../http/gateway/_problem.ts";
 import { VERSION } from "../http/gateway/_version.ts";
+import { invalid } from "../lib/invalid.ts";
+import { abortable } from "../lib/wait.ts";
+import { checkAggregateName, checkPartition } from "../names/_aggregate_name.ts";
 import {
   checkCategory,
   checkId,
   checkInteger,
   checkMembers,
+  checkName,
   checkOneOf,
   checkStreamName,
+  checkWritableStreamName,
   type Members,
 } from "../names/_check.ts";
+import { isCategory } from "../names/stream_name.ts";
+import { activity } from "../operate/activity.ts";
 import { consumers } from "../operate/consumers.ts";
 import { diagnose } from "../operate/diagnose.ts";
+import { discardParked } from "../operate/discard_parked.ts";
+import { findMessages } from "../operate/find_messages.ts";
+import type { FoundMessage } from "../operate/found_message.ts";
+import { inspectMessage } from "../operate/inspect_message.ts";
 import { messageTypes } from "../operate/message_types.ts";
+import { nextMessage } from "../operate/next_message.ts";
+import { park } from "../operate/park.ts";
 import { parked } from "../operate/parked.ts";
 import { planRewind } from "../operate/plan_rewind.ts";
+import { rewind } from "../operate/rewind.ts";
+import { skip } from "../operate/skip.ts";
 import { storeStatus } from "../operate/store_status.ts";
 import { streams } from "../operate/streams.ts";
 import { trace, type TraceStart } from "../operate/trace.ts";
-import type { OperationName, StudioApi } from "./_api.ts";
-import { type CallPlace, placeOfConsumer, startIn, timeIn } from "./_arguments.ts";
+import { readAggregate, type ReadAggregateOptions } from "../read/read_aggregate.ts";
+import type { MessageInput, Sql } from "../types.ts";
+import { write } from "../write/write.ts";
+import type { OperationName, PassArguments, StudioApi } from "./_api.ts";
+import {
+  type CallPlace,
+  checkIds,
+  checkTexts,
+  placeOfConsumer,
+  placeOfStream,
+  startIn,
+  timeIn,
+} from "./_arguments.ts";
+import { listed } from "./_kind.ts";
+import { readStates } from "./_states.ts";
 import { namesOf, type Studio } from "./_studio.ts";
 
 type ArgumentsOf<Name extends OperationName> = StudioApi[Name]["arguments"];
@@ -51,11 +81,30 @@ export interface AnyOperation {
   run(studio: Studio, given: object, signal: AbortSignal): Promise<unknown>;
 }
 
-const OPERATIONS: { readonly [Name in OperationName]?: OperationOf<Name> } = {
+const PASS_MEMBERS: Members<PassArguments> = {
+  consumer: true,
+  id: true,
+  reason: true,
+  types: true,
+};
+
+/** Says of an operation that it is about the whole store. */
+function nowhere(): CallPlace {
+  return {};
+}
+
+function placeOfPass({ consumer, id, reason, types }: PassArguments): CallPlace {
+  checkId(id);
+  checkName("reason", reason);
+  checkTexts("types", types, 100);
+  return { ...placeOfConsumer(consumer), ids: [id] };
+}
+
+const OPERATIONS: { readonly [Name in OperationName]: OperationOf<Name> } = {
   open: {
     writes: false,
     members: {},
-    place: () => ({}),
+    place: nowhere,
     run: ({ readOnly, entities, consumers, schema, partitions }) =>
       Promise.resolve({
         version: VERSION,
@@ -66,22 +115,63 @@ const OPERATIONS: { readonly [Name in OperationName]?: OperationOf<Name> } = {
         partitions,
       }),
   },
+  pulse: {
+    writes: false,
+    members: {},
+    place: nowhere,
+    run: async ({ sql, share, partitions }) => {
+      const heads = await share({
+        key: "pulse",
+        goodFor: 1000 * partitions,
+        statements: partitions,
+        ask: () => askStores(sql, (store) => readLast(store)),
+      });
+      const time = heads.reduce((last, it) => Math.max(last, Number(it?.time ?? 0)), 0);
+      return {
+        lastGlobalPosition: heads.reduce((sum, it) => sum + (it?.globalPosition ?? 0), 0),
+        time: time === 0 ? null : new Date(time),
+        serverTime: new Date(),
+      };
+    },
+  },
+  activity: {
+    writes: false,
+    members: { since: true, until: true, buckets: true },
+    place: ({ since, until, buckets = 60 }) => {
+      if (timeIn("since", since) === undefined) throw invalid("since", since, "an ISO time");
+      timeIn("until", until);
+      checkInteger("buckets", buckets, 1, 120);
+      return {};
+    },
+    run: ({ sql, share, partitions }, given) => {
+      const { since, until, buckets } = wholeSpans(given);
+      return share({
+        key: `activity ${Number(since)} ${Number(until)} ${buckets}`,
+        goodFor: 5000,
+        statements: partitions,
+        ask: async () => ({ buckets: await activity(sql, { since, until, buckets }) }),
+      });
+    },
+  },
   storeStatus: {
     writes: false,
     members: {},
-    place: () => ({}),
+    place: nowhere,
     run: ({ sql, share, partitions }) =>
       share({
         key: "storeStatus",
         goodFor: 5000,
         statements: partitions,
-        ask: async () => ({ stores: await askStores(sql, storeStatus), at: new Date() }),
+        ask: async () => ({
+          stores: await askStores(sql, (store) => storeStatus(store)),
+          at: new Date(),
+        }),
       }),
   },
   consumers: {
     writes: false,
     members: {},
-    place: () => ({}),
+    place: nowhere,
     run: ({ sql, share, partitions }) =>
       share({
         key: "consumers",
@@ -93,13 +183,13 @@ const OPERATIONS: { readonly [Name in OperationName]?: OperationOf<Name> } = {
   diagnose: {
     writes: false,
     members: {},
-    place: () => ({}),
+    place: nowhere,
     run: ({ sql, share, partitions }) =>
       share({
         key: "diagnose",
         goodFor: 30_000,
         statements: partitions,
-        ask: async () => (await askStores(sql, diagnose)).flat(),
+        ask: async () => (await askStores(sql, (store) => diagnose(store))).flat(),
       }),
   },
   streams: {
@@ -149,6 +239,62 @@ const OPERATIONS: { readonly [Name in OperationName]?: OperationOf<Name> } = {
     run: async ({ sql }, { id, streamName, limit = 200 }, signal) =>
       await trace(sql, { id, streamName } as TraceStart, { limit, signal }),
   },
+  findMessages: {
+    writes: false,
+    members: {
+      source: true,
+      direction: true,
+      startAt: true,
+      limit: true,
+      types: true,
+      text: true,
+      since: true,
+      until: true,
+    },
+    place: ({ source, limit = 100, types, startAt }) => {
+      checkName("source", source);
+      checkInteger("limit", limit, 1, 500);
+      checkTexts("types", types, 100);
+      if (startAt !== undefined) startIn("startAt", startAt);
+      if (source === "$all") return {};
+      return isCategory(source) ? { category: source } : placeOfStream(source);
+    },
+    run: async ({ sql }, { source, startAt, since, until, ...options }, signal) => {
+      const found = findMessages(sql, source, {
+        ...options,
+        startAt: startAt === undefined ? undefined : startIn("startAt", startAt),
+        since: timeIn("since", since),
+        until: timeIn("until", until),
+        // Types are looked at fast. Texts are not.
+        scanLimit: options.text === undefined ? 50_000 : 20_000,
+      });
+      const { messages, next, scanned } = await abortable(found, signal);
+      return { messages: messages.map(listed), next, scanned };
+    },
+  },
+  readMessage: {
+    writes: false,
+    members: { id: true },
+    place: ({ id }) => {
+      checkId(id);
+      return { ids: [id] };
+    },
+    run: async ({ sql }, { id }) => {
+      const message = await inspectMessage(sql, id, { textLength: 1_000_000 });
+      return message && listed(message);
+    },
+  },
+  states: {
+    writes: false,
+    members: { streamName: true, position: true },
+    place: ({ streamName, position = 0 }) => {
+      checkStreamName(streamName);
+      checkInteger("position", position, 0);
+      return placeOfStream(streamName);
+    },
+    run: (studio, { streamName, position }, signal) =>
+      readStates(studio, streamName, position, signal),
+  },
   parked: {
     writes: false,
     members: { consumer: true, position: true, batchSize: true },
@@ -158,7 +304,7 @@ const OPERATIONS: { readonly [Name in OperationName]?: OperationOf<Name> } = {
       return placeOfConsumer(consumer);
     },
     run: async ({ sql }, { consumer, position, batchSize = 100 }) =>
-      await parked(sql, consumer as ConsumerIdentity, { position, batchSize }),
+      await parked(sql, consumer, { position, batchSize }),
   },
   planRewind: {
     writes: false,
@@ -168,7 +314,111 @@ const OPERATIONS: { readonly [Name in OperationName]?: OperationOf<Name> } = {
       return placeOfConsumer(consumer);
     },
     run: async ({ sql }, { consumer, position }) =>
-      await planRewind(sql, consumer as ConsumerIdentity, startIn("position", position)),
+      await planRewind(sql, consumer, startIn("position", position)),
+  },
+  nextMessage: {
+    writes: false,
+    members: { consumer: true },
+    place: ({ consumer }) => placeOfConsumer(consumer),
+    run: async ({ sql }, { consumer }) => {
+      const next = await nextMessage(sql, consumer);
+      const message = next && await inspectMessage(sql, next.id, { textLength: 2000 });
+      return message && listed(message);
+    },
+  },
+  readAggregate: {
+    writes: false,
+    members: { name: true, partition: true, position: true, batchSize: true },
+    place: ({ name, partition, position = 0, batchSize = 100 }) => {
+      checkAggregateName("name", name);
+      if (partition !== undefined) checkPartition(partition);
+      checkInteger("position", position, 0);
+      checkInteger("batchSize", batchSize, 1, 500);
+      return { aggregate: name };
+    },
+    run: ({ sql }, { name, partition, position, batchSize = 100 }) =>
+      readReferred(sql, name, { partition, position, batchSize }),
+  },
+  replayParked: {
+    writes: true,
+    members: { consumer: true, ids: true, types: true, limit: true },
+    place: ({ consumer, ids, types, limit = 1000 }) => {
+      checkIds(ids);
+      checkTexts("types", types, 100);
+      checkInteger("limit", limit, 1, 1000);
+      return { ...placeOfConsumer(consumer), ids };
+    },
+    run: async (studio, { consumer, ids, types, limit = 1000 }, signal) =>
+      await replayParked(studio.sql, knownConsumer(studio, consumer), {
+        ids,
+        types,
+        limit,
+        signal,
+      }),
+  },
+  discardParked: {
+    writes: true,
+    members: { consumer: true, ids: true, reason: true },
+    place: ({ consumer, ids, reason }) => {
+      checkIds(ids);
+      checkName("reason", reason);
+      return { ...placeOfConsumer(consumer), ids };
+    },
+    run: async ({ sql }, { consumer, ids, reason }) => ({
+      discarded: await discardParked(sql, consumer, ids, { reason }),
+    }),
+  },
+  rewind: {
+    writes: true,
+    members: { consumer: true, position: true },
+    place: ({ consumer, position }) => {
+      startIn("position", position);
+      return placeOfConsumer(consumer);
+    },
+    run: async ({ sql }, { consumer, position }) => ({
+      position: await rewind(sql, consumer, startIn("position", position)),
+    }),
+  },
+  skip: {
+    writes: true,
+    members: PASS_MEMBERS,
+    place: placeOfPass,
+    run: async ({ sql }, { consumer, id, reason, types }) => {
+      await skip(sql, consumer, id, { reason, types });
+      return {};
+    },
+  },
+  park: {
+    writes: true,
+    members: PASS_MEMBERS,
+    place: placeOfPass,
+    run: async ({ sql }, { consumer, id, reason, types }) => {
+      await park(sql, consumer, id, { reason, types });
+      return {};
+    },
+  },
+  write: {
+    writes: true,
+    members: {
+      streamName: true,
+      type: true,
+      data: true,
+      metadata: true,
+      id: true,
+      expectedVersion: true,
+    },
+    place: ({ streamName, type, id, metadata }) => {
+      checkWritableStreamName(streamName);
+      checkName("type", type);
+      if (id !== undefined) checkId(id);
+      if (metadata != null && (typeof metadata !== "object" || Array.isArray(metadata))) {
+        throw invalid("metadata", metadata, "an object or null");
+      }
+      return { ...placeOfStream(streamName), type };
+    },
+    run: async ({ sql }, { streamName, expectedVersion, ...message }) => ({
+      position: await write(sql, streamName, message as MessageInput, { expectedVersion }),
+    }),
   },
 };
 
@@ -181,9 +431,68 @@ export function operationOf(name: string): AnyOperation | undefined {
   return {
     writes,
     place: (given) => {
-      checkMembers("the arguments", given as never, members as never);
+      checkMembers("arguments", given as never, members as never);
       return place(given as never);
     },
     run: (studio, given, signal) => run(studio, given as never, signal),
   };
+}
+
+/** The last message of a store, without its texts. */
+async function readLast(store: Sql): Promise<FoundMessage | undefined> {
+  const options = { direction: "backward", limit: 1, textLength: 0 } as const;
+  return (await findMessages(store, "$all", options)).messages[0];
+}
+
+/**
+ * The spans of time that are asked for, from the beginning of a span on. So pages that ask a moment later ask for the
+ * same.
+ */
+function wholeSpans(
+  { since, until, buckets = 60 }: ArgumentsOf<"activity">,
+): { readonly since: Date; readonly until: Date; readonly buckets: number } {
+  const [from, to] = [Date.parse(since), until === undefined ? Date.now() : Date.parse(until)];
+  if (to <= from) throw invalid("until", until, "after since", RangeError);
+  const width = Math.max(1, Math.ceil((to - from) / buckets / 1000)) * 1000;
+  const first = Math.floor(from / width) * width;
+  const count = Math.ceil((to - first) / width);
+  return { since: new Date(first), until: new Date(first + count * width), buckets: count };
+}
+
+/** The messages that an aggregate refers to, with their data as text. */
+async function readReferred(
+  sql: Sql,
+  name: string,
+  options: ReadAggregateOptions,
+): Promise<Unwired<AnswerOf<"readAggregate">>> {
+  const messages = await readAggregate(sql, name, options);
+  return messages.map(({ reference, data, metadata, ...message }) => {
+    const texts = [data, metadata].map((it) => it === null ? null : JSON.stringify(it));
+    const found = {
+      ...message,
+      time: isNaN(Number(message.time)) ? null : message.time,
+      data: texts[0]?.slice(0, 2000) ?? null,
+      metadata: texts[1]?.slice(0, 2000) ?? null,
+      isCut: texts.some((it) => it !== null && it.length > 2000),
+      size: texts.reduce((sum, it) => sum + new TextEncoder().encode(it ?? "").length, 0),
+    };
+    return { ...listed(found), reference };
+  });
+}
+
+/** The consumer that the studio was given, with its handlers. */
+function knownConsumer(
+  { consumers }: Studio,
+  { category, aggregate, consumerId }: ConsumerIdentity,
+): Consumer {
+  const known = consumers.find((it) =>
+    it.category === category && it.aggregate === aggregate && it.consumerId === consumerId
+  );
+  if (known) return known;
+  throw new Refusal(
+    422,
+    `Cannot replay what consumer "${consumerId}" has parked: the studio was not given its handlers, ` +
+      "so call replayParked() where they are",
+    { code: "NO_HANDLERS" },
+  );
 }

@@ -1,0 +1,53 @@
+import type { FoundMessage } from "../operate/found_message.ts";
+import { isOwnMessage } from "../names/_own_streams.ts";
+import { category as categoryOf, types as typesOf } from "../names/stream_name.ts";
+import type { ListedMessage, MessageKind } from "./_api.ts";
+
+/** The kinds of what this library writes for itself, by the type of the category. */
+const OWN_KINDS: readonly MessageKind[] = [
+  "position",
+  "aggregate",
+  "snapshot",
+  "settled",
+  "group",
+  "claim",
+  "parked",
+];
+
+/** A message as a list shows it, on its way to JSON. */
+export type Listed = Omit<ListedMessage, "time"> & { readonly time: Date | null };
+
+/** Adds to a message what it is. */
+export function listed(message: FoundMessage): Listed {
+  return { ...message, kind: kindOf(message) };
+}
+
+function kindOf(message: FoundMessage): MessageKind {
+  const { streamName, metadata } = message;
+  const types = typesOf(categoryOf(streamName));
+  const own = OWN_KINDS.find((it) => types.includes(it));
+  if (own !== undefined && isOwn(message)) return own;
+  const referring = parsed(metadata)?.["referringAggregate"];
+  if (referring !== undefined && referring === categoryOf(streamName)) return "reference";
+  return types.includes("command") ? "command" : "message";
+}
+
+/** Data that are cut cannot be looked at: the names of the stream and of the type have to do then. */
+function isOwn(message: FoundMessage): boolean {
+  if (message.isCut) return /^(Recorded(:.*)?|Parked)$/s.test(message.type);
+  return isOwnMessage({
+    ...message,
+    data: parsed(message.data),
+    metadata: null,
+    time: message.time ?? new Date(0),
+  });
+}
+
+function parsed(json: string | null): Record<string, unknown> | null {
+  if (json === null) return null;
+  try {
+    return JSON.parse(json);
+  } catch {
+    return null;
+  }
+}
