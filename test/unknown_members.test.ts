@@ -8,6 +8,7 @@ import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
 import { install, isInstalled, uninstall } from "@messagedb/client/install";
 import * as operate from "@messagedb/client/operate";
+import { studio } from "@messagedb/client/studio";
 import * as testing from "@messagedb/client/testing";
 import denoJson from "../deno.json" with { type: "json" };
 import { useDatabase } from "./database.ts";
@@ -189,6 +190,7 @@ const places: Record<string, Readonly<Record<string, Place>>> = {
     options: ["retries", (it) => client.decide(sql, [[counter, "1"]], () => [message], it)],
   },
   fetchSql: { options: ["headers", (it) => fetchSql("http://localhost/sql", it)] },
+  studio: { options: ["basePath", (it) => studio(sql, { authorize: () => true, ...it })] },
   gateway: {
     options: ["basePath", (it) => gateway(sql, { authorize: () => true, ...it })],
   },
@@ -207,6 +209,11 @@ const places: Record<string, Readonly<Record<string, Place>>> = {
   },
   streams: { options: ["limit", (it) => operate.streams(sql, "a", it)] },
   messageTypes: { options: ["category", (it) => operate.messageTypes(sql, it)] },
+  findMessages: { options: ["scanLimit", (it) => operate.findMessages(sql, "a", it)] },
+  inspectMessage: { options: ["textLength", (it) => operate.inspectMessage(sql, id, it)] },
+  activity: {
+    options: ["buckets", (it) => operate.activity(sql, { since: new Date(0), ...it })],
+  },
   trace: {
     options: ["signal", (it) => operate.trace(sql, { id }, it)],
     start: ["streamName", (it) => operate.trace(sql, { id, ...it })],

@@ -146,15 +146,17 @@ function findSteps(scope: FindScope, direction: Direction): string {
   measured as materialized (
     select
       *, row_number() over (rows unbounded preceding) as number,
-      sum(
-        coalesce(pg_column_size(data), 0) + coalesce(pg_column_size(metadata), 0)
-      ) over (rows between unbounded preceding and 1 preceding) as bytes_before
-    from scanned
+      sum(bytes) over (rows unbounded preceding) - bytes as bytes_before
+    from (
+      select
+        *, coalesce(pg_column_size(data), 0) + coalesce(pg_column_size(metadata), 0) as bytes
+      from scanned
+    ) as sized
   ),
   looked as materialized (
     select *
     from measured
-    where coalesce(bytes_before, 0) < ${MOST_BYTES}
+    where bytes_before < ${MOST_BYTES}
   ),
   matching as materialized (
     select looked.*

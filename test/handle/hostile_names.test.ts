@@ -74,6 +74,23 @@ const extras: typeof operations = {
   "streams by name": (sql) => operate.streams(sql, "known", { sort: "name" }),
   messageTypes: (sql) => operate.messageTypes(sql),
   "messageTypes of a category": (sql) => operate.messageTypes(sql, { category: "known" }),
+  activity: (sql) => operate.activity(sql, { since: new Date(0) }),
+  "findMessages and inspectMessage": async (sql) => {
+    for (const source of ["$all", "known", "known-1"]) {
+      for (const direction of ["forward", "backward"] as const) {
+        const times = {
+          startAt: new Date(),
+          since: new Date(0),
+          until: new Date(Date.now() + 9e6),
+        };
+        await operate.findMessages(sql, source, { direction, ...times });
+        const filter = { types: ["Written"], text: "e", direction };
+        const { messages } = await operate.findMessages(sql, source, filter);
+        for (const { id } of messages) await operate.inspectMessage(sql, id);
+      }
+    }
+    await operate.inspectMessage(sql, crypto.randomUUID());
+  },
   trace: async (sql) => {
     const { messages } = await operate.trace(sql, { streamName: "known-1" });
     assert.notEqual(messages.length, 0);

@@ -42,6 +42,9 @@ function asTenant(schema: string, options: postgres.Options<never> = {}): postgr
 const ofOperators: Record<string, (sql: Sql) => Promise<unknown>> = {
   consumers: (sql) => operate.consumers(sql),
   diagnose: (sql) => operate.diagnose(sql),
+  activity: (sql) => operate.activity(sql, { since: new Date(0) }),
+  findMessages: (sql) => operate.findMessages(sql, "account", { since: new Date(0) }),
+  inspectMessage: (sql) => operate.inspectMessage(sql, crypto.randomUUID()),
   messageTypes: (sql) => operate.messageTypes(sql),
   parked: (sql) => operate.parked(sql, { category: "account", consumerId: "it" }),
   prune: (sql) => operate.prune(sql, { dryRun: true }),

@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { drain, fromQuery, type Sql, write } from "@messagedb/client";
 import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
-import { consumers, messageTypes, storeStatus, streams, trace } from "@messagedb/client/operate";
+import {
+  activity,
+  consumers,
+  findMessages,
+  inspectMessage,
+  messageTypes,
+  storeStatus,
+  streams,
+  trace,
+} from "@messagedb/client/operate";
 import { beforeAll, describe, test } from "vitest";
 import { useDatabase } from "../database.ts";
 
@@ -15,6 +24,12 @@ const operations: Record<string, (sql: Sql) => Promise<unknown>> = {
   "streams by name": (sql) => streams(sql, "account", { sort: "name" }),
   messageTypes,
   "messageTypes of a category": (sql) => messageTypes(sql, { category: "account" }),
+  "findMessages of all": (sql) => findMessages(sql, "$all"),
+  "findMessages of a category": (sql) =>
+    findMessages(sql, "account", { direction: "backward", since: new Date(0), text: "a" }),
+  "findMessages of a stream": (sql) => findMessages(sql, "account-1", { types: ["A"] }),
+  inspectMessage: (sql) => inspectMessage(sql, crypto.randomUUID()),
+  activity: (sql) => activity(sql, { since: new Date(0), until: new Date("2100-01-01") }),
   trace: (sql) => trace(sql, { streamName: "account-1" }),
 };
 

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import {
+  activity,
   consumers,
   type ConsumerStatus,
+  findMessages,
   storeStatus,
   streams,
   type StreamStatus,
@@ -64,6 +66,36 @@ async function checkPlanOfStreams(): Promise<void> {
     for (const [name, rows] of page.indexes) assert(rows <= messages + 500, `${name}: ${rows}`);
   }
 }
+
+/** A page without a filter, and each look for a time, reads a few entries of an index. */
+async function checkPlanOfSearches(): Promise<void> {
+  const middle = new Date();
+  for (const source of ["$all", "account", "account-1", "none", "none-1"]) {
+    for (const direction of ["forward", "backward"] as const) {
+      for (const options of [{}, { since: new Date(0), until: middle, startAt: middle }]) {
+        const { seqScans, sorts, indexes } = await plans.explain((sql) =>
+          findMessages(sql, source, { ...options, direction })
+        );
+        assert.deepEqual(seqScans, []);
+        assert.deepEqual(sorts.filter((rows) => rows > 101), []);
+        for (const [name, rows] of indexes) assert(rows <= 300, `${source} ${name}: ${rows}`);
+      }
+    }
+  }
+  const { seqScans, indexes } = await plans.explain((sql) =>
+    activity(sql, { since: new Date(0), buckets: 60 })
+  );
+  assert.deepEqual(seqScans, []);
+  for (const [name, rows] of indexes) assert(rows <= 61 * 30, `${name}: ${rows}`);
+}
+
+test.each(["force_custom_plan", "force_generic_plan"] as const)(
+  "findMessages() and activity() read no more than a page, by %s",
+  async (mode) => {
+    await plans.planBy(mode);
+    await checkPlanOfSearches();
+  },
+);
 
 test.each(["force_custom_plan", "force_generic_plan"] as const)(
   "consumers(), storeStatus() and streams() read no more than they count, by %s",
