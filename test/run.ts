@@ -54,6 +54,7 @@ for (
 }
 if (filters.length === 0) {
   await check("Types", ["node_modules/.bin/tsc"]);
+  await check("Types of the page", ["node_modules/.bin/tsc", "-p", "src/studio/page"]);
   await check("Lint", [deno, "lint"]);
   await check("Format", [deno, "fmt", "--check"]);
 }

@@ -42,7 +42,7 @@ function shellOf(base: string): string {
 <meta name="color-scheme" content="light dark">
 <meta name="robots" content="noindex">
 <title>Message DB studio</title>
-<link rel="icon" href="data:,">
+<link rel="icon" href="${safe}/assets/${PAGE.icon}" type="image/svg+xml">
 <link rel="stylesheet" href="${safe}/assets/${PAGE.style}">
 <script type="module" src="${safe}/assets/${PAGE.script}"></script>
 </head>

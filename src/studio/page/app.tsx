@@ -1,0 +1,36 @@
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { announcement } from "./lib/announce.ts";
+import { isFailure } from "./lib/call.ts";
+import { useKeys } from "./lib/keys.ts";
+import { place } from "./lib/place.ts";
+import { opened, openStudio } from "./lib/pulse.ts";
+import { useShared } from "./lib/store.ts";
+import { Frame } from "./parts/frame.tsx";
+import { KeysDialog } from "./parts/keys_dialog.tsx";
+import { Failed } from "./parts/states.tsx";
+import { View } from "./view.tsx";
+
+export function App(): JSX.Element {
+  const [showsKeys, setShowsKeys] = useState(false);
+  useKeys(() => setShowsKeys(true));
+  const { path } = useShared(place);
+  const studio = useShared(opened);
+  const said = useShared(announcement);
+  const key = path?.join("/") ?? "";
+  useEffect(() => {
+    // A view begins at its top; the focus is where a screen reader goes on.
+    if (document.activeElement === document.body) document.querySelector("main")?.focus();
+  }, [key]);
+  return (
+    <>
+      <Frame showKeys={() => setShowsKeys(true)}>
+        {isFailure(studio)
+          ? <Failed failure={studio} retry={openStudio} />
+          : <View key={path?.slice(0, 2).join("/")} />}
+      </Frame>
+      {showsKeys && <KeysDialog close={() => setShowsKeys(false)} />}
+      <p class="said" role="status" aria-live="polite" hidden={said === ""}>{said}</p>
+    </>
+  );
+}

@@ -1,0 +1,21 @@
+import { type Shared, shared } from "./store.ts";
+
+/** What happened, in a sentence that is shown for a while and read out. */
+export const announcement: Shared<string> = shared("");
+
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+export function announce(text: string): void {
+  announcement.set(text);
+  clearTimeout(timer);
+  timer = setTimeout(() => announcement.set(""), 5000);
+}
+
+export async function copyText(text: string, what: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    announce(`Copied ${what}`);
+  } catch {
+    announce("Cannot copy: the browser does not allow it here");
+  }
+}

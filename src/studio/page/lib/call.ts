@@ -1,0 +1,60 @@
+import type { OperationName, StudioApi, StudioProblem } from "../../_api.ts";
+import { BASE } from "./place.ts";
+
+export type Arguments<Name extends OperationName> = StudioApi[Name]["arguments"];
+export type Answer<Name extends OperationName> = StudioApi[Name]["answer"];
+
+/** What a view shows when an operation fails. */
+export interface Failure {
+  readonly title: string;
+  readonly detail: string;
+  /** The status of the answer; 0 if none came. */
+  readonly status: number;
+}
+
+/** Calls an operation of the server. Rejects with a `Failure`, or with the signal's reason. */
+export async function call<Name extends OperationName>(
+  operation: Name,
+  args: Arguments<Name>,
+  signal?: AbortSignal,
+): Promise<Answer<Name>> {
+  const response = await fetch(`${BASE}/api/${operation}`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-messagedb-studio": "1" },
+    body: JSON.stringify(args),
+    redirect: "manual",
+    ...(signal && { signal }),
+  }).catch((error) => {
+    signal?.throwIfAborted();
+    throw failed(0, "The studio does not answer", String(error?.message ?? error));
+  });
+  if (response.type === "opaqueredirect" || response.status === 401) {
+    throw failed(401, "Not logged in", "Log in again: reload the page");
+  }
+  if (!response.ok) throw await failureOf(response);
+  return await response.json();
+}
+
+export function isFailure(error: unknown): error is Failure {
+  return typeof (error as Failure | undefined)?.detail === "string";
+}
+
+/** What to show of anything that was thrown. */
+export function asFailure(error: unknown): Failure {
+  if (isFailure(error)) return error;
+  return failed(0, "The page failed", String((error as Error | undefined)?.message ?? error));
+}
+
+async function failureOf(response: Response): Promise<Failure> {
+  const title = `The studio answered ${response.status}`;
+  try {
+    const problem: Partial<StudioProblem> = await response.json();
+    return failed(response.status, problem.title ?? title, problem.detail ?? title);
+  } catch {
+    return failed(response.status, title, response.statusText || title);
+  }
+}
+
+function failed(status: number, title: string, detail: string): Failure {
+  return { status, title, detail };
+}

@@ -1,0 +1,95 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { ConsumerArguments } from "../../_api.ts";
+import type { Answer } from "./call.ts";
+import { type Called, useCall } from "./use_call.ts";
+
+export type ConsumerOf = Answer<"consumers">["consumers"][number];
+
+/** How far behind consumers were, by their position streams: since the page is open. */
+export interface LagHistory {
+  readonly times: readonly number[];
+  readonly values: ReadonlyMap<string, readonly number[]>;
+}
+
+const INTERVAL = 5000;
+const MOST_POINTS = 720;
+/** It outlives the views: one looks at one consumer, and at the list again. */
+const history = { times: [] as number[], values: new Map<string, number[]>() };
+
+export function useConsumers(): Called<Answer<"consumers">> & { readonly lags: LagHistory } {
+  const called = useCall("consumers", {}, INTERVAL);
+  const { answer } = called;
+  const [lags, setLags] = useState<LagHistory>(history);
+  const noted = useRef<unknown>(undefined);
+  useEffect(() => {
+    if (answer === undefined || noted.current === answer) return;
+    noted.current = answer;
+    note(answer);
+    setLags({ times: [...history.times], values: new Map(history.values) });
+  }, [answer]);
+  return { ...called, lags };
+}
+
+function note({ consumers, at }: Answer<"consumers">): void {
+  const time = Date.parse(at) / 1000;
+  if (time === history.times.at(-1)) return;
+  history.times.push(time);
+  const length = history.times.length;
+  for (const { streamName, behind } of consumers) {
+    const values = history.values.get(streamName) ?? [];
+    while (values.length < length - 1) values.push(values.at(-1) ?? behind);
+    history.values.set(streamName, [...values, behind]);
+  }
+  if (length <= MOST_POINTS) return;
+  history.times.shift();
+  for (const [name, values] of history.values) history.values.set(name, values.slice(1));
+}
+
+const RANKS: Readonly<Record<ConsumerOf["health"], number>> = {
+  stuck: 0,
+  stopped: 1,
+  busy: 2,
+  idle: 3,
+  replaced: 4,
+};
+
+/** Trouble first. */
+export function byHealth(a: ConsumerOf, b: ConsumerOf): number {
+  return RANKS[a.health] - RANKS[b.health] || Number(b.parked > 0) - Number(a.parked > 0) ||
+    (a.streamName < b.streamName ? -1 : 1);
+}
+
+export function sourceOf({ category, aggregate }: ConsumerOf): string {
+  return category ?? aggregate ?? "";
+}
+
+/** Whether both are positions of one consumer: members of its group, or sizes that it had. */
+export function isSameConsumer(a: ConsumerOf, b: ConsumerOf): boolean {
+  return a.consumerId === b.consumerId && sourceOf(a) === sourceOf(b) &&
+    (a.aggregate === undefined) === (b.aggregate === undefined);
+}
+
+/** The consumer's names, as the operations take them. */
+export function identityOf(
+  { category, aggregate, consumerId }: ConsumerOf,
+): ConsumerArguments["consumer"] {
+  return {
+    ...(category === undefined ? {} : { category }),
+    ...(aggregate === undefined ? {} : { aggregate }),
+    consumerId: consumerId ?? "",
+  };
+}
+
+/** With the member of its group. */
+export function memberOf(consumer: ConsumerOf): ConsumerArguments["consumer"] {
+  const { consumerGroup } = consumer;
+  return { ...identityOf(consumer), ...(consumerGroup && { consumerGroup }) };
+}
+
+export function behindText({ behind, isBehindMore }: ConsumerOf): string {
+  return `${behind.toLocaleString("en")}${isBehindMore ? "+" : ""}`;
+}
+
+export function parkedText({ parked, isParkedMore }: ConsumerOf): string {
+  return `${parked.toLocaleString("en")}${isParkedMore ? "+" : ""}`;
+}

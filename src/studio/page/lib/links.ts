@@ -1,0 +1,58 @@
+import type { ListedMessage } from "../../_api.ts";
+import { parseJson, plainString } from "./json_nodes.ts";
+import { urlOf } from "./place.ts";
+
+/** The category of a stream. */
+export function categoryOf(streamName: string): string {
+  const at = streamName.indexOf("-");
+  return at === -1 ? streamName : streamName.slice(0, at);
+}
+
+export function streamUrl(streamName: string, position?: number): string {
+  return streamName.includes("-")
+    ? urlOf(["streams", streamName], position === undefined ? {} : { position })
+    : urlOf(["categories", streamName]);
+}
+
+export function messageUrl(id: string): string {
+  return urlOf(["messages", id]);
+}
+
+/** A place that metadata name. */
+export interface MetadataLink {
+  readonly name: string;
+  readonly text: string;
+  readonly url: string;
+}
+
+/** Where the metadata of a message point: Eventide's keys. */
+export function linksIn({ metadata }: Pick<ListedMessage, "metadata">): MetadataLink[] {
+  const texts = metadata === null ? new Map<string, string>() : textsIn(metadata);
+  const links: MetadataLink[] = [];
+  const cause = texts.get("causationMessageStreamName");
+  const causePosition = texts.get("causationMessagePosition");
+  if (cause) {
+    const position = /^\d{1,15}$/.test(causePosition ?? "") ? Number(causePosition) : undefined;
+    const text = position === undefined ? cause : `${cause} ${position}`;
+    links.push({ name: "Caused by", text, url: streamUrl(cause, position) });
+  }
+  const others = [["Correlation", "correlationStreamName"], ["Reply to", "replyStreamName"]];
+  for (const [name, key] of others) {
+    const text = texts.get(key!);
+    if (text) links.push({ name: name!, text, url: streamUrl(text) });
+  }
+  return links;
+}
+
+/** The texts and numbers that the metadata have themselves, by their keys. */
+function textsIn(metadata: string): Map<string, string> {
+  const { text, nodes } = parseJson(metadata);
+  const texts = new Map<string, string>();
+  for (const { key, depth, kind, start, end } of nodes) {
+    if (key === undefined || depth !== 1) continue;
+    const value = text.slice(start, end);
+    if (kind === "string") texts.set(plainString(text.slice(...key)), plainString(value));
+    if (kind === "number") texts.set(plainString(text.slice(...key)), value);
+  }
+  return texts;
+}

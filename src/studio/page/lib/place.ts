@@ -1,0 +1,51 @@
+import { type Shared, shared } from "./store.ts";
+
+/** The path before all paths of the studio, without a slash at its end. */
+export const BASE: string = (document.documentElement.dataset["base"] ?? "").replace(/\/+$/, "");
+
+/** Where the page is: a view, what it shows, and with which filters. */
+export interface Place {
+  /** The decoded segments of the path: `["streams", "account-123"]`; undefined if one is no valid text. */
+  readonly path: readonly string[] | undefined;
+  readonly query: URLSearchParams;
+}
+
+export type Query = Readonly<Record<string, string | number | undefined>>;
+
+export const place: Shared<Place> = shared(placeNow());
+
+/** The URL of a view. A filter that is undefined or empty is left out. */
+export function urlOf(path: readonly string[], query: Query = {}): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== "") search.set(name, String(value));
+  }
+  const text = search.toString().replaceAll("%3A", ":");
+  return `${BASE}/${path.map(encodeURIComponent).join("/")}${text === "" ? "" : `?${text}`}`;
+}
+
+export function go(url: string, { replaces = false } = {}): void {
+  if (url === location.pathname + location.search) return;
+  history[replaces ? "replaceState" : "pushState"](null, "", url);
+  place.set(placeNow());
+}
+
+/** Changes filters of the view, and keeps the others. */
+export function goWith(changes: Query, options: { readonly replaces?: boolean } = {}): void {
+  const { path, query } = place.get();
+  go(urlOf(path ?? [], { ...Object.fromEntries(query), ...changes }), options);
+}
+
+export function followHistory(): void {
+  addEventListener("popstate", () => place.set(placeNow()));
+}
+
+function placeNow(): Place {
+  const path = location.pathname.slice(BASE.length).split("/").filter((it) => it !== "");
+  const query = new URLSearchParams(location.search);
+  try {
+    return { path: path.map(decodeURIComponent), query };
+  } catch {
+    return { path: undefined, query };
+  }
+}

@@ -1,0 +1,39 @@
+import { urlOf } from "./place.ts";
+import type { CategoryOf } from "./status.ts";
+
+/** Where a search may go. */
+export interface Target {
+  readonly kind: string;
+  readonly text: string;
+  readonly url: string;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const MOST_CATEGORIES = 6;
+
+/** What a text that one types may be, the likeliest first. */
+export function targetsOf(typed: string, categories: readonly CategoryOf[]): Target[] {
+  const text = typed.trim();
+  if (text === "") return [];
+  const targets: Target[] = [];
+  const add = (kind: string, url: string, name = text) => targets.push({ kind, text: name, url });
+  if (UUID.test(text)) add("Message", urlOf(["messages", text.toLowerCase()]));
+  const position = /^[#@]?([\d,]+)$/.exec(text)?.[1]?.replaceAll(",", "");
+  if (position !== undefined && position.length < 16) {
+    add("Global position", urlOf(["all"], { position }));
+  }
+  if (text.includes("-") && !text.startsWith("-")) add("Stream", urlOf(["streams", text]));
+  const lower = text.toLowerCase();
+  const found = categories
+    .filter(({ category }) => category.toLowerCase().includes(lower))
+    .sort((a, b) => rank(a.category, lower) - rank(b.category, lower))
+    .slice(0, MOST_CATEGORIES);
+  for (const { category } of found) add("Category", urlOf(["categories", category]), category);
+  add("Text in all messages", urlOf(["all"], { text }));
+  return targets;
+}
+
+function rank(category: string, text: string): number {
+  const name = category.toLowerCase();
+  return name === text ? 0 : name.startsWith(text) ? 1 : 2;
+}

@@ -1,0 +1,44 @@
+/**
+ * What the page asks again and again. Each second, it asks for one thing at most: what has waited longest. While nobody
+ * sees the page, it asks for nothing.
+ */
+interface Task {
+  readonly interval: number;
+  readonly run: () => Promise<unknown>;
+  due: number;
+  isRunning: boolean;
+}
+
+const TICK = 1000;
+const tasks = new Set<Task>();
+let timer: ReturnType<typeof setInterval> | undefined;
+
+/** Runs the work every `interval` milliseconds, or less often; answers how to end that. */
+export function every(interval: number, run: () => Promise<unknown>): () => void {
+  const task: Task = { interval, run, due: Date.now() + interval, isRunning: false };
+  tasks.add(task);
+  timer ??= setInterval(tick, TICK);
+  return () => {
+    tasks.delete(task);
+  };
+}
+
+function tick(): void {
+  if (document.hidden) return;
+  const now = Date.now();
+  const due = [...tasks].filter((it) => it.due <= now + TICK / 2 && !it.isRunning);
+  const [next] = due.sort((a, b) => a.due - b.due);
+  if (next !== undefined) void runTask(next, now);
+}
+
+async function runTask(task: Task, now: number): Promise<void> {
+  task.isRunning = true;
+  try {
+    await task.run();
+  } catch {
+    // Who runs the task shows its failure.
+  } finally {
+    task.isRunning = false;
+    task.due = now + task.interval;
+  }
+}

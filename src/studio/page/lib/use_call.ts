@@ -1,0 +1,52 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { OperationName } from "../../_api.ts";
+import { type Answer, type Arguments, asFailure, call, type Failure } from "./call.ts";
+import { every } from "./ticker.ts";
+
+/** What became of a call. An answer stays while the same is asked again. */
+export interface Called<T> {
+  readonly answer: T | undefined;
+  readonly failure: Failure | undefined;
+  readonly isLoading: boolean;
+  readonly reload: () => void;
+}
+
+/**
+ * Calls an operation, again when its arguments change, and every so many milliseconds.
+ *
+ * @param args Undefined: nothing is called.
+ */
+export function useCall<Name extends OperationName>(
+  operation: Name,
+  args: Arguments<Name> | undefined,
+  interval?: number,
+): Called<Answer<Name>> {
+  const [state, setState] = useState<Omit<Called<Answer<Name>>, "reload">>(LOADING);
+  const [turn, setTurn] = useState(0);
+  const key = args === undefined ? undefined : JSON.stringify(args);
+  const known = useRef<string | undefined>(undefined);
+  useEffect(() => {
+    if (key === undefined) return setState({ ...LOADING, isLoading: false });
+    const controller = new AbortController();
+    const ask = async () => {
+      try {
+        const answer = await call(operation, JSON.parse(key), controller.signal);
+        setState({ answer, failure: undefined, isLoading: false });
+      } catch (error) {
+        if (controller.signal.aborted) return;
+        setState((it) => ({ ...it, failure: asFailure(error), isLoading: false }));
+      }
+    };
+    setState((it) => ({ ...(known.current === key ? it : LOADING), isLoading: true }));
+    known.current = key;
+    void ask();
+    const stop = interval === undefined ? undefined : every(interval, ask);
+    return () => {
+      stop?.();
+      controller.abort();
+    };
+  }, [operation, key, interval, turn]);
+  return { ...state, reload: () => setTurn((it) => it + 1) };
+}
+
+const LOADING = { answer: undefined, failure: undefined, isLoading: true };

@@ -1,0 +1,12 @@
+import { render } from "preact";
+import { App } from "./app.tsx";
+import { followHistory } from "./lib/place.ts";
+import { followPulse, openStudio } from "./lib/pulse.ts";
+import { setTheme, theme } from "./lib/theme.ts";
+import "./style.css";
+
+setTheme(theme.get());
+followHistory();
+render(<App />, document.getElementById("app")!);
+void openStudio();
+followPulse();

@@ -1,0 +1,87 @@
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { asFailure, type Failure } from "../lib/call.ts";
+import { Failed } from "./states.tsx";
+
+export function Dialog(
+  { title, close, children, isWide = false }: {
+    readonly title: string;
+    readonly close: () => void;
+    readonly children: ComponentChildren;
+    readonly isWide?: boolean;
+  },
+): JSX.Element {
+  const element = useRef<HTMLDialogElement>(null);
+  const id = useId();
+  useEffect(() => {
+    const before = document.activeElement as HTMLElement | null;
+    element.current?.showModal();
+    return () => before?.focus?.();
+  }, []);
+  const onClick = (event: MouseEvent) => {
+    if (event.target === element.current) close();
+  };
+  return (
+    <dialog
+      ref={element}
+      class={isWide ? "wide" : ""}
+      aria-labelledby={id}
+      onClose={close}
+      onClick={onClick}
+    >
+      <header>
+        <h2 id={id}>{title}</h2>
+        <button type="button" class="quiet" aria-label="Close" onClick={close}>Close</button>
+      </header>
+      <div class="dialog-body">{children}</div>
+    </dialog>
+  );
+}
+
+/** A dialog that says what will be done, and does it when one agrees. */
+export function Confirm(
+  { title, verb, act, close, children, isReady = true, isDangerous = false }: {
+    readonly title: string;
+    /** What the button says. */
+    readonly verb: string;
+    readonly act: () => Promise<void>;
+    readonly close: () => void;
+    readonly children: ComponentChildren;
+    /** Whether all that is needed is there. */
+    readonly isReady?: boolean;
+    readonly isDangerous?: boolean;
+  },
+): JSX.Element {
+  const [failure, setFailure] = useState<Failure>();
+  const [isActing, setIsActing] = useState(false);
+  const onSubmit = async (event: Event) => {
+    event.preventDefault();
+    setIsActing(true);
+    setFailure(undefined);
+    try {
+      await act();
+      close();
+    } catch (error) {
+      setFailure(asFailure(error));
+      setIsActing(false);
+    }
+  };
+  return (
+    <Dialog title={title} close={close}>
+      <form onSubmit={onSubmit}>
+        {children}
+        {failure && <Failed failure={failure} />}
+        <div class="actions">
+          <button type="button" onClick={close}>Cancel</button>
+          <button
+            type="submit"
+            class={isDangerous ? "danger" : "primary"}
+            disabled={!isReady || isActing}
+          >
+            {isActing ? "Working…" : verb}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,137 @@
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { type FeedState, isStream } from "../lib/feed.ts";
+import { countText, fromLocalInput, localInput } from "../lib/format.ts";
+import { goWith, place } from "../lib/place.ts";
+import { useShared } from "../lib/store.ts";
+import { directionOf, hidesOwn, NO_FILTERS } from "./message_filters.ts";
+
+/** The filters of a table of messages. They are in the URL. */
+export function FilterBar(
+  { source, isLive, setIsLive, news }: {
+    readonly source: string;
+    readonly isLive: boolean;
+    readonly setIsLive: (isLive: boolean) => void;
+    readonly state: FeedState;
+    readonly news: number;
+  },
+): JSX.Element {
+  const { query } = useShared(place);
+  const hasFilters = Object.keys(NO_FILTERS).some((name) => query.get(name));
+  const direction = directionOf(query);
+  return (
+    <div class="filters" role="group" aria-label="Filters">
+      <Field name="text" label="Text in the data" placeholder="Text" />
+      <Field name="type" label="Types, with a comma between" placeholder="Type" />
+      <TimeField name="since" label="Since" />
+      <TimeField name="until" label="Until" />
+      <Jump source={source} />
+      <select
+        aria-label="Order"
+        value={direction}
+        onChange={({ currentTarget }) => goWith({ direction: currentTarget.value })}
+      >
+        <option value="backward">Newest first</option>
+        <option value="forward">Oldest first</option>
+      </select>
+      {source === "$all" && (
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={!hidesOwn(source, query)}
+            onChange={({ currentTarget }) =>
+              goWith({ own: currentTarget.checked ? "1" : undefined })}
+          />
+          Bookkeeping
+        </label>
+      )}
+      {hasFilters && (
+        <button type="button" class="quiet" onClick={() => goWith(NO_FILTERS)}>Clear</button>
+      )}
+      <span class="grow" />
+      <button
+        type="button"
+        class={`live${isLive ? " on" : ""}`}
+        aria-pressed={isLive}
+        onClick={() => setIsLive(!isLive)}
+      >
+        {isLive ? "Live" : news > 0 ? `Paused, ${countText(news)} new` : "Paused"}
+      </button>
+    </div>
+  );
+}
+
+function Field(
+  { name, label, placeholder }: {
+    readonly name: string;
+    readonly label: string;
+    readonly placeholder: string;
+  },
+): JSX.Element {
+  const { query } = useShared(place);
+  const current = query.get(name) ?? "";
+  const [value, setValue] = useState(current);
+  useEffect(() => setValue(current), [current]);
+  const apply = () => {
+    if (value.trim() !== current) goWith({ [name]: value.trim() });
+  };
+  return (
+    <input
+      type="text"
+      class={`field-${name}`}
+      aria-label={label}
+      placeholder={placeholder}
+      value={value}
+      spellcheck={false}
+      autocomplete="off"
+      onInput={({ currentTarget }) => setValue(currentTarget.value)}
+      onBlur={apply}
+      onKeyDown={({ key }) => key === "Enter" && apply()}
+    />
+  );
+}
+
+function TimeField(
+  { name, label }: { readonly name: string; readonly label: string },
+): JSX.Element {
+  const { query } = useShared(place);
+  return (
+    <label class={`time-field${query.get(name) ? " set" : ""}`}>
+      <span>{label}</span>
+      <input
+        type="datetime-local"
+        step="1"
+        value={localInput(query.get(name) ?? "")}
+        onChange={({ currentTarget }) => goWith({ [name]: fromLocalInput(currentTarget.value) })}
+      />
+    </label>
+  );
+}
+
+/** Goes to a position, or to a time. */
+function Jump({ source }: { readonly source: string }): JSX.Element {
+  const [value, setValue] = useState("");
+  const jump = () => {
+    const text = value.trim().replaceAll(",", "");
+    if (text === "") return;
+    const time = new Date(text);
+    if (/^\d{1,15}$/.test(text)) goWith({ position: text });
+    else if (!Number.isNaN(time.valueOf())) goWith({ position: time.toISOString() });
+    else return;
+    setValue("");
+  };
+  const what = isStream(source) ? "position" : "global position";
+  return (
+    <input
+      type="text"
+      class="field-jump"
+      aria-label={`Jump to a ${what} or a time`}
+      title={`A ${what}, or a time: 2026-01-31 12:00`}
+      placeholder="Jump to position or time"
+      value={value}
+      autocomplete="off"
+      onInput={({ currentTarget }) => setValue(currentTarget.value)}
+      onKeyDown={({ key }) => key === "Enter" && jump()}
+    />
+  );
+}

@@ -1,0 +1,23 @@
+import type { JSX } from "preact";
+import { cutText, piecesOf } from "../lib/marks.ts";
+
+/** Someone else's text: its direction does not reach what is around it, and nothing in it is hidden. */
+export function Foreign(
+  { text, most = 300, keeps = "" }: {
+    readonly text: string;
+    /** How many characters are shown at most. */
+    readonly most?: number;
+    /** Hidden characters that are shown as they are. */
+    readonly keeps?: string;
+  },
+): JSX.Element {
+  const shown = cutText(text, most);
+  return (
+    <bdi>
+      {piecesOf(shown, keeps).map(({ text, isMark }, index) =>
+        isMark ? <span key={index} class="mark">{text}</span> : text
+      )}
+      {shown.length < text.length ? "…" : ""}
+    </bdi>
+  );
+}

@@ -1,0 +1,96 @@
+import type { ComponentChildren, JSX } from "preact";
+import { isFailure } from "../lib/call.ts";
+import { place, urlOf } from "../lib/place.ts";
+import { heartbeat, opened } from "../lib/pulse.ts";
+import { useShared } from "../lib/store.ts";
+import { setTheme, theme } from "../lib/theme.ts";
+import { ViewLink } from "./link.tsx";
+import { Search } from "./search.tsx";
+
+/** What is around each view: the search on top, the views at the left; on a phone, the views below. */
+export function Frame(
+  { children, showKeys }: {
+    readonly children: ComponentChildren;
+    readonly showKeys: () => void;
+  },
+): JSX.Element {
+  return (
+    <div class="frame">
+      <a class="skip" href="#main">Skip to the content</a>
+      <header class="top">
+        <ViewLink url={urlOf([])} class="brand" label="Studio, overview">Studio</ViewLink>
+        <Search />
+        <span class="grow" />
+        <Beat />
+        <ThemeSwitch />
+        <button type="button" class="quiet keys-button" onClick={showKeys} aria-label="Keys">
+          <kbd>?</kbd>
+        </button>
+      </header>
+      <Navigation />
+      <main id="main" tabIndex={-1}>{children}</main>
+    </div>
+  );
+}
+
+function Navigation(): JSX.Element {
+  const { path } = useShared(place);
+  const studio = useShared(opened);
+  const isOpened = studio !== undefined && !isFailure(studio);
+  const kind = path?.[0];
+  const ofCategories = ["categories", "streams", "entities"];
+  const ofAll = ["all", "messages", "trace"];
+  return (
+    <nav class="views" aria-label="Views">
+      <ViewLink url={urlOf([])} isCurrent={kind === undefined}>Overview</ViewLink>
+      {!(isOpened && studio.partitions > 1) && (
+        <ViewLink url={urlOf(["all"])} isCurrent={ofAll.includes(kind!)}>All messages</ViewLink>
+      )}
+      <ViewLink url={urlOf(["categories"])} isCurrent={ofCategories.includes(kind!)}>
+        Categories
+      </ViewLink>
+      <ViewLink url={urlOf(["consumers"])} isCurrent={kind === "consumers"}>Consumers</ViewLink>
+      <span class="grow" />
+      {isOpened && (
+        <p class="about">
+          {studio.readOnly ? "Read only" : "May write"}
+          <br />
+          <span class="mono">{studio.schema}</span>
+          <br />
+          {studio.version}
+        </p>
+      )}
+    </nav>
+  );
+}
+
+/** Whether the store answers. */
+function Beat(): JSX.Element {
+  const { failure, pulse } = useShared(heartbeat);
+  const text = failure ? "No answer" : pulse ? "Live" : "Connecting";
+  return (
+    <span class={`beat ${failure ? "bad" : pulse ? "good" : ""}`} title={failure?.detail}>
+      {text}
+    </span>
+  );
+}
+
+function ThemeSwitch(): JSX.Element {
+  const chosen = useShared(theme);
+  return (
+    <label class="theme">
+      <span class="sr">Theme</span>
+      <select
+        value={chosen}
+        onChange={({ currentTarget }) => {
+          const { value } = currentTarget;
+          setTheme(value === "light" || value === "dark" ? value : "system");
+        }}
+      >
+        <option value="system">System</option>
+        <option value="light">Light</option>
+        <option value="dark">Dark</option>
+      </select>
+    </label>
+  );
+}

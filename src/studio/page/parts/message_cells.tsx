@@ -1,0 +1,87 @@
+import type { JSX } from "preact";
+import type { ListedMessage, MessageKind } from "../../_api.ts";
+import { countText, zoneText } from "../lib/format.ts";
+import { isStream } from "../lib/feed.ts";
+import { streamUrl } from "../lib/links.ts";
+import { Foreign } from "./foreign.tsx";
+import { ViewLink } from "./link.tsx";
+import type { Column } from "./rows.tsx";
+import { When } from "./when.tsx";
+
+/** What the library itself has written. */
+const OWN_KINDS: readonly MessageKind[] = [
+  "position",
+  "group",
+  "claim",
+  "parked",
+  "snapshot",
+  "aggregate",
+  "settled",
+];
+
+export function isOwn({ kind }: ListedMessage): boolean {
+  return OWN_KINDS.includes(kind);
+}
+
+export function StreamLink(
+  { name, position }: { readonly name: string; readonly position?: number },
+): JSX.Element {
+  return (
+    <ViewLink url={streamUrl(name, position)} class="mono">
+      <Foreign text={name} most={120} />
+    </ViewLink>
+  );
+}
+
+/** The type of a message, and what it is if it is not an ordinary one. */
+export function TypeName({ message }: { readonly message: ListedMessage }): JSX.Element {
+  return (
+    <>
+      <span class="type">
+        <Foreign text={message.type} most={120} />
+      </span>
+      {message.kind !== "message" && <span class="kind">{message.kind}</span>}
+    </>
+  );
+}
+
+/** The columns of a table of messages. */
+export function messageColumns(source: string): Column<ListedMessage>[] {
+  const ofStream = isStream(source);
+  const position: Column<ListedMessage> = {
+    name: "Position",
+    width: "84px",
+    isNumber: true,
+    phone: "none",
+    cell: (it) => countText(ofStream ? it.position : it.globalPosition),
+  };
+  const stream: Column<ListedMessage> = {
+    name: "Stream",
+    width: "minmax(140px, 260px)",
+    phone: "second",
+    cell: (it) => <StreamLink name={it.streamName} position={it.position} />,
+  };
+  return [
+    position,
+    {
+      name: `Time (${zoneText()})`,
+      width: "176px",
+      phone: "first",
+      cell: (it) => <When time={it.time} />,
+    },
+    ...(ofStream ? [] : [stream]),
+    {
+      name: "Type",
+      width: "minmax(140px, 240px)",
+      phone: "first",
+      cell: (it) => <TypeName message={it} />,
+    },
+    {
+      name: "Data",
+      width: "minmax(160px, 1fr)",
+      phone: ofStream ? "second" : "none",
+      cell: (it) => <span class="mono faint">{it.data !== null && <Foreign text={it.data} />}
+      </span>,
+    },
+  ];
+}

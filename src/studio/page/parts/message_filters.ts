@@ -1,0 +1,42 @@
+import type { FeedFilter } from "../lib/feed.ts";
+
+export function filterOf(source: string, query: URLSearchParams): FeedFilter {
+  const text = (name: string) => query.get(name) || undefined;
+  const types = query.getAll("type").flatMap((it) => it.split(",")).filter((it) => it !== "");
+  const position = text("position");
+  const isNumber = position !== undefined && /^\d{1,15}$/.test(position);
+  const given = { text: text("text"), since: text("since"), until: text("until") };
+  const defined = Object.entries(given).filter(([, value]) => value !== undefined);
+  return {
+    source,
+    // Where one jumps to, one reads on forward.
+    direction: directionOf(query),
+    startAt: isNumber ? Number(position) : position,
+    ...(types.length > 0 && { types }),
+    ...Object.fromEntries(defined),
+    ...(hidesOwn(source, query) && { own: false }),
+  };
+}
+
+export function directionOf(query: URLSearchParams): FeedFilter["direction"] {
+  const direction = query.get("direction");
+  if (direction === "forward" || direction === "backward") return direction;
+  return query.get("position") ? "forward" : "backward";
+}
+
+/** Whether the library's own messages are left out: of all messages, unless one wants them. */
+export function hidesOwn(source: string, query: URLSearchParams): boolean {
+  return source === "$all" && query.get("own") !== "1";
+}
+
+export const NO_FILTERS = {
+  type: undefined,
+  text: undefined,
+  since: undefined,
+  until: undefined,
+  position: undefined,
+} as const;
+
+export function isFilterOf({ types, text, since, until, startAt }: FeedFilter): boolean {
+  return [types, text, since, until, startAt].some((it) => it !== undefined);
+}

@@ -1,0 +1,169 @@
+import type { JSX } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { ListedMessage } from "../../_api.ts";
+import { type Feed, type FeedFilter, type FeedState, isStream, useFeed } from "../lib/feed.ts";
+import { countText, quantity } from "../lib/format.ts";
+import { messageUrl } from "../lib/links.ts";
+import { goWith, place } from "../lib/place.ts";
+import { heartbeat } from "../lib/pulse.ts";
+import { useShared } from "../lib/store.ts";
+import { every } from "../lib/ticker.ts";
+import { FilterBar } from "./filter_bar.tsx";
+import { ViewLink } from "./link.tsx";
+import { isOwn, messageColumns } from "./message_cells.tsx";
+import { filterOf, isFilterOf, NO_FILTERS } from "./message_filters.ts";
+import { MessageView } from "./message_view.tsx";
+import { Rows } from "./rows.tsx";
+import { Empty, Failed, Loading } from "./states.tsx";
+
+/** The table of a stream, of a category or of all messages, and the message that is chosen beside it. */
+export function MessageTable(
+  { source, label }: { readonly source: string; readonly label: string },
+): JSX.Element {
+  const { query } = useShared(place);
+  const filter = filterOf(source, query);
+  const feed = useFeed(filter);
+  const chosen = query.get("message") ?? undefined;
+  const [isLive, setIsLive] = useState(true);
+  const news = useTail(feed, filter, isLive);
+  const state = feed.state();
+  const columns = useMemo(() => messageColumns(source), [source]);
+  const open = (row: ListedMessage) =>
+    goWith({ message: row.id }, { replaces: chosen !== undefined });
+  const close = () => goWith({ message: undefined });
+  useEscape(chosen !== undefined, close);
+  return (
+    <>
+      <FilterBar
+        key={source}
+        source={source}
+        isLive={isLive}
+        setIsLive={setIsLive}
+        state={state}
+        news={news}
+      />
+      <div class={`split${chosen === undefined ? "" : " has-panel"}`}>
+        <Rows
+          label={label}
+          columns={columns}
+          rows={state.rows}
+          keyOf={idOf}
+          open={open}
+          selected={chosen}
+          classOf={(row) => `${isOwn(row) ? "own" : ""}${isTarget(row, filter) ? " target" : ""}`}
+          shift={state.shift}
+          fresh={state.fresh}
+          onTop={state.hasBefore ? feed.before : nothing}
+          onBottom={state.hasMore && !state.isPaused && !state.failure ? feed.more : nothing}
+          foot={<Foot feed={feed} state={state} filter={filter} />}
+        />
+        {chosen !== undefined && <Panel id={chosen} close={close} />}
+      </div>
+    </>
+  );
+}
+
+function nothing(): void {}
+
+function idOf({ id }: ListedMessage): string {
+  return id;
+}
+
+/** Whether one has jumped to the message. */
+function isTarget(row: ListedMessage, { source, startAt }: FeedFilter): boolean {
+  return startAt === (isStream(source) ? row.position : row.globalPosition);
+}
+
+function Panel({ id, close }: { readonly id: string; readonly close: () => void }): JSX.Element {
+  return (
+    <aside class="panel" aria-label="Message">
+      <div class="panel-bar">
+        <ViewLink url={messageUrl(id)}>Open alone</ViewLink>
+        <span class="grow" />
+        <button type="button" class="quiet" onClick={close}>Close</button>
+      </div>
+      <MessageView id={id} />
+    </aside>
+  );
+}
+
+/** What is below the last row: more to come, the end, or how far the search has looked. */
+function Foot(
+  { feed, state, filter }: {
+    readonly feed: Feed;
+    readonly state: FeedState;
+    readonly filter: FeedFilter;
+  },
+): JSX.Element {
+  const { rows, failure, isLoading, isSearching, isPaused, hasMore, scanned } = state;
+  const looked = `Looked at ${quantity(scanned, "message")}, found ${countText(rows.length)}`;
+  if (failure) return <Failed failure={failure} retry={() => void feed.more()} />;
+  if (isSearching) {
+    return (
+      <div class="state" role="status">
+        {looked}… <button type="button" onClick={feed.cancel}>Cancel</button>
+      </div>
+    );
+  }
+  if (isLoading && !isPaused) return <Loading />;
+  if (isPaused) {
+    return (
+      <div class="state" role="status">
+        {looked}. <button type="button" onClick={feed.searchOn}>Search on</button>
+      </div>
+    );
+  }
+  if (hasMore) return <div class="state" />;
+  if (rows.length > 0) {
+    const isFiltered = filter.types ?? filter.text ?? filter.since ?? filter.until;
+    return (
+      <div class="state faint">{isFiltered === undefined ? "The end" : `The end. ${looked}.`}</div>
+    );
+  }
+  return (
+    <Empty>
+      {isFilterOf(filter)
+        ? "No message fits the filters. "
+        : isStream(filter.source)
+        ? "This stream has no messages."
+        : "No messages yet."}
+      {isFilterOf(filter) && (
+        <button type="button" onClick={() => goWith(NO_FILTERS)}>Take the filters out</button>
+      )}
+    </Empty>
+  );
+}
+
+/** Reads what is new when the store has moved; answers how far it has moved while the tail is paused. */
+function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean): number {
+  const { pulse } = useShared(heartbeat);
+  const head = pulse?.lastGlobalPosition ?? 0;
+  const done = useRef<number | undefined>(undefined);
+  done.current ??= pulse?.lastGlobalPosition;
+  const latest = useRef(head);
+  latest.current = head;
+  useEffect(() => {
+    if (!isLive) return;
+    return every(1000, async () => {
+      if (latest.current === done.current) return;
+      const target = latest.current;
+      await feed.refresh();
+      done.current = target;
+    });
+  }, [feed, isLive, source, direction]);
+  return isLive || done.current === undefined ? 0 : Math.max(0, head - done.current);
+}
+
+function useEscape(isOn: boolean, close: () => void): void {
+  const latest = useRef(close);
+  latest.current = close;
+  useEffect(() => {
+    if (!isOn) return;
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (event.key !== "Escape" || (event.target as Element).closest("input, dialog")) return;
+      latest.current();
+    };
+    document.addEventListener("keydown", onKeyDown);
+    return () => document.removeEventListener("keydown", onKeyDown);
+  }, [isOn]);
+}

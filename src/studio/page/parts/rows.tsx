@@ -1,0 +1,236 @@
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useNarrow } from "../lib/narrow.ts";
+
+/** A column of a table: on a phone, the cells of a row stand in two lines. */
+export interface Column<Row> {
+  readonly name: string;
+  /** A width of CSS grid: "90px", "minmax(120px, 1fr)". */
+  readonly width: string;
+  readonly cell: (row: Row) => ComponentChildren;
+  readonly isNumber?: boolean;
+  /** What it is on a phone: on the first line, on the second, or not there. */
+  readonly phone?: "first" | "second" | "none";
+}
+
+interface RowsProps<Row> {
+  readonly label: string;
+  readonly columns: readonly Column<Row>[];
+  readonly rows: readonly Row[];
+  readonly keyOf: (row: Row) => string;
+  /** What Enter and a click do. */
+  readonly open: (row: Row) => void;
+  readonly selected?: string | undefined;
+  /** What is added to a row's classes. */
+  readonly classOf?: (row: Row) => string;
+  /** How many rows came on top of the first ones: what one reads stays where it is. */
+  readonly shift?: number;
+  /** How many of them are new: who is at the very top follows those. */
+  readonly fresh?: number;
+  readonly onTop?: () => void;
+  readonly onBottom?: () => void;
+  readonly foot?: ComponentChildren;
+}
+
+const ROW = 28;
+const PHONE_ROW = 52;
+const HEAD = 28;
+const MARGIN = 12;
+/** So near to an end, the next rows are read. */
+const NEAR = 600;
+
+/** A table that makes only the rows that one sees. j, k and the arrows go through it, Enter opens a row. */
+export function Rows<Row>(props: RowsProps<Row>): JSX.Element {
+  const { label, columns, rows, keyOf, open, selected } = props;
+  const height = useNarrow() ? PHONE_ROW : ROW;
+  const scroller = useRef<HTMLDivElement>(null);
+  const { top, room, onScroll } = useScrolling(scroller, props, height);
+  const [active, setActive] = useState<string>();
+  const wasFocused = useRef(false);
+  const first = Math.max(0, Math.floor(top / height) - MARGIN);
+  const last = Math.min(rows.length, Math.ceil((top + room) / height) + MARGIN);
+  const activeKey = active ?? selected ?? (rows[0] && keyOf(rows[0]));
+
+  const focusRow = (index: number) => {
+    const row = rows[index];
+    const element = scroller.current;
+    if (row === undefined || !element) return;
+    setActive(keyOf(row));
+    wasFocused.current = true;
+    const place = index * height;
+    const view = element.clientHeight - HEAD;
+    if (place < element.scrollTop) element.scrollTop = place;
+    if (place + height > element.scrollTop + view) element.scrollTop = place + height - view;
+    if (selected !== undefined) open(row);
+  };
+  useLayoutEffect(() => {
+    if (!wasFocused.current) return;
+    wasFocused.current = false;
+    scroller.current?.querySelector<HTMLElement>('[role="row"][tabindex="0"]')?.focus({
+      preventScroll: true,
+    });
+  }, [active]);
+  const indexOfActive = () => rows.findIndex((row) => keyOf(row) === activeKey);
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.target instanceof HTMLAnchorElement && event.key === "Enter") return;
+    const index = indexOfActive();
+    const target = targetOf(event, index, rows.length, Math.floor(room / height));
+    if (target !== undefined) {
+      event.preventDefault();
+      focusRow(target);
+    } else if (event.key === "Enter" && rows[index] !== undefined) {
+      event.preventDefault();
+      open(rows[index]);
+    }
+  };
+  useRowKeys(scroller, (step) => focusRow(Math.max(0, indexOfActive() + step)));
+  const style = { gridTemplateColumns: columns.map(({ width }) => width).join(" ") };
+  return (
+    <div class="rows" ref={scroller} onScroll={onScroll} onKeyDown={onKeyDown}>
+      <div role="table" aria-label={label} aria-rowcount={rows.length + 1}>
+        <div role="rowgroup" class="rows-head">
+          <div role="row" aria-rowindex={1} class="row head" style={style}>
+            {columns.map(({ name, isNumber }) => (
+              <span key={name} role="columnheader" class={isNumber ? "number" : ""}>{name}</span>
+            ))}
+          </div>
+        </div>
+        <div role="rowgroup" class="rows-body" style={{ height: `${rows.length * height}px` }}>
+          {rows.slice(first, last).map((row, at) => {
+            const key = keyOf(row);
+            return (
+              <BodyRow
+                key={key}
+                row={row}
+                props={props}
+                style={{ ...style, transform: `translateY(${(first + at) * height}px)` }}
+                index={first + at}
+                isActive={key === activeKey}
+                isSelected={key === selected}
+                choose={() => setActive(key)}
+              />
+            );
+          })}
+        </div>
+      </div>
+      {props.foot}
+    </div>
+  );
+}
+
+function BodyRow<Row>(
+  { row, props, style, index, isActive, isSelected, choose }: {
+    readonly row: Row;
+    readonly props: RowsProps<Row>;
+    readonly style: Record<string, string>;
+    readonly index: number;
+    readonly isActive: boolean;
+    readonly isSelected: boolean;
+    readonly choose: () => void;
+  },
+): JSX.Element {
+  const onClick = (event: MouseEvent) => {
+    if ((event.target as Element).closest("a, button, input")) return;
+    if (getSelection()?.isCollapsed === false) return;
+    choose();
+    props.open(row);
+  };
+  return (
+    <div
+      role="row"
+      class={`row body ${isSelected ? "selected" : ""} ${props.classOf?.(row) ?? ""}`}
+      style={style}
+      aria-rowindex={index + 2}
+      aria-current={isSelected ? "true" : undefined}
+      tabIndex={isActive ? 0 : -1}
+      onClick={onClick}
+      onFocus={choose}
+    >
+      {props.columns.map(({ name, cell, isNumber, phone = "none" }) => (
+        <span key={name} role="cell" class={`cell ${isNumber ? "number" : ""} phone-${phone}`}>
+          {cell(row)}
+        </span>
+      ))}
+    </div>
+  );
+}
+
+/** Follows the scrolling, and keeps what one reads in its place when rows come on top. */
+function useScrolling<Row>(
+  scroller: { readonly current: HTMLDivElement | null },
+  { shift = 0, fresh = 0, rows, onTop, onBottom }: RowsProps<Row>,
+  height: number,
+): { readonly top: number; readonly room: number; readonly onScroll: () => void } {
+  const [[top, room], setPlace] = useState<readonly [number, number]>([0, 800]);
+  const known = useRef([shift, fresh]);
+  const measure = () => {
+    const element = scroller.current;
+    if (!element) return;
+    const { scrollTop, clientHeight, scrollHeight } = element;
+    setPlace(([top, room]) =>
+      top === scrollTop && room === clientHeight ? [top, room] : [scrollTop, clientHeight]
+    );
+    if (scrollTop < NEAR) onTop?.();
+    if (scrollHeight - scrollTop - clientHeight < NEAR) onBottom?.();
+  };
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    const [knownShift, knownFresh] = known.current as [number, number];
+    known.current = [shift, fresh];
+    if (!element) return;
+    const followed = element.scrollTop === 0 ? fresh - knownFresh : 0;
+    const moved = shift - knownShift - followed;
+    if (moved !== 0) element.scrollTop += moved * height;
+  }, [shift, rows]);
+  useEffect(measure, [rows, onTop, onBottom]);
+  useEffect(() => {
+    const observer = new ResizeObserver(measure);
+    observer.observe(scroller.current!);
+    return () => observer.disconnect();
+  }, []);
+  return { top, room, onScroll: measure };
+}
+
+/** The row that a key goes to. */
+function targetOf(
+  event: KeyboardEvent,
+  index: number,
+  count: number,
+  page: number,
+): number | undefined {
+  if (event.metaKey || event.ctrlKey || event.altKey) return undefined;
+  const wanted: Readonly<Record<string, number>> = {
+    j: index + 1,
+    ArrowDown: index + 1,
+    k: index - 1,
+    ArrowUp: index - 1,
+    PageDown: index + page,
+    PageUp: index - page,
+    Home: 0,
+    End: count - 1,
+  };
+  const target = wanted[event.key];
+  return target === undefined ? undefined : Math.min(Math.max(target, 0), count - 1);
+}
+
+/** j and k, wherever the focus is but in an input: they begin to go through the table. */
+function useRowKeys(
+  scroller: { readonly current: HTMLDivElement | null },
+  go: (step: number) => void,
+): void {
+  const latest = useRef(go);
+  latest.current = go;
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (event.key !== "j" && event.key !== "k") return;
+      if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
+      const target = event.target as Element;
+      if (target.closest("input, textarea, select, dialog, [role=tree]")) return;
+      if (scroller.current?.contains(target)) return;
+      event.preventDefault();
+      latest.current(target === document.body || event.key === "k" ? 0 : 1);
+    };
+    document.addEventListener("keydown", onKeyDown);
+    return () => document.removeEventListener("keydown", onKeyDown);
+  }, []);
+}

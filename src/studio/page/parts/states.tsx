@@ -1,0 +1,46 @@
+import type { ComponentChildren, JSX } from "preact";
+import type { Failure } from "../lib/call.ts";
+import type { Called } from "../lib/use_call.ts";
+
+export function Loading({ what = "Loading" }: { readonly what?: string }): JSX.Element {
+  return <p class="state loading" role="status">{what}…</p>;
+}
+
+export function Empty({ children }: { readonly children: ComponentChildren }): JSX.Element {
+  return <div class="state empty">{children}</div>;
+}
+
+/** A failure, with the server's sentence. */
+export function Failed(
+  { failure, retry }: { readonly failure: Failure; readonly retry?: () => void },
+): JSX.Element {
+  const isRefused = failure.status === 403;
+  return (
+    <div class={`state failed${isRefused ? " refused" : ""}`} role="alert">
+      <strong>{isRefused ? "Not allowed" : failure.title}</strong>
+      <p>{failure.detail}</p>
+      {retry && <button type="button" onClick={retry}>Try again</button>}
+    </div>
+  );
+}
+
+/** What a call has answered, or why there is nothing to show. */
+export function Outcome<T>(
+  { of, children, what }: {
+    readonly of: Called<T>;
+    readonly children: (answer: Exclude<T, undefined>) => ComponentChildren;
+    readonly what?: string;
+  },
+): JSX.Element {
+  const { answer, failure, isLoading, reload } = of;
+  if (answer === undefined) {
+    if (failure) return <Failed failure={failure} retry={reload} />;
+    return isLoading ? <Loading {...what === undefined ? {} : { what }} /> : <></>;
+  }
+  return (
+    <>
+      {failure && <Failed failure={failure} retry={reload} />}
+      {children(answer as Exclude<T, undefined>)}
+    </>
+  );
+}

@@ -1,0 +1,96 @@
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { announce } from "../lib/announce.ts";
+import { call } from "../lib/call.ts";
+import { Confirm } from "./dialog.tsx";
+
+/** A button that opens a form to write a message to a stream. */
+export function WriteButton({ streamName }: { readonly streamName: string }): JSX.Element {
+  const [isOpen, setIsOpen] = useState(false);
+  return (
+    <>
+      <button type="button" onClick={() => setIsOpen(true)}>Write a message</button>
+      {isOpen && <WriteDialog streamName={streamName} close={() => setIsOpen(false)} />}
+    </>
+  );
+}
+
+function WriteDialog(
+  { streamName, close }: { readonly streamName: string; readonly close: () => void },
+): JSX.Element {
+  const [type, setType] = useState("");
+  const [data, setData] = useState("{}");
+  const [metadata, setMetadata] = useState("");
+  const [version, setVersion] = useState("");
+  const problems = [problemOf("Data", data), problemOf("Metadata", metadata)]
+    .filter((it) => it !== undefined);
+  const act = async () => {
+    const { position } = await call("write", {
+      streamName,
+      type,
+      ...(data.trim() !== "" && { data: JSON.parse(data) }),
+      ...(metadata.trim() !== "" && { metadata: JSON.parse(metadata) }),
+      ...(version !== "" && { expectedVersion: Number(version) }),
+    });
+    announce(`Written at position ${position}`);
+  };
+  return (
+    <Confirm
+      title="Write a message"
+      verb="Write it"
+      act={act}
+      close={close}
+      isReady={type.trim() !== "" && problems.length === 0}
+    >
+      <p>
+        The message is written at the end of{" "}
+        <code>{streamName}</code>, and the consumers of its category handle it. A message stays for
+        good.
+      </p>
+      <label>
+        Type<input type="text" required value={type} onInput={valueTo(setType)} />
+      </label>
+      <label>
+        Data, as JSON
+        <textarea
+          rows={6}
+          class="mono"
+          value={data}
+          onInput={valueTo(setData)}
+          spellcheck={false}
+        />
+      </label>
+      <label>
+        Metadata, as JSON
+        <textarea
+          rows={3}
+          class="mono"
+          value={metadata}
+          onInput={valueTo(setMetadata)}
+          spellcheck={false}
+        />
+      </label>
+      <label>
+        Expected version: the position of the last message, -1 for no stream
+        <input type="number" min={-1} value={version} onInput={valueTo(setVersion)} />
+      </label>
+      {problems.map((problem) => <p key={problem} class="problem" role="alert">{problem}</p>)}
+    </Confirm>
+  );
+}
+
+export function valueTo(
+  set: (value: string) => void,
+): (event: { currentTarget: { value: string } }) => void {
+  return ({ currentTarget }) => set(currentTarget.value);
+}
+
+function problemOf(name: string, text: string): string | undefined {
+  if (text.trim() === "") return undefined;
+  try {
+    JSON.parse(text);
+    return undefined;
+  } catch (error) {
+    return `${name}: ${(error as Error).message}`;
+  }
+}

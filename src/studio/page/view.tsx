@@ -1,0 +1,39 @@
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { place } from "./lib/place.ts";
+import { useShared } from "./lib/store.ts";
+import { Empty } from "./parts/states.tsx";
+import { CategoriesView } from "./views/categories.tsx";
+import { CategoryView } from "./views/category.tsx";
+import { ConsumerView } from "./views/consumer.tsx";
+import { ConsumersView } from "./views/consumers.tsx";
+import { EntityView } from "./views/entity.tsx";
+import { MessagePage } from "./views/message.tsx";
+import { MessagesView } from "./views/messages.tsx";
+import { OverviewView } from "./views/overview.tsx";
+import { TraceView } from "./views/trace.tsx";
+
+/** The view of the URL. */
+export function View(): JSX.Element {
+  const { path } = useShared(place);
+  const [kind, ...rest] = path ?? ["?"];
+  const name = rest.join("/");
+  useEffect(() => {
+    document.title = [name, kind ?? "overview", "Studio"].filter((it) => it !== "").join(" · ");
+  }, [kind, name]);
+  if (kind === undefined) return <OverviewView />;
+  if (kind === "all" && name === "") return <MessagesView source="$all" />;
+  if (kind === "categories") {
+    return name === "" ? <CategoriesView /> : <CategoryView category={name} />;
+  }
+  if (kind === "consumers") return name === "" ? <ConsumersView /> : <ConsumerView name={name} />;
+  if (name !== "" && kind === "streams") return <MessagesView source={name} />;
+  if (name !== "" && kind === "messages") return <MessagePage id={name} />;
+  if (name !== "" && kind === "trace") return <TraceView start={name} />;
+  if (name !== "" && kind === "entities") return <EntityView streamName={name} />;
+  return (
+    <Empty>
+      There is no such page. Begin at the overview, or search with <kbd>/</kbd>.
+    </Empty>
+  );
+}

@@ -1,0 +1,163 @@
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import type { Answer, Failure } from "../lib/call.ts";
+import { asFailure, call } from "../lib/call.ts";
+import { countText } from "../lib/format.ts";
+import { streamUrl } from "../lib/links.ts";
+import { go, goWith, place, urlOf } from "../lib/place.ts";
+import { useShared } from "../lib/store.ts";
+import { Foreign } from "../parts/foreign.tsx";
+import { ViewHead } from "../parts/head.tsx";
+import { ViewLink } from "../parts/link.tsx";
+import { StreamLink } from "../parts/message_cells.tsx";
+import { MessageTable } from "../parts/message_table.tsx";
+import { type Column, Rows } from "../parts/rows.tsx";
+import { Empty, Failed, Loading } from "../parts/states.tsx";
+import { Ago, When } from "../parts/when.tsx";
+import { TypesOfCategory } from "./types_of_category.tsx";
+
+type StreamOf = Answer<"streams">[number];
+type Sort = "last" | "count" | "name";
+
+const TABS = [["", "Streams"], ["messages", "Messages"], ["types", "Types"]] as const;
+
+/** A category: its streams, its messages, or their types. */
+export function CategoryView({ category }: { readonly category: string }): JSX.Element {
+  const { query } = useShared(place);
+  const tab = query.get("tab") ?? "";
+  return (
+    <div class="page full">
+      <ViewHead
+        title={
+          <span class="mono">
+            <Foreign text={category} most={120} />
+          </span>
+        }
+        trail={[{ url: urlOf(["categories"]), text: "Categories" }]}
+      >
+        <nav class="tabs" aria-label="Parts of the category">
+          {TABS.map(([value, name]) => (
+            <ViewLink
+              key={name}
+              url={urlOf(["categories", category], { tab: value })}
+              isCurrent={value === tab}
+            >
+              {name}
+            </ViewLink>
+          ))}
+        </nav>
+      </ViewHead>
+      {tab === "messages"
+        ? <MessageTable source={category} label={`Messages of ${category}`} />
+        : tab === "types"
+        ? <TypesOfCategory category={category} />
+        : <Streams key={sortOf(query)} category={category} sort={sortOf(query)} />}
+    </div>
+  );
+}
+
+function sortOf(query: URLSearchParams): Sort {
+  const sort = query.get("sort");
+  return sort === "count" || sort === "name" ? sort : "last";
+}
+
+const COLUMNS: readonly Column<StreamOf>[] = [
+  {
+    name: "Stream",
+    width: "minmax(160px, 1fr)",
+    phone: "first",
+    cell: ({ streamName }) => <StreamLink name={streamName} />,
+  },
+  {
+    name: "Messages",
+    width: "110px",
+    isNumber: true,
+    phone: "second",
+    cell: ({ count }) => countText(count),
+  },
+  { name: "Last", width: "150px", phone: "second", cell: ({ lastAt }) => <Ago time={lastAt} /> },
+  { name: "First", width: "190px", cell: ({ firstAt }) => <When time={firstAt} /> },
+  {
+    name: "Last position",
+    width: "130px",
+    isNumber: true,
+    cell: ({ lastGlobalPosition }) => countText(lastGlobalPosition),
+  },
+];
+
+function Streams(
+  { category, sort }: { readonly category: string; readonly sort: Sort },
+): JSX.Element {
+  const { rows, more, isDone, isLoading, failure } = useStreams(category, sort);
+  return (
+    <>
+      <div class="filters" role="group" aria-label="Order">
+        <select
+          aria-label="Order"
+          value={sort}
+          onChange={({ currentTarget }) => goWith({ sort: currentTarget.value })}
+        >
+          <option value="last">Latest first</option>
+          <option value="count">Longest first</option>
+          <option value="name">By name</option>
+        </select>
+      </div>
+      <Rows
+        label={`Streams of ${category}`}
+        columns={COLUMNS}
+        rows={rows}
+        keyOf={({ streamName }) => streamName}
+        open={({ streamName }) => go(streamUrl(streamName))}
+        onBottom={more}
+        foot={failure
+          ? <Failed failure={failure} retry={more} />
+          : isLoading
+          ? <Loading />
+          : rows.length === 0
+          ? <Empty>This category has no streams.</Empty>
+          : isDone && <div class="state faint">The end</div>}
+      />
+    </>
+  );
+}
+
+interface StreamPages {
+  readonly rows: readonly StreamOf[];
+  readonly isDone: boolean;
+  readonly isLoading: boolean;
+  readonly failure: Failure | undefined;
+}
+
+const LIMIT = 100;
+
+function useStreams(category: string, sort: Sort): StreamPages & { readonly more: () => void } {
+  const [state, setState] = useState<StreamPages>(NO_PAGE);
+  const [turn, setTurn] = useState(0);
+  useEffect(() => {
+    const controller = new AbortController();
+    const read = async () => {
+      const rows = turn === 0 ? [] : state.rows;
+      const after = rows.at(-1);
+      setState((it) => ({ ...it, isLoading: true, failure: undefined }));
+      try {
+        const args = { category, sort, limit: LIMIT, ...(after && { after }) };
+        const page = await call("streams", args, controller.signal);
+        const known = new Set(rows.map(({ streamName }) => streamName));
+        const fresh = page.filter(({ streamName }) => !known.has(streamName));
+        const isDone = page.length < LIMIT;
+        setState({ rows: [...rows, ...fresh], isDone, isLoading: false, failure: undefined });
+      } catch (error) {
+        if (controller.signal.aborted) return;
+        setState((it) => ({ ...it, isLoading: false, failure: asFailure(error) }));
+      }
+    };
+    void read();
+    return () => controller.abort();
+  }, [category, sort, turn]);
+  const more = () => {
+    if (!state.isDone && !state.isLoading) setTurn((it) => it + 1);
+  };
+  return { ...state, more };
+}
+
+const NO_PAGE: StreamPages = { rows: [], isDone: false, isLoading: true, failure: undefined };

@@ -1,0 +1,219 @@
+import type { JSX } from "preact";
+import { useMemo } from "preact/hooks";
+import {
+  behindText,
+  type ConsumerOf,
+  isSameConsumer,
+  type LagHistory,
+  sourceOf,
+  useConsumers,
+} from "../lib/consumers.ts";
+import { ageText, countText, quantity } from "../lib/format.ts";
+import { urlOf } from "../lib/place.ts";
+import { useMayWrite } from "../lib/rights.ts";
+import { Health } from "../parts/consumer_cells.tsx";
+import { Foreign } from "../parts/foreign.tsx";
+import { ViewHead } from "../parts/head.tsx";
+import { ViewLink } from "../parts/link.tsx";
+import { StreamLink } from "../parts/message_cells.tsx";
+import { Fact } from "../parts/message_view.tsx";
+import { Plot } from "../parts/plot.tsx";
+import { Empty, Outcome } from "../parts/states.tsx";
+import { Ago } from "../parts/when.tsx";
+import { NextOf } from "./consumer_next.tsx";
+import { ParkedOf } from "./consumer_parked.tsx";
+import { RewindButton } from "./consumer_rewind.tsx";
+
+/** One consumer: its members, its lag, what it meets next, and what it has parked. */
+export function ConsumerView({ name }: { readonly name: string }): JSX.Element {
+  const called = useConsumers();
+  const trail = [{ url: urlOf(["consumers"]), text: "Consumers" }];
+  return (
+    <Outcome of={called}>
+      {({ consumers }) => {
+        const found = consumers.find((it) => it.streamName === name) ??
+          consumers.find((it) => `${sourceOf(it)}/${it.consumerId}` === name);
+        if (found === undefined) {
+          return (
+            <div class="page narrow">
+              <ViewHead title={<Foreign text={name} most={120} />} trail={trail} />
+              <Empty>
+                The store has no position of this consumer. It has never stored one, or was removed.
+              </Empty>
+            </div>
+          );
+        }
+        const members = consumers.filter((it) => isSameConsumer(it, found));
+        return <Found consumer={found} members={members} lags={called.lags} />;
+      }}
+    </Outcome>
+  );
+}
+
+function Found(
+  { consumer, members, lags }: {
+    readonly consumer: ConsumerOf;
+    readonly members: readonly ConsumerOf[];
+    readonly lags: LagHistory;
+  },
+): JSX.Element {
+  const mayWrite = useMayWrite();
+  const { consumerId, aggregate, parked } = consumer;
+  const name = consumerId ?? aggregate ?? "";
+  return (
+    <div class="page narrow">
+      <ViewHead
+        title={
+          <>
+            <span class="mono">
+              <Foreign text={name} most={80} />
+            </span>{" "}
+            <span class="of">of</span>{" "}
+            <span class="mono">
+              <Foreign text={sourceOf(consumer)} most={80} />
+            </span>
+          </>
+        }
+        trail={[{ url: urlOf(["consumers"]), text: "Consumers" }]}
+      >
+        {mayWrite && consumerId !== null && <RewindButton consumer={consumer} />}
+      </ViewHead>
+      <Sentence of={consumer} members={members} />
+      <Types of={consumer} />
+      <Members members={members} />
+      <Lag members={members} lags={lags} />
+      {consumerId !== null && (
+        <>
+          {members.filter(({ health }) => health !== "replaced").map((member) => (
+            <NextOf key={member.streamName} consumer={member} />
+          ))}
+          <ParkedOf key={parked} consumer={consumer} />
+        </>
+      )}
+    </div>
+  );
+}
+
+/** What its health means. */
+function Sentence(
+  { of, members }: { readonly of: ConsumerOf; readonly members: readonly ConsumerOf[] },
+): JSX.Element {
+  const worst = ["stuck", "stopped", "busy", "idle", "replaced"] as const;
+  const health = worst.find((it) => members.some((member) => member.health === it)) ?? of.health;
+  const texts: Readonly<Record<ConsumerOf["health"], string>> = {
+    stuck:
+      "A process holds the position and does not get on: its handler hangs or fails again and " +
+      "again, or the process is gone.",
+    stopped: "Messages wait, and no process holds the position: start the consumer.",
+    busy: "Messages wait, and the consumer gets on with them.",
+    idle: "No message waits.",
+    replaced: "Another size of the group is in use: nobody needs this position any more.",
+  };
+  return (
+    <p class="sentence">
+      <Health of={health} /> {texts[health]}
+    </p>
+  );
+}
+
+function Types({ of: { types } }: { readonly of: ConsumerOf }): JSX.Element {
+  return (
+    <dl class="facts">
+      <Fact name="Handles">
+        {types === undefined
+          ? <span class="faint">all types, or it has not recorded which</span>
+          : types.map((type) => (
+            <span key={type} class="chip">
+              <Foreign text={type} most={80} />
+            </span>
+          ))}
+      </Fact>
+    </dl>
+  );
+}
+
+function Members({ members }: { readonly members: readonly ConsumerOf[] }): JSX.Element {
+  return (
+    <div class="scroll-x" tabIndex={0} role="region" aria-label="Members">
+      <table class="plain">
+        <thead>
+          <tr>
+            <th>Member</th>
+            <th>Health</th>
+            <th class="number">Behind</th>
+            <th class="number">Oldest waits</th>
+            <th class="number">Position</th>
+            <th class="number">Head</th>
+            <th>Moved</th>
+            <th>Owner</th>
+            <th>Position stream</th>
+          </tr>
+        </thead>
+        <tbody>{members.map((member) => <Member key={member.streamName} of={member} />)}</tbody>
+      </table>
+    </div>
+  );
+}
+
+function Member({ of }: { readonly of: ConsumerOf }): JSX.Element {
+  const { consumerGroup, health, oldestAge, position, head, movedAt, owner, heldSince } = of;
+  return (
+    <tr class={health === "replaced" ? "own" : ""}>
+      <td>{consumerGroup ? `${consumerGroup.member + 1} of ${consumerGroup.size}` : "alone"}</td>
+      <td>
+        <Health of={health} />
+      </td>
+      <td class="number">{behindText(of)}</td>
+      <td class="number">{oldestAge === null ? "" : ageText(oldestAge)}</td>
+      <td class="number">
+        <ViewLink url={urlOf(["all"], { position })}>{countText(position)}</ViewLink>
+      </td>
+      <td class="number">{countText(head)}</td>
+      <td>
+        <Ago time={movedAt} />
+      </td>
+      <td>
+        {owner === null
+          ? <span class="faint">nobody</span>
+          : (
+            <span title={heldSince === null ? "" : `since ${heldSince}`}>
+              <span class="mono">
+                <Foreign text={owner} most={13} />
+              </span>
+              {of.isAsked && <span class="kind">asked for</span>}
+            </span>
+          )}
+      </td>
+      <td>
+        <StreamLink name={of.streamName} />
+      </td>
+    </tr>
+  );
+}
+
+/** How far behind the consumer is, since the page is open. */
+function Lag(
+  { members, lags }: { readonly members: readonly ConsumerOf[]; readonly lags: LagHistory },
+): JSX.Element {
+  const data = useMemo(() => {
+    const lines = members
+      .filter(({ health }) => health !== "replaced")
+      .map(({ streamName }) => lags.values.get(streamName) ?? []);
+    const values = lags.times.map((_, at) => lines.reduce((sum, line) => sum + (line[at] ?? 0), 0));
+    return { times: lags.times, values };
+  }, [lags, members]);
+  const now = data.values.at(-1) ?? 0;
+  return (
+    <section>
+      <h2>
+        Lag <span class="faint">while this page is open</span>
+      </h2>
+      <Plot
+        data={data}
+        unit="behind"
+        sentence={`${quantity(now, "message")} behind now`}
+        height={120}
+      />
+    </section>
+  );
+}

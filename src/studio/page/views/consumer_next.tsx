@@ -1,0 +1,122 @@
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import type { ListedMessage } from "../../_api.ts";
+import { announce } from "../lib/announce.ts";
+import { call } from "../lib/call.ts";
+import { type ConsumerOf, memberOf } from "../lib/consumers.ts";
+import { messageUrl } from "../lib/links.ts";
+import { useMayWrite } from "../lib/rights.ts";
+import { useCall } from "../lib/use_call.ts";
+import { Confirm } from "../parts/dialog.tsx";
+import { Foreign } from "../parts/foreign.tsx";
+import { ViewLink } from "../parts/link.tsx";
+import { StreamLink, TypeName } from "../parts/message_cells.tsx";
+import { Outcome } from "../parts/states.tsx";
+import { valueTo } from "../parts/write_dialog.tsx";
+import { Ago } from "../parts/when.tsx";
+
+/** The message that a consumer, or a member of its group, meets next. */
+export function NextOf({ consumer }: { readonly consumer: ConsumerOf }): JSX.Element {
+  const { consumerGroup, position, behind } = consumer;
+  const called = useCall("nextMessage", { consumer: memberOf(consumer) });
+  const member = consumerGroup
+    ? `, member ${consumerGroup.member + 1} of ${consumerGroup.size}`
+    : "";
+  return (
+    <section key={`${position} ${behind > 0}`}>
+      <h2>Next message{member}</h2>
+      <Outcome of={called}>
+        {(message: ListedMessage | null) =>
+          message === null
+            ? (
+              <p class="faint">
+                None waits, or a transaction that is open may still write an earlier one.
+              </p>
+            )
+            : <Next message={message} consumer={consumer} reload={called.reload} />}
+      </Outcome>
+    </section>
+  );
+}
+
+function Next(
+  { message, consumer, reload }: {
+    readonly message: ListedMessage;
+    readonly consumer: ConsumerOf;
+    readonly reload: () => void;
+  },
+): JSX.Element {
+  const mayWrite = useMayWrite();
+  const [passing, setPassing] = useState<"park" | "skip">();
+  return (
+    <div class="next">
+      <ViewLink url={messageUrl(message.id)}>
+        <TypeName message={message} />
+      </ViewLink>
+      <StreamLink name={message.streamName} position={message.position} />
+      <span class="faint">
+        <Ago time={message.time} />
+      </span>
+      <span class="grow" />
+      {mayWrite && (
+        <>
+          <button type="button" onClick={() => setPassing("park")}>Park…</button>
+          <button type="button" onClick={() => setPassing("skip")}>Skip…</button>
+        </>
+      )}
+      {passing && (
+        <PassDialog
+          how={passing}
+          message={message}
+          consumer={consumer}
+          close={() => setPassing(undefined)}
+          done={reload}
+        />
+      )}
+    </div>
+  );
+}
+
+function PassDialog(
+  { how, message, consumer, close, done }: {
+    readonly how: "park" | "skip";
+    readonly message: ListedMessage;
+    readonly consumer: ConsumerOf;
+    readonly close: () => void;
+    readonly done: () => void;
+  },
+): JSX.Element {
+  const [reason, setReason] = useState("");
+  const act = async () => {
+    await call(how, { consumer: memberOf(consumer), id: message.id, reason });
+    announce(how === "park" ? "Parked" : "Skipped");
+    done();
+  };
+  return (
+    <Confirm
+      title={how === "park" ? "Park the next message" : "Skip the next message"}
+      verb={how === "park" ? "Park it" : "Skip it"}
+      act={act}
+      close={close}
+      isReady={reason.trim() !== ""}
+      isDangerous={how === "skip"}
+    >
+      <p>
+        <strong>
+          <Foreign text={message.type} most={80} />
+        </strong>{" "}
+        at position {message.position} of{" "}
+        <code>
+          <Foreign text={message.streamName} most={120} />
+        </code>{" "}
+        {how === "park"
+          ? "is put aside, and the consumer goes on with the next message. It can be replayed later."
+          : "is never handled by this consumer, which goes on with the next message."}
+      </p>
+      <label>
+        Reason, which is kept
+        <input type="text" required value={reason} onInput={valueTo(setReason)} />
+      </label>
+    </Confirm>
+  );
+}

@@ -1,0 +1,51 @@
+import type { JSX } from "preact";
+import { useMemo } from "preact/hooks";
+import { byHealth, useConsumers } from "../lib/consumers.ts";
+import { go, goWith, place } from "../lib/place.ts";
+import { useShared } from "../lib/store.ts";
+import { consumerColumns, consumerUrl } from "../parts/consumer_cells.tsx";
+import { ViewHead } from "../parts/head.tsx";
+import { Rows } from "../parts/rows.tsx";
+import { Empty, Outcome } from "../parts/states.tsx";
+
+/** All consumers, trouble first. */
+export function ConsumersView(): JSX.Element {
+  const called = useConsumers();
+  const { query } = useShared(place);
+  const showsReplaced = query.get("replaced") === "1";
+  const columns = useMemo(() => consumerColumns(called.lags), [called.lags]);
+  return (
+    <div class="page full">
+      <ViewHead title="Consumers">
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={showsReplaced}
+            onChange={({ currentTarget }) =>
+              goWith({ replaced: currentTarget.checked ? "1" : undefined })}
+          />
+          Replaced ones
+        </label>
+      </ViewHead>
+      <Outcome of={called}>
+        {({ consumers }) => {
+          const rows = consumers
+            .filter(({ health }) => showsReplaced || health !== "replaced")
+            .sort(byHealth);
+          return (
+            <Rows
+              label="Consumers"
+              columns={columns}
+              rows={rows}
+              keyOf={({ streamName }) => streamName}
+              open={(it) => go(consumerUrl(it))}
+              foot={rows.length === 0 && (
+                <Empty>No consumer has stored a position in this store.</Empty>
+              )}
+            />
+          );
+        }}
+      </Outcome>
+    </div>
+  );
+}

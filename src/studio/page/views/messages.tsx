@@ -1,0 +1,47 @@
+import type { JSX } from "preact";
+import { isFailure } from "../lib/call.ts";
+import { isStream } from "../lib/feed.ts";
+import { categoryOf } from "../lib/links.ts";
+import { urlOf } from "../lib/place.ts";
+import { opened } from "../lib/pulse.ts";
+import { useShared } from "../lib/store.ts";
+import { Foreign } from "../parts/foreign.tsx";
+import { ViewHead } from "../parts/head.tsx";
+import { ViewLink } from "../parts/link.tsx";
+import { MessageTable } from "../parts/message_table.tsx";
+import { WriteButton } from "../parts/write_dialog.tsx";
+
+/** The messages of a stream, or all. */
+export function MessagesView({ source }: { readonly source: string }): JSX.Element {
+  const studio = useShared(opened);
+  const mayWrite = studio !== undefined && !isFailure(studio) && !studio.readOnly;
+  if (!isStream(source)) {
+    return (
+      <div class="page full">
+        <ViewHead title="All messages" />
+        <MessageTable source={source} label="All messages" />
+      </div>
+    );
+  }
+  const category = categoryOf(source);
+  const trail = [
+    { url: urlOf(["categories"]), text: "Categories" },
+    { url: urlOf(["categories", category]), text: <Foreign text={category} most={60} /> },
+  ];
+  return (
+    <div class="page full">
+      <ViewHead
+        title={
+          <span class="mono">
+            <Foreign text={source} most={120} />
+          </span>
+        }
+        trail={trail}
+      >
+        <ViewLink url={urlOf(["entities", source])} class="button">Entity in time</ViewLink>
+        {mayWrite && <WriteButton streamName={source} />}
+      </ViewHead>
+      <MessageTable source={source} label={`Messages of ${source}`} />
+    </div>
+  );
+}

@@ -1,0 +1,223 @@
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { byHealth, type ConsumerOf, useConsumers } from "../lib/consumers.ts";
+import { countText, quantity, rateText, sizeText } from "../lib/format.ts";
+import { urlOf } from "../lib/place.ts";
+import { heartbeat } from "../lib/pulse.ts";
+import { categoriesOf, isOwnCategory, rememberCategories, type StoreOf } from "../lib/status.ts";
+import { useShared } from "../lib/store.ts";
+import { useCall } from "../lib/use_call.ts";
+import { ConsumerName, Health } from "../parts/consumer_cells.tsx";
+import { Foreign } from "../parts/foreign.tsx";
+import { ViewHead } from "../parts/head.tsx";
+import { ViewLink } from "../parts/link.tsx";
+import { Empty, Outcome } from "../parts/states.tsx";
+import { Ago } from "../parts/when.tsx";
+import { Activity } from "./overview_activity.tsx";
+import { Findings, Transactions } from "./overview_findings.tsx";
+
+/** How the store is: what comes in, what is in it, who is behind, what is wrong. */
+export function OverviewView(): JSX.Element {
+  const status = useCall("storeStatus", {}, 10_000);
+  const consumers = useConsumers();
+  const { answer } = status;
+  useEffect(() => {
+    if (answer) rememberCategories(answer);
+  }, [answer]);
+  return (
+    <div class="page">
+      <ViewHead title="Overview" />
+      <Outcome of={status}>
+        {({ stores }) => <Tiles stores={stores} consumers={consumers.answer?.consumers} />}
+      </Outcome>
+      <Findings />
+      <Activity first={answer?.stores[0]?.messages.firstAt ?? null} />
+      <div class="columns">
+        <section>
+          <h2>Categories</h2>
+          <Outcome of={status}>{({ stores }) => <TopCategories stores={stores} />}</Outcome>
+        </section>
+        <section>
+          <h2>Consumers</h2>
+          <Outcome of={consumers}>{(it) => <TopConsumers consumers={it.consumers} />}</Outcome>
+        </section>
+      </div>
+      {answer && <Transactions stores={answer.stores} />}
+    </div>
+  );
+}
+
+function Tiles(
+  { stores, consumers }: {
+    readonly stores: readonly StoreOf[];
+    readonly consumers: readonly ConsumerOf[] | undefined;
+  },
+): JSX.Element {
+  const { rate, pulse } = useShared(heartbeat);
+  const count = stores.reduce((sum, { messages }) => sum + messages.count, 0);
+  const isEstimate = stores.some(({ messages }) => messages.isEstimate);
+  const table = stores.reduce((sum, { size }) => sum + size.table, 0);
+  const indexes = stores.reduce((sum, { size }) => sum + size.indexes, 0);
+  const live = consumers?.filter(({ health }) => health !== "replaced") ?? [];
+  const troubled = live.filter(({ health }) => health === "stuck" || health === "stopped").length;
+  const parked = parkedIn(live);
+  return (
+    <div class="tiles">
+      <Tile name="Messages a second" value={rate === undefined ? "…" : rateText(rate)}>
+        last one {pulse?.time ? <Ago time={pulse.time} /> : "never"}
+      </Tile>
+      <Tile name="Messages" value={`${isEstimate ? "≈ " : ""}${countText(count)}`}>
+        last position {countText(pulse?.lastGlobalPosition ?? 0)}
+      </Tile>
+      <Tile name="Size on disk" value={sizeText(table + indexes)}>
+        {sizeText(table)} table, {sizeText(indexes)} indexes
+      </Tile>
+      <Tile name="Consumers" value={countText(live.length)} isBad={troubled > 0}>
+        {troubled === 0 ? "all get on" : `${countText(troubled)} stuck or stopped`}
+      </Tile>
+      <Tile name="Parked" value={countText(parked)} isBad={parked > 0}>
+        {parked === 0 ? "nothing to do" : "messages that failed"}
+      </Tile>
+    </div>
+  );
+}
+
+/** All members of a group have the parked messages together. */
+function parkedIn(consumers: readonly ConsumerOf[]): number {
+  const counts = new Map(
+    consumers.map((it) => [`${it.category} ${it.aggregate} ${it.consumerId}`, it.parked]),
+  );
+  return [...counts.values()].reduce((sum, parked) => sum + parked, 0);
+}
+
+function Tile(
+  { name, value, children, isBad = false }: {
+    readonly name: string;
+    readonly value: string;
+    readonly children: ComponentChildren;
+    readonly isBad?: boolean;
+  },
+): JSX.Element {
+  return (
+    <div class="tile">
+      <h2>{name}</h2>
+      <p class={`value${isBad ? " bad-text" : ""}`}>{value}</p>
+      <p class="faint">{children}</p>
+    </div>
+  );
+}
+
+const MOST = 10;
+
+function TopCategories({ stores }: { readonly stores: readonly StoreOf[] }): JSX.Element {
+  const [isBySize, setIsBySize] = useState(true);
+  const all = useMemo(
+    () => categoriesOf(stores).filter(({ category }) => !isOwnCategory(category)),
+    [stores],
+  );
+  if (all.length === 0) return <Empty>No messages yet.</Empty>;
+  const top = all
+    .toSorted((a, b) => isBySize ? b.count - a.count : b.lastGlobalPosition - a.lastGlobalPosition)
+    .slice(0, MOST);
+  const most = Math.max(...all.map(({ count }) => count));
+  return (
+    <>
+      <div class="tabs small" role="group" aria-label="Order">
+        <button type="button" aria-pressed={isBySize} onClick={() => setIsBySize(true)}>
+          Largest
+        </button>
+        <button type="button" aria-pressed={!isBySize} onClick={() => setIsBySize(false)}>
+          Latest
+        </button>
+      </div>
+      <table class="plain">
+        <thead class="sr">
+          <tr>
+            <th>Category</th>
+            <th>Messages</th>
+            <th>Last message</th>
+          </tr>
+        </thead>
+        <tbody>
+          {top.map(({ category, count, isEstimate, lastAt }) => (
+            <tr key={category}>
+              <td class="grow-cell">
+                <ViewLink url={urlOf(["categories", category])} class="mono">
+                  <Foreign text={category} most={80} />
+                </ViewLink>
+              </td>
+              <td class="number share">
+                <span class="bar" style={{ width: `${Math.max(2, 100 * count / most)}%` }} />
+                <span>{isEstimate && "≈ "}{countText(count)}</span>
+              </td>
+              <td class="ago">
+                <Ago time={lastAt} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <More url={urlOf(["categories"])} count={all.length} what="categories" />
+    </>
+  );
+}
+
+function TopConsumers({ consumers }: { readonly consumers: readonly ConsumerOf[] }): JSX.Element {
+  const live = consumers.filter(({ health }) => health !== "replaced").sort(byHealth);
+  if (live.length === 0) return <Empty>No consumer has stored a position.</Empty>;
+  return (
+    <>
+      <p class="counts">
+        {(["stuck", "stopped", "busy", "idle"] as const).map((health) => {
+          const count = live.filter((it) => it.health === health).length;
+          return count > 0 && (
+            <span key={health}>
+              <Health of={health} /> {count}
+            </span>
+          );
+        })}
+      </p>
+      <table class="plain">
+        <thead class="sr">
+          <tr>
+            <th>Health</th>
+            <th>Consumer</th>
+            <th>Behind</th>
+            <th>Parked</th>
+          </tr>
+        </thead>
+        <tbody>
+          {live.slice(0, MOST).map((it) => (
+            <tr key={it.streamName}>
+              <td class="health-cell">
+                <Health of={it.health} />
+              </td>
+              <td class="grow-cell">
+                <ConsumerName of={it} />
+              </td>
+              <td class="number">
+                {it.behind === 0 ? "" : `${quantity(it.behind, "message")} behind`}
+              </td>
+              <td class="number">
+                {it.parked > 0 && <span class="bad-text">{countText(it.parked)} parked</span>}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <More url={urlOf(["consumers"])} count={live.length} what="consumers" />
+    </>
+  );
+}
+
+function More(
+  { url, count, what }: { readonly url: string; readonly count: number; readonly what: string },
+): JSX.Element {
+  return count > MOST
+    ? (
+      <p class="more">
+        <ViewLink url={url}>All {countText(count)} {what}</ViewLink>
+      </p>
+    )
+    : <></>;
+}

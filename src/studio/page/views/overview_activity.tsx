@@ -1,0 +1,77 @@
+import type { JSX } from "preact";
+import { useMemo, useState } from "preact/hooks";
+import type { ActivityAnswer } from "../../_api.ts";
+import { quantity } from "../lib/format.ts";
+import { useCall } from "../lib/use_call.ts";
+import { Plot } from "../parts/plot.tsx";
+import { Outcome } from "../parts/states.tsx";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const SPANS: readonly (readonly [string, number])[] = [
+  ["15 min", 15 * MINUTE],
+  ["1 h", HOUR],
+  ["6 h", 6 * HOUR],
+  ["24 h", DAY],
+  ["7 d", 7 * DAY],
+  ["30 d", 30 * DAY],
+];
+const BUCKETS = 90;
+
+/** How many messages came, over time. */
+export function Activity({ first }: { readonly first: string | null }): JSX.Element {
+  const [span, setSpan] = useState<number | "all">(HOUR);
+  const [at, setAt] = useState(Date.now());
+  const since = span === "all" ? (first === null ? undefined : Date.parse(first)) : at - span;
+  const args = since === undefined ? undefined : {
+    since: new Date(since).toISOString(),
+    until: new Date(Math.max(at, since + MINUTE)).toISOString(),
+    buckets: BUCKETS,
+  };
+  const called = useCall("activity", args);
+  const choose = (span: number | "all") => {
+    setAt(Date.now());
+    setSpan(span);
+  };
+  return (
+    <section>
+      <div class="section-head">
+        <h2>Messages over time</h2>
+        <span class="grow" />
+        <div class="tabs small" role="group" aria-label="Span">
+          {SPANS.map(([name, length]) => (
+            <button
+              key={name}
+              type="button"
+              aria-pressed={span === length}
+              onClick={() => choose(length)}
+            >
+              {name}
+            </button>
+          ))}
+          <button type="button" aria-pressed={span === "all"} onClick={() => choose("all")}>
+            All
+          </button>
+        </div>
+      </div>
+      <Outcome of={called}>{(answer) => <Chart answer={answer} />}</Outcome>
+    </section>
+  );
+}
+
+function Chart({ answer: { buckets } }: { readonly answer: ActivityAnswer }): JSX.Element {
+  const data = useMemo(() => ({
+    times: buckets.map(({ from }) => Date.parse(from) / 1000),
+    values: buckets.map(({ count }) => count),
+  }), [buckets]);
+  const total = data.values.reduce((sum, count) => sum + count, 0);
+  return (
+    <Plot
+      data={data}
+      unit="messages"
+      isBars
+      sentence={`${quantity(total, "message")} in this span`}
+    />
+  );
+}

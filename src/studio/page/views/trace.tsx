@@ -1,0 +1,150 @@
+import type { JSX } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { ageText, countText, quantity } from "../lib/format.ts";
+import { go, goWith, place, urlOf } from "../lib/place.ts";
+import { useShared } from "../lib/store.ts";
+import { indentOf } from "../lib/trace_layout.ts";
+import { placesInTime, type TracedOne, type TraceRow, traceRows } from "../lib/trace_rows.ts";
+import { useCall } from "../lib/use_call.ts";
+import { Foreign } from "../parts/foreign.tsx";
+import { ViewHead } from "../parts/head.tsx";
+import { ViewLink } from "../parts/link.tsx";
+import { StreamLink } from "../parts/message_cells.tsx";
+import { MessageView } from "../parts/message_view.tsx";
+import { Empty, Outcome } from "../parts/states.tsx";
+import { TracePicture } from "./trace_picture.tsx";
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const LIMIT = 500;
+
+/** What led to a message, and what followed from it. Also of all messages of a stream. */
+export function TraceView({ start }: { readonly start: string }): JSX.Element {
+  const args = UUID.test(start) ? { id: start } : { streamName: start };
+  const called = useCall("trace", { ...args, limit: LIMIT });
+  return (
+    <div class="page full">
+      <ViewHead title="Cause and effect" trail={[{ url: urlOf(["all"]), text: "All messages" }]} />
+      <Outcome of={called} what="Looking at all later messages">
+        {({ messages, hasMore }) =>
+          messages.length === 0
+            ? <Empty>The store has no such message. It may have been deleted.</Empty>
+            : <Walk messages={messages} hasMore={hasMore} />}
+      </Outcome>
+    </div>
+  );
+}
+
+function Walk(
+  { messages, hasMore }: { readonly messages: readonly TracedOne[]; readonly hasMore: boolean },
+): JSX.Element {
+  const { query } = useShared(place);
+  const rows = useMemo(() => traceRows(messages), [messages]);
+  const places = useMemo(() => placesInTime(rows), [rows]);
+  const start = Math.max(0, rows.findIndex(({ message }) => message.role === "start"));
+  const found = rows.findIndex(({ message }) => message.id === query.get("message"));
+  const active = found === -1 ? start : found;
+  const first = rows[0]!.message;
+  const span = Math.max(...messages.map(({ time }) => Date.parse(time))) -
+    Math.min(...messages.map(({ time }) => Date.parse(time)));
+  const streams = new Set(messages.map(({ streamName }) => streamName)).size;
+  return (
+    <>
+      <p class="sentence">
+        {quantity(messages.length, "message")} in {quantity(streams, "stream")}, within{" "}
+        {ageText(span)}.
+        {hasMore && ` There are more: the first ${countText(LIMIT)} are shown.`}
+        {first.namedCause !== null && first.cause === null && (
+          <>
+            {" "}The first names a cause that the store does not have:{" "}
+            <StreamLink name={first.namedCause.streamName} position={first.namedCause.position} />.
+          </>
+        )}
+      </p>
+      <div class="split has-panel">
+        <Tree rows={rows} places={places} active={active} />
+        <aside class="panel" aria-label="Message">
+          <div class="panel-bar">
+            {rows[active]!.message.role !== "start" && (
+              <ViewLink url={urlOf(["trace", rows[active]!.message.id])}>Trace from here</ViewLink>
+            )}
+          </div>
+          <MessageView id={rows[active]!.message.id} />
+        </aside>
+      </div>
+    </>
+  );
+}
+
+interface TreeProps {
+  readonly rows: readonly TraceRow[];
+  readonly places: readonly number[];
+  readonly active: number;
+}
+
+/** The tree, and beside each message its place in time. One walks by the arrows, or by clicks. */
+function Tree({ rows, places, active }: TreeProps): JSX.Element {
+  const element = useRef<HTMLDivElement>(null);
+  const [hasFocus, setHasFocus] = useState(false);
+  const choose = (row: number) => goWith({ message: rows[row]!.message.id }, { replaces: true });
+  useEffect(() => {
+    const row = element.current?.querySelector<HTMLElement>('[tabindex="0"]');
+    if (hasFocus) row?.focus();
+    else row?.scrollIntoView({ block: "nearest" });
+  }, [active]);
+  const onKeyDown = (event: KeyboardEvent) => {
+    const { cause, effect } = rows[active]!;
+    const goals: Readonly<Record<string, number>> = {
+      ArrowDown: active + 1,
+      j: active + 1,
+      ArrowUp: active - 1,
+      k: active - 1,
+      ArrowLeft: cause,
+      ArrowRight: effect,
+      Home: 0,
+      End: rows.length - 1,
+    };
+    const goal = goals[event.key];
+    if (event.key === "Enter") go(urlOf(["trace", rows[active]!.message.id]));
+    if (goal === undefined) return;
+    event.preventDefault();
+    if (rows[goal] !== undefined) choose(goal);
+  };
+  const begin = Math.min(...rows.map(({ message }) => Date.parse(message.time)));
+  return (
+    <div
+      class="trace"
+      ref={element}
+      role="tree"
+      aria-label="Cause and effect"
+      onKeyDown={onKeyDown}
+      onFocusIn={() => setHasFocus(true)}
+      onFocusOut={() => setHasFocus(false)}
+    >
+      <TracePicture rows={rows} places={places} active={active} />
+      {rows.map((row, at) => (
+        <div
+          key={row.message.globalPosition}
+          role="treeitem"
+          aria-level={row.depth + 1}
+          aria-selected={at === active}
+          tabIndex={at === active ? 0 : -1}
+          class={`trace-row ${row.message.role}${at === active ? " active" : ""}`}
+          onClick={() => choose(at)}
+        >
+          <span class="trace-label" style={{ paddingLeft: `${indentOf(row.depth)}px` }}>
+            <span class="type">
+              <Foreign text={row.message.type} most={80} />
+            </span>{" "}
+            <span class="mono faint">
+              <Foreign text={row.message.streamName} most={80} />
+            </span>
+          </span>
+          <span class="trace-time tabular faint">
+            {at === 0 ? "" : `+${ageText(Date.parse(row.message.time) - begin)}`}
+          </span>
+          {row.message.role === "start" && <span class="sr">the message that was asked for</span>}
+        </div>
+      ))}
+    </div>
+  );
+}

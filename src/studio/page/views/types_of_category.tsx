@@ -1,0 +1,48 @@
+import type { JSX } from "preact";
+import type { Answer } from "../lib/call.ts";
+import { countText } from "../lib/format.ts";
+import { go, urlOf } from "../lib/place.ts";
+import { useCall } from "../lib/use_call.ts";
+import { Foreign } from "../parts/foreign.tsx";
+import { type Column, Rows } from "../parts/rows.tsx";
+import { Empty, Outcome } from "../parts/states.tsx";
+import { Ago, When } from "../parts/when.tsx";
+
+type TypeOf = Answer<"messageTypes">[number];
+
+const COLUMNS: readonly Column<TypeOf>[] = [
+  {
+    name: "Type",
+    width: "minmax(160px, 1fr)",
+    phone: "first",
+    cell: ({ type }) => <Foreign text={type} most={120} />,
+  },
+  {
+    name: "Messages",
+    width: "110px",
+    isNumber: true,
+    phone: "second",
+    cell: ({ count }) => countText(count),
+  },
+  { name: "Last", width: "150px", phone: "second", cell: ({ lastAt }) => <Ago time={lastAt} /> },
+  { name: "First", width: "190px", cell: ({ firstAt }) => <When time={firstAt} /> },
+];
+
+/** The types of the messages of a category; each leads to its messages. */
+export function TypesOfCategory({ category }: { readonly category: string }): JSX.Element {
+  const called = useCall("messageTypes", { category });
+  return (
+    <Outcome of={called} what="Counting the types">
+      {(types) => (
+        <Rows
+          label={`Types of ${category}`}
+          columns={COLUMNS}
+          rows={types}
+          keyOf={({ type }) => type}
+          open={({ type }) => go(urlOf(["categories", category], { tab: "messages", type }))}
+          foot={types.length === 0 && <Empty>This category has no messages.</Empty>}
+        />
+      )}
+    </Outcome>
+  );
+}
