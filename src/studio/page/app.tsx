@@ -3,9 +3,9 @@ import { useEffect, useState } from "preact/hooks";
 import { announcement } from "./lib/announce.ts";
 import { isFailure } from "./lib/call.ts";
 import { useKeys } from "./lib/keys.ts";
-import { place } from "./lib/place.ts";
+import { currentPlace } from "./lib/place.ts";
 import { opened, openStudio } from "./lib/pulse.ts";
-import { useShared } from "./lib/store.ts";
+import { useValue } from "./lib/store.ts";
 import { Frame } from "./parts/frame.tsx";
 import { KeysDialog } from "./parts/keys_dialog.tsx";
 import { Failed } from "./parts/states.tsx";
@@ -14,9 +14,9 @@ import { View } from "./view.tsx";
 export function App(): JSX.Element {
   const [showsKeys, setShowsKeys] = useState(false);
   useKeys(() => setShowsKeys(true));
-  const { path } = useShared(place);
-  const studio = useShared(opened);
-  const said = useShared(announcement);
+  const { path } = useValue(currentPlace);
+  const studio = useValue(opened);
+  const said = useValue(announcement);
   const key = path?.join("/") ?? "";
   useEffect(() => {
     // A view begins at its top; the focus is where a screen reader goes on.

@@ -1,21 +1,21 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { place } from "./lib/place.ts";
-import { useShared } from "./lib/store.ts";
+import { currentPlace } from "./lib/place.ts";
+import { useValue } from "./lib/store.ts";
 import { Empty } from "./parts/states.tsx";
 import { CategoriesView } from "./views/categories.tsx";
 import { CategoryView } from "./views/category.tsx";
 import { ConsumerView } from "./views/consumer.tsx";
 import { ConsumersView } from "./views/consumers.tsx";
 import { EntityView } from "./views/entity.tsx";
-import { MessagePage } from "./views/message.tsx";
+import { MessageAlone } from "./views/message.tsx";
 import { MessagesView } from "./views/messages.tsx";
 import { OverviewView } from "./views/overview.tsx";
 import { TraceView } from "./views/trace.tsx";
 
 /** The view of the URL. */
 export function View(): JSX.Element {
-  const { path } = useShared(place);
+  const { path } = useValue(currentPlace);
   const [kind, ...rest] = path ?? ["?"];
   const name = rest.join("/");
   useEffect(() => {
@@ -28,7 +28,7 @@ export function View(): JSX.Element {
   }
   if (kind === "consumers") return name === "" ? <ConsumersView /> : <ConsumerView name={name} />;
   if (name !== "" && kind === "streams") return <MessagesView source={name} />;
-  if (name !== "" && kind === "messages") return <MessagePage id={name} />;
+  if (name !== "" && kind === "messages") return <MessageAlone id={name} />;
   if (name !== "" && kind === "trace") return <TraceView start={name} />;
   if (name !== "" && kind === "entities") return <EntityView streamName={name} />;
   return (

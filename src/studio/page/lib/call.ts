@@ -1,23 +1,23 @@
 import type { OperationName, StudioApi, StudioProblem } from "../../_api.ts";
 import { BASE } from "./place.ts";
 
-export type Arguments<Name extends OperationName> = StudioApi[Name]["arguments"];
-export type Answer<Name extends OperationName> = StudioApi[Name]["answer"];
+export type CallArguments<Name extends OperationName> = StudioApi[Name]["arguments"];
+export type CallAnswer<Name extends OperationName> = StudioApi[Name]["answer"];
 
 /** What a view shows when an operation fails. */
-export interface Failure {
+export interface CallFailure {
   readonly title: string;
   readonly detail: string;
   /** The status of the answer; 0 if none came. */
   readonly status: number;
 }
 
-/** Calls an operation of the server. Rejects with a `Failure`, or with the signal's reason. */
+/** Calls an operation of the server. Rejects with a `CallFailure`, or with the signal's reason. */
 export async function call<Name extends OperationName>(
   operation: Name,
-  args: Arguments<Name>,
+  args: CallArguments<Name>,
   signal?: AbortSignal,
-): Promise<Answer<Name>> {
+): Promise<CallAnswer<Name>> {
   const response = await fetch(`${BASE}/api/${operation}`, {
     method: "POST",
     headers: { "content-type": "application/json", "x-messagedb-studio": "1" },
@@ -35,17 +35,17 @@ export async function call<Name extends OperationName>(
   return await response.json();
 }
 
-export function isFailure(error: unknown): error is Failure {
-  return typeof (error as Failure | undefined)?.detail === "string";
+export function isFailure(error: unknown): error is CallFailure {
+  return typeof (error as CallFailure | undefined)?.detail === "string";
 }
 
 /** What to show of anything that was thrown. */
-export function asFailure(error: unknown): Failure {
+export function asFailure(error: unknown): CallFailure {
   if (isFailure(error)) return error;
   return failed(0, "The page failed", String((error as Error | undefined)?.message ?? error));
 }
 
-async function failureOf(response: Response): Promise<Failure> {
+async function failureOf(response: Response): Promise<CallFailure> {
   const title = `The studio answered ${response.status}`;
   try {
     const problem: Partial<StudioProblem> = await response.json();
@@ -55,6 +55,6 @@ async function failureOf(response: Response): Promise<Failure> {
   }
 }
 
-function failed(status: number, title: string, detail: string): Failure {
+function failed(status: number, title: string, detail: string): CallFailure {
   return { status, title, detail };
 }

@@ -1,9 +1,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ConsumerArguments } from "../../_api.ts";
-import type { Answer } from "./call.ts";
+import type { CallAnswer } from "./call.ts";
 import { type Called, useCall } from "./use_call.ts";
 
-export type ConsumerOf = Answer<"consumers">["consumers"][number];
+export type ConsumerRow = CallAnswer<"consumers">["consumers"][number];
 
 /** How far behind consumers were, by their position streams: since the page is open. */
 export interface LagHistory {
@@ -16,7 +16,7 @@ const MOST_POINTS = 720;
 /** It outlives the views: one looks at one consumer, and at the list again. */
 const history = { times: [] as number[], values: new Map<string, number[]>() };
 
-export function useConsumers(): Called<Answer<"consumers">> & { readonly lags: LagHistory } {
+export function useConsumers(): Called<CallAnswer<"consumers">> & { readonly lags: LagHistory } {
   const called = useCall("consumers", {}, INTERVAL);
   const { answer } = called;
   const [lags, setLags] = useState<LagHistory>(history);
@@ -30,7 +30,7 @@ export function useConsumers(): Called<Answer<"consumers">> & { readonly lags: L
   return { ...called, lags };
 }
 
-function note({ consumers, at }: Answer<"consumers">): void {
+function note({ consumers, at }: CallAnswer<"consumers">): void {
   const time = Date.parse(at) / 1000;
   if (time === history.times.at(-1)) return;
   history.times.push(time);
@@ -45,7 +45,7 @@ function note({ consumers, at }: Answer<"consumers">): void {
   for (const [name, values] of history.values) history.values.set(name, values.slice(1));
 }
 
-const RANKS: Readonly<Record<ConsumerOf["health"], number>> = {
+const RANKS: Readonly<Record<ConsumerRow["health"], number>> = {
   stuck: 0,
   stopped: 1,
   busy: 2,
@@ -54,24 +54,24 @@ const RANKS: Readonly<Record<ConsumerOf["health"], number>> = {
 };
 
 /** Trouble first. */
-export function byHealth(a: ConsumerOf, b: ConsumerOf): number {
+export function byHealth(a: ConsumerRow, b: ConsumerRow): number {
   return RANKS[a.health] - RANKS[b.health] || Number(b.parked > 0) - Number(a.parked > 0) ||
     (a.streamName < b.streamName ? -1 : 1);
 }
 
-export function sourceOf({ category, aggregate }: ConsumerOf): string {
+export function sourceOf({ category, aggregate }: ConsumerRow): string {
   return category ?? aggregate ?? "";
 }
 
 /** Whether both are positions of one consumer: members of its group, or sizes that it had. */
-export function isSameConsumer(a: ConsumerOf, b: ConsumerOf): boolean {
+export function isSameConsumer(a: ConsumerRow, b: ConsumerRow): boolean {
   return a.consumerId === b.consumerId && sourceOf(a) === sourceOf(b) &&
     (a.aggregate === undefined) === (b.aggregate === undefined);
 }
 
 /** The consumer's names, as the operations take them. */
 export function identityOf(
-  { category, aggregate, consumerId }: ConsumerOf,
+  { category, aggregate, consumerId }: ConsumerRow,
 ): ConsumerArguments["consumer"] {
   return {
     ...(category === undefined ? {} : { category }),
@@ -81,15 +81,15 @@ export function identityOf(
 }
 
 /** With the member of its group. */
-export function memberOf(consumer: ConsumerOf): ConsumerArguments["consumer"] {
+export function memberIdentity(consumer: ConsumerRow): ConsumerArguments["consumer"] {
   const { consumerGroup } = consumer;
   return { ...identityOf(consumer), ...(consumerGroup && { consumerGroup }) };
 }
 
-export function behindText({ behind, isBehindMore }: ConsumerOf): string {
+export function behindCount({ behind, isBehindMore }: ConsumerRow): string {
   return `${behind.toLocaleString("en")}${isBehindMore ? "+" : ""}`;
 }
 
-export function parkedText({ parked, isParkedMore }: ConsumerOf): string {
+export function parkedText({ parked, isParkedMore }: ConsumerRow): string {
   return `${parked.toLocaleString("en")}${isParkedMore ? "+" : ""}`;
 }

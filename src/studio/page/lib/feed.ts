@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { FindArguments, FoundAnswer, ListedMessage } from "../../_api.ts";
-import { asFailure, call, type Failure } from "./call.ts";
+import { asFailure, call, type CallFailure } from "./call.ts";
 
 /** What a table of messages shows, without where it begins. */
 export interface FeedFilter extends Omit<FindArguments, "startAt" | "limit" | "direction"> {
@@ -23,7 +23,7 @@ export interface FeedState {
   readonly isLoading: boolean;
   readonly isSearching: boolean;
   readonly scanned: number;
-  readonly failure: Failure | undefined;
+  readonly failure: CallFailure | undefined;
 }
 
 export interface Feed {
@@ -76,113 +76,148 @@ export function isStream(source: string): boolean {
   return source !== "$all" && source.includes("-");
 }
 
+/** What a feed works with. */
+interface Work {
+  readonly filter: FeedFilter;
+  readonly isBackward: boolean;
+  readonly keyOf: (row: ListedMessage) => number;
+  /** Changes the state, and draws it. */
+  readonly update: (changes: Partial<FeedState>) => void;
+  state: FeedState;
+  /** Where the next page begins. */
+  next: number | string;
+  controller: AbortController;
+  isEnded: boolean;
+}
+
 function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: () => void } {
-  const { startAt, direction, ...rest } = filter;
+  const { startAt, direction, source } = filter;
   const isBackward = direction === "backward";
-  const keyOf = (row: ListedMessage) => isStream(rest.source) ? row.position : row.globalPosition;
-  let state: FeedState = { ...EMPTY, hasBefore: startAt !== undefined };
-  let next: number | string = startAt ?? (isBackward ? "end" : "beginning");
-  let controller = new AbortController();
-  let isEnded = false;
-  const update = (changes: Partial<FeedState>) => {
-    state = { ...state, ...changes };
-    if (!isEnded) changed();
+  const work: Work = {
+    filter,
+    isBackward,
+    keyOf: (row) => isStream(source) ? row.position : row.globalPosition,
+    update: (changes) => {
+      work.state = { ...work.state, ...changes };
+      if (!work.isEnded) changed();
+    },
+    state: { ...EMPTY, hasBefore: startAt !== undefined },
+    next: startAt ?? (isBackward ? "end" : "beginning"),
+    controller: new AbortController(),
+    isEnded: false,
   };
-  const find = (direction: "forward" | "backward", startAt: number | string) =>
-    call("findMessages", { ...rest, direction, startAt, limit: PAGE }, controller.signal);
-
-  const append = ({ messages, next: place, scanned }: FoundAnswer) => {
-    const rows = withoutKnown(state.rows, messages);
-    const dropped = state.rows.length + rows.length > MOST_ROWS
-      ? state.rows.length + rows.length - KEPT_ROWS
-      : 0;
-    if (place !== null) next = place;
-    update({
-      rows: [...state.rows, ...rows].slice(dropped),
-      shift: state.shift - dropped,
-      hasBefore: state.hasBefore || dropped > 0,
-      hasMore: place !== null,
-      isPaused: place !== null && messages.length < PAGE,
-      scanned: state.scanned + scanned,
-    });
-  };
-
-  const prepend = (messages: readonly ListedMessage[], hasBefore: boolean, isFresh: boolean) => {
-    const rows = withoutKnown(state.rows, messages);
-    const all = [...rows, ...state.rows];
-    const isDropping = all.length > MOST_ROWS;
-    const kept = isDropping ? all.slice(0, KEPT_ROWS) : all;
-    if (isDropping) next = keyOf(kept.at(-1)!) + (isBackward ? -1 : 1);
-    update({
-      rows: kept,
-      shift: state.shift + rows.length,
-      fresh: state.fresh + (isFresh ? rows.length : 0),
-      hasBefore,
-      ...(isDropping && { hasMore: true, isPaused: false }),
-    });
-  };
-
-  const guarded = async (work: () => Promise<void>) => {
-    if (state.isLoading || isEnded) return;
-    update({ isLoading: true, failure: undefined });
-    const { signal } = controller;
-    try {
-      await work();
-    } catch (error) {
-      if (!signal.aborted) update({ failure: asFailure(error) });
-    } finally {
-      update({ isLoading: false, isSearching: false });
-    }
-  };
-
   const feed: Feed = {
-    state: () => state,
+    state: () => work.state,
     more: () =>
-      guarded(async () => {
-        if (state.hasMore) append(await find(direction, next));
+      guarded(work, async () => {
+        if (work.state.hasMore) append(work, await find(work, direction, work.next));
       }),
-    searchOn: () =>
-      guarded(async () => {
-        update({ isSearching: true });
-        const wanted = state.rows.length + PAGE;
-        while (state.hasMore && state.rows.length < wanted) append(await find(direction, next));
-      }),
-    before: () =>
-      guarded(async () => {
-        const [first] = state.rows;
-        if (first === undefined || !state.hasBefore) return;
-        const place = keyOf(first) + (isBackward ? 1 : -1);
-        if (place < 0) return update({ hasBefore: false });
-        const found = await find(isBackward ? "forward" : "backward", place);
-        prepend(found.messages.toReversed(), found.next !== null, false);
-      }),
+    searchOn: () => guarded(work, () => search(work)),
+    before: () => guarded(work, () => readBefore(work)),
     cancel: () => {
-      controller.abort();
-      controller = new AbortController();
+      work.controller.abort();
+      work.controller = new AbortController();
     },
-    refresh: async () => {
-      if (state.isLoading || isEnded) return;
-      if (isBackward ? state.hasBefore : state.hasMore) return;
-      const last = isBackward ? state.rows[0] : state.rows.at(-1);
-      const overlap = isStream(rest.source) ? -1 : OVERLAP;
-      const place = last === undefined ? 0 : Math.max(0, keyOf(last) - overlap);
-      const found = last === undefined && isBackward
-        ? (await find("backward", "end")).messages.toReversed()
-        : (await find("forward", place)).messages;
-      if (state.isLoading || isEnded) return;
-      const rows = withoutKnown(state.rows, found);
-      if (rows.length === 0) return;
-      if (isBackward) prepend(rows.toReversed(), false, true);
-      else update({ rows: [...state.rows, ...rows] });
-    },
+    refresh: () => refresh(work),
   };
-  return {
-    feed,
-    end: () => {
-      isEnded = true;
-      controller.abort();
-    },
+  const end = () => {
+    work.isEnded = true;
+    work.controller.abort();
   };
+  return { feed, end };
+}
+
+function find(
+  { filter: { startAt: _, ...filter }, controller }: Work,
+  direction: FeedFilter["direction"],
+  startAt: number | string,
+): Promise<FoundAnswer> {
+  return call("findMessages", { ...filter, direction, startAt, limit: PAGE }, controller.signal);
+}
+
+/** One thing at a time. A failure stays until something is tried again. */
+async function guarded(work: Work, act: () => Promise<void>): Promise<void> {
+  if (work.state.isLoading || work.isEnded) return;
+  work.update({ isLoading: true, failure: undefined });
+  const { signal } = work.controller;
+  try {
+    await act();
+  } catch (error) {
+    if (!signal.aborted) work.update({ failure: asFailure(error) });
+  } finally {
+    work.update({ isLoading: false, isSearching: false });
+  }
+}
+
+async function search(work: Work): Promise<void> {
+  work.update({ isSearching: true });
+  const wanted = work.state.rows.length + PAGE;
+  while (work.state.hasMore && work.state.rows.length < wanted) {
+    append(work, await find(work, work.filter.direction, work.next));
+  }
+}
+
+/** Puts a page below. Far above, rows are dropped. */
+function append(work: Work, { messages, next, scanned }: FoundAnswer): void {
+  const { state } = work;
+  const rows = withoutKnown(state.rows, messages);
+  const isDropping = state.rows.length + rows.length > MOST_ROWS;
+  const dropped = isDropping ? state.rows.length + rows.length - KEPT_ROWS : 0;
+  if (next !== null) work.next = next;
+  work.update({
+    rows: [...state.rows, ...rows].slice(dropped),
+    shift: state.shift - dropped,
+    hasBefore: state.hasBefore || dropped > 0,
+    hasMore: next !== null,
+    isPaused: next !== null && messages.length < PAGE,
+    scanned: state.scanned + scanned,
+  });
+}
+
+/** Puts rows on top. Far below, rows are dropped. */
+function prepend(
+  work: Work,
+  messages: readonly ListedMessage[],
+  { hasBefore, isFresh }: { readonly hasBefore: boolean; readonly isFresh: boolean },
+): void {
+  const { state, isBackward, keyOf } = work;
+  const rows = withoutKnown(state.rows, messages);
+  const all = [...rows, ...state.rows];
+  const isDropping = all.length > MOST_ROWS;
+  const kept = isDropping ? all.slice(0, KEPT_ROWS) : all;
+  if (isDropping) work.next = keyOf(kept.at(-1)!) + (isBackward ? -1 : 1);
+  work.update({
+    rows: kept,
+    shift: state.shift + rows.length,
+    fresh: state.fresh + (isFresh ? rows.length : 0),
+    hasBefore,
+    ...(isDropping && { hasMore: true, isPaused: false }),
+  });
+}
+
+async function readBefore(work: Work): Promise<void> {
+  const { state: { rows: [first], hasBefore }, isBackward, keyOf } = work;
+  if (first === undefined || !hasBefore) return;
+  const place = keyOf(first) + (isBackward ? 1 : -1);
+  if (place < 0) return work.update({ hasBefore: false });
+  const found = await find(work, isBackward ? "forward" : "backward", place);
+  prepend(work, found.messages.toReversed(), { hasBefore: found.next !== null, isFresh: false });
+}
+
+/** Reads what was written since, if the table is at that end. */
+async function refresh(work: Work): Promise<void> {
+  const { state: { rows, hasBefore, hasMore }, isBackward, keyOf } = work;
+  if (work.state.isLoading || work.isEnded || (isBackward ? hasBefore : hasMore)) return;
+  const last = isBackward ? rows[0] : rows.at(-1);
+  const overlap = isStream(work.filter.source) ? -1 : OVERLAP;
+  const found = last === undefined
+    ? (await find(work, "backward", "end")).messages.toReversed()
+    : (await find(work, "forward", Math.max(0, keyOf(last) - overlap))).messages;
+  if (work.state.isLoading || work.isEnded) return;
+  const news = withoutKnown(work.state.rows, found);
+  if (news.length === 0) return;
+  if (isBackward) prepend(work, news.toReversed(), { hasBefore: false, isFresh: true });
+  else work.update({ rows: [...work.state.rows, ...news] });
 }
 
 function withoutKnown(

@@ -1,13 +1,13 @@
 const COUNT = new Intl.NumberFormat("en");
 
 /** 1,000,000 */
-export function countText(count: number): string {
+export function numberText(count: number): string {
   return COUNT.format(count);
 }
 
 /** "1 message", "2 messages" */
 export function quantity(count: number, one: string, many: string = `${one}s`): string {
-  return `${countText(count)} ${count === 1 ? one : many}`;
+  return `${numberText(count)} ${count === 1 ? one : many}`;
 }
 
 export function sizeText(bytes: number): string {
@@ -22,7 +22,9 @@ export function sizeText(bytes: number): string {
 }
 
 export function rateText(rate: number): string {
-  return rate >= 100 ? countText(Math.round(rate)) : rate.toFixed(rate >= 10 || rate === 0 ? 0 : 1);
+  return rate >= 100
+    ? numberText(Math.round(rate))
+    : rate.toFixed(rate >= 10 || rate === 0 ? 0 : 1);
 }
 
 /** How long something takes or is ago, in two units at most: "2 min 26 s". */
@@ -41,7 +43,7 @@ export function ageText(milliseconds: number): string {
 const two = (value: number): string => String(value).padStart(2, "0");
 
 /** 2026-01-31 12:00:00.123, in the time zone of the browser. */
-export function timeText(iso: string | null): string {
+export function localTime(iso: string | null): string {
   const time = iso === null ? undefined : new Date(iso);
   if (time === undefined || Number.isNaN(time.valueOf())) return "unreadable time";
   const day = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
@@ -56,16 +58,4 @@ export function zoneText(): string {
   const hours = Math.floor(Math.abs(minutes) / 60);
   const rest = Math.abs(minutes) % 60;
   return `UTC${minutes < 0 ? "-" : "+"}${hours}${rest === 0 ? "" : `:${two(rest)}`}`;
-}
-
-/** What an input of the type datetime-local shows of a time. */
-export function localInput(iso: string): string {
-  const time = new Date(iso);
-  return Number.isNaN(time.valueOf()) ? "" : timeText(iso).replace(" ", "T").slice(0, 19);
-}
-
-/** The time that an input of the type datetime-local has, as ISO; empty for none. */
-export function fromLocalInput(value: string): string {
-  const time = new Date(value);
-  return value === "" || Number.isNaN(time.valueOf()) ? "" : time.toISOString();
 }

@@ -18,7 +18,7 @@ export function isOpenAtFirst({ depth, size }: JsonNode): boolean {
 }
 
 /** The lines of a JSON text, of what is unfolded. */
-export function linesOf(
+export function jsonLines(
   { nodes }: JsonTree,
   isOpen: (node: JsonNode, index: number) => boolean,
 ): JsonLine[] {

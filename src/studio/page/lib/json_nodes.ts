@@ -29,90 +29,112 @@ const STRING = /"(?:[^"\\]|\\[^])*("?)/y;
 const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const LITERAL = /true|false|null/y;
 
+/** How far a text is read. */
+interface Reading {
+  readonly text: string;
+  readonly nodes: JsonNode[];
+  /** The values that are not at their ends, by index, the innermost last. */
+  readonly open: number[];
+  at: number;
+}
+
 /** Reads a JSON text without recursion. What is cut off or wrong ends it: what came before stays. */
-export function parseJson(text: string): JsonTree {
-  const nodes: JsonNode[] = [];
-  const open: number[] = [];
-  let at = 0;
-  const match = (pattern: RegExp): RegExpExecArray | undefined => {
-    pattern.lastIndex = at;
-    const found = pattern.exec(text) ?? undefined;
-    if (found) at += found[0].length;
-    return found;
-  };
-  const next = (): string | undefined => {
-    match(SPACE);
-    return text[at];
-  };
+export function readJsonText(text: string): JsonTree {
+  const reading: Reading = { text, nodes: [], open: [], at: 0 };
+  let isFine = readValue(reading, undefined);
+  while (isFine && reading.open.length > 0) isFine = readOn(reading);
+  const isWhole = isFine && nextOf(reading) === undefined;
+  while (reading.open.length > 0) closeNode(reading, true);
+  return { text, nodes: reading.nodes, isWhole };
+}
 
-  const readKey = (): readonly [number, number] | undefined => {
-    if (next() !== '"') return undefined;
-    const start = at;
-    match(STRING);
-    const end = at;
-    if (next() !== ":") return undefined;
-    at++;
-    return [start, end];
-  };
+/** Reads a value, or the beginning of one that holds others. */
+function readValue(reading: Reading, key: JsonNode["key"]): boolean {
+  const first = nextOf(reading);
+  const start = reading.at;
+  if (first === "{" || first === "[") {
+    reading.at++;
+    addNode(reading, first === "{" ? "object" : "array", start, key);
+    reading.open.push(reading.nodes.length - 1);
+    return true;
+  }
+  if (first === '"') {
+    const isClosed = match(reading, STRING)![1] === '"';
+    addNode(reading, "string", start, key).isCut = !isClosed;
+    return isClosed;
+  }
+  const kind = match(reading, NUMBER) ? "number" : match(reading, LITERAL) ? "literal" : undefined;
+  if (kind) addNode(reading, kind, start, key);
+  return kind !== undefined;
+}
 
-  const add = (kind: JsonNode["kind"], start: number, key: JsonNode["key"]): JsonNode => {
-    const parent = open.at(-1) ?? -1;
-    if (parent !== -1) nodes[parent]!.size++;
-    const after = nodes.length + 1;
-    const depth = open.length;
-    const node = { kind, key, start, end: at, parent, depth, size: 0, after, isCut: false };
-    nodes.push(node);
-    return node;
-  };
+/** Reads on in the innermost value that is open: an entry, or its end. */
+function readOn(reading: Reading): boolean {
+  const parent = reading.nodes[reading.open.at(-1)!]!;
+  const isObject = parent.kind === "object";
+  const found = nextOf(reading);
+  if (found === (isObject ? "}" : "]")) {
+    reading.at++;
+    closeNode(reading, false);
+    return true;
+  }
+  if (parent.size > 0) {
+    if (found !== ",") return false;
+    reading.at++;
+  }
+  const key = isObject ? readKey(reading) : undefined;
+  return (!isObject || key !== undefined) && readValue(reading, key);
+}
 
-  /** Reads a value, or the beginning of one that holds others. */
-  const readValue = (key: JsonNode["key"]): boolean => {
-    const first = next();
-    const start = at;
-    if (first === "{" || first === "[") {
-      at++;
-      add(first === "{" ? "object" : "array", start, key);
-      open.push(nodes.length - 1);
-      return true;
-    }
-    if (first === '"') {
-      const isClosed = match(STRING)![1] === '"';
-      add("string", start, key).isCut = !isClosed;
-      return isClosed;
-    }
-    const kind = match(NUMBER) ? "number" : match(LITERAL) ? "literal" : undefined;
-    if (kind) add(kind, start, key);
-    return kind !== undefined;
-  };
+function readKey(reading: Reading): JsonNode["key"] {
+  if (nextOf(reading) !== '"') return undefined;
+  const start = reading.at;
+  match(reading, STRING);
+  const end = reading.at;
+  if (nextOf(reading) !== ":") return undefined;
+  reading.at++;
+  return [start, end];
+}
 
-  const close = (isCut: boolean): void => {
-    const node = nodes[open.pop()!]!;
-    Object.assign(node, { end: at, after: nodes.length, isCut });
+function addNode(
+  { nodes, open, at }: Reading,
+  kind: JsonNode["kind"],
+  start: number,
+  key: JsonNode["key"],
+): JsonNode {
+  const parent = open.at(-1) ?? -1;
+  if (parent !== -1) nodes[parent]!.size++;
+  const after = nodes.length + 1;
+  const node = {
+    kind,
+    key,
+    start,
+    end: at,
+    parent,
+    depth: open.length,
+    size: 0,
+    after,
+    isCut: false,
   };
+  nodes.push(node);
+  return node;
+}
 
-  /** Goes on in the innermost value that is open: an entry, or its end. */
-  const step = (): boolean => {
-    const parent = nodes[open.at(-1)!]!;
-    const isObject = parent.kind === "object";
-    const found = next();
-    if (found === (isObject ? "}" : "]")) {
-      at++;
-      close(false);
-      return true;
-    }
-    if (parent.size > 0) {
-      if (found !== ",") return false;
-      at++;
-    }
-    const key = isObject ? readKey() : undefined;
-    return (!isObject || key !== undefined) && readValue(key);
-  };
+function closeNode({ nodes, open, at }: Reading, isCut: boolean): void {
+  Object.assign(nodes[open.pop()!]!, { end: at, after: nodes.length, isCut });
+}
 
-  let isFine = readValue(undefined);
-  while (isFine && open.length > 0) isFine = step();
-  const isWhole = isFine && next() === undefined;
-  while (open.length > 0) close(true);
-  return { text, nodes, isWhole };
+/** The next character that is no space. */
+function nextOf(reading: Reading): string | undefined {
+  match(reading, SPACE);
+  return reading.text[reading.at];
+}
+
+function match(reading: Reading, pattern: RegExp): RegExpExecArray | null {
+  pattern.lastIndex = reading.at;
+  const found = pattern.exec(reading.text);
+  if (found) reading.at += found[0].length;
+  return found;
 }
 
 /** The text of a JSON string without its escapes; of a string that is cut, as far as it goes. */

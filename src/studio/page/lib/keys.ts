@@ -1,5 +1,5 @@
 import { useEffect } from "preact/hooks";
-import { go, urlOf } from "./place.ts";
+import { go, viewUrl } from "./place.ts";
 
 const GOALS: Readonly<Record<string, readonly string[]>> = {
   o: [],
@@ -19,7 +19,7 @@ export function useKeys(showKeys: () => void): void {
       if ((target as Element).closest("input, textarea, select, dialog")) return;
       const isGoing = Date.now() - wentAt < WAIT;
       wentAt = 0;
-      if (isGoing && GOALS[key]) go(urlOf(GOALS[key]));
+      if (isGoing && GOALS[key]) go(viewUrl(GOALS[key]));
       else if (key === "g") wentAt = Date.now();
       else if (key === "/") document.getElementById("search")?.focus();
       else if (key === "?") showKeys();

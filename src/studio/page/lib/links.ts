@@ -1,21 +1,21 @@
 import type { ListedMessage } from "../../_api.ts";
-import { parseJson, plainString } from "./json_nodes.ts";
-import { urlOf } from "./place.ts";
+import { plainString, readJsonText } from "./json_nodes.ts";
+import { viewUrl } from "./place.ts";
 
 /** The category of a stream. */
-export function categoryOf(streamName: string): string {
+export function categoryIn(streamName: string): string {
   const at = streamName.indexOf("-");
   return at === -1 ? streamName : streamName.slice(0, at);
 }
 
 export function streamUrl(streamName: string, position?: number): string {
   return streamName.includes("-")
-    ? urlOf(["streams", streamName], position === undefined ? {} : { position })
-    : urlOf(["categories", streamName]);
+    ? viewUrl(["streams", streamName], position === undefined ? {} : { position })
+    : viewUrl(["categories", streamName]);
 }
 
 export function messageUrl(id: string): string {
-  return urlOf(["messages", id]);
+  return viewUrl(["messages", id]);
 }
 
 /** A place that metadata name. */
@@ -46,7 +46,7 @@ export function linksIn({ metadata }: Pick<ListedMessage, "metadata">): Metadata
 
 /** The texts and numbers that the metadata have themselves, by their keys. */
 function textsIn(metadata: string): Map<string, string> {
-  const { text, nodes } = parseJson(metadata);
+  const { text, nodes } = readJsonText(metadata);
   const texts = new Map<string, string>();
   for (const { key, depth, kind, start, end } of nodes) {
     if (key === undefined || depth !== 1) continue;

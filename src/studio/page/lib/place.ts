@@ -4,7 +4,7 @@ import { type Shared, shared } from "./store.ts";
 export const BASE: string = (document.documentElement.dataset["base"] ?? "").replace(/\/+$/, "");
 
 /** Where the page is: a view, what it shows, and with which filters. */
-export interface Place {
+export interface ViewPlace {
   /** The decoded segments of the path: `["streams", "account-123"]`; undefined if one is no valid text. */
   readonly path: readonly string[] | undefined;
   readonly query: URLSearchParams;
@@ -12,10 +12,10 @@ export interface Place {
 
 export type Query = Readonly<Record<string, string | number | undefined>>;
 
-export const place: Shared<Place> = shared(placeNow());
+export const currentPlace: Shared<ViewPlace> = shared(placeNow());
 
 /** The URL of a view. A filter that is undefined or empty is left out. */
-export function urlOf(path: readonly string[], query: Query = {}): string {
+export function viewUrl(path: readonly string[], query: Query = {}): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined && value !== "") search.set(name, String(value));
@@ -27,20 +27,20 @@ export function urlOf(path: readonly string[], query: Query = {}): string {
 export function go(url: string, { replaces = false } = {}): void {
   if (url === location.pathname + location.search) return;
   history[replaces ? "replaceState" : "pushState"](null, "", url);
-  place.set(placeNow());
+  currentPlace.set(placeNow());
 }
 
 /** Changes filters of the view, and keeps the others. */
 export function goWith(changes: Query, options: { readonly replaces?: boolean } = {}): void {
-  const { path, query } = place.get();
-  go(urlOf(path ?? [], { ...Object.fromEntries(query), ...changes }), options);
+  const { path, query } = currentPlace.get();
+  go(viewUrl(path ?? [], { ...Object.fromEntries(query), ...changes }), options);
 }
 
 export function followHistory(): void {
-  addEventListener("popstate", () => place.set(placeNow()));
+  addEventListener("popstate", () => currentPlace.set(placeNow()));
 }
 
-function placeNow(): Place {
+function placeNow(): ViewPlace {
   const path = location.pathname.slice(BASE.length).split("/").filter((it) => it !== "");
   const query = new URLSearchParams(location.search);
   try {

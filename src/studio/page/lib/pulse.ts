@@ -1,5 +1,5 @@
 import type { Opened, Pulse } from "../../_api.ts";
-import { asFailure, call, type Failure } from "./call.ts";
+import { asFailure, call, type CallFailure } from "./call.ts";
 import { type Shared, shared } from "./store.ts";
 import { every } from "./ticker.ts";
 
@@ -8,7 +8,7 @@ export interface Heartbeat {
   readonly pulse: Pulse | undefined;
   /** Messages a second, over the last ten seconds; undefined before there are two pulses. */
   readonly rate: number | undefined;
-  readonly failure: Failure | undefined;
+  readonly failure: CallFailure | undefined;
 }
 
 const WINDOW = 10_000;
@@ -21,7 +21,9 @@ export const heartbeat: Shared<Heartbeat> = shared<Heartbeat>({
 });
 
 /** What the studio is; undefined before it has answered. */
-export const opened: Shared<Opened | Failure | undefined> = shared<Opened | Failure | undefined>(
+export const opened: Shared<Opened | CallFailure | undefined> = shared<
+  Opened | CallFailure | undefined
+>(
   undefined,
 );
 

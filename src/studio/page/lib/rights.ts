@@ -1,12 +1,12 @@
 import type { Opened } from "../../_api.ts";
 import { isFailure } from "./call.ts";
-import { type ConsumerOf, sourceOf } from "./consumers.ts";
+import { type ConsumerRow, sourceOf } from "./consumers.ts";
 import { opened } from "./pulse.ts";
-import { useShared } from "./store.ts";
+import { useValue } from "./store.ts";
 
 /** What the studio is; undefined before it has answered. */
 export function useOpened(): Opened | undefined {
-  const studio = useShared(opened);
+  const studio = useValue(opened);
   return studio === undefined || isFailure(studio) ? undefined : studio;
 }
 
@@ -16,7 +16,7 @@ export function useMayWrite(): boolean {
 }
 
 /** Whether the studio has the handlers of a consumer. */
-export function hasHandlers(studio: Opened | undefined, consumer: ConsumerOf): boolean {
+export function hasHandlers(studio: Opened | undefined, consumer: ConsumerRow): boolean {
   return studio?.consumers.some(({ category, aggregate, consumerId }) =>
     consumerId === consumer.consumerId && (category ?? aggregate) === sourceOf(consumer)
   ) === true;

@@ -25,7 +25,7 @@ export function shared<T>(initial: T): Shared<T> {
   };
 }
 
-export function useShared<T>(store: Shared<T>): T {
+export function useValue<T>(store: Shared<T>): T {
   const [value, setValue] = useState(store.get());
   useEffect(() => {
     setValue(store.get());

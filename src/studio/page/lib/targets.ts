@@ -1,8 +1,8 @@
-import { urlOf } from "./place.ts";
+import { viewUrl } from "./place.ts";
 import type { CategoryOf } from "./status.ts";
 
 /** Where a search may go. */
-export interface Target {
+export interface SearchTarget {
   readonly kind: string;
   readonly text: string;
   readonly url: string;
@@ -12,24 +12,24 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MOST_CATEGORIES = 6;
 
 /** What a text that one types may be, the likeliest first. */
-export function targetsOf(typed: string, categories: readonly CategoryOf[]): Target[] {
+export function targetsOf(typed: string, categories: readonly CategoryOf[]): SearchTarget[] {
   const text = typed.trim();
   if (text === "") return [];
-  const targets: Target[] = [];
+  const targets: SearchTarget[] = [];
   const add = (kind: string, url: string, name = text) => targets.push({ kind, text: name, url });
-  if (UUID.test(text)) add("Message", urlOf(["messages", text.toLowerCase()]));
+  if (UUID.test(text)) add("Message", viewUrl(["messages", text.toLowerCase()]));
   const position = /^[#@]?([\d,]+)$/.exec(text)?.[1]?.replaceAll(",", "");
   if (position !== undefined && position.length < 16) {
-    add("Global position", urlOf(["all"], { position }));
+    add("Global position", viewUrl(["all"], { position }));
   }
-  if (text.includes("-") && !text.startsWith("-")) add("Stream", urlOf(["streams", text]));
+  if (text.includes("-") && !text.startsWith("-")) add("Stream", viewUrl(["streams", text]));
   const lower = text.toLowerCase();
   const found = categories
     .filter(({ category }) => category.toLowerCase().includes(lower))
     .sort((a, b) => rank(a.category, lower) - rank(b.category, lower))
     .slice(0, MOST_CATEGORIES);
-  for (const { category } of found) add("Category", urlOf(["categories", category]), category);
-  add("Text in all messages", urlOf(["all"], { text }));
+  for (const { category } of found) add("Category", viewUrl(["categories", category]), category);
+  add("Text in all messages", viewUrl(["all"], { text }));
   return targets;
 }
 

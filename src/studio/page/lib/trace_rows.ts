@@ -1,6 +1,6 @@
-import type { Answer } from "./call.ts";
+import type { CallAnswer } from "./call.ts";
 
-export type TracedOne = Answer<"trace">["messages"][number];
+export type TracedOne = CallAnswer<"trace">["messages"][number];
 
 /** A message of a trace, in its place of the tree. */
 export interface TraceRow {

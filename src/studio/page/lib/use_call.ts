@@ -1,12 +1,12 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { OperationName } from "../../_api.ts";
-import { type Answer, type Arguments, asFailure, call, type Failure } from "./call.ts";
+import { asFailure, call, type CallAnswer, type CallArguments, type CallFailure } from "./call.ts";
 import { every } from "./ticker.ts";
 
 /** What became of a call. An answer stays while the same is asked again. */
 export interface Called<T> {
   readonly answer: T | undefined;
-  readonly failure: Failure | undefined;
+  readonly failure: CallFailure | undefined;
   readonly isLoading: boolean;
   readonly reload: () => void;
 }
@@ -18,10 +18,10 @@ export interface Called<T> {
  */
 export function useCall<Name extends OperationName>(
   operation: Name,
-  args: Arguments<Name> | undefined,
+  args: CallArguments<Name> | undefined,
   interval?: number,
-): Called<Answer<Name>> {
-  const [state, setState] = useState<Omit<Called<Answer<Name>>, "reload">>(LOADING);
+): Called<CallAnswer<Name>> {
+  const [state, setState] = useState<Omit<Called<CallAnswer<Name>>, "reload">>(LOADING);
   const [turn, setTurn] = useState(0);
   const key = args === undefined ? undefined : JSON.stringify(args);
   const known = useRef<string | undefined>(undefined);

@@ -1,28 +1,28 @@
 import type { JSX } from "preact";
 import {
-  behindText,
-  type ConsumerOf,
+  behindCount,
+  type ConsumerRow,
   type LagHistory,
   parkedText,
   sourceOf,
 } from "../lib/consumers.ts";
-import { ageText, countText } from "../lib/format.ts";
-import { urlOf } from "../lib/place.ts";
+import { ageText, numberText } from "../lib/format.ts";
+import { viewUrl } from "../lib/place.ts";
 import { Foreign } from "./foreign.tsx";
 import { ViewLink } from "./link.tsx";
-import type { Column } from "./rows.tsx";
+import type { RowColumn } from "./rows.tsx";
 import { Spark } from "./spark.tsx";
 import { Ago } from "./when.tsx";
 
-export function consumerUrl({ streamName }: Pick<ConsumerOf, "streamName">): string {
-  return urlOf(["consumers", streamName]);
+export function consumerUrl({ streamName }: Pick<ConsumerRow, "streamName">): string {
+  return viewUrl(["consumers", streamName]);
 }
 
-export function Health({ of }: { readonly of: ConsumerOf["health"] }): JSX.Element {
+export function Health({ of }: { readonly of: ConsumerRow["health"] }): JSX.Element {
   return <span class={`health ${of}`}>{of}</span>;
 }
 
-export function ConsumerName({ of }: { readonly of: ConsumerOf }): JSX.Element {
+export function ConsumerName({ of }: { readonly of: ConsumerRow }): JSX.Element {
   const { consumerId, consumerGroup, aggregate } = of;
   return (
     <>
@@ -36,72 +36,79 @@ export function ConsumerName({ of }: { readonly of: ConsumerOf }): JSX.Element {
   );
 }
 
-export function consumerColumns(lags: LagHistory): Column<ConsumerOf>[] {
-  return [
-    { name: "Health", width: "92px", phone: "first", cell: ({ health }) => <Health of={health} /> },
-    {
-      name: "Consumer",
-      width: "minmax(140px, 1fr)",
-      phone: "first",
-      cell: (it) => <ConsumerName of={it} />,
-    },
-    {
-      name: "Reads",
-      width: "minmax(100px, 180px)",
-      phone: "second",
-      cell: (it) => (
-        <span class="mono">
-          <Foreign text={sourceOf(it)} most={80} />
+const BEFORE_LAG: readonly RowColumn<ConsumerRow>[] = [
+  { name: "Health", width: "84px", phone: "first", cell: ({ health }) => <Health of={health} /> },
+  {
+    name: "Consumer",
+    width: "minmax(130px, 1fr)",
+    phone: "first",
+    cell: (it) => <ConsumerName of={it} />,
+  },
+  {
+    name: "Reads",
+    width: "minmax(80px, 170px)",
+    phone: "second",
+    cell: (it) => (
+      <span class="mono">
+        <Foreign text={sourceOf(it)} most={80} />
+      </span>
+    ),
+  },
+  {
+    name: "Behind",
+    width: "72px",
+    isNumber: true,
+    phone: "second",
+    cell: (it) => <span class={it.behind > 0 ? "" : "faint"}>{behindCount(it)}</span>,
+  },
+  {
+    name: "Parked",
+    width: "60px",
+    isNumber: true,
+    phone: "second",
+    cell: (it) =>
+      it.parked === 0 ? <span class="faint no-phone">0</span> : (
+        <span class="bad-text">
+          {parkedText(it)}
+          <span class="phone-only">parked</span>
         </span>
       ),
-    },
-    {
-      name: "Behind",
-      width: "84px",
-      isNumber: true,
-      phone: "second",
-      cell: (it) => <span class={it.behind > 0 ? "" : "faint"}>{behindText(it)}</span>,
-    },
+  },
+];
+const AFTER_LAG: readonly RowColumn<ConsumerRow>[] = [
+  {
+    name: "Oldest waits",
+    width: "92px",
+    isNumber: true,
+    cell: ({ oldestAge }) => oldestAge === null ? "" : ageText(oldestAge),
+  },
+  {
+    name: "Position",
+    width: "92px",
+    isNumber: true,
+    cell: ({ position }) => numberText(position),
+  },
+  { name: "Moved", width: "104px", cell: ({ movedAt }) => <Ago time={movedAt} /> },
+  {
+    name: "Owner",
+    width: "84px",
+    cell: ({ owner }) =>
+      owner === null ? <span class="faint">nobody</span> : (
+        <span class="mono" title={owner}>
+          <Foreign text={owner} most={8} />
+        </span>
+      ),
+  },
+];
+
+export function columnsOfConsumers(lags: LagHistory): RowColumn<ConsumerRow>[] {
+  return [
+    ...BEFORE_LAG,
     {
       name: "Lag",
-      width: "88px",
+      width: "76px",
       cell: (it) => <Spark values={lags.values.get(it.streamName)?.slice(-60) ?? []} />,
     },
-    {
-      name: "Oldest waits",
-      width: "104px",
-      isNumber: true,
-      cell: ({ oldestAge }) => oldestAge === null ? "" : ageText(oldestAge),
-    },
-    {
-      name: "Position",
-      width: "104px",
-      isNumber: true,
-      cell: ({ position }) => countText(position),
-    },
-    { name: "Moved", width: "120px", cell: ({ movedAt }) => <Ago time={movedAt} /> },
-    {
-      name: "Owner",
-      width: "96px",
-      cell: ({ owner }) =>
-        owner === null ? <span class="faint">nobody</span> : (
-          <span class="mono" title={owner}>
-            <Foreign text={owner} most={8} />
-          </span>
-        ),
-    },
-    {
-      name: "Parked",
-      width: "72px",
-      isNumber: true,
-      phone: "second",
-      cell: (it) =>
-        it.parked === 0 ? <span class="faint no-phone">0</span> : (
-          <span class="bad-text">
-            {parkedText(it)}
-            <span class="phone-only">parked</span>
-          </span>
-        ),
-    },
+    ...AFTER_LAG,
   ];
 }

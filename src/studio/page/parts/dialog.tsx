@@ -1,6 +1,6 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { asFailure, type Failure } from "../lib/call.ts";
+import { asFailure, type CallFailure } from "../lib/call.ts";
 import { Failed } from "./states.tsx";
 
 export function Dialog(
@@ -52,7 +52,7 @@ export function Confirm(
     readonly isDangerous?: boolean;
   },
 ): JSX.Element {
-  const [failure, setFailure] = useState<Failure>();
+  const [failure, setFailure] = useState<CallFailure>();
   const [isActing, setIsActing] = useState(false);
   const onSubmit = async (event: Event) => {
     event.preventDefault();

@@ -1,9 +1,10 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { type FeedState, isStream } from "../lib/feed.ts";
-import { countText, fromLocalInput, localInput } from "../lib/format.ts";
-import { goWith, place } from "../lib/place.ts";
-import { useShared } from "../lib/store.ts";
+import { numberText } from "../lib/format.ts";
+import { currentPlace, goWith } from "../lib/place.ts";
+import { useValue } from "../lib/store.ts";
+import { readTime, shownTime } from "../lib/times.ts";
 import { directionOf, hidesOwn, NO_FILTERS } from "./message_filters.ts";
 
 /** The filters of a table of messages. They are in the URL. */
@@ -16,7 +17,7 @@ export function FilterBar(
     readonly news: number;
   },
 ): JSX.Element {
-  const { query } = useShared(place);
+  const { query } = useValue(currentPlace);
   const hasFilters = Object.keys(NO_FILTERS).some((name) => query.get(name));
   const direction = directionOf(query);
   return (
@@ -55,7 +56,7 @@ export function FilterBar(
         aria-pressed={isLive}
         onClick={() => setIsLive(!isLive)}
       >
-        {isLive ? "Live" : news > 0 ? `Paused, ${countText(news)} new` : "Paused"}
+        {isLive ? "Live" : news > 0 ? `Paused, ${numberText(news)} new` : "Paused"}
       </button>
     </div>
   );
@@ -68,7 +69,7 @@ function Field(
     readonly placeholder: string;
   },
 ): JSX.Element {
-  const { query } = useShared(place);
+  const { query } = useValue(currentPlace);
   const current = query.get(name) ?? "";
   const [value, setValue] = useState(current);
   useEffect(() => setValue(current), [current]);
@@ -91,22 +92,38 @@ function Field(
   );
 }
 
+/** A time: as one says it, "2 h" ago, or a date. */
 function TimeField(
   { name, label }: { readonly name: string; readonly label: string },
 ): JSX.Element {
-  const { query } = useShared(place);
+  const { query } = useValue(currentPlace);
+  const current = query.get(name) ?? "";
+  const [value, setValue] = useState("");
+  useEffect(() => setValue(shownTime(current)), [current]);
+  const isWrong = value.trim() !== "" && readTime(value) === undefined;
+  const apply = () => {
+    if (value === shownTime(current) || isWrong) return;
+    goWith({ [name]: value.trim() === "" ? undefined : readTime(value) });
+  };
   return (
-    <label class={`time-field${query.get(name) ? " set" : ""}`}>
-      <span>{label}</span>
-      <input
-        type="datetime-local"
-        step="1"
-        value={localInput(query.get(name) ?? "")}
-        onChange={({ currentTarget }) => goWith({ [name]: fromLocalInput(currentTarget.value) })}
-      />
-    </label>
+    <input
+      type="text"
+      class="field-time"
+      aria-label={`${label} a time`}
+      aria-invalid={isWrong}
+      title={`${label}: ${EXAMPLES}`}
+      placeholder={label}
+      value={value}
+      spellcheck={false}
+      autocomplete="off"
+      onInput={({ currentTarget }) => setValue(currentTarget.value)}
+      onBlur={apply}
+      onKeyDown={({ key }) => key === "Enter" && apply()}
+    />
   );
 }
+
+const EXAMPLES = "2 h, 15 min, today, 12:30, 2026-01-31, 2026-01-31 12:00";
 
 /** Goes to a position, or to a time. */
 function Jump({ source }: { readonly source: string }): JSX.Element {
@@ -114,10 +131,9 @@ function Jump({ source }: { readonly source: string }): JSX.Element {
   const jump = () => {
     const text = value.trim().replaceAll(",", "");
     if (text === "") return;
-    const time = new Date(text);
-    if (/^\d{1,15}$/.test(text)) goWith({ position: text });
-    else if (!Number.isNaN(time.valueOf())) goWith({ position: time.toISOString() });
-    else return;
+    const position = /^\d{1,15}$/.test(text) ? text : readTime(text);
+    if (position === undefined) return;
+    goWith({ position });
     setValue("");
   };
   const what = isStream(source) ? "position" : "global position";
@@ -126,8 +142,8 @@ function Jump({ source }: { readonly source: string }): JSX.Element {
       type="text"
       class="field-jump"
       aria-label={`Jump to a ${what} or a time`}
-      title={`A ${what}, or a time: 2026-01-31 12:00`}
-      placeholder="Jump to position or time"
+      title={`A ${what}, or a time: ${EXAMPLES}`}
+      placeholder="Go to position or time"
       value={value}
       autocomplete="off"
       onInput={({ currentTarget }) => setValue(currentTarget.value)}

@@ -1,8 +1,8 @@
 import type { ComponentChildren, JSX } from "preact";
 import { isFailure } from "../lib/call.ts";
-import { place, urlOf } from "../lib/place.ts";
+import { currentPlace, viewUrl } from "../lib/place.ts";
 import { heartbeat, opened } from "../lib/pulse.ts";
-import { useShared } from "../lib/store.ts";
+import { useValue } from "../lib/store.ts";
 import { setTheme, theme } from "../lib/theme.ts";
 import { ViewLink } from "./link.tsx";
 import { Search } from "./search.tsx";
@@ -18,7 +18,7 @@ export function Frame(
     <div class="frame">
       <a class="skip" href="#main">Skip to the content</a>
       <header class="top">
-        <ViewLink url={urlOf([])} class="brand" label="Studio, overview">Studio</ViewLink>
+        <ViewLink url={viewUrl([])} class="brand" label="Studio, overview">Studio</ViewLink>
         <Search />
         <span class="grow" />
         <Beat />
@@ -34,22 +34,22 @@ export function Frame(
 }
 
 function Navigation(): JSX.Element {
-  const { path } = useShared(place);
-  const studio = useShared(opened);
+  const { path } = useValue(currentPlace);
+  const studio = useValue(opened);
   const isOpened = studio !== undefined && !isFailure(studio);
   const kind = path?.[0];
   const ofCategories = ["categories", "streams", "entities"];
   const ofAll = ["all", "messages", "trace"];
   return (
     <nav class="views" aria-label="Views">
-      <ViewLink url={urlOf([])} isCurrent={kind === undefined}>Overview</ViewLink>
+      <ViewLink url={viewUrl([])} isCurrent={kind === undefined}>Overview</ViewLink>
       {!(isOpened && studio.partitions > 1) && (
-        <ViewLink url={urlOf(["all"])} isCurrent={ofAll.includes(kind!)}>All messages</ViewLink>
+        <ViewLink url={viewUrl(["all"])} isCurrent={ofAll.includes(kind!)}>All messages</ViewLink>
       )}
-      <ViewLink url={urlOf(["categories"])} isCurrent={ofCategories.includes(kind!)}>
+      <ViewLink url={viewUrl(["categories"])} isCurrent={ofCategories.includes(kind!)}>
         Categories
       </ViewLink>
-      <ViewLink url={urlOf(["consumers"])} isCurrent={kind === "consumers"}>Consumers</ViewLink>
+      <ViewLink url={viewUrl(["consumers"])} isCurrent={kind === "consumers"}>Consumers</ViewLink>
       <span class="grow" />
       {isOpened && (
         <p class="about">
@@ -66,7 +66,7 @@ function Navigation(): JSX.Element {
 
 /** Whether the store answers. */
 function Beat(): JSX.Element {
-  const { failure, pulse } = useShared(heartbeat);
+  const { failure, pulse } = useValue(heartbeat);
   const text = failure ? "No answer" : pulse ? "Live" : "Connecting";
   return (
     <span class={`beat ${failure ? "bad" : pulse ? "good" : ""}`} title={failure?.detail}>
@@ -76,7 +76,7 @@ function Beat(): JSX.Element {
 }
 
 function ThemeSwitch(): JSX.Element {
-  const chosen = useShared(theme);
+  const chosen = useValue(theme);
   return (
     <label class="theme">
       <span class="sr">Theme</span>

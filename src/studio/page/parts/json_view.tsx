@@ -1,10 +1,10 @@
 import type { JSX } from "preact";
 import { useMemo, useRef, useState } from "preact/hooks";
 import { copyText } from "../lib/announce.ts";
-import { countText, quantity, sizeText } from "../lib/format.ts";
+import { numberText, quantity, sizeText } from "../lib/format.ts";
 import type { JsonChanges } from "../lib/json_changes.ts";
-import { isOpenAtFirst, type JsonLine, linesOf } from "../lib/json_lines.ts";
-import { type JsonNode, type JsonTree, parseJson, plainString } from "../lib/json_nodes.ts";
+import { isOpenAtFirst, type JsonLine, jsonLines } from "../lib/json_lines.ts";
+import { type JsonNode, type JsonTree, plainString, readJsonText } from "../lib/json_nodes.ts";
 import { Dialog } from "./dialog.tsx";
 import { Foreign } from "./foreign.tsx";
 
@@ -33,13 +33,13 @@ export function JsonView(
     readonly label: string;
   },
 ): JSX.Element {
-  const tree = useMemo(() => parseJson(text), [text]);
+  const tree = useMemo(() => readJsonText(text), [text]);
   const [state, setState] = useState<{ tree: JsonTree; toggled: ReadonlyMap<number, boolean> }>();
   const [reading, setReading] = useState<number>();
   const toggled = state?.tree === tree ? state.toggled : NOTHING;
   const isOpen = (node: JsonNode, index: number) =>
     toggled.get(index) ?? (isOpenAtFirst(node) || changes?.holding.has(index) === true);
-  const lines = useMemo(() => linesOf(tree, isOpen), [tree, toggled, changes]);
+  const lines = useMemo(() => jsonLines(tree, isOpen), [tree, toggled, changes]);
   const setAll = (isOpen: boolean) => {
     const all = tree.nodes.map((node, index) => [index, isOpen || node.depth === 0] as const);
     setState({ tree, toggled: new Map(all) });
@@ -78,6 +78,7 @@ export function JsonView(
   );
 }
 
+const LINES_AND_TABS = "\n\t";
 const NOTHING: ReadonlyMap<number, boolean> = new Map();
 
 function Lines(
@@ -199,7 +200,7 @@ function Value(
       </span>
       {isLong && (
         <button type="button" class="json-more" onClick={() => viewed.read(index)}>
-          {`… ${countText(end - start - LONGEST_STRING)} more characters`}
+          {`… ${numberText(end - start - LONGEST_STRING)} more characters`}
         </button>
       )}
     </>
@@ -212,7 +213,10 @@ function LongText({ text, close }: { readonly text: string; readonly close: () =
   const [most, setMost] = useState(STEP);
   return (
     <Dialog title={`Text of ${quantity(text.length, "character")}`} close={close} isWide>
-      <pre class="long-text" tabIndex={0}><Foreign text={text} most={most} keeps={"\n\t"} /></pre>
+      <pre
+        class="long-text"
+        tabIndex={0}
+      ><Foreign text={text} most={most} keeps={LINES_AND_TABS} /></pre>
       <div class="actions">
         {most < text.length && (
           <button type="button" onClick={() => setMost(most + STEP)}>Show more</button>

@@ -1,11 +1,11 @@
 import type { JSX } from "preact";
 import type { ListedMessage, MessageKind } from "../../_api.ts";
-import { countText, zoneText } from "../lib/format.ts";
+import { numberText, zoneText } from "../lib/format.ts";
 import { isStream } from "../lib/feed.ts";
 import { streamUrl } from "../lib/links.ts";
 import { Foreign } from "./foreign.tsx";
 import { ViewLink } from "./link.tsx";
-import type { Column } from "./rows.tsx";
+import type { RowColumn } from "./rows.tsx";
 import { When } from "./when.tsx";
 
 /** What the library itself has written. */
@@ -46,16 +46,16 @@ export function TypeName({ message }: { readonly message: ListedMessage }): JSX.
 }
 
 /** The columns of a table of messages. */
-export function messageColumns(source: string): Column<ListedMessage>[] {
+export function columnsOfMessages(source: string): RowColumn<ListedMessage>[] {
   const ofStream = isStream(source);
-  const position: Column<ListedMessage> = {
+  const position: RowColumn<ListedMessage> = {
     name: "Position",
     width: "84px",
     isNumber: true,
     phone: "none",
-    cell: (it) => countText(ofStream ? it.position : it.globalPosition),
+    cell: (it) => numberText(ofStream ? it.position : it.globalPosition),
   };
-  const stream: Column<ListedMessage> = {
+  const stream: RowColumn<ListedMessage> = {
     name: "Stream",
     width: "minmax(140px, 260px)",
     phone: "second",

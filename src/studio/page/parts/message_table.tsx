@@ -2,32 +2,32 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ListedMessage } from "../../_api.ts";
 import { type Feed, type FeedFilter, type FeedState, isStream, useFeed } from "../lib/feed.ts";
-import { countText, quantity } from "../lib/format.ts";
+import { numberText, quantity } from "../lib/format.ts";
 import { messageUrl } from "../lib/links.ts";
-import { goWith, place } from "../lib/place.ts";
+import { currentPlace, goWith } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
-import { useShared } from "../lib/store.ts";
+import { useValue } from "../lib/store.ts";
 import { every } from "../lib/ticker.ts";
 import { FilterBar } from "./filter_bar.tsx";
 import { ViewLink } from "./link.tsx";
-import { isOwn, messageColumns } from "./message_cells.tsx";
+import { columnsOfMessages, isOwn } from "./message_cells.tsx";
 import { filterOf, isFilterOf, NO_FILTERS } from "./message_filters.ts";
 import { MessageView } from "./message_view.tsx";
-import { Rows } from "./rows.tsx";
+import { RowTable } from "./rows.tsx";
 import { Empty, Failed, Loading } from "./states.tsx";
 
 /** The table of a stream, of a category or of all messages, and the message that is chosen beside it. */
 export function MessageTable(
   { source, label }: { readonly source: string; readonly label: string },
 ): JSX.Element {
-  const { query } = useShared(place);
+  const { query } = useValue(currentPlace);
   const filter = filterOf(source, query);
   const feed = useFeed(filter);
   const chosen = query.get("message") ?? undefined;
   const [isLive, setIsLive] = useState(true);
   const news = useTail(feed, filter, isLive);
   const state = feed.state();
-  const columns = useMemo(() => messageColumns(source), [source]);
+  const columns = useMemo(() => columnsOfMessages(source), [source]);
   const open = (row: ListedMessage) =>
     goWith({ message: row.id }, { replaces: chosen !== undefined });
   const close = () => goWith({ message: undefined });
@@ -43,7 +43,7 @@ export function MessageTable(
         news={news}
       />
       <div class={`split${chosen === undefined ? "" : " has-panel"}`}>
-        <Rows
+        <RowTable
           label={label}
           columns={columns}
           rows={state.rows}
@@ -96,7 +96,7 @@ function Foot(
   },
 ): JSX.Element {
   const { rows, failure, isLoading, isSearching, isPaused, hasMore, scanned } = state;
-  const looked = `Looked at ${quantity(scanned, "message")}, found ${countText(rows.length)}`;
+  const looked = `Looked at ${quantity(scanned, "message")}, found ${numberText(rows.length)}`;
   if (failure) return <Failed failure={failure} retry={() => void feed.more()} />;
   if (isSearching) {
     return (
@@ -136,7 +136,7 @@ function Foot(
 
 /** Reads what is new when the store has moved; answers how far it has moved while the tail is paused. */
 function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean): number {
-  const { pulse } = useShared(heartbeat);
+  const { pulse } = useValue(heartbeat);
   const head = pulse?.lastGlobalPosition ?? 0;
   const done = useRef<number | undefined>(undefined);
   done.current ??= pulse?.lastGlobalPosition;

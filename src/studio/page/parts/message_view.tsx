@@ -2,22 +2,22 @@ import type { ComponentChildren, JSX } from "preact";
 import type { ListedMessage, WholeMessage } from "../../_api.ts";
 import { copyText } from "../lib/announce.ts";
 import { isStream } from "../lib/feed.ts";
-import { countText, sizeText } from "../lib/format.ts";
-import { categoryOf, linksIn, messageUrl, streamUrl } from "../lib/links.ts";
-import { BASE, urlOf } from "../lib/place.ts";
+import { numberText, sizeText } from "../lib/format.ts";
+import { categoryIn, linksIn, messageUrl, streamUrl } from "../lib/links.ts";
+import { BASE, viewUrl } from "../lib/place.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Foreign } from "./foreign.tsx";
 import { JsonView } from "./json_view.tsx";
 import { ViewLink } from "./link.tsx";
 import { StreamLink, TypeName } from "./message_cells.tsx";
-import { Empty, Outcome } from "./states.tsx";
+import { CallOutcome, Empty } from "./states.tsx";
 import { Ago, When } from "./when.tsx";
 
 /** One message, read anew and whole. */
 export function MessageView({ id }: { readonly id: string }): JSX.Element {
   const called = useCall("readMessage", { id });
   return (
-    <Outcome of={called}>
+    <CallOutcome of={called}>
       {(message: WholeMessage | null) =>
         message === null
           ? (
@@ -26,7 +26,7 @@ export function MessageView({ id }: { readonly id: string }): JSX.Element {
             </Empty>
           )
           : <Whole message={message} />}
-    </Outcome>
+    </CallOutcome>
   );
 }
 
@@ -38,10 +38,10 @@ function Whole({ message }: { readonly message: WholeMessage }): JSX.Element {
       </h2>
       <Facts message={message} />
       <div class="actions start">
-        <ViewLink url={urlOf(["trace", message.id])} class="button">Cause and effect</ViewLink>
+        <ViewLink url={viewUrl(["trace", message.id])} class="button">Cause and effect</ViewLink>
         {isStream(message.streamName) && (
           <ViewLink
-            url={urlOf(["entities", message.streamName], { position: message.position })}
+            url={viewUrl(["entities", message.streamName], { position: message.position })}
             class="button"
           >
             State after it
@@ -89,7 +89,7 @@ function Body(
 
 function Facts({ message }: { readonly message: ListedMessage }): JSX.Element {
   const { id, streamName, position, globalPosition, time, size } = message;
-  const category = categoryOf(streamName);
+  const category = categoryIn(streamName);
   return (
     <dl class="facts">
       <Fact name="Stream">
@@ -97,16 +97,16 @@ function Facts({ message }: { readonly message: ListedMessage }): JSX.Element {
       </Fact>
       <Fact name="Position">
         <ViewLink url={streamUrl(streamName, position)} class="tabular">
-          {countText(position)}
+          {numberText(position)}
         </ViewLink>
       </Fact>
       <Fact name="Global position">
-        <ViewLink url={urlOf(["all"], { position: globalPosition })} class="tabular">
-          {countText(globalPosition)}
+        <ViewLink url={viewUrl(["all"], { position: globalPosition })} class="tabular">
+          {numberText(globalPosition)}
         </ViewLink>
       </Fact>
       <Fact name="Category">
-        <ViewLink url={urlOf(["categories", category])} class="mono">
+        <ViewLink url={viewUrl(["categories", category])} class="mono">
           <Foreign text={category} />
         </ViewLink>
       </Fact>

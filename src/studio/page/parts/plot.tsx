@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { theme } from "../lib/theme.ts";
-import { useShared } from "../lib/store.ts";
+import { useValue } from "../lib/store.ts";
 import type { PlotData, Plotted } from "./plot_drawing.ts";
 
 /** A plot over time. Who cannot see it reads the sentence. */
@@ -19,7 +19,7 @@ export function Plot(
   const latest = useRef(data);
   latest.current = data;
   const [hasFailed, setHasFailed] = useState(false);
-  const chosen = useShared(theme);
+  const chosen = useValue(theme);
   useEffect(() => {
     let isEnded = false;
     const observer = new ResizeObserver(() => {

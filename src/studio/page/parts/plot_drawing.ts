@@ -20,6 +20,9 @@ export interface PlotLook {
   readonly height: number;
 }
 
+/** So many seconds are shown at least. */
+const SHORTEST = 60;
+
 /** Draws a plot into an element, in the colors of the theme. */
 export function drawPlot(element: HTMLElement, data: PlotData, look: PlotLook): Plotted {
   const style = getComputedStyle(element);
@@ -44,7 +47,10 @@ export function drawPlot(element: HTMLElement, data: PlotData, look: PlotLook): 
         splits: (_, __, min, max) => splitsOf(min, max),
         values: (_, values) => values.map((it) => it.toLocaleString("en")),
       }],
-      scales: { y: { range: (_, __, max) => [0, Math.max(max * 1.08, 1)] } },
+      scales: {
+        x: { range: (_, min, max) => [Math.min(min, max - SHORTEST), max] },
+        y: { range: (_, __, max) => [0, Math.max(max * 1.08, 1)] },
+      },
       series: [{ label: "time", value: timeValue }, {
         label: look.unit,
         stroke: color("--accent"),

@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useNarrow } from "../lib/narrow.ts";
 
 /** A column of a table: on a phone, the cells of a row stand in two lines. */
-export interface Column<Row> {
+export interface RowColumn<Row> {
   readonly name: string;
   /** A width of CSS grid: "90px", "minmax(120px, 1fr)". */
   readonly width: string;
@@ -15,7 +15,7 @@ export interface Column<Row> {
 
 interface RowsProps<Row> {
   readonly label: string;
-  readonly columns: readonly Column<Row>[];
+  readonly columns: readonly RowColumn<Row>[];
   readonly rows: readonly Row[];
   readonly keyOf: (row: Row) => string;
   /** What Enter and a click do. */
@@ -40,41 +40,71 @@ const MARGIN = 12;
 const NEAR = 600;
 
 /** A table that makes only the rows that one sees. j, k and the arrows go through it, Enter opens a row. */
-export function Rows<Row>(props: RowsProps<Row>): JSX.Element {
-  const { label, columns, rows, keyOf, open, selected } = props;
+export function RowTable<Row>(props: RowsProps<Row>): JSX.Element {
+  const { label, columns, rows, keyOf } = props;
   const height = useNarrow() ? PHONE_ROW : ROW;
   const scroller = useRef<HTMLDivElement>(null);
   const { top, room, onScroll } = useScrolling(scroller, props, height);
-  const [active, setActive] = useState<string>();
-  const wasFocused = useRef(false);
+  const { activeKey, choose, onKeyDown } = useActiveRow(scroller, props, height);
   const first = Math.max(0, Math.floor(top / height) - MARGIN);
   const last = Math.min(rows.length, Math.ceil((top + room) / height) + MARGIN);
-  const activeKey = active ?? selected ?? (rows[0] && keyOf(rows[0]));
+  const style = { gridTemplateColumns: columns.map(({ width }) => width).join(" ") };
+  return (
+    <div class="rows" ref={scroller} onScroll={onScroll} onKeyDown={onKeyDown}>
+      <div role="table" aria-label={label} aria-rowcount={rows.length + 1}>
+        <Head columns={columns} style={style} />
+        <div role="rowgroup" class="rows-body" style={{ height: `${rows.length * height}px` }}>
+          {rows.slice(first, last).map((row, at) => (
+            <BodyRow
+              key={keyOf(row)}
+              row={row}
+              props={props}
+              style={{ ...style, transform: `translateY(${(first + at) * height}px)` }}
+              index={first + at}
+              isActive={keyOf(row) === activeKey}
+              choose={() => choose(keyOf(row))}
+            />
+          ))}
+        </div>
+      </div>
+      {props.foot}
+    </div>
+  );
+}
 
+/** The row that the keys are at. */
+function useActiveRow<Row>(
+  scroller: { readonly current: HTMLDivElement | null },
+  { rows, keyOf, open, selected }: RowsProps<Row>,
+  height: number,
+): {
+  readonly activeKey: string | undefined;
+  readonly choose: (key: string) => void;
+  readonly onKeyDown: (event: KeyboardEvent) => void;
+} {
+  const [active, setActive] = useState<string>();
+  const wantsFocus = useRef(false);
+  const activeKey = active ?? selected ?? (rows[0] && keyOf(rows[0]));
+  const indexOfActive = () => rows.findIndex((row) => keyOf(row) === activeKey);
   const focusRow = (index: number) => {
     const row = rows[index];
-    const element = scroller.current;
-    if (row === undefined || !element) return;
+    if (row === undefined || !scroller.current) return;
     setActive(keyOf(row));
-    wasFocused.current = true;
-    const place = index * height;
-    const view = element.clientHeight - HEAD;
-    if (place < element.scrollTop) element.scrollTop = place;
-    if (place + height > element.scrollTop + view) element.scrollTop = place + height - view;
+    wantsFocus.current = true;
+    show(scroller.current, index, height);
     if (selected !== undefined) open(row);
   };
   useLayoutEffect(() => {
-    if (!wasFocused.current) return;
-    wasFocused.current = false;
-    scroller.current?.querySelector<HTMLElement>('[role="row"][tabindex="0"]')?.focus({
-      preventScroll: true,
-    });
-  }, [active]);
-  const indexOfActive = () => rows.findIndex((row) => keyOf(row) === activeKey);
+    const row = scroller.current?.querySelector<HTMLElement>('[role="row"][tabindex="0"]');
+    if (!wantsFocus.current || !row) return;
+    wantsFocus.current = false;
+    row.focus({ preventScroll: true });
+  });
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.target instanceof HTMLAnchorElement && event.key === "Enter") return;
     const index = indexOfActive();
-    const target = targetOf(event, index, rows.length, Math.floor(room / height));
+    const page = Math.floor((scroller.current?.clientHeight ?? 0) / height);
+    const target = targetOf(event, index, rows.length, page);
     if (target !== undefined) {
       event.preventDefault();
       focusRow(target);
@@ -84,51 +114,45 @@ export function Rows<Row>(props: RowsProps<Row>): JSX.Element {
     }
   };
   useRowKeys(scroller, (step) => focusRow(Math.max(0, indexOfActive() + step)));
-  const style = { gridTemplateColumns: columns.map(({ width }) => width).join(" ") };
+  return { activeKey, choose: setActive, onKeyDown };
+}
+
+/** Scrolls so far that one sees a row. */
+function show(element: HTMLElement, index: number, height: number): void {
+  const place = index * height;
+  const room = element.clientHeight - HEAD;
+  if (place < element.scrollTop) element.scrollTop = place;
+  if (place + height > element.scrollTop + room) element.scrollTop = place + height - room;
+}
+
+function Head<Row>(
+  { columns, style }: {
+    readonly columns: readonly RowColumn<Row>[];
+    readonly style: Record<string, string>;
+  },
+): JSX.Element {
   return (
-    <div class="rows" ref={scroller} onScroll={onScroll} onKeyDown={onKeyDown}>
-      <div role="table" aria-label={label} aria-rowcount={rows.length + 1}>
-        <div role="rowgroup" class="rows-head">
-          <div role="row" aria-rowindex={1} class="row head" style={style}>
-            {columns.map(({ name, isNumber }) => (
-              <span key={name} role="columnheader" class={isNumber ? "number" : ""}>{name}</span>
-            ))}
-          </div>
-        </div>
-        <div role="rowgroup" class="rows-body" style={{ height: `${rows.length * height}px` }}>
-          {rows.slice(first, last).map((row, at) => {
-            const key = keyOf(row);
-            return (
-              <BodyRow
-                key={key}
-                row={row}
-                props={props}
-                style={{ ...style, transform: `translateY(${(first + at) * height}px)` }}
-                index={first + at}
-                isActive={key === activeKey}
-                isSelected={key === selected}
-                choose={() => setActive(key)}
-              />
-            );
-          })}
-        </div>
+    <div role="rowgroup" class="rows-head">
+      <div role="row" aria-rowindex={1} class="row head" style={style}>
+        {columns.map(({ name, isNumber }) => (
+          <span key={name} role="columnheader" class={isNumber ? "number" : ""}>{name}</span>
+        ))}
       </div>
-      {props.foot}
     </div>
   );
 }
 
 function BodyRow<Row>(
-  { row, props, style, index, isActive, isSelected, choose }: {
+  { row, props, style, index, isActive, choose }: {
     readonly row: Row;
     readonly props: RowsProps<Row>;
     readonly style: Record<string, string>;
     readonly index: number;
     readonly isActive: boolean;
-    readonly isSelected: boolean;
     readonly choose: () => void;
   },
 ): JSX.Element {
+  const isSelected = props.keyOf(row) === props.selected;
   const onClick = (event: MouseEvent) => {
     if ((event.target as Element).closest("a, button, input")) return;
     if (getSelection()?.isCollapsed === false) return;

@@ -1,9 +1,9 @@
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { go } from "../lib/place.ts";
-import { useShared } from "../lib/store.ts";
+import { useValue } from "../lib/store.ts";
 import { askForCategories, knownCategories } from "../lib/status.ts";
-import { type Target, targetsOf } from "../lib/targets.ts";
+import { type SearchTarget, targetsOf } from "../lib/targets.ts";
 import { Foreign } from "./foreign.tsx";
 
 /** The box that goes to a stream, a category, a message or a position, or searches all messages. */
@@ -12,15 +12,13 @@ export function Search(): JSX.Element {
   const [chosen, setChosen] = useState(0);
   const [isOpen, setIsOpen] = useState(false);
   const input = useRef<HTMLInputElement>(null);
-  const targets = targetsOf(text, useShared(knownCategories));
+  const targets = targetsOf(text, useValue(knownCategories));
   const isShown = isOpen && targets.length > 0;
-  const goTo = (target: Target | undefined) => {
+  const goTo = (target: SearchTarget | undefined) => {
     if (target === undefined) return;
-    go(target.url);
     setText("");
     setIsOpen(false);
-    input.current?.blur();
-    document.querySelector<HTMLElement>("main")?.focus();
+    leaveFor(target);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     const count = targets.length;
@@ -70,11 +68,16 @@ export function Search(): JSX.Element {
   );
 }
 
+function leaveFor({ url }: SearchTarget): void {
+  go(url);
+  document.querySelector<HTMLElement>("main")?.focus();
+}
+
 function Targets(
   { targets, chosen, goTo }: {
-    readonly targets: readonly Target[];
+    readonly targets: readonly SearchTarget[];
     readonly chosen: number;
-    readonly goTo: (target: Target) => void;
+    readonly goTo: (target: SearchTarget) => void;
   },
 ): JSX.Element {
   return (

@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from "preact";
-import type { Failure } from "../lib/call.ts";
+import type { CallFailure } from "../lib/call.ts";
 import type { Called } from "../lib/use_call.ts";
 
 export function Loading({ what = "Loading" }: { readonly what?: string }): JSX.Element {
@@ -12,7 +12,7 @@ export function Empty({ children }: { readonly children: ComponentChildren }): J
 
 /** A failure, with the server's sentence. */
 export function Failed(
-  { failure, retry }: { readonly failure: Failure; readonly retry?: () => void },
+  { failure, retry }: { readonly failure: CallFailure; readonly retry?: () => void },
 ): JSX.Element {
   const isRefused = failure.status === 403;
   return (
@@ -25,17 +25,17 @@ export function Failed(
 }
 
 /** What a call has answered, or why there is nothing to show. */
-export function Outcome<T>(
+export function CallOutcome<T>(
   { of, children, what }: {
     readonly of: Called<T>;
     readonly children: (answer: Exclude<T, undefined>) => ComponentChildren;
     readonly what?: string;
   },
-): JSX.Element {
+): JSX.Element | null {
   const { answer, failure, isLoading, reload } = of;
   if (answer === undefined) {
     if (failure) return <Failed failure={failure} retry={reload} />;
-    return isLoading ? <Loading {...what === undefined ? {} : { what }} /> : <></>;
+    return isLoading ? <Loading {...what === undefined ? {} : { what }} /> : null;
   }
   return (
     <>

@@ -1,25 +1,25 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
-import { countText } from "../lib/format.ts";
-import { go, goWith, place, urlOf } from "../lib/place.ts";
+import { numberText } from "../lib/format.ts";
+import { currentPlace, go, goWith, viewUrl } from "../lib/place.ts";
 import { categoriesOf, type CategoryOf, isOwnCategory, rememberCategories } from "../lib/status.ts";
-import { useShared } from "../lib/store.ts";
+import { useValue } from "../lib/store.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewHead } from "../parts/head.tsx";
 import { ViewLink } from "../parts/link.tsx";
-import { type Column, Rows } from "../parts/rows.tsx";
-import { Empty, Outcome } from "../parts/states.tsx";
+import { type RowColumn, RowTable } from "../parts/rows.tsx";
+import { CallOutcome, Empty } from "../parts/states.tsx";
 import { Ago, When } from "../parts/when.tsx";
 
-const COLUMNS: readonly Column<CategoryOf>[] = [
+const COLUMNS: readonly RowColumn<CategoryOf>[] = [
   {
     name: "Category",
     width: "minmax(160px, 1fr)",
     phone: "first",
     cell: ({ category }) => (
       <>
-        <ViewLink url={urlOf(["categories", category])} class="mono">
+        <ViewLink url={viewUrl(["categories", category])} class="mono">
           <Foreign text={category} most={120} />
         </ViewLink>
         {isOwnCategory(category) && <span class="kind">bookkeeping</span>}
@@ -31,7 +31,7 @@ const COLUMNS: readonly Column<CategoryOf>[] = [
     width: "130px",
     isNumber: true,
     phone: "second",
-    cell: ({ count, isEstimate }) => `${isEstimate ? "≈ " : ""}${countText(count)}`,
+    cell: ({ count, isEstimate }) => `${isEstimate ? "≈ " : ""}${numberText(count)}`,
   },
   { name: "Last", width: "150px", phone: "second", cell: ({ lastAt }) => <Ago time={lastAt} /> },
   { name: "First", width: "190px", cell: ({ firstAt }) => <When time={firstAt} /> },
@@ -39,7 +39,7 @@ const COLUMNS: readonly Column<CategoryOf>[] = [
     name: "Last position",
     width: "130px",
     isNumber: true,
-    cell: ({ lastGlobalPosition }) => countText(lastGlobalPosition),
+    cell: ({ lastGlobalPosition }) => numberText(lastGlobalPosition),
   },
 ];
 
@@ -51,7 +51,7 @@ const SORTS: Readonly<Record<string, (a: CategoryOf, b: CategoryOf) => number>> 
 
 export function CategoriesView(): JSX.Element {
   const called = useCall("storeStatus", {}, 10_000);
-  const { query } = useShared(place);
+  const { query } = useValue(currentPlace);
   const { answer } = called;
   useEffect(() => {
     if (answer) rememberCategories(answer);
@@ -70,45 +70,50 @@ export function CategoriesView(): JSX.Element {
   return (
     <div class="page full">
       <ViewHead title="Categories" />
-      <div class="filters" role="group" aria-label="Filters">
-        <input
-          type="text"
-          aria-label="Part of the name"
-          placeholder="Part of the name"
-          value={query.get("text") ?? ""}
-          onInput={({ currentTarget }) => goWith({ text: currentTarget.value }, { replaces: true })}
-        />
-        <select
-          aria-label="Order"
-          value={query.get("sort") ?? "name"}
-          onChange={({ currentTarget }) => goWith({ sort: currentTarget.value })}
-        >
-          <option value="name">By name</option>
-          <option value="count">Largest first</option>
-          <option value="last">Latest first</option>
-        </select>
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={showsOwn}
-            onChange={({ currentTarget }) =>
-              goWith({ own: currentTarget.checked ? "1" : undefined })}
-          />
-          Bookkeeping
-        </label>
-      </div>
-      <Outcome of={called}>
+      <Filters query={query} />
+      <CallOutcome of={called}>
         {() => (
-          <Rows
+          <RowTable
             label="Categories"
             columns={COLUMNS}
             rows={rows}
             keyOf={({ category }) => category}
-            open={({ category }) => go(urlOf(["categories", category]))}
+            open={({ category }) => go(viewUrl(["categories", category]))}
             foot={rows.length === 0 && <Empty>No such category.</Empty>}
           />
         )}
-      </Outcome>
+      </CallOutcome>
+    </div>
+  );
+}
+
+function Filters({ query }: { readonly query: URLSearchParams }): JSX.Element {
+  return (
+    <div class="filters" role="group" aria-label="Filters">
+      <input
+        type="text"
+        aria-label="Part of the name"
+        placeholder="Part of the name"
+        value={query.get("text") ?? ""}
+        onInput={({ currentTarget }) => goWith({ text: currentTarget.value }, { replaces: true })}
+      />
+      <select
+        aria-label="Order"
+        value={query.get("sort") ?? "name"}
+        onChange={({ currentTarget }) => goWith({ sort: currentTarget.value })}
+      >
+        <option value="name">By name</option>
+        <option value="count">Largest first</option>
+        <option value="last">Latest first</option>
+      </select>
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={query.get("own") === "1"}
+          onChange={({ currentTarget }) => goWith({ own: currentTarget.checked ? "1" : undefined })}
+        />
+        Bookkeeping
+      </label>
     </div>
   );
 }

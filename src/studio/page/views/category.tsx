@@ -1,29 +1,29 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import type { Answer, Failure } from "../lib/call.ts";
+import type { CallAnswer, CallFailure } from "../lib/call.ts";
 import { asFailure, call } from "../lib/call.ts";
-import { countText } from "../lib/format.ts";
+import { numberText } from "../lib/format.ts";
 import { streamUrl } from "../lib/links.ts";
-import { go, goWith, place, urlOf } from "../lib/place.ts";
-import { useShared } from "../lib/store.ts";
+import { currentPlace, go, goWith, viewUrl } from "../lib/place.ts";
+import { useValue } from "../lib/store.ts";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewHead } from "../parts/head.tsx";
 import { ViewLink } from "../parts/link.tsx";
 import { StreamLink } from "../parts/message_cells.tsx";
 import { MessageTable } from "../parts/message_table.tsx";
-import { type Column, Rows } from "../parts/rows.tsx";
+import { type RowColumn, RowTable } from "../parts/rows.tsx";
 import { Empty, Failed, Loading } from "../parts/states.tsx";
 import { Ago, When } from "../parts/when.tsx";
 import { TypesOfCategory } from "./types_of_category.tsx";
 
-type StreamOf = Answer<"streams">[number];
+type StreamOf = CallAnswer<"streams">[number];
 type Sort = "last" | "count" | "name";
 
 const TABS = [["", "Streams"], ["messages", "Messages"], ["types", "Types"]] as const;
 
 /** A category: its streams, its messages, or their types. */
 export function CategoryView({ category }: { readonly category: string }): JSX.Element {
-  const { query } = useShared(place);
+  const { query } = useValue(currentPlace);
   const tab = query.get("tab") ?? "";
   return (
     <div class="page full">
@@ -33,13 +33,13 @@ export function CategoryView({ category }: { readonly category: string }): JSX.E
             <Foreign text={category} most={120} />
           </span>
         }
-        trail={[{ url: urlOf(["categories"]), text: "Categories" }]}
+        trail={[{ url: viewUrl(["categories"]), text: "Categories" }]}
       >
         <nav class="tabs" aria-label="Parts of the category">
           {TABS.map(([value, name]) => (
             <ViewLink
               key={name}
-              url={urlOf(["categories", category], { tab: value })}
+              url={viewUrl(["categories", category], { tab: value })}
               isCurrent={value === tab}
             >
               {name}
@@ -61,7 +61,7 @@ function sortOf(query: URLSearchParams): Sort {
   return sort === "count" || sort === "name" ? sort : "last";
 }
 
-const COLUMNS: readonly Column<StreamOf>[] = [
+const COLUMNS: readonly RowColumn<StreamOf>[] = [
   {
     name: "Stream",
     width: "minmax(160px, 1fr)",
@@ -73,7 +73,7 @@ const COLUMNS: readonly Column<StreamOf>[] = [
     width: "110px",
     isNumber: true,
     phone: "second",
-    cell: ({ count }) => countText(count),
+    cell: ({ count }) => numberText(count),
   },
   { name: "Last", width: "150px", phone: "second", cell: ({ lastAt }) => <Ago time={lastAt} /> },
   { name: "First", width: "190px", cell: ({ firstAt }) => <When time={firstAt} /> },
@@ -81,7 +81,7 @@ const COLUMNS: readonly Column<StreamOf>[] = [
     name: "Last position",
     width: "130px",
     isNumber: true,
-    cell: ({ lastGlobalPosition }) => countText(lastGlobalPosition),
+    cell: ({ lastGlobalPosition }) => numberText(lastGlobalPosition),
   },
 ];
 
@@ -102,7 +102,7 @@ function Streams(
           <option value="name">By name</option>
         </select>
       </div>
-      <Rows
+      <RowTable
         label={`Streams of ${category}`}
         columns={COLUMNS}
         rows={rows}
@@ -125,7 +125,7 @@ interface StreamPages {
   readonly rows: readonly StreamOf[];
   readonly isDone: boolean;
   readonly isLoading: boolean;
-  readonly failure: Failure | undefined;
+  readonly failure: CallFailure | undefined;
 }
 
 const LIMIT = 100;

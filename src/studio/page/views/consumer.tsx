@@ -1,15 +1,15 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import {
-  behindText,
-  type ConsumerOf,
+  behindCount,
+  type ConsumerRow,
   isSameConsumer,
   type LagHistory,
   sourceOf,
   useConsumers,
 } from "../lib/consumers.ts";
-import { ageText, countText, quantity } from "../lib/format.ts";
-import { urlOf } from "../lib/place.ts";
+import { ageText, numberText, quantity } from "../lib/format.ts";
+import { viewUrl } from "../lib/place.ts";
 import { useMayWrite } from "../lib/rights.ts";
 import { Health } from "../parts/consumer_cells.tsx";
 import { Foreign } from "../parts/foreign.tsx";
@@ -18,18 +18,18 @@ import { ViewLink } from "../parts/link.tsx";
 import { StreamLink } from "../parts/message_cells.tsx";
 import { Fact } from "../parts/message_view.tsx";
 import { Plot } from "../parts/plot.tsx";
-import { Empty, Outcome } from "../parts/states.tsx";
+import { CallOutcome, Empty } from "../parts/states.tsx";
 import { Ago } from "../parts/when.tsx";
 import { NextOf } from "./consumer_next.tsx";
-import { ParkedOf } from "./consumer_parked.tsx";
+import { ParkedSection } from "./consumer_parked.tsx";
 import { RewindButton } from "./consumer_rewind.tsx";
 
 /** One consumer: its members, its lag, what it meets next, and what it has parked. */
 export function ConsumerView({ name }: { readonly name: string }): JSX.Element {
   const called = useConsumers();
-  const trail = [{ url: urlOf(["consumers"]), text: "Consumers" }];
+  const trail = [{ url: viewUrl(["consumers"]), text: "Consumers" }];
   return (
-    <Outcome of={called}>
+    <CallOutcome of={called}>
       {({ consumers }) => {
         const found = consumers.find((it) => it.streamName === name) ??
           consumers.find((it) => `${sourceOf(it)}/${it.consumerId}` === name);
@@ -46,14 +46,14 @@ export function ConsumerView({ name }: { readonly name: string }): JSX.Element {
         const members = consumers.filter((it) => isSameConsumer(it, found));
         return <Found consumer={found} members={members} lags={called.lags} />;
       }}
-    </Outcome>
+    </CallOutcome>
   );
 }
 
 function Found(
   { consumer, members, lags }: {
-    readonly consumer: ConsumerOf;
-    readonly members: readonly ConsumerOf[];
+    readonly consumer: ConsumerRow;
+    readonly members: readonly ConsumerRow[];
     readonly lags: LagHistory;
   },
 ): JSX.Element {
@@ -74,7 +74,7 @@ function Found(
             </span>
           </>
         }
-        trail={[{ url: urlOf(["consumers"]), text: "Consumers" }]}
+        trail={[{ url: viewUrl(["consumers"]), text: "Consumers" }]}
       >
         {mayWrite && consumerId !== null && <RewindButton consumer={consumer} />}
       </ViewHead>
@@ -87,7 +87,7 @@ function Found(
           {members.filter(({ health }) => health !== "replaced").map((member) => (
             <NextOf key={member.streamName} consumer={member} />
           ))}
-          <ParkedOf key={parked} consumer={consumer} />
+          <ParkedSection key={parked} consumer={consumer} />
         </>
       )}
     </div>
@@ -96,11 +96,11 @@ function Found(
 
 /** What its health means. */
 function Sentence(
-  { of, members }: { readonly of: ConsumerOf; readonly members: readonly ConsumerOf[] },
+  { of, members }: { readonly of: ConsumerRow; readonly members: readonly ConsumerRow[] },
 ): JSX.Element {
   const worst = ["stuck", "stopped", "busy", "idle", "replaced"] as const;
   const health = worst.find((it) => members.some((member) => member.health === it)) ?? of.health;
-  const texts: Readonly<Record<ConsumerOf["health"], string>> = {
+  const texts: Readonly<Record<ConsumerRow["health"], string>> = {
     stuck:
       "A process holds the position and does not get on: its handler hangs or fails again and " +
       "again, or the process is gone.",
@@ -116,7 +116,7 @@ function Sentence(
   );
 }
 
-function Types({ of: { types } }: { readonly of: ConsumerOf }): JSX.Element {
+function Types({ of: { types } }: { readonly of: ConsumerRow }): JSX.Element {
   return (
     <dl class="facts">
       <Fact name="Handles">
@@ -132,7 +132,7 @@ function Types({ of: { types } }: { readonly of: ConsumerOf }): JSX.Element {
   );
 }
 
-function Members({ members }: { readonly members: readonly ConsumerOf[] }): JSX.Element {
+function Members({ members }: { readonly members: readonly ConsumerRow[] }): JSX.Element {
   return (
     <div class="scroll-x" tabIndex={0} role="region" aria-label="Members">
       <table class="plain">
@@ -155,7 +155,7 @@ function Members({ members }: { readonly members: readonly ConsumerOf[] }): JSX.
   );
 }
 
-function Member({ of }: { readonly of: ConsumerOf }): JSX.Element {
+function Member({ of }: { readonly of: ConsumerRow }): JSX.Element {
   const { consumerGroup, health, oldestAge, position, head, movedAt, owner, heldSince } = of;
   return (
     <tr class={health === "replaced" ? "own" : ""}>
@@ -163,12 +163,12 @@ function Member({ of }: { readonly of: ConsumerOf }): JSX.Element {
       <td>
         <Health of={health} />
       </td>
-      <td class="number">{behindText(of)}</td>
+      <td class="number">{behindCount(of)}</td>
       <td class="number">{oldestAge === null ? "" : ageText(oldestAge)}</td>
       <td class="number">
-        <ViewLink url={urlOf(["all"], { position })}>{countText(position)}</ViewLink>
+        <ViewLink url={viewUrl(["all"], { position })}>{numberText(position)}</ViewLink>
       </td>
-      <td class="number">{countText(head)}</td>
+      <td class="number">{numberText(head)}</td>
       <td>
         <Ago time={movedAt} />
       </td>
@@ -193,7 +193,7 @@ function Member({ of }: { readonly of: ConsumerOf }): JSX.Element {
 
 /** How far behind the consumer is, since the page is open. */
 function Lag(
-  { members, lags }: { readonly members: readonly ConsumerOf[]; readonly lags: LagHistory },
+  { members, lags }: { readonly members: readonly ConsumerRow[]; readonly lags: LagHistory },
 ): JSX.Element {
   const data = useMemo(() => {
     const lines = members

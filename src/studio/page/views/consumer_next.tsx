@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import type { ListedMessage } from "../../_api.ts";
 import { announce } from "../lib/announce.ts";
 import { call } from "../lib/call.ts";
-import { type ConsumerOf, memberOf } from "../lib/consumers.ts";
+import { type ConsumerRow, memberIdentity } from "../lib/consumers.ts";
 import { messageUrl } from "../lib/links.ts";
 import { useMayWrite } from "../lib/rights.ts";
 import { useCall } from "../lib/use_call.ts";
@@ -11,21 +11,21 @@ import { Confirm } from "../parts/dialog.tsx";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewLink } from "../parts/link.tsx";
 import { StreamLink, TypeName } from "../parts/message_cells.tsx";
-import { Outcome } from "../parts/states.tsx";
+import { CallOutcome } from "../parts/states.tsx";
 import { valueTo } from "../parts/write_dialog.tsx";
 import { Ago } from "../parts/when.tsx";
 
 /** The message that a consumer, or a member of its group, meets next. */
-export function NextOf({ consumer }: { readonly consumer: ConsumerOf }): JSX.Element {
+export function NextOf({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
   const { consumerGroup, position, behind } = consumer;
-  const called = useCall("nextMessage", { consumer: memberOf(consumer) });
+  const called = useCall("nextMessage", { consumer: memberIdentity(consumer) });
   const member = consumerGroup
     ? `, member ${consumerGroup.member + 1} of ${consumerGroup.size}`
     : "";
   return (
     <section key={`${position} ${behind > 0}`}>
       <h2>Next message{member}</h2>
-      <Outcome of={called}>
+      <CallOutcome of={called}>
         {(message: ListedMessage | null) =>
           message === null
             ? (
@@ -34,7 +34,7 @@ export function NextOf({ consumer }: { readonly consumer: ConsumerOf }): JSX.Ele
               </p>
             )
             : <Next message={message} consumer={consumer} reload={called.reload} />}
-      </Outcome>
+      </CallOutcome>
     </section>
   );
 }
@@ -42,7 +42,7 @@ export function NextOf({ consumer }: { readonly consumer: ConsumerOf }): JSX.Ele
 function Next(
   { message, consumer, reload }: {
     readonly message: ListedMessage;
-    readonly consumer: ConsumerOf;
+    readonly consumer: ConsumerRow;
     readonly reload: () => void;
   },
 ): JSX.Element {
@@ -81,14 +81,14 @@ function PassDialog(
   { how, message, consumer, close, done }: {
     readonly how: "park" | "skip";
     readonly message: ListedMessage;
-    readonly consumer: ConsumerOf;
+    readonly consumer: ConsumerRow;
     readonly close: () => void;
     readonly done: () => void;
   },
 ): JSX.Element {
   const [reason, setReason] = useState("");
   const act = async () => {
-    await call(how, { consumer: memberOf(consumer), id: message.id, reason });
+    await call(how, { consumer: memberIdentity(consumer), id: message.id, reason });
     announce(how === "park" ? "Parked" : "Skipped");
     done();
   };

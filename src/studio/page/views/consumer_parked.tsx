@@ -1,38 +1,38 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { announce } from "../lib/announce.ts";
-import { type Answer, call } from "../lib/call.ts";
-import { type ConsumerOf, identityOf } from "../lib/consumers.ts";
+import { call, type CallAnswer } from "../lib/call.ts";
+import { type ConsumerRow, identityOf } from "../lib/consumers.ts";
 import { quantity } from "../lib/format.ts";
 import { messageUrl } from "../lib/links.ts";
-import { urlOf } from "../lib/place.ts";
+import { viewUrl } from "../lib/place.ts";
 import { hasHandlers, useMayWrite, useOpened } from "../lib/rights.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Confirm } from "../parts/dialog.tsx";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewLink } from "../parts/link.tsx";
 import { StreamLink } from "../parts/message_cells.tsx";
-import { Outcome } from "../parts/states.tsx";
+import { CallOutcome } from "../parts/states.tsx";
 import { Ago } from "../parts/when.tsx";
 import { valueTo } from "../parts/write_dialog.tsx";
 
-type ParkedOne = Answer<"parked">[number];
+type ParkedOne = CallAnswer<"parked">[number];
 type Deed = "replay" | "discard";
 
 const LIMIT = 100;
 
 /** What a consumer has parked: why, how often it was tried, and what can be done. */
-export function ParkedOf({ consumer }: { readonly consumer: ConsumerOf }): JSX.Element {
+export function ParkedSection({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
   const called = useCall("parked", { consumer: identityOf(consumer), batchSize: LIMIT });
   return (
     <section>
       <h2>Parked messages</h2>
-      <Outcome of={called}>
+      <CallOutcome of={called}>
         {(parked) =>
           parked.length === 0
             ? <p class="faint">None.</p>
             : <List parked={parked} consumer={consumer} reload={called.reload} />}
-      </Outcome>
+      </CallOutcome>
     </section>
   );
 }
@@ -40,7 +40,7 @@ export function ParkedOf({ consumer }: { readonly consumer: ConsumerOf }): JSX.E
 function List(
   { parked, consumer, reload }: {
     readonly parked: readonly ParkedOne[];
-    readonly consumer: ConsumerOf;
+    readonly consumer: ConsumerRow;
     readonly reload: () => void;
   },
 ): JSX.Element {
@@ -159,7 +159,7 @@ function ParkedTable(
                 <Ago time={time} />
               </td>
               <td>
-                <ViewLink url={urlOf(["trace", message.id])}>Cause</ViewLink>
+                <ViewLink url={viewUrl(["trace", message.id])}>Cause</ViewLink>
               </td>
             </tr>
           ))}
@@ -184,7 +184,7 @@ function Why(
 }
 
 interface DeedProps {
-  readonly consumer: ConsumerOf;
+  readonly consumer: ConsumerRow;
   readonly ids: readonly string[];
   readonly close: () => void;
   readonly done: () => void;
@@ -250,7 +250,7 @@ function DiscardDialog({ consumer, ids, close, done }: DeedProps): JSX.Element {
 }
 
 /** A replay runs the handler, which the studio has only if it was given the consumer. */
-function HowToReplay({ consumer }: { readonly consumer: ConsumerOf }): JSX.Element {
+function HowToReplay({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
   const { category, aggregate, consumerId } = consumer;
   const source = category === undefined ? `aggregate: "${aggregate}"` : `category: "${category}"`;
   return (

@@ -1,17 +1,18 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { announce } from "../lib/announce.ts";
-import { type Answer, call } from "../lib/call.ts";
-import { type ConsumerOf, identityOf } from "../lib/consumers.ts";
-import { countText, fromLocalInput, quantity } from "../lib/format.ts";
+import { call, type CallAnswer } from "../lib/call.ts";
+import { type ConsumerRow, identityOf } from "../lib/consumers.ts";
+import { numberText, quantity } from "../lib/format.ts";
+import { readTime } from "../lib/times.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Confirm } from "../parts/dialog.tsx";
-import { Outcome } from "../parts/states.tsx";
+import { CallOutcome } from "../parts/states.tsx";
 import { valueTo } from "../parts/write_dialog.tsx";
 
 type Goal = "beginning" | "position" | "time" | "end";
 
-export function RewindButton({ consumer }: { readonly consumer: ConsumerOf }): JSX.Element {
+export function RewindButton({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
   const [isOpen, setIsOpen] = useState(false);
   return (
     <>
@@ -23,7 +24,7 @@ export function RewindButton({ consumer }: { readonly consumer: ConsumerOf }): J
 
 /** Sets the position of a consumer, after a preview of what that means. */
 function RewindDialog(
-  { consumer, close }: { readonly consumer: ConsumerOf; readonly close: () => void },
+  { consumer, close }: { readonly consumer: ConsumerRow; readonly close: () => void },
 ): JSX.Element {
   const [goal, setGoal] = useState<Goal>("position");
   const [value, setValue] = useState(String(consumer.position));
@@ -33,7 +34,7 @@ function RewindDialog(
   const plan = useCall("planRewind", args);
   const act = async () => {
     const done = await call("rewind", { consumer: identity, position: plan.answer!.position });
-    announce(`The consumer goes on at ${countText(done.position)}`);
+    announce(`The consumer goes on at ${numberText(done.position)}`);
   };
   return (
     <Confirm
@@ -73,15 +74,15 @@ function RewindDialog(
         <label>
           Messages written then or later
           <input
-            type="datetime-local"
-            step="1"
-            onInput={({ currentTarget }) => setValue(fromLocalInput(currentTarget.value))}
+            type="text"
+            placeholder="2 h, today, 2026-01-31 12:00"
+            onInput={({ currentTarget }) => setValue(readTime(currentTarget.value) ?? "")}
           />
         </label>
       )}
-      <Outcome of={plan} what="Counting what it would handle">
+      <CallOutcome of={plan} what="Counting what it would handle">
         {(answer) => <Plan plan={answer} />}
-      </Outcome>
+      </CallOutcome>
     </Confirm>
   );
 }
@@ -109,16 +110,16 @@ function useSettled<T>(value: T): T {
   return settled;
 }
 
-function Plan({ plan }: { readonly plan: Answer<"planRewind"> }): JSX.Element {
+function Plan({ plan }: { readonly plan: CallAnswer<"planRewind"> }): JSX.Element {
   return (
     <div class="plan">
       <p>
-        It goes on at global position <strong>{countText(plan.position)}</strong>:
+        It goes on at global position <strong>{numberText(plan.position)}</strong>:
       </p>
       <ul>
         {plan.members.map(({ streamName, from, again, never, isMore, owner }) => (
           <li key={streamName}>
-            <code>{streamName}</code>, now at {countText(from)}: {again === 0 && never === 0
+            <code>{streamName}</code>, now at {numberText(from)}: {again === 0 && never === 0
               ? "nothing is handled again, nothing is left out"
               : again > 0
               ? `${quantity(again, "message")}${isMore ? " or more" : ""} handled again`

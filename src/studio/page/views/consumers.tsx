@@ -1,19 +1,19 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { byHealth, useConsumers } from "../lib/consumers.ts";
-import { go, goWith, place } from "../lib/place.ts";
-import { useShared } from "../lib/store.ts";
-import { consumerColumns, consumerUrl } from "../parts/consumer_cells.tsx";
+import { currentPlace, go, goWith } from "../lib/place.ts";
+import { useValue } from "../lib/store.ts";
+import { columnsOfConsumers, consumerUrl } from "../parts/consumer_cells.tsx";
 import { ViewHead } from "../parts/head.tsx";
-import { Rows } from "../parts/rows.tsx";
-import { Empty, Outcome } from "../parts/states.tsx";
+import { RowTable } from "../parts/rows.tsx";
+import { CallOutcome, Empty } from "../parts/states.tsx";
 
 /** All consumers, trouble first. */
 export function ConsumersView(): JSX.Element {
   const called = useConsumers();
-  const { query } = useShared(place);
+  const { query } = useValue(currentPlace);
   const showsReplaced = query.get("replaced") === "1";
-  const columns = useMemo(() => consumerColumns(called.lags), [called.lags]);
+  const columns = useMemo(() => columnsOfConsumers(called.lags), [called.lags]);
   return (
     <div class="page full">
       <ViewHead title="Consumers">
@@ -27,13 +27,13 @@ export function ConsumersView(): JSX.Element {
           Replaced ones
         </label>
       </ViewHead>
-      <Outcome of={called}>
+      <CallOutcome of={called}>
         {({ consumers }) => {
           const rows = consumers
             .filter(({ health }) => showsReplaced || health !== "replaced")
             .sort(byHealth);
           return (
-            <Rows
+            <RowTable
               label="Consumers"
               columns={columns}
               rows={rows}
@@ -45,7 +45,7 @@ export function ConsumersView(): JSX.Element {
             />
           );
         }}
-      </Outcome>
+      </CallOutcome>
     </div>
   );
 }

@@ -1,31 +1,31 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import type { Answer } from "../lib/call.ts";
-import { countText, quantity } from "../lib/format.ts";
+import type { CallAnswer } from "../lib/call.ts";
+import { numberText, quantity } from "../lib/format.ts";
 import { changesBetween } from "../lib/json_changes.ts";
-import { parseJson } from "../lib/json_nodes.ts";
-import { categoryOf, messageUrl, streamUrl } from "../lib/links.ts";
-import { goWith, place, urlOf } from "../lib/place.ts";
-import { useShared } from "../lib/store.ts";
+import { readJsonText } from "../lib/json_nodes.ts";
+import { categoryIn, messageUrl, streamUrl } from "../lib/links.ts";
+import { currentPlace, goWith, viewUrl } from "../lib/place.ts";
+import { useValue } from "../lib/store.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewHead } from "../parts/head.tsx";
 import { JsonView } from "../parts/json_view.tsx";
 import { ViewLink } from "../parts/link.tsx";
-import { Rows } from "../parts/rows.tsx";
-import { Empty, Outcome } from "../parts/states.tsx";
+import { RowTable } from "../parts/rows.tsx";
+import { CallOutcome, Empty } from "../parts/states.tsx";
 import { When } from "../parts/when.tsx";
 
-type States = Answer<"states">;
+type States = CallAnswer<"states">;
 type StateOf = States["states"][number];
 
 /** The messages of a stream, and the state after each. */
 export function EntityView({ streamName }: { readonly streamName: string }): JSX.Element {
-  const { query } = useShared(place);
+  const { query } = useValue(currentPlace);
   const asked = query.get("position");
   const position = asked !== null && /^\d{1,15}$/.test(asked) ? Number(asked) : undefined;
   const window = useWindow(streamName, position);
-  const category = categoryOf(streamName);
+  const category = categoryIn(streamName);
   return (
     <div class="page full">
       <ViewHead
@@ -35,18 +35,18 @@ export function EntityView({ streamName }: { readonly streamName: string }): JSX
           </span>
         }
         trail={[
-          { url: urlOf(["categories"]), text: "Categories" },
-          { url: urlOf(["categories", category]), text: <Foreign text={category} most={60} /> },
+          { url: viewUrl(["categories"]), text: "Categories" },
+          { url: viewUrl(["categories", category]), text: <Foreign text={category} most={60} /> },
         ]}
       >
         <ViewLink url={streamUrl(streamName)} class="button">Messages</ViewLink>
       </ViewHead>
-      <Outcome of={window} what="Folding the messages">
+      <CallOutcome of={window} what="Folding the messages">
         {(answer) =>
           answer.states.length === 0
             ? <Empty>{answer.error ?? "This stream has no messages."}</Empty>
             : <InTime answer={answer} position={position} />}
-      </Outcome>
+      </CallOutcome>
     </div>
   );
 }
@@ -85,7 +85,7 @@ function InTime(
           ? "The state is what the entity of this category makes of the messages."
           : "The state is the data of the messages, merged: the studio has no entity for this category."}
         {isCut &&
-          ` Only the first ${countText((last ?? 0) - (first ?? 0) + 1)} messages are folded.`}
+          ` Only the first ${numberText((last ?? 0) - (first ?? 0) + 1)} messages are folded.`}
         {error !== null && (
           <strong class="bad-text">
             {" "}
@@ -95,7 +95,7 @@ function InTime(
       </p>
       <Slider first={first ?? 0} last={last ?? 0} value={state.position} show={show} />
       <div class="split has-panel entity">
-        <Rows
+        <RowTable
           label="Messages"
           columns={COLUMNS}
           rows={states}
@@ -117,7 +117,7 @@ const COLUMNS = [
     width: "76px",
     isNumber: true,
     phone: "second",
-    cell: ({ position }: StateOf) => countText(position),
+    cell: ({ position }: StateOf) => numberText(position),
   },
   {
     name: "Type",
@@ -155,7 +155,7 @@ function Slider(
         onInput={({ currentTarget }) => show(Number(currentTarget.value))}
       />
       <button type="button" disabled={value >= last} onClick={() => show(value + 1)}>After</button>
-      <span class="tabular">{countText(value)} of {countText(last)}</span>
+      <span class="tabular">{numberText(value)} of {numberText(last)}</span>
     </div>
   );
 }
@@ -165,7 +165,7 @@ function StateAt(
   { state, before }: { readonly state: StateOf; readonly before: StateOf | undefined },
 ): JSX.Element {
   const changes = useMemo(
-    () => before && changesBetween(parseJson(before.state), parseJson(state.state)),
+    () => before && changesBetween(readJsonText(before.state), readJsonText(state.state)),
     [before, state],
   );
   const removed = changes?.removed ?? [];
@@ -188,7 +188,7 @@ function StateAt(
         text={state.state}
         isCut={state.isCut}
         changes={changes}
-        label={`State after position ${countText(state.position)}`}
+        label={`State after position ${numberText(state.position)}`}
       />
       {removed.length > 0 && (
         <ul class="removed" aria-label="Removed">

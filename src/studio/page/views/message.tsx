@@ -1,12 +1,12 @@
 import type { JSX } from "preact";
-import { urlOf } from "../lib/place.ts";
+import { viewUrl } from "../lib/place.ts";
 import { ViewHead } from "../parts/head.tsx";
 import { MessageView } from "../parts/message_view.tsx";
 
-export function MessagePage({ id }: { readonly id: string }): JSX.Element {
+export function MessageAlone({ id }: { readonly id: string }): JSX.Element {
   return (
     <div class="page narrow">
-      <ViewHead title="Message" trail={[{ url: urlOf(["all"]), text: "All messages" }]} />
+      <ViewHead title="Message" trail={[{ url: viewUrl(["all"]), text: "All messages" }]} />
       <MessageView id={id} />
     </div>
   );

@@ -1,10 +1,10 @@
 import type { JSX } from "preact";
 import { isFailure } from "../lib/call.ts";
 import { isStream } from "../lib/feed.ts";
-import { categoryOf } from "../lib/links.ts";
-import { urlOf } from "../lib/place.ts";
+import { categoryIn } from "../lib/links.ts";
+import { viewUrl } from "../lib/place.ts";
 import { opened } from "../lib/pulse.ts";
-import { useShared } from "../lib/store.ts";
+import { useValue } from "../lib/store.ts";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewHead } from "../parts/head.tsx";
 import { ViewLink } from "../parts/link.tsx";
@@ -13,7 +13,7 @@ import { WriteButton } from "../parts/write_dialog.tsx";
 
 /** The messages of a stream, or all. */
 export function MessagesView({ source }: { readonly source: string }): JSX.Element {
-  const studio = useShared(opened);
+  const studio = useValue(opened);
   const mayWrite = studio !== undefined && !isFailure(studio) && !studio.readOnly;
   if (!isStream(source)) {
     return (
@@ -23,10 +23,10 @@ export function MessagesView({ source }: { readonly source: string }): JSX.Eleme
       </div>
     );
   }
-  const category = categoryOf(source);
+  const category = categoryIn(source);
   const trail = [
-    { url: urlOf(["categories"]), text: "Categories" },
-    { url: urlOf(["categories", category]), text: <Foreign text={category} most={60} /> },
+    { url: viewUrl(["categories"]), text: "Categories" },
+    { url: viewUrl(["categories", category]), text: <Foreign text={category} most={60} /> },
   ];
   return (
     <div class="page full">
@@ -38,7 +38,7 @@ export function MessagesView({ source }: { readonly source: string }): JSX.Eleme
         }
         trail={trail}
       >
-        <ViewLink url={urlOf(["entities", source])} class="button">Entity in time</ViewLink>
+        <ViewLink url={viewUrl(["entities", source])} class="button">Entity in time</ViewLink>
         {mayWrite && <WriteButton streamName={source} />}
       </ViewHead>
       <MessageTable source={source} label={`Messages of ${source}`} />

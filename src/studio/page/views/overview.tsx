@@ -1,17 +1,17 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { byHealth, type ConsumerOf, useConsumers } from "../lib/consumers.ts";
-import { countText, quantity, rateText, sizeText } from "../lib/format.ts";
-import { urlOf } from "../lib/place.ts";
+import { byHealth, type ConsumerRow, useConsumers } from "../lib/consumers.ts";
+import { numberText, quantity, rateText, sizeText } from "../lib/format.ts";
+import { viewUrl } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
 import { categoriesOf, isOwnCategory, rememberCategories, type StoreOf } from "../lib/status.ts";
-import { useShared } from "../lib/store.ts";
+import { useValue } from "../lib/store.ts";
 import { useCall } from "../lib/use_call.ts";
 import { ConsumerName, Health } from "../parts/consumer_cells.tsx";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewHead } from "../parts/head.tsx";
 import { ViewLink } from "../parts/link.tsx";
-import { Empty, Outcome } from "../parts/states.tsx";
+import { CallOutcome, Empty } from "../parts/states.tsx";
 import { Ago } from "../parts/when.tsx";
 import { Activity } from "./overview_activity.tsx";
 import { Findings, Transactions } from "./overview_findings.tsx";
@@ -27,19 +27,21 @@ export function OverviewView(): JSX.Element {
   return (
     <div class="page">
       <ViewHead title="Overview" />
-      <Outcome of={status}>
+      <CallOutcome of={status}>
         {({ stores }) => <Tiles stores={stores} consumers={consumers.answer?.consumers} />}
-      </Outcome>
+      </CallOutcome>
       <Findings />
       <Activity first={answer?.stores[0]?.messages.firstAt ?? null} />
       <div class="columns">
         <section>
           <h2>Categories</h2>
-          <Outcome of={status}>{({ stores }) => <TopCategories stores={stores} />}</Outcome>
+          <CallOutcome of={status}>{({ stores }) => <TopCategories stores={stores} />}</CallOutcome>
         </section>
         <section>
           <h2>Consumers</h2>
-          <Outcome of={consumers}>{(it) => <TopConsumers consumers={it.consumers} />}</Outcome>
+          <CallOutcome of={consumers}>
+            {(it) => <TopConsumers consumers={it.consumers} />}
+          </CallOutcome>
         </section>
       </div>
       {answer && <Transactions stores={answer.stores} />}
@@ -50,10 +52,10 @@ export function OverviewView(): JSX.Element {
 function Tiles(
   { stores, consumers }: {
     readonly stores: readonly StoreOf[];
-    readonly consumers: readonly ConsumerOf[] | undefined;
+    readonly consumers: readonly ConsumerRow[] | undefined;
   },
 ): JSX.Element {
-  const { rate, pulse } = useShared(heartbeat);
+  const { rate, pulse } = useValue(heartbeat);
   const count = stores.reduce((sum, { messages }) => sum + messages.count, 0);
   const isEstimate = stores.some(({ messages }) => messages.isEstimate);
   const table = stores.reduce((sum, { size }) => sum + size.table, 0);
@@ -64,18 +66,26 @@ function Tiles(
   return (
     <div class="tiles">
       <Tile name="Messages a second" value={rate === undefined ? "…" : rateText(rate)}>
-        last one {pulse?.time ? <Ago time={pulse.time} /> : "never"}
+        {pulse?.time
+          ? (
+            <>
+              last one <Ago time={pulse.time} />
+            </>
+          )
+          : pulse
+          ? "none yet"
+          : ""}
       </Tile>
-      <Tile name="Messages" value={`${isEstimate ? "≈ " : ""}${countText(count)}`}>
-        last position {countText(pulse?.lastGlobalPosition ?? 0)}
+      <Tile name="Messages" value={`${isEstimate ? "≈ " : ""}${numberText(count)}`}>
+        last position {pulse ? numberText(pulse.lastGlobalPosition) : "…"}
       </Tile>
       <Tile name="Size on disk" value={sizeText(table + indexes)}>
         {sizeText(table)} table, {sizeText(indexes)} indexes
       </Tile>
-      <Tile name="Consumers" value={countText(live.length)} isBad={troubled > 0}>
-        {troubled === 0 ? "all get on" : `${countText(troubled)} stuck or stopped`}
+      <Tile name="Consumers" value={numberText(live.length)} isBad={troubled > 0}>
+        {troubled === 0 ? "none stuck or stopped" : `${numberText(troubled)} stuck or stopped`}
       </Tile>
-      <Tile name="Parked" value={countText(parked)} isBad={parked > 0}>
+      <Tile name="Parked" value={numberText(parked)} isBad={parked > 0}>
         {parked === 0 ? "nothing to do" : "messages that failed"}
       </Tile>
     </div>
@@ -83,7 +93,7 @@ function Tiles(
 }
 
 /** All members of a group have the parked messages together. */
-function parkedIn(consumers: readonly ConsumerOf[]): number {
+function parkedIn(consumers: readonly ConsumerRow[]): number {
   const counts = new Map(
     consumers.map((it) => [`${it.category} ${it.aggregate} ${it.consumerId}`, it.parked]),
   );
@@ -142,13 +152,13 @@ function TopCategories({ stores }: { readonly stores: readonly StoreOf[] }): JSX
           {top.map(({ category, count, isEstimate, lastAt }) => (
             <tr key={category}>
               <td class="grow-cell">
-                <ViewLink url={urlOf(["categories", category])} class="mono">
+                <ViewLink url={viewUrl(["categories", category])} class="mono">
                   <Foreign text={category} most={80} />
                 </ViewLink>
               </td>
               <td class="number share">
                 <span class="bar" style={{ width: `${Math.max(2, 100 * count / most)}%` }} />
-                <span>{isEstimate && "≈ "}{countText(count)}</span>
+                <span>{isEstimate && "≈ "}{numberText(count)}</span>
               </td>
               <td class="ago">
                 <Ago time={lastAt} />
@@ -157,12 +167,12 @@ function TopCategories({ stores }: { readonly stores: readonly StoreOf[] }): JSX
           ))}
         </tbody>
       </table>
-      <More url={urlOf(["categories"])} count={all.length} what="categories" />
+      <More url={viewUrl(["categories"])} count={all.length} what="categories" />
     </>
   );
 }
 
-function TopConsumers({ consumers }: { readonly consumers: readonly ConsumerOf[] }): JSX.Element {
+function TopConsumers({ consumers }: { readonly consumers: readonly ConsumerRow[] }): JSX.Element {
   const live = consumers.filter(({ health }) => health !== "replaced").sort(byHealth);
   if (live.length === 0) return <Empty>No consumer has stored a position.</Empty>;
   return (
@@ -199,25 +209,24 @@ function TopConsumers({ consumers }: { readonly consumers: readonly ConsumerOf[]
                 {it.behind === 0 ? "" : `${quantity(it.behind, "message")} behind`}
               </td>
               <td class="number">
-                {it.parked > 0 && <span class="bad-text">{countText(it.parked)} parked</span>}
+                {it.parked > 0 && <span class="bad-text">{numberText(it.parked)} parked</span>}
               </td>
             </tr>
           ))}
         </tbody>
       </table>
-      <More url={urlOf(["consumers"])} count={live.length} what="consumers" />
+      <More url={viewUrl(["consumers"])} count={live.length} what="consumers" />
     </>
   );
 }
 
 function More(
   { url, count, what }: { readonly url: string; readonly count: number; readonly what: string },
-): JSX.Element {
-  return count > MOST
-    ? (
-      <p class="more">
-        <ViewLink url={url}>All {countText(count)} {what}</ViewLink>
-      </p>
-    )
-    : <></>;
+): JSX.Element | null {
+  if (count <= MOST) return null;
+  return (
+    <p class="more">
+      <ViewLink url={url}>All {numberText(count)} {what}</ViewLink>
+    </p>
+  );
 }

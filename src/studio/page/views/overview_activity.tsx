@@ -4,7 +4,7 @@ import type { ActivityAnswer } from "../../_api.ts";
 import { quantity } from "../lib/format.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Plot } from "../parts/plot.tsx";
-import { Outcome } from "../parts/states.tsx";
+import { CallOutcome } from "../parts/states.tsx";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -55,7 +55,7 @@ export function Activity({ first }: { readonly first: string | null }): JSX.Elem
           </button>
         </div>
       </div>
-      <Outcome of={called}>{(answer) => <Chart answer={answer} />}</Outcome>
+      <CallOutcome of={called}>{(answer) => <Chart answer={answer} />}</CallOutcome>
     </section>
   );
 }

@@ -1,15 +1,15 @@
 import type { JSX } from "preact";
-import { ageText, countText, quantity } from "../lib/format.ts";
+import { ageText, numberText, quantity } from "../lib/format.ts";
 import type { StoreOf } from "../lib/status.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Foreign } from "../parts/foreign.tsx";
-import { Outcome } from "../parts/states.tsx";
+import { CallOutcome } from "../parts/states.tsx";
 
 /** What `diagnose` warns of; nothing if all is as it should be. */
 export function Findings(): JSX.Element {
   const called = useCall("diagnose", {}, 60_000);
   return (
-    <Outcome of={called} what="Examining the store">
+    <CallOutcome of={called} what="Examining the store">
       {(findings) => {
         const bad = findings.filter(({ state }) => state === "warning" || state === "error");
         const notes = findings.filter(({ state }) => state === "note");
@@ -29,7 +29,7 @@ export function Findings(): JSX.Element {
           </>
         );
       }}
-    </Outcome>
+    </CallOutcome>
   );
 }
 
@@ -54,9 +54,11 @@ function Finding(
 }
 
 /** The transactions that hold a category, or hold up readers of all messages. */
-export function Transactions({ stores }: { readonly stores: readonly StoreOf[] }): JSX.Element {
+export function Transactions(
+  { stores }: { readonly stores: readonly StoreOf[] },
+): JSX.Element | null {
   const transactions = stores.flatMap((it) => it.transactions);
-  if (transactions.length === 0) return <></>;
+  if (transactions.length === 0) return null;
   return (
     <section>
       <h2>Long transactions</h2>
@@ -87,7 +89,7 @@ export function Transactions({ stores }: { readonly stores: readonly StoreOf[] }
                     most={200}
                   />
                 </td>
-                <td class="number">{countText(it.waiting)}</td>
+                <td class="number">{numberText(it.waiting)}</td>
               </tr>
             ))}
           </tbody>

@@ -1,8 +1,8 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ageText, countText, quantity } from "../lib/format.ts";
-import { go, goWith, place, urlOf } from "../lib/place.ts";
-import { useShared } from "../lib/store.ts";
+import { ageText, numberText, quantity } from "../lib/format.ts";
+import { currentPlace, go, goWith, viewUrl } from "../lib/place.ts";
+import { useValue } from "../lib/store.ts";
 import { indentOf } from "../lib/trace_layout.ts";
 import { placesInTime, type TracedOne, type TraceRow, traceRows } from "../lib/trace_rows.ts";
 import { useCall } from "../lib/use_call.ts";
@@ -11,7 +11,7 @@ import { ViewHead } from "../parts/head.tsx";
 import { ViewLink } from "../parts/link.tsx";
 import { StreamLink } from "../parts/message_cells.tsx";
 import { MessageView } from "../parts/message_view.tsx";
-import { Empty, Outcome } from "../parts/states.tsx";
+import { CallOutcome, Empty } from "../parts/states.tsx";
 import { TracePicture } from "./trace_picture.tsx";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -23,13 +23,16 @@ export function TraceView({ start }: { readonly start: string }): JSX.Element {
   const called = useCall("trace", { ...args, limit: LIMIT });
   return (
     <div class="page full">
-      <ViewHead title="Cause and effect" trail={[{ url: urlOf(["all"]), text: "All messages" }]} />
-      <Outcome of={called} what="Looking at all later messages">
+      <ViewHead
+        title="Cause and effect"
+        trail={[{ url: viewUrl(["all"]), text: "All messages" }]}
+      />
+      <CallOutcome of={called} what="Looking at all later messages">
         {({ messages, hasMore }) =>
           messages.length === 0
             ? <Empty>The store has no such message. It may have been deleted.</Empty>
             : <Walk messages={messages} hasMore={hasMore} />}
-      </Outcome>
+      </CallOutcome>
     </div>
   );
 }
@@ -37,7 +40,7 @@ export function TraceView({ start }: { readonly start: string }): JSX.Element {
 function Walk(
   { messages, hasMore }: { readonly messages: readonly TracedOne[]; readonly hasMore: boolean },
 ): JSX.Element {
-  const { query } = useShared(place);
+  const { query } = useValue(currentPlace);
   const rows = useMemo(() => traceRows(messages), [messages]);
   const places = useMemo(() => placesInTime(rows), [rows]);
   const start = Math.max(0, rows.findIndex(({ message }) => message.role === "start"));
@@ -52,7 +55,7 @@ function Walk(
       <p class="sentence">
         {quantity(messages.length, "message")} in {quantity(streams, "stream")}, within{" "}
         {ageText(span)}.
-        {hasMore && ` There are more: the first ${countText(LIMIT)} are shown.`}
+        {hasMore && ` There are more: the first ${numberText(LIMIT)} are shown.`}
         {first.namedCause !== null && first.cause === null && (
           <>
             {" "}The first names a cause that the store does not have:{" "}
@@ -65,7 +68,9 @@ function Walk(
         <aside class="panel" aria-label="Message">
           <div class="panel-bar">
             {rows[active]!.message.role !== "start" && (
-              <ViewLink url={urlOf(["trace", rows[active]!.message.id])}>Trace from here</ViewLink>
+              <ViewLink url={viewUrl(["trace", rows[active]!.message.id])}>
+                Trace from here
+              </ViewLink>
             )}
           </div>
           <MessageView id={rows[active]!.message.id} />
@@ -104,7 +109,7 @@ function Tree({ rows, places, active }: TreeProps): JSX.Element {
       End: rows.length - 1,
     };
     const goal = goals[event.key];
-    if (event.key === "Enter") go(urlOf(["trace", rows[active]!.message.id]));
+    if (event.key === "Enter") go(viewUrl(["trace", rows[active]!.message.id]));
     if (goal === undefined) return;
     event.preventDefault();
     if (rows[goal] !== undefined) choose(goal);
@@ -122,29 +127,46 @@ function Tree({ rows, places, active }: TreeProps): JSX.Element {
     >
       <TracePicture rows={rows} places={places} active={active} />
       {rows.map((row, at) => (
-        <div
+        <Item
           key={row.message.globalPosition}
-          role="treeitem"
-          aria-level={row.depth + 1}
-          aria-selected={at === active}
-          tabIndex={at === active ? 0 : -1}
-          class={`trace-row ${row.message.role}${at === active ? " active" : ""}`}
-          onClick={() => choose(at)}
-        >
-          <span class="trace-label" style={{ paddingLeft: `${indentOf(row.depth)}px` }}>
-            <span class="type">
-              <Foreign text={row.message.type} most={80} />
-            </span>{" "}
-            <span class="mono faint">
-              <Foreign text={row.message.streamName} most={80} />
-            </span>
-          </span>
-          <span class="trace-time tabular faint">
-            {at === 0 ? "" : `+${ageText(Date.parse(row.message.time) - begin)}`}
-          </span>
-          {row.message.role === "start" && <span class="sr">the message that was asked for</span>}
-        </div>
+          row={row}
+          isActive={at === active}
+          after={Date.parse(row.message.time) - begin}
+          choose={() => choose(at)}
+        />
       ))}
+    </div>
+  );
+}
+
+function Item(
+  { row: { message, depth }, isActive, after, choose }: {
+    readonly row: TraceRow;
+    readonly isActive: boolean;
+    /** How long after the first message it was written, in milliseconds. */
+    readonly after: number;
+    readonly choose: () => void;
+  },
+): JSX.Element {
+  return (
+    <div
+      role="treeitem"
+      aria-level={depth + 1}
+      aria-selected={isActive}
+      tabIndex={isActive ? 0 : -1}
+      class={`trace-row ${message.role}${isActive ? " active" : ""}`}
+      onClick={choose}
+    >
+      <span class="trace-label" style={{ paddingLeft: `${indentOf(depth)}px` }}>
+        <span class="type">
+          <Foreign text={message.type} most={80} />
+        </span>{" "}
+        <span class="mono faint">
+          <Foreign text={message.streamName} most={80} />
+        </span>
+      </span>
+      <span class="trace-time tabular faint">{after === 0 ? "" : `+${ageText(after)}`}</span>
+      {message.role === "start" && <span class="sr">the message that was asked for</span>}
     </div>
   );
 }

@@ -1,16 +1,16 @@
 import type { JSX } from "preact";
-import type { Answer } from "../lib/call.ts";
-import { countText } from "../lib/format.ts";
-import { go, urlOf } from "../lib/place.ts";
+import type { CallAnswer } from "../lib/call.ts";
+import { numberText } from "../lib/format.ts";
+import { go, viewUrl } from "../lib/place.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Foreign } from "../parts/foreign.tsx";
-import { type Column, Rows } from "../parts/rows.tsx";
-import { Empty, Outcome } from "../parts/states.tsx";
+import { type RowColumn, RowTable } from "../parts/rows.tsx";
+import { CallOutcome, Empty } from "../parts/states.tsx";
 import { Ago, When } from "../parts/when.tsx";
 
-type TypeOf = Answer<"messageTypes">[number];
+type TypeOf = CallAnswer<"messageTypes">[number];
 
-const COLUMNS: readonly Column<TypeOf>[] = [
+const COLUMNS: readonly RowColumn<TypeOf>[] = [
   {
     name: "Type",
     width: "minmax(160px, 1fr)",
@@ -22,7 +22,7 @@ const COLUMNS: readonly Column<TypeOf>[] = [
     width: "110px",
     isNumber: true,
     phone: "second",
-    cell: ({ count }) => countText(count),
+    cell: ({ count }) => numberText(count),
   },
   { name: "Last", width: "150px", phone: "second", cell: ({ lastAt }) => <Ago time={lastAt} /> },
   { name: "First", width: "190px", cell: ({ firstAt }) => <When time={firstAt} /> },
@@ -32,17 +32,17 @@ const COLUMNS: readonly Column<TypeOf>[] = [
 export function TypesOfCategory({ category }: { readonly category: string }): JSX.Element {
   const called = useCall("messageTypes", { category });
   return (
-    <Outcome of={called} what="Counting the types">
+    <CallOutcome of={called} what="Counting the types">
       {(types) => (
-        <Rows
+        <RowTable
           label={`Types of ${category}`}
           columns={COLUMNS}
           rows={types}
           keyOf={({ type }) => type}
-          open={({ type }) => go(urlOf(["categories", category], { tab: "messages", type }))}
+          open={({ type }) => go(viewUrl(["categories", category], { tab: "messages", type }))}
           foot={types.length === 0 && <Empty>This category has no messages.</Empty>}
         />
       )}
-    </Outcome>
+    </CallOutcome>
   );
 }
