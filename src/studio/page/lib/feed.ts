@@ -1,11 +1,14 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { FindArguments, FoundAnswer, ListedMessage } from "../../_api.ts";
+import { isOwn } from "./kinds.ts";
 import { asFailure, call, type CallFailure } from "./call.ts";
 
 /** What a table of messages shows, without where it begins. */
 export interface FeedFilter extends Omit<FindArguments, "startAt" | "limit" | "direction"> {
   readonly direction: "forward" | "backward";
   readonly startAt: number | string | undefined;
+  /** Whether the library's own messages are left out. */
+  readonly hidesOwn: boolean;
 }
 
 /** The messages that a table has, a part of all that there are. */
@@ -43,7 +46,10 @@ const PAGE = 100;
 const MOST_ROWS = 3000;
 const KEPT_ROWS = 2000;
 /** Transactions may commit behind the last message: so many global positions are read again. */
-const OVERLAP = 200;
+const OVERLAP = 100;
+/** What is new is read in so many pages at most. With more, the table begins anew. */
+const MOST_NEWS = 5;
+const NEWS = 400;
 
 const EMPTY: FeedState = {
   rows: [],
@@ -86,6 +92,8 @@ interface Work {
   state: FeedState;
   /** Where the next page begins. */
   next: number | string;
+  /** The last position that was looked at, of those that are shown or left out. */
+  seen: number;
   controller: AbortController;
   isEnded: boolean;
 }
@@ -103,6 +111,7 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
     },
     state: { ...EMPTY, hasBefore: startAt !== undefined },
     next: startAt ?? (isBackward ? "end" : "beginning"),
+    seen: -1,
     controller: new AbortController(),
     isEnded: false,
   };
@@ -127,12 +136,19 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
   return { feed, end };
 }
 
-function find(
-  { filter: { startAt: _, ...filter }, controller }: Work,
+async function find(
+  work: Work,
   direction: FeedFilter["direction"],
   startAt: number | string,
+  limit = PAGE,
 ): Promise<FoundAnswer> {
-  return call("findMessages", { ...filter, direction, startAt, limit: PAGE }, controller.signal);
+  const { startAt: _, hidesOwn: __, ...filter } = work.filter;
+  const { signal } = work.controller;
+  const found = await call("findMessages", { ...filter, direction, startAt, limit }, signal);
+  const keys = found.messages.map(work.keyOf);
+  const end = direction === "forward" ? (found.next ?? 0) - 1 : -1;
+  work.seen = Math.max(work.seen, end, ...keys);
+  return found;
 }
 
 /** One thing at a time. A failure stays until something is tried again. */
@@ -160,7 +176,7 @@ async function search(work: Work): Promise<void> {
 /** Puts a page below. Far above, rows are dropped. */
 function append(work: Work, { messages, next, scanned }: FoundAnswer): void {
   const { state } = work;
-  const rows = withoutKnown(state.rows, messages);
+  const rows = newOf(work, messages);
   const isDropping = state.rows.length + rows.length > MOST_ROWS;
   const dropped = isDropping ? state.rows.length + rows.length - KEPT_ROWS : 0;
   if (next !== null) work.next = next;
@@ -181,7 +197,7 @@ function prepend(
   { hasBefore, isFresh }: { readonly hasBefore: boolean; readonly isFresh: boolean },
 ): void {
   const { state, isBackward, keyOf } = work;
-  const rows = withoutKnown(state.rows, messages);
+  const rows = newOf(work, messages);
   const all = [...rows, ...state.rows];
   const isDropping = all.length > MOST_ROWS;
   const kept = isDropping ? all.slice(0, KEPT_ROWS) : all;
@@ -206,24 +222,39 @@ async function readBefore(work: Work): Promise<void> {
 
 /** Reads what was written since, if the table is at that end. */
 async function refresh(work: Work): Promise<void> {
-  const { state: { rows, hasBefore, hasMore }, isBackward, keyOf } = work;
+  const { state: { hasBefore, hasMore }, isBackward } = work;
   if (work.state.isLoading || work.isEnded || (isBackward ? hasBefore : hasMore)) return;
-  const last = isBackward ? rows[0] : rows.at(-1);
   const overlap = isStream(work.filter.source) ? -1 : OVERLAP;
-  const found = last === undefined
-    ? (await find(work, "backward", "end")).messages.toReversed()
-    : (await find(work, "forward", Math.max(0, keyOf(last) - overlap))).messages;
-  if (work.state.isLoading || work.isEnded) return;
-  const news = withoutKnown(work.state.rows, found);
-  if (news.length === 0) return;
-  if (isBackward) prepend(work, news.toReversed(), { hasBefore: false, isFresh: true });
-  else work.update({ rows: [...work.state.rows, ...news] });
+  const news: ListedMessage[] = [];
+  let from: number | null = Math.max(0, work.seen - overlap);
+  for (let page = 0; page < MOST_NEWS && from !== null; page++) {
+    const found: FoundAnswer = await find(work, "forward", from, NEWS);
+    if (work.state.isLoading || work.isEnded) return;
+    news.push(...found.messages);
+    from = found.next;
+  }
+  if (from !== null && isBackward) return beginAnew(work);
+  const rows = newOf(work, news);
+  if (isBackward && rows.length > 0) {
+    prepend(work, rows.toReversed(), { hasBefore: false, isFresh: true });
+  } else if (rows.length > 0 || from !== null) {
+    if (from !== null) work.next = from;
+    work.update({ rows: [...work.state.rows, ...rows], hasMore: from !== null });
+  }
 }
 
-function withoutKnown(
-  rows: readonly ListedMessage[],
+/** Too much is new to be put on top. */
+async function beginAnew(work: Work): Promise<void> {
+  const found = await find(work, "backward", "end");
+  work.state = { ...EMPTY, shift: work.state.shift, fresh: work.state.fresh };
+  append(work, found);
+}
+
+/** The messages that the table does not have, and is to have. */
+function newOf(
+  { state, filter }: Work,
   found: readonly ListedMessage[],
 ): ListedMessage[] {
-  const known = new Set(rows.map(({ id }) => id));
-  return found.filter(({ id }) => !known.has(id));
+  const known = new Set(state.rows.map(({ id }) => id));
+  return found.filter((it) => !known.has(it.id) && !(filter.hidesOwn && isOwn(it)));
 }

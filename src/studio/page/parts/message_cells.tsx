@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import type { ListedMessage, MessageKind } from "../../_api.ts";
+import type { ListedMessage } from "../../_api.ts";
 import { numberText, zoneText } from "../lib/format.ts";
 import { isStream } from "../lib/feed.ts";
 import { streamUrl } from "../lib/links.ts";
@@ -7,21 +7,6 @@ import { Foreign } from "./foreign.tsx";
 import { ViewLink } from "./link.tsx";
 import type { RowColumn } from "./rows.tsx";
 import { When } from "./when.tsx";
-
-/** What the library itself has written. */
-const OWN_KINDS: readonly MessageKind[] = [
-  "position",
-  "group",
-  "claim",
-  "parked",
-  "snapshot",
-  "aggregate",
-  "settled",
-];
-
-export function isOwn({ kind }: ListedMessage): boolean {
-  return OWN_KINDS.includes(kind);
-}
 
 export function StreamLink(
   { name, position }: { readonly name: string; readonly position?: number },
@@ -57,7 +42,7 @@ export function columnsOfMessages(source: string): RowColumn<ListedMessage>[] {
   };
   const stream: RowColumn<ListedMessage> = {
     name: "Stream",
-    width: "minmax(140px, 260px)",
+    width: "minmax(120px, 1.2fr)",
     phone: "second",
     cell: (it) => <StreamLink name={it.streamName} position={it.position} />,
   };
@@ -72,13 +57,13 @@ export function columnsOfMessages(source: string): RowColumn<ListedMessage>[] {
     ...(ofStream ? [] : [stream]),
     {
       name: "Type",
-      width: "minmax(140px, 240px)",
+      width: "minmax(110px, 1fr)",
       phone: "first",
       cell: (it) => <TypeName message={it} />,
     },
     {
       name: "Data",
-      width: "minmax(160px, 1fr)",
+      width: "minmax(160px, 2.4fr)",
       phone: ofStream ? "second" : "none",
       cell: (it) => <span class="mono faint">{it.data !== null && <Foreign text={it.data} />}
       </span>,

@@ -14,7 +14,7 @@ export function filterOf(source: string, query: URLSearchParams): FeedFilter {
     startAt: isNumber ? Number(position) : position,
     ...(types.length > 0 && { types }),
     ...Object.fromEntries(defined),
-    ...(hidesOwn(source, query) && { own: false }),
+    hidesOwn: hidesOwn(source, query),
   };
 }
 

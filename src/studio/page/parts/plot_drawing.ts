@@ -1,5 +1,6 @@
 /** What needs uPlot: a file of its own, which only the views with a plot load. */
 import uPlot from "uplot";
+import { localTime } from "../lib/format.ts";
 
 /** What a plot shows: times in seconds, and a value for each. */
 export interface PlotData {
@@ -41,14 +42,15 @@ export function drawPlot(element: HTMLElement, data: PlotData, look: PlotLook): 
       padding: [8, 8, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       legend: { show: true, live: true },
-      axes: [{ ...axis, grid: { show: false } }, {
+      axes: [{ ...axis, grid: { show: false }, values: timesOf }, {
         ...axis,
         size: 56,
         splits: (_, __, min, max) => splitsOf(min, max),
         values: (_, values) => values.map((it) => it.toLocaleString("en")),
       }],
       scales: {
-        x: { range: (_, min, max) => [Math.min(min, max - SHORTEST), max] },
+        // A bar reaches from its time to the next one.
+        x: { range: (plot, min, max) => [min, look.isBars ? max + stepOf(plot.data[0]) : max] },
         y: { range: (_, __, max) => [0, Math.max(max * 1.08, 1)] },
       },
       series: [{ label: "time", value: timeValue }, {
@@ -82,9 +84,33 @@ function splitsOf(min: number, max: number): number[] {
 
 function timeValue(_: uPlot, seconds: number | null): string {
   if (seconds === null) return "–";
-  return new Date(seconds * 1000).toLocaleString("sv");
+  return localTime(new Date(seconds * 1000).toISOString()).slice(0, 19);
 }
 
+function stepOf(times: ArrayLike<number>): number {
+  return times.length < 2 ? 0 : times[1]! - times[0]!;
+}
+
+/** The texts of the time axis: of a day where it begins, else of the time of the day. */
+function timesOf(
+  _: uPlot,
+  splits: number[],
+  __: number,
+  ___: number,
+  step: number,
+): string[] {
+  const texts = splits.map((seconds) => localTime(new Date(seconds * 1000).toISOString()));
+  return texts.map((text, at) => {
+    const day = text.slice(5, 10);
+    if (step >= 86_400) return day;
+    const time = text.slice(11, step < 60 ? 19 : 16);
+    return at === 0 || texts[at - 1]!.slice(5, 10) !== day ? `${time}\n${day}` : time;
+  });
+}
+
+/** The columns that uPlot takes: two times at least, or it would not know how much time to show. */
 function asColumns({ times, values }: PlotData): uPlot.AlignedData {
-  return [[...times], [...values]];
+  if (times.length > 1) return [[...times], [...values]];
+  const last = times[0] ?? Date.now() / 1000;
+  return [[last - SHORTEST, last], [null, values[0] ?? null]];
 }

@@ -84,8 +84,13 @@ function useActiveRow<Row>(
 } {
   const [active, setActive] = useState<string>();
   const wantsFocus = useRef(false);
+  useEffect(() => setActive(undefined), [selected]);
   const activeKey = active ?? selected ?? (rows[0] && keyOf(rows[0]));
   const indexOfActive = () => rows.findIndex((row) => keyOf(row) === activeKey);
+  const at = selected === undefined ? -1 : rows.findIndex((row) => keyOf(row) === selected);
+  useLayoutEffect(() => {
+    if (at !== -1 && scroller.current) show(scroller.current, at, height);
+  }, [selected, at === -1]);
   const focusRow = (index: number) => {
     const row = rows[index];
     if (row === undefined || !scroller.current) return;
