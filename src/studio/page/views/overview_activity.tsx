@@ -21,7 +21,7 @@ const BUCKETS = 90;
 
 /** How many messages came, over time. */
 export function Activity({ first }: { readonly first: string | null }): JSX.Element {
-  const [span, setSpan] = useState<number | "all">(HOUR);
+  const [span, setSpan] = useState<number | "all">(DAY);
   const [at, setAt] = useState(Date.now());
   const since = span === "all" ? (first === null ? undefined : Date.parse(first)) : at - span;
   const args = since === undefined ? undefined : {
