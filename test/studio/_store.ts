@@ -119,7 +119,7 @@ async function transfer(sql: Sql, number: number): Promise<void> {
   await write(sql, `transfer-${number}`, follow(deposited, { type: "Completed", data: null }));
 }
 
-async function writeHostile(sql: Sql): Promise<void> {
+export async function writeHostile(sql: Sql): Promise<void> {
   for (const [at, text] of HOSTILE_TEXTS.entries()) {
     await write(sql, `hostile-${text}`, {
       type: text,

@@ -78,7 +78,7 @@ export async function fillHistory(sql: postgres.Sql, count: number): Promise<voi
         case
           when n / 10 < streams
           then jsonb_build_object('holder', 'Customer ' || (1000 + n / 10 % streams))
-          else jsonb_build_object('amount', 1 + n * 7919 % 500, 'currency', 'CHF', 'number', n)
+          else jsonb_build_object('amount', 1 + n::bigint * 7919 % 500, 'currency', 'CHF', 'number', n)
         end as data
       from generate_series(0, ${count - 1}::int) as n
       join (values
