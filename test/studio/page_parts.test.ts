@@ -20,6 +20,11 @@ test("the first page is less than 60 kB, compressed", () => {
   const first = [PAGE.script, PAGE.style, PAGE.icon];
   const sizes = first.map((name) => gzipSync(ASSETS[name]!.text).length);
   const total = sizes.reduce((sum, size) => sum + size, SHELL);
+  // What the script imports at once would be of the first page, too.
+  const { text } = ASSETS[PAGE.script]!;
+  expect(text.match(/\.\/[\w-]+\.js/g)).toHaveLength(
+    text.match(/import\("\.\/[\w-]+\.js"\)/g)!.length,
+  );
   console.log(`The first page of the studio: ${total} bytes (${first.join(", ")}: ${sizes})`);
   expect(total).toBeLessThan(FIRST_PAGE);
 });

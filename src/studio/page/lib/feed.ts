@@ -122,7 +122,9 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
         if (work.state.hasMore) append(work, await find(work, direction, work.next));
       }),
     searchOn: () => guarded(work, () => search(work)),
-    before: () => guarded(work, () => readBefore(work)),
+    before: async () => {
+      if (work.state.rows.length > 0) await guarded(work, () => readBefore(work));
+    },
     cancel: () => {
       work.controller.abort();
       work.controller = new AbortController();

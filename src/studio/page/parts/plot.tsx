@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { theme } from "../lib/theme.ts";
+import { localTime } from "../lib/format.ts";
 import { useValue } from "../lib/store.ts";
 import type { PlotData, Plotted } from "./plot_drawing.ts";
 
@@ -21,14 +22,15 @@ export function Plot(
   const [hasFailed, setHasFailed] = useState(false);
   const chosen = useValue(theme);
   useEffect(() => {
+    const look = { unit, isBars, height, timeText: localTime };
     let isEnded = false;
     const observer = new ResizeObserver(() => {
-      plotted.current?.resize(element.current!.clientWidth);
+      if (element.current) plotted.current?.resize(element.current.clientWidth);
     });
     import("./plot_drawing.ts").then(({ drawPlot }) => {
-      if (isEnded) return;
-      plotted.current = drawPlot(element.current!, latest.current, { unit, isBars, height });
-      observer.observe(element.current!);
+      if (isEnded || !element.current) return;
+      plotted.current = drawPlot(element.current, latest.current, look);
+      observer.observe(element.current);
     }, () => setHasFailed(true));
     return () => {
       isEnded = true;

@@ -1,6 +1,5 @@
 /** What needs uPlot: a file of its own, which only the views with a plot load. */
 import uPlot from "uplot";
-import { localTime } from "../lib/format.ts";
 
 /** What a plot shows: times in seconds, and a value for each. */
 export interface PlotData {
@@ -19,6 +18,8 @@ export interface PlotLook {
   readonly unit: string;
   readonly isBars: boolean;
   readonly height: number;
+  /** A time as the page writes it, of an ISO time. */
+  readonly timeText: (time: string) => string;
 }
 
 /** So many seconds are shown at least. */
@@ -34,6 +35,8 @@ export function drawPlot(element: HTMLElement, data: PlotData, look: PlotLook): 
     grid: { stroke: color("--line"), width: 1 },
     ticks: { show: false },
   };
+  const textOf = (seconds: number) =>
+    look.timeText(new Date(seconds * 1000).toISOString()).slice(0, 19);
   const bars = uPlot.paths.bars!({ size: [0.8, 24], align: 1 });
   const plot = new uPlot(
     {
@@ -42,7 +45,11 @@ export function drawPlot(element: HTMLElement, data: PlotData, look: PlotLook): 
       padding: [8, 8, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       legend: { show: true, live: true },
-      axes: [{ ...axis, grid: { show: false }, values: timesOf }, {
+      axes: [{
+        ...axis,
+        grid: { show: false },
+        values: (_, splits, __, ___, step) => axisTexts(splits.map(textOf), step),
+      }, {
         ...axis,
         size: 56,
         splits: (_, __, min, max) => splitsOf(min, max),
@@ -53,7 +60,7 @@ export function drawPlot(element: HTMLElement, data: PlotData, look: PlotLook): 
         x: { range: (plot, min, max) => [min, look.isBars ? max + stepOf(plot.data[0]) : max] },
         y: { range: (_, __, max) => [0, Math.max(max * 1.08, 1)] },
       },
-      series: [{ label: "time", value: timeValue }, {
+      series: [{ label: "time", value: (_, seconds) => seconds === null ? "–" : textOf(seconds) }, {
         label: look.unit,
         stroke: color("--accent"),
         width: look.isBars ? 0 : 1.5,
@@ -82,29 +89,17 @@ function splitsOf(min: number, max: number): number[] {
   return Array.from({ length: Math.floor(max / step) + 1 }, (_, at) => at * step);
 }
 
-function timeValue(_: uPlot, seconds: number | null): string {
-  if (seconds === null) return "–";
-  return localTime(new Date(seconds * 1000).toISOString()).slice(0, 19);
-}
-
 function stepOf(times: ArrayLike<number>): number {
   return times.length < 2 ? 0 : times[1]! - times[0]!;
 }
 
 /** The texts of the time axis: of a day where it begins, else of the time of the day. */
-function timesOf(
-  _: uPlot,
-  splits: number[],
-  __: number,
-  ___: number,
-  step: number,
-): string[] {
-  const texts = splits.map((seconds) => localTime(new Date(seconds * 1000).toISOString()));
-  return texts.map((text, at) => {
+function axisTexts(times: readonly string[], step: number): string[] {
+  return times.map((text, at) => {
     const day = text.slice(5, 10);
     if (step >= 86_400) return day;
     const time = text.slice(11, step < 60 ? 19 : 16);
-    return at === 0 || texts[at - 1]!.slice(5, 10) !== day ? `${time}\n${day}` : time;
+    return at === 0 || times[at - 1]!.slice(5, 10) !== day ? `${time}\n${day}` : time;
   });
 }
 
