@@ -42,7 +42,7 @@ export function drawPlot(element: HTMLElement, data: PlotData, look: PlotLook): 
     {
       width: element.clientWidth,
       height: look.height,
-      padding: [8, 8, 0, 0],
+      padding: [8, 28, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       legend: { show: true, live: true },
       axes: [{
