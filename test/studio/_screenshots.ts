@@ -3,12 +3,13 @@
  *
  *     npm run screenshots
  */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import postgres from "postgres";
 import { startEmbedded } from "../../src/database/embedded.ts";
 import { studio } from "../../src/studio/studio.ts";
 import { serveStudio, startBrowser } from "./_browse.ts";
+import { smallPng } from "./_small_png.ts";
 import { bankAccount, bankBalances, fillHistory, fillToday, runBank } from "./_story.ts";
 
 const folder = process.argv[2] ?? "docs/public/studio";
@@ -52,7 +53,7 @@ for (const colorScheme of ["light", "dark"] as const) {
     await page.goto(served.origin + path);
     // Long enough for what is counted over time.
     await page.waitForTimeout(name.startsWith("consumer") ? 16_000 : 4000);
-    await page.screenshot({ path: `${folder}/${name}-${colorScheme}.png` });
+    writeFileSync(`${folder}/${name}-${colorScheme}.png`, smallPng(await page.screenshot()));
     console.log(`${folder}/${name}-${colorScheme}.png`);
   }
   await context.close();

@@ -59,7 +59,12 @@ const BEFORE_LAG: readonly RowColumn<ConsumerRow>[] = [
     width: "72px",
     isNumber: true,
     phone: "second",
-    cell: (it) => <span class={it.behind > 0 ? "" : "faint"}>{behindCount(it)}</span>,
+    cell: (it) => (
+      <span class={it.behind > 0 ? "" : "faint"}>
+        {behindCount(it)}
+        <span class="phone-only">&nbsp;behind</span>
+      </span>
+    ),
   },
   {
     name: "Parked",
@@ -70,7 +75,7 @@ const BEFORE_LAG: readonly RowColumn<ConsumerRow>[] = [
       it.parked === 0 ? <span class="faint no-phone">0</span> : (
         <span class="bad-text">
           {parkedText(it)}
-          <span class="phone-only">parked</span>
+          <span class="phone-only">&nbsp;parked</span>
         </span>
       ),
   },

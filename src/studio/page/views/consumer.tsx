@@ -58,7 +58,7 @@ function Found(
   },
 ): JSX.Element {
   const mayWrite = useMayWrite();
-  const { consumerId, aggregate, parked } = consumer;
+  const { consumerId, aggregate } = consumer;
   const name = consumerId ?? aggregate ?? "";
   return (
     <div class="page narrow">
@@ -87,7 +87,7 @@ function Found(
           {members.filter(({ health }) => health !== "replaced").map((member) => (
             <NextOf key={member.streamName} consumer={member} />
           ))}
-          <ParkedSection key={parked} consumer={consumer} />
+          <ParkedSection consumer={consumer} />
         </>
       )}
     </div>

@@ -6,6 +6,7 @@ import { call } from "../lib/call.ts";
 import { type ConsumerRow, memberIdentity } from "../lib/consumers.ts";
 import { messageUrl } from "../lib/links.ts";
 import { useMayWrite } from "../lib/rights.ts";
+import { useChange } from "../lib/use_change.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Confirm } from "../parts/dialog.tsx";
 import { Foreign } from "../parts/foreign.tsx";
@@ -19,11 +20,12 @@ import { Ago } from "../parts/when.tsx";
 export function NextOf({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
   const { consumerGroup, position, behind } = consumer;
   const called = useCall("nextMessage", { consumer: memberIdentity(consumer) });
+  useChange(`${position} ${behind > 0}`, called.reload);
   const member = consumerGroup
     ? `, member ${consumerGroup.member + 1} of ${consumerGroup.size}`
     : "";
   return (
-    <section key={`${position} ${behind > 0}`}>
+    <section>
       <h2>Next message{member}</h2>
       <CallOutcome of={called}>
         {(message: ListedMessage | null) =>

@@ -7,6 +7,7 @@ import { quantity } from "../lib/format.ts";
 import { messageUrl } from "../lib/links.ts";
 import { viewUrl } from "../lib/place.ts";
 import { hasHandlers, useMayWrite, useOpened } from "../lib/rights.ts";
+import { useChange } from "../lib/use_change.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Confirm } from "../parts/dialog.tsx";
 import { Foreign } from "../parts/foreign.tsx";
@@ -24,6 +25,7 @@ const LIMIT = 100;
 /** What a consumer has parked: why, how often it was tried, and what can be done. */
 export function ParkedSection({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
   const called = useCall("parked", { consumer: identityOf(consumer), batchSize: LIMIT });
+  useChange(consumer.parked, called.reload);
   return (
     <section>
       <h2>Parked messages</h2>

@@ -80,7 +80,7 @@ function Tiles(
         last position {pulse ? numberText(pulse.lastGlobalPosition) : "…"}
       </Tile>
       <Tile name="Size on disk" value={sizeText(table + indexes)}>
-        {sizeText(table)} table, {sizeText(indexes)} indexes
+        {sizeText(indexes)} of it indexes
       </Tile>
       <Tile name="Consumers" value={numberText(live.length)} isBad={troubled > 0}>
         {troubled === 0 ? "none stuck or stopped" : `${numberText(troubled)} stuck or stopped`}
