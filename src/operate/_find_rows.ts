@@ -5,6 +5,7 @@ import {
   SET_SETTINGS,
 } from "../handle/_statement.ts";
 import { WHOLE_MILLISECONDS } from "../messages/_columns.ts";
+import { IS_OWN_MESSAGE } from "../names/_own_streams.ts";
 import type { Direction, Sql } from "../types.ts";
 import { type TimeScope, timeSearch } from "./_time_search.ts";
 
@@ -43,6 +44,7 @@ export interface WantedFound {
   readonly scanLimit: number;
   readonly types: readonly string[] | null;
   readonly text: string | null;
+  readonly ownMessages: boolean;
   readonly textLength: number;
 }
 
@@ -81,7 +83,7 @@ const ASKED = /* @__PURE__ */ `${SET_SETTINGS},
       given ->> 'name' as name, (given ->> 'start')::bigint as start,
       (given ->> 'limit')::bigint as most, (given ->> 'scanLimit')::bigint as most_scanned,
       (given ->> 'types')::json as types, lower(given ->> 'text') as text,
-      (given ->> 'textLength')::int as text_length,
+      (given ->> 'ownMessages')::boolean as with_own, (given ->> 'textLength')::int as text_length,
       (given ->> 'startTime')::timestamp as start_time, (given ->> 'since')::timestamp as since,
       (given ->> 'until')::timestamp as until
     from (
@@ -91,8 +93,8 @@ const ASKED = /* @__PURE__ */ `${SET_SETTINGS},
  * SQL behind the template.
  *
  * - `bounds` are the first position to look at, and the last one, in this direction.
- * - `scanned` are the next messages. A page without a filter needs no more than one besides its own: that one tells
- *   that there are more.
+ * - `scanned` are the next messages. PostgreSQL reads a row of such a step only when a later step wants the row. So
+ *   nothing below counts all of them: a page that is full has read one message more, which tells that there are more.
  * - `measured` numbers them, and sums up what they take on the disk. Nothing large is read for that.
  * - `matching` reads data only of what has the type and the time, and ends when the page is full.
  */
@@ -120,13 +122,10 @@ function findSteps(scope: FindScope, direction: Direction): string {
       : `coalesce(since_place, 0) as low,
       case when until_place <= first then until_place - 1 else first end as high`
   },
-      case
-        when has_filter or most >= most_scanned then most_scanned
-        else most + 1
-      end as size
+      most_scanned as size
     from (
       select
-        most, most_scanned, types is not null or text is not null as has_filter,
+        most_scanned,
         coalesce(start, ${
     isForward ? `${timeOf("start")}, 0` : `${timeOf("start")} - 1, 9223372036854775807`
   }) as first,
@@ -167,6 +166,10 @@ function findSteps(scope: FindScope, direction: Direction): string {
         when types is not null and not exists (
           select from json_array_elements_text(types) as wanted where wanted = type
         ) then false
+        when not with_own and (
+          ${IS_OWN_MESSAGE}
+          or coalesce(metadata ->> 'referringAggregate' = split_part(stream_name, '-', 1), false)
+        ) then false
         when asked.text is not null then strpos(lower(data::text), asked.text) > 0
         else true
       end
@@ -178,8 +181,7 @@ function findSteps(scope: FindScope, direction: Direction): string {
       case
         when (select count(*) from matching) = most then (select max(number) from matching)
         else (select count(*) from looked)
-      end as seen,
-      (select count(*) from scanned) as fetched
+      end as seen
     from asked, bounds
   )${RESTORE_SETTINGS}(
   select
@@ -193,8 +195,13 @@ function findSteps(scope: FindScope, direction: Direction): string {
       ),
       'next', (
         select ${place} ${isForward ? "+" : "-"} 1
-        from measured, extent
-        where number = seen and (seen < fetched or fetched = size)
+        from (
+          select ${place}
+          from scanned
+          offset (select case when seen > 0 then seen - 1 else 0 end from extent)
+          limit 1
+        ) as last, extent
+        where (seen = size or exists (select from scanned offset (select seen from extent)))
           and ${isForward ? "true" : `${place} > 0`}
       ),
       'scanned', (select seen from extent)

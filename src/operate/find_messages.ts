@@ -57,6 +57,14 @@ export interface FindMessagesOptions {
    */
   readonly until?: Date | undefined;
   /**
+   * Whether to find the messages, too, that this library writes for itself: positions, claims, groups, snapshots, what
+   * is parked, an aggregate's references and position, and what is settled. With false, they are looked at but not
+   * answered.
+   *
+   * @default true
+   */
+  readonly ownMessages?: boolean | undefined;
+  /**
    * How many messages to look at, at most, from 1. At 16 MB of stored data, the search ends too.
    *
    * @default 10000
@@ -145,11 +153,12 @@ function checkWanted(options: FindMessagesOptions): Omit<WantedFound, "name"> {
     text: true,
     since: true,
     until: true,
+    ownMessages: true,
     scanLimit: true,
     textLength: true,
   });
   const { direction = "forward", startAt, limit = 100, types, text, since, until } = options;
-  const { scanLimit = 10_000, textLength = 2000 } = options;
+  const { ownMessages = true, scanLimit = 10_000, textLength = 2000 } = options;
   if (direction !== "forward" && direction !== "backward") {
     throw invalid("direction", direction, '"forward" or "backward"');
   }
@@ -164,6 +173,7 @@ function checkWanted(options: FindMessagesOptions): Omit<WantedFound, "name"> {
   if (text !== undefined) checkName("text", text);
   checkTime(since);
   checkTime(until);
+  if (typeof ownMessages !== "boolean") throw invalid("ownMessages", ownMessages, "true or false");
   return {
     start: startOf(startAt, direction),
     startTime: startAt instanceof Date ? timestampOf(startAt) : null,
@@ -173,6 +183,7 @@ function checkWanted(options: FindMessagesOptions): Omit<WantedFound, "name"> {
     scanLimit,
     types: types ?? null,
     text: text ?? null,
+    ownMessages,
     textLength,
   };
 }

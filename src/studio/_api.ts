@@ -152,6 +152,8 @@ export interface FindArguments {
   readonly since?: string;
   /** ISO time, not included. */
   readonly until?: string;
+  /** Whether to answer what this library writes for itself. True if left out. */
+  readonly own?: boolean;
 }
 
 export interface FoundAnswer {

@@ -250,21 +250,24 @@ const OPERATIONS: { readonly [Name in OperationName]: OperationOf<Name> } = {
       text: true,
       since: true,
       until: true,
+      own: true,
     },
-    place: ({ source, limit = 100, types, startAt }) => {
+    place: ({ source, limit = 100, types, startAt, own }) => {
       checkName("source", source);
       checkInteger("limit", limit, 1, 500);
       checkTexts("types", types, 100);
       if (startAt !== undefined) startIn("startAt", startAt);
+      if (own !== undefined && typeof own !== "boolean") throw invalid("own", own, "true or false");
       if (source === "$all") return {};
       return isCategory(source) ? { category: source } : placeOfStream(source);
     },
-    run: async ({ sql }, { source, startAt, since, until, ...options }, signal) => {
+    run: async ({ sql }, { source, startAt, since, until, own, ...options }, signal) => {
       const found = findMessages(sql, source, {
         ...options,
         startAt: startAt === undefined ? undefined : startIn("startAt", startAt),
         since: timeIn("since", since),
         until: timeIn("until", until),
+        ownMessages: own,
         // Types are looked at fast. Texts are not.
         scanLimit: options.text === undefined ? 50_000 : 20_000,
       });
