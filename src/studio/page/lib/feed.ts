@@ -1,10 +1,9 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { FindArguments, FoundAnswer, ListedMessage } from "../../_api.ts";
-import { isOwn } from "./kinds.ts";
 import { asFailure, call, type CallFailure } from "./call.ts";
 
 /** What a table of messages shows, without where it begins. */
-export interface FeedFilter extends Omit<FindArguments, "startAt" | "limit" | "direction"> {
+export interface FeedFilter extends Omit<FindArguments, "startAt" | "limit" | "direction" | "own"> {
   readonly direction: "forward" | "backward";
   readonly startAt: number | string | undefined;
   /** Whether the library's own messages are left out. */
@@ -144,9 +143,10 @@ async function find(
   startAt: number | string,
   limit = PAGE,
 ): Promise<FoundAnswer> {
-  const { startAt: _, hidesOwn: __, ...filter } = work.filter;
+  const { startAt: _, hidesOwn, ...filter } = work.filter;
   const { signal } = work.controller;
-  const found = await call("findMessages", { ...filter, direction, startAt, limit }, signal);
+  const args = { ...filter, direction, startAt, limit, ...(hidesOwn && { own: false }) };
+  const found = await call("findMessages", args, signal);
   const keys = found.messages.map(work.keyOf);
   const end = direction === "forward" ? (found.next ?? 0) - 1 : -1;
   work.seen = Math.max(work.seen, end, ...keys);
@@ -254,9 +254,9 @@ async function beginAnew(work: Work): Promise<void> {
 
 /** The messages that the table does not have, and is to have. */
 function newOf(
-  { state, filter }: Work,
+  { state }: Work,
   found: readonly ListedMessage[],
 ): ListedMessage[] {
   const known = new Set(state.rows.map(({ id }) => id));
-  return found.filter((it) => !known.has(it.id) && !(filter.hidesOwn && isOwn(it)));
+  return found.filter(({ id }) => !known.has(id));
 }

@@ -26,7 +26,9 @@ export interface MetadataLink {
 }
 
 /** Where the metadata of a message point: Eventide's keys. */
-export function linksIn({ metadata }: Pick<ListedMessage, "metadata">): MetadataLink[] {
+export function linksIn(
+  { metadata, kind }: Pick<ListedMessage, "metadata" | "kind">,
+): MetadataLink[] {
   const texts = metadata === null ? new Map<string, string>() : textsIn(metadata);
   const links: MetadataLink[] = [];
   const cause = texts.get("causationMessageStreamName");
@@ -34,7 +36,8 @@ export function linksIn({ metadata }: Pick<ListedMessage, "metadata">): Metadata
   if (cause) {
     const position = /^\d{1,15}$/.test(causePosition ?? "") ? Number(causePosition) : undefined;
     const text = position === undefined ? cause : `${cause} ${position}`;
-    links.push({ name: "Caused by", text, url: streamUrl(cause, position) });
+    const name = kind === "reference" ? "Refers to" : "Caused by";
+    links.push({ name, text, url: streamUrl(cause, position) });
   }
   const others = [["Correlation", "correlationStreamName"], ["Reply to", "replyStreamName"]];
   for (const [name, key] of others) {
