@@ -4,9 +4,10 @@ import {
   type SendStatement,
   SET_SETTINGS,
 } from "../handle/_statement.ts";
-import { WHOLE_MILLISECONDS } from "../messages/_columns.ts";
+import { safeInteger, WHOLE_MILLISECONDS } from "../messages/_columns.ts";
 import { IS_OWN_MESSAGE } from "../names/_own_streams.ts";
 import type { Direction, Sql } from "../types.ts";
+import type { FoundMessage } from "./found_message.ts";
 import { type TimeScope, timeSearch } from "./_time_search.ts";
 
 /** A message as the statements answer it. The time is in milliseconds; null if it is infinite. */
@@ -24,7 +25,7 @@ export interface StoredFound {
 }
 
 /** What a search has found. */
-export interface StoredPage {
+export interface FoundPage {
   readonly messages: readonly StoredFound[];
   /** Where to go on; null at the end. */
   readonly next: number | null;
@@ -247,9 +248,9 @@ export async function findRows(
   kind: "all" | "category" | "stream",
   direction: Direction,
   wanted: WantedFound,
-): Promise<StoredPage> {
+): Promise<FoundPage> {
   const given = JSON.stringify(wanted);
-  const ask = (steps: string): SendStatement<StoredPage> => queryJson(sql, ASKED, steps);
+  const ask = (steps: string): SendStatement<FoundPage> => queryJson(sql, ASKED, steps);
   // A template for each statement: the steps of a template are put together once.
   if (kind === "all") {
     if (direction === "forward") return await ask(ALL_FORWARD)`${given}::text::json`;
@@ -261,4 +262,15 @@ export async function findRows(
   }
   if (direction === "forward") return await ask(STREAM_FORWARD)`${given}::text::json`;
   return await ask(STREAM_BACKWARD)`${given}::text::json`;
+}
+
+/** Makes a message of what a statement has answered. */
+export function foundMessage({ time, ...stored }: StoredFound): FoundMessage {
+  const date = new Date(time ?? NaN);
+  return {
+    ...stored,
+    position: safeInteger(stored.position),
+    globalPosition: safeInteger(stored.globalPosition),
+    time: isNaN(Number(date)) ? null : date,
+  };
 }

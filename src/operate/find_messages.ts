@@ -6,7 +6,7 @@ import { isCategory } from "../names/stream_name.ts";
 import { checkStartAt, timestampOf } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
 import type { Direction, Sql } from "../types.ts";
-import { findRows, type StoredFound, type WantedFound } from "./_find_rows.ts";
+import { findRows, foundMessage, type WantedFound } from "./_find_rows.ts";
 import type { FoundMessage } from "./found_message.ts";
 
 /** Options of `findMessages`. */
@@ -175,7 +175,7 @@ function checkWanted(options: FindMessagesOptions): Omit<WantedFound, "name"> {
   checkTime(until);
   if (typeof ownMessages !== "boolean") throw invalid("ownMessages", ownMessages, "true or false");
   return {
-    start: startOf(startAt, direction),
+    start: firstPlace(startAt, direction),
     startTime: startAt instanceof Date ? timestampOf(startAt) : null,
     since: since === undefined ? null : timestampOf(since),
     until: until === undefined ? null : timestampOf(until),
@@ -191,19 +191,8 @@ function checkWanted(options: FindMessagesOptions): Omit<WantedFound, "name"> {
 /** Beyond all positions: whoever starts there forward finds nothing. */
 const BEYOND = Number.MAX_SAFE_INTEGER;
 
-function startOf(startAt: StartAt | undefined, direction: Direction): number | null {
+function firstPlace(startAt: StartAt | undefined, direction: Direction): number | null {
   if (typeof startAt === "number") return startAt;
   if (startAt === "end") return direction === "forward" ? BEYOND : null;
   return startAt === "beginning" && direction === "backward" ? 0 : null;
-}
-
-/** Makes a message of what a statement has answered. */
-export function foundMessage({ time, ...stored }: StoredFound): FoundMessage {
-  const date = new Date(time ?? NaN);
-  return {
-    ...stored,
-    position: safeInteger(stored.position),
-    globalPosition: safeInteger(stored.globalPosition),
-    time: isNaN(Number(date)) ? null : date,
-  };
 }

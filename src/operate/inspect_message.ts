@@ -2,8 +2,7 @@ import { askStores } from "../handle/_store_for.ts";
 import { queryJson } from "../handle/_statement.ts";
 import { checkId, checkInteger, checkOptions } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
-import { foundJson, type StoredFound } from "./_find_rows.ts";
-import { foundMessage } from "./find_messages.ts";
+import { foundJson, foundMessage, type StoredFound } from "./_find_rows.ts";
 import type { FoundMessage } from "./found_message.ts";
 
 /** Options of `inspectMessage`. */
@@ -58,13 +57,13 @@ async function readAsText(
   id: string,
   textLength: string,
 ): Promise<StoredFound | null> {
-  return await queryJson<StoredFound | null>(sql, "with", MESSAGE)`
+  return await queryJson<StoredFound | null>(sql, "with", MESSAGE_AS_TEXT)`
   asked as materialized (
     select ${id}::text::uuid as wanted, ${textLength}::text::int as text_length
   )`;
 }
 
-const MESSAGE = /* @__PURE__ */ `
+const MESSAGE_AS_TEXT = /* @__PURE__ */ `
 select
   coalesce(
     (

@@ -65,4 +65,12 @@ export type { Reference } from "../read/reference.ts";
 export type { StartAt } from "../read/start_at.ts";
 export type { ImportedMessage } from "../write/imported_message.ts";
 export type { IdentifiedMessageInput } from "../write/synchronize.ts";
-export type { ConsumerGroup, Message, MessageInput, Metadata, Rows, Sql } from "../types.ts";
+export type {
+  ConsumerGroup,
+  Direction,
+  Message,
+  MessageInput,
+  Metadata,
+  Rows,
+  Sql,
+} from "../types.ts";

@@ -19,15 +19,15 @@ export type Listed = Omit<ListedMessage, "time"> & { readonly time: Date | null 
 
 /** Adds to a message what it is. */
 export function listed(message: FoundMessage): Listed {
-  return { ...message, kind: kindOf(message) };
+  return { ...message, kind: kindAmong(message) };
 }
 
-function kindOf(message: FoundMessage): MessageKind {
+function kindAmong(message: FoundMessage): MessageKind {
   const { streamName, metadata } = message;
   const types = typesOf(categoryOf(streamName));
   const own = OWN_KINDS.find((it) => types.includes(it));
   if (own !== undefined && isOwn(message)) return own;
-  const referring = parsed(metadata)?.["referringAggregate"];
+  const referring = parsedOrNull(metadata)?.["referringAggregate"];
   if (referring !== undefined && referring === categoryOf(streamName)) return "reference";
   return types.includes("command") ? "command" : "message";
 }
@@ -37,13 +37,13 @@ function isOwn(message: FoundMessage): boolean {
   if (message.isCut) return /^(Recorded(:.*)?|Parked)$/s.test(message.type);
   return isOwnMessage({
     ...message,
-    data: parsed(message.data),
+    data: parsedOrNull(message.data),
     metadata: null,
     time: message.time ?? new Date(0),
   });
 }
 
-function parsed(json: string | null): Record<string, unknown> | null {
+function parsedOrNull(json: string | null): Record<string, unknown> | null {
   if (json === null) return null;
   try {
     return JSON.parse(json);

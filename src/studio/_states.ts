@@ -10,13 +10,13 @@ import type { StatesAnswer } from "./_api.ts";
 import type { Studio } from "./_studio.ts";
 
 /** How many messages of a stream are folded at most. */
-const MOST_MESSAGES = 10_000;
+const MOST_FOLDED = 10_000;
 /** How many states are answered at most, and how many characters of each and of all. */
 const MOST_STATES = 500;
 const MOST_OF_A_STATE = 64_000;
 const MOST_OF_ALL = 4_000_000;
 /** How many messages are read at once. */
-const PAGE = 500;
+const READ_AT_ONCE = 500;
 
 /** A state, on its way to JSON. */
 type MadeState = Omit<StatesAnswer["states"][number], "time"> & { readonly time: Date | null };
@@ -45,8 +45,8 @@ export async function readStates(
   signal: AbortSignal,
 ): Promise<MadeStates> {
   const end = await abortable(streamVersion(sql, streamName), signal);
-  const { by, init, next } = makerOf(entities.get(categoryOf(streamName)));
-  const last = Math.min(end, MOST_MESSAGES - 1);
+  const { by, init, next } = stateMakerOf(entities.get(categoryOf(streamName)));
+  const last = Math.min(end, MOST_FOLDED - 1);
   const at = Math.min(wanted ?? last, last);
   const from = Math.max(0, Math.min(at - MOST_STATES / 2, last - MOST_STATES + 1));
   const made: MadeState[] = [];
@@ -61,7 +61,7 @@ export async function readStates(
       const made = next(state, message);
       state = isPromise(made) ? await made : made;
     } catch (error) {
-      seen.error = wordsOf(error, message);
+      seen.error = reasonOfEnd(error, message);
       break;
     }
     seen.first ??= message.position;
@@ -74,7 +74,7 @@ export async function readStates(
 
   async function* messagesTo(last: number): AsyncGenerator<Message, void, undefined> {
     for (let position = 0; position <= last;) {
-      const batchSize = Math.min(PAGE, last - position + 1);
+      const batchSize = Math.min(READ_AT_ONCE, last - position + 1);
       const page = await abortable(readStream(sql, streamName, { position, batchSize }), signal);
       if (page.length === 0) return;
       yield* page;
@@ -83,7 +83,7 @@ export async function readStates(
   }
 }
 
-function makerOf(entity: CheckedEntity | undefined): StateMaker {
+function stateMakerOf(entity: CheckedEntity | undefined): StateMaker {
   if (entity === undefined) return { by: "merge", init: () => null, next: merge };
   return {
     by: "entity",
@@ -157,7 +157,7 @@ function fittingAround(states: readonly MadeState[], at: number): MadeState[] {
   return fitting.sort((a, b) => a.position - b.position);
 }
 
-function wordsOf(error: unknown, { type, position }: Message): string {
+function reasonOfEnd(error: unknown, { type, position }: Message): string {
   const what = error instanceof InvalidMessageError
     ? error.message
     : `${(error as Error | null)?.name}: ${(error as Error | null)?.message}`;

@@ -24,6 +24,49 @@ import type { StudioOptions } from "./options.ts";
 export type { StudioCall, StudioOptions };
 export type { Sql };
 
+// What these take, from the core
+export type {
+  Consumer,
+  ConsumerIdentity,
+  ConsumerOf,
+  ConsumerOptions,
+  FailurePolicy,
+  GroupMembership,
+  Handler,
+  HandlerAnswer,
+  HandlerContext,
+  Handlers,
+  MessageConsumer,
+  PageConsumer,
+  PageContext,
+  PageHandler,
+  PlainConsumer,
+  RetryPolicy,
+  TransactionalConsumer,
+  TypeConsumer,
+  Verdict,
+} from "../consume/consumer.ts";
+export type {
+  ConsumerEvent,
+  ConsumerEventBody,
+  ConsumerEventSource,
+} from "../consume/consumer_event.ts";
+export type { Decided, DecideOptions, Decision } from "../decide/decision.ts";
+export type { Entity, Fetched } from "../decide/entity.ts";
+export type {
+  EntityCache,
+  EntityDefinition,
+  SnapshotOptions,
+} from "../decide/entity_definition.ts";
+export type { Evolve, Evolvers, Projection } from "../decide/projection.ts";
+export type { MessageCatalogue } from "../messages/catalogue.ts";
+export type { Followed, PropagateOptions } from "../messages/follow.ts";
+export type { StandardIssue, StandardResult, StandardSchema } from "../messages/schema.ts";
+export type { StartAt } from "../read/start_at.ts";
+export type { FollowOptions } from "../subscribe/follow_options.ts";
+export type { SourceOptions } from "../subscribe/source.ts";
+export type { ConsumerGroup, Message, MessageInput, Metadata, Rows } from "../types.ts";
+
 /**
  * Makes the studio of a store: the page, and what the page asks.
  *
