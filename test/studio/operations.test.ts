@@ -73,7 +73,8 @@ describe("a look", () => {
   test("streams goes on behind a page as it was answered", async () => {
     for (const sort of ["last", "count", "name"]) {
       const names: string[] = [];
-      for (let after;;) {
+      let after: object | undefined;
+      while (true) {
         const page = await answered("streams", { category: "account", sort, limit: 7, after });
         if (page.length === 0) break;
         names.push(...page.map(({ streamName }: { streamName: string }) => streamName));
