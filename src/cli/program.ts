@@ -24,6 +24,7 @@ import { defineRemove } from "./commands/remove.ts";
 import { defineRewind } from "./commands/rewind.ts";
 import { defineSettle } from "./commands/settle.ts";
 import { defineStart } from "./commands/start.ts";
+import { defineStudio } from "./commands/studio.ts";
 import { defineUninstall } from "./commands/uninstall.ts";
 import { defineVerify } from "./commands/verify.ts";
 import { defineVersion } from "./commands/version.ts";
@@ -62,6 +63,7 @@ export function makeProgram(): Command {
   defineStreams(program);
   defineTypes(program);
   defineTrace(program);
+  defineStudio(program);
 
   program.commandsGroup("Consumers:");
   defineConsumers(program);

@@ -29,7 +29,14 @@ async function listen(answer: (socket: Socket) => void): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-test.each(["read account", "doctor", "install", "gateway --allow read --port 0", "bench --yes"])(
+test.each([
+  "read account",
+  "doctor",
+  "install",
+  "gateway --allow read --port 0",
+  "studio",
+  "bench --yes",
+])(
   "%s ends where each connection is closed before it answers",
   async (command) => {
     const port = await listen((socket) => socket.destroy());

@@ -19,6 +19,7 @@ import { storeStatus } from "../../src/operate/mod.ts";
 import { createDatabase, type TestDatabase } from "../_server.ts";
 import { until } from "../_until.ts";
 import { type Run, useMessagedb } from "./_messagedb.ts";
+import { startStudio } from "./_studio.ts";
 
 const COUNT = 3;
 const databases: TestDatabase[] = [];
@@ -378,6 +379,21 @@ test("a gateway serves all partitions under one address", async () => {
     }
     child.kill("SIGINT");
   }
+});
+
+test("a studio shows all partitions, or the one that is picked", async () => {
+  const all = await startStudio(messagedb);
+  expect(await (await all.ask("open")).json()).toMatchObject({ partitions: COUNT });
+  for (const source of names) {
+    const given = { source, direction: "forward", limit: 1 };
+    const found = await (await all.ask("findMessages", given)).json();
+    expect(found).toMatchObject({ messages: [{ streamName: `${source}-1` }] });
+  }
+  const refused = await all.ask("findMessages", { source: "$all" });
+  expect([refused.status, (await refused.json()).code]).toEqual([422, "PARTITION"]);
+  const one = await startStudio(messagedb, ["--partition", "1"]);
+  expect(await (await one.ask("open")).json()).toMatchObject({ partitions: 1 });
+  expect((await one.ask("findMessages", { source: "$all" })).status).toBe(200);
 });
 
 test("settle records in each partition, until Ctrl-C", async () => {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { install, isInstalled, uninstall } from "../../src/database/install.ts";
 import { useDatabase } from "../database.ts";
 import { useMessagedb } from "./_messagedb.ts";
+import { startStudio } from "./_studio.ts";
 
 const db = useDatabase();
 const other = useDatabase();
@@ -170,6 +171,14 @@ test("a gateway serves the schema, and its clients name none", async () => {
     }
     child.kill("SIGINT");
   }
+});
+
+test("a studio shows the store of the schema", async () => {
+  await write(inSchema(db.sql, tenant), "shown-1", { type: "Shown" });
+  const studio = await startStudio(messagedb, inTenant);
+  expect(await (await studio.ask("open")).json()).toMatchObject({ schema: tenant });
+  const found = await (await studio.ask("findMessages", { source: "shown" })).json();
+  expect(found).toMatchObject({ messages: [{ type: "Shown" }] });
 });
 
 test.each(["Tenant", "a-b", "public", ""])("the schema %j is refused", async (schema) => {

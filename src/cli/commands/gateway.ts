@@ -1,16 +1,15 @@
 import type { GatewayCall, GatewayOptions } from "@messagedb/client/gateway";
 import type { Command } from "commander";
-import { createHash, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { collect, wholeNumber } from "../terminal/arguments.ts";
-import { badUse, CommandError } from "../terminal/exit_code.ts";
+import { badUse } from "../terminal/exit_code.ts";
+import { listenOn } from "../terminal/listen.ts";
 import { askStore, type Context, firstAnswer, withOutput } from "../terminal/run.ts";
+import { bearerOf, compareWith } from "../terminal/secret.ts";
 import { openServer } from "../terminal/store.ts";
 
 interface GatewayCommandOptions {
@@ -84,16 +83,9 @@ async function serve(
   { port, host, basePath }: GatewayCommandOptions,
   { sentences, example: [options, path] }: Rules,
 ): Promise<void> {
-  const { createAdaptorServer } = await import("@hono/node-server");
-  const server = createAdaptorServer({ fetch: handle, overrideGlobalObjects: false }) as Server;
-  const listening = once(server, "listening");
-  server.listen(port, host);
-  await listening.catch((error: NodeJS.ErrnoException) => {
-    throw new CommandError(`Cannot listen on ${host}:${port}: ${reasonOf(error)}`);
-  });
+  const { server, host: ownHost, url: origin } = await listenOn(host, port, handle);
   const closed = once(server, "close");
-  const { port: ownPort, family, address: ownHost } = server.address() as AddressInfo;
-  const url = `http://${family === "IPv6" ? `[${ownHost}]` : ownHost}:${ownPort}${basePath}`;
+  const url = `${origin}${basePath}`;
   await (output.isJson ? output.json({ url }) : output.print(url));
   output.note(`Serves ${address}. ${sentences.join(". ")}.`);
   if (!/^(127\.|::1$)/.test(ownHost)) {
@@ -104,21 +96,6 @@ async function serve(
   output.note("Ends when all requests have their answers.");
   server.close();
   await closed;
-}
-
-function reasonOf({ code, message }: NodeJS.ErrnoException): string {
-  switch (code) {
-    case "EADDRINUSE":
-      return "another program listens there: give another --port";
-    case "EACCES":
-      return "this user has no right to: give a --port from 1024 up";
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return "this machine has no such address: give another --host";
-    default:
-      return message;
-  }
 }
 
 async function rulesOf(
@@ -169,12 +146,10 @@ async function loadRules(path: string): Promise<GatewayOptions["authorize"]> {
 }
 
 function bearer(token: string): (request: Request) => boolean {
-  // Digests are of one length, and are compared in a time that tells nothing of the token.
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  const expected = digest(token);
-  return ({ headers }) => {
-    const [, given] = /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "") ?? [];
-    return given !== undefined && timingSafeEqual(digest(given), expected);
+  const isToken = compareWith(token);
+  return (request) => {
+    const given = bearerOf(request);
+    return given !== undefined && isToken(given);
   };
 }
 

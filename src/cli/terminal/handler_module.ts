@@ -2,7 +2,7 @@ import type { Consumer } from "@messagedb/client";
 import type { ConsumerIdentity } from "@messagedb/client/operate";
 import type postgres from "postgres";
 import { badUse } from "./exit_code.ts";
-import { loadDefault } from "./load_default.ts";
+import { loadDefault } from "./load_module.ts";
 
 /** A consumer on the handle of the command line. */
 export type PostgresConsumer = Consumer<postgres.Sql>;

@@ -2,7 +2,7 @@ import type { PartitionOf, Sql } from "@messagedb/client";
 import process from "node:process";
 import type postgres from "postgres";
 import { badUse } from "./exit_code.ts";
-import { loadDefault } from "./load_default.ts";
+import { loadDefault } from "./load_module.ts";
 import { counted } from "./text.ts";
 
 /** Which store: the options that all commands have. */

@@ -1,0 +1,112 @@
+import type { StudioOptions } from "@messagedb/client/studio";
+import { randomBytes } from "node:crypto";
+import { bearerOf, compareWith } from "../terminal/secret.ts";
+
+/** Lets the browser into the studio that has the address which the command printed, and no other. */
+export interface Door {
+  /** What the address ends with. It opens the door once. */
+  readonly token: string;
+  readonly authorize: StudioOptions["authorize"];
+  /** Answers a request that is not for the studio; else undefined. */
+  answer(request: Request): Response | undefined;
+}
+
+const USED =
+  "This address was used already: it opens the studio once, in one browser. For another browser, " +
+  'end the command with Ctrl-C, and run "messagedb studio" again';
+const WRONG = 'This is not the address that "messagedb studio" printed: copy all of it, to its end';
+const NO_SESSION =
+  'This browser has not opened the studio: open the address that "messagedb studio" printed. ' +
+  "If the browser has opened it, and a link of another site leads here, type the address yourself";
+
+/** Makes the door of the studio at a port of this machine. */
+export function makeDoor(port: number): Door {
+  const [token, session] = [makeSecret(), makeSecret()];
+  const [isToken, isSession] = [compareWith(token), compareWith(session)];
+  // Browsers send the cookies of a host to all of its ports.
+  const cookie = `messagedb-studio-${port}`;
+  // A page whose name leads to this machine has another host: DNS rebinding.
+  const hosts = ["127.0.0.1", "localhost"].map((name) => new URL(`http://${name}:${port}`).host);
+  let isUsed = false;
+
+  const hasSession = ({ headers }: Request): boolean =>
+    (headers.get("cookie") ?? "").split(/; */)
+      .some((it) => it.startsWith(`${cookie}=`) && isSession(it.slice(cookie.length + 1)));
+  const letIn = (request: Request): Response => {
+    if (hasSession(request)) return new Response(null, { status: 204 });
+    if (!isToken(bearerOf(request) ?? "")) return problem(403, "Forbidden", WRONG);
+    if (isUsed) return problem(403, "Forbidden", USED);
+    isUsed = true;
+    const attributes = "Path=/; HttpOnly; SameSite=Strict";
+    const headers = { "set-cookie": `${cookie}=${session}; ${attributes}` };
+    return new Response(null, { status: 204, headers });
+  };
+  return {
+    token,
+    answer(request) {
+      const { host, pathname } = new URL(request.url);
+      if (!hosts.includes(host) || !hosts.includes(request.headers.get("host") ?? "")) {
+        return problem(421, "Misdirected Request", `The studio is at ${hosts.join(" and ")}`);
+      }
+      return request.method === "POST" && pathname === "/open" ? letIn(request) : undefined;
+    },
+    authorize(request, { operation }) {
+      const { pathname } = new URL(request.url);
+      if (operation === "open" && pathname === "/open") return page(200, OPENING, SCRIPT_TAG);
+      if (operation === "open" && pathname === "/open.js") {
+        return new Response(SCRIPT, { headers: { "content-type": "text/javascript" } });
+      }
+      if (hasSession(request)) return true;
+      return pathname.startsWith("/api/")
+        ? problem(401, "Unauthorized", NO_SESSION)
+        : page(401, NO_SESSION);
+    },
+  };
+}
+
+function makeSecret(): string {
+  return randomBytes(32).toString("base64url");
+}
+
+function problem(status: number, title: string, detail: string): Response {
+  return new Response(JSON.stringify({ type: "about:blank", title, status, detail }), {
+    status,
+    headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
+  });
+}
+
+function page(status: number, text: string, head = ""): Response {
+  const html = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Message DB studio</title>${head}
+</head>
+<body>
+<main><h1>Message DB studio</h1><p id="text" role="status">${
+    text.replaceAll('"', "&quot;")
+  }</p></main>
+</body>
+</html>
+`;
+  return new Response(html, { status, headers: { "content-type": "text/html; charset=utf-8" } });
+}
+
+const OPENING = "Opening …";
+const SCRIPT_TAG = `
+<script type="module" src="/open.js"></script>`;
+/** No server and no log gets what stands behind the "#". The token is sent in a header, and leaves the history. */
+const SCRIPT = `const token = location.hash.slice(1);
+history.replaceState(null, "", "/open");
+const text = document.getElementById("text");
+try {
+  const headers = { authorization: "Bearer " + token };
+  const response = await fetch("/open", { method: "POST", headers });
+  if (response.ok) location.replace("/");
+  else text.textContent = (await response.json()).detail + ".";
+} catch {
+  text.textContent = "The studio does not answer. It has ended, or the network is not there.";
+}
+`;
