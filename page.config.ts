@@ -1,8 +1,8 @@
 /** `npm run page`: builds the page of the studio into a module, so that a server has it without files. */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
+import { licensesOf } from "./licenses.config.ts";
 
 const TYPES: Readonly<Record<string, string>> = {
   js: "text/javascript",
@@ -72,17 +72,6 @@ function addHashed(name: string, ending: string, text: string): string {
 
 function typeOf(name: string): string {
   return TYPES[name.slice(name.lastIndexOf(".") + 1)]!;
-}
-
-/** The licenses of the packages that the page has inside: they ask for that. */
-function licensesOf(inputs: readonly string[]): string {
-  const found = inputs.map((path) => /.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]);
-  const folders = [...new Set(found)].filter((folder) => folder !== undefined).sort();
-  return folders.map((folder) => {
-    const { name, version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-    const file = readdirSync(folder).find((it) => /^licen[cs]e/i.test(it))!;
-    return `${name} ${version}\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
-  }).join("\n");
 }
 
 /** JSON that is the same as an expression of JavaScript, also with line separators in its texts. */

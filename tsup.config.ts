@@ -1,6 +1,8 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig, type Options } from "tsup";
+import { licensesOf } from "./licenses.config.ts";
+import { ASSETS, PAGE } from "./src/studio/_assets.ts";
 
 type Plugin = NonNullable<Options["esbuildPlugins"]>[number];
 
@@ -14,6 +16,24 @@ const entries = {
   studio: "src/studio/studio.ts",
   testing: "src/testing/mod.ts",
 };
+
+/** Writes the licenses of the packages that a bundle has inside beside it. */
+function licenses(what: string, find: (bundled: readonly string[]) => string): Plugin {
+  return {
+    name: "licenses",
+    setup({ initialOptions, onEnd }) {
+      initialOptions.metafile = true;
+      onEnd(({ metafile }) => {
+        const bundled = Object.values(metafile?.outputs ?? {}).flatMap(({ inputs }) =>
+          Object.keys(inputs).filter((path) => inputs[path]!.bytesInOutput > 0)
+        );
+        const title = `# Licenses of the packages that ${what} has inside\n\n`;
+        mkdirSync(initialOptions.outdir!, { recursive: true });
+        writeFileSync(join(initialOptions.outdir!, "LICENSES.md"), title + find(bundled));
+      });
+    },
+  };
+}
 
 /** What programs import. */
 export const library: Options = {
@@ -29,40 +49,9 @@ export const library: Options = {
   splitting: true,
   dts: { entry: entries },
   clean: ["!dist/cli"],
+  // The page is text in a module, so its packages are none of the bundle's inputs.
+  esbuildPlugins: [licenses("the page of the studio", () => ASSETS[PAGE.licenses]!.text)],
 };
-
-/** Writes the licenses of all packages that are in the bundle beside it: most of them ask for that. */
-const licenses: Plugin = {
-  name: "licenses",
-  setup({ initialOptions, onEnd }) {
-    initialOptions.metafile = true;
-    onEnd(({ metafile }) => {
-      const paths = Object.values(metafile?.outputs ?? {}).flatMap(({ inputs }) =>
-        Object.keys(inputs).filter((path) => inputs[path]!.bytesInOutput > 0)
-      );
-      const found = paths.map((path) => /.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]);
-      const folders = [...new Set(found)].filter((folder) => folder !== undefined);
-      const text = folders.sort().map(licenseOf).join("\n");
-      const title = "# Licenses of the packages that the command line has inside\n\n";
-      mkdirSync(initialOptions.outdir!, { recursive: true });
-      writeFileSync(join(initialOptions.outdir!, "LICENSES.md"), title + text);
-    });
-  },
-};
-
-function licenseOf(folder: string): string {
-  const { name, version, license, author } = JSON.parse(
-    readFileSync(join(folder, "package.json"), "utf8"),
-  );
-  const file = readdirSync(folder).find((it) => /^licen[cs]e/i.test(it));
-  // Where a package has no file, its license is the one that it names, of the author that it names.
-  const text = file === undefined
-    ? license === "MIT"
-      ? readFileSync("LICENSE", "utf8").replace(/^Copyright.*$/m, `Copyright (c) ${author}`)
-      : `License: ${license}. Author: ${author}.`
-    : readFileSync(join(folder, file), "utf8");
-  return `## ${name} ${version}\n\n${text.trim()}\n`;
-}
 
 /** The command line: with all that it needs but the library, which it imports as a user does. */
 export const cli: Options = {
@@ -80,7 +69,7 @@ export const cli: Options = {
     js:
       'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
   },
-  esbuildPlugins: [licenses, {
+  esbuildPlugins: [licenses("the command line", licensesOf), {
     name: "library",
     setup(build) {
       build.onResolve({ filter: /^@messagedb\/client/ }, ({ path }) => ({

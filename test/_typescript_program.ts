@@ -40,6 +40,7 @@ import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
 import { install } from "@messagedb/client/install";
 import { consumers, park, parked, rewind } from "@messagedb/client/operate";
+import { studio } from "@messagedb/client/studio";
 import { given } from "@messagedb/client/testing";
 
 /** Compiles if both types are the same. */
@@ -179,6 +180,10 @@ await rewind(sql, letters, "beginning");
 const remote: Sql = fetchSql("http://localhost/sql", { headers: { authorization: "Bearer 1" } });
 export const answer: (request: Request) => Promise<Response> = gateway(remote, {
   authorize: (request, { writes }) => !writes || request.headers.has("authorization"),
+});
+export const page: (request: Request) => Promise<Response> = studio(sql, {
+  authorize: (request, { operation }) => operation === "open" || request.headers.has("cookie"),
+  consumers: [letters],
 });
 const custom = fromQuery((text, parameters) => sql.unsafe(text, parameters));
 const [cause] = await readCategory(custom, "account", { consumerGroup: { member: 0, size: 2 } });

@@ -53,6 +53,7 @@ describe("the npm package", () => {
       "LICENSE",
       "README.md",
       "SECURITY.md",
+      "dist/LICENSES.md",
       "dist/_test_database.js",
       "dist/cli/LICENSES.md",
       "dist/cli/messagedb.js",
@@ -68,6 +69,8 @@ describe("the npm package", () => {
       "dist/mod.js",
       "dist/operate.d.ts",
       "dist/operate.js",
+      "dist/studio.d.ts",
+      "dist/studio.js",
       "dist/testing.d.ts",
       "dist/testing.js",
       "package.json",
@@ -144,6 +147,32 @@ describe("the npm package", () => {
         .rejects.toThrow("error: Cannot reach postgres://127.0.0.1:1/a: nothing listens there");
     },
   );
+
+  test("has the studio's page inside, with the licenses of the packages that are in it", async () => {
+    const program = `
+      import { studio } from "@messagedb/client/studio";
+
+      const handle = studio(() => {}, { authorize: () => true });
+      const get = (path) => handle(new Request(new URL(path, "http://localhost")));
+      const paths = (await (await get("/")).text()).match(/(?<=(src|href)=")[^"]+/g);
+      for (const path of paths) {
+        const response = await get(path);
+        console.log(response.status, path.replace(/-.*\\./, "."), (await response.text()).length > 100);
+      }`;
+    await writeFile(join(bare, "main.js"), program);
+    expect((await run(bare, process.execPath, "main.js")).trim().split("\n").sort()).toEqual([
+      "200 /assets/icon.svg true",
+      "200 /assets/studio.css true",
+      "200 /assets/studio.js true",
+    ]);
+    const file = join(bare, "node_modules/@messagedb/client/dist/LICENSES.md");
+    const text = await readFile(file, "utf8");
+    expect([...text.matchAll(/^## (\S+) \d/gm)].map(([, name]) => name)).toEqual([
+      "preact",
+      "uplot",
+    ]);
+    for (const section of text.split(/^## /m).slice(1)) expect(section).toMatch(/Copyright \(c\)/);
+  });
 
   test("has one class for an error, whichever subpath it comes from", async () => {
     const program = `
@@ -275,11 +304,15 @@ describe("the npm package", () => {
       const program = `
         import { fetchSql } from "@messagedb/client/fetch";
         import { gateway } from "@messagedb/client/gateway";
+        import { studio } from "@messagedb/client/studio";
 
-        export const handle: (request: Request) => Promise<Response> = gateway(
-          fetchSql("http://localhost/sql", { headers: { authorization: "Bearer 1" } }),
-          { authorize: (request, { writes }) => !writes || request.headers.has("authorization") },
-        );`;
+        const sql = fetchSql("http://localhost/sql", { headers: { authorization: "Bearer 1" } });
+        export const handle: (request: Request) => Promise<Response> = gateway(sql, {
+          authorize: (request, { writes }) => !writes || request.headers.has("authorization"),
+        });
+        export const page: (request: Request) => Promise<Response> = studio(sql, {
+          authorize: (request, { writes }) => !writes || request.headers.has("authorization"),
+        });`;
       await writeFile(join(full, "main.ts"), program);
       expect(compile(join(full, "main.ts"), resolution, options)).toEqual([]);
     });
@@ -326,6 +359,9 @@ test("the JSR package can be published: its types are written out, its files are
   const files = [...output.matchAll(/file:\/\/(\S+)/g)].map(([, path]) => path!.replace(root, ""));
   expect(files.filter((path) => !/^src\/.*\.ts$/.test(path)))
     .toEqual(["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "deno.json", "mod.ts"]);
+  // The page is published as it is built, though git ignores that file, and not as it is written.
+  expect(files).toContain("src/studio/_assets.ts");
+  expect(files.filter((path) => /^src\/(cli|studio\/page)\//.test(path))).toEqual([]);
 });
 
 describe("the workflows", () => {

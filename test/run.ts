@@ -52,6 +52,8 @@ for (
     ["npm", "ci", "--prefix", folder, "--loglevel", "error", "--no-audit", "--no-fund"],
   );
 }
+// The tests look at the page as it is written now.
+await check("Page of the studio", ["node_modules/.bin/tsx", "page.config.ts"]);
 if (filters.length === 0) {
   await check("Types", ["node_modules/.bin/tsc"]);
   await check("Types of the page", ["node_modules/.bin/tsc", "-p", "src/studio/page"]);

@@ -47,6 +47,7 @@ beforeAll(async () => {
       install: pathOf("src/database/install.ts"),
       embedded: pathOf("src/database/embedded.ts"),
       operate: pathOf("src/operate/mod.ts"),
+      studio: pathOf("src/studio/studio.ts"),
       testing: pathOf("src/testing/mod.ts"),
       _test_database: pathOf("src/testing/_test_database.ts"),
     },
