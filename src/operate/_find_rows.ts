@@ -83,7 +83,7 @@ const ASKED = /* @__PURE__ */ `${SET_SETTINGS},
     select
       given ->> 'name' as name, (given ->> 'start')::bigint as start,
       (given ->> 'limit')::bigint as most, (given ->> 'scanLimit')::bigint as most_scanned,
-      (given ->> 'types')::json as types, lower(given ->> 'text') as text,
+      (given ->> 'types')::jsonb as types, lower(given ->> 'text') as text,
       (given ->> 'ownMessages')::boolean as with_own, (given ->> 'textLength')::int as text_length,
       (given ->> 'startTime')::timestamp as start_time, (given ->> 'since')::timestamp as since,
       (given ->> 'until')::timestamp as until
@@ -164,9 +164,7 @@ function findSteps(scope: FindScope, direction: Direction): string {
     where case
         when since is not null and time < since then false
         when until is not null and time >= until then false
-        when types is not null and not exists (
-          select from json_array_elements_text(types) as wanted where wanted = type
-        ) then false
+        when not coalesce(jsonb_exists(types, type), true) then false
         when not with_own and (
           ${IS_OWN_MESSAGE}
           or coalesce(metadata ->> 'referringAggregate' = split_part(stream_name, '-', 1), false)

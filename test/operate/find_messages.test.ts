@@ -1,234 +1,336 @@
-import { partitioned, type Sql, write, writeBatch } from "@messagedb/client";
-import { install } from "@messagedb/client/install";
-import { activity, findMessages, inspectMessage } from "@messagedb/client/operate";
-import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import {
+  findMessages,
+  type FindMessagesOptions,
+  type FoundMessage,
+  type FoundMessages,
+} from "@messagedb/client/operate";
+import { beforeAll, describe, expect, test } from "vitest";
+import {
+  aggregate,
+  drain,
+  entity,
+  partitioned,
+  partitionFor,
+  type Sql,
+  write,
+  writeBatch,
+} from "../../mod.ts";
+import { install } from "../../src/database/install.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
-const minute = (number: number) => new Date(Date.UTC(2026, 0, 1, 0, number));
+const empty = useDatabase();
+const other = useDatabase();
+const [first, second] = [useDatabase(), useDatabase()];
 
-beforeEach(async () => {
-  await db.sql`truncate message_store.messages restart identity`;
+/** Texts as people have them in their data. */
+const TEXTS = [
+  "plain",
+  "100%",
+  "a_b",
+  "back\\slash",
+  'a "quoted" word',
+  "it's",
+  "Zoë 😀 Ünal",
+  "MUSTER Straße",
+  "line\nbreak",
+  "<b>&amp;</b>",
+];
+
+interface Row {
+  readonly global_position: string;
+  readonly position: string;
+  readonly stream_name: string;
+  readonly type: string;
+  readonly time: Date;
+  readonly data: string | null;
+}
+
+/** All messages, by another way: in JavaScript. */
+let rows: readonly Row[];
+
+beforeAll(async () => {
+  for (const [at, text] of TEXTS.entries()) {
+    await writeBatch(db.sql, `account-${at % 3}`, [
+      { type: at % 2 ? "Deposited" : "Opened", data: { text, at } },
+      { type: "Noted" },
+    ]);
+    await write(db.sql, "order-1", { type: "Opened", data: [text] });
+    await write(db.sql, `account:command-${at}`, { type: "Open", metadata: { text } });
+  }
+  const consumer = { category: "account", consumerId: "balances" };
+  await drain(db.sql, { ...consumer, handle: () => "park" }, { limit: 3 });
+  await aggregate(db.sql, { name: "ledger", from: ["order"], partition: () => 1 }, { once: true });
+  const account = entity({
+    category: "account",
+    init: () => 0,
+    evolve: (it: number) => it + 1,
+    snapshot: { every: 1 },
+  });
+  await account.fetch(db.sql, "1");
+  await write(db.sql, "a:position-b", { type: "Recorded", data: { position: 1, of: "theirs" } });
+  await db.sql`
+    update message_store.messages
+    set time = '2026-01-01'::timestamp + global_position * interval '1 s'`;
+  // Gaps of positions, at the beginning, in the midst, and in a stream.
+  await db.sql`
+    delete from message_store.messages
+    where global_position in (1, 2, 8, 9, 10, 22)`;
+  rows = await db.sql<Row[]>`
+    select global_position, position, stream_name, type, time, data::text
+    from message_store.messages
+    order by global_position`;
 });
 
-/** Writes twelve messages, one a minute: of `account-0` to `account-2`, and the last one of `rare-1`. */
-async function fill(): Promise<void> {
-  await db.sql`
-    insert into message_store.messages (stream_name, position, type, data, metadata, time)
-    select
-      case when n = 11 then 'rare-1' else 'account-' || n % 3 end,
-      case when n = 11 then 0 else n / 3 end,
-      case when n % 2 = 0 then 'Even' else 'Odd' end,
-      jsonb_build_object('number', n, 'Text', 'It is 100% of_' || n), jsonb_build_object('m', n),
-      timestamp '2026-01-01' + n * interval '1 minute'
-    from generate_series(0, 11) as n
-    order by n`;
+const OWN = /^(\w+:(position-balances|parked|aggregate|snapshot)|ledger-)/;
+const placeOf = (source: string) => source.includes("-") ? "position" : "globalPosition";
+
+/** What is to be found, in JavaScript. */
+function expected(source: string, options: FindMessagesOptions): number[] {
+  const { direction = "forward", startAt, types, text, since, until, ownMessages = true } = options;
+  const isForward = direction === "forward";
+  const isStream = source.includes("-");
+  const position = (row: Row) => Number(isStream ? row.position : row.global_position);
+  const starts = (row: Row): boolean => {
+    if (startAt === undefined) return true;
+    if (startAt === "beginning" || startAt === "end") {
+      return (startAt === "beginning") === isForward || !isForward && position(row) === 0;
+    }
+    if (startAt instanceof Date) return isForward ? row.time >= startAt : row.time < startAt;
+    return isForward ? position(row) >= startAt : position(row) <= startAt;
+  };
+  const found = rows.filter((row) =>
+    (source === "$all" || row.stream_name === source ||
+      row.stream_name.replace(/-.*/s, "") === source) &&
+    starts(row) &&
+    (types === undefined || types.includes(row.type)) &&
+    (text === undefined || (row.data ?? "").toLowerCase().includes(text.toLowerCase())) &&
+    (since === undefined || row.time >= since) && (until === undefined || row.time < until) &&
+    (ownMessages || !OWN.test(row.stream_name))
+  ).map(position);
+  return isForward ? found : found.reverse();
 }
 
-/** The numbers of all messages, page by page. */
-async function numbers(
+/** Reads page by page until nothing is left. */
+async function pages(
   source: string,
-  options: NonNullable<Parameters<typeof findMessages>[2]>,
-): Promise<number[][]> {
-  const pages: number[][] = [];
-  for (let startAt = options.startAt;;) {
-    const page = await findMessages(db.sql, source, { ...options, startAt });
-    pages.push(page.messages.map(({ data }) => JSON.parse(data!).number));
-    if (page.next === null) return pages;
-    expect(pages.length).toBeLessThan(50);
-    startAt = page.next;
+  options: FindMessagesOptions,
+  sql: Sql = db.sql,
+): Promise<FoundMessages[]> {
+  const all = [await findMessages(sql, source, options)];
+  for (let { next } = all[0]!; next !== null; { next } = all.at(-1)!) {
+    if (all.length > 1000) throw new Error("This search does not end");
+    all.push(await findMessages(sql, source, { ...options, startAt: next }));
   }
+  return all;
 }
 
-describe("findMessages()", () => {
-  beforeEach(fill);
+const at = (seconds: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, seconds));
 
-  test("pages through all, a category and a stream in both directions", async () => {
-    const all = Array.from({ length: 12 }, (_, at) => at);
-    for (
-      const [source, of] of [
-        ["$all", all],
-        ["account", all.slice(0, 11)],
-        ["account-1", [1, 4, 7, 10]],
-        ["rare", [11]],
-        ["none", []],
-        ["none-1", []],
-      ] as const
-    ) {
-      for (const limit of [1, 3, 4, 12, 100]) {
-        expect((await numbers(source, { limit })).flat()).toEqual(of);
-        expect((await numbers(source, { limit, direction: "backward" })).flat())
-          .toEqual([...of].reverse());
+const OPTIONS: readonly FindMessagesOptions[] = [
+  {},
+  { types: ["Opened"] },
+  { types: ["Opened", "Noted", "None"] },
+  { types: [] },
+  { text: "a" },
+  { text: "a", types: ["Opened"], ownMessages: false },
+  { ownMessages: false },
+  { since: at(10) },
+  { since: at(8), until: at(9) },
+  { since: at(8), until: at(30) },
+  { until: at(25), types: ["Deposited"] },
+  { since: at(-1000) },
+  { since: at(1000) },
+  { until: at(-1000) },
+  { until: at(1000) },
+  { since: at(30), until: at(10) },
+  { startAt: 5 },
+  { startAt: 8, text: "o" },
+  { startAt: 8, since: at(5), until: at(40) },
+  { startAt: 1_000_000 },
+  { startAt: 0 },
+  { startAt: "beginning" },
+  { startAt: "end" },
+  { startAt: at(21) },
+  { startAt: at(22) },
+  { startAt: at(22.5) },
+  { startAt: at(-1000) },
+  { startAt: at(1000) },
+];
+
+describe.each(["forward", "backward"] as const)("findMessages() %s", (direction) => {
+  test.each([
+    "$all",
+    "account",
+    "account:command",
+    "ledger",
+    "account-1",
+    "order-1",
+    "none",
+    "n-1",
+  ])(
+    "finds in %s what all messages in JavaScript have, on pages of any size",
+    async (source) => {
+      for (const options of OPTIONS) {
+        for (
+          const [limit, scanLimit] of [[100, 10_000], [1, 10_000], [3, 10_000], [3, 2], [7, 5]]
+        ) {
+          const given = { ...options, direction, limit, scanLimit } as FindMessagesOptions;
+          const found = await pages(source, given);
+          const places = found.flatMap(({ messages }) => messages.map((it) => it[placeOf(source)]));
+          expect(places, JSON.stringify(given)).toEqual(expected(source, given));
+          for (const { messages, scanned } of found) {
+            expect(messages.length).toBeLessThanOrEqual(Math.min(limit!, scanned));
+            expect(scanned).toBeLessThanOrEqual(scanLimit!);
+          }
+        }
+      }
+    },
+  );
+});
+
+test("findMessages() looks for a text as it is, in capitals or not", async () => {
+  const textsFound = async (text: string) => {
+    const { messages } = await findMessages(db.sql, "order", { text });
+    return messages.map(({ data }) => JSON.parse(data!)[0]);
+  };
+  for (const text of TEXTS) {
+    // In JSON, some have a "\\" before.
+    expect(await textsFound(JSON.stringify(text).slice(1, -1))).toEqual([text]);
+  }
+  expect(await textsFound("muster")).toEqual(["MUSTER Straße"]);
+  expect(await textsFound("PLAIN")).toEqual(["plain"]);
+  expect(await textsFound("%")).toEqual(["100%"]);
+  expect(await textsFound("_")).toEqual(["a_b"]);
+  expect(await textsFound("\\\\")).toEqual(["back\\slash"]);
+  expect(await textsFound("😀")).toEqual(["Zoë 😀 Ünal"]);
+  expect(await textsFound("'; drop table message_store.messages; --")).toEqual([]);
+  expect(await textsFound(".*")).toEqual([]);
+});
+
+test("findMessages() looks into data only, and not into metadata or names", async () => {
+  expect((await findMessages(db.sql, "account:command", { text: "a" })).messages).toEqual([]);
+});
+
+test("findMessages() answers a message as the store has it", async () => {
+  const id = "e1a3b0ee-6a5c-4e2b-8a4e-5b1d1f6a3f10";
+  await write(other.sql, "number-1", { id, type: "A", metadata: { é: 1 } });
+  await other.sql`
+    update message_store.messages
+    set data = '{"__proto__": 12345678901234567890.10}', time = '2026-01-01 00:00:00.0019'`;
+  expect((await findMessages(other.sql, "$all")).messages).toEqual([{
+    id,
+    streamName: "number-1",
+    type: "A",
+    position: 0,
+    globalPosition: 1,
+    time: new Date("2026-01-01T00:00:00.001Z"),
+    data: '{"__proto__": 12345678901234567890.10}',
+    metadata: '{"é": 1}',
+    isCut: false,
+    size: 47,
+  }]);
+  for (const time of ["infinity", "-infinity", "290000-01-01"]) {
+    await other.sql`update message_store.messages set time = ${time}::text::timestamp`;
+    const { messages } = await findMessages(other.sql, "number-1", { since: at(0) });
+    for (const it of messages) expect(it.time).toBe(null);
+    expect((await findMessages(other.sql, "number-1")).messages).toMatchObject([{ time: null }]);
+  }
+});
+
+test("findMessages() cuts texts, and ends after 16 MB of what is stored", async () => {
+  const large = db.connect({ max: 1 });
+  await large.unsafe("begin");
+  // Compressed, these would be small.
+  await large.unsafe(`
+    alter table message_store.messages alter column data set storage external;
+    insert into message_store.messages (stream_name, position, type, data)
+    select 'large-1', number, 'A', to_jsonb(repeat('x', 10000000))
+    from generate_series(0, 3) as number`);
+  const found = await findMessages(large, "large", {});
+  expect(found).toMatchObject({ scanned: 2, next: expect.any(Number) });
+  expect(found.messages.map(({ data, isCut, size }) => [data!.length, isCut, size]))
+    .toEqual([[2000, true, 10_000_002], [2000, true, 10_000_002]]);
+  const rest = await findMessages(large, "large", { startAt: found.next!, textLength: 5 });
+  expect(rest).toMatchObject({ scanned: 2, next: null });
+  expect(rest.messages.map(({ data }) => data!.length)).toEqual([5, 5]);
+  const none = await findMessages(large, "large-1", { limit: 1, textLength: 0 });
+  expect(none.messages).toMatchObject([{ data: "", metadata: null, isCut: true }]);
+  // One that is larger than all of this is looked at by itself.
+  const text = await findMessages(large, "large-1", { text: "zzz" });
+  expect(text).toEqual({ messages: [], next: 2, scanned: 2 });
+  await large.unsafe("rollback");
+});
+
+test("findMessages() finds all within the times that are near to their order", async () => {
+  const sql = db.connect({ max: 1 });
+  await sql.unsafe("begin");
+  // Each is half a second later or earlier than those beside it.
+  await sql.unsafe(`
+    insert into message_store.messages (stream_name, position, type, time)
+    select
+      'mixed-1', number, 'A',
+      '2030-01-01'::timestamp + number * interval '1 s' + (number % 2) * interval '-1500 ms'
+    from generate_series(0, 99) as number`);
+  const since = new Date(Date.UTC(2030, 0, 1, 0, 0, 50));
+  for (const source of ["$all", "mixed", "mixed-1"]) {
+    const { messages } = await findMessages(sql, source, { since });
+    // Beside the edge one may be missed, and none is answered that is out of the times.
+    expect(messages.length).toBeGreaterThanOrEqual(48);
+    expect(messages.filter(({ time }) => time! < since)).toEqual([]);
+  }
+  await sql.unsafe("rollback");
+});
+
+test("findMessages() finds nothing in an empty store", async () => {
+  for (const source of ["$all", "account", "account-1"]) {
+    for (const direction of ["forward", "backward"] as const) {
+      for (const options of OPTIONS) {
+        expect(await findMessages(empty.sql, source, { ...options, direction }))
+          .toEqual({ messages: [], next: null, scanned: 0 });
       }
     }
-  });
-
-  test("a page that ends with the last message has no next one", async () => {
-    expect(await numbers("account-1", { limit: 4 })).toEqual([[1, 4, 7, 10]]);
-    expect(await numbers("account-1", { limit: 4, direction: "backward" }))
-      .toEqual([[10, 7, 4, 1]]);
-  });
-
-  test("starts at a position, the beginning, the end or a time", async () => {
-    const first = async (startAt: number | "beginning" | "end" | Date, source = "$all") => {
-      const of = async (direction: "forward" | "backward") =>
-        (await numbers(source, { startAt, direction, limit: 20 })).flat();
-      return [(await of("forward"))[0], (await of("backward"))[0]];
-    };
-    expect(await first(5)).toEqual([4, 4]);
-    expect(await first("beginning")).toEqual([0, undefined]);
-    expect(await first("end")).toEqual([undefined, 11]);
-    expect(await first(minute(5))).toEqual([5, 4]);
-    expect(await first(new Date(minute(5).getTime() + 1))).toEqual([6, 5]);
-    expect(await first(minute(60))).toEqual([undefined, 11]);
-    expect(await first(minute(-60))).toEqual([0, undefined]);
-    expect(await first(minute(5), "account-1")).toEqual([7, 4]);
-    expect(await first(2, "account-1")).toEqual([7, 7]);
-    expect(await first(minute(5), "rare")).toEqual([11, undefined]);
-  });
-
-  test("finds by type, time and text, and combines them", async () => {
-    const found = async (options: Parameters<typeof numbers>[1], source = "$all") =>
-      (await numbers(source, options)).flat();
-    expect(await found({ types: ["Odd"] })).toEqual([1, 3, 5, 7, 9, 11]);
-    expect(await found({ types: ["Odd"], direction: "backward", limit: 2 }))
-      .toEqual([11, 9, 7, 5, 3, 1]);
-    expect(await found({ types: [] })).toEqual([]);
-    expect(await found({ text: "100% OF_1" })).toEqual([1, 10, 11]);
-    expect(await found({ text: "100_ of" })).toEqual([]);
-    expect(await found({ text: '"number": 4' })).toEqual([4]);
-    expect(await found({ since: minute(3), until: minute(6) })).toEqual([3, 4, 5]);
-    expect(await found({ since: minute(3), until: minute(6), direction: "backward" }))
-      .toEqual([5, 4, 3]);
-    expect(await found({ since: minute(2), text: "of_1", types: ["Odd"] }, "account")).toEqual([]);
-    expect(await found({ since: minute(2), text: "of_1", types: ["Even"] }, "account"))
-      .toEqual([10]);
-    expect(await found({ since: minute(2) }, "account-1")).toEqual([4, 7, 10]);
-  });
-
-  test("looks at so many messages and says where to go on", async () => {
-    const options = { types: ["None"], scanLimit: 5 };
-    expect(await findMessages(db.sql, "$all", options)).toEqual({
-      messages: [],
-      next: 6,
-      scanned: 5,
-    });
-    expect(await findMessages(db.sql, "$all", { ...options, startAt: 11 }))
-      .toEqual({ messages: [], next: null, scanned: 2 });
-    expect(await numbers("$all", { types: ["Odd"], scanLimit: 3 }))
-      .toEqual([[1], [3, 5], [7], [9, 11], []]);
-  });
-
-  test("does not answer a message that has another time than its neighbours", async () => {
-    await db.sql`
-      update message_store.messages set time = timestamp '2020-01-01' where global_position = 6`;
-    expect((await numbers("$all", { since: minute(3), until: minute(9) })).flat())
-      .toEqual([3, 4, 6, 7, 8]);
-  });
+  }
 });
 
-describe("what is stored", () => {
-  test("is cut in the database, and a million characters do not travel", async () => {
-    await writeBatch(db.sql, "large-1", [
-      { type: "Large", data: "ü".repeat(1_000_000), metadata: { a: "x".repeat(50) } },
-      { type: "Small", data: { a: 12 } },
-      { type: "None" },
-    ]);
-    const { messages } = await findMessages(db.sql, "large", { textLength: 10 });
-    expect(messages.map(({ data, metadata, size, isCut }) => [data, metadata, size, isCut]))
-      .toEqual([
-        ['"üüüüüüüüü', '{"a": "xxx', 2_000_002 + 59, true],
-        ['{"a": 12}', null, 9, false],
-        [null, null, 0, false],
-      ]);
-  });
-
-  test("ends a search at 16 MB that are stored", async () => {
-    await db.sql`
-      insert into message_store.messages (stream_name, position, type, data)
-      select 'large-1', n, 'Large', to_jsonb(
-        (select string_agg(md5((n * 1000000 + i)::text), '') from generate_series(1, 260000) as i)
-      )
-      from generate_series(0, 4) as n`;
-    const page = await findMessages(db.sql, "large", { types: ["None"] });
-    expect(page.scanned).toBeLessThan(5);
-    expect(page.next).toBe(page.scanned + 1);
-  });
-
-  test("numbers, names and times that JavaScript does not have are as they are", async () => {
-    await db.sql`
-      insert into message_store.messages (id, stream_name, position, type, data, time)
-      values
-        ('00000000-0000-4000-8000-000000000001', '__proto__-1', 0, '__proto__',
-          '{"__proto__": 12345678901234567890, "e": 1e30}', 'infinity'),
-        ('00000000-0000-4000-8000-000000000002', '__proto__-1', 1, 'B', null, '290000-01-01')`;
-    const { messages } = await findMessages(db.sql, "__proto__");
-    expect(messages.map(({ data, time }) => [data, time])).toEqual([
-      ['{"e": 1000000000000000000000000000000, "__proto__": 12345678901234567890}', null],
-      [null, null],
-    ]);
-    expect(await inspectMessage(db.sql, "00000000-0000-4000-8000-000000000001"))
-      .toEqual(messages[0]);
-  });
+test("findMessages() finds streams and categories where they are, over partitions", async () => {
+  const stores = [first.sql, second.sql];
+  for (const [number, it] of stores.entries()) {
+    await install(it, { partition: { number, of: 2 } });
+  }
+  const sql = partitioned(stores);
+  for (const name of ["p0", "p1", "p2", "p3", "p4"]) {
+    await write(sql, `${name}-1`, { type: "A" });
+    const found: FoundMessage[] = [];
+    for (const source of [name, `${name}-1`]) {
+      const { messages } = await findMessages(sql, source);
+      expect(messages).toMatchObject([{ streamName: `${name}-1` }]);
+      found.push(...messages);
+    }
+    const home = partitionFor(sql, `${name}-1`);
+    expect((await findMessages(home, name)).messages).toEqual([found[0]]);
+  }
+  await expect(findMessages(sql, "$all")).rejects.toThrow(/partition/);
 });
 
-test.each<[string, unknown, string]>([
-  ["", {}, '"source"'],
-  ["a", { limit: 0 }, '"limit"'],
-  ["a", { scanLimit: 0 }, '"scanLimit"'],
-  ["a", { textLength: -1 }, '"textLength"'],
-  ["a", { types: "A" }, '"types"'],
-  ["a", { types: [""] }, '"types"'],
-  ["a", { text: "" }, '"text"'],
-  ["a", { since: "2026" }, '"time"'],
-  ["a", { until: new Date(NaN) }, '"time"'],
-  ["a", { startAt: -1 }, '"startAt"'],
-  ["a", { direction: "up" }, '"direction"'],
-])("findMessages() of %j refuses %j", async (source, options, sentence) => {
-  await expect(findMessages(db.sql, source, options as object)).rejects.toThrow(sentence);
-});
-
-test("inspectMessage() reads the beginning of a message, and null if there is none", async () => {
-  const id = crypto.randomUUID();
-  expect(await inspectMessage(db.sql, id)).toBeNull();
-  await write(db.sql, "account-1", { type: "A", id, data: { a: "text" } });
-  expect(await inspectMessage(db.sql, id.toUpperCase(), { textLength: 4 }))
-    .toMatchObject({ id, streamName: "account-1", data: '{"a"', isCut: true, size: 13 });
-});
-
-describe("activity()", () => {
-  test("tells how many messages came in each span", async () => {
-    await fill();
-    const buckets = await activity(db.sql, { since: minute(-3), until: minute(15), buckets: 6 });
-    expect(buckets.map(({ count }) => count)).toEqual([0, 3, 3, 3, 3, 0]);
-    expect([buckets[0]!.from, buckets[0]!.to, buckets[5]!.to])
-      .toEqual([minute(-3), minute(0), minute(15)]);
-  });
-
-  test("tells of nothing in an empty store", async () => {
-    const buckets = await activity(db.sql, { since: minute(0) });
-    expect(buckets.map(({ count }) => count)).toEqual(Array.from({ length: 60 }, () => 0));
-  });
-
-  test.each([
-    [{}, '"since"'],
-    [{ since: minute(1), until: minute(1) }, '"until"'],
-    [{ since: minute(1), buckets: 0 }, '"buckets"'],
-    [{ since: "2026" }, '"time"'],
-  ])("refuses %j", async (options, sentence) => {
-    await expect(activity(db.sql, options as never)).rejects.toThrow(sentence);
-  });
-});
-
-describe("over partitions", () => {
-  let sql: Sql;
-  beforeAll(async () => {
-    await install(db.sql, { partition: { number: 0, of: 1 } });
-    sql = partitioned([db.sql]);
-  });
-
-  test("all messages are refused, and categories and streams are not", async () => {
-    await expect(findMessages(sql, "$all")).rejects.toThrow("Cannot do this with all partitions");
-    expect((await findMessages(sql, "account")).messages).toEqual([]);
-  });
+test.each<[string, string, unknown, ErrorConstructor, string]>([
+  ["an empty source", "", {}, TypeError, '"source"'],
+  ["a direction", "$all", { direction: "up" }, TypeError, '"direction"'],
+  ["a start", "$all", { startAt: -1 }, RangeError, '"startAt"'],
+  ["a text as the start", "$all", { startAt: "now" }, TypeError, '"startAt"'],
+  ["a limit of 0", "$all", { limit: 0 }, RangeError, '"limit"'],
+  ["a scan limit of 0", "$all", { scanLimit: 0 }, RangeError, '"scanLimit"'],
+  ["a negative length", "$all", { textLength: -1 }, RangeError, '"textLength"'],
+  ["a type that is no array", "$all", { types: "A" }, TypeError, '"types"'],
+  ["a type that is no text", "$all", { types: [1] }, TypeError, '"types"'],
+  ["an empty text", "$all", { text: "" }, TypeError, '"text"'],
+  ["a text with a NUL", "$all", { text: "a\0" }, TypeError, '"text"'],
+  ["a time as text", "$all", { since: "2026" }, TypeError, "2026"],
+  ["an invalid time", "$all", { until: new Date(NaN) }, TypeError, "Date"],
+  ["ownMessages as text", "$all", { ownMessages: "no" }, TypeError, '"ownMessages"'],
+  ["another member", "$all", { type: "A" }, TypeError, '"type"'],
+])("findMessages() refuses %s", async (_, source, options, kind, words) => {
+  const error = await findMessages(db.sql, source, options as object).catch((it) => it);
+  expect(error).toBeInstanceOf(kind);
+  expect(error.message).toContain(words);
 });
