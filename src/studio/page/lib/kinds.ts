@@ -11,6 +11,6 @@ const OWN_KINDS: readonly MessageKind[] = [
   "settled",
 ];
 
-export function isOwn({ kind }: ListedMessage): boolean {
+export function isBookkeeping({ kind }: ListedMessage): boolean {
   return OWN_KINDS.includes(kind);
 }

@@ -10,7 +10,7 @@ import { useValue } from "../lib/store.ts";
 import { every } from "../lib/ticker.ts";
 import { FilterBar } from "./filter_bar.tsx";
 import { ViewLink } from "./link.tsx";
-import { isOwn } from "../lib/kinds.ts";
+import { isBookkeeping } from "../lib/kinds.ts";
 import { columnsOfMessages } from "./message_cells.tsx";
 import { filterOf, isFilterOf, NO_FILTERS } from "./message_filters.ts";
 import { MessageView } from "./message_view.tsx";
@@ -51,7 +51,8 @@ export function MessageTable(
           keyOf={idOf}
           open={open}
           selected={chosen}
-          classOf={(row) => `${isOwn(row) ? "own" : ""}${isTarget(row, filter) ? " target" : ""}`}
+          classOf={(row) =>
+            `${isBookkeeping(row) ? "own" : ""}${isTarget(row, filter) ? " target" : ""}`}
           shift={state.shift}
           fresh={state.fresh}
           onTop={state.hasBefore ? feed.before : nothing}
