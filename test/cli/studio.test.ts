@@ -217,10 +217,13 @@ describe("Ctrl-C", () => {
     const lock = db.connect({ max: 1 });
     let release = () => {};
     const released = new Promise<void>((resolve) => release = resolve);
+    let isHeld = false;
     const holding = lock.begin(async (tx) => {
       await tx`lock table message_store.messages in access exclusive mode`;
+      isHeld = true;
       await released;
     });
+    await until(() => isHeld);
     const search = studio.ask("findMessages", { source: "$all" }).catch(() => "ended");
     await until(async () => {
       const [{ count } = { count: 0 }] = await db.sql`

@@ -9,6 +9,9 @@ import { loadModule } from "../terminal/load_module.ts";
 import { type Context, withPostgres } from "../terminal/run.ts";
 import { makeDoor } from "./studio_door.ts";
 
+/** How long the command may take to end after Ctrl-C, in milliseconds. */
+const END_TIMEOUT = 500;
+
 interface StudioCommandOptions {
   readonly port?: number;
   readonly write?: boolean;
@@ -61,11 +64,11 @@ export function defineStudio(program: Command): void {
         handle = async (request) => door.answer(request) ?? await answer(request);
         await printOpen(context, `${listening.url}/open#${door.token}`, write);
         if (!signal.aborted) await once(signal, "abort");
+        // Neither a search that the server is at work on keeps the command, nor what a module holds open.
+        setTimeout(() => process.exit(), END_TIMEOUT).unref();
       } finally {
         server.close();
         server.closeAllConnections();
-        // What a module holds open, as a pool of connections, does not keep the command.
-        if (files.length > 0) setTimeout(() => process.exit(), 1000).unref();
       }
     }));
 }

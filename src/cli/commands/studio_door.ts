@@ -52,14 +52,14 @@ export function makeDoor(port: number): Door {
     },
     authorize(request, { operation }) {
       const { pathname } = new URL(request.url);
-      if (operation === "open" && pathname === "/open") return answerPage(200, OPENING, SCRIPT_TAG);
+      if (operation === "open" && pathname === "/open") return htmlPage(200, OPENING, SCRIPT_TAG);
       if (operation === "open" && pathname === "/open.js") {
         return new Response(SCRIPT, { headers: { "content-type": "text/javascript" } });
       }
       if (hasSession(request)) return true;
       return pathname.startsWith("/api/")
         ? problem(401, "Unauthorized", NO_SESSION)
-        : answerPage(401, NO_SESSION);
+        : htmlPage(401, NO_SESSION);
     },
   };
 }
@@ -75,13 +75,14 @@ function problem(status: number, title: string, detail: string): Response {
   });
 }
 
-function answerPage(status: number, text: string, head = ""): Response {
+function htmlPage(status: number, text: string, head = ""): Response {
   const html = `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
 <title>Message DB studio</title>${head}
 </head>
 <body>
