@@ -14,6 +14,7 @@ const entries = {
   embedded: "src/database/embedded.ts",
   operate: "src/operate/mod.ts",
   studio: "src/studio/studio.ts",
+  otel: "src/otel/mod.ts",
   testing: "src/testing/mod.ts",
 };
 

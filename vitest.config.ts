@@ -14,6 +14,7 @@ const config: ViteUserConfig = defineConfig({
       { find: /^@messagedb\/client\/embedded$/, replacement: here("src/database/embedded.ts") },
       { find: /^@messagedb\/client\/operate$/, replacement: here("src/operate/mod.ts") },
       { find: /^@messagedb\/client\/studio$/, replacement: here("src/studio/studio.ts") },
+      { find: /^@messagedb\/client\/otel$/, replacement: here("src/otel/mod.ts") },
       { find: /^@messagedb\/client\/testing$/, replacement: here("src/testing/mod.ts") },
     ],
   },

@@ -1,6 +1,7 @@
 import { follow } from "../messages/follow.ts";
 import type { Message, Sql } from "../types.ts";
 import { AnsweredVerdict, checkDone, checkVerdict, UnusableAnswerError } from "./_answer.ts";
+import { callHandler } from "./_call_handler.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { workUntilDone } from "./_interruption.ts";
 import { isRecordFailure } from "./_kept_position.ts";
@@ -19,7 +20,12 @@ export async function attempt(
   task: Task,
   attemptNumber: number,
 ): Promise<Verdict | "handled" | "ended"> {
-  const { run: { consumer, kept, givingUp }, placed: { message }, handler } = task;
+  const { run: { consumer, kept, givingUp }, placed, handler } = task;
+  const { message } = placed;
+  const call = (sql: Sql) => {
+    const delivery = { messages: [message], attempt: attemptNumber };
+    return callHandler(task.run, [placed], delivery, () => handler(message, contextOf(sql)));
+  };
   const contextOf = (sql: Sql) => contextFor(message, sql, givingUp, attemptNumber);
   try {
     const isHandled = await workUntilDone(task, async (sql) => {
@@ -30,7 +36,7 @@ export async function attempt(
       let answer;
       try {
         const handle = consumer.begin ? sql : consumer.handlerSql;
-        answer = await (begun ? begun.answer : handler(message, contextOf(handle)));
+        answer = await (begun ? begun.answer : call(handle));
       } catch (error) {
         task.failure = { cause: error };
         throw error;

@@ -1,4 +1,5 @@
 import type { PartitionedSql } from "../handle/partitioned.ts";
+import type { ConsumerObserver } from "../handle/_observe.ts";
 import { ownOf } from "../handle/_statement.ts";
 import { storeFor } from "../handle/_store_for.ts";
 import { InvalidMessageError } from "../errors.ts";
@@ -74,6 +75,8 @@ export interface CheckedConsumer extends CheckedFollowing {
   /** Parses a stored message for `pageHandler`; undefined without a catalogue. */
   readonly decode: Parser["decode"] | undefined;
   readonly onEvent: ((event: ConsumerEvent) => void) | undefined;
+  /** Is told what the consumer does, or the member of its group; undefined if the handle has none. */
+  readonly observer: ConsumerObserver | undefined;
   readonly exclusive: boolean;
   /** In milliseconds. */
   readonly commitInterval: number;
@@ -189,7 +192,17 @@ export function checkConsumer<Handled extends Message, Transactional extends boo
     onError,
     exclusive: checkExclusive(options),
     onEvent: options.onEvent,
+    observer: observerOf(store, identity),
   };
+}
+
+/** Makes the observer of a consumer, or of a member of its group. */
+export function observerOf(
+  sql: Sql,
+  { category, consumerId }: Pick<CheckedConsumer, "category" | "consumerId">,
+  member?: number,
+): ConsumerObserver | undefined {
+  return ownOf(sql)?.observe?.consumer({ name: category, consumerId, member });
 }
 
 /** Checks that both are handles of one schema. Which one a gateway serves is not known here. */

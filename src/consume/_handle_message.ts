@@ -3,6 +3,7 @@ import { withTimeLimit } from "../handle/_time_limit.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import type { Message } from "../types.ts";
 import { attempt, contextFor } from "./_attempt.ts";
+import { callHandler } from "./_call_handler.ts";
 import { FIRST_DELAY, LONGEST_DELAY, reload, workUntilDone } from "./_interruption.ts";
 import { describe, withoutRefused, writeParked } from "./_park.ts";
 import type { Begun, Placed, Run, Task } from "./_task.ts";
@@ -36,7 +37,11 @@ export function handleMessage(
   const calledAt = report && performance.now();
   if (!consumer.begin && begun === undefined) {
     try {
-      const answer = handler(message, contextFor(message, consumer.handlerSql, givingUp, 1));
+      const context = contextFor(message, consumer.handlerSql, givingUp, 1);
+      const answer = consumer.observer === undefined
+        ? handler(message, context)
+        : callHandler(run, [placed], { messages: [message], attempt: 1 }, () =>
+          handler(message, context));
       if (answer === undefined) {
         report?.(handledEvent(message, 1, calledAt!));
         return "handled";
@@ -65,7 +70,7 @@ function handledEvent(message: Message, attempt: number, calledAt: number): Cons
 }
 
 async function handleUntilDone(task: Task): Promise<HandledOutcome> {
-  const { run: { consumer: { onError }, stopping, report }, placed: { message } } = task;
+  const { run: { consumer: { onError, observer }, stopping, report }, placed: { message } } = task;
   for (let attemptNumber = 1;; attemptNumber++) {
     const outcome = await attempt(task, attemptNumber);
     const error = task.failure?.cause;
@@ -89,6 +94,7 @@ async function handleUntilDone(task: Task): Promise<HandledOutcome> {
         const { delay: first = FIRST_DELAY } = typeof onError === "object" ? onError : {};
         const delay = backoff(attemptNumber, first, LONGEST_DELAY);
         report?.({ type: "retried", message, attempt: attemptNumber, error, delay });
+        observer?.retry();
         await sleep(delay, stopping);
         if (stopping.aborted) return "ended";
       }

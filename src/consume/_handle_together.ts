@@ -5,6 +5,7 @@ import { abortable } from "../lib/wait.ts";
 import type { Message, Sql } from "../types.ts";
 import { AnsweredVerdict, checkDone, UnusableAnswerError } from "./_answer.ts";
 import { contextFor } from "./_attempt.ts";
+import { callHandler } from "./_call_handler.ts";
 import { ClaimLostError } from "./_claim.ts";
 import { handleMessage } from "./_handle_message.ts";
 import type { PageRun } from "./_handle_page.ts";
@@ -127,11 +128,12 @@ async function tryTogether(
 
 /** Calls the handler of pages. */
 async function callOnce(
-  { consumer: { pageHandler, decode }, givingUp, report }: PageRun,
+  run: PageRun,
   sql: Sql,
   chunk: readonly Placed[],
   trying: Try,
 ): Promise<void> {
+  const { consumer: { pageHandler, decode }, givingUp, report } = run;
   const messages: Message[] = [];
   for (const [at, { message }] of chunk.entries()) {
     trying.at = at;
@@ -141,7 +143,13 @@ async function callOnce(
   trying.at = undefined;
   const calledAt = performance.now();
   if (messages.length > 0) {
-    const answer = await pageHandler!(messages, { sql, signal: givingUp, attempt: 1 });
+    const context = { sql, signal: givingUp, attempt: 1 };
+    const answer = await callHandler(
+      run,
+      chunk,
+      { messages, attempt: 1 },
+      () => pageHandler!(messages, context),
+    );
     checkDone(answer);
   }
   trying.done = chunk.length;
@@ -153,18 +161,22 @@ async function callOnce(
 
 /** Calls the handlers of the messages, one after another, until the transaction has lasted long enough. */
 async function callEach(
-  { consumer, kept, givingUp, stopping, deadline, report }: PageRun,
+  run: PageRun,
   sql: Sql,
   chunk: readonly Placed[],
   trying: Try,
 ): Promise<void> {
+  const { consumer, kept, givingUp, stopping, deadline, report } = run;
   const end = performance.now() + consumer.commitInterval;
-  for (const [at, { message, place }] of chunk.entries()) {
+  for (const [at, placed] of chunk.entries()) {
+    const { message, place } = placed;
     const handler = consumer.handlerOf(message);
     if (handler !== undefined && place > kept.position) {
       trying.at = at;
       const calledAt = performance.now();
-      const answer = await handler(message, contextFor(message, sql, givingUp, 1));
+      const context = contextFor(message, sql, givingUp, 1);
+      const first = { messages: [message], attempt: 1 };
+      const answer = await callHandler(run, [placed], first, () => handler(message, context));
       checkDone(answer, message.type);
       trying.at = undefined;
       const now = performance.now();

@@ -57,6 +57,8 @@ export interface KeptPosition {
   moved: AbortController;
   /** Resolves when the last store that was asked for has ended. It never rejects. */
   idle: Promise<unknown>;
+  /** Everything up to here was handled before an operator set the position back; 0 if none did. */
+  redone: number;
   /** Called when the position is stored. */
   onStored: ((position: number) => void) | undefined;
   /** What the stream records in place of the position: for messages that are taken out of turn. */
@@ -100,6 +102,7 @@ export function keepPosition(
     isClaimed: false,
     moved: new AbortController(),
     idle: Promise.resolve(),
+    redone: 0,
     onStored,
   };
 }
@@ -347,6 +350,7 @@ export async function reloadPosition(kept: KeptPosition): Promise<number> {
   kept.version = version;
   kept.stored = stored;
   if (!isSet) return kept.position = Math.max(kept.position, stored);
+  kept.redone = Math.max(kept.redone, kept.position);
   kept.position = stored;
   kept.unstored = 0;
   kept.moved.abort();

@@ -1,8 +1,9 @@
 import { StoreWentBackError } from "../errors.ts";
-import type { Reader } from "../subscribe/_reader.ts";
-import type { ConsumerGroup } from "../types.ts";
+import { readStream } from "../read/read_stream.ts";
+import { observedReader, type Reader } from "../subscribe/_reader.ts";
+import type { ConsumerGroup, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
-import type { CheckedConsumer } from "./_checked_consumer.ts";
+import { type CheckedConsumer, observerOf } from "./_checked_consumer.ts";
 import { ask, type Claim, holderOf, mayAsk } from "./_claim.ts";
 import { findPosition, type FoundPosition, streamOf } from "./_find_position.ts";
 import {
@@ -12,6 +13,7 @@ import {
   renewClaim,
   storePosition,
 } from "./_kept_position.ts";
+import { recordedPosition } from "./_read_last_messages.ts";
 import { readerFor } from "./_reader_for.ts";
 import { type Report, reporterOf, reportingRetries } from "./_report.ts";
 
@@ -42,9 +44,10 @@ export async function openMember(
   claim: Claim | undefined,
 ): Promise<Member> {
   const report = reporterOf(checked, group);
-  const consumer = reportingRetries(checked, report);
+  const observer = group ? observerOf(checked.sql, checked, group.member) : checked.observer;
+  const consumer = { ...reportingRetries(checked, report), observer };
   const { sql, startAt } = consumer;
-  const reader = readerFor(consumer, group);
+  const reader = observedReader(readerFor(consumer, group), observer);
   let found = await findPosition(sql, consumer, group, () => reader.start(startAt));
   // At the next start, "end" and a Date would mean another position. So the position that they mean now
   // is stored, even if it is 0.
@@ -58,6 +61,7 @@ export async function openMember(
     claim,
     report && ((position) => report({ type: "positionStored", position })),
   );
+  if (observer) kept.redone = await findRedone(sql, kept.streamName, found);
   const find = () =>
     findPosition(sql, consumer, group, () => {
       // Nothing is recorded any more, and the start would now be another one.
@@ -84,6 +88,17 @@ export async function openMember(
     }
   };
   return { consumer, reader, kept, report, find, claim: claimNow };
+}
+
+/** Up to where a member has handled everything before an operator set its position back; 0 if none did. */
+async function findRedone(
+  sql: Sql,
+  streamName: string,
+  { last }: FoundPosition,
+): Promise<number> {
+  if (last?.metadata?.["reset"] !== true || last.version === 0) return 0;
+  const [before] = await readStream(sql, streamName, { position: last.version - 1, batchSize: 1 });
+  return before ? recordedPosition(before) : 0;
 }
 
 /** Whether another process has the position. If that process may be gone, it is asked. */

@@ -1,5 +1,6 @@
 import { sqlStateOf, translateDriverError } from "./_driver_error.ts";
 import { pinNames } from "./_pin_names.ts";
+import type { Observe } from "./_observe.ts";
 import { templateOf } from "./_statement_text.ts";
 import type { Rows, Sql } from "../types.ts";
 
@@ -40,6 +41,8 @@ export interface OwnHandle {
   readonly storeOf?: (sql: Sql, names: readonly string[]) => Sql;
   /** The handles of all stores, if there are several. */
   readonly partitions?: readonly Sql[];
+  /** Is told of work that no statement shows. */
+  readonly observe?: Observe;
 }
 
 /** What a handle keeps; undefined for a driver's handle. */

@@ -65,15 +65,28 @@ export async function answerRequest(request: Request, gateway: Gateway): Promise
   return new Response(null, response);
 }
 
+/** The route of a path, with a name in braces for its parameter; undefined if the gateway has no such path. */
+export function routeOf(pathname: string, basePath: string): string | undefined {
+  try {
+    const route = findRoute(pathname, basePath);
+    return route && basePath + route.path;
+  } catch {
+    // The path cannot be read, and the gateway refuses it.
+    return undefined;
+  }
+}
+
 function findRoute(
   pathname: string,
   basePath: string,
-): { readonly endpoints: Endpoints; readonly parameter: string } | undefined {
+):
+  | { readonly path: string; readonly endpoints: Endpoints; readonly parameter: string }
+  | undefined {
   if (!pathname.startsWith(`${basePath}/`)) return undefined;
   const segments = pathname.slice(basePath.length).split("/");
   for (const [path, endpoints] of Object.entries(ROUTES)) {
     const parameter = pathParameterOf(segments, path);
-    if (parameter !== undefined) return { endpoints, parameter };
+    if (parameter !== undefined) return { path, endpoints, parameter };
   }
   return undefined;
 }

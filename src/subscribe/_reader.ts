@@ -1,3 +1,4 @@
+import type { ConsumerObserver } from "../handle/_observe.ts";
 import { isPassing } from "../handle/_retry.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
@@ -48,6 +49,12 @@ export interface Reader {
   markAt(place: number): Mark | null;
   /** Whether a read may find something although the source has no news. */
   readonly isDue?: () => boolean;
+}
+
+/** The reader, whose reads are told to an observer, if there is one. */
+export function observedReader(reader: Reader, observer: ConsumerObserver | undefined): Reader {
+  if (observer === undefined) return reader;
+  return { ...reader, read: (...wanted) => observer.receive(() => reader.read(...wanted)) };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { ownOf } from "../handle/_statement.ts";
 import { storeFor } from "../handle/_store_for.ts";
 import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
@@ -14,7 +15,7 @@ import type { Message, Sql } from "../types.ts";
 import { listenForMessages } from "./_bell.ts";
 import { followPages } from "./_follow_pages.ts";
 import { type CheckedFollowing, checkFollowing } from "./_following.ts";
-import { checkSource, type Reader, readerOf } from "./_reader.ts";
+import { checkSource, observedReader, type Reader, readerOf } from "./_reader.ts";
 import type { FollowOptions } from "./follow_options.ts";
 import type { Source } from "./source.ts";
 
@@ -137,10 +138,12 @@ export function subscribe(
   const types = options.types && (parser?.storedTypes(options.types) ?? options.types);
   const checked = { ...options, startAt, types };
   checkSource(source, checked);
-  const store = storeFor(sql, typeof source === "string" ? source : source.aggregate);
+  const name = typeof source === "string" ? source : source.aggregate;
+  const store = storeFor(sql, name);
   const following = checkFollowing(store, options);
   const limited = withTimeLimit(store, following.answerTimeout);
-  const reader = readerOf(limited, source, checked);
+  const observer = ownOf(store)?.observe?.consumer({ name });
+  const reader = observedReader(readerOf(limited, source, checked), observer);
   return endable((ending) => followMessages(limited, reader, parser, following, checked, ending));
 }
 

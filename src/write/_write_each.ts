@@ -1,9 +1,10 @@
+import type { ObservedWrite } from "../handle/_observe.ts";
 import { queryMessageStore } from "../handle/_statement.ts";
 import { type EncodedMessage, toColumns } from "../messages/_json.ts";
 import type { Sql } from "../types.ts";
 
 /** One of several writes, each of which has its own outcome. */
-export interface EachWrite extends EncodedMessage {
+export interface EachWrite extends EncodedMessage, ObservedWrite {
   readonly streamName: string;
   readonly expectedVersion: string | null;
   /** Whether the store may have the id already, so that it has to be looked up. */

@@ -1,5 +1,6 @@
 import { DuplicateMessageError, WrongExpectedVersionError } from "../errors.ts";
 import { isStatementRefused } from "../handle/_driver_error.ts";
+import type { GroupObserver } from "../handle/_observe.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import type { Sql } from "../types.ts";
 import { type EachWrite, writeEach, type WriteOutcome } from "./_write_each.ts";
@@ -19,6 +20,7 @@ import {
 /** Writes that share statements and commits. */
 export interface WriteGroup extends WriteQueue {
   readonly sql: Sql;
+  readonly observer: GroupObserver | undefined;
   /** How many more statements may be under way. */
   slots: number;
   /** Whether a microtask is due that sends batches. */
@@ -60,7 +62,7 @@ async function commit(group: WriteGroup, batch: readonly QueuedWrite[]): Promise
   const leftOut: Lanes = new Map();
   group.slots--;
   try {
-    await sendBatch(group.sql, batch, leftOut);
+    await sendBatch(group, batch, leftOut);
     putBack(group, leftOut);
   } catch (error) {
     for (const { reject } of batch) reject(error);
@@ -81,13 +83,20 @@ async function commit(group: WriteGroup, batch: readonly QueuedWrite[]): Promise
  * category or may have, and the later writes of these categories.
  * @throws An error that says nothing about a single write: a lost connection, for example.
  */
-async function sendBatch(sql: Sql, batch: readonly QueuedWrite[], leftOut: Lanes): Promise<void> {
+async function sendBatch(
+  group: WriteGroup,
+  batch: readonly QueuedWrite[],
+  leftOut: Lanes,
+): Promise<void> {
   const [first] = batch;
   if (first === undefined) return;
+  const { sql, observer } = group;
+  const carry = <Answer>(send: () => Promise<Answer>): Promise<Answer> =>
+    observer ? observer.carry(batch, send) : send();
   try {
-    if (batch.length === 1) return first.resolve(await writeAlone(sql, first));
+    if (batch.length === 1) return first.resolve(await carry(() => writeAlone(sql, first)));
     const isNew = batch.every((it) => !it.mayBeKnown && it.expectedVersion === null);
-    const outcomes = await (isNew ? writeEachNew : writeEach)(sql, batch);
+    const outcomes = await carry(() => (isNew ? writeEachNew : writeEach)(sql, batch));
     batch.forEach((write, at) => {
       const outcome = outcomes[at]!;
       if (outcome === "busy") addTo(leftOut, write);
@@ -95,7 +104,7 @@ async function sendBatch(sql: Sql, batch: readonly QueuedWrite[], leftOut: Lanes
     });
   } catch (error) {
     if (!isStatementRefused(error)) throw error;
-    if (batch.length > 1) await sendHalves(sql, batch, leftOut);
+    if (batch.length > 1) await sendHalves(group, batch, leftOut);
     else first.reject(error);
   }
 }
@@ -105,10 +114,14 @@ function writeAlone(sql: Sql, write: EachWrite): Promise<number> {
   return writeOne(sql, write.streamName, write, write.expectedVersion);
 }
 
-async function sendHalves(sql: Sql, batch: readonly QueuedWrite[], leftOut: Lanes): Promise<void> {
+async function sendHalves(
+  group: WriteGroup,
+  batch: readonly QueuedWrite[],
+  leftOut: Lanes,
+): Promise<void> {
   const isAlone = isOfOneCategory(batch);
   const send = async (part: readonly QueuedWrite[]) => {
-    if (isAlone || !isOfOneCategory(part)) await sendBatch(sql, part, leftOut);
+    if (isAlone || !isOfOneCategory(part)) await sendBatch(group, part, leftOut);
     else for (const write of part) addTo(leftOut, write);
   };
   const half = batch.length >> 1;

@@ -11,6 +11,7 @@ import {
   checkWritableStreamName,
 } from "../names/_check.ts";
 import type { MessageInput, Sql } from "../types.ts";
+import type { EachWrite } from "./_write_each.ts";
 import { submit, type WriteGroup } from "./_write_group.ts";
 import type { WriteOptions } from "./write.ts";
 
@@ -99,8 +100,10 @@ export function groupCommit(sql: Sql, options: GroupCommitOptions = {}): Grouped
 
 /** Makes the `write` of one store. */
 function groupStore(sql: Sql, maxBatch: number, maxInFlight: number): GroupedWrite {
+  const observer = ownOf(sql)?.observe?.group();
   const group: WriteGroup = {
     sql,
+    observer,
     maxBatch,
     slots: maxInFlight,
     isDue: false,
@@ -125,8 +128,10 @@ function groupStore(sql: Sql, maxBatch: number, maxInFlight: number): GroupedWri
     const encoding = whenReady(storing, ([stored]) => encodeMessage(stored!));
 
     // The spread is last: V8 is slow to add to an object that begins with a spread.
-    const submitEncoded = (encoded: EncodedMessage) =>
-      submit(group, { streamName, expectedVersion, mayBeKnown, ...encoded });
+    const submitEncoded = (encoded: EncodedMessage) => {
+      const write: EachWrite = { streamName, expectedVersion, mayBeKnown, ...encoded };
+      return observer ? observer.write(write, (it) => submit(group, it)) : submit(group, write);
+    };
     return await (isPromise(encoding) || turns.has(streamName)
       ? submitInTurn(turns, streamName, encoding, submitEncoded)
       : submitEncoded(encoding));

@@ -4,6 +4,7 @@ import { categories } from "../../../read/names.ts";
 import { type Call, callTo, captureStatement, type SentStatement } from "../_calls.ts";
 import { CANNOT_RUN, type MakeCall, type Parameter } from "./_parameters.ts";
 import { Refusal } from "../_problem.ts";
+import type { GatewayCall } from "../call.ts";
 import {
   entityIdsCall,
   firstReferenceSinceCall,
@@ -197,7 +198,21 @@ export interface RecognizedStatement {
 /** Makes the call that sends a statement with these parameters, in the statement's own order. */
 type MakeCallInOrder = (parameters: readonly Parameter[], maxBatchSize: number) => Call<unknown>;
 
-let knownStatements: ReadonlyMap<string, MakeCallInOrder> | undefined;
+/** What is known of a statement. */
+export interface LearnedStatement {
+  readonly operation: GatewayCall["operation"] | undefined;
+  /** Where each parameter has its first place, by name. */
+  readonly places: Readonly<Record<string, number>>;
+  readonly makeCall: MakeCallInOrder;
+}
+
+let knownStatements: Promise<ReadonlyMap<string, LearnedStatement>> | undefined;
+
+/** The statements that operations send, by text. */
+export function statementsByText(): Promise<ReadonlyMap<string, LearnedStatement>> {
+  return knownStatements ??= Promise.all(STATEMENTS.map(learnStatement))
+    .then((statements) => new Map(statements));
+}
 
 /**
  * Finds the call that sends a statement with these parameters; undefined if no operation has the
@@ -212,8 +227,8 @@ export async function recognize(
   parameters: readonly Parameter[],
   maxBatchSize: number,
 ): Promise<RecognizedStatement | undefined> {
-  knownStatements ??= new Map(await Promise.all(STATEMENTS.map(learnStatement)));
-  const call = knownStatements.get(query)?.(parameters, maxBatchSize);
+  const known = await statementsByText();
+  const call = known.get(query)?.makeCall(parameters, maxBatchSize);
   if (call === undefined) return undefined;
   const statement = await captureStatement(call);
   const isSame = statement.text === query &&
@@ -231,8 +246,9 @@ export async function recognize(
 /** Sends a sample, to see the text of the statement and which of its parameters has which name. */
 async function learnStatement(
   { sample, makeCall }: SampledStatement,
-): Promise<[text: string, makeCall: MakeCallInOrder]> {
-  const { text, parameters } = await captureStatement(makeCall(sample, 1));
+): Promise<[text: string, known: LearnedStatement]> {
+  const call = makeCall(sample, 1);
+  const { text, parameters } = await captureStatement(call);
   const places = Object.entries(sample).map(([name, value]) => {
     return [name, parameters.indexOf(value)] as const;
   });
@@ -240,5 +256,9 @@ async function learnStatement(
     const named = Object.fromEntries(places.map(([name, at]) => [name, parameters[at]]));
     return makeCall(named, maxBatchSize);
   };
-  return [text, makeCallInOrder];
+  return [text, {
+    operation: call.toAuthorize[0]?.operation,
+    places: Object.fromEntries(places),
+    makeCall: makeCallInOrder,
+  }];
 }

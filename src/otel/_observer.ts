@@ -1,0 +1,228 @@
+import {
+  type Attributes,
+  context,
+  createContextKey,
+  type Link,
+  type Span,
+  SpanKind,
+  trace,
+} from "@opentelemetry/api";
+import type {
+  ConsumerObserver,
+  Delivery,
+  GroupObserver,
+  ObservedSource,
+  ObservedWrite,
+} from "../handle/_observe.ts";
+import { isPromise } from "../lib/promise.ts";
+import { category, isCategory } from "../names/stream_name.ts";
+import type { Message } from "../types.ts";
+import { ATTRIBUTE, type OperationType, OWN_ATTRIBUTE, SYSTEM } from "./_conventions.ts";
+import { failSpan } from "./_error_type.ts";
+import { secondsSince, type Telemetry } from "./_telemetry.ts";
+import {
+  carrierOf,
+  linksToSenders,
+  senderOf,
+  spanContextIn,
+  traceIn,
+  withTrace,
+} from "./_trace_context.ts";
+
+/** What all spans and metrics of an operation have: nothing that differs from stream to stream. */
+export function operationAttributes(
+  { attributes }: Pick<Telemetry, "attributes">,
+  type: OperationType,
+  template: string | undefined,
+): Attributes {
+  return {
+    ...attributes,
+    [ATTRIBUTE.messagingSystem]: SYSTEM,
+    [ATTRIBUTE.operationName]: type,
+    [ATTRIBUTE.operationType]: type,
+    ...(template !== undefined && { [ATTRIBUTE.template]: template }),
+  };
+}
+
+export function spanName(type: OperationType, template: string | undefined): string {
+  return template === undefined ? type : `${type} ${template}`;
+}
+
+/** Makes the observer of a consumer or a subscription. */
+export function consumerObserver(telemetry: Telemetry, source: ObservedSource): ConsumerObserver {
+  const { tracer, instruments } = telemetry;
+  const { name, consumerId, member } = source;
+  const template = name === "$all" || isCategory(name) ? name : category(name);
+  const ofConsumer: Attributes = {
+    ...(consumerId !== undefined && { [ATTRIBUTE.group]: consumerId }),
+    ...(member !== undefined && { [ATTRIBUTE.partition]: String(member) }),
+  };
+  const received = { ...operationAttributes(telemetry, "receive", template), ...ofConsumer };
+  return {
+    receive: async (read) => {
+      const startedAt = performance.now();
+      const attributes = { ...received, [ATTRIBUTE.destination]: name };
+      const options = { kind: SpanKind.CLIENT, attributes };
+      const span = tracer.startSpan(spanName("receive", template), options);
+      let failure: Attributes | undefined;
+      try {
+        const page = await context.with(trace.setSpan(context.active(), span), read);
+        if (page.length > 0) instruments.consumed.add(page.length, received);
+        if (span.isRecording()) {
+          span.setAttribute(ATTRIBUTE.messageCount, page.length);
+          span.addLinks(linksToSenders(page.messages(), idOf));
+        }
+        return page;
+      } catch (error) {
+        failure = failSpan(span, error);
+        throw error;
+      } finally {
+        instruments.operationDuration.record(secondsSince(startedAt), { ...received, ...failure });
+        span.end();
+      }
+    },
+    process: processor(telemetry, source, template, ofConsumer),
+    retry: () => instruments.retries.add(1, received),
+  };
+}
+
+function idOf({ id }: Message): Attributes {
+  return { [ATTRIBUTE.messageId]: id };
+}
+
+/** Makes the function that calls handlers. */
+function processor(
+  telemetry: Telemetry,
+  { name }: ObservedSource,
+  template: string,
+  ofConsumer: Attributes,
+): ConsumerObserver["process"] {
+  const { instruments } = telemetry;
+  const processed = { ...operationAttributes(telemetry, "process", template), ...ofConsumer };
+  return <Answer>(delivery: Delivery, call: () => Answer): Answer => {
+    const startedAt = performance.now();
+    const [span, within] = startProcess(telemetry, delivery, template, name, processed);
+    const end = (failure?: Attributes) => {
+      instruments.processDuration.record(secondsSince(startedAt), { ...processed, ...failure });
+      span.end();
+    };
+    const done = <Value>(answer: Value): Value => {
+      if (typeof answer === "string" && VERDICT.test(answer)) {
+        span.setAttribute(OWN_ATTRIBUTE.verdict, answer);
+      }
+      end();
+      return answer;
+    };
+    try {
+      const answer = context.with(within, call);
+      if (!isPromise(answer)) return done(answer);
+      // The answer may be a query that is sent when somebody waits for it: it is sent within the span, too.
+      return context.with(within, () =>
+        Promise.resolve(answer).then(done, (error) => {
+          end(failSpan(span, error));
+          throw error;
+        })) as Answer;
+    } catch (error) {
+      end(failSpan(span, error));
+      throw error;
+    }
+  };
+}
+
+const VERDICT = /^(retry|skip|park|stop)$/;
+
+/** Starts the span of a handler, linked to those who have sent the messages, or as a child of the one sender. */
+function startProcess(
+  { tracer, isChild }: Telemetry,
+  { messages, attempt, again }: Delivery,
+  template: string,
+  name: string,
+  processed: Attributes,
+): [span: Span, within: ReturnType<typeof context.active>] {
+  const [only] = messages.length === 1 ? messages : [];
+  const sender = only && senderOf(only);
+  let parent = context.active();
+  let links: Link[] = [];
+  if (sender && isChild) parent = trace.setSpanContext(parent, sender);
+  else links = linksToSenders(messages, only ? undefined : idOf);
+  const span = tracer.startSpan(spanName("process", template), {
+    kind: SpanKind.CONSUMER,
+    links,
+    attributes: {
+      ...processed,
+      [ATTRIBUTE.destination]: only?.streamName ?? name,
+      ...(only
+        ? { [ATTRIBUTE.messageId]: only.id }
+        : { [ATTRIBUTE.messageCount]: messages.length }),
+      ...(attempt > 1 && { [OWN_ATTRIBUTE.attempt]: attempt }),
+      ...(again !== undefined && { [OWN_ATTRIBUTE.again]: again }),
+    },
+  }, parent);
+  return [span, trace.setSpan(parent, span)];
+}
+
+/** The spans of the writes that the statement carries which is sent next. */
+const CARRIED = createContextKey("@messagedb/client carried writes");
+
+/** The spans of the writes that a statement carries; undefined if it carries none of a group. */
+export function carriedSpans(): readonly Span[] | undefined {
+  return context.active().getValue(CARRIED) as readonly Span[] | undefined;
+}
+
+/** What is kept of a write of a group. */
+interface Kept {
+  readonly span: Span;
+  isQueued: boolean;
+}
+
+/** Makes the observer of a `groupCommit`. */
+export function groupObserver(telemetry: Telemetry): GroupObserver {
+  const { tracer, instruments } = telemetry;
+  const attributes = { ...telemetry.attributes, [ATTRIBUTE.messagingSystem]: SYSTEM };
+  const leaveQueue = (kept: Kept) => {
+    if (kept.isQueued) instruments.queueSize.add(-1, attributes);
+    kept.isQueued = false;
+  };
+  return {
+    write: async (message, submit) => {
+      const template = category(message.streamName);
+      const sent = operationAttributes(telemetry, "send", template);
+      const startedAt = performance.now();
+      const custom = traceIn(message.metadata);
+      const creation = spanContextIn({ traceparent: custom });
+      const span = tracer.startSpan(spanName("send", template), {
+        kind: creation ? SpanKind.CLIENT : SpanKind.PRODUCER,
+        ...(creation && { links: [{ context: creation }] }),
+        attributes: {
+          ...sent,
+          [ATTRIBUTE.destination]: message.streamName,
+          [ATTRIBUTE.messageId]: message.id,
+        },
+      });
+      const observed: Kept = { span, isQueued: true };
+      const metadata = span.isRecording()
+        ? withTrace(message.metadata, carrierOf(span.spanContext())) ?? message.metadata
+        : message.metadata;
+      instruments.queueSize.add(1, attributes);
+      let failure: Attributes | undefined;
+      try {
+        return await submit({ ...message, metadata, observed });
+      } catch (error) {
+        failure = failSpan(span, error);
+        throw error;
+      } finally {
+        leaveQueue(observed);
+        instruments.sent.add(1, { ...sent, ...failure });
+        instruments.operationDuration.record(secondsSince(startedAt), { ...sent, ...failure });
+        span.end();
+      }
+    },
+    carry: (writes: readonly ObservedWrite[], send) => {
+      const all = writes.map(({ observed }) => observed as Kept);
+      all.forEach(leaveQueue);
+      instruments.batchSize.record(writes.length, attributes);
+      const spans = all.map(({ span }) => span);
+      return context.with(context.active().setValue(CARRIED, spans), send);
+    },
+  };
+}
