@@ -2,10 +2,10 @@ import type { Message } from "../types.ts";
 
 /** Makes observers of the work with a handle. */
 export interface Observe {
-  /** Makes an observer of a consumer, of a member of its group, or of a subscription. */
-  consumer(source: ObservedSource): ConsumerObserver;
-  /** Makes an observer of a `groupCommit`. */
-  group(): GroupObserver;
+  /** Makes an observer of a consumer, of a member of its group, or of a subscription; undefined for none. */
+  consumer(source: ObservedSource): ConsumerObserver | undefined;
+  /** Makes an observer of a `groupCommit`; undefined for none. */
+  group(): GroupObserver | undefined;
 }
 
 /** What is read, and by whom. */

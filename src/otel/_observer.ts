@@ -17,9 +17,9 @@ import type {
 import { isPromise } from "../lib/promise.ts";
 import { category, isCategory } from "../names/stream_name.ts";
 import type { Message } from "../types.ts";
-import { ATTRIBUTE, type OperationType, OWN_ATTRIBUTE, SYSTEM } from "./_conventions.ts";
+import { ATTRIBUTE, OWN_ATTRIBUTE, SYSTEM } from "./_conventions.ts";
 import { failSpan } from "./_error_type.ts";
-import { secondsSince, type Telemetry } from "./_telemetry.ts";
+import { operationOf, secondsSince, type Telemetry } from "./_telemetry.ts";
 import {
   carrierOf,
   linksToSenders,
@@ -28,25 +28,6 @@ import {
   traceIn,
   withTrace,
 } from "./_trace_context.ts";
-
-/** What all spans and metrics of an operation have: nothing that differs from stream to stream. */
-export function operationAttributes(
-  { attributes }: Pick<Telemetry, "attributes">,
-  type: OperationType,
-  template: string | undefined,
-): Attributes {
-  return {
-    ...attributes,
-    [ATTRIBUTE.messagingSystem]: SYSTEM,
-    [ATTRIBUTE.operationName]: type,
-    [ATTRIBUTE.operationType]: type,
-    ...(template !== undefined && { [ATTRIBUTE.template]: template }),
-  };
-}
-
-export function spanName(type: OperationType, template: string | undefined): string {
-  return template === undefined ? type : `${type} ${template}`;
-}
 
 /** Makes the observer of a consumer or a subscription. */
 export function consumerObserver(telemetry: Telemetry, source: ObservedSource): ConsumerObserver {
@@ -57,13 +38,14 @@ export function consumerObserver(telemetry: Telemetry, source: ObservedSource): 
     ...(consumerId !== undefined && { [ATTRIBUTE.group]: consumerId }),
     ...(member !== undefined && { [ATTRIBUTE.partition]: String(member) }),
   };
-  const received = { ...operationAttributes(telemetry, "receive", template), ...ofConsumer };
+  const receive = operationOf(telemetry, "receive", template);
+  const received = { ...receive.attributes, ...ofConsumer };
   return {
     receive: async (read) => {
       const startedAt = performance.now();
       const attributes = { ...received, [ATTRIBUTE.destination]: name };
       const options = { kind: SpanKind.CLIENT, attributes };
-      const span = tracer.startSpan(spanName("receive", template), options);
+      const span = tracer.startSpan(receive.name, options);
       let failure: Attributes | undefined;
       try {
         const page = await context.with(trace.setSpan(context.active(), span), read);
@@ -98,10 +80,11 @@ function processor(
   ofConsumer: Attributes,
 ): ConsumerObserver["process"] {
   const { instruments } = telemetry;
-  const processed = { ...operationAttributes(telemetry, "process", template), ...ofConsumer };
+  const operation = operationOf(telemetry, "process", template);
+  const processed = { ...operation.attributes, ...ofConsumer };
   return <Answer>(delivery: Delivery, call: () => Answer): Answer => {
     const startedAt = performance.now();
-    const [span, within] = startProcess(telemetry, delivery, template, name, processed);
+    const [span, within] = startProcess(telemetry, delivery, operation.name, name, processed);
     const end = (failure?: Attributes) => {
       instruments.processDuration.record(secondsSince(startedAt), { ...processed, ...failure });
       span.end();
@@ -135,7 +118,7 @@ const VERDICT = /^(retry|skip|park|stop)$/;
 function startProcess(
   { tracer, isChild }: Telemetry,
   { messages, attempt, again }: Delivery,
-  template: string,
+  spanName: string,
   name: string,
   processed: Attributes,
 ): [span: Span, within: ReturnType<typeof context.active>] {
@@ -145,7 +128,7 @@ function startProcess(
   let links: Link[] = [];
   if (sender && isChild) parent = trace.setSpanContext(parent, sender);
   else links = linksToSenders(messages, only ? undefined : idOf);
-  const span = tracer.startSpan(spanName("process", template), {
+  const span = tracer.startSpan(spanName, {
     kind: SpanKind.CONSUMER,
     links,
     attributes: {
@@ -186,11 +169,11 @@ export function groupObserver(telemetry: Telemetry): GroupObserver {
   return {
     write: async (message, submit) => {
       const template = category(message.streamName);
-      const sent = operationAttributes(telemetry, "send", template);
+      const { name, attributes: sent } = operationOf(telemetry, "send", template);
       const startedAt = performance.now();
       const custom = traceIn(message.metadata);
       const creation = spanContextIn({ traceparent: custom });
-      const span = tracer.startSpan(spanName("send", template), {
+      const span = tracer.startSpan(name, {
         kind: creation ? SpanKind.CLIENT : SpanKind.PRODUCER,
         ...(creation && { links: [{ context: creation }] }),
         attributes: {

@@ -1,20 +1,25 @@
 import {
   type Attributes,
   type Counter,
+  createNoopMeter,
   type Histogram,
   type Meter,
   metrics,
+  ProxyTracerProvider,
   trace,
   type Tracer,
   type UpDownCounter,
 } from "@opentelemetry/api";
 import { VERSION } from "../http/gateway/_version.ts";
 import {
+  ATTRIBUTE,
   CONVENTIONS,
   DATABASE_BUCKETS,
   MESSAGING_BUCKETS,
   METRIC,
+  type OperationType,
   OWN_METRIC,
+  SYSTEM,
 } from "./_conventions.ts";
 
 const NAME = "@messagedb/client";
@@ -23,6 +28,8 @@ const SCOPE = { schemaUrl: `https://opentelemetry.io/schemas/${CONVENTIONS}` };
 /** What spans and metrics are made with. */
 export interface Telemetry {
   readonly tracer: Tracer;
+  /** Whether nothing would come of a span or a metric, because no SDK is registered. */
+  readonly isOff: () => boolean;
   readonly instruments: Instruments;
   /** Whether handlers run in the trace of those who have sent the messages. */
   readonly isChild: boolean;
@@ -30,6 +37,45 @@ export interface Telemetry {
   readonly attributes: Attributes;
   /** What those of statements have besides. */
   readonly ofStatements: Attributes;
+  /** The operations that are known, by name: their attributes are the same each time. */
+  readonly operations: Map<string, Operation>;
+  /** The attributes of statements, by what is known of each. */
+  readonly statements: WeakMap<object, Attributes>;
+}
+
+/** What is the same of all operations of one kind with one category. */
+export interface Operation {
+  /** The name of the span. */
+  readonly name: string;
+  /** What spans and metrics have: nothing that differs from stream to stream. */
+  readonly attributes: Attributes;
+}
+
+/** So many operations are known at most: a program may write to ever new categories. */
+const MOST_OPERATIONS = 1000;
+
+export function operationOf(
+  { attributes, operations }: Telemetry,
+  type: OperationType,
+  template: string | undefined,
+): Operation {
+  const name = template === undefined ? type : `${type} ${template}`;
+  let known = operations.get(name);
+  if (known === undefined) {
+    if (operations.size >= MOST_OPERATIONS) operations.clear();
+    known = {
+      name,
+      attributes: {
+        ...attributes,
+        [ATTRIBUTE.messagingSystem]: SYSTEM,
+        [ATTRIBUTE.operationName]: type,
+        [ATTRIBUTE.operationType]: type,
+        ...(template !== undefined && { [ATTRIBUTE.template]: template }),
+      },
+    };
+    operations.set(name, known);
+  }
+  return known;
 }
 
 /** The metrics that work records. */
@@ -42,6 +88,18 @@ export interface Instruments {
   readonly retries: Counter;
   readonly batchSize: Histogram;
   readonly queueSize: UpDownCounter;
+}
+
+/** Makes a function that tells whether no SDK is registered. Once one is, nothing is asked any more. */
+export function offSwitch(tracer: Tracer | undefined, meter: Meter): () => boolean {
+  let isOff = tracer === undefined && meter === createNoopMeter();
+  return () => {
+    if (!isOff) return false;
+    const provider = trace.getTracerProvider();
+    isOff = provider instanceof ProxyTracerProvider &&
+      provider.getDelegateTracer(NAME, VERSION) === undefined;
+    return isOff;
+  };
 }
 
 export function tracerOf(tracer: Tracer | undefined): Tracer {

@@ -13,13 +13,12 @@ export interface WrittenParts {
   /** The category, if it is one; for what a consumer settles, the category that it reads. */
   readonly template: string | undefined;
   /** How many messages there are of each category. */
-  readonly counts: ReadonlyMap<string, number>;
+  readonly counts: readonly (readonly [category: string, count: number])[];
   readonly attributes: Attributes;
   /** Which parameter has the metadata, or the columns of a batch; undefined if they are to stay as they are. */
   readonly traceAt: number | undefined;
-  readonly isBatch: boolean;
-  /** Of a batch: whether the row is a message, and no stream that is only checked. */
-  readonly isMessage: (at: number) => boolean;
+  /** Of a batch: whether a row is a message, and no stream that is only checked. Undefined for one message. */
+  readonly isMessage: ((at: number) => boolean) | undefined;
 }
 
 /** Tells what a statement writes, without a look at data. */
@@ -28,17 +27,17 @@ export function writtenBy(places: NonNullable<Described["write"]>, parameters: S
   const columns = at("columns");
   if (columns === null) {
     const row = { streamName: at("streamName")!, type: at("type")!, id: at("id")! };
-    return writtenRows([row], places["metadata"], false, () => true);
+    return writtenOne(row, places["metadata"]);
   }
   const head = columnsBeforeData(columns);
   const { id, type, inStream, streamName = [] } = head;
   const streamNameAt = (row: number) =>
     at("streamName") ?? streamName[(inStream?.[row] ?? row + 1) - 1]!;
   const isMessage = (row: number) => id[row] !== null;
-  const rows = id.flatMap((it, row) =>
+  const messages = id.flatMap((it, row) =>
     it === null ? [] : [{ streamName: streamNameAt(row), type: type[row]!, id: it }]
   );
-  return writtenRows(rows, places["columns"], true, isMessage);
+  return writtenBatch(messages, places["columns"], isMessage);
 }
 
 interface ColumnsBeforeData {
@@ -60,39 +59,53 @@ interface WrittenMessage {
   readonly id: string;
 }
 
-function writtenRows(
-  rows: readonly WrittenMessage[],
+function writtenOne(message: WrittenMessage, traceAt: number | undefined): WrittenParts {
+  const own = kindOfOwn(message);
+  if (own !== undefined) return ofLibrary(own, message);
+  const { streamName, id } = message;
+  const template = category(streamName);
+  return {
+    type: "send",
+    template,
+    counts: [[template, 1]],
+    attributes: { [ATTRIBUTE.destination]: streamName, [ATTRIBUTE.messageId]: id },
+    traceAt,
+    isMessage: undefined,
+  };
+}
+
+function writtenBatch(
+  messages: readonly WrittenMessage[],
   traceAt: number | undefined,
-  isBatch: boolean,
   isMessage: WrittenParts["isMessage"],
 ): WrittenParts {
-  const [first] = rows;
+  const [first] = messages;
   const own = first && kindOfOwn(first);
-  if (own !== undefined) return ofLibrary(own, first!, isBatch, isMessage);
+  if (own !== undefined) return ofLibrary(own, first!);
   const counts = new Map<string, number>();
-  for (const { streamName } of rows) {
+  for (const { streamName } of messages) {
     const name = category(streamName);
     counts.set(name, (counts.get(name) ?? 0) + 1);
   }
-  const template = counts.size === 1 ? category(first!.streamName) : undefined;
-  const isOneStream = rows.every(({ streamName }) => streamName === first!.streamName);
+  const isOneStream = messages.every(({ streamName }) => streamName === first!.streamName);
   return {
-    type: rows.length === 0 ? undefined : "send",
-    template,
-    counts,
+    type: messages.length === 0 ? undefined : "send",
+    template: counts.size === 1 ? category(first!.streamName) : undefined,
+    counts: [...counts],
     attributes: {
       ...(first && isOneStream && { [ATTRIBUTE.destination]: first.streamName }),
-      ...(rows.length === 1 && { [ATTRIBUTE.messageId]: first!.id }),
-      ...(rows.length > 1 && { [ATTRIBUTE.messageCount]: rows.length }),
+      ...(messages.length === 1 && { [ATTRIBUTE.messageId]: first!.id }),
+      ...(messages.length > 1 && { [ATTRIBUTE.messageCount]: messages.length }),
     },
     traceAt,
-    isBatch,
     isMessage,
   };
 }
 
 /** What a stream of the library's own is for, if the message is one that the library writes there. */
 function kindOfOwn({ streamName, type }: WrittenMessage): string | undefined {
+  // Most names have no type, and need no look at all expressions.
+  if (!/^[^-]*[:+]/.test(streamName)) return undefined;
   const own = OWN.find(({ streams, types }) => types.test(type) && streams.test(streamName));
   return own && /[:+](\w+)-/.exec(streamName)![1];
 }
@@ -104,19 +117,14 @@ const SETTLES: Readonly<Record<string, string>> = {
   parked: "parked",
 };
 
-function ofLibrary(
-  kind: string,
-  { streamName }: WrittenMessage,
-  isBatch: boolean,
-  isMessage: WrittenParts["isMessage"],
-): WrittenParts {
+function ofLibrary(kind: string, { streamName }: WrittenMessage): WrittenParts {
   const settlement = Object.hasOwn(SETTLES, kind) ? SETTLES[kind]! : undefined;
   const template = category(streamName).replace(/[:+]\w+$/, "");
   const [consumerId, member, size] = ids(streamName);
   return {
     type: settlement === undefined ? undefined : "settle",
     template,
-    counts: new Map(),
+    counts: [],
     attributes: {
       [ATTRIBUTE.destination]: template,
       ...(kind !== "aggregate" && { [ATTRIBUTE.group]: consumerId! }),
@@ -124,7 +132,6 @@ function ofLibrary(
       ...(settlement !== undefined && { [OWN_ATTRIBUTE.settlement]: settlement }),
     },
     traceAt: undefined,
-    isBatch,
-    isMessage,
+    isMessage: undefined,
   };
 }

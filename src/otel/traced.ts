@@ -17,15 +17,17 @@ import { checkOptions } from "../names/_check.ts";
 import type { Rows, Sql } from "../types.ts";
 import { ATTRIBUTE } from "./_conventions.ts";
 import { type Described, describeStatement } from "./_described.ts";
-import { failSpan } from "./_error_type.ts";
+import { errorTypeOf, failSpan } from "./_error_type.ts";
+import { carriedSpans, consumerObserver, groupObserver } from "./_observer.ts";
 import {
-  carriedSpans,
-  consumerObserver,
-  groupObserver,
-  operationAttributes,
-  spanName,
-} from "./_observer.ts";
-import { makeInstruments, meterOf, secondsSince, type Telemetry, tracerOf } from "./_telemetry.ts";
+  makeInstruments,
+  meterOf,
+  offSwitch,
+  operationOf,
+  secondsSince,
+  type Telemetry,
+  tracerOf,
+} from "./_telemetry.ts";
 import {
   carrierOf,
   columnsWithTrace,
@@ -102,12 +104,16 @@ export function traced<Handle extends Sql>(sql: Handle, options: TracedOptions =
   if (own?.observe || own?.partitions?.some((it) => ownOf(it)?.observe)) {
     throw new TypeError("Cannot trace this handle: it is traced already");
   }
+  const meterInUse = meterOf(meter);
   return tracedHandle(sql, {
     tracer: tracerOf(tracer),
-    instruments: makeInstruments(meterOf(meter)),
+    isOff: offSwitch(tracer, meterInUse),
+    instruments: makeInstruments(meterInUse),
     isChild: parent === "sender",
     attributes,
     ofStatements: {},
+    operations: new Map(),
+    statements: new WeakMap(),
   });
 }
 
@@ -117,6 +123,8 @@ function tracedHandle<Handle extends Sql>(sql: Handle, shared: Telemetry): Handl
     ...shared,
     attributes: { ...serverOf(sql), ...shared.attributes },
     ofStatements: databaseOf(sql),
+    operations: new Map(),
+    statements: new WeakMap(),
   };
   const stores = new Map<Sql, Sql>();
   /** The traced handle of a partition. */
@@ -126,8 +134,8 @@ function tracedHandle<Handle extends Sql>(sql: Handle, shared: Telemetry): Handl
     return known;
   };
   const observe: OwnHandle["observe"] = {
-    consumer: (source) => consumerObserver(telemetry, source),
-    group: () => groupObserver(telemetry),
+    consumer: (source) => telemetry.isOff() ? undefined : consumerObserver(telemetry, source),
+    group: () => telemetry.isOff() ? undefined : groupObserver(telemetry),
   };
   const keep = (given: Sql): OwnHandle => {
     const inner = ownOf(given);
@@ -188,19 +196,31 @@ function sender(
   inner: OwnHandle | undefined,
 ): NonNullable<OwnHandle["send"]> {
   const translate = inner?.translate ?? translateDriverError;
-  return async (sql, strings, ...parameters) => {
-    const description = describeStatement(strings);
-    const described = description instanceof Promise ? await description : description;
-    // What is sent goes to the handle that the statement was sent with: it may be of a transaction.
-    const beneath: Sql = (...statement) => inner?.send?.(sql, ...statement) ?? sql(...statement);
-    const send = (parameters: SentParameters) => takeRows(beneath, strings, ...parameters);
+  // A statement goes to the handle that it was sent with: that may be of a transaction.
+  const pass: NonNullable<OwnHandle["send"]> = (sql, ...statement) =>
+    inner?.send?.(sql, ...statement) ?? sql(...statement);
+  const sendDescribed = (described: Described, sql: Sql, ...statement: Parameters<Sql>) => {
+    const [strings, ...parameters] = statement;
+    const beneath: Sql = (...statement) => pass(sql, ...statement);
+    // What writes answers one row.
+    const send = (parameters: SentParameters): Promise<Rows> =>
+      described.write
+        ? Promise.resolve(pass(sql, strings, ...parameters))
+        : takeRows(beneath, strings, ...parameters);
     const sending = { described, parameters, send };
     const carried = carriedSpans();
-    if (carried !== undefined) return await sendCarried(telemetry, sending, carried);
+    if (carried !== undefined) return sendCarried(telemetry, sending, carried);
     const written = described.write && writtenBy(described.write, parameters);
     return written?.type === undefined
-      ? await sendStatement(telemetry, sending, context.active())
-      : await sendWritten(telemetry, sending, written, translate);
+      ? sendStatement(telemetry, sending, context.active())
+      : sendWritten(telemetry, sending, written, translate);
+  };
+  return (sql, ...statement) => {
+    if (telemetry.isOff()) return pass(sql, ...statement);
+    const described = describeStatement(statement[0]);
+    return described instanceof Promise
+      ? described.then((it) => sendDescribed(it, sql, ...statement))
+      : sendDescribed(described, sql, ...statement);
   };
 }
 
@@ -214,51 +234,55 @@ async function sendWritten(
   const { tracer, instruments } = telemetry;
   const { type = "send", template, counts, attributes } = written;
   const startedAt = performance.now();
-  const shared = operationAttributes(telemetry, type, template);
+  const operation = operationOf(telemetry, type, template);
   const creation = creationOf(written, sending.parameters);
-  const span = tracer.startSpan(spanName(type, template), {
+  const span = tracer.startSpan(operation.name, {
     kind: type === "send" && creation === undefined ? SpanKind.PRODUCER : SpanKind.CLIENT,
     ...(creation && { links: [{ context: creation }] }),
-    attributes: { ...shared, ...attributes },
+    attributes: { ...operation.attributes, ...attributes },
   });
-  const parameters = span.isRecording()
-    ? parametersWithTrace(sending.parameters, written, span)
-    : sending.parameters;
   let failure: Attributes | undefined;
   try {
-    const within = trace.setSpan(context.active(), span);
-    return await sendStatement(telemetry, { ...sending, parameters }, within);
+    return await sendBeneath(telemetry, {
+      ...sending,
+      parameters: parametersWithTrace(sending.parameters, written, span),
+    }, trace.setSpan(context.active(), span));
   } catch (error) {
     failure = failSpan(span, translate(error));
     throw error;
   } finally {
     for (const [template, count] of counts) {
-      const sent = operationAttributes(telemetry, "send", template);
-      instruments.sent.add(count, { ...sent, ...failure });
+      const { attributes } = operationOf(telemetry, "send", template);
+      instruments.sent.add(count, withFailure(attributes, failure));
     }
-    instruments.operationDuration.record(secondsSince(startedAt), { ...shared, ...failure });
+    const all = withFailure(operation.attributes, failure);
+    instruments.operationDuration.record(secondsSince(startedAt), all);
     span.end();
   }
 }
 
+function withFailure(attributes: Attributes, failure: Attributes | undefined): Attributes {
+  return failure === undefined ? attributes : { ...attributes, ...failure };
+}
+
 /** The context that the sender has given the message; undefined for several messages. */
 function creationOf(
-  { type, isBatch, traceAt }: WrittenParts,
+  { type, isMessage, traceAt }: WrittenParts,
   parameters: SentParameters,
 ): ReturnType<typeof spanContextIn> {
-  if (type !== "send" || isBatch || traceAt === undefined) return undefined;
+  if (type !== "send" || isMessage || traceAt === undefined) return undefined;
   return spanContextIn({ traceparent: traceIn(parameters[traceAt] ?? null) });
 }
 
 function parametersWithTrace(
   parameters: SentParameters,
-  { isBatch, traceAt, isMessage }: WrittenParts,
+  { isMessage, traceAt }: WrittenParts,
   span: Span,
 ): SentParameters {
-  if (traceAt === undefined) return parameters;
+  if (traceAt === undefined || !span.isRecording()) return parameters;
   const carrier = carrierOf(span.spanContext());
   const given = parameters[traceAt] ?? null;
-  const changed = isBatch
+  const changed = isMessage
     ? columnsWithTrace(given!, carrier, isMessage)
     : withTrace(given, carrier);
   return changed === undefined
@@ -267,45 +291,79 @@ function parametersWithTrace(
 }
 
 /** Sends the statement of a group: beneath the span of the one write, or linked to those of all. */
-async function sendCarried(
+function sendCarried(
   telemetry: Telemetry,
   sending: Sending,
   spans: readonly Span[],
 ): Promise<Rows> {
   const [only] = spans.length === 1 ? spans : [];
-  if (only) return await sendStatement(telemetry, sending, trace.setSpan(ROOT_CONTEXT, only));
-  return await sendStatement(telemetry, sending, ROOT_CONTEXT, spans);
+  return only
+    ? sendBeneath(telemetry, sending, trace.setSpan(ROOT_CONTEXT, only))
+    : sendStatement(telemetry, sending, ROOT_CONTEXT, spans);
+}
+
+/** Sends the statement of a span. If that is not sampled, the statement has none: it would not be sampled either. */
+function sendBeneath(telemetry: Telemetry, sending: Sending, within: Context): Promise<Rows> {
+  const isSampled = trace.getSpan(within)!.isRecording();
+  return (isSampled ? sendStatement : sendMeasured)(telemetry, sending, within);
 }
 
 /** Sends a statement, as a span of the database. */
 async function sendStatement(
-  { tracer, instruments, attributes, ofStatements }: Telemetry,
-  { described, parameters, send }: Sending,
+  telemetry: Telemetry,
+  sending: Sending,
   parent: Context,
   carried: readonly Span[] = [],
 ): Promise<Rows> {
-  const { summary, attributes: ofStatement } = described;
-  const all = { ...attributes, ...ofStatements, ...ofStatement };
-  const startedAt = performance.now();
-  const span = tracer.startSpan(summary, {
+  const { summary } = sending.described;
+  const span = telemetry.tracer.startSpan(summary, {
     kind: SpanKind.CLIENT,
-    attributes: all,
+    attributes: statementAttributes(telemetry, sending.described),
     links: carried.map((it) => ({ context: it.spanContext() })),
   }, parent);
   for (const it of carried) it.addLink({ context: span.spanContext() });
-  let failure: Attributes | undefined;
   try {
-    return await context.with(trace.setSpan(parent, span), () => send(parameters));
+    return await sendMeasured(telemetry, sending, trace.setSpan(parent, span));
   } catch (error) {
-    failure = failSpan(span, error);
-    const state = sqlStateOf(error);
-    if (state !== undefined) {
-      failure = { ...failure, [ATTRIBUTE.dbStatus]: state };
-      span.setAttributes(failure);
-    }
+    span.setAttributes({ ...failSpan(span, error), ...stateOf(error) });
     throw error;
   } finally {
-    instruments.statementDuration.record(secondsSince(startedAt), { ...all, ...failure });
     span.end();
   }
+}
+
+async function sendMeasured(
+  telemetry: Telemetry,
+  { described, parameters, send }: Sending,
+  within: Context,
+): Promise<Rows> {
+  const startedAt = performance.now();
+  let failure: Attributes | undefined;
+  try {
+    return await context.with(within, send, undefined, parameters);
+  } catch (error) {
+    failure = { [ATTRIBUTE.errorType]: errorTypeOf(error), ...stateOf(error) };
+    throw error;
+  } finally {
+    const all = withFailure(statementAttributes(telemetry, described), failure);
+    telemetry.instruments.statementDuration.record(secondsSince(startedAt), all);
+  }
+}
+
+function statementAttributes(
+  { attributes, ofStatements, statements }: Telemetry,
+  described: Described,
+): Attributes {
+  let all = statements.get(described);
+  if (all === undefined) {
+    all = { ...attributes, ...ofStatements, ...described.attributes };
+    statements.set(described, all);
+  }
+  return all;
+}
+
+/** The state that PostgreSQL gave an error. */
+function stateOf(error: unknown): Attributes {
+  const state = sqlStateOf(error);
+  return state === undefined ? {} : { [ATTRIBUTE.dbStatus]: state };
 }

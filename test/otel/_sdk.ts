@@ -39,8 +39,13 @@ export function startSdk(sampler?: Sampler): Sdk {
   }
   const exporter = new InMemorySpanExporter();
   let open = 0;
+  /** The ids of the spans, in the order in which they began. */
+  const order: string[] = [];
   const counting: SpanProcessor = {
-    onStart: () => void open++,
+    onStart: (span) => {
+      open++;
+      order.push(span.spanContext().spanId);
+    },
     onEnd: () => void open--,
     forceFlush: () => Promise.resolve(),
     shutdown: () => Promise.resolve(),
@@ -60,7 +65,7 @@ export function startSdk(sampler?: Sampler): Sdk {
     meter: meters.getMeter("test"),
     spans: () =>
       exporter.getFinishedSpans().toSorted((a, b) =>
-        a.startTime[0] - b.startTime[0] || a.startTime[1] - b.startTime[1]
+        order.indexOf(a.spanContext().spanId) - order.indexOf(b.spanContext().spanId)
       ),
     open: () => open,
     reset: () => exporter.reset(),
