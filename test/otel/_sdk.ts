@@ -39,12 +39,12 @@ export function startSdk(sampler?: Sampler): Sdk {
   }
   const exporter = new InMemorySpanExporter();
   let open = 0;
-  /** The ids of the spans, in the order in which they began. */
-  const order: string[] = [];
+  /** When each span began, by its id, counted. */
+  const order = new Map<string, number>();
   const counting: SpanProcessor = {
     onStart: (span) => {
       open++;
-      order.push(span.spanContext().spanId);
+      order.set(span.spanContext().spanId, order.size);
     },
     onEnd: () => void open--,
     forceFlush: () => Promise.resolve(),
@@ -65,7 +65,7 @@ export function startSdk(sampler?: Sampler): Sdk {
     meter: meters.getMeter("test"),
     spans: () =>
       exporter.getFinishedSpans().toSorted((a, b) =>
-        order.indexOf(a.spanContext().spanId) - order.indexOf(b.spanContext().spanId)
+        order.get(a.spanContext().spanId)! - order.get(b.spanContext().spanId)!
       ),
     open: () => open,
     reset: () => exporter.reset(),

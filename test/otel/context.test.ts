@@ -1,0 +1,280 @@
+/** Spans find their parents, whatever a handle goes through, and none is left behind. */
+import * as client from "@messagedb/client";
+import { fetchSql } from "@messagedb/client/fetch";
+import { gateway } from "@messagedb/client/gateway";
+import { install } from "@messagedb/client/install";
+import { traced, tracedFetch, tracedHandler } from "@messagedb/client/otel";
+import { context, trace } from "@opentelemetry/api";
+import { getEventListeners } from "node:events";
+import { beforeEach, describe, expect, test } from "vitest";
+import { useDatabase } from "../database.ts";
+import { startSdk, treeOf, within } from "./_sdk.ts";
+
+const db = useDatabase();
+const sdk = startSdk();
+const { tracer, meter } = sdk;
+const message = { type: "Opened" };
+const tracedSql = () => traced(db.sql, { tracer, meter });
+const WRITE = [
+  "INTERNAL work",
+  "INTERNAL work > PRODUCER send account",
+  "INTERNAL work > PRODUCER send account > CLIENT SELECT write_message",
+];
+
+beforeEach(() => sdk.reset());
+
+/** The spans of a write within a span. */
+async function spansOfWrite(write: () => Promise<unknown>): Promise<string[]> {
+  await within(tracer, async () => void await write());
+  return treeOf(sdk.spans()).filter((it) => !it.includes("partition_mark"));
+}
+
+describe("a write is a child of the active span", () => {
+  test.each<[string, () => Promise<unknown>]>([
+    ["by a driver's handle", () => client.write(tracedSql(), "account-1", message)],
+    [
+      "in a transaction",
+      () => tracedSql().begin(async (sql) => void await client.write(sql, "account-1", message)),
+    ],
+    [
+      "in a savepoint",
+      () =>
+        tracedSql().begin((sql) =>
+          sql.savepoint(async (sql) => void await client.write(sql, "account-1", message))
+        ),
+    ],
+    ["by a reserved connection", async () => {
+      const reserved = await tracedSql().reserve();
+      await client.write(reserved, "account-1", message);
+      reserved.release();
+    }],
+    [
+      "through fromQuery",
+      () => {
+        const sql = client.fromQuery((text, parameters) => db.sql.unsafe(text, parameters));
+        return client.write(traced(sql, { tracer, meter }), "account-1", message);
+      },
+    ],
+    [
+      "through partitioned",
+      async () => {
+        await install(db.sql, { partition: { number: 0, of: 1 } });
+        const sql = client.partitioned([tracedSql()]);
+        await client.write(sql, "account-1", message);
+        sdk.reset();
+        const whole = traced(client.partitioned([db.sql]), { tracer, meter });
+        await client.write(whole, "account-2", message);
+        sdk.reset();
+        await client.write(whole, "account-3", message);
+      },
+    ],
+    [
+      "in a schema",
+      async () => {
+        await install(db.sql, { schema: "tenant_1" });
+        const sql = traced(client.inSchema(db.sql, "tenant_1"), { tracer, meter });
+        sdk.reset();
+        await client.write(sql, "account-1", message);
+        const [stored] = await client.readStream(client.inSchema(db.sql, "tenant_1"), "account-1");
+        expect(stored!.metadata!.traceparent).toContain("-");
+        expect(await client.readStream(db.sql, "account-77")).toEqual([]);
+        await sql.begin(async (sql) => void await client.readStream(sql, "account-1"));
+      },
+    ],
+  ])("%s", async (_, write) => {
+    const spans = await spansOfWrite(write);
+    const writes = spans.filter((it) => !it.includes("SELECT messages"));
+    expect(writes.slice(-3)).toEqual(WRITE.slice(-writes.length));
+  });
+
+  test("of a partition, a schema and a partition in a schema alike", async () => {
+    const sql = client.partitioned([tracedSql()]);
+    expect(client.partitions(sql)).toHaveLength(1);
+    const whole = traced(client.partitioned([db.sql]), { tracer, meter });
+    await client.partitionFor(whole, "account").begin(async (sql) => {
+      await client.write(sql, "account-9", message);
+    });
+    await client.drain(whole, { category: "account", consumerId: "p", handle: () => {} });
+    expect(sdk.spans().some(({ name }) => name === "process account")).toBe(true);
+    expect(() => traced(sql)).toThrow("Cannot trace this handle: it is traced already");
+    expect(() => traced(tracedSql())).toThrow("it is traced already");
+  });
+
+  test("over a gateway, in one trace with what the gateway does", async () => {
+    const serve = tracedHandler(gateway(tracedSql(), { authorize: () => true }), { tracer });
+    const asked: (string | null)[] = [];
+    const sql = traced(
+      fetchSql("http://gateway/sql", {
+        fetch: tracedFetch((url, init) => {
+          asked.push(new Headers(init.headers).get("traceparent"));
+          // Another process, which has no active span.
+          return context.with(
+            trace.deleteSpan(context.active()),
+            () => serve(new Request(url, init)),
+          );
+        }),
+      }),
+      { tracer, meter },
+    );
+    const { traceId } = await within(tracer, () => client.write(sql, "account-4", message));
+    const spans = sdk.spans();
+    expect(new Set(spans.map((it) => it.spanContext().traceId))).toEqual(new Set([traceId]));
+    expect(treeOf(spans).at(-1)).toBe(
+      "INTERNAL work > PRODUCER send account > CLIENT SELECT write_message > SERVER POST /sql > " +
+        "CLIENT send account > CLIENT SELECT write_message",
+    );
+    expect(asked[0]).toMatch(new RegExp(`^00-${traceId}-`));
+    expect(spans.find(({ name }) => name === "POST /sql")!.attributes).toMatchObject({
+      "http.request.method": "POST",
+      "http.route": "/sql",
+      "http.response.status_code": 200,
+    });
+  });
+});
+
+describe("a handler runs within its span", () => {
+  /** The names of the spans that are parents of what the handlers wrote. */
+  const parents = () => {
+    const byId = new Map(sdk.spans().map((span) => [span.spanContext().spanId, span]));
+    return sdk.spans().filter(({ name }) => name === "send done").map((it) => {
+      const parent = byId.get(it.parentSpanContext?.spanId ?? "");
+      return [parent?.name, parent?.attributes["messaging.destination.name"]];
+    });
+  };
+  const handle = async (it: client.Message, { sql }: client.HandlerContext) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    await client.write(sql, `done-${client.id(it.streamName)}`, message);
+  };
+
+  test.each<[string, Partial<client.PlainConsumer>]>([
+    ["one after another", {}],
+    ["several at the same time", { concurrency: 4 }],
+    ["in a transaction", { transactional: true } as never],
+    ["in a transaction for each", { transactional: true, commitInterval: 0 } as never],
+  ])("%s", async (name, options) => {
+    const category = `todo${name.length}${Object.keys(options).length}`;
+    for (let at = 0; at < 8; at++) await client.write(db.sql, `${category}-${at}`, message);
+    await client.drain(tracedSql(), {
+      category,
+      consumerId: "it",
+      handle,
+      ...options,
+    } as client.PlainConsumer);
+    expect(parents()).toHaveLength(8);
+    expect(parents().map(([, stream]) => stream).sort()).toEqual(
+      Array.from({ length: 8 }, (_, at) => `${category}-${at}`),
+    );
+    expect(sdk.open()).toBe(0);
+  });
+
+  test("a page", async () => {
+    for (const name of ["pile-1", "pile-2"]) await client.write(db.sql, name, message);
+    await client.drain(tracedSql(), {
+      category: "pile",
+      consumerId: "it",
+      handlePage: async (messages, { sql }) => {
+        for (const it of messages) {
+          await client.write(sql, `done-${client.id(it.streamName)}`, message);
+        }
+      },
+    });
+    expect(parents()).toEqual([["process pile", "pile"], ["process pile", "pile"]]);
+  });
+
+  test("each attempt anew", async () => {
+    await client.write(db.sql, "retry-1", message);
+    await client.drain(tracedSql(), {
+      category: "retry",
+      consumerId: "it",
+      onError: { retry: 3, delay: 1 },
+      handle: async (it, context) => {
+        await handle(it, context);
+        if (context.attempt < 3) throw new Error("Not yet");
+      },
+    });
+    const attempts = sdk.spans().filter(({ name }) => name === "process retry")
+      .map(({ attributes }) => attributes["messagedb.delivery.attempt"]);
+    expect(attempts).toEqual([undefined, 2, 3]);
+    expect(parents().map(([name]) => name)).toEqual(Array(3).fill("process retry"));
+  });
+
+  test("and decides there", async () => {
+    await client.write(db.sql, "order-1", message);
+    const counter = client.entity({
+      category: "done",
+      init: () => 0,
+      evolve: (state: number) => state + 1,
+    });
+    await client.drain(tracedSql(), {
+      category: "order",
+      consumerId: "it",
+      handle: async (_, { sql }) => void await counter.decide(sql, "count", () => message),
+    });
+    expect(parents()).toEqual([["process order", "order-1"]]);
+  });
+
+  test("and hands on by follow() the trace of the message", async () => {
+    const sql = traced(db.sql, { tracer, meter, parent: "sender" });
+    await client.write(sql, "step-1", message);
+    await client.drain(sql, {
+      category: "step",
+      consumerId: "it",
+      handle: async (_, { sql, follow }) => {
+        await client.write(sql, "done-followed", follow(message));
+      },
+    });
+    const [first] = await client.readStream(db.sql, "step-1");
+    const [second] = await client.readStream(db.sql, "done-followed");
+    expect(second!.metadata!.traceparent).toBe(first!.metadata!.traceparent);
+    expect(
+      new Set(
+        sdk.spans().filter(({ name }) => /^(send|process) /.test(name))
+          .map((it) => it.spanContext().traceId),
+      ).size,
+    ).toBe(1);
+  });
+});
+
+test("a subscription receives within the span that asks for its messages", async () => {
+  await client.write(db.sql, "feed-1", message);
+  await within(tracer, async () => {
+    for await (const _ of client.subscribe(tracedSql(), "feed-1")) break;
+  });
+  expect(treeOf(sdk.spans())).toContain("INTERNAL work > CLIENT receive feed");
+});
+
+test("10,000 retries leave no span open and no listener behind", async () => {
+  const retries = 10_000;
+  const messages = Array.from({ length: retries / 100 }, () => message);
+  for (let at = 0; at < 100; at++) await client.writeBatch(db.sql, `stubborn-${at}`, messages);
+  const end = new AbortController();
+  let signal: AbortSignal | undefined;
+  let listeners = 0;
+  await client.drain(tracedSql(), {
+    category: "stubborn",
+    consumerId: "it",
+    concurrency: 100,
+    onError: { retry: 1, delay: 1 },
+    handle: (_, context) => {
+      signal ??= context.signal;
+      listeners = Math.max(listeners, getEventListeners(signal, "abort").length);
+      if (context.attempt === 1) throw new Error("Not yet");
+    },
+  }, { signal: end.signal });
+  const attempts = sdk.spans().filter(({ name }) => name === "process stubborn");
+  expect(attempts).toHaveLength(2 * retries);
+  expect(attempts.filter(({ attributes }) => attributes["error.type"] === "Error"))
+    .toHaveLength(retries);
+  expect(sdk.open()).toBe(0);
+  expect(listeners).toBeLessThan(10);
+  expect(getEventListeners(signal!, "abort")).toHaveLength(0);
+  expect(getEventListeners(end.signal, "abort")).toHaveLength(0);
+  const retried = (await sdk.metrics()).find(({ descriptor }) =>
+    descriptor.name === "messagedb.consumer.retries"
+  );
+  expect(
+    retried!.dataPoints.find(({ attributes }) =>
+      attributes["messaging.destination.template"] === "stubborn"
+    )!.value,
+  ).toBe(retries);
+});
