@@ -47,7 +47,7 @@ const GROUPS: readonly Group[] = [
     text: "Operate",
     folder: "operate",
     names: words(
-      `deploy roles poolers failover replicas kubernetes monitoring studio consumer-behind parked-messages backup
+      `deploy roles poolers failover replicas kubernetes monitoring telemetry studio consumer-behind parked-messages
        growth more-than-one-server partitions tenants moving-a-database`,
     ),
   },
