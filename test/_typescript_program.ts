@@ -41,6 +41,7 @@ import { gateway } from "@messagedb/client/gateway";
 import { install } from "@messagedb/client/install";
 import { consumers, park, parked, rewind } from "@messagedb/client/operate";
 import { studio } from "@messagedb/client/studio";
+import { traced } from "@messagedb/client/otel";
 import { given } from "@messagedb/client/testing";
 
 /** Compiles if both types are the same. */
@@ -74,6 +75,7 @@ same<Equal<MessageInputOf<typeof account, "Opened">["data"], { at: string }>>();
 const server = await startEmbedded();
 const sql = postgres(server.url);
 await install(sql, { createDatabase: true });
+export const tracedSql: typeof sql = traced(sql, { parent: "sender" });
 
 export const written: number = await write(sql, "account-1", account.Deposited({ amount: 11 }), {
   expectedVersion: NO_STREAM,

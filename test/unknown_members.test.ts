@@ -9,6 +9,7 @@ import { gateway } from "@messagedb/client/gateway";
 import { install, isInstalled, uninstall } from "@messagedb/client/install";
 import * as operate from "@messagedb/client/operate";
 import { studio } from "@messagedb/client/studio";
+import * as otel from "@messagedb/client/otel";
 import * as testing from "@messagedb/client/testing";
 import denoJson from "../deno.json" with { type: "json" };
 import { useDatabase } from "./database.ts";
@@ -267,6 +268,11 @@ const places: Record<string, Readonly<Record<string, Place>>> = {
     ],
   },
   testStore: { options: ["url", (it) => testing.testStore(it)] },
+  traced: { options: ["parent", (it) => otel.traced(sql, it)] },
+  observeStore: { options: ["category", (it) => otel.observeStore(sql, it).stop()] },
+  tracedHandler: {
+    options: ["basePath", (it) => otel.tracedHandler(() => Promise.resolve(new Response()), it)],
+  },
 };
 
 /** The functions that take no object with members that have names. */
@@ -275,7 +281,7 @@ const without = [
   ...["categoryName", "entityName", "isFollowing"],
   ...["categories", "entityIds", "messageStoreVersion", "streamNames", "streamVersion"],
   ...["fromQuery", "inSchema", "partitionByHash", "partitionFor", "partitions"],
-  ...["checkLines", "diagnose", "isSameStore", "storeStatus"],
+  ...["checkLines", "diagnose", "isSameStore", "storeStatus", "tracedFetch"],
 ];
 
 test("every function that an entry exports is looked at", async () => {

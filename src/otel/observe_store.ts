@@ -32,8 +32,6 @@ export interface ObserveStoreOptions {
 export interface StoreObservation {
   /** Ends it: the metrics are not observed any more. */
   stop(): void;
-  /** Ends it, at the end of a `using` block. */
-  [Symbol.dispose](): void;
 }
 
 /**
@@ -97,8 +95,7 @@ export function observeStore(sql: Sql, options: ObserveStoreOptions = {}): Store
     }
   };
   meter.addBatchObservableCallback(observe, instruments);
-  const stop = () => meter.removeBatchObservableCallback(observe, instruments);
-  return { stop, [Symbol.dispose]: stop };
+  return { stop: () => meter.removeBatchObservableCallback(observe, instruments) };
 }
 
 function inUse(statuses: readonly ConsumerStatus[]): ConsumerStatus[] {

@@ -102,7 +102,7 @@ describe("observeStore()", () => {
     let fails = true;
     const failing: client.Sql = (...statement) =>
       fails ? Promise.reject(new Error("No")) : db.sql(...statement as [TemplateStringsArray]);
-    using _ = observeStore(failing, { meter: sdk.meter, category: "late" });
+    observeStore(failing, { meter: sdk.meter, category: "late" });
     expect(await valuesOf(sdk, "messagedb.consumer.lag.messages", CATEGORY)).toEqual({});
     fails = false;
     expect(await valuesOf(sdk, "messagedb.consumer.lag.messages", CATEGORY)).toEqual({ late: 2 });
