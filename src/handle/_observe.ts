@@ -1,7 +1,11 @@
-import type { Message } from "../types.ts";
+import type { Message, Sql } from "../types.ts";
 
 /** Makes observers of the work with a handle. */
 export interface Observe {
+  /** The handle that is observed. */
+  readonly given: Sql;
+  /** Makes a handle whose work is observed as that of this one. */
+  again(sql: Sql): Sql;
   /** Makes an observer of a consumer, of a member of its group, or of a subscription; undefined for none. */
   consumer(source: ObservedSource): ConsumerObserver | undefined;
   /** Makes an observer of a `groupCommit`; undefined for none. */

@@ -66,9 +66,17 @@ export function inSchema<Handle extends Sql>(sql: Handle, schema: string): Handl
   if ((ownOf(sql)?.schema ?? "message_store") === schema) return sql;
   const ofHandle = made.get(sql) ?? new Map<string, Sql>();
   made.set(sql, ofHandle);
-  const handle = ofHandle.get(schema) ?? deriveHandle(sql, inWordsOf(schema));
+  const handle = ofHandle.get(schema) ?? makeInSchema(sql, schema);
   ofHandle.set(schema, handle);
   return handle as Handle;
+}
+
+/** What observes statements knows them in the words of the stock schema, so it comes around the handle. */
+function makeInSchema(sql: Sql, schema: string): Sql {
+  const observe = ownOf(sql)?.observe;
+  return observe
+    ? observe.again(inSchema(observe.given, schema))
+    : deriveHandle(sql, inWordsOf(schema));
 }
 
 /** Makes what a handle for a schema keeps: it renames each statement once, and says the name in errors. */

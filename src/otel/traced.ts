@@ -11,6 +11,7 @@ import {
 } from "@opentelemetry/api";
 import { deriveHandle } from "../handle/_derive_handle.ts";
 import { sqlStateOf, translateDriverError } from "../handle/_driver_error.ts";
+import type { ObservedSource } from "../handle/_observe.ts";
 import { type OwnHandle, ownOf, takeRows } from "../handle/_statement.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkOptions } from "../names/_check.ts";
@@ -133,8 +134,10 @@ function tracedHandle<Handle extends Sql>(sql: Handle, shared: Telemetry): Handl
     if (known === undefined) stores.set(store, known = tracedHandle(store, shared));
     return known;
   };
-  const observe: OwnHandle["observe"] = {
-    consumer: (source) => telemetry.isOff() ? undefined : consumerObserver(telemetry, source),
+  const observers = {
+    again: (sql: Sql) => tracedHandle(sql, shared),
+    consumer: (source: ObservedSource) =>
+      telemetry.isOff() ? undefined : consumerObserver(telemetry, source),
     group: () => telemetry.isOff() ? undefined : groupObserver(telemetry),
   };
   const keep = (given: Sql): OwnHandle => {
@@ -142,7 +145,7 @@ function tracedHandle<Handle extends Sql>(sql: Handle, shared: Telemetry): Handl
     const { partitions } = inner ?? {};
     return {
       ...inner,
-      observe,
+      observe: { ...observers, given },
       send: sender(telemetry, inner),
       ...(inner?.storeOf && {
         storeOf: (sql: Sql, names: readonly string[]) => {

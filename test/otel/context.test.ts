@@ -87,7 +87,21 @@ describe("a write is a child of the active span", () => {
     expect(writes.slice(-3)).toEqual(WRITE.slice(-writes.length));
   });
 
-  test("of a partition, a schema and a partition in a schema alike", async () => {
+  test("of a schema, whichever comes first", async () => {
+    await install(db.sql, { schema: "tenant_2" });
+    const sql = client.inSchema(tracedSql(), "tenant_2");
+    expect(client.inSchema(tracedSql(), "message_store")).toBeTypeOf("function");
+    const spans = await spansOfWrite(() => client.write(sql, "account-1", message));
+    expect(spans).toEqual(WRITE);
+    sdk.reset();
+    await tracedSql().begin(async (sql) => {
+      await client.write(client.inSchema(sql, "tenant_2"), "account-1", message);
+    });
+    expect(treeOf(sdk.spans())).toContain("PRODUCER send account");
+    expect(await client.streamVersion(client.inSchema(db.sql, "tenant_2"), "account-1")).toBe(1);
+  });
+
+  test("of a partition and of its transactions alike", async () => {
     const sql = client.partitioned([tracedSql()]);
     expect(client.partitions(sql)).toHaveLength(1);
     const whole = traced(client.partitioned([db.sql]), { tracer, meter });
