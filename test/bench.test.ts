@@ -50,6 +50,11 @@ test("bench:entities compares a long entity with a short one, and folding with r
   expect(output.match(/^(readStream|project).*( +\d+\.\d\d){3}$/gm)).toHaveLength(3);
 });
 
+test("bench:otel compares handles that are traced with one that is not", async () => {
+  const output = await runBench("otel", "--rounds", "1", "--duration", "1");
+  expect(output.match(/^(write|readStream).* \d+ +\d\.\d{3} \([^()]+\)$/gm)).toHaveLength(6);
+});
+
 test("bench:partitions compares handles with a store direct, and counts of partitions", async () => {
   const output = await runBench("partitions", "--rounds", "1", "--duration", "1", "--count", "64");
   const row = String.raw`^(write|groupCommit|read\w+ of 10) +[\d.,]+( +\d+\.\d{3} \([^()]+\))`;
