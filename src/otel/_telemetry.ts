@@ -38,13 +38,13 @@ export interface Telemetry {
   /** What those of statements have besides. */
   readonly ofStatements: Attributes;
   /** The operations that are known, by name: their attributes are the same each time. */
-  readonly operations: Map<string, Operation>;
+  readonly operations: Map<string, KnownOperation>;
   /** The attributes of statements, by what is known of each. */
   readonly statements: WeakMap<object, Attributes>;
 }
 
 /** What is the same of all operations of one kind with one category. */
-export interface Operation {
+export interface KnownOperation {
   /** The name of the span. */
   readonly name: string;
   /** What spans and metrics have: nothing that differs from stream to stream. */
@@ -58,7 +58,7 @@ export function operationOf(
   { attributes, operations }: Telemetry,
   type: OperationType,
   template: string | undefined,
-): Operation {
+): KnownOperation {
   const name = template === undefined ? type : `${type} ${template}`;
   let known = operations.get(name);
   if (known === undefined) {

@@ -328,7 +328,7 @@ async function sendStatement(
   try {
     return await sendMeasured(telemetry, sending, trace.setSpan(parent, span));
   } catch (error) {
-    span.setAttributes({ ...failSpan(span, error), ...stateOf(error) });
+    span.setAttributes({ ...failSpan(span, error), ...databaseState(error) });
     throw error;
   } finally {
     span.end();
@@ -345,7 +345,7 @@ async function sendMeasured(
   try {
     return await context.with(within, send, undefined, parameters);
   } catch (error) {
-    failure = { [ATTRIBUTE.errorType]: errorTypeOf(error), ...stateOf(error) };
+    failure = { [ATTRIBUTE.errorType]: errorTypeOf(error), ...databaseState(error) };
     throw error;
   } finally {
     const all = withFailure(statementAttributes(telemetry, described), failure);
@@ -366,7 +366,7 @@ function statementAttributes(
 }
 
 /** The state that PostgreSQL gave an error. */
-function stateOf(error: unknown): Attributes {
+function databaseState(error: unknown): Attributes {
   const state = sqlStateOf(error);
   return state === undefined ? {} : { [ATTRIBUTE.dbStatus]: state };
 }

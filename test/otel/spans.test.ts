@@ -4,6 +4,7 @@ import { consumers, rewind } from "@messagedb/client/operate";
 import { traced } from "@messagedb/client/otel";
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import * as conventions from "@opentelemetry/semantic-conventions/incubating";
+import { AlwaysOffSampler } from "@opentelemetry/sdk-trace-base";
 import { beforeEach, describe, expect, test } from "vitest";
 import { ATTRIBUTE, METRIC } from "../../src/otel/_conventions.ts";
 import { operations } from "../_operations.ts";
@@ -331,6 +332,20 @@ describe("metadata", () => {
     expect(await metadataOf("again-1")).toHaveLength(1);
     expect(stored!.traceparent).not.toContain(second!.spanContext().spanId);
   });
+});
+
+test("a trace that is not sampled leaves metadata as they are, and is counted", async () => {
+  const off = startSdk(new AlwaysOffSampler());
+  const sql = traced(db.sql, { tracer: off.tracer, meter: off.meter });
+  await client.write(sql, "off-1", message);
+  await client.writeBatch(sql, "off-1", [message, message]);
+  await client.groupCommit(sql)("off-1", message);
+  await client.drain(sql, { category: "off", consumerId: "it", handle: () => {} });
+  const stored = await client.readStream(db.sql, "off-1");
+  expect(stored.map(({ metadata }) => metadata)).toEqual([null, null, null, null]);
+  expect(off.spans()).toEqual([]);
+  const names = (await off.metrics()).map(({ descriptor }) => descriptor.name);
+  expect(names).toEqual(expect.arrayContaining(Object.values(METRIC)));
 });
 
 test("names are those of the conventions, and none that they have replaced", () => {
