@@ -8,6 +8,7 @@ import { AlwaysOffSampler } from "@opentelemetry/sdk-trace-base";
 import { beforeEach, describe, expect, test } from "vitest";
 import { ATTRIBUTE, METRIC } from "../../src/otel/_conventions.ts";
 import { operations } from "../_operations.ts";
+import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import { startSdk, treeOf, within } from "./_sdk.ts";
 
@@ -144,6 +145,27 @@ describe("the spans of", () => {
     const marks = sdk.spans().filter(({ name }) => name === "process chest")
       .map(({ attributes }) => attributes["messagedb.delivery.reason"]);
     expect(marks).toEqual(["rewind", undefined]);
+  });
+
+  test("what comes again to a running consumer are marked, too", async () => {
+    await client.write(db.sql, "trunk-1", message);
+    const end = new AbortController();
+    let handled = 0;
+    const consuming = client.consume(tracedSql(), {
+      category: "trunk",
+      consumerId: "letters",
+      pollInterval: 20,
+      positionUpdateInterval: 1,
+      handle: () => void handled++,
+    }, { signal: end.signal });
+    await until(() => handled === 1);
+    await rewind(db.sql, { category: "trunk", consumerId: "letters" }, "beginning");
+    await until(() => handled === 2);
+    end.abort();
+    await consuming;
+    const marks = sdk.spans().filter(({ name }) => name === "process trunk")
+      .map(({ attributes }) => attributes["messagedb.delivery.reason"]);
+    expect(marks).toEqual([undefined, "rewind"]);
   });
 
   test("what operators ask are statements alone", async () => {
