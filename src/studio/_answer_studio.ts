@@ -2,7 +2,7 @@ import { checkContentType, readJson } from "../http/gateway/_body.ts";
 import { answerProblem, Refusal, UNAVAILABLE } from "../http/gateway/_problem.ts";
 import { checkId } from "../names/_check.ts";
 import { inspectMessage } from "../operate/inspect_message.ts";
-import { operationOf } from "./_operations.ts";
+import { studioOperation } from "./_operations.ts";
 import { refusalFor } from "./_refusals.ts";
 import { answerAsset, answerShell, makeSafe } from "./_shell.ts";
 import type { Studio } from "./_studio.ts";
@@ -50,7 +50,7 @@ async function route(request: Request, studio: Studio): Promise<Response> {
 }
 
 async function answerApi(request: Request, studio: Studio, name: string): Promise<Response> {
-  const operation = operationOf(name);
+  const operation = studioOperation(name);
   if (operation === undefined) {
     throw new Refusal(404, `There is no operation ${JSON.stringify(name)}`);
   }

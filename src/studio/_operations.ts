@@ -426,7 +426,7 @@ const OPERATIONS: { readonly [Name in OperationName]: OperationOf<Name> } = {
 };
 
 /** The operation of a name; undefined if there is none. */
-export function operationOf(name: string): AnyOperation | undefined {
+export function studioOperation(name: string): AnyOperation | undefined {
   if (!Object.hasOwn(OPERATIONS, name)) return undefined;
   const { writes, members, place, run } = OPERATIONS[name as OperationName] as OperationOf<
     OperationName
