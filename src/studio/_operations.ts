@@ -363,6 +363,8 @@ const OPERATIONS: { readonly [Name in OperationName]: OperationOf<Name> } = {
     writes: true,
     members: { consumer: true, ids: true, reason: true },
     place: ({ consumer, ids, reason }) => {
+      // Discarded is what is named: to leave the names out is a mistake, and not a way to say "all".
+      if (ids === undefined) throw invalid("ids", ids, "an array of UUIDs");
       checkIds(ids);
       checkName("reason", reason);
       return { ...placeOfConsumer(consumer), ids };

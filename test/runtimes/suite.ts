@@ -59,6 +59,7 @@ import {
   writeStreams,
   WrongExpectedVersionError,
 } from "@messagedb/client";
+import { studio } from "@messagedb/client/studio";
 import { deepEqual, equal, ok } from "node:assert/strict";
 import type { Environment, Outcome } from "./environment.ts";
 
@@ -1734,6 +1735,35 @@ it("names are composed and taken apart", () => {
   deepEqual(types("account:command+position-1"), ["command", "position"]);
   deepEqual([isCategory("account"), isCategory("account-1")], [true, false]);
   return Promise.resolve();
+});
+
+it("studio() serves its page and its files, and what the page asks and writes", async ({ sql }) => {
+  const handle = studio(sql, { authorize: () => true, basePath: "/studio", readOnly: false });
+  const page = await handle(new Request("http://localhost/studio/streams/a-1"));
+  equal(page.status, 200);
+  equal(page.headers.get("x-frame-options"), "DENY");
+  const [, script] = /<script type="module" src="([^"]+)">/.exec(await page.text())!;
+  const file = await handle(new Request(`http://localhost${script}`));
+  equal(file.headers.get("content-type"), "text/javascript; charset=utf-8");
+  ok((await file.text()).length > 1000);
+  const ask = (operation: string, given: object) =>
+    handle(
+      new Request(`http://localhost/studio/api/${operation}`, {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-messagedb-studio": "1" },
+        body: JSON.stringify(given),
+      }),
+    );
+  const opened = await (await ask("open", {})).json() as { readonly readOnly: boolean };
+  equal(opened.readOnly, false);
+  const streamName = newStream();
+  const written = await ask("write", { streamName, type: "Opened", data: { by: "studio" } });
+  deepEqual(await written.json(), { position: 0 });
+  const answer = await ask("states", { streamName });
+  const { states } = await answer.json() as {
+    readonly states: readonly { readonly state: string }[];
+  };
+  deepEqual(states.map(({ state }) => state), ['{"by":"studio"}']);
 });
 
 it("fromQuery() sends the text and the parameters of a handle", async () => {

@@ -1,44 +1,73 @@
-import { studio, type StudioOptions } from "@messagedb/client/studio";
 import type { Sql } from "@messagedb/client";
+import { studio, type StudioOptions } from "../../src/studio/studio.ts";
 
-const HEADERS = { "content-type": "application/json", "x-messagedb-studio": "1" };
-
-/** What a request for an operation has besides. */
-export interface AskOptions {
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly method?: string;
-  readonly signal?: AbortSignal;
-}
-
-/** A request as the studio's own page sends it. */
-export function requestOf(
-  operation: string,
-  given: unknown = {},
-  { headers, ...init }: AskOptions = {},
-): Request {
-  return new Request(`http://studio.test/api/${operation}`, {
-    method: "POST",
-    headers: { ...HEADERS, ...headers },
-    body: JSON.stringify(given),
-    ...init,
-  });
-}
-
-/** The answer to a request, and its JSON. */
-export interface Asked {
+/** An answer of a studio, its body parsed where it is JSON. */
+export interface StudioAnswer {
   readonly status: number;
-  // deno-lint-ignore no-explicit-any -- each operation answers something else
-  readonly json: any;
+  readonly headers: Headers;
+  // deno-lint-ignore no-explicit-any -- each test knows what it asked for
+  readonly body: any;
+  readonly text: string;
 }
 
-/** Makes a studio, and a function that asks it as its page does. */
-export function asking(
-  sql: Sql,
+export interface TestStudio {
+  readonly handle: (request: Request) => Promise<Response>;
+  /** Calls an operation, as the page does. */
+  ask(operation: string, given?: object, init?: RequestInit): Promise<StudioAnswer>;
+  /** Sends any request to a path. */
+  send(path: string, init?: RequestInit): Promise<StudioAnswer>;
+}
+
+const OF_THE_PAGE = {
+  "content-type": "application/json",
+  "sec-fetch-site": "same-origin",
+  "origin": "http://studio",
+  "x-messagedb-studio": "1",
+};
+
+/** The headers of the page, some with another value, or with null without it. */
+export function pageHeaders(
+  others: Readonly<Record<string, string | null>> = {},
+): Record<string, string> {
+  const headers: Record<string, string | null> = { ...OF_THE_PAGE, ...others };
+  return Object.fromEntries(
+    Object.entries(headers).filter((it): it is [string, string] => it[1] !== null),
+  );
+}
+
+/** A studio that allows all, unless it is told otherwise. It is made with the first request. */
+export function testStudio(
+  store: { readonly sql: Sql },
   options: Partial<StudioOptions> = {},
-): (operation: string, given?: unknown, more?: AskOptions) => Promise<Asked> {
-  const handle = studio(sql, { authorize: () => true, ...options });
-  return async (operation, given, more) => {
-    const response = await handle(requestOf(operation, given, more));
-    return { status: response.status, json: await response.json() };
+): TestStudio {
+  let made: TestStudio["handle"] | undefined;
+  const handle: TestStudio["handle"] = (request) =>
+    (made ??= studio(store.sql, { authorize: () => true, ...options }))(request);
+  const base = (options.basePath ?? "").replace(/\/$/, "");
+  const send = async (path: string, init: RequestInit = {}): Promise<StudioAnswer> => {
+    const { status, headers, ...rest } = await answer(await handle(request(path, init)));
+    return { status, headers, ...rest };
   };
+  return {
+    handle,
+    send,
+    ask: (operation, given = {}, init = {}) =>
+      send(`${base}/api/${operation}`, {
+        method: "POST",
+        headers: pageHeaders(),
+        body: JSON.stringify(given),
+        ...init,
+      }),
+  };
+}
+
+function request(path: string, init: RequestInit): Request {
+  return new Request(`http://studio${path}`, init);
+}
+
+async function answer(response: Response): Promise<StudioAnswer> {
+  const { status, headers } = response;
+  const text = await response.text();
+  const isJson = /json/.test(headers.get("content-type") ?? "") && text !== "";
+  return { status, headers, text, body: isJson ? JSON.parse(text) : undefined };
 }

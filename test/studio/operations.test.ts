@@ -1,372 +1,389 @@
+import { beforeAll, describe, expect, test } from "vitest";
 import {
+  aggregate,
   type Consumer,
   drain,
-  fromQuery,
+  entity,
+  type Message,
   partitioned,
+  readLastMessage,
   readStream,
   type Sql,
-  streamVersion,
   write,
   writeBatch,
-} from "@messagedb/client";
-import { install } from "@messagedb/client/install";
-import { studio } from "@messagedb/client/studio";
-import { setTimeout as sleep } from "node:timers/promises";
-import { beforeAll, describe, expect, test } from "vitest";
+} from "../../mod.ts";
+import { install } from "../../src/database/install.ts";
+import * as operate from "../../src/operate/mod.ts";
 import { useDatabase } from "../database.ts";
-import { asking, requestOf } from "./_ask.ts";
-import { balances, fillStore, HOSTILE_TEXTS, letters, theAccount } from "./_store.ts";
+import { testStudio } from "./_ask.ts";
 
 const db = useDatabase();
-let ask: ReturnType<typeof asking>;
+const [first, second] = [useDatabase(), useDatabase()];
+
+const balance = entity({
+  category: "account",
+  init: () => ({ balance: 0, seen: new Map<string, bigint>() }),
+  evolve: (state, { type, data }: Message) => {
+    if (type === "Broken") throw new TypeError("no such amount");
+    const { amount } = data as { readonly amount: number };
+    // The same object, changed: states before it must stay as they were.
+    state.balance += amount;
+    state.seen.set(type, 1n);
+    return state;
+  },
+});
+
+/** What the handler of the consumer does, until a test says otherwise. */
+let isFailing = true;
+const handled: string[] = [];
+const letters: Consumer<Sql> = {
+  category: "account",
+  consumerId: "letters",
+  onError: "park",
+  handle: ({ id }) => {
+    if (isFailing) throw new RangeError("no letter");
+    handled.push(id);
+  },
+};
+const consumer = { category: "account", consumerId: "letters" };
+
+const looking = testStudio(db, { entities: [balance], consumers: [letters] });
+const changing = testStudio(db, { consumers: [letters], readOnly: false });
+
+/** An answer as it comes over the wire. */
+const wired = (answer: unknown) => JSON.parse(JSON.stringify(answer));
 
 beforeAll(async () => {
-  await fillStore(db.sql);
-  ask = asking(db.sql, {
-    readOnly: false,
-    entities: [theAccount],
-    consumers: [letters, balances] as Consumer[],
+  for (let number = 0; number < 6; number++) {
+    await write(db.sql, `account-${number % 2}`, { type: "Deposited", data: { amount: number } });
+  }
+  await drain(db.sql, letters);
+  await aggregate(db.sql, { name: "ledger", from: ["account"], partition: () => 1 }, {
+    once: true,
   });
 });
 
-const answered = async (operation: string, given?: unknown) => {
-  const { status, json } = await ask(operation, given);
-  expect([status, json]).toEqual([200, json]);
-  return json;
-};
+describe("what the studio answers is what operators get:", () => {
+  test.each<[string, object, () => Promise<unknown>]>([
+    [
+      "streams",
+      { category: "account", sort: "name", limit: 1 },
+      () => operate.streams(db.sql, "account", { sort: "name", limit: 1 }),
+    ],
+    ["messageTypes", {}, () => operate.messageTypes(db.sql)],
+    [
+      "messageTypes",
+      { category: "ledger" },
+      () => operate.messageTypes(db.sql, { category: "ledger" }),
+    ],
+    [
+      "trace",
+      { streamName: "account-1" },
+      () => operate.trace(db.sql, { streamName: "account-1" }, { limit: 200 }),
+    ],
+    ["parked", { consumer }, () => operate.parked(db.sql, consumer)],
+    [
+      "planRewind",
+      { consumer, position: "beginning" },
+      () => operate.planRewind(db.sql, consumer, "beginning"),
+    ],
+    [
+      "planRewind",
+      { consumer, position: "2020-01-01T00:00:00Z" },
+      () => operate.planRewind(db.sql, consumer, new Date("2020-01-01")),
+    ],
+  ])("%s %j", async (operation, given, expected) => {
+    const { status, body } = await looking.ask(operation, given);
+    expect(status).toBe(200);
+    expect(body).toEqual(wired(await expected()));
+  });
 
-describe("a look", () => {
-  test("open, pulse, storeStatus, consumers, diagnose and messageTypes tell of the store", async () => {
-    expect(await answered("open")).toMatchObject({
-      readOnly: false,
+  test("open", async () => {
+    expect((await looking.ask("open")).body).toEqual({
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      readOnly: true,
       entities: ["account"],
-      consumers: [{ category: "account", consumerId: "letters" }, balancesName],
+      consumers: [consumer],
       schema: "message_store",
       partitions: 1,
     });
-    const { lastGlobalPosition } = await answered("pulse");
-    const [last] =
-      (await answered("findMessages", { source: "$all", direction: "backward" })).messages;
-    expect(lastGlobalPosition).toBe(last.globalPosition);
-    const { stores } = await answered("storeStatus");
-    expect(stores).toMatchObject([{ messages: { lastGlobalPosition } }]);
-    const { consumers } = await answered("consumers");
-    expect(consumers.map(({ consumerId }: { consumerId: string }) => consumerId))
-      .toEqual(["audit", "letters"]);
-    expect((await answered("diagnose")).length).toBeGreaterThan(5);
-    expect(await answered("messageTypes", { category: "transfer:command" }))
-      .toMatchObject([{ type: "Transfer", count: 30 }]);
   });
 
-  const balancesName = { category: "account", consumerId: "balances" };
-
-  test("activity counts all that came", async () => {
-    const since = new Date(Date.now() - 3_600_000).toISOString();
-    const until = new Date(Date.now() + 3_600_000).toISOString();
-    const { buckets } = await answered("activity", { since, until, buckets: 120 });
-    const sum = buckets.reduce((total: number, { count }: { count: number }) => total + count, 0);
-    expect(sum).toBe((await answered("pulse")).lastGlobalPosition);
-    expect(Date.parse(buckets[0].from)).toBeLessThanOrEqual(Date.parse(since));
-    expect(Date.parse(buckets.at(-1).to)).toBeGreaterThanOrEqual(Date.parse(until));
+  test("pulse", async () => {
+    const { messages: [last] } = await operate.findMessages(db.sql, "$all", {
+      direction: "backward",
+      limit: 1,
+    });
+    expect((await looking.ask("pulse")).body).toEqual({
+      lastGlobalPosition: last!.globalPosition,
+      time: last!.time!.toISOString(),
+      serverTime: expect.any(String),
+    });
   });
 
-  test("streams goes on behind a page as it was answered", async () => {
+  test("storeStatus, consumers and diagnose", async () => {
+    const { body: status } = await looking.ask("storeStatus");
+    expect(status).toMatchObject({ stores: [{}], at: expect.any(String) });
+    const { body: found } = await looking.ask("consumers");
+    expect(found.consumers.map((it: { streamName: string }) => it.streamName).sort())
+      .toEqual((await operate.consumers(db.sql)).map((it) => it.streamName).sort());
+    expect((await looking.ask("diagnose")).body).toBeInstanceOf(Array);
+  });
+
+  test("streams, page by page", async () => {
     for (const sort of ["last", "count", "name"]) {
-      const names: string[] = [];
-      let after: object | undefined;
-      while (true) {
-        const page = await answered("streams", { category: "account", sort, limit: 7, after });
-        if (page.length === 0) break;
-        names.push(...page.map(({ streamName }: { streamName: string }) => streamName));
-        after = page.at(-1);
-      }
-      expect(new Set(names).size).toBe(20);
-      expect(names).toHaveLength(20);
+      const given = { category: "account", sort, limit: 1 };
+      const { body: [one] } = await looking.ask("streams", given);
+      const { body: [two] } = await looking.ask("streams", { ...given, after: one });
+      const { body: rest } = await looking.ask("streams", { ...given, after: two });
+      expect([one.streamName, two.streamName].sort()).toEqual(["account-0", "account-1"]);
+      expect(rest).toEqual([]);
     }
   });
 
-  test("trace finds cause and effect", async () => {
-    const { messages } = await answered("trace", { streamName: "transfer:command-7" });
-    expect(messages.map(({ type, depth }: { type: string; depth: number }) => [type, depth]))
-      .toEqual([["Transfer", 0], ["Initiated", 1], ["Withdrawn", 2], ["Deposited", 3], [
-        "Completed",
-        4,
-      ]]);
+  test("activity, from a whole span on", async () => {
+    const since = new Date(Date.now() - 60_000).toISOString();
+    const until = new Date(Date.now() + 60_000).toISOString();
+    const { body: { buckets } } = await looking.ask("activity", { since, until, buckets: 12 });
+    expect(buckets.length).toBeGreaterThanOrEqual(12);
+    expect(Date.parse(buckets[0].from)).toBeLessThanOrEqual(Date.parse(since));
+    expect(Date.parse(buckets.at(-1).to)).toBeGreaterThanOrEqual(Date.parse(until));
+    const { body: { lastGlobalPosition } } = await looking.ask("pulse");
+    const sum = buckets.reduce((sum: number, { count }: { count: number }) => sum + count, 0);
+    expect(sum).toBe(lastGlobalPosition);
   });
 
-  test("kinds tell what a message is", async () => {
-    const kinds = async (source: string) =>
-      (await answered("findMessages", { source, limit: 1 })).messages[0]?.kind;
-    expect(await kinds("account")).toBe("message");
-    expect(await kinds("transfer:command")).toBe("command");
-    expect(await kinds("account:position")).toBe("position");
-    expect(await kinds("account:parked")).toBe("parked");
-    expect(await kinds("account:snapshot")).toBe("snapshot");
+  test("findMessages, with what each message is", async () => {
+    const { body } = await looking.ask("findMessages", { source: "$all", limit: 500 });
+    const kinds = Object.fromEntries(
+      body.messages.map((it: { streamName: string; kind: string }) => [it.streamName, it.kind]),
+    );
+    expect(kinds).toEqual({
+      "account-0": "message",
+      "account-1": "message",
+      "account:position-letters": "position",
+      "account:parked-letters": "parked",
+      "ledger:aggregate-ledger": "aggregate",
+      "ledger-1": "reference",
+    });
+    const { body: others } = await looking.ask("findMessages", { source: "$all", own: false });
+    expect(new Set(others.messages.map((it: { kind: string }) => it.kind)))
+      .toEqual(new Set(["message"]));
+    expect(others).toMatchObject({ next: null, scanned: body.scanned });
+    const [third] = await readStream(db.sql, "account-0", { position: 2 });
+    const given = { source: "account", direction: "backward", types: ["Deposited"], text: "4" };
+    expect((await looking.ask("findMessages", given)).body.messages).toMatchObject([
+      { id: third!.id, data: '{"amount": 4}', time: third!.time.toISOString(), kind: "message" },
+    ]);
+  });
+
+  test("readMessage, and the message as a file", async () => {
+    const { id } = (await readLastMessage(db.sql, "account-1"))!;
+    const { body } = await looking.ask("readMessage", { id });
+    expect(body).toEqual({ ...wired(await operate.inspectMessage(db.sql, id)), kind: "message" });
+    const { body: file } = await looking.send(`/api/messages/${id.toUpperCase()}`);
+    expect(file).toEqual({
+      id,
+      streamName: "account-1",
+      type: "Deposited",
+      position: 2,
+      globalPosition: 6,
+      time: body.time,
+      data: { amount: 5 },
+      metadata: null,
+    });
+  });
+
+  test("readAggregate, with the references", async () => {
+    const { body } = await looking.ask("readAggregate", { name: "ledger", batchSize: 2 });
+    expect(body).toMatchObject([
+      { streamName: "account-0", data: '{"amount":0}', reference: { streamName: "ledger-1" } },
+      { streamName: "account-1", data: '{"amount":1}', reference: { streamName: "ledger-1" } },
+    ]);
+  });
+
+  test("all, over partitions", async () => {
+    for (const [number, { sql }] of [first, second].entries()) {
+      await install(sql, { partition: { number, of: 2 } });
+    }
+    const sql = partitioned([first.sql, second.sql]);
+    for (const name of ["p0", "p1", "p2", "p3"]) await write(sql, `${name}-1`, { type: "A" });
+    const asked = testStudio({ sql });
+    expect((await asked.ask("open")).body).toMatchObject({ partitions: 2 });
+    expect((await asked.ask("pulse")).body).toMatchObject({ lastGlobalPosition: 4 });
+    expect((await asked.ask("storeStatus")).body.stores.length).toBe(2);
+    expect((await asked.ask("findMessages", { source: "p2" })).body.messages.length).toBe(1);
+    expect((await asked.ask("diagnose")).status).toBe(200);
+    const since = new Date(Date.now() - 60_000).toISOString();
+    const until = new Date(Date.now() + 60_000).toISOString();
+    const { body } = await asked.ask("activity", { since, until });
+    expect(body.buckets.reduce((sum: number, it: { count: number }) => sum + it.count, 0)).toBe(4);
+    expect(await asked.ask("findMessages", { source: "$all" }))
+      .toMatchObject({ status: 422, body: { code: "PARTITION" } });
   });
 });
 
 describe("states", () => {
-  test("of an entity are folded by what the studio was given", async () => {
-    const { by, states, first, last, isCut, error } = await answered("states", {
-      streamName: "account-101",
+  test("are those of the entity that the studio was given", async () => {
+    const { body } = await looking.ask("states", { streamName: "account-1" });
+    expect(body).toMatchObject({ by: "entity", first: 0, last: 2, isCut: false, error: null });
+    expect(body.states.map((it: { state: string }) => JSON.parse(it.state))).toEqual([
+      { balance: 1, seen: { Deposited: "1n" } },
+      { balance: 4, seen: { Deposited: "1n" } },
+      { balance: 9, seen: { Deposited: "1n" } },
+    ]);
+  });
+
+  test("end at the message that does not fit", async () => {
+    await writeBatch(db.sql, "account-broken", [
+      { type: "Deposited", data: { amount: 1 } },
+      { type: "Broken" },
+      { type: "Deposited", data: { amount: 2 } },
+    ]);
+    const { body } = await looking.ask("states", { streamName: "account-broken" });
+    expect(body).toMatchObject({
+      first: 0,
+      last: 0,
+      error: 'Cannot fold message "Broken" at position 1: TypeError: no such amount',
     });
-    expect([by, first, isCut, error]).toEqual(["entity", 0, false, null]);
-    expect(last).toBe(await streamVersion(db.sql, "account-101"));
-    expect(states).toHaveLength(last + 1);
-    expect(states.slice(0, 2).map(({ state }: { state: string }) => JSON.parse(state)))
-      .toEqual([{ balance: 0, holder: "Holder 1" }, { balance: 100, holder: "Holder 1" }]);
+    expect(body.states.length).toBe(1);
   });
 
-  test("of others are merged as JSON merges, and __proto__ is a name like any other", async () => {
-    await writeBatch(db.sql, "merge-1", [
-      { type: "A", data: JSON.parse('{"a":{"b":1,"c":[1]},"__proto__":{"x":1}}') },
-      { type: "B", data: JSON.parse('{"a":{"b":null,"c":[2]},"__proto__":{"y":2}}') },
-      { type: "C", data: null },
-      { type: "D", data: 7 },
+  test("are a merge of the data elsewhere", async () => {
+    await writeBatch(db.sql, "order-1", [
+      { type: "A", data: { a: 1, b: { c: 1, d: 1 } } },
+      { type: "B", data: { b: { c: null, e: [1] } } },
+      { type: "C" },
+      { type: "D", data: JSON.parse('{"__proto__": {"x": 1}, "a": null}') },
+      { type: "E", data: [1] },
     ]);
-    const { by, states } = await answered("states", { streamName: "merge-1" });
-    expect(by).toBe("merge");
-    expect(states.map(({ state }: { state: string }) => state)).toEqual([
-      '{"a":{"b":1,"c":[1]},"__proto__":{"x":1}}',
-      '{"a":{"c":[2]},"__proto__":{"x":1,"y":2}}',
-      '{"a":{"c":[2]},"__proto__":{"x":1,"y":2}}',
-      "7",
+    const { body } = await looking.ask("states", { streamName: "order-1" });
+    expect(body).toMatchObject({ by: "merge", first: 0, last: 4, isCut: false, error: null });
+    expect(body.states.map((it: { state: string }) => it.state)).toEqual([
+      '{"a":1,"b":{"c":1,"d":1}}',
+      '{"a":1,"b":{"d":1,"e":[1]}}',
+      '{"a":1,"b":{"d":1,"e":[1]}}',
+      '{"b":{"d":1,"e":[1]},"__proto__":{"x":1}}',
+      "[1]",
     ]);
-    expect(({} as { x?: number }).x).toBeUndefined();
   });
 
-  test("are those around a position, of the first 10,000 messages", async () => {
+  test("of a stream that is not there are none", async () => {
+    expect((await looking.ask("states", { streamName: "none-1" })).body)
+      .toEqual({ by: "merge", states: [], first: null, last: null, isCut: false, error: null });
+  });
+
+  test("are at most 500, around a position, of 10,000 messages", async () => {
     await db.sql`
       insert into message_store.messages (stream_name, position, type, data)
-      select 'long-1', n, 'A', jsonb_build_object('n', n) from generate_series(0, 10001) as n`;
-    const around = async (position?: number) => {
-      const { states, last, isCut } = await answered("states", { streamName: "long-1", position });
-      return [states.length, states[0].position, states.at(-1).position, last, isCut];
-    };
-    expect(await around()).toEqual([500, 9500, 9999, 9999, true]);
-    expect(await around(0)).toEqual([500, 0, 499, 9999, true]);
-    expect(await around(5000)).toEqual([500, 4750, 5249, 9999, true]);
-    expect(await around(20_000)).toEqual([500, 9500, 9999, 9999, true]);
-  });
-
-  test("end where a message does not fit the fold, and states that are no JSON are shown", async () => {
-    const strange = asking(db.sql, {
-      entities: [{
-        category: "strange",
-        init: () => new Map<string, unknown>(),
-        evolve: (state: Map<string, unknown>, { type }: { type: string }) => {
-          if (type === "Bad") throw new Error("no such thing");
-          if (type === "Cycle") state.set("self", { state: 1n, again: new Set([state.size]) });
-          return state;
-        },
-      }],
-    });
-    await writeBatch(db.sql, "strange-1", [{ type: "Cycle" }, { type: "Bad" }, { type: "Cycle" }]);
-    const { json } = await strange("states", { streamName: "strange-1" });
-    expect(json).toMatchObject({
-      states: [{ state: '{"self":{"state":"1n","again":[0]}}' }],
-      last: 0,
-      error: 'Cannot fold message "Bad" at position 1: Error: no such thing',
-    });
-  });
-
-  test("of nothing are none", async () => {
-    expect(await answered("states", { streamName: "account-none" }))
-      .toMatchObject({ states: [], first: null, last: null, isCut: false });
-  });
-});
-
-describe("hostile messages", () => {
-  test.each(HOSTILE_TEXTS.map((text) => [text]))("%j comes as it is", async (text) => {
-    const given = { source: `hostile-${text}` };
-    const [message] = (await answered("findMessages", given)).messages;
-    expect(message).toMatchObject({ streamName: given.source, type: text });
-    expect(Object.keys(JSON.parse(message.data)).sort()).toEqual(["__proto__", text].sort());
-    expect((await answered("readMessage", { id: message.id })).data).toBe(message.data);
-    expect((await answered("states", { streamName: given.source })).states).toHaveLength(1);
-    const { messages } = await answered("findMessages", { source: "hostile", types: [text] });
-    expect(messages).toHaveLength(1);
-  });
-
-  test("10 MB are cut, and come whole as a file with their numbers as they are", async () => {
-    const id = crypto.randomUUID();
-    await db.sql`
-      insert into message_store.messages (id, stream_name, position, type, data) values
-      (${id}, 'huge-1', 0, 'Huge', jsonb_build_object('n', 12345678901234567890, 'text', repeat('<b>', 3500000)))`;
-    const [message] = (await answered("findMessages", { source: "huge" })).messages;
-    expect([message.isCut, message.data.length]).toEqual([true, 2000]);
-    expect(message.size).toBeGreaterThan(10_000_000);
-    const whole = await answered("readMessage", { id });
-    expect([whole.isCut, whole.data.length]).toEqual([true, 1_000_000]);
-    const { states } = await answered("states", { streamName: "huge-1" });
-    expect([states[0].isCut, states[0].state.length]).toEqual([true, 64_000]);
-
-    const handle = studio(db.sql, { authorize: () => true });
-    const url = `http://studio.test/api/messages/${id}`;
-    const response = await handle(new Request(url));
-    expect(response.headers.get("content-type")).toBe("application/json");
-    expect(response.headers.get("content-disposition"))
-      .toBe(`attachment; filename="message-${id}.json"`);
-    const text = await response.text();
-    expect(text).toContain('"n": 12345678901234567890');
-    expect(JSON.parse(text).data.text).toHaveLength(10_500_000);
-    const foreign = new Request(url, { headers: { "sec-fetch-site": "cross-site" } });
-    expect((await handle(foreign)).status).toBe(403);
-    expect((await handle(new Request("http://studio.test/api/messages/x"))).status).toBe(422);
-    const none = `http://studio.test/api/messages/${crypto.randomUUID()}`;
-    expect((await handle(new Request(none))).status).toBe(404);
-  });
-
-  test("a time that no Date has is null", async () => {
-    await db.sql`
-      insert into message_store.messages (stream_name, position, type, time)
-      values ('forever-1', 0, 'A', 'infinity')`;
-    expect((await answered("findMessages", { source: "forever" })).messages[0].time).toBeNull();
-  });
-});
-
-describe("what writes", () => {
-  const consumer = { category: "account", consumerId: "letters" };
-
-  test("replays, discards, rewinds, parks, skips and writes", async () => {
-    const parked = await answered("parked", { consumer });
-    expect(parked.length).toBeGreaterThan(1);
-    const [one, two] = parked.map((it: { message: { id: string } }) => it.message.id);
-    expect(await answered("replayParked", { consumer, ids: [one] }))
-      .toEqual({ replayed: 1, parked: 1, busy: false });
-    expect(await answered("discardParked", { consumer, ids: [two], reason: "a test" }))
-      .toEqual({ discarded: 1 });
-    const plan = await answered("planRewind", { consumer, position: "beginning" });
-    expect(plan.members[0].again).toBeGreaterThan(10);
-    expect(await answered("rewind", { consumer, position: "beginning" })).toEqual({ position: 1 });
-    const first = await answered("nextMessage", { consumer });
-    expect(first).toMatchObject({ globalPosition: 1, kind: "message" });
-    await answered("park", { consumer, id: first.id, reason: "a test" });
-    const second = await answered("nextMessage", { consumer });
-    expect(second.globalPosition).toBe(2);
-    await answered("skip", { consumer, id: second.id, reason: "a test" });
-    expect((await answered("nextMessage", { consumer })).globalPosition).toBe(3);
-
-    const message = { streamName: "written-1", type: "A", data: JSON.parse('{"__proto__":1}') };
-    expect(await answered("write", { ...message, expectedVersion: -1 })).toEqual({ position: 0 });
-    expect(Object.keys((await readStream(db.sql, "written-1"))[0]!.data as object))
-      .toEqual(["__proto__"]);
-    const { status, json } = await ask("write", { ...message, expectedVersion: -1 });
-    expect([status, json.code]).toEqual([409, "WRONG_EXPECTED_VERSION"]);
-  });
-
-  test("says why it cannot", async () => {
-    const audit = { category: "account", consumerId: "audit" };
-    for (
-      const [operation, given, words] of [
-        ["replayParked", { consumer: audit }, "was not given its handlers"],
-        ["rewind", { consumer: { ...audit, consumerId: "none" }, position: 1 }, "no position"],
-        ["skip", { consumer: audit, id: crypto.randomUUID(), reason: "x" }, "no such message"],
-        [
-          "discardParked",
-          { consumer: audit, ids: [crypto.randomUUID()], reason: "x" },
-          "not parked",
-        ],
-        ["discardParked", { consumer: audit, reason: "x" }, '"messageIds"'],
-        ["write", { streamName: "account", type: "A" }, '"streamName"'],
-        ["write", { streamName: "account-1", type: "A", metadata: [] }, '"metadata"'],
-      ] as const
-    ) {
-      const { status, json } = await ask(operation, given);
-      expect([operation, status, json.detail])
-        .toEqual([operation, 422, expect.stringContaining(words)]);
+      select 'long-1', number, 'A', jsonb_build_object('number', number)
+      from generate_series(0, 10049) as number`;
+    for (const [position, from] of [[0, 0], [5000, 4750], [9999, 9500], [20_000, 9500]]) {
+      const { body } = await looking.ask("states", { streamName: "long-1", position });
+      expect(body).toMatchObject({ first: 0, last: 9999, isCut: true });
+      expect(body.states.length).toBe(500);
+      expect(body.states[0]).toMatchObject({ position: from, state: `{"number":${from}}` });
     }
   });
+
+  test("that are large are cut, and fewer", async () => {
+    await db.sql`
+      insert into message_store.messages (stream_name, position, type, data)
+      select 'wide-1', number, 'A', jsonb_build_object('text', repeat('x', 100000))
+      from generate_series(0, 99) as number`;
+    const { text, body } = await looking.ask("states", { streamName: "wide-1", position: 50 });
+    expect(text.length).toBeLessThan(5_000_000);
+    expect(body.states).toContainEqual(expect.objectContaining({ position: 50, isCut: true }));
+    expect(body.states.length).toBeLessThan(100);
+  });
 });
 
-/** A handle that counts the statements that go through it. */
-function counting(): { readonly sql: Sql; count: number } {
-  const counted = {
-    count: 0,
-    sql: fromQuery((text, parameters) => {
-      counted.count++;
-      return db.sql.unsafe(text, parameters);
-    }),
-  };
-  return counted;
-}
+describe("what changes something does it, and only with readOnly: false:", () => {
+  const messagesIn = async (streamName: string) =>
+    (await readStream(db.sql, streamName)).map(({ type, data }) => [type, data]);
 
-test("20 pages that are open cost a statement a second together", async () => {
-  const counted = counting();
-  const handle = studio(counted.sql, { authorize: () => true });
-  const since = new Date().toISOString();
-  const until = new Date(Date.now() + 3_600_000).toISOString();
-  const looks = () =>
-    Array.from({ length: 20 }, () => [
-      handle(requestOf("pulse")),
-      handle(requestOf("consumers")),
-      handle(requestOf("storeStatus")),
-      handle(requestOf("activity", { since, until })),
-      handle(requestOf("messageTypes")),
-    ]).flat();
-  const begun = performance.now();
-  for (let round = 0; round < 30; round++) {
-    for (const { status } of await Promise.all(looks())) expect(status).toBe(200);
-    // The pages are open for a while. What is held is a rate: the time that passed is measured.
-    await sleep(100);
+  /** Asks the studio that only reads, which changes nothing, and then the other. */
+  async function change(operation: string, given: object): Promise<unknown> {
+    const count = async () => {
+      const [row] = await db.sql<[{ count: string }]>`select count(*) from message_store.messages`;
+      return row.count;
+    };
+    const before = await count();
+    expect(await looking.ask(operation, given))
+      .toMatchObject({ status: 403, body: { code: "READ_ONLY" } });
+    expect(await count()).toBe(before);
+    const { status, body } = await changing.ask(operation, given);
+    expect([status, body.detail]).toEqual([200, undefined]);
+    return body;
   }
-  const seconds = (performance.now() - begun) / 1000;
-  expect(counted.count).toBeGreaterThan(4);
-  // Five may come at once after a while without any.
-  expect(counted.count).toBeLessThanOrEqual(5 + Math.ceil(seconds));
-});
 
-test("a look that was given up is not waited for", async () => {
-  let send: () => void = () => {};
-  const sent = new Promise<void>((resolve) => send = resolve);
-  const silent = fromQuery(() => {
-    send();
-    return new Promise(() => {});
+  const parkedIds = async () =>
+    (await operate.parked(db.sql, consumer)).map(({ message }) => message.id);
+
+  test("write", async () => {
+    const id = crypto.randomUUID();
+    const given = {
+      streamName: "written-1",
+      id,
+      type: "Written",
+      data: { a: [1, null] },
+      metadata: { by: "me" },
+      expectedVersion: -1,
+    };
+    expect(await change("write", given)).toEqual({ position: 0 });
+    expect(await readStream(db.sql, "written-1"))
+      .toMatchObject([{ id, type: "Written", data: { a: [1, null] }, metadata: { by: "me" } }]);
+    expect(await changing.ask("write", { ...given, id: crypto.randomUUID() }))
+      .toMatchObject({ status: 409 });
   });
-  const told: unknown[] = [];
-  const options = { authorize: () => true, onError: (error: unknown) => void told.push(error) };
-  const stop = new AbortController();
-  const handle = studio(silent, { ...options, signal: stop.signal });
-  const left = new AbortController();
-  const asked = [
-    handle(requestOf("findMessages", { source: "$all", text: "a" }, { signal: left.signal })),
-    handle(requestOf("trace", { streamName: "account-1" })),
-    handle(requestOf("states", { streamName: "account-1" })),
-  ];
-  await sent;
-  left.abort();
-  expect((await asked[0]!).status).toBe(503);
-  stop.abort();
-  expect((await Promise.all(asked)).map(({ status }) => status)).toEqual([503, 503, 503]);
-  expect(told).toEqual([]);
-});
 
-test("a consumer that was rewound by the page goes on from there", async () => {
-  const seen: number[] = [];
-  const again: Consumer = {
-    category: "merge",
-    consumerId: "again",
-    handle: ({ position }) => void seen.push(position),
-  };
-  await write(db.sql, "merge-2", { type: "A" });
-  await drain(db.sql, again);
-  const before = seen.length;
-  await answered("rewind", {
-    consumer: { category: "merge", consumerId: "again" },
-    position: "beginning",
+  test("replayParked, one and all", async () => {
+    const ids = await parkedIds();
+    expect(ids.length).toBe(6);
+    expect(await change("replayParked", { consumer, ids: [ids[2]!] }))
+      .toMatchObject({ replayed: 1, parked: 1 });
+    expect(handled).toEqual([]);
+    isFailing = false;
+    expect(await change("replayParked", { consumer, ids: [ids[2]!] })).toMatchObject({
+      replayed: 1,
+    });
+    expect(handled).toEqual([ids[2]]);
+    expect(await change("replayParked", { consumer, limit: 2 })).toMatchObject({ replayed: 2 });
+    expect(handled.length).toBe(3);
+    expect((await parkedIds()).length).toBe(3);
+    const other = { category: "account", consumerId: "other" };
+    expect(await changing.ask("replayParked", { consumer: other }))
+      .toMatchObject({ status: 422, body: { code: "NO_HANDLERS" } });
   });
-  await drain(db.sql, again);
-  expect(seen).toHaveLength(2 * before);
-});
 
-test("over partitions, what is in one works, and what is in none is refused", async () => {
-  await install(db.sql, { partition: { number: 0, of: 1 } });
-  const parts = asking(partitioned([db.sql]));
-  expect((await parts("open")).json).toMatchObject({ partitions: 1 });
-  expect((await parts("storeStatus")).json.stores).toHaveLength(1);
-  expect((await parts("pulse")).json.lastGlobalPosition).toBeGreaterThan(0);
-  expect((await parts("findMessages", { source: "account" })).status).toBe(200);
-  expect((await parts("states", { streamName: "account-101" })).status).toBe(200);
-  const { status, json } = await parts("findMessages", { source: "$all" });
-  expect([status, json.code]).toEqual([422, "PARTITION"]);
+  test("discardParked", async () => {
+    const [one, ...rest] = await parkedIds();
+    expect(await change("discardParked", { consumer, ids: [one], reason: "it is old" }))
+      .toEqual({ discarded: 1 });
+    expect(await parkedIds()).toEqual(rest);
+    expect((await messagesIn("account:parked-letters")).at(-1))
+      .toEqual(["Discarded", { position: expect.any(Number), reason: "it is old" }]);
+  });
+
+  test("rewind", async () => {
+    expect(await change("rewind", { consumer, position: "beginning" }))
+      .toEqual({ position: expect.any(Number) });
+    handled.length = 0;
+    await drain(db.sql, letters);
+    expect(handled.length).toBeGreaterThanOrEqual(6);
+  });
+
+  test("skip and park", async () => {
+    await writeBatch(db.sql, "queue-1", [{ type: "A" }, { type: "B" }, { type: "C" }]);
+    const queue = { category: "queue", consumerId: "it" };
+    const next = async () => (await changing.ask("nextMessage", { consumer: queue })).body;
+    const one = await next();
+    expect(one).toMatchObject({ type: "A", kind: "message" });
+    expect(await change("skip", { consumer: queue, id: one.id, reason: "known" })).toEqual({});
+    const two = await next();
+    expect(two).toMatchObject({ type: "B" });
+    expect(await change("park", { consumer: queue, id: two.id, reason: "later" })).toEqual({});
+    expect(await next()).toMatchObject({ type: "C" });
+    expect((await operate.parked(db.sql, queue)).map(({ message }) => message.type)).toEqual(["B"]);
+  });
 });

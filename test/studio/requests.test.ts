@@ -1,0 +1,541 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { fromQuery, type Sql, write, writeBatch } from "../../mod.ts";
+import { ASSETS, PAGE } from "../../src/studio/_assets.ts";
+import { studio, type StudioCall, type StudioOptions } from "../../src/studio/studio.ts";
+import { useDatabase } from "../database.ts";
+import { until } from "../_until.ts";
+import { pageHeaders, testStudio } from "./_ask.ts";
+
+const db = useDatabase();
+const id = crypto.randomUUID();
+
+beforeAll(async () => {
+  await write(db.sql, "account-1", { id, type: "Opened", data: { holder: "Ada" } });
+});
+
+const SAFE = {
+  "content-security-policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+    "img-src 'self' data:; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; " +
+    "form-action 'none'",
+  "x-frame-options": "DENY",
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+};
+
+const nothing = (): void => {};
+
+describe("each answer has the headers that keep it safe:", () => {
+  const asked = testStudio(db, { authorize: (_, { operation }) => operation !== "diagnose" });
+  const redirecting = testStudio(db, {
+    authorize: () => Response.redirect("https://login.example/"),
+  });
+
+  test.each<[string, number, () => Promise<{ status: number; headers: Headers }>, string]>([
+    ["the page", 200, () => asked.send("/"), "text/html; charset=utf-8"],
+    ["a view", 200, () => asked.send("/streams/a-1?text=x"), "text/html; charset=utf-8"],
+    ["an operation", 200, () => asked.ask("open"), "application/json"],
+    ["a file", 200, () => asked.send(`/api/messages/${id}`), "application/json"],
+    ["a refusal", 403, () => asked.ask("diagnose"), "application/problem+json"],
+    ["what is not there", 404, () => asked.ask("toString"), "application/problem+json"],
+    ["another method", 405, () => asked.send("/", { method: "PUT" }), "application/problem+json"],
+    ["bad arguments", 422, () => asked.ask("readMessage"), "application/problem+json"],
+  ])("%s", async (_, status, send, type) => {
+    const answer = await send();
+    expect(answer.status).toBe(status);
+    const headers = Object.fromEntries(answer.headers);
+    delete headers["content-disposition"];
+    delete headers["allow"];
+    expect(headers).toEqual({ ...SAFE, "content-type": type, "cache-control": "no-store" });
+  });
+
+  test("a redirect of authorize()", async () => {
+    const { status, headers } = await redirecting.send("/");
+    expect(status).toBe(302);
+    expect(Object.fromEntries(headers))
+      .toEqual({ ...SAFE, "location": "https://login.example/", "cache-control": "no-store" });
+  });
+
+  test.each(Object.keys(ASSETS))("the asset %s, which is kept for ever", async (name) => {
+    const { status, headers, text } = await asked.send(`/assets/${name}`);
+    const kept = { "cache-control": "private, max-age=31536000, immutable", etag: `"${name}"` };
+    const type = `${ASSETS[name]!.type}; charset=utf-8`;
+    expect(status).toBe(200);
+    expect(Object.fromEntries(headers)).toEqual({ ...SAFE, ...kept, "content-type": type });
+    expect(text).toBe(ASSETS[name]!.text);
+    for (const known of [`"${name}"`, `W/"${name}"`, `"a", "${name}"`, "*"]) {
+      const again = await asked.send(`/assets/${name}`, { headers: { "if-none-match": known } });
+      expect([again.status, again.text, again.headers.get("etag")]).toEqual([304, "", kept.etag]);
+    }
+    const changed = await asked.send(`/assets/${name}`, { headers: { "if-none-match": '"b"' } });
+    expect(changed.status).toBe(200);
+    const head = await asked.send(`/assets/${name}`, { method: "HEAD" });
+    expect([head.status, head.text, head.headers.get("etag")]).toEqual([200, "", kept.etag]);
+  });
+});
+
+describe("the page", () => {
+  test.each([[undefined, ""], ["/", ""], ["/studio", "/studio"], ["/studio/", "/studio"], [
+    "/a/b'&%22",
+    "/a/b&#39;&#38;%22",
+  ]])("is at basePath %s", async (basePath, base) => {
+    const asked = testStudio(db, { basePath });
+    const path = (basePath ?? "").replace(/\/$/, "");
+    for (const view of [path || "/", `${path}/`, `${path}/streams/a%2F1?x=1`]) {
+      const { status, text } = await asked.send(view);
+      expect(status).toBe(200);
+      expect(text).toContain(`<html lang="en" data-base="${base}">`);
+      expect(text).toContain(`src="${base}/assets/${PAGE.script}"`);
+      // No script or style of its own, which the policy would forbid.
+      expect(text).not.toMatch(/<script[^>]*>[^<]|<style|\sstyle=|\son\w+=/);
+    }
+    expect((await asked.send(`${path}/assets/${PAGE.script}`)).status).toBe(200);
+    expect((await asked.ask("open")).status).toBe(200);
+  });
+
+  test("is at no path beside its own", async () => {
+    const asked = testStudio(db, { basePath: "/studio" });
+    for (const path of ["/", "/studios", "/studi", "/x/studio/", "/api/open", "/studio.html"]) {
+      expect((await asked.send(path)).status, path).toBe(404);
+    }
+  });
+
+  test("has no file that it has not", async () => {
+    const asked = testStudio(db);
+    for (const name of ["", "none.js", "__proto__", "toString", "..%2f..%2fpackage.json"]) {
+      expect((await asked.send(`/assets/${name}`)).status, name).toBe(404);
+    }
+  });
+
+  test.each([
+    [{}, "authorize"],
+    [{ authorize: true }, "authorize"],
+    [{ authorize: nothing, basePath: "studio" }, "basePath"],
+    [{ authorize: nothing, basePath: "/a b" }, "basePath"],
+    [{ authorize: nothing, basePath: "/a//" }, "basePath"],
+    [{ authorize: nothing, basePath: "/a?b" }, "basePath"],
+    [{ authorize: nothing, readOnly: "no" }, "readOnly"],
+    [{ authorize: nothing, entities: [{}] }, "init"],
+    [{ authorize: nothing, consumers: [{ category: "a", consumerId: "b" }] }, "hand"],
+    [{ authorize: nothing, signal: 1 }, "signal"],
+    [{ authorize: nothing, onError: 1 }, "onError"],
+    [{ authorize: nothing, read_only: false }, "read_only"],
+  ])("is not made with %j", (options, words) => {
+    expect(() => studio(db.sql, options as unknown as StudioOptions)).toThrow(words);
+  });
+});
+
+describe("a request of another site is refused", () => {
+  const asked = testStudio(db, { readOnly: false });
+  const body = JSON.stringify({ streamName: "forged-1", type: "Forged" });
+
+  test.each([
+    ["by what the browser says", { "sec-fetch-site": "cross-site" }, 403],
+    ["of the same site only", { "sec-fetch-site": "same-site" }, 403],
+    ["by an address that was typed", { "sec-fetch-site": "none" }, 403],
+    ["by its origin", { origin: "https://evil.example", "sec-fetch-site": null }, 403],
+    ["by its port", { origin: "http://studio:81", "sec-fetch-site": null }, 403],
+    ["of no origin", { origin: "null", "sec-fetch-site": null }, 403],
+    ["without the header of the page", { "x-messagedb-studio": null }, 403],
+    ["with another header of the page", { "x-messagedb-studio": "2" }, 403],
+    ["as a form", { "content-type": "text/plain" }, 415],
+    ["as another form", { "content-type": "application/x-www-form-urlencoded" }, 415],
+    ["without a type", { "content-type": null }, 415],
+  ])("%s", async (_, headers, status) => {
+    const answer = await asked.send("/api/write", {
+      method: "POST",
+      headers: pageHeaders(headers),
+      body: new TextEncoder().encode(body),
+    });
+    expect(answer.status).toBe(status);
+    if (status === 403) expect(answer.body.code).toBe("FOREIGN_REQUEST");
+    const { body: found } = await asked.ask("findMessages", { source: "forged-1" });
+    expect(found.messages).toEqual([]);
+  });
+
+  test("also if it wants a file, but not an address that was typed", async () => {
+    for (
+      const [site, status] of [["cross-site", 403], ["same-site", 403], ["none", 200]] as const
+    ) {
+      const answer = await asked.send(`/api/messages/${id}`, {
+        headers: { "sec-fetch-site": site },
+      });
+      expect(answer.status, site).toBe(status);
+    }
+  });
+
+  test("and no other site may ask beforehand", async () => {
+    const { status, headers } = await asked.send("/api/write", {
+      method: "OPTIONS",
+      headers: { "origin": "https://evil.example", "access-control-request-method": "POST" },
+    });
+    expect(status).toBe(405);
+    expect([...headers.keys()].filter((it) => it.startsWith("access-control"))).toEqual([]);
+  });
+
+  test("but not one of the page through a proxy that takes the TLS off", async () => {
+    const headers = pageHeaders({ "sec-fetch-site": null, origin: "https://studio" });
+    expect((await asked.ask("open", {}, { headers })).status).toBe(200);
+    const old = pageHeaders({ "sec-fetch-site": null, origin: null });
+    expect((await asked.ask("open", {}, { headers: old })).status).toBe(200);
+  });
+});
+
+const consumer = { category: "account", consumerId: "it" };
+const ofConsumer = { ...consumer, aggregate: undefined, consumerGroup: undefined };
+const pass = { consumer, id, reason: "r" };
+const stream = { streamName: "account-1", category: "account" };
+const since = "2026-01-01T00:00:00Z";
+
+/** Each operation, what it is given, and what authorize() is told. */
+const CALLS: readonly [string, object, object, writes?: true][] = [
+  ["open", {}, {}],
+  ["pulse", {}, {}],
+  ["storeStatus", {}, {}],
+  ["activity", { since, until: "2026-01-02T00:00:00Z", buckets: 2 }, {}],
+  ["consumers", {}, {}],
+  ["diagnose", {}, {}],
+  ["streams", { category: "account" }, { category: "account" }],
+  ["messageTypes", { category: "account" }, { category: "account" }],
+  ["messageTypes", {}, { category: undefined }],
+  ["findMessages", { source: "$all" }, {}],
+  ["findMessages", { source: "account", own: false }, { category: "account" }],
+  ["findMessages", { source: "account-1" }, stream],
+  ["readMessage", { id }, { ids: [id] }],
+  ["trace", { id }, { ids: [id] }],
+  ["trace", { streamName: "account-1" }, {}],
+  ["states", { streamName: "account-1" }, stream],
+  ["parked", { consumer }, ofConsumer],
+  ["planRewind", { consumer, position: 1 }, ofConsumer],
+  ["nextMessage", { consumer }, ofConsumer],
+  ["readAggregate", { name: "ledger" }, { aggregate: "ledger" }],
+  ["replayParked", { consumer, ids: [id] }, { ...ofConsumer, ids: [id] }, true],
+  ["discardParked", { consumer, ids: [id], reason: "r" }, { ...ofConsumer, ids: [id] }, true],
+  ["rewind", { consumer, position: 1 }, ofConsumer, true],
+  ["skip", pass, { ...ofConsumer, ids: [id] }, true],
+  ["park", pass, { ...ofConsumer, ids: [id] }, true],
+  ["write", { streamName: "account-1", type: "A" }, { ...stream, type: "A" }, true],
+];
+
+describe("authorize()", () => {
+  test.each(CALLS)(
+    "is asked of %s %j, and may refuse it",
+    async (operation, given, told, writes) => {
+      const statements: string[] = [];
+      const sql = fromQuery((text, parameters) => {
+        statements.push(text);
+        return db.sql.unsafe(text, parameters);
+      });
+      const calls: StudioCall[] = [];
+      let allowed: unknown = false;
+      const asked = testStudio({ sql }, {
+        readOnly: false,
+        authorize: (_, call) => {
+          calls.push(call);
+          return allowed as boolean;
+        },
+      });
+      // Nothing but true is a yes.
+      for (allowed of [false, undefined, 1, "yes", {}, Promise.resolve(false)]) {
+        const { status, body } = await asked.ask(operation, given);
+        expect([status, body.title]).toEqual([403, "Forbidden"]);
+      }
+      expect(statements).toEqual([]);
+      allowed = Promise.resolve(true);
+      const { status } = await asked.ask(operation, given);
+      expect([200, 422]).toContain(status);
+      for (const call of calls) {
+        expect(call).toEqual({
+          operation,
+          writes: writes === true,
+          ...told,
+        });
+      }
+    },
+  );
+
+  test("is not asked of what writes, if the studio only reads", async () => {
+    const calls: StudioCall[] = [];
+    const asked = testStudio(db, { authorize: (_, call) => calls.push(call) > 0 });
+    for (const [operation, given, , writes] of CALLS) {
+      if (!writes) continue;
+      const { status, body } = await asked.ask(operation, given);
+      expect([status, body.code]).toEqual([403, "READ_ONLY"]);
+    }
+    expect(calls).toEqual([]);
+    const source = "read-only-1";
+    await asked.ask("write", { streamName: source, type: "A" });
+    expect((await asked.ask("findMessages", { source })).body.messages).toEqual([]);
+  });
+
+  test("is asked whether the page and its files are open, and of a message as a file", async () => {
+    const calls: StudioCall[] = [];
+    const asked = testStudio(db, {
+      authorize: (_, call) => {
+        calls.push(call);
+        return false;
+      },
+    });
+    for (const path of ["/", `/assets/${PAGE.script}`, "/assets/none", `/api/messages/${id}`]) {
+      expect((await asked.send(path)).status).toBe(403);
+    }
+    const open = { operation: "open", writes: false };
+    expect(calls).toEqual([open, open, open, {
+      operation: "readMessage",
+      writes: false,
+      ids: [id],
+    }]);
+  });
+
+  test("answers in place of the studio by a Response, also of another realm", async () => {
+    const made = new Response("log in", { status: 401, headers: { "www-authenticate": "Basic" } });
+    for (const send of ["page", "call"] as const) {
+      const asked = testStudio(db, { authorize: () => made.clone() });
+      const { status, text, headers } = send === "page"
+        ? await asked.send("/")
+        : await asked.ask("open");
+      expect([status, text, headers.get("www-authenticate")]).toEqual([401, "log in", "Basic"]);
+      expect(headers.get("x-frame-options")).toBe("DENY");
+    }
+  });
+
+  test("refuses by throwing, and onError is told of it", async () => {
+    const error = new Error("Cannot read this token");
+    const told: unknown[] = [];
+    for (
+      const authorize of [() => Promise.reject(error), () => {
+        throw error;
+      }]
+    ) {
+      const asked = testStudio(db, {
+        authorize,
+        onError: (it) => {
+          told.push(it);
+          throw it;
+        },
+      });
+      const { status, text } = await asked.ask("open");
+      expect(status).toBe(403);
+      expect(text).not.toContain("token");
+    }
+    expect(told).toEqual([error, error]);
+  });
+});
+
+describe("what is wrong is said in words:", () => {
+  const asked = testStudio(db, { readOnly: false });
+
+  test.each<[string, unknown, string]>([
+    ["open", { a: 1 }, '"a"'],
+    ["open", [], "arguments"],
+    ["open", null, "arguments"],
+    ["activity", {}, '"since"'],
+    ["activity", { since: "yesterday" }, '"yesterday"'],
+    ["activity", { since, until: since }, "after since"],
+    ["activity", { since, buckets: 121 }, "120"],
+    ["streams", { category: "a-1" }, '"a-1"'],
+    ["streams", { category: "a", limit: 1001 }, "1000"],
+    ["streams", { category: "a", sort: "size" }, '"size"'],
+    ["streams", { category: "a", after: 7 }, "after"],
+    ["messageTypes", { category: 7 }, "7"],
+    ["findMessages", {}, '"source"'],
+    ["findMessages", { source: "$all", limit: 501 }, "500"],
+    ["findMessages", { source: "$all", startAt: "now" }, '"now"'],
+    ["findMessages", { source: "$all", since: 7 }, "7"],
+    ["findMessages", { source: "$all", text: "" }, '"text"'],
+    ["findMessages", { source: "$all", own: 1 }, '"own"'],
+    ["findMessages", { source: "$all", types: [7] }, "7"],
+    ["findMessages", { source: "$all", scanLimit: 1e9 }, '"scanLimit"'],
+    ["readMessage", { id: "1" }, '"1"'],
+    ["trace", {}, '"id"'],
+    ["trace", { id, streamName: "a-1" }, '"streamName"'],
+    ["states", { streamName: "a-1", position: -1 }, "-1"],
+    ["parked", { consumer: { category: "a" } }, '"consumerId"'],
+    ["parked", { consumer: null }, "consumer"],
+    ["parked", { consumer: { ...consumer, handle: 1 } }, '"handle"'],
+    ["planRewind", { consumer }, "position"],
+    ["nextMessage", {}, "consumer"],
+    ["readAggregate", { name: "a-1" }, '"a-1"'],
+    ["replayParked", { consumer }, "handlers"],
+    ["discardParked", { consumer, ids: [id] }, '"reason"'],
+    ["discardParked", { consumer, reason: "r" }, '"ids"'],
+    [
+      "discardParked",
+      { consumer: { ...consumer, consumerId: "no" }, ids: [id], reason: "r" },
+      "not",
+    ],
+    ["skip", { consumer, id }, '"reason"'],
+    ["write", { streamName: "account", type: "A" }, '"account"'],
+    ["write", { streamName: "account-1", type: "" }, '"type"'],
+    ["write", { streamName: "account-1", type: "A", metadata: [] }, '"metadata"'],
+    ["write", { streamName: "account-1", type: "A", expectedVersion: -7 }, "-7"],
+  ])("%s %j", async (operation, given, words) => {
+    const { status, body } = await asked.ask(operation, given as object);
+    expect(body).toMatchObject({ status: 422, detail: expect.stringMatching(/^Cannot /) });
+    expect(status).toBe(422);
+    expect(body.detail).toContain(words);
+  });
+
+  test("a version that is not the expected one", async () => {
+    const given = { streamName: "account-1", type: "A", expectedVersion: 7 };
+    expect(await asked.ask("write", given))
+      .toMatchObject({ status: 409, body: { code: "WRONG_EXPECTED_VERSION", expectedVersion: 7 } });
+  });
+
+  test.each(["toString", "__proto__", "constructor", "", "open/", "Open", "open%20"])(
+    "there is no operation %j",
+    async (name) => expect((await asked.ask(name)).status).toBe(404),
+  );
+
+  test("another method", async () => {
+    for (const method of ["GET", "PUT", "DELETE"]) {
+      const { status, headers } = await asked.send("/api/open", { method });
+      expect([status, headers.get("allow")]).toEqual([405, "POST"]);
+    }
+    const { status, headers } = await asked.send("/", { method: "POST" });
+    expect([status, headers.get("allow")]).toEqual([405, "GET, HEAD"]);
+  });
+
+  test("a body that is too large, or no JSON", async () => {
+    const body = JSON.stringify({ source: "x".repeat(1_048_576) });
+    for (const length of [{}, { "content-length": String(body.length) }]) {
+      const init = { body, headers: { ...pageHeaders(), ...length } };
+      expect((await asked.ask("findMessages", {}, init)).status).toBe(413);
+    }
+    expect((await asked.ask("open", {}, { body: "{" })).status).toBe(400);
+    expect((await asked.ask("open", {}, { body: new Uint8Array([0xff]) })).status).toBe(400);
+    expect((await asked.ask("open", {}, { body: "[".repeat(100_000) })).status).toBe(400);
+  });
+
+  test("a message that is not there", async () => {
+    expect((await asked.send(`/api/messages/${crypto.randomUUID()}`)).status).toBe(404);
+    expect((await asked.send("/api/messages/1")).status).toBe(422);
+    expect((await asked.ask("readMessage", { id: crypto.randomUUID() })).body).toBe(null);
+  });
+
+  test("what else fails is not shown, and onError is told of it", async () => {
+    const told: unknown[] = [];
+    const failingSql = fromQuery(() => Promise.reject(new Error("password secret")));
+    const failing = testStudio({ sql: failingSql }, {
+      onError: (error) => told.push(error),
+    });
+    const { status, text } = await failing.ask("pulse");
+    expect(status).toBeGreaterThanOrEqual(500);
+    expect(text).not.toContain("secret");
+    expect(told).toMatchObject([{ message: "password secret" }]);
+  });
+});
+
+/** A handle that counts its statements, and answers those that are held back when it is told to. */
+function counting(sql: Sql & { unsafe: typeof db.sql.unsafe }) {
+  const counted = { statements: 0 };
+  const handle = fromQuery((text, parameters) => {
+    counted.statements++;
+    return sql.unsafe(text, parameters);
+  });
+  return { counted, handle };
+}
+
+test("many open pages are one small statement a second, however many ask", async () => {
+  const { counted, handle } = counting(db.sql);
+  const asked = testStudio({ sql: handle });
+  const began = performance.now();
+  const round = () =>
+    Promise.all(
+      Array.from({ length: 20 }, () => [
+        asked.ask("pulse"),
+        asked.ask("consumers"),
+        asked.ask("storeStatus"),
+        asked.ask("diagnose"),
+        asked.ask("messageTypes"),
+        asked.ask("activity", { since: new Date(Date.now() - 600_000).toISOString() }),
+      ]).flat(),
+    );
+  let rounds = 0;
+  let pulses = 0;
+  // Until the head was looked at three times more.
+  await until(async () => {
+    const before = counted.statements;
+    for (const { status } of await round()) expect(status).toBe(200);
+    rounds++;
+    if (rounds > 1 && counted.statements > before) pulses++;
+    return pulses === 3;
+  });
+  const seconds = (performance.now() - began) / 1000;
+  expect(rounds).toBeGreaterThan(3);
+  // One for each of the six at first; then no more than one a second, after the first five.
+  expect(counted.statements).toBeLessThanOrEqual(6 + 5 + Math.ceil(seconds));
+});
+
+test("a search ends for who has left, and when the studio's signal aborts", async () => {
+  const stopping = new AbortController();
+  let held = 0;
+  const sql = fromQuery(() => {
+    held++;
+    return new Promise<never>(nothing);
+  });
+  const asked = testStudio({ sql }, {
+    signal: stopping.signal,
+    onError: (error) => expect(error).toBe(undefined),
+  });
+  const leaving = new AbortController();
+  const search = asked.ask("findMessages", { source: "$all", text: "x" }, {
+    signal: leaving.signal,
+  });
+  const states = asked.ask("states", { streamName: "a-1" });
+  await until(() => held === 2);
+  leaving.abort();
+  expect((await search).status).toBe(503);
+  stopping.abort();
+  expect((await states).status).toBe(503);
+});
+
+test("the studio answers while the messages are of other people", async () => {
+  const asked = testStudio(db, { readOnly: false });
+  const names = ["__proto__-__proto__", "a-/?#%2F&=+ \\\"'`<>", "a-\u202E😀\u200B", "a-.."];
+  for (const [at, streamName] of names.entries()) {
+    const data = JSON.parse('{"__proto__":{"polluted":true},"constructor":1,"<b>":"\\u2028"}');
+    const given = { streamName, type: `__proto__${at}`, data };
+    const body = JSON.stringify(given);
+    expect((await asked.ask("write", {}, { body })).body, streamName).toEqual({ position: 0 });
+    const { body: found } = await asked.ask("findMessages", {
+      source: streamName,
+      text: "POLLUTED",
+    });
+    expect(found.messages).toMatchObject([{ streamName, type: `__proto__${at}`, kind: "message" }]);
+    expect(Object.keys(JSON.parse(found.messages[0].data))).toContain("__proto__");
+    const { body: states } = await asked.ask("states", { streamName });
+    expect(JSON.parse(states.states[0].state)).toEqual(data);
+    const { body: traced } = await asked.ask("trace", { id: found.messages[0].id });
+    expect(traced.messages).toMatchObject([{ streamName }]);
+  }
+  expect(({} as Record<string, unknown>)["polluted"]).toBe(undefined);
+  await writeBatch(db.sql, "when-1", [{ type: "A" }]);
+  await db.sql`update message_store.messages set time = 'infinity' where stream_name = 'when-1'`;
+  const { body } = await asked.ask("findMessages", { source: "when-1" });
+  expect(body.messages).toMatchObject([{ time: null }]);
+  // A time that no Date can be; an infinite one is refused by every read of messages.
+  await db.sql`
+    update message_store.messages set time = '290000-01-01' where stream_name = 'when-1'`;
+  const { body: states } = await asked.ask("states", { streamName: "when-1" });
+  expect(states).toMatchObject({ states: [{ time: null }] });
+});
+
+test("10 MB of data are a beginning of them in the page, and whole in a file", async () => {
+  const asked = testStudio(db);
+  const large = { text: "é".repeat(10_000_000) };
+  const id = crypto.randomUUID();
+  await write(db.sql, "large-1", { id, type: "A", data: large });
+  const list = await asked.ask("findMessages", { source: "large" });
+  expect(list.text.length).toBeLessThan(3000);
+  expect(list.body.messages).toMatchObject([{ id, isCut: true, size: 20_000_012 }]);
+  const whole = await asked.ask("readMessage", { id });
+  expect(whole.body.data.length).toBe(1_000_000);
+  expect((await asked.ask("states", { streamName: "large-1" })).text.length).toBeLessThan(100_000);
+  const file = await asked.send(`/api/messages/${id}`);
+  expect(file.headers.get("content-disposition"))
+    .toBe(`attachment; filename="message-${id}.json"`);
+  expect(file.body).toMatchObject({ id, streamName: "large-1", data: large, metadata: null });
+});
