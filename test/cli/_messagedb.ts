@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import process from "node:process";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
+import { until } from "../_until.ts";
 import { pathOf } from "../_blocks.ts";
 import type { Database } from "../database.ts";
 import { buildMessagedb, type BuiltMessagedb } from "./_build.ts";
@@ -38,6 +39,11 @@ export interface Messagedb {
   start(args: readonly string[], options?: RunOptions): ChildProcess;
   /** Runs a command that has to succeed, and answers what it printed. */
   print(...args: string[]): Promise<string>;
+  /**
+   * Asks for the names in the store that can follow, until there are some: a store that takes a second to answer
+   * gives none.
+   */
+  namesAfter(...args: string[]): Promise<string>;
   /** Runs a command with `--json` that has to succeed, and answers the values that it printed, a line each. */
   json(...args: string[]): Promise<unknown[]>;
   /** The built file. */
@@ -89,6 +95,14 @@ export function useMessagedb(database: Pick<Database, "url">): Messagedb {
       const { stdout, stderr, exitCode } = await messagedb.run(args);
       if (exitCode !== 0) throw new Error(`messagedb ${args.join(" ")}: ${exitCode}: ${stderr}`);
       return stdout;
+    },
+    async namesAfter(...args) {
+      let printed = "";
+      await until(async () => {
+        printed = await messagedb.print("complete", "--", ...args);
+        return !printed.startsWith(":");
+      });
+      return printed;
     },
     async json(...args) {
       const lines = (await messagedb.print(...args, "--json")).split("\n").filter(Boolean);

@@ -22,7 +22,15 @@ beforeAll(async () => {
 
 /** What can follow, as the scripts ask for it: the words, and the directive behind them. */
 async function complete(...words: string[]): Promise<string[]> {
-  const printed = await messagedb.print("complete", "--", ...words);
+  return wordsIn(await messagedb.print("complete", "--", ...words));
+}
+
+/** The same, where the store has names that can follow. */
+async function completeByStore(...words: string[]): Promise<string[]> {
+  return wordsIn(await messagedb.namesAfter(...words));
+}
+
+function wordsIn(printed: string): string[] {
   return printed.trimEnd().split("\n").map((line) => line.split("\t")[0]!);
 }
 
@@ -49,10 +57,14 @@ describe("complete", () => {
   });
 
   test("finds categories and streams of the store, and none that a shell would run", async () => {
-    expect(await complete("read", "acc")).toEqual(["account", "account:command", ":4"]);
-    expect(await complete("read", "--json", "account-")).toEqual(["account-1", "account-2", ":4"]);
-    expect(await complete("version", "account:")).toEqual(["account:command-", ":6"]);
-    expect(await complete("read", "account", "--correlation=order")).toEqual([
+    expect(await completeByStore("read", "acc")).toEqual(["account", "account:command", ":4"]);
+    expect(await completeByStore("read", "--json", "account-")).toEqual([
+      "account-1",
+      "account-2",
+      ":4",
+    ]);
+    expect(await completeByStore("version", "account:")).toEqual(["account:command-", ":6"]);
+    expect(await completeByStore("read", "account", "--correlation=order")).toEqual([
       "order",
       "order:position",
       ":4",
@@ -61,8 +73,11 @@ describe("complete", () => {
   });
 
   test("finds consumers, by their names or their streams", async () => {
-    expect(await complete("rewind", "")).toEqual(["letters", ":4"]);
-    expect(await complete("parked", "list", "order:")).toEqual(["order:position-letters", ":4"]);
+    expect(await completeByStore("rewind", "")).toEqual(["letters", ":4"]);
+    expect(await completeByStore("parked", "list", "order:")).toEqual([
+      "order:position-letters",
+      ":4",
+    ]);
   });
 
   test("leaves files to the shell", async () => {

@@ -96,10 +96,10 @@ test("what goes over all categories asks all partitions", async () => {
   const listed = await messagedb.json("categories") as { category: string }[];
   expect(listed.map(({ category }) => category)).toEqual([...names].sort());
   expect(await messagedb.print("verify")).toMatch(/nothing is wrong\n$/);
-  const words = await messagedb.print("complete", "--", "read", "category");
+  const words = await messagedb.namesAfter("read", "category");
   for (const name of names) expect(words).toContain(`${name}\t`);
   const one = [...urls.flatMap((url) => ["--url", url]), "--partition", "1"];
-  expect(await messagedb.print("complete", "--", ...one, "read", "category"))
+  expect(await messagedb.namesAfter(...one, "read", "category"))
     .toBe(`${names[1]}\t\n:4\n`);
 });
 

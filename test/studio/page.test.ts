@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { pathOf } from "../_blocks.ts";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
+import { PATIENCE, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import { serveStudio, startBrowser, troubleOf } from "./_browse.ts";
 import { HOSTILE_TEXTS, writeHostile } from "./_store.ts";
@@ -64,6 +65,7 @@ if (chromium === undefined) {
         permissions: ["clipboard-read", "clipboard-write"],
         ...rest,
       });
+      context.setDefaultTimeout(PATIENCE);
       onTestFinished(() => context.close());
       const page = await context.newPage();
       const trouble = troubleOf(page);
@@ -230,16 +232,11 @@ if (chromium === undefined) {
       const body = page.locator(".rows");
       await page.getByRole("row").nth(20).waitFor();
       const first = await lastPosition(page);
-      for (let turn = 0; turn < 12; turn++) {
+      await until(async () => {
         await body.evaluate((it) => it.scrollTop = it.scrollHeight);
-        await page.waitForFunction((before) => {
-          const rows = document.querySelectorAll('[role="row"][tabindex]');
-          const text = rows[rows.length - 1]?.firstElementChild?.textContent ?? "";
-          return Number(text.replaceAll(",", "")) < before;
-        }, await lastPosition(page));
-      }
+        return first - await lastPosition(page) > 1000;
+      });
       expect(await page.getByRole("row").count()).toBeLessThan(100);
-      expect(first - await lastPosition(page)).toBeGreaterThan(1000);
     });
 
     test("jumps to a position and to a time, and reads on from there in both directions", async () => {
@@ -436,6 +433,7 @@ if (chromium === undefined) {
 
     test("asks the server for one thing a second at most, and for nothing while nobody sees it", async () => {
       const context = await browser.newContext();
+      context.setDefaultTimeout(PATIENCE);
       onTestFinished(() => context.close());
       const page = await context.newPage();
       await page.clock.install();
@@ -454,11 +452,11 @@ if (chromium === undefined) {
       await page.route("**/api/consumers", (route) => route.abort());
       await page.clock.pauseAt(Date.now() + 60_000);
       await page.clock.runFor(1000);
-      await expect.poll(() => waiting).toBe(0);
+      await until(() => waiting === 0);
       asked = 0;
       for (let second = 1; second <= 12; second++) {
         await page.clock.runFor(1000);
-        await expect.poll(() => asked >= second && waiting === 0).toBe(true);
+        await until(() => asked >= second && waiting === 0);
       }
       expect(asked).toBe(12);
       await page.evaluate(() => Object.defineProperty(document, "hidden", { value: true }));
