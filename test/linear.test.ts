@@ -58,11 +58,11 @@ function expressionsOf(file: string): Expression[] {
 }
 
 /** Texts that an expression matches, or nearly. */
-function samplesOf({ source }: Expression): string[] {
+function samplesOf({ source, flags }: Expression): string[] {
   const plain = source
     .replaceAll(/\(\?<?!.*?\)/g, "").replaceAll(/\(\?<?=/g, "(?:").replaceAll(/\\1|\\b/g, "")
-    .replaceAll(/\\0|\\p\{Surrogate\}/g, "x");
-  const matching = fc.stringMatching(new RegExp(plain));
+    .replaceAll(/\\0|\\p\{(Surrogate|Cs)\}/g, "x");
+  const matching = fc.stringMatching(new RegExp(plain, flags.includes("u") ? "u" : ""));
   return fc.sample(matching, { seed: 1, numRuns: 4 }).map((it) => it.slice(0, 60));
 }
 

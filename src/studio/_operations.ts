@@ -1,6 +1,6 @@
 import type { Consumer, ConsumerIdentity } from "../consume/consumer.ts";
 import { replayParked } from "../consume/replay_parked.ts";
-import { askStores } from "../handle/_store_for.ts";
+import { askStores, storeFor } from "../handle/_store_for.ts";
 import { Refusal } from "../http/gateway/_problem.ts";
 import { VERSION } from "../http/gateway/_version.ts";
 import { invalid } from "../lib/invalid.ts";
@@ -17,6 +17,7 @@ import {
   checkWritableStreamName,
   type Members,
 } from "../names/_check.ts";
+import { OWN } from "../names/_own_streams.ts";
 import { isCategory } from "../names/stream_name.ts";
 import { activity } from "../operate/activity.ts";
 import { consumers } from "../operate/consumers.ts";
@@ -325,7 +326,12 @@ const OPERATIONS: { readonly [Name in OperationName]: OperationOf<Name> } = {
     place: ({ consumer }) => placeOfConsumer(consumer),
     run: async ({ sql }, { consumer }) => {
       const next = await nextMessage(sql, consumer);
-      const message = next && await inspectMessage(sql, next.id, { textLength: 2000 });
+      // The look at it goes where the consumer reads: another partition may have a message of the same id.
+      const message = next && await inspectMessage(
+        storeFor(sql, consumer.category ?? consumer.aggregate!),
+        next.id,
+        { textLength: 2000 },
+      );
       return message && listed(message);
     },
   },
@@ -414,6 +420,7 @@ const OPERATIONS: { readonly [Name in OperationName]: OperationOf<Name> } = {
     },
     place: ({ streamName, type, id, metadata }) => {
       checkWritableStreamName(streamName);
+      checkIsOfApplication(streamName);
       checkName("type", type);
       if (id !== undefined) checkId(id);
       if (metadata != null && (typeof metadata !== "object" || Array.isArray(metadata))) {
@@ -441,6 +448,14 @@ export function studioOperation(name: string): AnyOperation | undefined {
     },
     run: (studio, given, signal) => run(studio, given as never, signal),
   };
+}
+
+/** A position that is written by hand would be a rewind, which is asked for by its own name. */
+function checkIsOfApplication(streamName: string): void {
+  if (!OWN.some(({ streams }) => streams.test(streamName))) return;
+  const needed =
+    "a stream of an application: what this package writes for itself is changed by operations of their own";
+  throw invalid("streamName", streamName, needed);
 }
 
 /** The last message of a store, without its texts. */

@@ -4,8 +4,11 @@ const BURST = 5;
 const MOST_OWED = 30;
 /** How many answers are kept. */
 const MOST_KEPT = 200;
-/** A look that takes 100 ms is kept for 2 seconds at least, so that it takes a 20th of the time. */
+/** A look that takes 100 ms is kept for 2 seconds at least, so that it takes a 20th of the time; but not for ever. */
 const SHARE = 20;
+const LONGEST_GOOD = 30_000;
+/** How long a failure is the answer for all, in milliseconds. */
+const FAILURE_GOOD = 1000;
 
 /** A look at the store that pages have together. */
 export interface SharedLook<Answer> {
@@ -24,6 +27,7 @@ export type ShareLook = <Answer>(look: SharedLook<Answer>) => Promise<Answer>;
 interface KeptAnswer {
   pending: Promise<unknown> | undefined;
   answer: { readonly value: unknown } | undefined;
+  failure: { readonly error: unknown; readonly at: number } | undefined;
   /** By `performance.now()`. */
   readAt: number;
   goodFor: number;
@@ -46,11 +50,19 @@ export function shareReads(): ShareLook {
   };
   return async <Answer>({ key, goodFor, statements, ask }: SharedLook<Answer>): Promise<Answer> => {
     const now = performance.now();
-    const known = kept.get(key) ?? { pending: undefined, answer: undefined, readAt: 0, goodFor: 0 };
+    const known: KeptAnswer = kept.get(key) ?? {
+      pending: undefined,
+      answer: undefined,
+      failure: undefined,
+      readAt: 0,
+      goodFor: 0,
+    };
     // The last ones asked for come last.
     kept.delete(key);
     kept.set(key, known);
     if (known.pending) return await known.pending as Answer;
+    // A store that is down is not asked by each page.
+    if (known.failure && now - known.failure.at < FAILURE_GOOD) throw known.failure.error;
     const isGood = known.answer && now - known.readAt < Math.max(goodFor, known.goodFor);
     const mayAsk = statementsLeft(now) >= Math.min(statements, BURST);
     if (known.answer && (isGood || !mayAsk)) return known.answer.value as Answer;
@@ -58,8 +70,11 @@ export function shareReads(): ShareLook {
     known.pending = ask().then((value) => {
       known.answer = { value };
       known.readAt = performance.now();
-      known.goodFor = (known.readAt - now) * SHARE;
+      known.goodFor = Math.min((known.readAt - now) * SHARE, LONGEST_GOOD);
       return value;
+    }).catch((error) => {
+      known.failure = { error, at: performance.now() };
+      throw error;
     }).finally(() => known.pending = undefined);
     for (const [oldest, it] of kept) {
       if (kept.size <= MOST_KEPT) break;

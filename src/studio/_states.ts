@@ -7,6 +7,7 @@ import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
 import type { Message } from "../types.ts";
 import type { StatesAnswer } from "./_api.ts";
+import { jsonUpTo } from "./_json_up_to.ts";
 import type { Studio } from "./_studio.ts";
 
 /** How many messages of a stream are folded at most. */
@@ -15,8 +16,8 @@ const MOST_FOLDED = 10_000;
 const MOST_STATES = 500;
 const MOST_OF_A_STATE = 64_000;
 const MOST_OF_ALL = 4_000_000;
-/** How many messages are read at once. */
-const READ_AT_ONCE = 500;
+/** How many messages are read at once: few, because each may be of megabytes. */
+const READ_AT_ONCE = 50;
 
 /** A state, on its way to JSON. */
 type MadeState = Omit<StatesAnswer["states"][number], "time"> & { readonly time: Date | null };
@@ -94,22 +95,20 @@ function stateMakerOf(entity: CheckedEntity | undefined): StateMaker {
 
 /**
  * Merges data into a state, as RFC 7396 merges JSON: members replace members, and null takes a member out. What is no
- * object is a state by itself. The objects have no prototype, so that `__proto__` is a name like any other.
+ * object is a state by itself. The objects have no prototype, so that `__proto__` is a name like any other. The state
+ * is changed: it is text already.
  */
 function merge(state: unknown, { data }: Message): unknown {
-  return data === null ? state : merged(state, data);
+  return data === null ? state : mergeInto(state, data);
 }
 
-function merged(state: unknown, data: unknown): unknown {
+function mergeInto(state: unknown, data: unknown): unknown {
   if (!isJsonObject(data)) return data;
-  const next: Record<string, unknown> = Object.create(null);
-  if (isJsonObject(state)) {
-    for (const name of Object.keys(state)) next[name] = state[name];
-  }
+  const next = isJsonObject(state) ? state : Object.create(null);
   for (const name of Object.keys(data)) {
     const value = data[name];
     if (value === null) delete next[name];
-    else next[name] = merged(next[name], value);
+    else next[name] = mergeInto(next[name], value);
   }
   return next;
 }
@@ -122,31 +121,16 @@ function stateAfter(
   { id, position, globalPosition, type, time }: Message,
   state: unknown,
 ): MadeState {
-  const text = textOfState(state);
+  const { text, isCut } = jsonUpTo(MOST_OF_A_STATE, state);
   return {
     id,
     position,
     globalPosition,
     type,
     time: isNaN(Number(time)) ? null : time,
-    state: text.slice(0, MOST_OF_A_STATE),
-    isCut: text.length > MOST_OF_A_STATE,
+    state: text,
+    isCut,
   };
-}
-
-/** A state as JSON. What JSON does not have is shown as what is nearest to it. */
-function textOfState(state: unknown): string {
-  try {
-    return JSON.stringify(state, (_, value) => {
-      if (typeof value === "bigint") return `${value}n`;
-      if (typeof value === "function" || typeof value === "symbol") return String(value);
-      if (value instanceof Map) return Object.fromEntries(value);
-      if (value instanceof Set) return [...value];
-      return value;
-    }) ?? "null";
-  } catch (error) {
-    return JSON.stringify(`Cannot show this state as JSON: ${(error as Error)?.message}`);
-  }
 }
 
 /** As many states as fit into an answer, those nearest to a position first. */

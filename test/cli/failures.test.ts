@@ -97,6 +97,7 @@ describe("no password is printed, and exit code 2 is for", () => {
     "mysql://u:hunter2@h/x",
     "postgres:/u:hunter2@h/x",
     "postgres://u:hunter2@h:99999/x",
+    "postgres://u:hunter2@h/x,postgres://u:hunter2@h/y",
   ])("%s", async (url) => {
     for (const args of [["read", "account"], ["read", "account", "--debug"]]) {
       const { stdout, stderr, exitCode } = await messagedb.run(args, { url });

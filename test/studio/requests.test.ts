@@ -369,6 +369,11 @@ describe("what is wrong is said in words:", () => {
     ["skip", { consumer, id }, '"reason"'],
     ["write", { streamName: "account", type: "A" }, '"account"'],
     ["write", { streamName: "account-1", type: "" }, '"type"'],
+    [
+      "write",
+      { streamName: "account:position-letters", type: "Recorded" },
+      "by operations of their own",
+    ],
     ["write", { streamName: "account-1", type: "A", metadata: [] }, '"metadata"'],
     ["write", { streamName: "account-1", type: "A", expectedVersion: -7 }, "-7"],
   ])("%s %j", async (operation, given, words) => {
@@ -538,4 +543,19 @@ test("10 MB of data are a beginning of them in the page, and whole in a file", a
   expect(file.headers.get("content-disposition"))
     .toBe(`attachment; filename="message-${id}.json"`);
   expect(file.body).toMatchObject({ id, streamName: "large-1", data: large, metadata: null });
+});
+
+test("a store that does not answer is asked once a second, however many pages ask", async () => {
+  let sent = 0;
+  const failing = fromQuery(() => {
+    sent++;
+    return Promise.reject(
+      Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" }),
+    );
+  });
+  const { ask } = testStudio({ sql: failing }, { onError: () => {} });
+  const answers = [];
+  for (let page = 0; page < 20; page++) answers.push(await ask("pulse"));
+  expect(answers.every(({ status }) => status >= 500)).toBe(true);
+  expect(sent).toBeLessThan(20);
 });

@@ -54,6 +54,8 @@ export function storeAddress({ schema, partition, ...options }: StoreOptions): s
 function parseAddress(text: string): URL | undefined {
   if (!/^(postgres(ql)?|https?):\/\//.test(text) || !URL.canParse(text)) return undefined;
   const url = new URL(text);
+  // Two addresses with a comma between them: the second would be a part of the database's name, with its password.
+  if (url.pathname.includes("://")) return undefined;
   try {
     for (const part of [url.username, url.password, url.pathname]) decodeURIComponent(part);
   } catch {
@@ -197,7 +199,8 @@ function storeUrls(options: StoreOptions): readonly URL[] {
   if (urls.length < addresses.length) {
     throw badUse(
       "What --url or DATABASE_URL holds is no address: give postgres://… or a gateway's https://…. " +
-        'A "#", "/", "%" or space in a password is written %23, %2F, %25 or %20',
+        'A "#", "/", "%" or space in a password is written %23, %2F, %25 or %20; ' +
+        "several addresses are divided by spaces",
     );
   }
   const { partition, partitionOf } = options;

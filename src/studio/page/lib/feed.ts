@@ -36,8 +36,8 @@ export interface Feed {
   /** Searches on until a page is full, or all is looked at, or `cancel` is called. */
   readonly searchOn: () => Promise<void>;
   readonly cancel: () => void;
-  /** Reads what was written since. */
-  readonly refresh: () => Promise<void>;
+  /** Reads what was written since, up to the last position of the store. */
+  readonly refresh: (head: number) => Promise<void>;
 }
 
 const PAGE = 100;
@@ -93,6 +93,8 @@ interface Work {
   next: number | string;
   /** The last position that was looked at, of those that are shown or left out. */
   seen: number;
+  /** The last position of the store when it was last looked at; undefined before that. */
+  head: number | undefined;
   controller: AbortController;
   isEnded: boolean;
 }
@@ -111,6 +113,7 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
     state: { ...EMPTY, hasBefore: startAt !== undefined },
     next: startAt ?? (isBackward ? "end" : "beginning"),
     seen: -1,
+    head: undefined,
     controller: new AbortController(),
     isEnded: false,
   };
@@ -128,7 +131,7 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
       work.controller.abort();
       work.controller = new AbortController();
     },
-    refresh: () => refresh(work),
+    refresh: (head) => refresh(work, head),
   };
   const end = () => {
     work.isEnded = true;
@@ -223,9 +226,10 @@ async function readBefore(work: Work): Promise<void> {
 }
 
 /** Reads what was written since, if the table is at that end. */
-async function refresh(work: Work): Promise<void> {
+async function refresh(work: Work, head: number): Promise<void> {
   const { state: { hasBefore, hasMore }, isBackward } = work;
   if (work.state.isLoading || work.isEnded || (isBackward ? hasBefore : hasMore)) return;
+  if (isBackward && (isSearch(work) || work.seen < 0)) return await searchNews(work, head);
   const overlap = isStream(work.filter.source) ? -1 : OVERLAP;
   const news: ListedMessage[] = [];
   let from: number | null = Math.max(0, work.seen - overlap);
@@ -243,6 +247,25 @@ async function refresh(work: Work): Promise<void> {
     if (from !== null) work.next = from;
     work.update({ rows: [...work.state.rows, ...rows], hasMore: from !== null });
   }
+}
+
+function isSearch({ filter: { types, text, since, until } }: Work): boolean {
+  return [types, text, since, until].some((it) => it !== undefined);
+}
+
+/**
+ * Looks for what is new among the newest messages, in one statement: a search may have found its last message long ago.
+ */
+async function searchNews(work: Work, head: number): Promise<void> {
+  const before = work.head;
+  const { messages, next } = await find(work, "backward", "end", NEWS);
+  if (work.state.isLoading || work.isEnded) return;
+  work.head = head;
+  const isGap = next !== null && before !== undefined && !isStream(work.filter.source) &&
+    next > before;
+  if (isGap) return await beginAnew(work);
+  const rows = newOf(work, messages);
+  if (rows.length > 0) prepend(work, rows, { hasBefore: false, isFresh: true });
 }
 
 /** Too much is new to be put on top. */

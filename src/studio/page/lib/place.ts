@@ -1,7 +1,7 @@
 import { type Shared, shared } from "./store.ts";
 
 /** The path before all paths of the studio, without a slash at its end. */
-export const BASE: string = (document.documentElement.dataset["base"] ?? "").replace(/\/+$/, "");
+export const BASE: string = document.documentElement.dataset["base"] ?? "";
 
 /** Where the page is: a view, what it shows, and with which filters. */
 export interface ViewPlace {

@@ -149,7 +149,7 @@ function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean)
     return every(1000, async () => {
       if (latest.current === done.current) return;
       const target = latest.current;
-      await feed.refresh();
+      await feed.refresh(target);
       done.current = target;
     });
   }, [feed, isLive, source, direction]);

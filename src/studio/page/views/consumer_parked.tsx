@@ -267,7 +267,10 @@ function HowToReplay({ consumer }: { readonly consumer: ConsumerRow }): JSX.Elem
         `await replayParked(sql, { ${source}, consumerId: "${consumerId}", handle });`,
       ].join("\n")}</pre>
       <p>
-        Or give the consumer to the studio: <code>studio(sql, {"{ consumers: [consumer] }"})</code>.
+        Or give the consumer to the studio: <code>studio(sql, {"{ consumers: [consumer] }"})</code>
+        {" "}
+        in a server, <code>messagedb studio --write --module ./consumer.mjs</code>{" "}
+        on the command line.
       </p>
     </div>
   );

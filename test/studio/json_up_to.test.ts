@@ -1,0 +1,41 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { jsonUpTo } from "../../src/studio/_json_up_to.ts";
+
+test("what fits is as JSON.stringify() writes it, and what does not is its beginning", () => {
+  fc.assert(fc.property(fc.jsonValue(), fc.nat(60), (value, limit) => {
+    const whole = JSON.stringify(value);
+    expect(jsonUpTo(limit, value)).toEqual({
+      text: whole.slice(0, limit),
+      isCut: whole.length > limit,
+    });
+  }));
+});
+
+test("what JSON does not have is shown as what is nearest to it", () => {
+  const circular: Record<string, unknown> = { big: 1n, none: undefined, not: NaN };
+  circular["itself"] = circular;
+  circular["list"] = [undefined, new Set([1]), new Map([["a", new Date(0)]])];
+  expect(jsonUpTo(1000, circular).text).toBe(
+    '{"big":"1n","not":null,"itself":"[circular]","list":[null,[1],{"a":"1970-01-01T00:00:00.000Z"}]}',
+  );
+  expect(jsonUpTo(1000, Object.fromEntries([["__proto__", 1]])).text).toBe('{"__proto__":1}');
+  const failing = { toJSON: () => [].at(0)!["name"] };
+  expect(jsonUpTo(1000, failing).text).toMatch(/^"Cannot show this state as JSON: TypeError/);
+});
+
+test("what is beyond the limit is not looked at", () => {
+  const untouched = Object.defineProperty({}, "name", {
+    enumerable: true,
+    get: () => expect.unreachable(),
+  });
+  expect(jsonUpTo(10, ["x".repeat(1_000_000), untouched])).toEqual({
+    text: '["xxxxxxxx',
+    isCut: true,
+  });
+});
+
+test("a value may be a thousand levels deep", () => {
+  const deep = JSON.parse("[".repeat(1000) + "]".repeat(1000));
+  expect(jsonUpTo(5000, deep).text).toBe(JSON.stringify(deep));
+});
