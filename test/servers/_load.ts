@@ -67,8 +67,10 @@ export interface LoadReport {
   readonly timesTold: Readonly<Record<string, number>>;
   /** Readers that saw lost messages, and were not told. */
   readonly readersNotTold: readonly string[];
-  /** Effects of the transactional consumer that are missing, doubled, or of lost messages. */
+  /** Effects of the transactional consumer that are missing, doubled, or out of order. */
   readonly wrongEffects: number;
+  /** Its effects of lost messages: of a page that it had read, and handled on the other server. */
+  readonly effectsOfLost: number;
   /** How often a write was sent again. */
   readonly retriedWrites: number;
   /** Errors that are no passing trouble. */
@@ -381,16 +383,22 @@ export function startLoad(options: LoadOptions): Load {
               from message_store.messages
               where message_store.category(stream_name) = ${category}
             ) as message using (id)
-            where effect.at is null or message.id is null
+            where effect.at is null
           )::int
           + (
             select count(*)
             from (
               select global_position < lag(global_position) over (order by at) as is_late
-              from ${sql(`effects_${category}`)}
+              from ${sql(`effects_${category}`)} as effect
+              where exists (select from message_store.messages where messages.id = effect.id)
             ) as effect
             where is_late
-          )::int as wrong`;
+          )::int as wrong,
+          (
+            select count(*)
+            from ${sql(`effects_${category}`)} as effect
+            where not exists (select from message_store.messages where messages.id = effect.id)
+          )::int as lost`;
       return {
         acknowledged: acknowledged.size,
         acknowledgedAfter: entries.filter(([, { isAfter }]) => isAfter).length,
@@ -406,6 +414,7 @@ export function startLoad(options: LoadOptions): Load {
           lost.some(([id]) => seen.has(id) && !told.has(id))
         ).map(([name]) => name),
         wrongEffects: effects!["wrong"],
+        effectsOfLost: effects!["lost"],
         retriedWrites,
         wrongErrors: [...new Set(wrongErrors)],
         longestWrite: Math.round(longestWrite),
