@@ -1,3 +1,4 @@
+import { askRule } from "../http/gateway/_authorize.ts";
 import { checkContentType, readJson } from "../http/gateway/_body.ts";
 import { answerProblem, Refusal, UNAVAILABLE } from "../http/gateway/_problem.ts";
 import { checkId } from "../names/_check.ts";
@@ -127,16 +128,10 @@ function foreignRequest(): Refusal {
 /** Asks `authorize`; answers what the browser gets in place of what it wanted, if the call is not allowed. */
 async function askWhether(
   request: Request,
-  { authorize, onError }: Studio,
+  studio: Studio,
   call: StudioCall,
 ): Promise<Response | undefined> {
-  let allowed;
-  try {
-    allowed = await authorize(request, call);
-  } catch (error) {
-    // Most often a token that cannot be read: a reason to refuse, but not for a status of 500.
-    onError(error, request);
-  }
+  const allowed = await askRule(studio, request, call);
   // Headers of a redirect cannot be changed, and another realm has another class.
   if (Object.prototype.toString.call(allowed) === "[object Response]") {
     const { body, status, statusText, headers } = allowed as Response;

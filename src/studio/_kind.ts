@@ -2,17 +2,7 @@ import type { FoundMessage } from "../operate/found_message.ts";
 import { isOwnMessage } from "../names/_own_streams.ts";
 import { category as categoryOf, types as typesOf } from "../names/stream_name.ts";
 import type { ListedMessage, MessageKind } from "./_api.ts";
-
-/** The kinds of what this library writes for itself, by the type of the category. */
-const OWN_KINDS: readonly MessageKind[] = [
-  "position",
-  "aggregate",
-  "snapshot",
-  "settled",
-  "group",
-  "claim",
-  "parked",
-];
+import { OWN_KINDS } from "./_own_kinds.ts";
 
 /** A message as a list shows it, on its way to JSON. */
 export type Listed = Omit<ListedMessage, "time"> & { readonly time: Date | null };

@@ -3,6 +3,8 @@ import type { Consumer } from "../consume/consumer.ts";
 import { type CheckedEntity, checkEntity, DEFINITION } from "../decide/_checked_entity.ts";
 import type { EntityDefinition } from "../decide/entity_definition.ts";
 import { ownOf } from "../handle/_statement.ts";
+import { logError, neverThrowing } from "../http/gateway/_error_listener.ts";
+import { isPlainPath } from "../http/gateway/_plain_path.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkObject, checkOptions, checkSignal } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
@@ -39,7 +41,7 @@ export function makeStudio(sql: Sql, options: StudioOptions): Studio {
     onError: true,
   });
   const { authorize, basePath = "/", readOnly = true, entities = [], consumers = [] } = options;
-  const { signal, onError = logFailure } = options;
+  const { signal, onError = logError } = options;
   if (typeof authorize !== "function") {
     throw invalid("authorize", authorize, "a function that decides who may do what");
   }
@@ -62,26 +64,13 @@ export function makeStudio(sql: Sql, options: StudioOptions): Studio {
     schema: (own?.partitions?.[0] ? ownOf(own.partitions[0]) : own)?.schema ?? "message_store",
     partitions: own?.partitions?.length ?? 1,
     signal,
-    onError: async (error, request) => {
-      try {
-        await onError(error, request);
-      } catch {
-        // The function that is told of errors has failed too, so nobody is left to tell.
-      }
-    },
+    onError: neverThrowing(onError),
     share: shareReads(),
   };
 }
 
-/** Whether requests have the path as it is written. "/a b" is no such path: it arrives as "/a%20b". */
 function isBasePath(path: string): boolean {
-  return path.startsWith("/") && !path.endsWith("//") && URL.canParse(path, "http://studio") &&
-    new URL(path, "http://studio").pathname === path;
-}
-
-function logFailure(error: unknown, { method, url }: Request): void {
-  // The query is left out, because it may hold what people searched for.
-  console.error(method, url.replace(/\?.*/s, ""), error);
+  return path.startsWith("/") && !path.endsWith("//") && isPlainPath(path);
 }
 
 function checkEntities(entities: StudioOptions["entities"]): Map<string, CheckedEntity> {

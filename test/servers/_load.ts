@@ -377,13 +377,11 @@ export function startLoad(options: LoadOptions): Load {
           )::int
           + (
             select count(*)
-            from ${sql(`effects_${category}`)} as effect
-            full join (
-              select id
-              from message_store.messages
-              where message_store.category(stream_name) = ${category}
-            ) as message using (id)
-            where effect.at is null
+            from message_store.messages
+            where message_store.category(stream_name) = ${category}
+              and not exists (
+                select from ${sql(`effects_${category}`)} as effect where effect.id = messages.id
+              )
           )::int
           + (
             select count(*)

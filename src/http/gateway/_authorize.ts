@@ -1,5 +1,6 @@
 import type { GatewayCall } from "./call.ts";
 import type { Gateway } from "./_gateway.ts";
+import type { ErrorListener } from "./_error_listener.ts";
 import { Refusal } from "./_problem.ts";
 
 /** Refuses a request unless all of its calls together are small enough and each of them is allowed. */
@@ -15,14 +16,29 @@ export async function checkAllowed(
     if (call.condition !== undefined && !allowConditions) {
       throw new Refusal(403, "Cannot read with a condition: this gateway does not allow any");
     }
-    let allowed;
-    try {
-      allowed = await authorize(request, call);
-    } catch (error) {
-      // Most often a token that cannot be read: a reason to refuse, but not for a status of 500.
-      onError(error, request);
-    }
+    const allowed = await askRule({ authorize, onError }, request, call);
     if (allowed !== true) throw new Refusal(403, `Cannot ${phraseOf(call)}: it is not allowed`);
+  }
+}
+
+/** A rule for calls, and who is told if it throws. */
+export interface Rule<Call, Answer> {
+  readonly authorize: (request: Request, call: Call) => Answer | PromiseLike<Answer>;
+  readonly onError: ErrorListener;
+}
+
+/** Asks a rule; undefined if it throws. */
+export async function askRule<Call, Answer>(
+  { authorize, onError }: Rule<Call, Answer>,
+  request: Request,
+  call: Call,
+): Promise<Answer | undefined> {
+  try {
+    return await authorize(request, call);
+  } catch (error) {
+    // Most often a token that cannot be read: a reason to refuse, but not for a status of 500.
+    onError(error, request);
+    return undefined;
   }
 }
 

@@ -2,8 +2,10 @@ import { invalid } from "../../lib/invalid.ts";
 import { checkInteger, checkOptions, checkSignal } from "../../names/_check.ts";
 import type { Page } from "../../read/_page.ts";
 import type { Sql } from "../../types.ts";
+import { logError, neverThrowing } from "./_error_listener.ts";
 import { limitAnswers } from "./_limit_answers.ts";
 import type { GatewayOptions } from "./options.ts";
+import { isPlainPath } from "./_plain_path.ts";
 
 /** What the endpoints of a gateway share: its handle and its options, checked and with their defaults. */
 export interface Gateway {
@@ -92,11 +94,6 @@ function withDefaults(sql: Sql, options: GatewayOptions): Omit<Gateway, "followe
   };
 }
 
-function logError(error: unknown, { method, url }: Request): void {
-  // The query is left out, because it may hold an access token.
-  console.error(method, url.replace(/\?.*/s, ""), error);
-}
-
 function checkSettings(gateway: Omit<Gateway, "followers">): void {
   const {
     authorize,
@@ -134,18 +131,6 @@ function checkSettings(gateway: Omit<Gateway, "followers">): void {
   if (typeof onError !== "function") throw invalid("onError", onError, "a function");
 }
 
-/** Whether requests have the path as it is written. "/a b" is no such path: it arrives as "/a%20b". */
 function isPath(path: string): boolean {
-  return path === "" || (/[^/]$/.test(path) && URL.canParse(path, "http://gateway") &&
-    new URL(path, "http://gateway").pathname === path);
-}
-
-function neverThrowing(onError: Gateway["onError"]): Gateway["onError"] {
-  return async (error, request) => {
-    try {
-      await onError(error, request);
-    } catch {
-      // The function that is told of errors has failed too, so nobody is left to tell.
-    }
-  };
+  return path === "" || /[^/]$/.test(path) && isPlainPath(path);
 }

@@ -1,16 +1,7 @@
-import type { ListedMessage, MessageKind } from "../../_api.ts";
+import type { ListedMessage } from "../../_api.ts";
+import { OWN_KINDS } from "../../_own_kinds.ts";
 
-/** What the library itself has written. */
-const OWN_KINDS: readonly MessageKind[] = [
-  "position",
-  "group",
-  "claim",
-  "parked",
-  "snapshot",
-  "aggregate",
-  "settled",
-];
-
+/** Whether the library itself has written it. */
 export function isBookkeeping({ kind }: ListedMessage): boolean {
   return OWN_KINDS.includes(kind);
 }

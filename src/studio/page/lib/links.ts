@@ -1,3 +1,4 @@
+import { typedPosition } from "./typed.ts";
 import type { ListedMessage } from "../../_api.ts";
 import { plainString, readJsonText } from "./json_nodes.ts";
 import { viewUrl } from "./place.ts";
@@ -34,7 +35,7 @@ export function linksIn(
   const cause = texts.get("causationMessageStreamName");
   const causePosition = texts.get("causationMessagePosition");
   if (cause) {
-    const position = /^\d{1,15}$/.test(causePosition ?? "") ? Number(causePosition) : undefined;
+    const position = typedPosition(causePosition);
     const text = position === undefined ? cause : `${cause} ${position}`;
     const name = kind === "reference" ? "Refers to" : "Caused by";
     links.push({ name, text, url: streamUrl(cause, position) });

@@ -1,3 +1,4 @@
+import { OWN_KINDS } from "../../_own_kinds.ts";
 import type { StoresAnswer } from "../../_api.ts";
 import { call } from "./call.ts";
 import { type Shared, shared } from "./store.ts";
@@ -28,5 +29,5 @@ export function categoriesOf(stores: readonly StoreOf[]): CategoryOf[] {
 
 /** A category of the library's own messages: `account:position`. */
 export function isOwnCategory(category: string): boolean {
-  return /[:+](position|group|claim|parked|snapshot|aggregate|settled)$/.test(category);
+  return OWN_KINDS.some((it) => category.endsWith(`:${it}`) || category.endsWith(`+${it}`));
 }

@@ -1,3 +1,4 @@
+import { isMessageId } from "./typed.ts";
 import { viewUrl } from "./place.ts";
 import type { CategoryOf } from "./status.ts";
 
@@ -8,7 +9,6 @@ export interface SearchTarget {
   readonly url: string;
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MOST_CATEGORIES = 6;
 
 /** What a text that one types may be, the likeliest first. */
@@ -17,7 +17,7 @@ export function targetsOf(typed: string, categories: readonly CategoryOf[]): Sea
   if (text === "") return [];
   const targets: SearchTarget[] = [];
   const add = (kind: string, url: string, name = text) => targets.push({ kind, text: name, url });
-  if (UUID.test(text)) add("Message", viewUrl(["messages", text.toLowerCase()]));
+  if (isMessageId(text)) add("Message", viewUrl(["messages", text.toLowerCase()]));
   const position = /^[#@]?([\d,]+)$/.exec(text)?.[1]?.replaceAll(",", "");
   if (position !== undefined && position.length < 16) {
     add("Global position", viewUrl(["all"], { position }));

@@ -5,6 +5,7 @@ import { numberText } from "../lib/format.ts";
 import { currentPlace, goWith } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
 import { readTime, shownTime } from "../lib/times.ts";
+import { typedPosition } from "../lib/typed.ts";
 import { directionOf, hidesOwn, NO_FILTERS } from "./message_filters.ts";
 
 /** The filters of a table of messages. They are in the URL. */
@@ -77,12 +78,30 @@ function Field(
     if (value.trim() !== current) goWith({ [name]: value.trim() });
   };
   return (
-    <input
-      type="text"
+    <TypedText
       class={`field-${name}`}
       aria-label={label}
       placeholder={placeholder}
       value={value}
+      setValue={setValue}
+      apply={apply}
+    />
+  );
+}
+
+/** A text that is applied by Enter, or when one leaves the field. */
+function TypedText(
+  { setValue, apply, ...attributes }:
+    & Pick<
+      JSX.IntrinsicElements["input"],
+      "class" | "aria-label" | "aria-invalid" | "title" | "placeholder" | "value"
+    >
+    & { readonly setValue: (value: string) => void; readonly apply: () => void },
+): JSX.Element {
+  return (
+    <input
+      type="text"
+      {...attributes}
       spellcheck={false}
       autocomplete="off"
       onInput={({ currentTarget }) => setValue(currentTarget.value)}
@@ -106,19 +125,15 @@ function TimeField(
     goWith({ [name]: value.trim() === "" ? undefined : readTime(value) });
   };
   return (
-    <input
-      type="text"
+    <TypedText
       class="field-time"
       aria-label={`${label} a time`}
       aria-invalid={isWrong}
       title={`${label}: ${EXAMPLES}`}
       placeholder={label}
       value={value}
-      spellcheck={false}
-      autocomplete="off"
-      onInput={({ currentTarget }) => setValue(currentTarget.value)}
-      onBlur={apply}
-      onKeyDown={({ key }) => key === "Enter" && apply()}
+      setValue={setValue}
+      apply={apply}
     />
   );
 }
@@ -131,7 +146,7 @@ function Jump({ source }: { readonly source: string }): JSX.Element {
   const jump = () => {
     const text = value.trim().replaceAll(",", "");
     if (text === "") return;
-    const position = /^\d{1,15}$/.test(text) ? text : readTime(text);
+    const position = typedPosition(text) === undefined ? readTime(text) : text;
     if (position === undefined) return;
     goWith({ position });
     setValue("");

@@ -1,17 +1,17 @@
+import { typedPosition } from "../lib/typed.ts";
 import type { FeedFilter } from "../lib/feed.ts";
 
 export function filterOf(source: string, query: URLSearchParams): FeedFilter {
   const text = (name: string) => query.get(name) || undefined;
   const types = query.getAll("type").flatMap((it) => it.split(",")).filter((it) => it !== "");
   const position = text("position");
-  const isNumber = position !== undefined && /^\d{1,15}$/.test(position);
   const given = { text: text("text"), since: text("since"), until: text("until") };
   const defined = Object.entries(given).filter(([, value]) => value !== undefined);
   return {
     source,
     // Where one jumps to, one reads on forward.
     direction: directionOf(query),
-    startAt: isNumber ? Number(position) : position,
+    startAt: typedPosition(position) ?? position,
     ...(types.length > 0 && { types }),
     ...Object.fromEntries(defined),
     hidesOwn: hidesOwn(source, query),

@@ -1,3 +1,4 @@
+import { typedPosition } from "../lib/typed.ts";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { announce } from "../lib/announce.ts";
@@ -96,7 +97,7 @@ const GOALS: Readonly<Record<Goal, string>> = {
 
 function positionOf(goal: Goal, value: string): number | string | undefined {
   if (goal === "beginning" || goal === "end") return goal;
-  if (goal === "position") return /^\d{1,15}$/.test(value) ? Number(value) : undefined;
+  if (goal === "position") return typedPosition(value);
   return Number.isNaN(Date.parse(value)) || /^\d*$/.test(value) ? undefined : value;
 }
 

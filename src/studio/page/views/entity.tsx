@@ -1,3 +1,4 @@
+import { typedPosition } from "../lib/typed.ts";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { CallAnswer } from "../lib/call.ts";
@@ -22,8 +23,7 @@ type StateOf = States["states"][number];
 /** The messages of a stream, and the state after each. */
 export function EntityView({ streamName }: { readonly streamName: string }): JSX.Element {
   const { query } = useValue(currentPlace);
-  const asked = query.get("position");
-  const position = asked !== null && /^\d{1,15}$/.test(asked) ? Number(asked) : undefined;
+  const position = typedPosition(query.get("position"));
   const window = useWindow(streamName, position);
   const category = categoryIn(streamName);
   return (

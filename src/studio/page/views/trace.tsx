@@ -1,3 +1,4 @@
+import { isMessageId } from "../lib/typed.ts";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ageText, numberText, quantity } from "../lib/format.ts";
@@ -14,12 +15,11 @@ import { MessageView } from "../parts/message_view.tsx";
 import { CallOutcome, Empty } from "../parts/states.tsx";
 import { TracePicture } from "./trace_picture.tsx";
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const LIMIT = 500;
 
 /** What led to a message, and what followed from it. Also of all messages of a stream. */
 export function TraceView({ start }: { readonly start: string }): JSX.Element {
-  const args = UUID.test(start) ? { id: start } : { streamName: start };
+  const args = isMessageId(start) ? { id: start } : { streamName: start };
   const called = useCall("trace", { ...args, limit: LIMIT });
   return (
     <div class="page full">

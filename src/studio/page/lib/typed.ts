@@ -1,0 +1,10 @@
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+export function isMessageId(text: string): boolean {
+  return UUID.test(text);
+}
+
+/** The position that a text is; undefined if it is none. */
+export function typedPosition(text: string | null | undefined): number | undefined {
+  return /^\d{1,15}$/.test(text ?? "") ? Number(text) : undefined;
+}
