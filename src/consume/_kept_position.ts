@@ -2,13 +2,18 @@ import { StoreWentBackError, WrongExpectedVersionError } from "../errors.ts";
 import { sqlStateOf } from "../handle/_driver_error.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
 import { sleep } from "../lib/wait.ts";
+import { encodeMessage } from "../messages/_json.ts";
+import type { Mark } from "../read/_mark.ts";
+import type { Page } from "../read/_page.ts";
 import { readStream } from "../read/read_stream.ts";
+import type { Reader } from "../subscribe/_reader.ts";
 import type { Metadata, Sql } from "../types.ts";
-import { NO_STREAM, write } from "../write/write.ts";
+import { NO_STREAM } from "../write/write.ts";
 import { type Claim, ClaimLostError, ownerOf, TIME_TO_ASK } from "./_claim.ts";
 import type { FoundPosition } from "./_find_position.ts";
 import { type LastMessage, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import type { Thrown } from "./_thrown.ts";
+import { writeRecorded } from "./_write_recorded.ts";
 
 /** How long a position may stay unstored while messages come, in milliseconds. */
 const LONGEST_UNSTORED_BUSY = 1000;
@@ -61,6 +66,10 @@ export interface KeptPosition {
   redone: number;
   /** Called when the position is stored. */
   onStored: ((position: number) => void) | undefined;
+  /** The page whose messages are handled, and the store that has them; undefined before the first page. */
+  inHand?: InHand | undefined;
+  /** Whether the store was seen to have another name than the one that `inHand` was read from. */
+  isRenamed?: boolean;
   /** What the stream records in place of the position: for messages that are taken out of turn. */
   readonly recordedAs?: number;
   /** Whether a transaction has done its work, and records the position or commits. */
@@ -71,6 +80,15 @@ export interface KeptPosition {
   isClosed?: boolean;
   /** Why a transaction could not record the position. */
   recordFailure?: Thrown;
+}
+
+/** A page that was read, and from where. */
+interface InHand {
+  /** The mark after the page. */
+  readonly mark: Mark | null;
+  /** The place after the page. */
+  readonly next: number;
+  readonly read: Reader["read"];
 }
 
 /** Begins to keep a position, at the place where `findPosition` has found it. */
@@ -105,6 +123,16 @@ export function keepPosition(
     redone: 0,
     onStored,
   };
+}
+
+/** Takes a page in hand. From now on, the position is stored only in the store that the page was read from. */
+export function takeInHand(
+  kept: KeptPosition,
+  { mark = null, next }: Page,
+  read: Reader["read"],
+): void {
+  kept.inHand = { mark, next, read };
+  kept.isRenamed = false;
 }
 
 /**
@@ -177,9 +205,10 @@ async function storeNow(kept: KeptPosition, isForced = false): Promise<void> {
     try {
       return await recordNow(kept);
     } catch (error) {
+      if (kept.isRenamed) await confirmStore(kept);
       // What is still to be claimed may have another owner by now.
-      if (!isConflict(kept, error) || kept.claim && !kept.isClaimed) throw error;
-      await reloadPosition(kept);
+      else if (!isConflict(kept, error) || kept.claim && !kept.isClaimed) throw error;
+      else await reloadPosition(kept);
     }
   }
 }
@@ -249,6 +278,9 @@ export async function storeWith(
 /** Somebody has set the position, or moved it, while a transaction was under way. */
 export class PositionMovedError extends Error {}
 
+/** The store has another name than the one whose messages were handled: after a restart, or a failover. */
+class StoreRenamedError extends Error {}
+
 /**
  * The last message of a process that has taken the position over while a transaction was under way, and has
  * handled nothing yet. The work of the transaction counts then, or two processes whose handlers take longer
@@ -283,6 +315,7 @@ async function highestSince(
  * transaction began, and a lease counts from there. So the lease gets this much longer.
  * @param successor The last message of a process that has taken the position over: its claim stays.
  * @returns The new version.
+ * @throws {StoreRenamedError} If it is not known that the store has the messages up to the position.
  */
 async function record(
   kept: KeptPosition,
@@ -298,9 +331,33 @@ async function record(
   };
   const metadata = successor ? successor.metadata : Object.keys(own).length > 0 ? own : null;
   const data = { position: kept.recordedAs ?? position };
-  return await write(sql, streamName, { type: "Recorded", data, metadata }, {
-    expectedVersion: successor?.version ?? kept.version,
-  });
+  const version = await writeRecorded(
+    sql,
+    streamName,
+    encodeMessage({ type: "Recorded", data, metadata }),
+    successor?.version ?? kept.version,
+    kept.inHand?.mark?.store ?? null,
+  );
+  if (version !== null) return version;
+  kept.isRenamed = true;
+  throw new StoreRenamedError();
+}
+
+/**
+ * Reads again, if the store has another name: whether it has the last message of the page in hand, and so all
+ * before it.
+ *
+ * @throws {StoreWentBackError} If it has not.
+ */
+async function confirmStore(kept: KeptPosition): Promise<void> {
+  const { inHand } = kept;
+  if (!kept.isRenamed || !inHand?.mark) return;
+  const { mark, next, read } = inHand;
+  const { store } = (await read(next, mark)).mark!;
+  // Another page may have been taken in hand.
+  if (kept.inHand !== inHand) return;
+  kept.inHand = { ...inHand, mark: { ...mark, store } };
+  kept.isRenamed = false;
 }
 
 function noteStored(kept: KeptPosition, position: number): void {
@@ -315,7 +372,7 @@ function noteStored(kept: KeptPosition, position: number): void {
  * stored a position, or this process has and the answer was lost.
  */
 export function isConflict({ streamName }: KeptPosition, error: unknown): boolean {
-  return error instanceof PositionMovedError ||
+  return error instanceof PositionMovedError || error instanceof StoreRenamedError ||
     error instanceof WrongExpectedVersionError && error.streamName === streamName;
 }
 
@@ -332,11 +389,12 @@ export function isRecordFailure({ recordFailure }: KeptPosition, error: unknown)
  * has set it.
  *
  * @returns The position.
- * @throws {StoreWentBackError} If the stream is shorter than it was, or records a lower position.
+ * @throws {StoreWentBackError} If the store lacks the page in hand, the stream is shorter than it was, or records a lower position.
  * @throws {ClaimLostError} If there is a claim, and the stream's last message does not have its
  * owner.
  */
 export async function reloadPosition(kept: KeptPosition): Promise<number> {
+  await confirmStore(kept);
   const known = kept.version;
   const [last] = await readLastMessages(kept.sql, [kept.streamName]);
   const version = last?.version ?? NO_STREAM;
@@ -401,5 +459,7 @@ export async function setBack(
   // -1, so that a lower position than the recorded one is stored.
   kept.stored = stored === position ? stored : -1;
   kept.unstored = 0;
+  kept.inHand = undefined;
+  kept.isRenamed = false;
   await storePosition(kept);
 }

@@ -18,6 +18,7 @@ import {
   type KeptPosition,
   passTo,
   storePosition,
+  takeInHand,
 } from "./_kept_position.ts";
 import type { Member } from "./_member.ts";
 
@@ -172,6 +173,7 @@ async function handlePages(
   for await (const page of followPages(reading.read, start, following)) {
     if (moved.aborted) return;
     reading.page = page;
+    takeInHand(kept, page, reader.read);
     let ahead = messagesAhead(page, reader, kept);
     if (ahead.length > 0) {
       report?.({ type: "pageRead", count: ahead.length, next: page.next });

@@ -1,3 +1,4 @@
+import { StoreWentBackError } from "../errors.ts";
 import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { randomUuid } from "../lib/random_uuid.ts";
 import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
@@ -177,8 +178,9 @@ async function look(share: Share): Promise<void> {
   await Promise.all(
     [...held].map(([at, { kept, shutdown }]) =>
       attend(kept, seen[at]!, lookedAt).catch((error) => {
-        if (!(error instanceof ClaimLostError)) throw error;
-        shutdown.giveUp();
+        if (error instanceof ClaimLostError) shutdown.giveUp();
+        // Its run finds that out, too, and goes back.
+        else if (!(error instanceof StoreWentBackError)) throw error;
       })
     ),
   );

@@ -6,9 +6,12 @@ import { checkInteger, checkName, checkOptions, checkSignal } from "../names/_ch
 import { claimStream, parkedStream, replayStream } from "../names/_own_streams.ts";
 import { idFrom } from "../names/id_from.ts";
 import { isCategory } from "../names/stream_name.ts";
+import type { Mark } from "../read/_mark.ts";
+import type { Page } from "../read/_page.ts";
 import { readMessage, readMessages } from "../read/read_messages.ts";
 import { readStream } from "../read/read_stream.ts";
 import { streamVersion } from "../read/stream_version.ts";
+import { readerOf } from "../subscribe/_reader.ts";
 import type { Message, Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
 import { verdictIn } from "./_answer.ts";
@@ -24,6 +27,7 @@ import {
   passTo,
   renewClaim,
   storePosition,
+  takeInHand,
 } from "./_kept_position.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import { reporterOf, reportingRetries } from "./_report.ts";
@@ -100,6 +104,7 @@ export interface Replayed {
  * @param options When to end.
  * @returns How many parked messages were taken, and how many of them were parked again.
  * @throws {HandlerFailedError} If a message was not handled and the verdict is to stop.
+ * @throws {StoreWentBackError} If the store has lost parked messages: after a failover, for instance.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
  * @throws {TypeError} If the consumer is invalid, or needs something that the handle does not have, or if a handler
  * answers an error, or what has not run: see `HandlerAnswer`.
@@ -230,22 +235,23 @@ async function* openMessages(
   }
 }
 
-/** The messages of the stream of parked messages, page by page. */
+/** The messages of the stream of parked messages, page by page, each page in hand. */
 async function* parkedStreamFrom(
-  { consumer }: Run,
+  { consumer, kept }: Run,
   position: number,
   end: number,
 ): AsyncGenerator<Message<Parked>, void, undefined> {
-  const name = parkedStream(consumer);
+  const { read } = readerOf(consumer.sql, parkedStream(consumer), { batchSize: 100 });
+  let mark: Mark | null = null;
   while (position < end) {
-    const from = { position, batchSize: Math.min(end - position, 100) };
-    const page = await retryWhileUnavailable(
-      () => readStream<Parked>(consumer.sql, name, from),
-      consumer,
-    );
+    const page: Page = await retryWhileUnavailable(() => read(position, mark), consumer);
     if (page.length === 0) return;
-    yield* page;
-    position = page.at(-1)!.position + 1;
+    takeInHand(kept, page, read);
+    for (const message of page.messages()) {
+      if (message.position < end) yield message as Message<Parked>;
+    }
+    position = page.next;
+    mark = page.mark ?? null;
   }
 }
 

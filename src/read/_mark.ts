@@ -53,7 +53,7 @@ export function moveMark(
     return { position: last[0], id: last[1], store };
   }
   if (mark === null || standing === "behind") return mark;
-  return standing === "erased" ? { ...mark, id: null } : { ...mark, store };
+  return standing === "erased" ? { ...mark, id: null, store } : { ...mark, store };
 }
 
 /** Whether the message of a mark is gone, which was there before. */

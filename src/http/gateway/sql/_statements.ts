@@ -34,6 +34,7 @@ import {
   writeEachCall,
   writeEachNewCall,
   writeNewCall,
+  writeRecordedCall,
   writeStreamsCall,
   writeUnlessBusyCall,
 } from "./_write_statements.ts";
@@ -60,6 +61,7 @@ const share = { correlation: "correlation", ...group };
 const ofTypes = { types: '["type"]' };
 const condition = "condition";
 const mark = '[9,"mark","store"]';
+const store = "0123456789abcdef0123456789abcdef";
 const time = "2000-01-01T00:00:00.000Z";
 
 /** Every statement that an operation sends. The SQL itself comes from the operation. */
@@ -67,6 +69,10 @@ const STATEMENTS: readonly SampledStatement[] = [
   { sample: { ...inStream, ...message, expectedVersion }, makeCall: writeCall },
   { sample: { ...inStream, ...message, expectedVersion }, makeCall: writeNewCall },
   { sample: { ...inStream, ...message, seen: "seen" }, makeCall: writeUnlessBusyCall },
+  {
+    sample: { ...inStream, ...message, expectedVersion, store },
+    makeCall: writeRecordedCall,
+  },
   {
     sample: {
       columns: `{"streamName":["category-id"],"expectedVersion":["7"],` +

@@ -1,3 +1,4 @@
+import { writeRecorded } from "../../../consume/_write_recorded.ts";
 import { invalid } from "../../../lib/invalid.ts";
 import { encodeMessage } from "../../../messages/_json.ts";
 import {
@@ -64,6 +65,28 @@ export function writeUnlessBusyCall({ seen, ...parameters }: Parameters): Call<u
     send: async (sql) => {
       checkWritableStreamName(streamName);
       return await writeUnlessBusy(sql, streamName, encodeMessage(message), seen ?? null);
+    },
+  };
+}
+
+/** Stores the position of a consumer. */
+export function writeRecordedCall({ store, ...parameters }: Parameters): Call<unknown> {
+  const { streamName, message, options } = writeArgumentsOf(parameters);
+  return {
+    toAuthorize: [callTo("write", { streamName, messages: [message], ...options })],
+    send: async (sql) => {
+      checkWritableStreamName(streamName);
+      if (typeof store === "string" && !/^[0-9a-f]{32}$/.test(store)) {
+        throw new Refusal(422, `${CANNOT_RUN}: no store has the name ${JSON.stringify(store)}`);
+      }
+      const expectedVersion = Number(checkExpectedVersion(options));
+      return await writeRecorded(
+        sql,
+        streamName,
+        encodeMessage(message),
+        expectedVersion,
+        store ?? null,
+      );
     },
   };
 }

@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import type postgres from "postgres";
+import { beforeEach, test } from "vitest";
+import {
+  type Consumer,
+  drain,
+  type Handler,
+  type Message,
+  readStream,
+  replayParked,
+  type Sql,
+  StoreWentBackError,
+  type TransactionalConsumer,
+  waitFor,
+  write,
+  writeBatch,
+} from "../../mod.ts";
+import { useDatabase } from "../database.ts";
+import { until } from "../_until.ts";
+import { start, stored } from "./_consuming.ts";
+
+/** The server that is lost, and the one that takes its place. */
+const primary = useDatabase();
+const standby = useDatabase();
+
+/** Copies what the primary has, and the standby has not, but for the messages that are lost. */
+async function replicate(lost: readonly string[] = []): Promise<void> {
+  const [last] = await standby.sql`
+    select coalesce(max(global_position), 0)::text as position from message_store.messages`;
+  const rows = await primary.sql`
+    select json_agg(messages order by global_position)::text as json
+    from message_store.messages
+    where global_position > ${last!.position} and id <> all(${lost}::uuid[])`;
+  await standby.sql`
+    insert into message_store.messages
+    select * from json_populate_recordset(null::message_store.messages, ${
+    rows[0]!.json
+  }::text::json)`;
+  await standby.sql`
+    select setval(
+      'message_store.messages_global_position_seq',
+      (select max(global_position) from message_store.messages)
+    )`;
+}
+
+/** A handle to both: at first to the primary. It is told before each transaction. */
+function routed(beforeTransaction: () => unknown) {
+  let current = primary.sql;
+  const route = (...statement: Parameters<Sql>) =>
+    current(...statement as Parameters<typeof current>);
+  const begin = async (work: Parameters<typeof current.begin>[1]) => {
+    await beforeTransaction();
+    return await current.begin(work);
+  };
+  return {
+    sql: Object.assign(route, { begin }) as unknown as typeof primary.sql,
+    failOver: () => current = standby.sql,
+  };
+}
+
+beforeEach(async () => {
+  for (const { sql } of [primary, standby]) {
+    await sql`truncate message_store.messages restart identity`;
+    await sql`drop table if exists effects`;
+    await sql`create table effects (at serial, id text)`;
+  }
+});
+
+async function effectsIn({ sql }: { readonly sql: typeof primary.sql }): Promise<string[]> {
+  const rows = await sql`select id from effects order by at`;
+  return rows.map(({ id }) => id);
+}
+
+async function writeMany(sql: Sql, streamName: string, count: number): Promise<string[]> {
+  const ids = Array.from({ length: count }, () => crypto.randomUUID());
+  await writeBatch(sql, streamName, ids.map((id) => ({ id, type: "Written" })));
+  return ids;
+}
+
+/** The position of the last message that is no consumer's own. */
+async function lastPosition({ sql }: { readonly sql: typeof primary.sql }): Promise<number> {
+  const [row] = await sql`
+    select max(global_position)::int as last
+    from message_store.messages
+    where stream_name !~ ':'`;
+  return row!.last;
+}
+
+async function insert(messages: readonly Message[], sql: postgres.ISql): Promise<void> {
+  for (const { id } of messages) await sql`insert into effects (id) values (${id})`;
+}
+
+const common = { category: "account", consumerId: "effects", transactional: true } as const;
+const handle: Handler<postgres.TransactionSql> = (message, { sql }) => insert([message], sql);
+
+test.each<[string, TransactionalConsumer<postgres.Sql>]>([
+  ["a page", { ...common, handlePage: (messages, { sql }) => insert(messages, sql) }],
+  ["messages together", { ...common, handle }],
+  ["each message alone", { ...common, handle, commitInterval: 0 }],
+])("a transactional consumer of %s commits nothing of lost messages", async (_, consumer) => {
+  let lost: string[] = [];
+  let fresh: string[] = [];
+  const told: unknown[] = [];
+  const { sql, failOver } = routed(async () => {
+    if (lost.length === 0 || fresh.length > 0) return;
+    // The position stream is at the same version there.
+    await replicate(lost);
+    failOver();
+    fresh = await writeMany(standby.sql, "account-1", 60);
+  });
+  const kept = await writeMany(primary.sql, "account-1", 3);
+  const running = start(sql, { ...consumer, onRetry: (error) => told.push(error) });
+  await waitFor(primary.sql, consumer, await lastPosition(primary));
+  lost = await writeMany(primary.sql, "account-1", 40);
+  await until(() => fresh.length > 0);
+  await waitFor(standby.sql, consumer, await lastPosition(standby));
+  await running.stop();
+  assert.deepEqual(await effectsIn(primary), kept);
+  assert.deepEqual(await effectsIn(standby), fresh);
+  assert.ok(told.every((error) => error instanceof StoreWentBackError));
+  assert.equal(told.length, 1);
+});
+
+test("a transactional consumer goes on after a server that has everything took over", async () => {
+  let isOver = false;
+  let written: string[] = [];
+  const told: unknown[] = [];
+  const { sql, failOver } = routed(async () => {
+    if (written.length === 0 || isOver) return;
+    await replicate();
+    failOver();
+    isOver = true;
+  });
+  const running = start(sql, { ...common, handle, onRetry: (error) => told.push(error) });
+  await write(primary.sql, "account-1", { type: "First" });
+  await until(async () => (await effectsIn(primary)).length === 1);
+  written = await writeMany(primary.sql, "account-1", 40);
+  await until(() => isOver);
+  await waitFor(standby.sql, common, await lastPosition(standby));
+  await running.stop();
+  assert.deepEqual(await effectsIn(standby), written);
+  assert.deepEqual(told, []);
+});
+
+test("a consumer records no position of lost messages", async () => {
+  let lost: string[] = [];
+  const handled: string[] = [];
+  const told: unknown[] = [];
+  const { sql, failOver } = routed(() => {});
+  const consumer: Consumer = {
+    category: "account",
+    consumerId: "letters",
+    positionUpdateInterval: 1,
+    handle: async ({ id }) => {
+      handled.push(id);
+      if (lost[0] !== id) return;
+      await replicate(lost);
+      failOver();
+    },
+  };
+  await writeMany(primary.sql, "account-1", 3);
+  const running = start(sql, { ...consumer, onRetry: (error) => told.push(error) });
+  await until(() => handled.length === 3);
+  lost = await writeMany(primary.sql, "account-1", 20);
+  await until(() => told.length > 0);
+  await running.stop();
+  const end = await lastPosition(standby);
+  for (const position of await stored(standby.sql, "account:position-letters")) {
+    assert.ok(position <= end);
+  }
+  const fresh = await writeMany(standby.sql, "account-1", 60);
+  await drain(standby.sql, consumer);
+  assert.deepEqual(handled.filter((id) => fresh.includes(id)), fresh);
+});
+
+test("replayParked() commits nothing of lost messages, and says that they are lost", async () => {
+  let isOver = false;
+  const ids = await writeMany(primary.sql, "account-1", 3);
+  const failing = { ...common, onError: "park" } as const;
+  await drain(primary.sql, { ...failing, handle: () => Promise.reject(new Error("Refused")) });
+  const parked = await readStream(primary.sql, "account:parked-effects");
+  const { sql, failOver } = routed(async () => {
+    if (isOver) return;
+    isOver = true;
+    await replicate([...ids, ...parked.map(({ id }) => id)]);
+    failOver();
+  });
+  await assert.rejects(replayParked(sql, { ...common, handle }), { code: "STORE_WENT_BACK" });
+  assert.deepEqual([await effectsIn(primary), await effectsIn(standby)], [[], []]);
+  assert.deepEqual(await replayParked(standby.sql, { ...common, handle }), {
+    replayed: 0,
+    parked: 0,
+    busy: false,
+  });
+});
