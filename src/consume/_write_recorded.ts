@@ -1,8 +1,7 @@
-import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
 import { storeFor } from "../handle/_store_for.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import type { EncodedMessage } from "../messages/_json.ts";
-import { STORE_NAME } from "../read/_store_identity.ts";
+import { queryNamedStore } from "../read/_store_identity.ts";
 import type { Sql } from "../types.ts";
 
 /**
@@ -23,14 +22,7 @@ export async function writeRecorded(
   store: string | null,
 ): Promise<number | null> {
   // A standby has a name of its own. There the write is tried, so that it is refused as every write.
-  const position = await queryJson<number | null>(
-    storeFor(sql, streamName),
-    `${SET_SETTINGS},
-  store as materialized (
-    select ${STORE_NAME} as name
-  ),`,
-    `${RESTORE_SETTINGS}(select max(json) as json from answer) as complete`,
-  )`
+  const position = await queryNamedStore<number | null>(storeFor(sql, streamName))`
   written as materialized (
     select
       message_store.write_message(
@@ -38,7 +30,7 @@ export async function writeRecorded(
         ${data}::text::jsonb, ${metadata}::text::jsonb, ${String(expectedVersion)}::text::bigint
       ) as position
     from ours, store
-    where coalesce(${store}::text, store.name) = store.name or pg_is_in_recovery()
+    where store.name = coalesce(${store}::text, store.name) or pg_is_in_recovery()
   ),
   answer as materialized (
     select coalesce((select position::text from written), 'null') as json

@@ -6,6 +6,7 @@ import { withTimeLimit } from "../handle/_time_limit.ts";
 import { invalid } from "../lib/invalid.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { causationOf } from "../messages/_causation.ts";
+import { encodeMessage } from "../messages/_json.ts";
 import { checkAggregateName, checkPartition, partitionStream } from "../names/_aggregate_name.ts";
 import {
   checkFunction,
@@ -15,6 +16,7 @@ import {
   checkOptions,
   checkPattern,
   checkSignal,
+  checkWritableStreamName,
 } from "../names/_check.ts";
 import { aggregateStream, isOwnMessage } from "../names/_own_streams.ts";
 import { patternScope } from "../names/_pattern_scope.ts";
@@ -33,8 +35,8 @@ import { type Reader, readerOf } from "../subscribe/_reader.ts";
 import type { FollowOptions } from "../subscribe/follow_options.ts";
 import type { Message, MessageInput, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
-import { writeStreams } from "../write/write_streams.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import { type EncodedReference, writeReferences } from "./_write_references.ts";
 
 /**
  * After so many global positions, the position is stored even if there is no reference to write.
@@ -163,7 +165,7 @@ export async function aggregate(
     const following = { ...retrying, sql: limited, watched: ALL, pollInterval, bell, server };
     let known: Stored = stored;
     while (!stopping.aborted) {
-      // `stored` is undefined if another process was faster, or if the store may have gone back. This
+      // `stored` is undefined if another process was faster, or if the store may lack what was read. This
       // process goes on at the stored position.
       stored ??= await retryWhileUnavailable(() => findStored(limited, checked, known), retrying);
       known = stored;
@@ -172,7 +174,8 @@ export async function aggregate(
         for await (const page of followPages(read, start, following)) {
           known = stored;
           const references = referTo(page.messages(), checked);
-          const store = () => storeReferences(limited, name, references, page.next - 1, known);
+          const { next, mark } = page;
+          const store = () => storeReferences(limited, name, references, next - 1, mark, known);
           stored = await tryOnce(store, retrying);
           if (stored === undefined) break;
           if (once && page.atEnd) return;
@@ -227,18 +230,17 @@ async function findStored(
   return { position: Math.max(start - 1, 0), version: NO_STREAM };
 }
 
-/** The references to messages, by partition, in order. */
+/** The references to messages, in order. */
 function referTo(
   messages: Iterable<Message>,
   { name, partitionOf }: CheckedAggregate,
-): ReadonlyMap<string, readonly MessageInput[]> {
-  const references = new Map<string, MessageInput[]>();
+): EncodedReference[] {
+  const references: EncodedReference[] = [];
   for (const message of messages) {
     if (isOwnMessage(message) || isReference(message)) continue;
-    const partition = partitionStream(name, partitionOf(message));
-    const inPartition = references.get(partition) ?? [];
-    inPartition.push(referenceTo(message, name));
-    references.set(partition, inPartition);
+    const streamName = partitionStream(name, partitionOf(message));
+    checkWritableStreamName(streamName);
+    references.push({ streamName, ...encodeMessage(referenceTo(message, name)) });
   }
   return references;
 }
@@ -247,21 +249,20 @@ function referTo(
 async function storeReferences(
   sql: Sql,
   name: string,
-  references: ReadonlyMap<string, readonly MessageInput[]>,
+  references: readonly EncodedReference[],
   position: number,
+  mark: Mark | null | undefined,
   from: Stored,
 ): Promise<Stored | undefined> {
-  const isWorthStoring = references.size > 0 || from.version === NO_STREAM ||
+  const isWorthStoring = references.length > 0 || from.version === NO_STREAM ||
     position - from.position >= POSITION_UPDATE_INTERVAL;
   if (!isWorthStoring) return from;
-  const recorded = { type: "Recorded", data: { position } };
   const streamName = aggregateStream(name);
+  const recorded = encodeMessage({ type: "Recorded", data: { position } });
+  const written = { ...recorded, streamName, expectedVersion: from.version };
   try {
-    const [version] = await writeStreams(sql, [
-      { streamName, messages: [recorded], expectedVersion: from.version },
-      ...[...references].map(([streamName, messages]) => ({ streamName, messages })),
-    ]);
-    return { position, version: version! };
+    const version = await writeReferences(sql, written, references, mark?.store ?? null);
+    return version === null ? undefined : { position, version };
   } catch (error) {
     if (error instanceof WrongExpectedVersionError && error.streamName === streamName) {
       return undefined;

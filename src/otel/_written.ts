@@ -25,9 +25,11 @@ export interface WrittenParts {
 export function writtenBy(places: NonNullable<Described["write"]>, parameters: Sent): WrittenParts {
   const at = (name: string): string | null => parameters[places[name] ?? -1] ?? null;
   const columns = at("columns");
-  if (columns === null) {
-    const row = { streamName: at("streamName")!, type: at("type")!, id: at("id")! };
-    return writtenOne(row, places["metadata"]);
+  const oneId = at("id");
+  if (columns === null || oneId !== null) {
+    // The references of an aggregate are written with its position.
+    const type = at("type") ?? "Recorded";
+    return writtenOne({ streamName: at("streamName")!, type, id: oneId! }, places["metadata"]);
   }
   const head = columnsBeforeData(columns);
   const { id, type, inStream, streamName = [] } = head;

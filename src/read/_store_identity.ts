@@ -1,3 +1,11 @@
+import {
+  queryJson,
+  RESTORE_SETTINGS,
+  type SendStatement,
+  SET_SETTINGS,
+} from "../handle/_statement.ts";
+import type { Sql } from "../types.ts";
+
 /**
  * SQL that names the store for which remembered positions are valid: one run of the server, one
  * database, one table and its sequence. After a TRUNCATE the table has another file, and so the
@@ -20,3 +28,15 @@ export const STORE_NAME = `md5(concat_ws(' ',
 
 /** The name of the store, as JSON. */
 export const STORE = `to_json(${STORE_NAME})::text`;
+
+/** Sends a statement as `queryMessageStore` does. It has a step `store` more, with the `name` of the store. */
+export function queryNamedStore<T>(sql: Sql): SendStatement<T> {
+  return queryJson(
+    sql,
+    `${SET_SETTINGS},
+  store as materialized (
+    select ${STORE_NAME} as name
+  ),`,
+    `${RESTORE_SETTINGS}(select max(json) as json from answer) as complete`,
+  );
+}

@@ -1,6 +1,5 @@
-import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
 import { randomUuid } from "../lib/random_uuid.ts";
-import { STORE_NAME } from "../read/_store_identity.ts";
+import { queryNamedStore } from "../read/_store_identity.ts";
 import type { Sql } from "../types.ts";
 
 /** What is recorded as settled, in which store. */
@@ -40,14 +39,7 @@ export async function recordSettled(sql: Sql, record: NewRecord | null): Promise
   // lacks what was read. So the position is not recorded there.
   // A position that is not below its own record was not written by this function in this store.
   // Two processes may record at the same time, and the lower position last: each record is true.
-  return await queryJson<Settled>(
-    sql,
-    `${SET_SETTINGS},
-  store as materialized (
-    select ${STORE_NAME} as name
-  ),`,
-    `${RESTORE_SETTINGS}(select max(json) as json from answer) as complete`,
-  )`
+  return await queryNamedStore<Settled>(sql)`
   last as materialized (
     select
       coalesce(max(position), -1) as version,

@@ -62,7 +62,7 @@ describe("aggregate()", () => {
       ...await readCategory(db.sql, transfer),
     ].sort((a, b) => a.globalPosition - b.globalPosition);
     const seen = await readCategory(db.sql, name);
-    const expected = [["1", 0, opened], ["1", 1, sent], ["1", 2, closed], ["2", 0, other]] as const;
+    const expected = [["1", 0, opened], ["1", 1, sent], ["2", 0, other], ["1", 2, closed]] as const;
     assert.deepEqual(
       seen.map(({ streamName, position, type, data, metadata }) => ({
         streamName,
@@ -85,7 +85,7 @@ describe("aggregate()", () => {
     );
     assert.deepEqual(
       (await readAggregate(db.sql, name)).map(({ reference: _, ...message }) => message),
-      [opened, sent, closed, other],
+      [opened, sent, other, closed],
     );
   });
 

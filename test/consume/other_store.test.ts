@@ -2,10 +2,13 @@ import assert from "node:assert/strict";
 import type postgres from "postgres";
 import { beforeEach, test } from "vitest";
 import {
+  aggregate,
   type Consumer,
   drain,
   type Handler,
   type Message,
+  readAggregate,
+  readCategory,
   readStream,
   replayParked,
   type Sql,
@@ -43,13 +46,15 @@ async function replicate(lost: readonly string[] = []): Promise<void> {
     )`;
 }
 
-/** A handle to both: at first to the primary. It is told before each transaction. */
-function routed(beforeTransaction: () => unknown) {
+/** A handle to both: at first to the primary. The function is told before each statement outside of a transaction. */
+function routed(before: (statement: string) => unknown = () => {}) {
   let current = primary.sql;
-  const route = (...statement: Parameters<Sql>) =>
-    current(...statement as Parameters<typeof current>);
+  const route = async (...statement: Parameters<Sql>) => {
+    await before(statement[0].join(""));
+    return await current(...statement as Parameters<typeof current>);
+  };
   const begin = async (work: Parameters<typeof current.begin>[1]) => {
-    await beforeTransaction();
+    await before("begin");
     return await current.begin(work);
   };
   return {
@@ -101,8 +106,8 @@ test.each<[string, TransactionalConsumer<postgres.Sql>]>([
   let lost: string[] = [];
   let fresh: string[] = [];
   const told: unknown[] = [];
-  const { sql, failOver } = routed(async () => {
-    if (lost.length === 0 || fresh.length > 0) return;
+  const { sql, failOver } = routed(async (statement) => {
+    if (statement !== "begin" || lost.length === 0 || fresh.length > 0) return;
     // The position stream is at the same version there.
     await replicate(lost);
     failOver();
@@ -125,8 +130,8 @@ test("a transactional consumer goes on after a server that has everything took o
   let isOver = false;
   let written: string[] = [];
   const told: unknown[] = [];
-  const { sql, failOver } = routed(async () => {
-    if (written.length === 0 || isOver) return;
+  const { sql, failOver } = routed(async (statement) => {
+    if (statement !== "begin" || written.length === 0 || isOver) return;
     await replicate();
     failOver();
     isOver = true;
@@ -146,7 +151,7 @@ test("a consumer records no position of lost messages", async () => {
   let lost: string[] = [];
   const handled: string[] = [];
   const told: unknown[] = [];
-  const { sql, failOver } = routed(() => {});
+  const { sql, failOver } = routed();
   const consumer: Consumer = {
     category: "account",
     consumerId: "letters",
@@ -179,8 +184,8 @@ test("replayParked() commits nothing of lost messages, and says that they are lo
   const failing = { ...common, onError: "park" } as const;
   await drain(primary.sql, { ...failing, handle: () => Promise.reject(new Error("Refused")) });
   const parked = await readStream(primary.sql, "account:parked-effects");
-  const { sql, failOver } = routed(async () => {
-    if (isOver) return;
+  const { sql, failOver } = routed(async (statement) => {
+    if (statement !== "begin" || isOver) return;
     isOver = true;
     await replicate([...ids, ...parked.map(({ id }) => id)]);
     failOver();
@@ -192,4 +197,36 @@ test("replayParked() commits nothing of lost messages, and says that they are lo
     parked: 0,
     busy: false,
   });
+});
+
+test("aggregate() refers to no lost message", async () => {
+  let lost: string[] = [];
+  let fresh: string[] = [];
+  const { sql, failOver } = routed(async (statement) => {
+    if (!statement.includes("insert into") || lost.length === 0 || fresh.length > 0) return;
+    await replicate(lost);
+    failOver();
+    fresh = await writeMany(standby.sql, "account-2", 60);
+  });
+  const kept = await writeMany(primary.sql, "account-1", 3);
+  const ending = new AbortController();
+  const running = aggregate(sql, {
+    name: "ledger",
+    from: ["account"],
+    partition: () => 0,
+    pollInterval: 20,
+  }, { signal: ending.signal });
+  const references = async ({ sql }: { readonly sql: Sql }) =>
+    (await readAggregate(sql, "ledger")).map(({ id }) => id);
+  await until(async () => (await references(primary)).length === kept.length);
+  lost = await writeMany(primary.sql, "account-1", 40);
+  await until(async () => (await readCategory(standby.sql, "ledger")).length >= 63);
+  ending.abort();
+  await running;
+  assert.deepEqual(await references(standby), [...kept, ...fresh]);
+  const referred = (await readCategory(standby.sql, "ledger")).map(({ metadata }) => metadata!);
+  assert.deepEqual(
+    referred.map((it) => it.causationMessageStreamName),
+    [...kept.map(() => "account-1"), ...fresh.map(() => "account-2")],
+  );
 });

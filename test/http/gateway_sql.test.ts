@@ -142,24 +142,29 @@ describe("a gateway runs nothing that authorize was not asked about, whatever pa
   const others = ["evil-1", "evil", '"evil"', '{"evil":1}', '["evil"]', "666"];
   const authorize = (_: Request, call: GatewayCall) => !/evil|666/.test(JSON.stringify(call));
 
-  test.each(Object.entries({ ...every, drain: programs["drain"]! }))("%s", async (_, operation) => {
-    for (const { query, params } of await statementsOf(operation)) {
-      for (const [at, param] of params.entries()) {
-        for (const other of [...others, `${param} `, (param ?? "").toUpperCase(), null]) {
-          const changed = params.with(at, other);
-          if (other === param) continue;
-          const { status, sent } = await post({ query, params: changed }, { authorize });
-          if (sent === 0) {
-            expect(status).toBeOneOf([400, 403, 422]);
-            continue;
+  const { drain, aggregate } = programs;
+
+  test.each(Object.entries({ ...every, drain: drain!, aggregate: aggregate! }))(
+    "%s",
+    async (_, operation) => {
+      for (const { query, params } of await statementsOf(operation)) {
+        for (const [at, param] of params.entries()) {
+          for (const other of [...others, `${param} `, (param ?? "").toUpperCase(), null]) {
+            const changed = params.with(at, other);
+            if (other === param) continue;
+            const { status, sent } = await post({ query, params: changed }, { authorize });
+            if (sent === 0) {
+              expect(status).toBeOneOf([400, 403, 422]);
+              continue;
+            }
+            // What is left is another call, and said to be: an option more or less, an id in capitals.
+            expect(params.filter((it) => it === param && it !== null).length).toBeLessThan(2);
+            expect(others.slice(0, 5)).not.toContain(other);
           }
-          // What is left is another call, and said to be: an option more or less, an id in capitals.
-          expect(params.filter((it) => it === param && it !== null).length).toBeLessThan(2);
-          expect(others.slice(0, 5)).not.toContain(other);
         }
       }
-    }
-  });
+    },
+  );
 });
 
 describe("a rule by category lets no message of another category through", () => {

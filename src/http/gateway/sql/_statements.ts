@@ -35,6 +35,7 @@ import {
   writeEachNewCall,
   writeNewCall,
   writeRecordedCall,
+  writeReferencesCall,
   writeStreamsCall,
   writeUnlessBusyCall,
 } from "./_write_statements.ts";
@@ -72,6 +73,18 @@ const STATEMENTS: readonly SampledStatement[] = [
   {
     sample: { ...inStream, ...message, expectedVersion, store },
     makeCall: writeRecordedCall,
+  },
+  {
+    sample: {
+      ...inStream,
+      id: messageId.replace(/0$/, "1"),
+      data: '"position"',
+      expectedVersion,
+      store,
+      columns: `{"streamName":["category-id"],` +
+        `"id":["${messageId}"],"type":["type"],"data":[null],"metadata":[{}]}`,
+    },
+    makeCall: writeReferencesCall,
   },
   {
     sample: {

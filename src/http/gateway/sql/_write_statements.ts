@@ -1,4 +1,5 @@
 import { writeRecorded } from "../../../consume/_write_recorded.ts";
+import { writeReferences } from "../../../consume/_write_references.ts";
 import { invalid } from "../../../lib/invalid.ts";
 import { encodeMessage } from "../../../messages/_json.ts";
 import {
@@ -76,19 +77,44 @@ export function writeRecordedCall({ store, ...parameters }: Parameters): Call<un
     toAuthorize: [callTo("write", { streamName, messages: [message], ...options })],
     send: async (sql) => {
       checkWritableStreamName(streamName);
-      if (typeof store === "string" && !/^[0-9a-f]{32}$/.test(store)) {
-        throw new Refusal(422, `${CANNOT_RUN}: no store has the name ${JSON.stringify(store)}`);
-      }
       const expectedVersion = Number(checkExpectedVersion(options));
-      return await writeRecorded(
-        sql,
-        streamName,
-        encodeMessage(message),
-        expectedVersion,
-        store ?? null,
-      );
+      const named = storeNameOf(store);
+      return await writeRecorded(sql, streamName, encodeMessage(message), expectedVersion, named);
     },
   };
+}
+
+/** Writes the references of an aggregate, and its position. */
+export function writeReferencesCall(
+  { columns, store, ...parameters }: Parameters,
+  maxBatchSize: number,
+): Call<unknown> {
+  const { streamName, message: { id, data }, options } = writeArgumentsOf({
+    ...parameters,
+    type: "Recorded",
+  });
+  const rows = batchRowsOf(columns, maxBatchSize)
+    .map((row) => ({ ...row, streamName: requiredText(row.streamName) }));
+  const recorded = { id, type: "Recorded", data };
+  const streams = [{ streamName, messages: [recorded], ...options }, ...messagesByStream(rows)];
+  return {
+    toAuthorize: callsToWrite(streams),
+    send: async (sql) => {
+      for (const { streamName } of streams) checkWritableStreamName(streamName);
+      const expectedVersion = Number(checkExpectedVersion(options));
+      const position = { streamName, expectedVersion, ...encodeMessage(recorded) };
+      const references = rows.map(({ streamName, message }) => (
+        { streamName, ...encodeMessage(message) }
+      ));
+      return await writeReferences(sql, position, references, storeNameOf(store));
+    },
+  };
+}
+
+function storeNameOf(store: Parameter | undefined): string | null {
+  if (typeof store !== "string") return null;
+  if (/^[0-9a-f]{32}$/.test(store)) return store;
+  throw new Refusal(422, `${CANNOT_RUN}: no store has the name ${JSON.stringify(store)}`);
 }
 
 interface WriteArguments {
@@ -121,12 +147,23 @@ export function writeStreamsCall({ columns }: Parameters, maxBatchSize: number):
     // A row without a type is a stream that is only checked for its version.
     if (message.type !== null) streams.at(-1)!.messages.push(message);
   }
-  return {
-    toAuthorize: streams.map((it) =>
-      callTo(streams.length === 1 ? "writeBatch" : "writeStreams", it)
-    ),
-    send: (sql) => writeStreams(sql, streams),
-  };
+  return { toAuthorize: callsToWrite(streams), send: (sql) => writeStreams(sql, streams) };
+}
+
+function callsToWrite(streams: readonly StreamInput[]): Call<unknown>["toAuthorize"] {
+  return streams.map((it) => callTo(streams.length === 1 ? "writeBatch" : "writeStreams", it));
+}
+
+function messagesByStream(
+  rows: readonly (Pick<BatchRow, "message"> & { readonly streamName: string })[],
+): { readonly streamName: string; readonly messages: BatchRow["message"][] }[] {
+  const byStream = new Map<string, BatchRow["message"][]>();
+  for (const { streamName, message } of rows) {
+    const messages = byStream.get(streamName);
+    if (messages) messages.push(message);
+    else byStream.set(streamName, [message]);
+  }
+  return Array.from(byStream, ([streamName, messages]) => ({ streamName, messages }));
 }
 
 /** Writes of `groupCommit`, which share a statement. `authorize` is asked about each as about a `write`. */
@@ -195,16 +232,8 @@ function importedCall(
 ): Call<unknown> {
   const rows = batchRowsOf(columns, maxBatchSize)
     .map((row) => ({ ...row, streamName: requiredText(row.streamName) }));
-  const imported = new Map<string, BatchRow["message"][]>();
-  for (const { streamName, message } of rows) {
-    const messages = imported.get(streamName);
-    if (messages) messages.push(message);
-    else imported.set(streamName, [message]);
-  }
   return {
-    toAuthorize: [...imported].map(([streamName, messages]) =>
-      callTo("importMessages", { streamName, messages })
-    ),
+    toAuthorize: messagesByStream(rows).map((it) => callTo("importMessages", it)),
     send: async (sql) => {
       checkNotEmpty(rows);
       const encoded = rows.map(({ streamName, message, time, pointers }) => {
