@@ -4,6 +4,7 @@ import { inject } from "vitest";
 import { createDatabase } from "../_server.ts";
 import { install, uninstall } from "../../src/database/install.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
+import { hasOldest, startOldest } from "../_oldest_postgres.ts";
 import { type Databases, describeSuite } from "./_describe_suite.ts";
 import { pgbouncer, startPgbouncer } from "./_pgbouncer.ts";
 import type { Settings } from "./environment.ts";
@@ -105,6 +106,20 @@ for (
     return { driver: "partitions", ...databases, partitions: urls, ...placed } as const;
   };
   describeSuite(`postgres.js over ${title}`, "Node", connect, {}, refused);
+}
+
+const onOldest = "postgres.js on PostgreSQL 12";
+if (!hasOldest) describeSkipped(onOldest, "npm has its binaries for Linux on x64 only");
+else {
+  describeSuite(onOldest, "Node", async (_, after) => {
+    const server = await startOldest();
+    after(server.stop);
+    const sql = postgres(server.url, { max: 1, onnotice: () => {} });
+    await sql`create database bare`;
+    await install(sql);
+    await sql.end();
+    return postgresJs({ url: server.url, bareUrl: server.url.replace(/postgres$/, "bare") });
+  });
 }
 
 const throughPgbouncer = "postgres.js through pgbouncer in transaction mode";
