@@ -131,9 +131,9 @@ async function* verifiedStores(
   wanted: VerifyOptions & { readonly batchSize: number },
 ): AsyncGenerator<VerifiedPage, void, undefined> {
   let checked = 0;
-  for (const store of ownOf(sql)?.partitions ?? [sql]) {
+  for (const [number, store] of (ownOf(sql)?.partitions ?? [sql]).entries()) {
     const before = checked;
-    const misplaced = await findMisplaced(store);
+    const misplaced = await findMisplaced(store, number);
     for await (const page of verifiedPages(store, wanted)) {
       checked = before + page.checked;
       yield { ...page, checked, findings: [...misplaced.splice(0), ...page.findings] };
@@ -141,7 +141,8 @@ async function* verifiedStores(
   }
 }
 
-async function findMisplaced(store: Sql): Promise<Finding[]> {
+/** The categories of a partition that are in another one. */
+async function findMisplaced(store: Sql, number: number): Promise<Finding[]> {
   if (!ownOf(store)?.storeOf) return [];
   return (await categories(store)).flatMap((category) => {
     try {
@@ -149,7 +150,9 @@ async function findMisplaced(store: Sql): Promise<Finding[]> {
       return [];
     } catch (error) {
       if (!(error instanceof PartitionError)) throw error;
-      return [findingOfStore("partition", error.message)];
+      const text = `Partition ${number} has messages of "${category}", which is in partition ` +
+        `${error.partitions[0]}: they are not read, and a handle of this database alone wrote them`;
+      return [findingOfStore("partition", text)];
     }
   });
 }
