@@ -486,6 +486,23 @@ if (chromium === undefined) {
       await page.getByText("not for you").waitFor();
     });
 
+    test("says that a view has failed, and goes on with the others", async () => {
+      const { page, trouble } = await open("/consumers");
+      await page.getByRole("row").filter({ hasText: "balances" }).waitFor();
+      // An answer that no view expects.
+      await page.route("**/api/consumers", (route) => route.fulfill({ json: {} }));
+      await page.reload();
+      await page.getByText("This view has failed").waitFor();
+      expect(trouble).toHaveLength(1);
+      await page.getByRole("link", { name: "Categories" }).click();
+      await page.getByRole("row").filter({ hasText: "meter" }).waitFor();
+      await page.goBack();
+      await page.getByText("This view has failed").waitFor();
+      await page.unroute("**/api/consumers");
+      await page.getByRole("button", { name: "Try again" }).click();
+      await page.getByRole("row").filter({ hasText: "balances" }).waitFor();
+    });
+
     test("takes little work to show its first page", async () => {
       for (const path of ["/", "/all", "/categories"]) {
         const { page } = await open(path);

@@ -6,6 +6,7 @@ import { useKeys } from "./lib/keys.ts";
 import { currentPlace } from "./lib/place.ts";
 import { opened, openStudio } from "./lib/pulse.ts";
 import { useValue } from "./lib/store.ts";
+import { Boundary } from "./parts/boundary.tsx";
 import { Frame } from "./parts/frame.tsx";
 import { KeysDialog } from "./parts/keys_dialog.tsx";
 import { Failed } from "./parts/states.tsx";
@@ -27,7 +28,11 @@ export function App(): JSX.Element {
       <Frame showKeys={() => setShowsKeys(true)}>
         {isFailure(studio)
           ? <Failed failure={studio} retry={openStudio} />
-          : <View key={path?.slice(0, 2).join("/")} />}
+          : (
+            <Boundary key={path?.slice(0, 2).join("/")}>
+              <View />
+            </Boundary>
+          )}
       </Frame>
       {showsKeys && <KeysDialog close={() => setShowsKeys(false)} />}
       <p class="said" role="status" aria-live="polite" hidden={said === ""}>{said}</p>
