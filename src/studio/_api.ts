@@ -28,7 +28,7 @@ export interface StudioApi {
   readonly storeStatus: Exchange<NoArguments, StoresAnswer>;
   readonly activity: Exchange<ActivityArguments, ActivityAnswer>;
   readonly consumers: Exchange<NoArguments, ConsumersAnswer>;
-  readonly diagnose: Exchange<NoArguments, readonly Wire<Diagnosis>[]>;
+  readonly diagnose: Exchange<NoArguments, readonly StoreFinding[]>;
   readonly streams: Exchange<StreamsArguments, readonly Wire<StreamStatus>[]>;
   readonly messageTypes: Exchange<TypesArguments, readonly Wire<TypeStatus>[]>;
   readonly findMessages: Exchange<FindArguments, FoundAnswer>;
@@ -73,6 +73,14 @@ export interface Opened {
   readonly schema: string;
   /** How many partitions the store has; 1 for a plain store. With more, there is no `"$all"`. */
   readonly partitions: number;
+  /** The names of the databases, one for each partition; empty if the store does not answer. */
+  readonly databases: readonly string[];
+}
+
+/** What was found out of a store, or of one of its partitions. */
+export interface StoreFinding extends Wire<Diagnosis> {
+  /** The number of the partition; null for a plain store. */
+  readonly partition: number | null;
 }
 
 /** The names of a consumer. */

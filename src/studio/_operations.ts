@@ -35,6 +35,7 @@ import { rewind } from "../operate/rewind.ts";
 import { skip } from "../operate/skip.ts";
 import { storeStatus } from "../operate/store_status.ts";
 import { streams } from "../operate/streams.ts";
+import { readFacts } from "../operate/_read_facts.ts";
 import { trace, type TraceStart } from "../operate/trace.ts";
 import { readAggregate, type ReadAggregateOptions } from "../read/read_aggregate.ts";
 import type { MessageInput, Sql } from "../types.ts";
@@ -106,15 +107,16 @@ const OPERATIONS: { readonly [Name in OperationName]: OperationOf<Name> } = {
     writes: false,
     members: {},
     place: nowhere,
-    run: ({ readOnly, entities, consumers, schema, partitions }) =>
-      Promise.resolve({
-        version: VERSION,
-        readOnly,
-        entities: [...entities.keys()],
-        consumers: consumers.map(namesOf),
-        schema,
-        partitions,
-      }),
+    run: async ({ readOnly, entities, consumers, schema, partitions, ...studio }) => ({
+      version: VERSION,
+      readOnly,
+      entities: [...entities.keys()],
+      consumers: consumers.map(namesOf),
+      schema,
+      partitions,
+      // What the studio is can be told without the store.
+      databases: await readDatabases(studio, partitions).catch(() => []),
+    }),
   },
   pulse: {
     writes: false,
@@ -190,7 +192,12 @@ const OPERATIONS: { readonly [Name in OperationName]: OperationOf<Name> } = {
         key: "diagnose",
         goodFor: 30_000,
         statements: partitions,
-        ask: async () => (await askStores(sql, (store) => diagnose(store))).flat(),
+        ask: async () => {
+          const found = await askStores(sql, (store) => diagnose(store));
+          return found.flatMap((findings, number) =>
+            findings.map((it) => ({ ...it, partition: partitions > 1 ? number : null }))
+          );
+        },
       }),
   },
   streams: {
@@ -456,6 +463,19 @@ function checkIsOfApplication(streamName: string): void {
   const needed =
     "a stream of an application: what this package writes for itself is changed by operations of their own";
   throw invalid("streamName", streamName, needed);
+}
+
+/** The names of the databases. They stay what they are. */
+function readDatabases(
+  { sql, share }: Pick<Studio, "sql" | "share">,
+  statements: number,
+): Promise<readonly string[]> {
+  return share({
+    key: "databases",
+    goodFor: Infinity,
+    statements,
+    ask: () => askStores(sql, async (store) => (await readFacts(store)).database),
+  });
 }
 
 /** The last message of a store, without its texts. */

@@ -4,6 +4,7 @@ import {
   type Consumer,
   drain,
   entity,
+  fromQuery,
   type Message,
   partitioned,
   readLastMessage,
@@ -106,7 +107,13 @@ describe("what the studio answers is what operators get:", () => {
       consumers: [consumer],
       schema: "message_store",
       partitions: 1,
+      databases: [expect.stringMatching(/^messagedb_test_/)],
     });
+  });
+
+  test("open, while the store does not answer", async () => {
+    const down = testStudio({ sql: fromQuery(() => Promise.reject(new Error("down"))) });
+    expect((await down.ask("open")).body).toMatchObject({ partitions: 1, databases: [] });
   });
 
   test("pulse", async () => {
@@ -127,7 +134,10 @@ describe("what the studio answers is what operators get:", () => {
     const { body: found } = await looking.ask("consumers");
     expect(found.consumers.map((it: { streamName: string }) => it.streamName).sort())
       .toEqual((await operate.consumers(db.sql)).map((it) => it.streamName).sort());
-    expect((await looking.ask("diagnose")).body).toBeInstanceOf(Array);
+    expect((await looking.ask("diagnose")).body[0]).toMatchObject({
+      name: "server",
+      partition: null,
+    });
   });
 
   test("streams, page by page", async () => {
@@ -209,11 +219,15 @@ describe("what the studio answers is what operators get:", () => {
     const sql = partitioned([first.sql, second.sql]);
     for (const name of ["p0", "p1", "p2", "p3"]) await write(sql, `${name}-1`, { type: "A" });
     const asked = testStudio({ sql });
-    expect((await asked.ask("open")).body).toMatchObject({ partitions: 2 });
+    const { body: opened } = await asked.ask("open");
+    expect(opened).toMatchObject({ partitions: 2, databases: expect.any(Array) });
+    expect(new Set(opened.databases).size).toBe(2);
     expect((await asked.ask("pulse")).body).toMatchObject({ lastGlobalPosition: 4 });
     expect((await asked.ask("storeStatus")).body.stores.length).toBe(2);
     expect((await asked.ask("findMessages", { source: "p2" })).body.messages.length).toBe(1);
-    expect((await asked.ask("diagnose")).status).toBe(200);
+    const { body: findings } = await asked.ask("diagnose");
+    expect(new Set(findings.map((it: { partition: number }) => it.partition)))
+      .toEqual(new Set([0, 1]));
     const since = new Date(Date.now() - 60_000).toISOString();
     const until = new Date(Date.now() + 60_000).toISOString();
     const { body } = await asked.ask("activity", { since, until });
