@@ -1,8 +1,15 @@
 import { createAdaptorServer } from "@hono/node-server";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type Browser, chromium as playwright, type Page } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContext,
+  chromium as playwright,
+  type Page,
+} from "playwright-core";
+import { onTestFinished } from "vitest";
 import { chromium } from "../_browser.ts";
+import { PATIENCE } from "../_until.ts";
 
 const FLAGS: readonly string[] = [
   "--no-sandbox",
@@ -32,6 +39,29 @@ export async function serveStudio(
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** Options of a browser's context, and where the studio is, if not where the others are. */
+export type PageOptions = Parameters<Browser["newContext"]>[0] & { readonly origin?: string };
+
+/** Opens a page of a studio, which is closed with the test. */
+export async function openStudioPage(
+  browser: Browser,
+  studio: string,
+  path: string,
+  { origin = studio, ...options }: PageOptions = {},
+): Promise<{ readonly page: Page; readonly context: BrowserContext; readonly trouble: string[] }> {
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    permissions: ["clipboard-read", "clipboard-write"],
+    ...options,
+  });
+  context.setDefaultTimeout(PATIENCE);
+  onTestFinished(() => context.close());
+  const page = await context.newPage();
+  const trouble = troubleOf(page);
+  await page.goto(origin + path);
+  return { page, context, trouble };
 }
 
 /** What must not happen on a page, as it happens: dialogs, errors, and what the policy of the page forbids. */

@@ -2,14 +2,14 @@
 import { studio } from "@messagedb/client/studio";
 import { write } from "@messagedb/client";
 import { readFileSync } from "node:fs";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { pathOf } from "../_blocks.ts";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { PATIENCE, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { serveStudio, startBrowser, troubleOf } from "./_browse.ts";
+import { openStudioPage, type PageOptions, serveStudio, startBrowser } from "./_browse.ts";
 import { HOSTILE_TEXTS, writeHostile } from "./_store.ts";
 import { bankAccount, bankBalances, fillHistory, fillToday, runBank } from "./_story.ts";
 
@@ -53,25 +53,8 @@ if (chromium === undefined) {
       await readOnly?.stop();
     });
 
-    async function open(
-      path: string,
-      options: Parameters<Browser["newContext"]>[0] & { readonly origin?: string } = {},
-    ): Promise<
-      { readonly page: Page; readonly context: BrowserContext; readonly trouble: string[] }
-    > {
-      const { origin = `${served.origin}/studio`, ...rest } = options;
-      const context = await browser.newContext({
-        viewport: { width: 1280, height: 800 },
-        permissions: ["clipboard-read", "clipboard-write"],
-        ...rest,
-      });
-      context.setDefaultTimeout(PATIENCE);
-      onTestFinished(() => context.close());
-      const page = await context.newPage();
-      const trouble = troubleOf(page);
-      await page.goto(origin + path);
-      return { page, context, trouble };
-    }
+    const open = (path: string, options: PageOptions = {}) =>
+      openStudioPage(browser, `${served.origin}/studio`, path, options);
 
     const views = (): Record<string, readonly [path: string, text: string]> => ({
       overview: ["/", "Messages over time"],
@@ -484,23 +467,6 @@ if (chromium === undefined) {
       await page.getByRole("link", { name: "All messages" }).click();
       await page.getByText("Not allowed").waitFor();
       await page.getByText("not for you").waitFor();
-    });
-
-    test("says that a view has failed, and goes on with the others", async () => {
-      const { page, trouble } = await open("/consumers");
-      await page.getByRole("row").filter({ hasText: "balances" }).waitFor();
-      // An answer that no view expects.
-      await page.route("**/api/consumers", (route) => route.fulfill({ json: {} }));
-      await page.reload();
-      await page.getByText("This view has failed").waitFor();
-      expect(trouble).toHaveLength(1);
-      await page.getByRole("link", { name: "Categories" }).click();
-      await page.getByRole("row").filter({ hasText: "meter" }).waitFor();
-      await page.goBack();
-      await page.getByText("This view has failed").waitFor();
-      await page.unroute("**/api/consumers");
-      await page.getByRole("button", { name: "Try again" }).click();
-      await page.getByRole("row").filter({ hasText: "balances" }).waitFor();
     });
 
     test("takes little work to show its first page", async () => {

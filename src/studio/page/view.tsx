@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { currentPlace } from "./lib/place.ts";
+import { databaseText, useOpened } from "./lib/rights.ts";
 import { useValue } from "./lib/store.ts";
 import { Empty } from "./parts/states.tsx";
 import { CategoriesView } from "./views/categories.tsx";
@@ -18,9 +19,11 @@ export function View(): JSX.Element {
   const { path } = useValue(currentPlace);
   const [kind, ...rest] = path ?? ["?"];
   const name = rest.join("/");
+  const database = databaseText(useOpened());
   useEffect(() => {
-    document.title = [name, kind ?? "overview", "Studio"].filter((it) => it !== "").join(" · ");
-  }, [kind, name]);
+    const parts = [name, kind ?? "overview", database, "Studio"];
+    document.title = parts.filter((it) => it !== "").join(" · ");
+  }, [kind, name, database]);
   if (kind === undefined) return <OverviewView />;
   if (kind === "all" && name === "") return <MessagesView source="$all" />;
   if (kind === "categories") {

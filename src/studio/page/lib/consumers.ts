@@ -13,6 +13,8 @@ export interface LagHistory {
 
 const INTERVAL = 5000;
 const MOST_POINTS = 720;
+/** Of all consumers together: of 100,000 consumers, each has a short history. */
+const MOST_VALUES = 1_000_000;
 /** It outlives the views: one looks at one consumer, and at the list again. */
 const history = { times: [] as number[], values: new Map<string, number[]>() };
 
@@ -40,23 +42,34 @@ function note({ consumers, at }: CallAnswer<"consumers">): void {
     while (values.length < length - 1) values.push(values.at(-1) ?? behind);
     history.values.set(streamName, [...values, behind]);
   }
-  if (length <= MOST_POINTS) return;
-  history.times.shift();
-  for (const [name, values] of history.values) history.values.set(name, values.slice(1));
+  const most = Math.min(MOST_POINTS, Math.max(12, Math.floor(MOST_VALUES / consumers.length)));
+  if (length <= most) return;
+  history.times.splice(0, length - most);
+  for (const [name, values] of history.values) history.values.set(name, values.slice(-most));
 }
 
-const RANKS: Readonly<Record<ConsumerRow["health"], number>> = {
-  stuck: 0,
-  stopped: 1,
-  busy: 2,
-  idle: 3,
-  replaced: 4,
-};
+/** How a consumer is; `"not held"` is `"busy"` without a process that holds the position. */
+export type ShownHealth = ConsumerRow["health"] | "not held";
+
+/** The states of consumers, trouble first. */
+export const SHOWN_HEALTHS: readonly ShownHealth[] = [
+  "stuck",
+  "stopped",
+  "not held",
+  "busy",
+  "idle",
+  "replaced",
+];
+
+/** A process that has just ended is not waited for: its consumer is not "busy" till the minute is over. */
+export function healthOf({ health, owner, consumerId }: ConsumerRow): ShownHealth {
+  return health === "busy" && owner === null && consumerId !== null ? "not held" : health;
+}
 
 /** Trouble first. */
 export function byHealth(a: ConsumerRow, b: ConsumerRow): number {
-  return RANKS[a.health] - RANKS[b.health] || Number(b.parked > 0) - Number(a.parked > 0) ||
-    (a.streamName < b.streamName ? -1 : 1);
+  return SHOWN_HEALTHS.indexOf(healthOf(a)) - SHOWN_HEALTHS.indexOf(healthOf(b)) ||
+    Number(b.parked > 0) - Number(a.parked > 0) || (a.streamName < b.streamName ? -1 : 1);
 }
 
 export function sourceOf({ category, aggregate }: ConsumerRow): string {

@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { FindArguments, FoundAnswer, ListedMessage } from "../../_api.ts";
 import { asFailure, call, type CallFailure } from "./call.ts";
+import { type TableMessage, withReferred } from "./referred.ts";
 
 /** What a table of messages shows, without where it begins. */
 export interface FeedFilter extends Omit<FindArguments, "startAt" | "limit" | "direction" | "own"> {
@@ -12,7 +13,7 @@ export interface FeedFilter extends Omit<FindArguments, "startAt" | "limit" | "d
 
 /** The messages that a table has, a part of all that there are. */
 export interface FeedState {
-  readonly rows: readonly ListedMessage[];
+  readonly rows: readonly TableMessage[];
   /** How many rows came on top of the first ones, without those that were dropped there. */
   readonly shift: number;
   /** How many of them were written since the table was opened. */
@@ -20,6 +21,8 @@ export interface FeedState {
   /** Whether there may be more on top, and below. */
   readonly hasBefore: boolean;
   readonly hasMore: boolean;
+  /** Whether more was written since than the table reads by itself. */
+  readonly isLeftBehind: boolean;
   /** Whether the search has looked at as many messages as one statement may, and found few. */
   readonly isPaused: boolean;
   readonly isLoading: boolean;
@@ -46,7 +49,7 @@ const MOST_ROWS = 3000;
 const KEPT_ROWS = 2000;
 /** Transactions may commit behind the last message: so many global positions are read again. */
 const OVERLAP = 100;
-/** What is new is read in so many pages at most. With more, the table begins anew. */
+/** What is new is read in so many pages at most. With more, it is read when one scrolls there. */
 const MOST_NEWS = 5;
 const NEWS = 400;
 
@@ -56,6 +59,7 @@ const EMPTY: FeedState = {
   fresh: 0,
   hasBefore: false,
   hasMore: true,
+  isLeftBehind: false,
   isPaused: false,
   isLoading: false,
   isSearching: false,
@@ -63,12 +67,13 @@ const EMPTY: FeedState = {
   failure: undefined,
 };
 
-export function useFeed(filter: FeedFilter): Feed {
+/** Makes the feed of a table: another one for another filter, or in another turn. */
+export function useFeed(filter: FeedFilter, turn: number): Feed {
   const key = JSON.stringify(filter);
-  const [, setTurn] = useState(0);
+  const [, draw] = useState(0);
   const { feed, end } = useMemo(
-    () => makeFeed(JSON.parse(key), () => setTurn((it) => it + 1)),
-    [key],
+    () => makeFeed(JSON.parse(key), () => draw((it) => it + 1)),
+    [key, turn],
   );
   useEffect(() => {
     void feed.more();
@@ -81,6 +86,11 @@ export function isStream(source: string): boolean {
   return source !== "$all" && source.includes("-");
 }
 
+/** A page of messages that was found. */
+interface FoundRows extends FoundAnswer {
+  readonly messages: readonly TableMessage[];
+}
+
 /** What a feed works with. */
 interface Work {
   readonly filter: FeedFilter;
@@ -91,6 +101,8 @@ interface Work {
   state: FeedState;
   /** Where the next page begins. */
   next: number | string;
+  /** Where the page on top begins, if it does not begin at the first row. */
+  previous: number | undefined;
   /** The last position that was looked at, of those that are shown or left out. */
   seen: number;
   /** The last position of the store when it was last looked at; undefined before that. */
@@ -112,6 +124,7 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
     },
     state: { ...EMPTY, hasBefore: startAt !== undefined },
     next: startAt ?? (isBackward ? "end" : "beginning"),
+    previous: undefined,
     seen: -1,
     head: undefined,
     controller: new AbortController(),
@@ -145,7 +158,7 @@ async function find(
   direction: FeedFilter["direction"],
   startAt: number | string,
   limit = PAGE,
-): Promise<FoundAnswer> {
+): Promise<FoundRows> {
   const { startAt: _, hidesOwn, ...filter } = work.filter;
   const { signal } = work.controller;
   const args = { ...filter, direction, startAt, limit, ...(hidesOwn && { own: false }) };
@@ -153,7 +166,7 @@ async function find(
   const keys = found.messages.map(work.keyOf);
   const end = direction === "forward" ? (found.next ?? 0) - 1 : -1;
   work.seen = Math.max(work.seen, end, ...keys);
-  return found;
+  return { ...found, messages: await withReferred(filter, found.messages, signal) };
 }
 
 /** One thing at a time. A failure stays until something is tried again. */
@@ -179,12 +192,13 @@ async function search(work: Work): Promise<void> {
 }
 
 /** Puts a page below. Far above, rows are dropped. */
-function append(work: Work, { messages, next, scanned }: FoundAnswer): void {
+function append(work: Work, { messages, next, scanned }: FoundRows): void {
   const { state } = work;
   const rows = newOf(work, messages);
   const isDropping = state.rows.length + rows.length > MOST_ROWS;
   const dropped = isDropping ? state.rows.length + rows.length - KEPT_ROWS : 0;
   if (next !== null) work.next = next;
+  if (isDropping) work.previous = undefined;
   work.update({
     rows: [...state.rows, ...rows].slice(dropped),
     shift: state.shift - dropped,
@@ -198,7 +212,7 @@ function append(work: Work, { messages, next, scanned }: FoundAnswer): void {
 /** Puts rows on top. Far below, rows are dropped. */
 function prepend(
   work: Work,
-  messages: readonly ListedMessage[],
+  messages: readonly TableMessage[],
   { hasBefore, isFresh }: { readonly hasBefore: boolean; readonly isFresh: boolean },
 ): void {
   const { state, isBackward, keyOf } = work;
@@ -212,6 +226,7 @@ function prepend(
     shift: state.shift + rows.length,
     fresh: state.fresh + (isFresh ? rows.length : 0),
     hasBefore,
+    isLeftBehind: state.isLeftBehind && hasBefore,
     ...(isDropping && { hasMore: true, isPaused: false }),
   });
 }
@@ -219,27 +234,33 @@ function prepend(
 async function readBefore(work: Work): Promise<void> {
   const { state: { rows: [first], hasBefore }, isBackward, keyOf } = work;
   if (first === undefined || !hasBefore) return;
-  const place = keyOf(first) + (isBackward ? 1 : -1);
+  const place = work.previous ?? keyOf(first) + (isBackward ? 1 : -1);
   if (place < 0) return work.update({ hasBefore: false });
   const found = await find(work, isBackward ? "forward" : "backward", place);
-  prepend(work, found.messages.toReversed(), { hasBefore: found.next !== null, isFresh: false });
+  const end = { hasBefore: found.next !== null, isFresh: false };
+  work.previous = undefined;
+  if (found.messages.length > 0) return prepend(work, found.messages.toReversed(), end);
+  // The search goes on from there when one scrolls again, and not by itself.
+  work.previous = found.next ?? undefined;
+  work.update({ hasBefore: end.hasBefore });
 }
 
 /** Reads what was written since, if the table is at that end. */
 async function refresh(work: Work, head: number): Promise<void> {
   const { state: { hasBefore, hasMore }, isBackward } = work;
-  if (work.state.isLoading || work.isEnded || (isBackward ? hasBefore : hasMore)) return;
+  const { isLoading, isLeftBehind } = work.state;
+  if (isLoading || isLeftBehind || work.isEnded || (isBackward ? hasBefore : hasMore)) return;
   if (isBackward && (isSearch(work) || work.seen < 0)) return await searchNews(work, head);
   const overlap = isStream(work.filter.source) ? -1 : OVERLAP;
-  const news: ListedMessage[] = [];
+  const news: TableMessage[] = [];
   let from: number | null = Math.max(0, work.seen - overlap);
   for (let page = 0; page < MOST_NEWS && from !== null; page++) {
-    const found: FoundAnswer = await find(work, "forward", from, NEWS);
+    const found: FoundRows = await find(work, "forward", from, NEWS);
     if (work.state.isLoading || work.isEnded) return;
     news.push(...found.messages);
     from = found.next;
   }
-  if (from !== null && isBackward) return beginAnew(work);
+  if (from !== null && isBackward) return work.update({ hasBefore: true, isLeftBehind: true });
   const rows = newOf(work, news);
   if (isBackward && rows.length > 0) {
     prepend(work, rows.toReversed(), { hasBefore: false, isFresh: true });
@@ -263,23 +284,16 @@ async function searchNews(work: Work, head: number): Promise<void> {
   work.head = head;
   const isGap = next !== null && before !== undefined && !isStream(work.filter.source) &&
     next > before;
-  if (isGap) return await beginAnew(work);
+  if (isGap) return work.update({ isLeftBehind: true });
   const rows = newOf(work, messages);
   if (rows.length > 0) prepend(work, rows, { hasBefore: false, isFresh: true });
-}
-
-/** Too much is new to be put on top. */
-async function beginAnew(work: Work): Promise<void> {
-  const found = await find(work, "backward", "end");
-  work.state = { ...EMPTY, shift: work.state.shift, fresh: work.state.fresh };
-  append(work, found);
 }
 
 /** The messages that the table does not have, and is to have. */
 function newOf(
   { state }: Work,
-  found: readonly ListedMessage[],
-): ListedMessage[] {
+  found: readonly TableMessage[],
+): TableMessage[] {
   const known = new Set(state.rows.map(({ id }) => id));
   return found.filter(({ id }) => !known.has(id));
 }

@@ -21,3 +21,9 @@ export function hasHandlers(studio: Opened | undefined, consumer: ConsumerRow): 
     consumerId === consumer.consumerId && (category ?? aggregate) === sourceOf(consumer)
   ) === true;
 }
+
+/** The database that the studio shows: "store", "store_0 and 2 more"; empty if it is not known. */
+export function databaseText(studio: Opened | undefined): string {
+  const [first, ...others] = studio?.databases ?? [];
+  return others.length === 0 ? first ?? "" : `${first} and ${others.length} more`;
+}

@@ -4,7 +4,8 @@ import { call } from "./call.ts";
 import { type Shared, shared } from "./store.ts";
 
 export type StoreOf = StoresAnswer["stores"][number];
-export type CategoryOf = StoreOf["categories"][number];
+/** A category, and the number of its partition; undefined in a plain store. */
+export type CategoryOf = StoreOf["categories"][number] & { readonly partition?: number };
 
 /** The categories of the store, as they were known last: for suggestions. */
 export const knownCategories: Shared<readonly CategoryOf[]> = shared<readonly CategoryOf[]>([]);
@@ -24,7 +25,10 @@ export async function askForCategories(): Promise<void> {
 
 /** The categories of all partitions; each is in one of them. */
 export function categoriesOf(stores: readonly StoreOf[]): CategoryOf[] {
-  return stores.flatMap(({ categories }) => categories);
+  if (stores.length === 1) return [...stores[0]!.categories];
+  return stores.flatMap(({ categories }, partition) =>
+    categories.map((it) => ({ ...it, partition }))
+  );
 }
 
 /** A category of the library's own messages: `account:position`. */

@@ -2,8 +2,10 @@ import type { JSX } from "preact";
 import {
   behindCount,
   type ConsumerRow,
+  healthOf,
   type LagHistory,
   parkedText,
+  type ShownHealth,
   sourceOf,
 } from "../lib/consumers.ts";
 import { ageText, numberText } from "../lib/format.ts";
@@ -18,8 +20,8 @@ export function consumerUrl({ streamName }: Pick<ConsumerRow, "streamName">): st
   return viewUrl(["consumers", streamName]);
 }
 
-export function Health({ of }: { readonly of: ConsumerRow["health"] }): JSX.Element {
-  return <span class={`health ${of}`}>{of}</span>;
+export function Health({ of }: { readonly of: ShownHealth }): JSX.Element {
+  return <span class={`health ${of.replace(" ", "-")}`}>{of}</span>;
 }
 
 export function ConsumerName({ of }: { readonly of: ConsumerRow }): JSX.Element {
@@ -37,7 +39,7 @@ export function ConsumerName({ of }: { readonly of: ConsumerRow }): JSX.Element 
 }
 
 const BEFORE_LAG: readonly RowColumn<ConsumerRow>[] = [
-  { name: "Health", width: "84px", phone: "first", cell: ({ health }) => <Health of={health} /> },
+  { name: "Health", width: "84px", phone: "first", cell: (it) => <Health of={healthOf(it)} /> },
   {
     name: "Consumer",
     width: "minmax(130px, 1fr)",

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { type FeedState, isStream } from "../lib/feed.ts";
+import { isStream } from "../lib/feed.ts";
 import { numberText } from "../lib/format.ts";
 import { currentPlace, goWith } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
@@ -10,12 +10,13 @@ import { directionOf, hidesOwn, NO_FILTERS } from "./message_filters.ts";
 
 /** The filters of a table of messages. They are in the URL. */
 export function FilterBar(
-  { source, isLive, setIsLive, news }: {
+  { source, isLive, setIsLive, news, jumpToLatest }: {
     readonly source: string;
     readonly isLive: boolean;
     readonly setIsLive: (isLive: boolean) => void;
-    readonly state: FeedState;
     readonly news: number;
+    /** Given if too much is new to be shown by itself. */
+    readonly jumpToLatest: (() => void) | undefined;
   },
 ): JSX.Element {
   const { query } = useValue(currentPlace);
@@ -51,6 +52,11 @@ export function FilterBar(
         <button type="button" class="quiet" onClick={() => goWith(NO_FILTERS)}>Clear</button>
       )}
       <span class="grow" />
+      {jumpToLatest && (
+        <span role="status">
+          Much is new. <button type="button" onClick={jumpToLatest}>Jump to the latest</button>
+        </span>
+      )}
       <button
         type="button"
         class={`live${isLive ? " on" : ""}`}

@@ -1,9 +1,10 @@
 import type { ComponentChildren, JSX } from "preact";
-import { isFailure } from "../lib/call.ts";
 import { currentPlace, viewUrl } from "../lib/place.ts";
-import { heartbeat, opened } from "../lib/pulse.ts";
+import { heartbeat } from "../lib/pulse.ts";
+import { databaseText, useOpened } from "../lib/rights.ts";
 import { useValue } from "../lib/store.ts";
 import { setTheme, theme } from "../lib/theme.ts";
+import { Foreign } from "./foreign.tsx";
 import { ViewLink } from "./link.tsx";
 import { Search } from "./search.tsx";
 
@@ -35,15 +36,14 @@ export function Frame(
 
 function Navigation(): JSX.Element {
   const { path } = useValue(currentPlace);
-  const studio = useValue(opened);
-  const isOpened = studio !== undefined && !isFailure(studio);
+  const studio = useOpened();
   const kind = path?.[0];
   const ofCategories = ["categories", "streams", "entities"];
   const ofAll = ["all", "messages", "trace"];
   return (
     <nav class="views" aria-label="Views">
       <ViewLink url={viewUrl([])} isCurrent={kind === undefined}>Overview</ViewLink>
-      {!(isOpened && studio.partitions > 1) && (
+      {!(studio && studio.partitions > 1) && (
         <ViewLink url={viewUrl(["all"])} isCurrent={ofAll.includes(kind!)}>All messages</ViewLink>
       )}
       <ViewLink url={viewUrl(["categories"])} isCurrent={ofCategories.includes(kind!)}>
@@ -51,12 +51,25 @@ function Navigation(): JSX.Element {
       </ViewLink>
       <ViewLink url={viewUrl(["consumers"])} isCurrent={kind === "consumers"}>Consumers</ViewLink>
       <span class="grow" />
-      {isOpened && (
+      {studio && (
         <p class="about">
           {studio.readOnly ? "Read only" : "May write"}
           <br />
-          <span class="mono">{studio.schema}</span>
-          <br />
+          {studio.databases.length > 0 && (
+            <span title={studio.databases.join(", ")}>
+              database{" "}
+              <span class="mono">
+                <Foreign text={databaseText(studio)} most={60} />
+              </span>
+              <br />
+            </span>
+          )}
+          {studio.schema !== "message_store" && (
+            <>
+              schema <span class="mono">{studio.schema}</span>
+              <br />
+            </>
+          )}
           {studio.version}
         </p>
       )}

@@ -2,7 +2,8 @@ import type { JSX } from "preact";
 import type { ListedMessage } from "../../_api.ts";
 import { numberText, zoneText } from "../lib/format.ts";
 import { isStream } from "../lib/feed.ts";
-import { streamUrl } from "../lib/links.ts";
+import { linksIn, messageUrl, streamUrl } from "../lib/links.ts";
+import type { TableMessage } from "../lib/referred.ts";
 import { Foreign } from "./foreign.tsx";
 import { ViewLink } from "./link.tsx";
 import type { RowColumn } from "./rows.tsx";
@@ -30,17 +31,35 @@ export function TypeName({ message }: { readonly message: ListedMessage }): JSX.
   );
 }
 
+/** The data of a message. Of a reference, a link to the message that it refers to, and the data of that. */
+function DataOf({ message }: { readonly message: TableMessage }): JSX.Element {
+  const { kind, referred, data } = message;
+  const link = kind === "reference" ? linksIn(message)[0] : undefined;
+  const text = referred === undefined ? data : referred.data;
+  return (
+    <span class="mono faint">
+      {link && (
+        <ViewLink url={referred === undefined ? link.url : messageUrl(referred.id)}>
+          <Foreign text={link.text} most={120} />
+        </ViewLink>
+      )}
+      {link && text !== null && " "}
+      {text !== null && <Foreign text={text} />}
+    </span>
+  );
+}
+
 /** The columns of a table of messages. */
-export function columnsOfMessages(source: string): RowColumn<ListedMessage>[] {
+export function columnsOfMessages(source: string): RowColumn<TableMessage>[] {
   const ofStream = isStream(source);
-  const position: RowColumn<ListedMessage> = {
+  const position: RowColumn<TableMessage> = {
     name: "Position",
     width: "84px",
     isNumber: true,
     phone: "none",
     cell: (it) => numberText(ofStream ? it.position : it.globalPosition),
   };
-  const stream: RowColumn<ListedMessage> = {
+  const stream: RowColumn<TableMessage> = {
     name: "Stream",
     width: "minmax(120px, 1.2fr)",
     phone: "second",
@@ -65,8 +84,7 @@ export function columnsOfMessages(source: string): RowColumn<ListedMessage>[] {
       name: "Data",
       width: "minmax(160px, 2.4fr)",
       phone: ofStream ? "second" : "none",
-      cell: (it) => <span class="mono faint">{it.data !== null && <Foreign text={it.data} />}
-      </span>,
+      cell: (it) => <DataOf message={it} />,
     },
   ];
 }

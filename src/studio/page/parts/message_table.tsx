@@ -23,7 +23,8 @@ export function MessageTable(
 ): JSX.Element {
   const { query } = useValue(currentPlace);
   const filter = filterOf(source, query);
-  const feed = useFeed(filter);
+  const [turn, setTurn] = useState(0);
+  const feed = useFeed(filter, turn);
   const chosen = query.get("message") ?? undefined;
   const [isLive, setIsLive] = useState(true);
   const news = useTail(feed, filter, isLive);
@@ -40,11 +41,12 @@ export function MessageTable(
         source={source}
         isLive={isLive}
         setIsLive={setIsLive}
-        state={state}
         news={news}
+        jumpToLatest={state.isLeftBehind ? () => setTurn(turn + 1) : undefined}
       />
       <div class={`split${chosen === undefined ? "" : " has-panel"}`}>
         <RowTable
+          key={turn}
           label={label}
           columns={columns}
           rows={state.rows}

@@ -39,7 +39,7 @@ function Whole({ message }: { readonly message: WholeMessage }): JSX.Element {
       <Facts message={message} />
       <div class="actions start">
         <ViewLink url={viewUrl(["trace", message.id])} class="button">Cause and effect</ViewLink>
-        {isStream(message.streamName) && (
+        {isStream(message.streamName) && message.kind !== "reference" && (
           <ViewLink
             url={viewUrl(["entities", message.streamName], { position: message.position })}
             class="button"

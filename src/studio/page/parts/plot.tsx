@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { theme } from "../lib/theme.ts";
 import { localTime } from "../lib/format.ts";
+import { useDark } from "../lib/media.ts";
 import { useValue } from "../lib/store.ts";
 import type { PlotData, Plotted } from "./plot_drawing.ts";
 
@@ -21,6 +22,7 @@ export function Plot(
   latest.current = data;
   const [hasFailed, setHasFailed] = useState(false);
   const chosen = useValue(theme);
+  const isDark = useDark();
   useEffect(() => {
     const look = { unit, isBars, height, timeText: localTime };
     let isEnded = false;
@@ -38,7 +40,7 @@ export function Plot(
       plotted.current?.end();
       plotted.current = undefined;
     };
-  }, [unit, isBars, height, chosen]);
+  }, [unit, isBars, height, chosen, isDark]);
   useEffect(() => plotted.current?.draw(data), [data]);
   return (
     <div

@@ -27,8 +27,11 @@ const SHORTEST = 60;
 
 /** Draws a plot into an element, in the colors of the theme. */
 export function drawPlot(element: HTMLElement, data: PlotData, look: PlotLook): Plotted {
-  const style = getComputedStyle(element);
-  const color = (name: string) => style.getPropertyValue(name).trim();
+  const color = (name: string) => {
+    // A canvas does not know light-dark(): the style of an element is resolved.
+    element.style.color = `var(${name})`;
+    return getComputedStyle(element).color;
+  };
   const axis = {
     stroke: color("--muted"),
     font: "11px system-ui, sans-serif",
@@ -74,6 +77,7 @@ export function drawPlot(element: HTMLElement, data: PlotData, look: PlotLook): 
     asColumns(data),
     element,
   );
+  element.style.color = "";
   return {
     draw: (data) => plot.setData(asColumns(data)),
     resize: (width) => plot.setSize({ width, height: look.height }),

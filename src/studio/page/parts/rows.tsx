@@ -1,6 +1,6 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { useNarrow } from "../lib/narrow.ts";
+import { useNarrow } from "../lib/media.ts";
 
 /** A column of a table: on a phone, the cells of a row stand in two lines. */
 export interface RowColumn<Row> {
@@ -202,6 +202,8 @@ function useScrolling<Row>(
     if (scrollTop < NEAR) onTop?.();
     if (scrollHeight - scrollTop - clientHeight < NEAR) onBottom?.();
   };
+  const latest = useRef(measure);
+  latest.current = measure;
   useLayoutEffect(() => {
     const element = scroller.current;
     const [knownShift, knownFresh] = known.current as [number, number];
@@ -213,7 +215,7 @@ function useScrolling<Row>(
   }, [shift, rows]);
   useEffect(measure, [rows, onTop, onBottom]);
   useEffect(() => {
-    const observer = new ResizeObserver(measure);
+    const observer = new ResizeObserver(() => latest.current());
     observer.observe(scroller.current!);
     return () => observer.disconnect();
   }, []);

@@ -17,12 +17,13 @@ const COLUMNS: readonly RowColumn<CategoryOf>[] = [
     name: "Category",
     width: "minmax(160px, 1fr)",
     phone: "first",
-    cell: ({ category }) => (
+    cell: ({ category, partition }) => (
       <>
         <ViewLink url={viewUrl(["categories", category])} class="mono">
           <Foreign text={category} most={120} />
         </ViewLink>
         {isOwnCategory(category) && <span class="kind">bookkeeping</span>}
+        {partition !== undefined && <span class="kind">partition {partition}</span>}
       </>
     ),
   },

@@ -2,9 +2,13 @@ import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import {
   behindCount,
+  byHealth,
   type ConsumerRow,
+  healthOf,
   isSameConsumer,
   type LagHistory,
+  SHOWN_HEALTHS,
+  type ShownHealth,
   sourceOf,
   useConsumers,
 } from "../lib/consumers.ts";
@@ -23,6 +27,10 @@ import { Ago } from "../parts/when.tsx";
 import { NextOf } from "./consumer_next.tsx";
 import { ParkedSection } from "./consumer_parked.tsx";
 import { RewindButton } from "./consumer_rewind.tsx";
+
+/** The next message of each member is asked for by itself. */
+const MOST_NEXT = 8;
+const MOST_MEMBERS = 100;
 
 /** One consumer: its members, its lag, what it meets next, and what it has parked. */
 export function ConsumerView({ name }: { readonly name: string }): JSX.Element {
@@ -60,6 +68,9 @@ function Found(
   const mayWrite = useMayWrite();
   const { consumerId, aggregate } = consumer;
   const name = consumerId ?? aggregate ?? "";
+  const live = members.filter(({ health }) => health !== "replaced");
+  const isMany = live.length > MOST_NEXT;
+  const next = isMany ? live.toSorted(byHealth).slice(0, MOST_NEXT) : live;
   return (
     <div class="page narrow">
       <ViewHead
@@ -84,9 +95,12 @@ function Found(
       <Lag members={members} lags={lags} />
       {consumerId !== null && (
         <>
-          {members.filter(({ health }) => health !== "replaced").map((member) => (
-            <NextOf key={member.streamName} consumer={member} />
-          ))}
+          {next.map((member) => <NextOf key={member.streamName} consumer={member} />)}
+          {isMany && (
+            <p class="faint">
+              The next messages of the first {MOST_NEXT} members are shown, trouble first.
+            </p>
+          )}
           <ParkedSection consumer={consumer} />
         </>
       )}
@@ -98,15 +112,20 @@ function Found(
 function Sentence(
   { of, members }: { readonly of: ConsumerRow; readonly members: readonly ConsumerRow[] },
 ): JSX.Element {
-  const worst = ["stuck", "stopped", "busy", "idle", "replaced"] as const;
-  const health = worst.find((it) => members.some((member) => member.health === it)) ?? of.health;
-  const texts: Readonly<Record<ConsumerRow["health"], string>> = {
+  const health = SHOWN_HEALTHS.find((it) => members.some((member) => healthOf(member) === it)) ??
+    healthOf(of);
+  const isHeld = of.consumerId === null || members.some(({ owner }) => owner !== null);
+  const texts: Readonly<Record<ShownHealth, string>> = {
     stuck:
       "A process holds the position and does not get on: its handler hangs or fails again and " +
       "again, or the process is gone.",
-    stopped: "Messages wait, and no process holds the position: start the consumer.",
+    stopped: "Messages wait, and no process holds the consumer: start it.",
+    "not held": "Messages wait, and no process holds the consumer. With exclusive: false, none " +
+      "ever does.",
     busy: "Messages wait, and the consumer gets on with them.",
-    idle: "No message waits.",
+    idle: isHeld
+      ? "No message waits."
+      : "No message waits, and no process holds the consumer: the next message will wait.",
     replaced: "Another size of the group is in use: nobody needs this position any more.",
   };
   return (
@@ -133,6 +152,8 @@ function Types({ of: { types } }: { readonly of: ConsumerRow }): JSX.Element {
 }
 
 function Members({ members }: { readonly members: readonly ConsumerRow[] }): JSX.Element {
+  const isCut = members.length > MOST_MEMBERS;
+  const shown = isCut ? members.toSorted(byHealth).slice(0, MOST_MEMBERS) : members;
   return (
     <div class="scroll-x" tabIndex={0} role="region" aria-label="Members">
       <table class="plain">
@@ -149,8 +170,13 @@ function Members({ members }: { readonly members: readonly ConsumerRow[] }): JSX
             <th>Position stream</th>
           </tr>
         </thead>
-        <tbody>{members.map((member) => <Member key={member.streamName} of={member} />)}</tbody>
+        <tbody>{shown.map((member) => <Member key={member.streamName} of={member} />)}</tbody>
       </table>
+      {isCut && (
+        <p class="faint">
+          {MOST_MEMBERS} of {numberText(members.length)} members are shown, trouble first.
+        </p>
+      )}
     </div>
   );
 }
@@ -161,7 +187,7 @@ function Member({ of }: { readonly of: ConsumerRow }): JSX.Element {
     <tr class={health === "replaced" ? "own" : ""}>
       <td>{consumerGroup ? `${consumerGroup.member + 1} of ${consumerGroup.size}` : "alone"}</td>
       <td>
-        <Health of={health} />
+        <Health of={healthOf(of)} />
       </td>
       <td class="number">{behindCount(of)}</td>
       <td class="number">{oldestAge === null ? "" : ageText(oldestAge)}</td>

@@ -60,6 +60,7 @@ function List(
     setChosen(new Set());
     reload();
   };
+  const props: DeedProps = { consumer, ids: [...chosen], close: () => setDeed(undefined), done };
   return (
     <>
       {mayWrite && (
@@ -77,7 +78,12 @@ function List(
               {chosen.size === 0 ? "Replay all…" : `Replay ${chosen.size}…`}
             </button>
           )}
-          <button type="button" disabled={chosen.size === 0} onClick={() => setDeed("discard")}>
+          <button
+            type="button"
+            disabled={chosen.size === 0}
+            title={chosen.size === 0 ? "Choose what to discard" : undefined}
+            onClick={() => setDeed("discard")}
+          >
             {chosen.size === 0 ? "Discard…" : `Discard ${chosen.size}…`}
           </button>
         </div>
@@ -85,22 +91,8 @@ function List(
       <ParkedTable parked={parked} chosen={chosen} choose={mayWrite ? choose : undefined} />
       {parked.length === LIMIT && <p class="faint">The first {LIMIT} are shown.</p>}
       {mayWrite && !canReplay && <HowToReplay consumer={consumer} />}
-      {deed === "replay" && (
-        <ReplayDialog
-          consumer={consumer}
-          ids={[...chosen]}
-          close={() => setDeed(undefined)}
-          done={done}
-        />
-      )}
-      {deed === "discard" && (
-        <DiscardDialog
-          consumer={consumer}
-          ids={[...chosen]}
-          close={() => setDeed(undefined)}
-          done={done}
-        />
-      )}
+      {deed === "replay" && <ReplayDialog {...props} />}
+      {deed === "discard" && <DiscardDialog {...props} />}
     </>
   );
 }

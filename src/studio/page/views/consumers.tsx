@@ -13,39 +13,62 @@ export function ConsumersView(): JSX.Element {
   const called = useConsumers();
   const { query } = useValue(currentPlace);
   const showsReplaced = query.get("replaced") === "1";
+  const isParkedOnly = query.get("parked") === "1";
   const columns = useMemo(() => columnsOfConsumers(called.lags), [called.lags]);
+  const { answer } = called;
+  const rows = useMemo(
+    () =>
+      (answer?.consumers ?? [])
+        .filter(({ health }) => showsReplaced || health !== "replaced")
+        .filter(({ parked }) => !isParkedOnly || parked > 0)
+        .sort(byHealth),
+    [answer, showsReplaced, isParkedOnly],
+  );
   return (
     <div class="page full">
       <ViewHead title="Consumers">
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={showsReplaced}
-            onChange={({ currentTarget }) =>
-              goWith({ replaced: currentTarget.checked ? "1" : undefined })}
-          />
-          Replaced ones
-        </label>
+        <Choice name="parked" text="Only with parked messages" isChosen={isParkedOnly} />
+        <Choice name="replaced" text="Replaced ones" isChosen={showsReplaced} />
       </ViewHead>
       <CallOutcome of={called}>
-        {({ consumers }) => {
-          const rows = consumers
-            .filter(({ health }) => showsReplaced || health !== "replaced")
-            .sort(byHealth);
-          return (
-            <RowTable
-              label="Consumers"
-              columns={columns}
-              rows={rows}
-              keyOf={({ streamName }) => streamName}
-              open={(it) => go(consumerUrl(it))}
-              foot={rows.length === 0 && (
-                <Empty>No consumer has stored a position in this store.</Empty>
-              )}
-            />
-          );
-        }}
+        {() => (
+          <RowTable
+            label="Consumers"
+            columns={columns}
+            rows={rows}
+            keyOf={({ streamName }) => streamName}
+            open={(it) => go(consumerUrl(it))}
+            foot={rows.length === 0 && (
+              <Empty>
+                {isParkedOnly
+                  ? "No consumer has parked messages."
+                  : "No consumer has stored a position in this store."}
+              </Empty>
+            )}
+          />
+        )}
       </CallOutcome>
     </div>
+  );
+}
+
+/** A filter of the URL that is on or off. */
+function Choice(
+  { name, text, isChosen }: {
+    readonly name: string;
+    readonly text: string;
+    readonly isChosen: boolean;
+  },
+): JSX.Element {
+  return (
+    <label class="check">
+      <input
+        type="checkbox"
+        checked={isChosen}
+        onChange={({ currentTarget }) =>
+          goWith({ [name]: currentTarget.checked ? "1" : undefined })}
+      />
+      {text}
+    </label>
   );
 }

@@ -1,13 +1,20 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { byHealth, type ConsumerRow, useConsumers } from "../lib/consumers.ts";
+import {
+  byHealth,
+  type ConsumerRow,
+  healthOf,
+  isSameConsumer,
+  SHOWN_HEALTHS,
+  useConsumers,
+} from "../lib/consumers.ts";
 import { numberText, quantity, rateText, sizeText } from "../lib/format.ts";
 import { viewUrl } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
 import { categoriesOf, isOwnCategory, rememberCategories, type StoreOf } from "../lib/status.ts";
 import { useValue } from "../lib/store.ts";
 import { useCall } from "../lib/use_call.ts";
-import { ConsumerName, Health } from "../parts/consumer_cells.tsx";
+import { ConsumerName, consumerUrl, Health } from "../parts/consumer_cells.tsx";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewHead } from "../parts/head.tsx";
 import { ViewLink } from "../parts/link.tsx";
@@ -82,10 +89,20 @@ function Tiles(
       <Tile name="Size on disk" value={sizeText(table + indexes)}>
         {sizeText(indexes)} of it indexes
       </Tile>
-      <Tile name="Consumers" value={numberText(live.length)} isBad={troubled > 0}>
+      <Tile
+        name="Consumers"
+        value={numberText(live.length)}
+        isBad={troubled > 0}
+        url={viewUrl(["consumers"])}
+      >
         {troubled === 0 ? "none stuck or stopped" : `${numberText(troubled)} stuck or stopped`}
       </Tile>
-      <Tile name="Parked" value={numberText(parked)} isBad={parked > 0}>
+      <Tile
+        name="Parked"
+        value={numberText(parked)}
+        isBad={parked > 0}
+        url={parkedUrl(live)}
+      >
         {parked === 0 ? "nothing to do" : "messages that failed"}
       </Tile>
     </div>
@@ -100,17 +117,29 @@ function parkedIn(consumers: readonly ConsumerRow[]): number {
   return [...counts.values()].reduce((sum, parked) => sum + parked, 0);
 }
 
+/** Where the parked messages are: the consumer that has them, or the list of those that have some. */
+function parkedUrl(consumers: readonly ConsumerRow[]): string | undefined {
+  const having = consumers.filter(({ parked }) => parked > 0);
+  const [first] = having;
+  if (first === undefined) return undefined;
+  return having.every((it) => isSameConsumer(it, first))
+    ? consumerUrl(first)
+    : viewUrl(["consumers"], { parked: 1 });
+}
+
 function Tile(
-  { name, value, children, isBad = false }: {
+  { name, value, children, url, isBad = false }: {
     readonly name: string;
     readonly value: string;
     readonly children: ComponentChildren;
+    /** The view that shows more of it. */
+    readonly url?: string | undefined;
     readonly isBad?: boolean;
   },
 ): JSX.Element {
   return (
     <div class="tile">
-      <h2>{name}</h2>
+      <h2>{url === undefined ? name : <ViewLink url={url}>{name}</ViewLink>}</h2>
       <p class={`value${isBad ? " bad-text" : ""}`}>{value}</p>
       <p class="faint">{children}</p>
     </div>
@@ -178,8 +207,8 @@ function TopConsumers({ consumers }: { readonly consumers: readonly ConsumerRow[
   return (
     <>
       <p class="counts">
-        {(["stuck", "stopped", "busy", "idle"] as const).map((health) => {
-          const count = live.filter((it) => it.health === health).length;
+        {SHOWN_HEALTHS.map((health) => {
+          const count = live.filter((it) => healthOf(it) === health).length;
           return count > 0 && (
             <span key={health}>
               <Health of={health} /> {count}
@@ -200,7 +229,7 @@ function TopConsumers({ consumers }: { readonly consumers: readonly ConsumerRow[
           {live.slice(0, MOST).map((it) => (
             <tr key={it.streamName}>
               <td class="health-cell">
-                <Health of={it.health} />
+                <Health of={healthOf(it)} />
               </td>
               <td class="grow-cell">
                 <ConsumerName of={it} />

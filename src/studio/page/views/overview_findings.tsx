@@ -1,9 +1,12 @@
 import type { JSX } from "preact";
+import type { CallAnswer } from "../lib/call.ts";
 import { ageText, numberText, quantity } from "../lib/format.ts";
 import type { StoreOf } from "../lib/status.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Foreign } from "../parts/foreign.tsx";
 import { CallOutcome } from "../parts/states.tsx";
+
+type FindingOf = CallAnswer<"diagnose">[number];
 
 /** What `diagnose` warns of; nothing if all is as it should be. */
 export function Findings(): JSX.Element {
@@ -11,21 +14,12 @@ export function Findings(): JSX.Element {
   return (
     <CallOutcome of={called} what="Examining the store">
       {(findings) => {
-        const bad = findings.filter(({ state }) => state === "warning" || state === "error");
-        const notes = findings.filter(({ state }) => state === "note");
+        const isFolded = ({ state, name }: FindingOf) => state === "note" || name === "durability";
+        const found = findings.filter(({ state }) => state !== "ok");
         return (
           <>
-            {bad.length > 0 && (
-              <ul class="findings" aria-label="Findings">
-                {bad.map((it, at) => <Finding key={at} of={it} />)}
-              </ul>
-            )}
-            {notes.length > 0 && (
-              <details class="notes">
-                <summary>{quantity(notes.length, "note")} on the store and its server</summary>
-                <ul class="findings">{notes.map((it, at) => <Finding key={at} of={it} />)}</ul>
-              </details>
-            )}
+            <List of={found.filter((it) => !isFolded(it))} />
+            <Folded of={found.filter(isFolded)} />
           </>
         );
       }}
@@ -33,16 +27,43 @@ export function Findings(): JSX.Element {
   );
 }
 
-function Finding(
-  { of: { state, text, advice } }: {
-    readonly of: { readonly state: string; readonly text: string; readonly advice: string | null };
-  },
-): JSX.Element {
+function List({ of }: { readonly of: readonly FindingOf[] }): JSX.Element | null {
+  if (of.length === 0) return null;
+  return (
+    <ul class="findings" aria-label="Findings">
+      {of.map((it, at) => <Finding key={at} of={it} />)}
+    </ul>
+  );
+}
+
+/** What changes rarely: notes, and how the server is set up. A server to try things with warns for ever. */
+function Folded({ of }: { readonly of: readonly FindingOf[] }): JSX.Element | null {
+  if (of.length === 0) return null;
+  const notes = of.filter(({ state }) => state === "note").length;
+  const warnings = of.length - notes;
+  return (
+    <details class="notes">
+      <summary>
+        {warnings > 0 && (
+          <span class="warn-text">
+            {quantity(warnings, "warning")} about what survives a crash
+          </span>
+        )}
+        {warnings > 0 && notes > 0 && ", "}
+        {notes > 0 && `${quantity(notes, "note")} on the store and its server`}
+      </summary>
+      <List of={of} />
+    </details>
+  );
+}
+
+function Finding({ of: { state, text, advice, partition } }: { readonly of: FindingOf }) {
   return (
     <li class={`finding ${state}`}>
       <span class="state-word">{state}</span>
       <span>
         <Foreign text={text} most={1000} />
+        {partition !== null && <span class="kind">partition {partition}</span>}
         {advice !== null && (
           <code class="advice">
             <Foreign text={advice} most={1000} />
@@ -57,7 +78,10 @@ function Finding(
 export function Transactions(
   { stores }: { readonly stores: readonly StoreOf[] },
 ): JSX.Element | null {
-  const transactions = stores.flatMap((it) => it.transactions);
+  const transactions = stores.flatMap((it, partition) =>
+    it.transactions.map((transaction) => ({ ...transaction, partition }))
+  );
+  const hasPartitions = stores.length > 1;
   if (transactions.length === 0) return null;
   return (
     <section>
@@ -66,6 +90,7 @@ export function Transactions(
         <table class="plain">
           <thead>
             <tr>
+              {hasPartitions && <th class="number">Partition</th>}
               <th class="number">Process</th>
               <th>Open for</th>
               <th>State</th>
@@ -77,7 +102,8 @@ export function Transactions(
           </thead>
           <tbody>
             {transactions.map((it) => (
-              <tr key={`${it.pid} ${it.prepared}`}>
+              <tr key={`${it.partition} ${it.pid} ${it.prepared}`}>
+                {hasPartitions && <td class="number">{it.partition}</td>}
                 <td class="number">{it.pid ?? it.prepared}</td>
                 <td>{it.age === null ? "" : ageText(it.age)}</td>
                 <td>{it.state}</td>

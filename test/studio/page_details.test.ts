@@ -1,0 +1,242 @@
+/** The page of the studio in a browser, where something is not as usual. */
+import { aggregate, drain, write, writeBatch } from "@messagedb/client";
+import { studio } from "@messagedb/client/studio";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { chromium } from "../_browser.ts";
+import { describeSkipped } from "../_describe_skipped.ts";
+import { eventually, until } from "../_until.ts";
+import { useDatabase } from "../database.ts";
+import { openStudioPage, type PageOptions, serveStudio, startBrowser } from "./_browse.ts";
+import { bankAccount, bankBalances, fillHistory, fillToday } from "./_story.ts";
+
+const title = "the page of the studio";
+
+if (chromium === undefined) {
+  describeSkipped(title, "Chromium is not installed");
+} else {
+  describe(title, () => {
+    const db = useDatabase();
+    let browser: Browser;
+    let served: Awaited<ReturnType<typeof serveStudio>>;
+
+    beforeAll(async () => {
+      await fillHistory(db.sql, 2000);
+      await fillToday(db.sql);
+      await aggregate(db.sql, { name: "ledger", from: ["account"], partition: () => 0 }, {
+        once: true,
+      });
+      served = await serveStudio(studio(db.sql, {
+        authorize: () => true,
+        readOnly: false,
+        entities: [bankAccount],
+        consumers: [bankBalances],
+      }));
+      browser = await startBrowser();
+    });
+
+    afterAll(async () => {
+      await browser?.close();
+      await served?.stop();
+    });
+
+    const open = (path: string, options: PageOptions = {}) =>
+      openStudioPage(browser, served.origin, path, options);
+
+    test("says that a view has failed, and goes on with the others", async () => {
+      const { page, trouble } = await open("/consumers");
+      await page.getByRole("row").filter({ hasText: "balances" }).waitFor();
+      // An answer that no view expects.
+      await page.route("**/api/consumers", (route) => route.fulfill({ json: {} }));
+      await page.reload();
+      await page.getByText("This view has failed").waitFor();
+      expect(trouble).toHaveLength(1);
+      await page.getByRole("link", { name: "Categories" }).click();
+      await page.getByRole("row").filter({ hasText: "meter" }).waitFor();
+      await page.goBack();
+      await page.getByText("This view has failed").waitFor();
+      await page.unroute("**/api/consumers");
+      await page.getByRole("button", { name: "Try again" }).click();
+      await page.getByRole("row").filter({ hasText: "balances" }).waitFor();
+    });
+
+    test.each(["/streams/ledger-0", "/categories/ledger?tab=messages"])(
+      "shows the messages that an aggregate refers to: %s",
+      async (path) => {
+        const { page } = await open(path);
+        const reference = page.getByRole("row").filter({ hasText: "250.00" });
+        await reference.getByRole("link", { name: /^account-1007 \d+$/ }).click();
+        await page.waitForURL(/\/messages\//);
+        await page.getByText("correction", { exact: false }).first().waitFor();
+        expect(await page.locator(".message .kind").count()).toBe(0);
+      },
+    );
+
+    test("shows where references lead if it may not read what they refer to", async () => {
+      const { page } = await open("/");
+      await page.route("**/api/readAggregate", (route) => route.fulfill({ status: 403, json: {} }));
+      await page.goto(`${served.origin}/streams/ledger-0`);
+      await page.getByRole("link", { name: /^account-1007 \d+$/ }).first().click();
+      await page.waitForURL(/\/streams\/account-1007\?position=\d+$/);
+    });
+
+    test("says at once that no process holds a consumer for which messages wait", async () => {
+      const guests = { category: "visit", consumerId: "guests", handle: () => {} };
+      await write(db.sql, "visit-1", { type: "Came" });
+      await drain(db.sql, guests);
+      const { page } = await open("/consumers/visit%3Aposition-guests");
+      await page.getByText("No message waits, and no process holds the consumer").waitFor();
+      await write(db.sql, "visit-1", { type: "Left" });
+      await page.getByText("Messages wait, and no process holds the consumer").waitFor();
+      await page.goto(`${served.origin}/consumers`);
+      await page.getByRole("row").filter({ hasText: "guests" }).getByText("not held").waitFor();
+    });
+
+    test("leads from the number of parked messages to what is parked", async () => {
+      const { page } = await open("/");
+      await page.getByRole("link", { name: "Parked" }).click();
+      await page.waitForURL("**/consumers/account%3Aposition-balances");
+      await page.getByText("and not a number").first().waitFor();
+      const letters = { ...bankBalances, category: "invoice", consumerId: "letters" };
+      await write(db.sql, "invoice-9", { type: "Issued", data: { amount: "75" } });
+      await drain(db.sql, letters);
+      await page.goto(served.origin);
+      await page.locator(".tile").filter({ hasText: "Parked" }).getByText("4").waitFor();
+      await page.getByRole("link", { name: "Parked" }).click();
+      await page.waitForURL("**/consumers?parked=1");
+      await page.getByRole("row").filter({ hasText: "letters" }).waitFor();
+      expect(await page.getByRole("row").filter({ hasText: "1 of 2" }).count()).toBe(0);
+      await page.getByLabel("Only with parked messages").uncheck();
+      await page.getByRole("row").filter({ hasText: "1 of 2" }).waitFor();
+    });
+
+    test("names the database", async () => {
+      const { page } = await open("/all");
+      const [{ name }] = await db.sql`select current_database() as name` as [{ name: string }];
+      await page.locator(".about").filter({ hasText: name }).waitFor();
+      await eventually(async () => expect(await page.title()).toBe(`all · ${name} · Studio`));
+    });
+
+    test("names the partition of a finding and of a category, and folds what is no trouble", async () => {
+      const { page } = await open("/");
+      const finding = (text: string, more: object) => ({ text, advice: null, ...more });
+      await page.route("**/api/diagnose", (route) =>
+        route.fulfill({
+          json: [
+            finding("the sequence is behind", { name: "sequence", state: "error", partition: 1 }),
+            finding("fsync is off", { name: "durability", state: "warning", partition: 0 }),
+            finding("all is well", { name: "clock", state: "ok", partition: 0 }),
+          ],
+        }));
+      await page.route("**/api/storeStatus", async (route) => {
+        const answer = await (await route.fetch()).json();
+        const [store] = answer.stores;
+        const other = { ...store, categories: [{ ...store.categories[0], category: "elsewhere" }] };
+        await route.fulfill({ json: { ...answer, stores: [store, other] } });
+      });
+      await page.reload();
+      const findings = page.getByRole("list", { name: "Findings" }).first();
+      await findings.getByText("partition 1").waitFor();
+      expect(await findings.getByRole("listitem").count()).toBe(1);
+      expect(await page.getByText("fsync is off").isVisible()).toBe(false);
+      await page.getByText("1 warning about what survives a crash").click();
+      expect(await page.getByText("fsync is off").isVisible()).toBe(true);
+      expect(await page.getByText("all is well").count()).toBe(0);
+      await page.goto(`${served.origin}/categories`);
+      await page.getByRole("row").filter({ hasText: "elsewhere" }).getByText("partition 1")
+        .waitFor();
+      await page.getByRole("row").filter({ hasText: "meter" }).getByText("partition 0").waitFor();
+    });
+
+    test("stays where one reads while much is written, and offers the latest", async () => {
+      await writeBatch(db.sql, "flood-1", [{ type: "Before" }]);
+      const { page } = await open("/streams/flood-1");
+      await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
+      await hide(page, true);
+      const many = Array.from({ length: 2500 }, (_, at) => ({ type: `Flood${at}` }));
+      await writeBatch(db.sql, "flood-1", many);
+      await hide(page, false);
+      const jump = page.getByRole("button", { name: "Jump to the latest" });
+      await jump.waitFor();
+      await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
+      // What came after is on top, without a gap.
+      await page.getByRole("row").filter({ hasText: /Flood0\b/ }).waitFor({ state: "attached" });
+      await jump.click();
+      await page.getByRole("row").filter({ hasText: "Flood2499" }).waitFor();
+      expect(await jump.count()).toBe(0);
+      await write(db.sql, "flood-1", { type: "After" });
+      await page.getByRole("row").filter({ hasText: "After" }).waitFor();
+    });
+
+    test("catches up with what was written when one scrolls there", async () => {
+      await writeBatch(db.sql, "rain-1", [{ type: "Before" }]);
+      const { page } = await open("/streams/rain-1");
+      await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
+      await hide(page, true);
+      const many = Array.from({ length: 2500 }, (_, at) => ({ type: `Rain${at}` }));
+      await writeBatch(db.sql, "rain-1", many);
+      await hide(page, false);
+      const jump = page.getByRole("button", { name: "Jump to the latest" });
+      await jump.waitFor();
+      await eventually(async () => {
+        await page.locator(".rows").evaluate((it) => it.scrollTop = 0);
+        expect(await jump.count()).toBe(0);
+      });
+      await page.getByRole("row").filter({ hasText: "Rain2499" }).waitFor({ state: "attached" });
+    });
+
+    test("draws plots anew when the system changes its theme", async () => {
+      const { page } = await open("/", { colorScheme: "light" });
+      const colors = () =>
+        page.evaluate(() => {
+          const canvas = document.querySelector<HTMLCanvasElement>(".plot canvas");
+          const drawn = canvas?.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height);
+          const { data } = drawn ?? { data: [] };
+          return Array.from({ length: data.length / 4 }, (_, at) => data.slice(at * 4, at * 4 + 4))
+            .filter((it) => it[3] === 255).map((it) => it.slice(0, 3).join());
+        });
+      const has = async (color: string) => (await colors()).includes(color);
+      await until(() => has("47,95,208"));
+      await page.emulateMedia({ colorScheme: "dark" });
+      await until(() => has("134,169,255"));
+      expect(await has("47,95,208")).toBe(false);
+    });
+
+    test("makes few rows of 100,000 consumers, and of a group with 1,000 members", async () => {
+      const { page } = await open("/consumers");
+      await page.addInitScript(() => {
+        const real = fetch;
+        // So many are too large for the protocol between the test and the browser.
+        const many = async (...args: Parameters<typeof real>) => {
+          const response = await real(...args);
+          if (!String(args[0]).endsWith("/api/consumers")) return response;
+          const { at, consumers: [some] } = await response.json();
+          const consumers = Array.from({ length: 100_000 }, (_, at) => {
+            const [name, member] = at < 99_000 ? [`one-${at}`] : ["team", at - 99_000];
+            const streamName = `account:position-${name}${member ?? ""}`;
+            const group = member !== undefined && { consumerGroup: { member, size: 1000 } };
+            return { ...some, streamName, consumerId: name, ...group };
+          });
+          return Object.assign(new Response(), { json: () => Promise.resolve({ at, consumers }) });
+        };
+        globalThis.fetch = Object.assign(many, real);
+      });
+      await page.reload();
+      const one = page.getByRole("row").filter({ hasText: "one-" });
+      await one.first().waitFor();
+      expect(await one.count()).toBeLessThan(100);
+      await page.goto(`${served.origin}/consumers/account%3Aposition-team7`);
+      await page.getByText("100 of 1,000 members are shown").waitFor();
+      expect(await page.getByRole("row").count()).toBeLessThan(110);
+      expect(await page.getByRole("heading", { name: /Next message, member/ }).count()).toBe(8);
+    });
+  });
+}
+
+/** Has the page believe that nobody sees it, or that somebody does. */
+async function hide(page: Page, isHidden: boolean): Promise<void> {
+  await page.evaluate(
+    (value) => Object.defineProperty(document, "hidden", { value, configurable: true }),
+    isHidden,
+  );
+}
