@@ -8,7 +8,8 @@ export interface StartedStudio {
   readonly child: ChildProcess;
   /** The line that it printed. */
   readonly line: string;
-  readonly origin: string;
+  /** Where the studio is: the address without what opens it. */
+  readonly root: string;
   readonly token: string;
   /** What it has said on standard error by now. */
   readonly notes: () => string;
@@ -38,22 +39,23 @@ export async function startStudio(
 
 function partsOf(
   child: ChildProcess,
-  { origin, hash }: URL,
-): Pick<StartedStudio, "origin" | "token" | "open" | "ask" | "stop"> {
+  { origin, pathname, hash }: URL,
+): Pick<StartedStudio, "root" | "token" | "open" | "ask" | "stop"> {
   const token = hash.slice(1);
+  const root = origin + pathname.slice(0, pathname.lastIndexOf("/"));
   const open = (given = token, headers: Record<string, string> = {}) =>
-    fetch(`${origin}/open`, {
+    fetch(`${root}/open`, {
       method: "POST",
       headers: { authorization: `Bearer ${given}`, ...headers },
     });
   let session: Promise<string> | undefined;
   return {
-    origin,
+    root,
     token,
     open,
     ask: async (operation, given = {}) => {
       session ??= open().then(cookieOf);
-      return await ask(origin, operation, given, await session);
+      return await ask(root, operation, given, await session);
     },
     stop: async () => {
       const ended = once(child, "close");
@@ -71,12 +73,12 @@ export function cookieOf(response: Response): string {
 
 /** Asks for an operation, as the page does. */
 export function ask(
-  origin: string,
+  root: string,
   operation: string,
   given: object,
   cookie: string,
 ): Promise<Response> {
-  return fetch(`${origin}/api/${operation}`, {
+  return fetch(`${root}/api/${operation}`, {
     method: "POST",
     headers: { "content-type": "application/json", "x-messagedb-studio": "1", cookie },
     body: JSON.stringify(given),

@@ -2,7 +2,8 @@ import { drain, readStream, write } from "@messagedb/client";
 import { parked } from "@messagedb/client/operate";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { request } from "node:http";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -25,8 +26,8 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Sends a request whose `Host` is not the address, as a browser does that a foreign name led here. */
-async function statusAt(origin: string, host: string, cookie: string): Promise<number> {
-  const sent = request(`${origin}/`, { headers: { host, cookie } }).end();
+async function statusAt(root: string, host: string, cookie: string): Promise<number> {
+  const sent = request(`${root}/`, { headers: { host, cookie } }).end();
   const [response] = await once(sent, "response");
   response.resume();
   return response.statusCode;
@@ -35,7 +36,7 @@ async function statusAt(origin: string, host: string, cookie: string): Promise<n
 describe("the address", () => {
   test("is one line, and has its token where no server and no log gets it", async () => {
     const studio = await startStudio(messagedb);
-    expect(studio.line).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/open#[\w-]{43}$/);
+    expect(studio.line).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/[0-9a-f]{24}\/open#[\w-]{43}$/);
     await until(() => studio.notes().split("\n").length > 2);
     expect(studio.notes()).toMatch(
       /^The studio of postgres:.+\. It only reads: --write lets it do more\.\nThe address opens it once, .+\n$/,
@@ -48,16 +49,16 @@ describe("the address", () => {
   });
 
   test("leads to a page with a script of its own, under the policy of the studio", async () => {
-    const { origin, token } = await startStudio(messagedb);
-    const page = await fetch(`${origin}/open`);
+    const { root, token } = await startStudio(messagedb);
+    const page = await fetch(`${root}/open`);
     expect(page.status).toBe(200);
     const policy = page.headers.get("content-security-policy")!;
     expect(policy).toMatch(/default-src 'none'; script-src 'self';.+frame-ancestors 'none'/);
     expect(page.headers.get("cache-control")).toBe("no-store");
     const html = await page.text();
     expect([...html.matchAll(/<script[^>]*>(.*?)<\/script>/gs)].map(([tag]) => tag))
-      .toEqual(['<script type="module" src="/open.js"></script>']);
-    const script = await fetch(`${origin}/open.js`);
+      .toEqual(['<script type="module" src="open.js"></script>']);
+    const script = await fetch(`${root}/open.js`);
     expect(script.headers.get("content-type")).toMatch(/^text\/javascript/);
     expect(html + await script.text()).not.toContain(token);
   });
@@ -66,9 +67,9 @@ describe("the address", () => {
     const studio = await startStudio(messagedb);
     const opened = await studio.open();
     expect(opened.status).toBe(204);
-    const { port } = new URL(studio.origin);
+    const { pathname } = new URL(studio.root);
     expect(opened.headers.get("set-cookie")).toMatch(
-      new RegExp(`^messagedb-studio-${port}=[\\w-]{43}; Path=/; HttpOnly; SameSite=Strict$`),
+      new RegExp(`^messagedb-studio=[\\w-]{43}; Path=${pathname}; HttpOnly; SameSite=Strict$`),
     );
     expect(opened.headers.get("set-cookie")).not.toContain(studio.token);
     const again = await studio.open();
@@ -94,47 +95,55 @@ describe("the address", () => {
 
 describe("without a session", () => {
   test("a page says what to do, and what a page asks is refused", async () => {
-    const { origin } = await startStudio(messagedb);
-    const wrong = `messagedb-studio-${new URL(origin).port}=${"x".repeat(43)}`;
+    const { root } = await startStudio(messagedb);
+    const wrong = `messagedb-studio=${"x".repeat(43)}`;
     for (const cookie of ["", "a=b", wrong]) {
       for (const path of ["/", "/streams/account-1", "/assets/none.js", "/open/"]) {
-        const page = await fetch(`${origin}${path}`, { headers: { cookie } });
+        const page = await fetch(`${root}${path}`, { headers: { cookie } });
         expect(page.status).toBe(401);
         expect(page.headers.get("content-security-policy")).toMatch(/default-src 'none'/);
         expect(await page.text()).toContain(
           "open the address that &quot;messagedb studio&quot; printed",
         );
       }
-      const refused = await ask(origin, "findMessages", { source: "$all" }, cookie);
+      const refused = await ask(root, "findMessages", { source: "$all" }, cookie);
       expect(refused.status).toBe(401);
       expect(refused.headers.get("content-type")).toBe("application/problem+json");
       expect((await refused.json()).detail).toMatch(/^This browser has not opened the studio: /);
     }
-    const file = `${origin}/api/messages/${crypto.randomUUID()}`;
+    // What is beside the studio does not tell where the studio is.
+    const { origin, pathname } = new URL(root);
+    for (const path of ["/", "/open", "/api/open", `${pathname}x/`, pathname.slice(0, -1)]) {
+      const beside = await fetch(`${origin}${path}`);
+      expect([path, beside.status]).toEqual([path, 404]);
+      expect(beside.headers.get("content-security-policy")).toBe("default-src 'none'");
+      expect(await beside.text()).not.toContain(pathname);
+    }
+    const file = `${root}/api/messages/${crypto.randomUUID()}`;
     expect((await fetch(file)).status).toBe(401);
   });
 
   test("two studios of one host do not disturb each other", async () => {
     const [one, two] = [await startStudio(messagedb), await startStudio(messagedb)];
+    expect(new URL(one.root).pathname).not.toBe(new URL(two.root).pathname);
     const [cookie, other] = [cookieOf(await one.open()), cookieOf(await two.open())];
-    expect(cookie.split("=")[0]).not.toBe(other.split("=")[0]);
     const both = `${cookie}; ${other}`;
-    for (const { origin } of [one, two]) {
-      expect((await ask(origin, "open", {}, both)).status).toBe(200);
+    for (const { root } of [one, two]) {
+      expect((await ask(root, "open", {}, both)).status).toBe(200);
     }
-    expect((await ask(one.origin, "open", {}, other)).status).toBe(401);
+    expect((await ask(one.root, "open", {}, other)).status).toBe(401);
   });
 });
 
 test("a name that is not this machine's is refused, with a session too", async () => {
-  const { origin, open } = await startStudio(messagedb);
+  const { root, open } = await startStudio(messagedb);
   const cookie = cookieOf(await open());
-  const { port } = new URL(origin);
-  expect(await statusAt(origin, `localhost:${port}`, cookie)).toBe(200);
-  expect(await statusAt(origin, `127.0.0.1:${port}`, cookie)).toBe(200);
+  const { port } = new URL(root);
+  expect(await statusAt(root, `localhost:${port}`, cookie)).toBe(200);
+  expect(await statusAt(root, `127.0.0.1:${port}`, cookie)).toBe(200);
   const evil = ["evil.example", `127.0.0.1.evil.example:${port}`];
   for (const host of [...evil, `evil.example:${port}`, "127.0.0.1", "localhost:1"]) {
-    expect(await statusAt(origin, host, cookie)).toBe(421);
+    expect(await statusAt(root, host, cookie)).toBe(421);
   }
 });
 
@@ -250,8 +259,8 @@ test("the help says what can be given", async () => {
 });
 
 test("a port that is taken is said to be", async () => {
-  const { origin } = await startStudio(messagedb);
-  const { port } = new URL(origin);
+  const { root } = await startStudio(messagedb);
+  const { port } = new URL(root);
   expect(await messagedb.run(["studio", "--port", port])).toEqual({
     stdout: "",
     stderr: `error: Cannot listen on 127.0.0.1:${port}: another program listens there: ` +
@@ -294,7 +303,7 @@ test.each(["deno", "bun"] as const)("opens, reads and ends on %s", async (runtim
   const found = await studio.ask("findMessages", { source: "account" });
   expect(await found.json()).toMatchObject({ messages: [{ type: "Opened" }] });
   expect((await studio.open()).status).toBe(403);
-  expect(await statusAt(studio.origin, "evil.example", "")).toBe(421);
+  expect(await statusAt(studio.root, "evil.example", "")).toBe(421);
   expect(await studio.stop()).toBe(0);
 });
 
@@ -309,20 +318,29 @@ else {
         const [page, other] = [await browser.newPage(), await browser.newPage()];
         const trouble = troubleOf(page);
         await page.goto(studio.line);
-        await page.waitForURL(`${studio.origin}/`);
+        await page.waitForURL(`${studio.root}/`);
         await page.getByRole("heading").first().waitFor();
         expect(trouble).toEqual([]);
         expect(await page.context().cookies()).toMatchObject([
           { httpOnly: true, sameSite: "Strict", expires: -1 },
         ]);
         expect(await page.evaluate("document.cookie")).toBe("");
-        await page.goto(`${studio.origin}/streams/account-1`);
+        const cookies: unknown[] = [];
+        const beside = createServer(({ headers }, response) => {
+          cookies.push(headers.cookie);
+          response.end();
+        });
+        await new Promise<void>((resolve) => beside.listen(0, "127.0.0.1", resolve));
+        await page.goto(`http://127.0.0.1:${(beside.address() as AddressInfo).port}/`);
+        beside.close();
+        expect(cookies[0]).toBeUndefined();
+        await page.goto(`${studio.root}/streams/account-1`);
         await page.getByText("Opened").first().waitFor();
         expect(trouble).toEqual([]);
 
         await other.goto(studio.line);
         await other.getByText("This address was used already").waitFor();
-        expect(other.url()).toBe(`${studio.origin}/open`);
+        expect(other.url()).toBe(`${studio.root}/open`);
         expect(await studio.stop()).toBe(0);
       } finally {
         await browser.close();

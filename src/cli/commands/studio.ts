@@ -52,6 +52,7 @@ export function defineStudio(program: Command): void {
         const door = makeDoor(listening.port);
         const answer = studio(sql, {
           ...parts,
+          basePath: door.base,
           authorize: door.authorize,
           readOnly: !write,
           signal,
@@ -62,7 +63,7 @@ export function defineStudio(program: Command): void {
           },
         });
         handle = async (request) => door.answer(request) ?? await answer(request);
-        await printOpen(context, `${listening.url}/open#${door.token}`, write);
+        await printOpen(context, `${listening.url}${door.base}/open#${door.token}`, write);
         if (!signal.aborted) await once(signal, "abort");
         // Neither a search that the server is at work on keeps the command, nor what a module holds open.
         setTimeout(() => process.exit(), END_TIMEOUT).unref();
