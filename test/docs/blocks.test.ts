@@ -328,15 +328,51 @@ async function runServer(path: string): Promise<void> {
     stdio: ["ignore", "ignore", "inherit"],
   });
   try {
-    const url = `http://127.0.0.1:${port}/streams/account-123`;
-    const headers = { authorization: "Bearer a-token" };
-    await eventually(async () => void await fetch(url));
-    const response = await fetch(url, { headers });
-    expect(await response.json()).toEqual({ streamName: "account-123", version: -1 });
-    expect((await fetch(url)).status).toBe(403);
+    const origin = `http://127.0.0.1:${port}`;
+    await eventually(async () => void await fetch(origin));
+    await (/client\/studio"/.test(readFileSync(path, "utf8")) ? logIn(origin) : askGateway(origin));
   } finally {
     server.kill();
     await once(server, "exit");
+  }
+}
+
+async function askGateway(origin: string): Promise<void> {
+  const url = `${origin}/streams/account-123`;
+  const response = await fetch(url, { headers: { authorization: "Bearer a-token" } });
+  expect(await response.json()).toEqual({ streamName: "account-123", version: -1 });
+  expect((await fetch(url)).status).toBe(403);
+}
+
+/** Logs in to a studio as somebody who may change the store, and as somebody who may not. */
+async function logIn(origin: string): Promise<void> {
+  const sendForm = (name: string, password: string) =>
+    fetch(`${origin}/log-in`, {
+      method: "POST",
+      body: new URLSearchParams({ name, password }),
+      redirect: "manual",
+    });
+  const ask = (operation: string, given: object, cookie: string) =>
+    fetch(`${origin}/studio/api/${operation}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-messagedb-studio": "1", cookie },
+      body: JSON.stringify(given),
+    });
+  const page = await fetch(`${origin}/studio/`);
+  expect([page.url, await page.text()]).toEqual([
+    `${origin}/log-in`,
+    expect.stringMatching("form"),
+  ]);
+  expect((await sendForm("ann", "b-password")).status).toBe(403);
+  const message = { streamName: "note-1", type: "Noted" };
+  expect((await ask("write", message, "session=1")).status).toBe(401);
+  for (const [name, status] of [["ann", 200], ["bob", 403]] as const) {
+    const { headers } = await sendForm(name, `${name[0]}-password`);
+    const cookie = headers.get("set-cookie")!.split(";")[0]!;
+    const found = await fetch(`${origin}/studio/`, { headers: { cookie } });
+    expect([found.url, found.status]).toEqual([`${origin}/studio/`, 200]);
+    expect((await ask("findMessages", { source: "account" }, cookie)).status).toBe(200);
+    expect((await ask("write", message, cookie)).status).toBe(status);
   }
 }
 
