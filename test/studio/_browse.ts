@@ -1,4 +1,5 @@
 import { createAdaptorServer } from "@hono/node-server";
+import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import {
@@ -8,6 +9,7 @@ import {
   type Page,
 } from "playwright-core";
 import { onTestFinished } from "vitest";
+import { pathOf } from "../_blocks.ts";
 import { chromium } from "../_browser.ts";
 import { PATIENCE } from "../_until.ts";
 
@@ -77,4 +79,15 @@ export function troubleOf(page: Page): string[] {
   });
   page.on("popup", (popup) => trouble.push(`popup: ${popup.url()}`));
   return trouble;
+}
+
+/** What axe finds serious on a page, which was opened with `bypassCSP`. */
+export async function seriousOf(page: Page): Promise<string[]> {
+  await page.evaluate(readFileSync(pathOf("test/node_modules/axe-core/axe.min.js"), "utf8"));
+  return await page.evaluate(async () => {
+    const { axe } = globalThis as unknown as { axe: typeof import("axe-core") };
+    const { violations } = await axe.run(document);
+    return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, nodes }) => `${id}: ${nodes.map((it) => it.html.slice(0, 200)).join(" ")}`);
+  });
 }

@@ -1,15 +1,19 @@
 /** The page of the studio in a browser, before a real store of a million messages with consumers that run. */
 import { studio } from "@messagedb/client/studio";
 import { write } from "@messagedb/client";
-import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { pathOf } from "../_blocks.ts";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { PATIENCE, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { openStudioPage, type PageOptions, serveStudio, startBrowser } from "./_browse.ts";
+import {
+  openStudioPage,
+  type PageOptions,
+  seriousOf,
+  serveStudio,
+  startBrowser,
+} from "./_browse.ts";
 import { HOSTILE_TEXTS, writeHostile } from "./_store.ts";
 import { bankAccount, bankBalances, fillHistory, fillToday, runBank } from "./_story.ts";
 
@@ -95,23 +99,13 @@ if (chromium === undefined) {
     test.each(["light", "dark"] as const)(
       "has nothing that axe finds serious, in the %s theme",
       async (colorScheme) => {
-        const axe = readFileSync(pathOf("test/node_modules/axe-core/axe.min.js"), "utf8");
         // Only the test puts a script into the page.
         const { page } = await open("/", { colorScheme, bypassCSP: true });
         const found: string[] = [];
         for (const [name, [path, text]] of Object.entries(views())) {
           await page.goto(`${served.origin}/studio${path}`);
           await page.getByText(text).first().waitFor();
-          await page.evaluate(axe);
-          const violations = await page.evaluate(async () => {
-            const { axe } = globalThis as unknown as { axe: typeof import("axe-core") };
-            const { violations } = await axe.run(document);
-            return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
-              .map(({ id, nodes }) =>
-                `${id}: ${nodes.map((it) => it.html.slice(0, 200)).join(" ")}`
-              );
-          });
-          found.push(...violations.map((it) => `${name}: ${it}`));
+          found.push(...(await seriousOf(page)).map((it) => `${name}: ${it}`));
         }
         expect(found).toEqual([]);
       },

@@ -7,7 +7,13 @@ import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { eventually, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { openStudioPage, type PageOptions, serveStudio, startBrowser } from "./_browse.ts";
+import {
+  openStudioPage,
+  type PageOptions,
+  seriousOf,
+  serveStudio,
+  startBrowser,
+} from "./_browse.ts";
 import { bankAccount, bankBalances, fillHistory, fillToday } from "./_story.ts";
 
 const title = "the page of the studio";
@@ -183,6 +189,76 @@ if (chromium === undefined) {
         expect(await jump.count()).toBe(0);
       });
       await page.getByRole("row").filter({ hasText: "Rain2499" }).waitFor({ state: "attached" });
+    });
+
+    test.each([
+      ["/", "Keys", "Keys"],
+      ["/streams/note-1", "Write a message", "Write a message"],
+      ["/consumers/account%3Aposition-balances", "Rewind…", "Rewind the consumer"],
+      ["/consumers/account%3Aposition-balances", "Replay all…", "Replay parked messages"],
+      ["/consumers/account%3Aposition-balances", "Discard 3…", "Discard parked messages"],
+      ["/consumers/invoice%3Aposition-reports", "Park…", "Park the next message"],
+      ["/consumers/invoice%3Aposition-reports", "Skip…", "Skip the next message"],
+      ["/streams/long-1?message=", /more characters$/, "Text of 1,000 characters"],
+    ])(
+      "%s: %s opens a dialog with a title, and Escape gives the focus back",
+      async (path, name, title) => {
+        const id = crypto.randomUUID();
+        if (path.includes("long")) {
+          await write(db.sql, "long-1", { id, type: "Long", data: "x".repeat(1000) });
+        }
+        const { page } = await open(path.endsWith("=") ? path + id : path);
+        if (title.startsWith("Discard")) await page.getByLabel("All", { exact: true }).check();
+        const button = page.getByRole("button", { name });
+        await button.focus();
+        await page.keyboard.press("Enter");
+        const dialog = page.getByRole("dialog", { name: title });
+        await dialog.waitFor();
+        expect(await dialog.locator(":focus").count()).toBe(1);
+        await page.keyboard.press("Escape");
+        await dialog.waitFor({ state: "detached" });
+        await until(() => button.evaluate((it) => it === document.activeElement));
+      },
+    );
+
+    test.each(["light", "dark"] as const)(
+      "has nothing that axe finds serious where something is unusual, in the %s theme",
+      async (colorScheme) => {
+        const { page } = await open("/streams/ledger-0", { colorScheme, bypassCSP: true });
+        await page.getByRole("link", { name: /^account-1007/ }).first().waitFor();
+        expect(await seriousOf(page)).toEqual([]);
+        await page.goto(`${served.origin}/consumers?parked=1`);
+        await page.getByRole("row").filter({ hasText: "balances" }).waitFor();
+        expect(await seriousOf(page)).toEqual([]);
+        await page.route("**/api/consumers", async (route) => {
+          const answer = await (await route.fetch()).json();
+          for (const it of answer.consumers) Object.assign(it, { health: "busy", owner: null });
+          await route.fulfill({ json: answer });
+        });
+        await page.goto(`${served.origin}/consumers/account%3Aposition-balances`);
+        await page.getByText("Messages wait, and no process").waitFor();
+        await page.getByText("and not a number").first().waitFor();
+        expect(await seriousOf(page)).toEqual([]);
+        await page.goto(served.origin);
+        await page.getByText("not held").first().waitFor();
+        await page.locator(".notes summary").click();
+        expect(await seriousOf(page)).toEqual([]);
+        await page.route("**/api/consumers", (route) => route.fulfill({ json: {} }));
+        await page.reload();
+        await page.getByText("This view has failed").waitFor();
+        expect(await seriousOf(page)).toEqual([]);
+      },
+    );
+
+    test("walks a trace by the arrows at once", async () => {
+      const { page } = await open("/consumers/account%3Aposition-balances");
+      await page.getByRole("link", { name: "Cause" }).first().click();
+      await page.locator('[role="treeitem"]:focus').filter({ hasText: "account-1007" }).waitFor();
+      await page.keyboard.press("ArrowLeft");
+      await page.locator('[role="treeitem"]:focus').filter({ hasText: "ImportCorr" }).waitFor();
+      const panel = page.getByRole("complementary");
+      await panel.getByText("night-batch").waitFor();
+      expect(await panel.getByRole("link", { name: "Cause and effect" }).count()).toBe(0);
     });
 
     test("draws plots anew when the system changes its theme", async () => {

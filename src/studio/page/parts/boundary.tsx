@@ -15,7 +15,7 @@ export function Boundary({ children }: { readonly children: ComponentChildren })
     <div class="page narrow">
       <Failed failure={{ status: 0, title, detail }} retry={showAgain} />
       <p>
-        Or go on at the <ViewLink url={viewUrl([])}>overview</ViewLink>.
+        <ViewLink url={viewUrl([])} class="button">Go on at the overview</ViewLink>
       </p>
     </div>
   );

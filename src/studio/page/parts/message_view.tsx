@@ -14,7 +14,13 @@ import { CallOutcome, Empty } from "./states.tsx";
 import { Ago, When } from "./when.tsx";
 
 /** One message, read anew and whole. */
-export function MessageView({ id }: { readonly id: string }): JSX.Element {
+export function MessageView(
+  { id, isTraced = false }: {
+    readonly id: string;
+    /** Whether its cause and effect are shown beside it. */
+    readonly isTraced?: boolean;
+  },
+): JSX.Element {
   const called = useCall("readMessage", { id });
   return (
     <CallOutcome of={called}>
@@ -25,12 +31,14 @@ export function MessageView({ id }: { readonly id: string }): JSX.Element {
               No message has the id <code>{id}</code>. It may have been deleted.
             </Empty>
           )
-          : <Whole message={message} />}
+          : <Whole message={message} isTraced={isTraced} />}
     </CallOutcome>
   );
 }
 
-function Whole({ message }: { readonly message: WholeMessage }): JSX.Element {
+function Whole(
+  { message, isTraced }: { readonly message: WholeMessage; readonly isTraced: boolean },
+): JSX.Element {
   return (
     <article class="message">
       <h2 class="mono">
@@ -38,7 +46,9 @@ function Whole({ message }: { readonly message: WholeMessage }): JSX.Element {
       </h2>
       <Facts message={message} />
       <div class="actions start">
-        <ViewLink url={viewUrl(["trace", message.id])} class="button">Cause and effect</ViewLink>
+        {!isTraced && (
+          <ViewLink url={viewUrl(["trace", message.id])} class="button">Cause and effect</ViewLink>
+        )}
         {isStream(message.streamName) && message.kind !== "reference" && (
           <ViewLink
             url={viewUrl(["entities", message.streamName], { position: message.position })}

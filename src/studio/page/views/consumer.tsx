@@ -7,6 +7,7 @@ import {
   healthOf,
   isSameConsumer,
   type LagHistory,
+  parkedText,
   SHOWN_HEALTHS,
   type ShownHealth,
   sourceOf,
@@ -131,6 +132,11 @@ function Sentence(
   return (
     <p class="sentence">
       <Health of={health} /> {texts[health]}
+      {of.parked > 0 && (
+        <span class="bad-text">
+          {" "}It has put {parkedText(of)} aside, which failed: see the parked messages.
+        </span>
+      )}
     </p>
   );
 }

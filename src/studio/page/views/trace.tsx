@@ -73,7 +73,7 @@ function Walk(
               </ViewLink>
             )}
           </div>
-          <MessageView id={rows[active]!.message.id} />
+          <MessageView id={rows[active]!.message.id} isTraced />
         </aside>
       </div>
     </>
@@ -96,6 +96,11 @@ function Tree({ rows, places, active }: TreeProps): JSX.Element {
     if (hasFocus) row?.focus();
     else row?.scrollIntoView({ block: "nearest" });
   }, [active]);
+  useEffect(() => {
+    // The arrows work at once, if nobody is elsewhere already.
+    if (!document.activeElement?.matches("body, main")) return;
+    element.current?.querySelector<HTMLElement>('[tabindex="0"]')?.focus();
+  }, []);
   const onKeyDown = (event: KeyboardEvent) => {
     const { cause, effect } = rows[active]!;
     const goals: Readonly<Record<string, number>> = {
