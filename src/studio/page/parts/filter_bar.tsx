@@ -53,7 +53,7 @@ export function FilterBar(
       )}
       <span class="grow" />
       {jumpToLatest && (
-        <span role="status">
+        <span role="status" class="news">
           Much is new. <button type="button" onClick={jumpToLatest}>Jump to the latest</button>
         </span>
       )}

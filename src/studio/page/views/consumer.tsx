@@ -134,7 +134,8 @@ function Sentence(
       <Health of={health} /> {texts[health]}
       {of.parked > 0 && (
         <span class="bad-text">
-          {" "}It has put {parkedText(of)} aside, which failed: see the parked messages.
+          {" "}
+          {of.parked === 1 ? "A message is" : `${parkedText(of)} messages are`} parked.
         </span>
       )}
     </p>
