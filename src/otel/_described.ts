@@ -8,8 +8,8 @@ export interface Described {
   /** What it does and to what, without any value: `INSERT messages`. */
   readonly summary: string;
   readonly attributes: Attributes;
-  /** Where its parameters are if it writes messages. */
-  readonly write: LearnedStatement["places"] | undefined;
+  /** What is known of it if it writes messages. */
+  readonly write: LearnedStatement | undefined;
 }
 
 /** What writes messages in the sender's name. An import writes what others have sent. */
@@ -31,7 +31,7 @@ async function describeNew(strings: TemplateStringsArray): Promise<Described> {
   const text = textOf(strings);
   const known = (await statementsByText()).get(text);
   const isWrite = known !== undefined && WRITES.includes(known.operation);
-  const description = { ...summarizeText(text), write: isWrite ? known.places : undefined };
+  const description = { ...summarizeText(text), write: isWrite ? known : undefined };
   described.set(strings, description);
   return description;
 }

@@ -19,9 +19,14 @@ export function errorTypeOf(error: unknown): string {
 }
 
 /** Marks a span as failed, and gives the attributes that say how, for metrics too. */
-export function failSpan(span: Span, error: unknown): Attributes {
-  const attributes: Attributes = { [ATTRIBUTE.errorType]: errorTypeOf(error) };
+export function failSpan(span: Span, errorType: string): Attributes {
+  const attributes: Attributes = { [ATTRIBUTE.errorType]: errorType };
   span.setAttributes(attributes);
   span.setStatus({ code: SpanStatusCode.ERROR });
   return attributes;
+}
+
+/** The attributes of a metric: those of a failure, too, if there is one. */
+export function withFailure(attributes: Attributes, failure: Attributes | undefined): Attributes {
+  return failure === undefined ? attributes : { ...attributes, ...failure };
 }

@@ -1,5 +1,6 @@
 import {
   type Attributes,
+  type Context,
   context,
   createContextKey,
   type Link,
@@ -18,7 +19,7 @@ import { isPromise } from "../lib/promise.ts";
 import { category, isCategory } from "../names/stream_name.ts";
 import type { Message } from "../types.ts";
 import { ATTRIBUTE, OWN_ATTRIBUTE, SYSTEM } from "./_conventions.ts";
-import { failSpan } from "./_error_type.ts";
+import { errorTypeOf, failSpan, withFailure } from "./_error_type.ts";
 import { operationOf, secondsSince, type Telemetry } from "./_telemetry.ts";
 import {
   carrierOf,
@@ -40,11 +41,13 @@ export function consumerObserver(telemetry: Telemetry, source: ObservedSource): 
   };
   const receive = operationOf(telemetry, "receive", template);
   const received = { ...receive.attributes, ...ofConsumer };
+  const options = {
+    kind: SpanKind.CLIENT,
+    attributes: { ...received, [ATTRIBUTE.destination]: name },
+  };
   return {
     receive: async (read) => {
       const startedAt = performance.now();
-      const attributes = { ...received, [ATTRIBUTE.destination]: name };
-      const options = { kind: SpanKind.CLIENT, attributes };
       const span = tracer.startSpan(receive.name, options);
       let failure: Attributes | undefined;
       try {
@@ -56,10 +59,13 @@ export function consumerObserver(telemetry: Telemetry, source: ObservedSource): 
         }
         return page;
       } catch (error) {
-        failure = failSpan(span, error);
+        failure = failSpan(span, errorTypeOf(error));
         throw error;
       } finally {
-        instruments.operationDuration.record(secondsSince(startedAt), { ...received, ...failure });
+        instruments.operationDuration.record(
+          secondsSince(startedAt),
+          withFailure(received, failure),
+        );
         span.end();
       }
     },
@@ -86,7 +92,7 @@ function processor(
     const startedAt = performance.now();
     const [span, within] = startProcess(telemetry, delivery, operation.name, name, processed);
     const end = (failure?: Attributes) => {
-      instruments.processDuration.record(secondsSince(startedAt), { ...processed, ...failure });
+      instruments.processDuration.record(secondsSince(startedAt), withFailure(processed, failure));
       span.end();
     };
     const done = <Value>(answer: Value): Value => {
@@ -102,11 +108,11 @@ function processor(
       // The answer may be a query that is sent when somebody waits for it: it is sent within the span, too.
       return context.with(within, () =>
         Promise.resolve(answer).then(done, (error) => {
-          end(failSpan(span, error));
+          end(failSpan(span, errorTypeOf(error)));
           throw error;
         })) as Answer;
     } catch (error) {
-      end(failSpan(span, error));
+      end(failSpan(span, errorTypeOf(error)));
       throw error;
     }
   };
@@ -132,15 +138,14 @@ function startProcess(
     kind: SpanKind.CONSUMER,
     links,
     attributes: {
-      ...processed,
       [ATTRIBUTE.destination]: only?.streamName ?? name,
-      ...(only
-        ? { [ATTRIBUTE.messageId]: only.id }
-        : { [ATTRIBUTE.messageCount]: messages.length }),
       ...(attempt > 1 && { [OWN_ATTRIBUTE.attempt]: attempt }),
       ...(again !== undefined && { [OWN_ATTRIBUTE.again]: again }),
+      ...processed,
     },
   }, parent);
+  if (only) span.setAttribute(ATTRIBUTE.messageId, only.id);
+  else span.setAttribute(ATTRIBUTE.messageCount, messages.length);
   return [span, trace.setSpan(parent, span)];
 }
 
@@ -148,8 +153,8 @@ function startProcess(
 const CARRIED = createContextKey("@messagedb/client carried writes");
 
 /** The spans of the writes that a statement carries; undefined if it carries none of a group. */
-export function carriedSpans(): readonly Span[] | undefined {
-  return context.active().getValue(CARRIED) as readonly Span[] | undefined;
+export function carriedSpans(active: Context): readonly Span[] | undefined {
+  return active.getValue(CARRIED) as readonly Span[] | undefined;
 }
 
 /** What is kept of a write of a group. */
@@ -177,9 +182,9 @@ export function groupObserver(telemetry: Telemetry): GroupObserver {
         kind: creation ? SpanKind.CLIENT : SpanKind.PRODUCER,
         ...(creation && { links: [{ context: creation }] }),
         attributes: {
-          ...sent,
           [ATTRIBUTE.destination]: message.streamName,
           [ATTRIBUTE.messageId]: message.id,
+          ...sent,
         },
       });
       const observed: Kept = { span, isQueued: true };
@@ -191,12 +196,13 @@ export function groupObserver(telemetry: Telemetry): GroupObserver {
       try {
         return await submit({ ...message, metadata, observed });
       } catch (error) {
-        failure = failSpan(span, error);
+        failure = failSpan(span, errorTypeOf(error));
         throw error;
       } finally {
         leaveQueue(observed);
-        instruments.sent.add(1, { ...sent, ...failure });
-        instruments.operationDuration.record(secondsSince(startedAt), { ...sent, ...failure });
+        const all = withFailure(sent, failure);
+        instruments.sent.add(1, all);
+        instruments.operationDuration.record(secondsSince(startedAt), all);
         span.end();
       }
     },

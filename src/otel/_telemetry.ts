@@ -47,6 +47,8 @@ export interface Telemetry {
 export interface KnownOperation {
   /** The name of the span. */
   readonly name: string;
+  /** The category, if it is one. */
+  readonly template: string | undefined;
   /** What spans and metrics have: nothing that differs from stream to stream. */
   readonly attributes: Attributes;
 }
@@ -65,6 +67,7 @@ export function operationOf(
     if (operations.size >= MOST_OPERATIONS) operations.clear();
     known = {
       name,
+      template,
       attributes: {
         ...attributes,
         [ATTRIBUTE.messagingSystem]: SYSTEM,

@@ -13,6 +13,9 @@ export interface TraceCarrier {
   readonly tracestate?: string;
 }
 
+/** The parameters of a statement. */
+export type SentParameters = readonly (string | null)[];
+
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 
 export function carrierOf({ traceId, spanId, traceFlags, traceState }: SpanContext): TraceCarrier {

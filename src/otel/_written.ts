@@ -1,10 +1,9 @@
 import type { Attributes } from "@opentelemetry/api";
 import { OWN } from "../names/_own_streams.ts";
 import { category, ids } from "../names/stream_name.ts";
-import type { Described } from "./_described.ts";
+import type { LearnedStatement } from "../http/gateway/sql/_statements.ts";
 import { ATTRIBUTE, OWN_ATTRIBUTE } from "./_conventions.ts";
-
-type Sent = readonly (string | null)[];
+import type { SentParameters } from "./_trace_context.ts";
 
 /** What a statement writes. */
 export interface WrittenParts {
@@ -14,7 +13,12 @@ export interface WrittenParts {
   readonly template: string | undefined;
   /** How many messages there are of each category. */
   readonly counts: readonly (readonly [category: string, count: number])[];
-  readonly attributes: Attributes;
+  /** The stream, if it is one; for what a consumer settles, the category that it reads. */
+  readonly destination: string | undefined;
+  /** Which consumer settles. */
+  readonly consumer: Attributes | undefined;
+  /** What the span has besides. By the conventions, no sampler decides by it. */
+  readonly details: Attributes;
   /** Which parameter has the metadata, or the columns of a batch; undefined if they are to stay as they are. */
   readonly traceAt: number | undefined;
   /** Of a batch: whether a row is a message, and no stream that is only checked. Undefined for one message. */
@@ -22,19 +26,21 @@ export interface WrittenParts {
 }
 
 /** Tells what a statement writes, without a look at data. */
-export function writtenBy(places: NonNullable<Described["write"]>, parameters: Sent): WrittenParts {
-  const at = (name: string): string | null => parameters[places[name] ?? -1] ?? null;
-  const columns = at("columns");
-  const oneId = at("id");
+export function writtenBy(
+  places: LearnedStatement["places"],
+  parameters: SentParameters,
+): WrittenParts {
+  const at = (place: number | undefined): string | null => parameters[place ?? -1] ?? null;
+  const streamName = at(places["streamName"]);
+  const columns = at(places["columns"]);
+  const oneId = at(places["id"]);
   if (columns === null || oneId !== null) {
     // The references of an aggregate are written with its position.
-    const type = at("type") ?? "Recorded";
-    return writtenOne({ streamName: at("streamName")!, type, id: oneId! }, places["metadata"]);
+    const type = at(places["type"]) ?? "Recorded";
+    return writtenOne({ streamName: streamName!, type, id: oneId! }, places["metadata"]);
   }
-  const head = columnsBeforeData(columns);
-  const { id, type, inStream, streamName = [] } = head;
-  const streamNameAt = (row: number) =>
-    at("streamName") ?? streamName[(inStream?.[row] ?? row + 1) - 1]!;
+  const { id, type, inStream, streamName: names = [] } = columnsBeforeData(columns);
+  const streamNameAt = (row: number) => streamName ?? names[(inStream?.[row] ?? row + 1) - 1]!;
   const isMessage = (row: number) => id[row] !== null;
   const messages = id.flatMap((it, row) =>
     it === null ? [] : [{ streamName: streamNameAt(row), type: type[row]!, id: it }]
@@ -42,15 +48,17 @@ export function writtenBy(places: NonNullable<Described["write"]>, parameters: S
   return writtenBatch(messages, places["columns"], isMessage);
 }
 
+/** The columns of a batch that come before its data. */
 interface ColumnsBeforeData {
   readonly id: readonly (string | null)[];
   readonly type: readonly (string | null)[];
   readonly streamName?: readonly string[];
   readonly inStream?: readonly number[];
+  readonly expectedVersion?: readonly (string | null)[];
 }
 
 /** The columns of a batch before the data, which may be long. */
-function columnsBeforeData(columns: string): ColumnsBeforeData {
+export function columnsBeforeData(columns: string): ColumnsBeforeData {
   // A text has no quote without a backslash before it, so this is where the data begin.
   return JSON.parse(`${columns.slice(0, columns.indexOf(',"data":['))}}`);
 }
@@ -70,7 +78,9 @@ function writtenOne(message: WrittenMessage, traceAt: number | undefined): Writt
     type: "send",
     template,
     counts: [[template, 1]],
-    attributes: { [ATTRIBUTE.destination]: streamName, [ATTRIBUTE.messageId]: id },
+    destination: streamName,
+    consumer: undefined,
+    details: { [ATTRIBUTE.messageId]: id },
     traceAt,
     isMessage: undefined,
   };
@@ -94,8 +104,9 @@ function writtenBatch(
     type: messages.length === 0 ? undefined : "send",
     template: counts.size === 1 ? category(first!.streamName) : undefined,
     counts: [...counts],
-    attributes: {
-      ...(first && isOneStream && { [ATTRIBUTE.destination]: first.streamName }),
+    destination: isOneStream ? first?.streamName : undefined,
+    consumer: undefined,
+    details: {
       ...(messages.length === 1 && { [ATTRIBUTE.messageId]: first!.id }),
       ...(messages.length > 1 && { [ATTRIBUTE.messageCount]: messages.length }),
     },
@@ -127,12 +138,12 @@ function ofLibrary(kind: string, { streamName }: WrittenMessage): WrittenParts {
     type: settlement === undefined ? undefined : "settle",
     template,
     counts: [],
-    attributes: {
-      [ATTRIBUTE.destination]: template,
+    destination: template,
+    consumer: {
       ...(kind !== "aggregate" && { [ATTRIBUTE.group]: consumerId! }),
       ...(size !== undefined && { [ATTRIBUTE.partition]: member! }),
-      ...(settlement !== undefined && { [OWN_ATTRIBUTE.settlement]: settlement }),
     },
+    details: settlement === undefined ? {} : { [OWN_ATTRIBUTE.settlement]: settlement },
     traceAt: undefined,
     isMessage: undefined,
   };

@@ -19,7 +19,11 @@ const message = { type: "Opened", data: { secret: "a value" } };
 const id = () => crypto.randomUUID();
 const tracedSql = () => traced(db.sql, { tracer, meter });
 
-beforeEach(() => sdk.reset());
+beforeEach(async () => {
+  // A read ahead may be under way while its consumer has ended.
+  await until(() => sdk.open() === 0);
+  sdk.reset();
+});
 
 const send = (category: string, statement: string) => [
   `PRODUCER send ${category}`.trim(),
