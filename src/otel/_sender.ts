@@ -10,6 +10,7 @@ import {
 import { sqlStateOf, translateDriverError } from "../handle/_driver_error.ts";
 import { type OwnHandle, takeRows } from "../handle/_statement.ts";
 import type { Rows, Sql } from "../types.ts";
+import { errorTypeIn } from "./_answered.ts";
 import { ATTRIBUTE } from "./_conventions.ts";
 import { type Described, describeStatement } from "./_described.ts";
 import { errorTypeOf, failSpan, withFailure } from "./_error_type.ts";
@@ -95,7 +96,7 @@ function watch(
   }
 }
 
-/** Sends a statement within the span of what it writes. */
+/** Sends a statement within the span of what it writes. The span ends when the answer is understood. */
 function sendWritten(
   telemetry: Telemetry,
   sending: Sending,
@@ -128,10 +129,10 @@ function sendWritten(
       isRecording
         ? sendStatement(telemetry, { ...sending, parameters }, within)
         : sending.send(parameters),
-    () => {
+    (answer) => {
       const seconds = secondsSince(startedAt);
       if (!isRecording) measure(telemetry, described, seconds);
-      end(seconds, undefined);
+      end(seconds, errorTypeIn(described.write!, sending.parameters, answer));
     },
     (error) => {
       const seconds = secondsSince(startedAt);

@@ -217,7 +217,8 @@ function queryAppend(
   )`;
 }
 
-interface AppendAnswer extends Pick<Places, "positions"> {
+/** What the statement answers. */
+export interface AppendAnswer extends Pick<Places, "positions"> {
   /** When the messages were written, and their global positions; nulls if nothing was written. */
   readonly written: readonly [time: number, globalPositions: number[]];
   /** The messages that the store has already, with their numbers, counted from 1; null for none. */
@@ -233,8 +234,8 @@ type KnownMessage = [number: number, streamName: string, position: number, globa
  *
  * @param versions The versions of the streams now, of those that are only checked.
  */
-function placesOfRetry(
-  encoded: readonly (EncodedMessage | null)[],
+export function placesOfRetry(
+  encoded: readonly (Pick<EncodedMessage, "id"> | null)[],
   streamNames: readonly string[],
   expectedVersions: readonly (string | null)[],
   known: readonly KnownMessage[],

@@ -75,6 +75,7 @@ describe("the spans of", () => {
     await client.write(db.sql, "known-1", { type: "Known" });
     await operations[name]!(tracedSql());
     expect(treeOf(sdk.spans()).sort()).toEqual([...spans].sort());
+    expect(sdk.spans().filter(({ attributes }) => attributes["error.type"])).toEqual([]);
     expect(sdk.open()).toBe(0);
   });
 
@@ -194,18 +195,78 @@ describe("a failed operation", () => {
     expect([sent, statement].flatMap((it) => it!.events)).toEqual([]);
   });
 
+  const taken = id();
+  /** What finds an error in the answer to its statement, which has not failed. */
+  const refused: Record<string, [error: string, work: (sql: client.Sql) => Promise<unknown>]> = {
+    "write, whose id another stream has": [
+      "DuplicateMessageError",
+      (sql) => client.write(sql, "found-1", { ...message, id: taken }),
+    ],
+    "writeBatch, of whose messages one is known": [
+      "DuplicateMessageError",
+      (sql) => client.writeBatch(sql, "taken-1", [{ ...message, id: taken }, message]),
+    ],
+    "append, whose message another stream has": [
+      "DuplicateMessageError",
+      (sql) => client.append(sql, "found-1", { ...message, id: taken }),
+    ],
+    "writeStreams, whose message another stream has": [
+      "DuplicateMessageError",
+      (sql) =>
+        client.writeStreams(sql, [
+          { streamName: "taken-2", messages: [], expectedVersion: client.NO_STREAM },
+          { streamName: "found-1", messages: [{ ...message, id: taken }, message] },
+        ]),
+    ],
+    "writeStreams, which cannot check a stream": [
+      "Error",
+      (sql) =>
+        (sql as typeof db.sql).begin(
+          "isolation level repeatable read",
+          (sql) =>
+            client.writeStreams(sql, [
+              { streamName: "taken-2", messages: [], expectedVersion: client.NO_STREAM },
+              { streamName: "found-1", messages: [message] },
+            ]),
+        ),
+    ],
+    "synchronize, where another message is": [
+      "MessageMismatchError",
+      (sql) => client.synchronize(sql, "taken-1", [{ ...message, id: id() }]),
+    ],
+  };
+
+  test.each(Object.entries(refused))("is marked: %s", async (_, [error, work]) => {
+    await client.write(db.sql, "taken-1", { ...message, id: taken });
+    const rejection = await work(tracedSql()).then(() => undefined, (it: Error) => it);
+    expect(rejection?.name).toBe(error);
+    const [sent, statement, ...others] = sdk.spans();
+    expect(others).toEqual([]);
+    expect(sent!.attributes["error.type"]).toBe(error);
+    expect(sent!.status).toEqual({ code: SpanStatusCode.ERROR });
+    expect(statement!.attributes["error.type"]).toBeUndefined();
+    const off = startSdk(new AlwaysOffSampler());
+    await work(traced(db.sql, { tracer: off.tracer, meter: off.meter })).catch(() => {});
+    const counted = (await off.metrics()).find(({ descriptor }) => descriptor.name === METRIC.sent);
+    expect(counted!.dataPoints.map(({ attributes }) => attributes["error.type"])).toContain(error);
+  });
+
   test("of a group is that write's alone", async () => {
     const write = client.groupCommit(tracedSql());
     await write("purse-1", message);
+    await client.write(db.sql, "taken-1", { ...message, id: taken });
     sdk.reset();
     const outcomes = await Promise.allSettled([
       write("purse-1", message, { expectedVersion: 7 }),
       write("purse-2", message),
+      write("purse-2", { ...message, id: taken }),
     ]);
-    expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "fulfilled"]);
+    expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "fulfilled", "rejected"]);
+    await write("purse-2", { ...message, id: taken }).catch(() => {});
     const types = sdk.spans().filter(({ name }) => name === "send purse")
       .map(({ attributes }) => attributes["error.type"]);
-    expect(types).toEqual(["WrongExpectedVersionError", undefined]);
+    const [wrong, duplicate] = ["WrongExpectedVersionError", "DuplicateMessageError"];
+    expect(types).toEqual([wrong, undefined, duplicate, duplicate]);
   });
 
   test("whose connection is refused has the code of that", async () => {
