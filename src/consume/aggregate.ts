@@ -1,5 +1,7 @@
 import { fnv1a } from "../lib/fnv1a.ts";
 import { storeFor } from "../handle/_store_for.ts";
+import type { ConsumerObserver } from "../handle/_observe.ts";
+import { ownOf } from "../handle/_statement.ts";
 import { StoreWentBackError, WrongExpectedVersionError } from "../errors.ts";
 import { type RetryOptions, retryWhileUnavailable } from "../handle/_retry.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
@@ -25,13 +27,13 @@ import { checkStartAt } from "../read/_first_since.ts";
 import { fitting } from "../read/_fitting.ts";
 import type { Mark } from "../read/_mark.ts";
 import { readSettled } from "../read/_read_settled.ts";
-import type { Cursor } from "../read/_page.ts";
+import type { Cursor, Page } from "../read/_page.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
 import { ALL } from "../subscribe/_heads.ts";
 import { followPages } from "../subscribe/_follow_pages.ts";
 import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.ts";
-import { type Reader, readerOf } from "../subscribe/_reader.ts";
+import { observedReader, type Reader, readerOf } from "../subscribe/_reader.ts";
 import type { FollowOptions } from "../subscribe/follow_options.ts";
 import type { Message, MessageInput, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
@@ -143,16 +145,17 @@ export async function aggregate(
   checkOptions(options, { signal: true, once: true });
   const { signal, once = false } = options;
   checkSignal(signal);
-  const { name, patterns, batchSize, listener, pollInterval, onRetry } = checked;
+  const { patterns, batchSize, listener, pollInterval, onRetry } = checked;
   const shutdown = shutdownOn([signal], 0);
   const { stopping } = shutdown;
   const retrying = { onRetry, signal: stopping, tries: once ? 5 : Infinity, isFirst: false };
-  const read: Reader["read"] = fitting(
+  const readMatching: Reader["read"] = fitting(
     "all messages",
     () => batchSize,
     (batchSize, position: number, mark: Mark | null) =>
       readSettled(limited, { position, batchSize, pattern: null, filter: { patterns }, mark }),
   );
+  const { read } = observedReader({ read: readMatching }, checked.observer);
   let bell;
   try {
     if (stopping.aborted) return;
@@ -173,10 +176,7 @@ export async function aggregate(
         const start: Cursor = { position: stored.position + 1, mark: null };
         for await (const page of followPages(read, start, following)) {
           known = stored;
-          const references = referTo(page.messages(), checked);
-          const { next, mark } = page;
-          const store = () => storeReferences(limited, name, references, next - 1, mark, known);
-          stored = await tryOnce(store, retrying);
+          stored = await referToPage(limited, checked, page, known, retrying);
           if (stored === undefined) break;
           if (once && page.atEnd) return;
         }
@@ -230,6 +230,29 @@ async function findStored(
   return { position: Math.max(start - 1, 0), version: NO_STREAM };
 }
 
+/**
+ * Refers to the messages of a page. Resolves to undefined if another process was faster, or if the store may lack
+ * the messages.
+ */
+async function referToPage(
+  sql: Sql,
+  aggregate: CheckedAggregate,
+  page: Page,
+  from: Stored,
+  retrying: RetryOptions,
+): Promise<Stored | undefined> {
+  const { name, observer } = aggregate;
+  const messages = Array.from(page.messages()).filter(isReferable);
+  const refer = () => {
+    const references = referTo(messages, aggregate);
+    const store = () => storeReferences(sql, name, references, page, from);
+    return tryOnce(store, retrying);
+  };
+  return await (observer && messages.length > 0
+    ? observer.process({ messages, attempt: 1 }, refer)
+    : refer());
+}
+
 /** The references to messages, in order. */
 function referTo(
   messages: Iterable<Message>,
@@ -237,7 +260,6 @@ function referTo(
 ): EncodedReference[] {
   const references: EncodedReference[] = [];
   for (const message of messages) {
-    if (isOwnMessage(message) || isReference(message)) continue;
     const streamName = partitionStream(name, partitionOf(message));
     checkWritableStreamName(streamName);
     references.push({ streamName, ...encodeMessage(referenceTo(message, name)) });
@@ -250,10 +272,10 @@ async function storeReferences(
   sql: Sql,
   name: string,
   references: readonly EncodedReference[],
-  position: number,
-  mark: Mark | null | undefined,
+  { next, mark }: Page,
   from: Stored,
 ): Promise<Stored | undefined> {
+  const position = next - 1;
   const isWorthStoring = references.length > 0 || from.version === NO_STREAM ||
     position - from.position >= POSITION_UPDATE_INTERVAL;
   if (!isWorthStoring) return from;
@@ -271,9 +293,10 @@ async function storeReferences(
   }
 }
 
-/** Whether the message is a reference, of this aggregate or of another aggregate. */
-function isReference({ streamName, metadata }: Message): boolean {
-  return metadata?.["referringAggregate"] === category(streamName);
+/** Whether the message is no reference, of whichever aggregate, and none that this library writes for itself. */
+function isReferable(message: Message): boolean {
+  const { streamName, metadata } = message;
+  return !isOwnMessage(message) && metadata?.["referringAggregate"] !== category(streamName);
 }
 
 function referenceTo(
@@ -299,6 +322,8 @@ interface CheckedAggregate extends CheckedFollowing {
   readonly partitionOf: (message: Message) => number | string;
   readonly startAt: StartAt;
   readonly batchSize: number;
+  /** Is told what the aggregate does; undefined for none. */
+  readonly observer: ConsumerObserver | undefined;
 }
 
 function checkAggregate(sql: Sql, aggregate: Aggregate): CheckedAggregate {
@@ -339,6 +364,7 @@ function checkAggregate(sql: Sql, aggregate: Aggregate): CheckedAggregate {
     },
     startAt,
     batchSize,
+    observer: ownOf(store)?.observe?.consumer({ name }),
   };
 }
 

@@ -262,15 +262,21 @@ async function replay(
   place: number,
 ): Promise<HandledOutcome> {
   const { consumer } = run;
+  const { sql, observer } = consumer;
   const { streamName, position: originAt } = origin;
-  const [stored] = await retryWhileUnavailable(
+  const readOrigin = async () => {
     // A stream whose name is a category cannot be read as a stream.
-    () =>
-      isCategory(streamName)
-        ? readMessages(consumer.sql, [id])
-        : readStream(consumer.sql, streamName, { position: originAt, batchSize: 1 }),
+    const messages =
+      await (isCategory(streamName)
+        ? readMessages(sql, [id])
+        : readStream(sql, streamName, { position: originAt, batchSize: 1 }));
+    return { length: messages.length, messages: () => messages };
+  };
+  const received = await retryWhileUnavailable(
+    () => observer ? observer.receive(readOrigin) : readOrigin(),
     consumer,
   );
+  const [stored] = received.messages();
   if (stored?.id !== id) return "skipped";
   const message = reference ? { ...stored, reference } : stored;
   return await handleMessage(run, { message, place, parkedAs });

@@ -52,7 +52,10 @@ export interface Reader {
 }
 
 /** The reader, whose reads are told to an observer, if there is one. */
-export function observedReader(reader: Reader, observer: ConsumerObserver | undefined): Reader {
+export function observedReader<Observed extends Pick<Reader, "read">>(
+  reader: Observed,
+  observer: ConsumerObserver | undefined,
+): Observed {
   if (observer === undefined) return reader;
   return { ...reader, read: (...wanted) => observer.receive(() => reader.read(...wanted)) };
 }

@@ -125,9 +125,9 @@ describe("the spans of", () => {
   });
 
   test("a parked message settle it, and its replay is marked", async () => {
-    await client.write(db.sql, "box-1", message);
-    const consumer = { category: "box", consumerId: "letters", onError: "park" } as const;
     const sql = tracedSql();
+    await client.write(sql, "box-1", message);
+    const consumer = { category: "box", consumerId: "letters", onError: "park" } as const;
     await client.drain(sql, { ...consumer, handle: () => Promise.reject(new RangeError("No")) });
     const [failed] = sdk.spans().filter(({ name }) => name === "process box");
     expect(failed!.status).toEqual({ code: SpanStatusCode.ERROR });
@@ -135,6 +135,8 @@ describe("the spans of", () => {
     expect(sdk.spans().some((it) => it.attributes["messagedb.settlement"] === "parked")).toBe(true);
     sdk.reset();
     await client.replayParked(sql, { ...consumer, handle: () => {} });
+    const received = sdk.spans().filter(({ name }) => name === "receive box");
+    expect(received.map(({ links }) => links.length)).toEqual([1]);
     const [replayed] = sdk.spans().filter(({ name }) => name === "process box");
     expect(replayed!.attributes["messagedb.delivery.reason"]).toBe("replay");
     expect(replayed!.attributes["error.type"]).toBeUndefined();
@@ -171,6 +173,36 @@ describe("the spans of", () => {
     const marks = sdk.spans().filter(({ name }) => name === "process trunk")
       .map(({ attributes }) => attributes["messagedb.delivery.reason"]);
     expect(marks).toEqual([undefined, "rewind"]);
+  });
+
+  test("an aggregate: it receives, processes a page, and settles by what it writes", async () => {
+    const sql = tracedSql();
+    await client.write(sql, "tray-1", message);
+    await client.write(sql, "tray-2", message);
+    sdk.reset();
+    const trays: client.Aggregate = { name: "shelf", from: ["tray"], partition: () => 0 };
+    await client.aggregate(sql, trays, { once: true });
+    const spans = sdk.spans().filter(({ name }) => !/ messages$/.test(name));
+    expect(treeOf(spans)).toEqual([
+      "CLIENT receive shelf",
+      "CONSUMER process shelf",
+      "CONSUMER process shelf > CLIENT settle shelf",
+    ]);
+    const [received, processed] = spans;
+    expect(received!.attributes["messaging.batch.message_count"]).toBe(2);
+    expect(processed!.attributes["messaging.batch.message_count"]).toBe(2);
+    expect(received!.links).toHaveLength(2);
+    expect(processed!.links).toHaveLength(2);
+    sdk.reset();
+    await client.write(db.sql, "tray-3", message);
+    const failing: client.Aggregate["partition"] = () => {
+      throw new RangeError("No");
+    };
+    await expect(client.aggregate(sql, { ...trays, partition: failing }, { once: true }))
+      .rejects.toThrow("No");
+    const failed = sdk.spans().filter(({ name }) => name === "process shelf").at(-1)!;
+    expect(failed.attributes["error.type"]).toBe("RangeError");
+    expect(sdk.open()).toBe(0);
   });
 
   test("what operators ask are statements alone", async () => {
