@@ -23,10 +23,11 @@ import { errorTypeOf, failSpan, withFailure } from "./_error_type.ts";
 import { operationOf, secondsSince, type Telemetry } from "./_telemetry.ts";
 import {
   carrierOf,
+  inHand,
   linksToSenders,
+  ownTraceIn,
   senderOf,
   spanContextIn,
-  traceIn,
   withTrace,
 } from "./_trace_context.ts";
 
@@ -146,7 +147,7 @@ function startProcess(
   }, parent);
   if (only) span.setAttribute(ATTRIBUTE.messageId, only.id);
   else span.setAttribute(ATTRIBUTE.messageCount, messages.length);
-  return [span, trace.setSpan(parent, span)];
+  return [span, inHand(trace.setSpan(parent, span), messages)];
 }
 
 /** The spans of the writes that the statement carries which is sent next. */
@@ -176,8 +177,8 @@ export function groupObserver(telemetry: Telemetry): GroupObserver {
       const template = category(message.streamName);
       const { name, attributes: sent } = operationOf(telemetry, "send", template);
       const startedAt = performance.now();
-      const custom = traceIn(message.metadata);
-      const creation = spanContextIn({ traceparent: custom });
+      const active = context.active();
+      const creation = spanContextIn({ traceparent: ownTraceIn(message.metadata, active) });
       const span = tracer.startSpan(name, {
         kind: creation ? SpanKind.CLIENT : SpanKind.PRODUCER,
         ...(creation && { links: [{ context: creation }] }),
@@ -189,7 +190,7 @@ export function groupObserver(telemetry: Telemetry): GroupObserver {
       });
       const observed: Kept = { span, isQueued: true };
       const metadata = span.isRecording()
-        ? withTrace(message.metadata, carrierOf(span.spanContext())) ?? message.metadata
+        ? withTrace(message.metadata, carrierOf(span.spanContext()), active) ?? message.metadata
         : message.metadata;
       instruments.queueSize.add(1, attributes);
       let failure: Attributes | undefined;

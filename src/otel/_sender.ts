@@ -19,9 +19,9 @@ import { type KnownOperation, operationOf, secondsSince, type Telemetry } from "
 import {
   carrierOf,
   columnsWithTrace,
+  ownTraceIn,
   type SentParameters,
   spanContextIn,
-  traceIn,
   withTrace,
 } from "./_trace_context.ts";
 import { writtenBy, type WrittenParts } from "./_written.ts";
@@ -111,7 +111,7 @@ function sendWritten(
   const within = trace.setSpan(active, span);
   const isRecording = span.isRecording();
   const parameters = isRecording
-    ? parametersWithTrace(sending.parameters, written, span)
+    ? parametersWithTrace(sending.parameters, written, span, active)
     : sending.parameters;
   const end = (seconds: number, errorType: string | undefined): void => {
     const failure = errorType === undefined ? undefined : failSpan(span, errorType);
@@ -151,7 +151,7 @@ function startWriting(
   active: Context,
 ): Span {
   const { destination, consumer } = written;
-  const creation = creationOf(written, parameters);
+  const creation = creationOf(written, parameters, active);
   const span = tracer.startSpan(name, {
     kind: written.type === "send" && creation === undefined ? SpanKind.PRODUCER : SpanKind.CLIENT,
     ...(creation && { links: [{ context: creation }] }),
@@ -184,23 +184,24 @@ function countSent(
 function creationOf(
   { type, isMessage, traceAt }: WrittenParts,
   parameters: SentParameters,
+  active: Context,
 ): ReturnType<typeof spanContextIn> {
   if (type !== "send" || isMessage || traceAt === undefined) return undefined;
-  const metadata = parameters[traceAt];
-  return metadata == null ? undefined : spanContextIn({ traceparent: traceIn(metadata) });
+  return spanContextIn({ traceparent: ownTraceIn(parameters[traceAt] ?? null, active) });
 }
 
 function parametersWithTrace(
   parameters: SentParameters,
   { isMessage, traceAt }: WrittenParts,
   span: Span,
+  active: Context,
 ): SentParameters {
   if (traceAt === undefined) return parameters;
   const carrier = carrierOf(span.spanContext());
   const given = parameters[traceAt] ?? null;
   const changed = isMessage
-    ? columnsWithTrace(given!, carrier, isMessage)
-    : withTrace(given, carrier);
+    ? columnsWithTrace(given!, carrier, isMessage, active)
+    : withTrace(given, carrier, active);
   return changed === undefined
     ? parameters
     : parameters.map((parameter, at) => at === traceAt ? changed : parameter);

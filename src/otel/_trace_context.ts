@@ -1,5 +1,7 @@
 import {
   type Attributes,
+  type Context,
+  createContextKey,
   createTraceState,
   isSpanContextValid,
   type Link,
@@ -67,23 +69,53 @@ export function linksToSenders(
 
 const MOST_LINKS = 128;
 
-/** Adds a trace to metadata, unless they have one; undefined if they have. */
-export function withTrace(metadata: string | null, carrier: TraceCarrier): string | undefined {
+const IN_HAND = createContextKey("@messagedb/client messages in hand");
+
+/** The context of a handler that has these messages in hand. */
+export function inHand(within: Context, messages: readonly Message[]): Context {
+  return within.setValue(IN_HAND, messages);
+}
+
+/** Whether a trace is that of a message in hand: then `follow` has handed it on, and nobody has chosen it. */
+function isHandedOn(traceparent: unknown, active: Context): boolean {
+  const messages = (active.getValue(IN_HAND) ?? []) as readonly Message[];
+  return messages.some(({ metadata }) => metadata?.traceparent === traceparent);
+}
+
+/** Adds a trace to metadata, unless they have one of their own; undefined if they have. */
+export function withTrace(
+  metadata: string | null,
+  carrier: TraceCarrier,
+  active: Context,
+): string | undefined {
   if (metadata === null) return JSON.stringify(carrier);
-  if (traceIn(metadata) !== undefined) return undefined;
+  if (ownTraceIn(metadata, active) !== undefined) return undefined;
+  if (mayHaveTrace(metadata)) return JSON.stringify(replaceTrace(JSON.parse(metadata), carrier));
   const rest = JSON.stringify(carrier).slice(1);
   return metadata === "{}" ? `{${rest}` : `${metadata.slice(0, -1)},${rest}`;
 }
 
-/** The `traceparent` of metadata as JSON; undefined if they have none. */
-export function traceIn(metadata: string | null): unknown {
-  // To parse all metadata would cost more than to look for the name first.
-  if (!metadata?.includes('"traceparent"')) return undefined;
-  return (JSON.parse(metadata) as { readonly traceparent?: unknown }).traceparent;
+type TracedMetadata = Readonly<Record<string, unknown>>;
+
+/** The `tracestate` goes with the `traceparent` that it belongs to. */
+function replaceTrace(metadata: TracedMetadata | null, carrier: TraceCarrier): TracedMetadata {
+  return { ...metadata, tracestate: undefined, ...carrier };
+}
+
+/** To parse all metadata would cost more than to look for the name first. */
+function mayHaveTrace(metadata: string): boolean {
+  return metadata.includes('"traceparent"');
+}
+
+/** The `traceparent` of metadata as JSON; undefined if they have none, or one that was handed on. */
+export function ownTraceIn(metadata: string | null, active: Context): unknown {
+  if (metadata === null || !mayHaveTrace(metadata)) return undefined;
+  const { traceparent } = JSON.parse(metadata) as { readonly traceparent?: unknown };
+  return isHandedOn(traceparent, active) ? undefined : traceparent;
 }
 
 /**
- * Adds a trace to the metadata of all messages of a batch that have none and are wanted.
+ * Adds a trace to the metadata of all messages of a batch that have none of their own and are wanted.
  *
  * @param columns The messages, as `toColumns` writes them.
  */
@@ -91,12 +123,13 @@ export function columnsWithTrace(
   columns: string,
   carrier: TraceCarrier,
   isWanted: (at: number) => boolean,
+  active: Context,
 ): string {
-  const lists = JSON.parse(columns) as {
-    readonly metadata: readonly (Readonly<Record<string, unknown>> | null)[];
-  };
+  const lists = JSON.parse(columns) as { readonly metadata: readonly (TracedMetadata | null)[] };
+  const hasOwn = (traceparent: unknown) =>
+    traceparent !== undefined && !isHandedOn(traceparent, active);
   const metadata = lists.metadata.map((it, at) =>
-    !isWanted(at) || it?.["traceparent"] !== undefined ? it : { ...it, ...carrier }
+    !isWanted(at) || hasOwn(it?.["traceparent"]) ? it : replaceTrace(it, carrier)
   );
   // The metadata come last, so the data need not be written again.
   const end = `${JSON.stringify(lists.metadata)}}`;

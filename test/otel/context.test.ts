@@ -4,7 +4,7 @@ import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
 import { install } from "@messagedb/client/install";
 import { traced, tracedFetch, tracedHandler } from "@messagedb/client/otel";
-import { context, trace } from "@opentelemetry/api";
+import { context, SpanKind, trace } from "@opentelemetry/api";
 import { getEventListeners } from "node:events";
 import { beforeEach, describe, expect, test } from "vitest";
 import { useDatabase } from "../database.ts";
@@ -227,25 +227,66 @@ describe("a handler runs within its span", () => {
     expect(parents()).toEqual([["process order", "order-1"]]);
   });
 
-  test("and hands on by follow() the trace of the message", async () => {
-    const sql = traced(db.sql, { tracer, meter, parent: "sender" });
-    await client.write(sql, "step-1", message);
-    await client.drain(sql, {
-      category: "step",
+  const first = { traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`, tracestate: "x=1" };
+  /** Ways to write what follows. */
+  const hops:
+    ((sql: client.Sql, streamName: string, next: client.MessageInput) => Promise<unknown>)[] = [
+      (sql, streamName, next) => client.write(sql, streamName, next),
+      (sql, streamName, next) => client.writeBatch(sql, streamName, [next, next]),
+      (sql, streamName, next) => client.groupCommit(sql)(streamName, next),
+    ];
+
+  test.each([["link", undefined], ["child", "sender"]] as const)(
+    "and what follow() makes there is of the handler's span, through three consumers, as a %s",
+    async (name, parent) => {
+      const sql = traced(db.sql, { tracer, meter, parent });
+      const given = { ...message, metadata: { ...first, userId: "Ada" } };
+      await client.write(db.sql, `${name}0-1`, given);
+      let sender = "b".repeat(16);
+      for (const [at, write] of hops.entries()) {
+        sdk.reset();
+        const to = `${name}${at + 1}`;
+        await client.drain(sql, {
+          category: `${name}${at}`,
+          consumerId: "it",
+          handle: (_, { sql, follow }) => write(sql, `${to}-1`, follow(message)).then(() => {}),
+        }, { limit: 1 });
+        const spanOf = (name: string) => sdk.spans().find((it) => it.name === name)!;
+        const process = spanOf(`process ${name}${at}`);
+        const send = spanOf(`send ${to}`);
+        expect([process.parentSpanContext?.spanId, ...process.links.map((it) => it.context.spanId)])
+          .toEqual(parent ? [sender] : [undefined, sender]);
+        expect(send.parentSpanContext!.spanId).toBe(process.spanContext().spanId);
+        expect([send.kind, send.links.filter(({ context }) => context.spanId === sender)])
+          .toEqual([SpanKind.PRODUCER, []]);
+        const { traceId, spanId } = send.spanContext();
+        for (const { metadata } of await client.readStream(db.sql, `${to}-1`)) {
+          expect(metadata).toMatchObject({
+            userId: "Ada",
+            causationMessageStreamName: `${name}${at}-1`,
+            traceparent: `00-${traceId}-${spanId}-01`,
+          });
+          expect(metadata!.tracestate).toBe(parent && "x=1");
+        }
+        sender = spanId;
+      }
+    },
+  );
+
+  test("and a trace that the handler gives stays", async () => {
+    await client.write(tracedSql(), "given-1", message);
+    await client.drain(tracedSql(), {
+      category: "given",
       consumerId: "it",
       handle: async (_, { sql, follow }) => {
-        await client.write(sql, "done-followed", follow(message));
+        for (const write of hops) {
+          await write(sql, "done-given", follow({ ...message, metadata: first }));
+        }
       },
     });
-    const [first] = await client.readStream(db.sql, "step-1");
-    const [second] = await client.readStream(db.sql, "done-followed");
-    expect(second!.metadata!.traceparent).toBe(first!.metadata!.traceparent);
-    expect(
-      new Set(
-        sdk.spans().filter(({ name }) => /^(send|process) /.test(name))
-          .map((it) => it.spanContext().traceId),
-      ).size,
-    ).toBe(1);
+    const stored = await client.readStream(db.sql, "done-given");
+    expect(stored).toHaveLength(4);
+    for (const { metadata } of stored) expect(metadata).toMatchObject(first);
   });
 });
 
