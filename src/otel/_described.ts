@@ -27,6 +27,15 @@ export function describeStatement(strings: TemplateStringsArray): Described | Pr
   return described.get(strings) ?? describeNew(strings);
 }
 
+/** The description of a statement that the driver sends by itself, and that has no table. */
+export function describeOwn(operation: "COMMIT" | "ROLLBACK"): Described {
+  return {
+    summary: operation,
+    attributes: basicAttributes(operation, operation),
+    write: undefined,
+  };
+}
+
 async function describeNew(strings: TemplateStringsArray): Promise<Described> {
   const text = textOf(strings);
   const known = (await statementsByText()).get(text);
@@ -53,11 +62,17 @@ function summarizeText(text: string): Pick<Described, "summary" | "attributes"> 
   return {
     summary,
     attributes: {
-      [ATTRIBUTE.dbSystem]: "postgresql",
-      [ATTRIBUTE.dbSummary]: summary,
-      [ATTRIBUTE.dbOperation]: operation,
+      ...basicAttributes(summary, operation),
       ...(collection !== undefined && { [ATTRIBUTE.dbCollection]: collection }),
       ...(procedure !== undefined && { [ATTRIBUTE.dbProcedure]: procedure }),
     },
+  };
+}
+
+function basicAttributes(summary: string, operation: string): Attributes {
+  return {
+    [ATTRIBUTE.dbSystem]: "postgresql",
+    [ATTRIBUTE.dbSummary]: summary,
+    [ATTRIBUTE.dbOperation]: operation,
   };
 }

@@ -257,7 +257,8 @@ function sendMeasured(
   });
 }
 
-function measure(
+/** Notes how long a statement took. */
+export function measure(
   telemetry: Telemetry,
   described: Described,
   seconds: number,
@@ -267,7 +268,8 @@ function measure(
   telemetry.instruments.statementDuration.record(seconds, all);
 }
 
-function statementAttributes(
+/** What spans and metrics of a statement have. */
+export function statementAttributes(
   { attributes, ofStatements, statements }: Telemetry,
   described: Described,
 ): Attributes {
@@ -280,7 +282,7 @@ function statementAttributes(
 }
 
 /** What a statement failed by, and the state that PostgreSQL gave the error. */
-function statementFailure(error: unknown): Attributes {
+export function statementFailure(error: unknown): Attributes {
   const state = sqlStateOf(error);
   return {
     [ATTRIBUTE.errorType]: errorTypeOf(error),

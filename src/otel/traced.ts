@@ -5,6 +5,7 @@ import { type OwnHandle, ownOf } from "../handle/_statement.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkOptions } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
+import { measuredBegin } from "./_commit.ts";
 import { ATTRIBUTE } from "./_conventions.ts";
 import { consumerObserver, groupObserver } from "./_observer.ts";
 import { sender } from "./_sender.ts";
@@ -128,7 +129,7 @@ function tracedHandle<Handle extends Sql>(sql: Handle, shared: Telemetry): Handl
       ...(partitions && { partitions: partitions.map(storeOf) }),
     };
   };
-  return deriveHandle(sql, keep);
+  return deriveHandle(sql, keep, undefined, (begin) => measuredBegin(telemetry, begin));
 }
 
 /** What postgres.js says of where a handle leads to. */

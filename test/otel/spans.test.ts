@@ -205,6 +205,54 @@ describe("the spans of", () => {
     expect(sdk.open()).toBe(0);
   });
 
+  test("a transaction end with that of its COMMIT, or of its ROLLBACK", async () => {
+    const sql = tracedSql();
+    await within(tracer, () => sql.begin((sql) => client.write(sql, "till-1", message)));
+    expect(treeOf(sdk.spans()).at(-1)).toBe("INTERNAL work > CLIENT COMMIT");
+    expect(sdk.spans().at(-1)!.attributes).toMatchObject({
+      "db.system.name": "postgresql",
+      "db.operation.name": "COMMIT",
+      "db.query.summary": "COMMIT",
+    });
+    sdk.reset();
+    await expect(sql.begin(() => Promise.reject(new Error("No")))).rejects.toThrow("No");
+    await db.sql`create table slip (id int unique deferrable initially deferred)`;
+    await expect(sql.begin(async (sql) => void await sql`insert into slip values (1), (1)`))
+      .rejects.toThrow("slip_id_key");
+    expect(await sql.begin((sql) => [sql`select 1 as one`])).toEqual([[{ one: 1 }]]);
+    const ends = sdk.spans().map(({ name, status, attributes }) => [
+      name,
+      status.code,
+      attributes["db.response.status_code"],
+    ]);
+    expect(ends).toEqual([
+      ["ROLLBACK", SpanStatusCode.UNSET, undefined],
+      ["COMMIT", SpanStatusCode.ERROR, "23505"],
+    ]);
+    const measured = (await sdk.metrics()).find(({ descriptor }) =>
+      descriptor.name === METRIC.statementDuration
+    )!.dataPoints.map(({ attributes }) => attributes["db.operation.name"]);
+    expect(measured).toEqual(expect.arrayContaining(["COMMIT", "ROLLBACK"]));
+    expect(sdk.open()).toBe(0);
+  });
+
+  test("a transactional consumer end with that of its COMMIT", async () => {
+    await client.write(db.sql, "safe-1", message);
+    const consumer = { category: "safe", consumerId: "it", transactional: true } as const;
+    await client.drain(tracedSql(), { ...consumer, handle: () => {} });
+    const names = sdk.spans().map(({ name }) => name).filter((it) =>
+      !/ (messages|write_)/.test(it)
+    );
+    expect(names).toEqual([
+      "receive safe",
+      "settle safe",
+      "process safe",
+      "settle safe",
+      "COMMIT",
+      "settle safe",
+    ]);
+  });
+
   test("what operators ask are statements alone", async () => {
     await consumers(tracedSql());
     expect(treeOf(sdk.spans())).toEqual(["CLIENT SELECT messages"]);
@@ -273,7 +321,7 @@ describe("a failed operation", () => {
     const rejection = await work(tracedSql()).then(() => undefined, (it: Error) => it);
     expect(rejection?.name).toBe(error);
     const [sent, statement, ...others] = sdk.spans();
-    expect(others).toEqual([]);
+    expect(others.filter(({ name }) => name !== "ROLLBACK")).toEqual([]);
     expect(sent!.attributes["error.type"]).toBe(error);
     expect(sent!.status).toEqual({ code: SpanStatusCode.ERROR });
     expect(statement!.attributes["error.type"]).toBeUndefined();
