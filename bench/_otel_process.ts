@@ -10,11 +10,11 @@ import {
   PeriodicExportingMetricReader,
 } from "@opentelemetry/sdk-metrics";
 import {
-  BasicTracerProvider,
   BatchSpanProcessor,
   ParentBasedSampler,
   TraceIdRatioBasedSampler,
-} from "@opentelemetry/sdk-trace-base";
+  TracerProvider,
+} from "@opentelemetry/sdk-trace";
 import process from "node:process";
 import postgres from "postgres";
 
@@ -54,9 +54,9 @@ function startSdk(): void {
     shutdown: () => Promise.resolve(),
   };
   trace.setGlobalTracerProvider(
-    new BasicTracerProvider({
+    new TracerProvider({
       sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(0.01) }),
-      spanProcessors: [new BatchSpanProcessor(exporter)],
+      spanProcessors: [new BatchSpanProcessor({ exporter })],
     }),
   );
   const reader = new PeriodicExportingMetricReader({

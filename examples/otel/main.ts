@@ -5,7 +5,7 @@
  *
  *     npm pkg set type=module
  *     npm install @messagedb/client postgres @hono/node-server @opentelemetry/api \
- *       @opentelemetry/sdk-trace-base @opentelemetry/context-async-hooks @opentelemetry/exporter-trace-otlp-http
+ *       @opentelemetry/sdk-trace @opentelemetry/context-async-hooks @opentelemetry/exporter-trace-otlp-http
  *     DATABASE_URL=postgres://… OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 npx tsx main.ts
  */
 import { serve } from "@hono/node-server";
@@ -16,7 +16,7 @@ import { traced, tracedFetch, tracedHandler } from "@messagedb/client/otel";
 import { context, type SpanContext, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
-import { BasicTracerProvider, BatchSpanProcessor } from "@opentelemetry/sdk-trace-base";
+import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
@@ -24,8 +24,8 @@ import postgres from "postgres";
 
 // The SDK comes first. Its exporter reads OTEL_EXPORTER_OTLP_ENDPOINT.
 context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
-const provider = new BasicTracerProvider({
-  spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())],
+const provider = new TracerProvider({
+  spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
 });
 trace.setGlobalTracerProvider(provider);
 const tracer = trace.getTracer("shop");

@@ -4,7 +4,7 @@
  * An example in TypeScript is a program. Where it makes no handle of its own, `sql` is there. A
  * comment that can be read as JSON, after a statement, is what its value must be. The examples of a
  * page run in order on one database; an example of the source has one for itself. A block with the
- * name of a file belongs to a project, which start.test.ts and tutorial.test.ts run.
+ * name of a file belongs to a project, which start.test.ts, tutorial.test.ts and otel/page.test.ts run.
  */
 import { writeBatch } from "@messagedb/client";
 import { neonConfig } from "@neondatabase/serverless";

@@ -1,45 +1,12 @@
 import { execFile } from "node:child_process";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { promisify } from "node:util";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { pathOf } from "../_blocks.ts";
 import { useDatabase } from "../database.ts";
+import { type OtlpSpan, startCollector } from "./_collector.ts";
 
 const db = useDatabase();
-
-/** A span, as OTLP has it in JSON. */
-interface OtlpSpan {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly name: string;
-  readonly kind: number;
-}
-
-interface OtlpRequest {
-  readonly resourceSpans: readonly {
-    readonly scopeSpans: readonly { readonly spans: readonly OtlpSpan[] }[];
-  }[];
-}
-
-/** Starts a collector that takes spans by OTLP over HTTP. */
-async function startCollector(): Promise<{ readonly url: string; readonly spans: OtlpSpan[] }> {
-  const spans: OtlpSpan[] = [];
-  const server = createServer(async (request, response) => {
-    let body = "";
-    for await (const part of request) body += part;
-    if (request.url === "/v1/traces") {
-      const { resourceSpans } = JSON.parse(body) as OtlpRequest;
-      spans.push(...resourceSpans.flatMap((it) => it.scopeSpans.flatMap(({ spans }) => spans)));
-    }
-    response.setHeader("content-type", "application/json").end("{}");
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => void server.close());
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, spans };
-}
 
 test("examples/otel/main.ts exports one trace, from the shop's page to the live page", async () => {
   const { url, spans } = await startCollector();

@@ -4,7 +4,7 @@ import { consumers, rewind } from "@messagedb/client/operate";
 import { traced } from "@messagedb/client/otel";
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import * as conventions from "@opentelemetry/semantic-conventions/incubating";
-import { AlwaysOffSampler } from "@opentelemetry/sdk-trace-base";
+import { AlwaysOffSampler } from "@opentelemetry/sdk-trace";
 import { beforeEach, describe, expect, test } from "vitest";
 import { ATTRIBUTE, METRIC } from "../../src/otel/_conventions.ts";
 import { operations } from "../_operations.ts";
