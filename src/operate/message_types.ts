@@ -1,19 +1,20 @@
 import { storeFor } from "../handle/_store_for.ts";
 import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
 import { safeInteger } from "../messages/_columns.ts";
-import { checkCategory, checkOptions } from "../names/_check.ts";
+import { checkCategory, checkInteger, checkOptions } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
+import { dateOrNull, FINITE_MILLISECONDS } from "./_date_or_null.ts";
 
 /** A type of messages, as `messageTypes` describes it. */
 export interface TypeStatus {
   /** The type: `"Deposited"`. */
   readonly type: string;
-  /** How many messages have it. */
+  /** How many of the messages have it. */
   readonly count: number;
-  /** The time of the first message of this type. */
-  readonly firstAt: Date;
-  /** The time of the last message of this type. */
-  readonly lastAt: Date;
+  /** The time of the first message of this type; null if no Date can be so early or late. */
+  readonly firstAt: Date | null;
+  /** The time of the last message of this type; null if no Date can be so early or late. */
+  readonly lastAt: Date | null;
   /** The global position of the last message of this type. */
   readonly lastGlobalPosition: number;
 }
@@ -26,97 +27,154 @@ export interface MessageTypesOptions {
    * @default all messages
    */
   readonly category?: string | undefined;
+  /**
+   * How many messages to look at, at most, from the last one back: from 1.
+   *
+   * @default 1000000
+   */
+  readonly scanLimit?: number | undefined;
+}
+
+/** What `messageTypes` has counted. */
+export interface MessageTypes {
+  /** The types, from the most frequent on. */
+  readonly types: readonly TypeStatus[];
+  /** How many messages were looked at. */
+  readonly scanned: number;
+  /** Whether these were all. If not, the counts and the first times are of the messages that were looked at. */
+  readonly isComplete: boolean;
 }
 
 /**
  * Reads the types of messages that a store or a category has, with the number of messages of each.
  *
- * It looks at all messages of the store, and at those of a category by an index: half a second for a million.
+ * It looks at the last messages, at `scanLimit` of them: half a second for a million.
  *
  * @example
  * ```ts
  * import { messageTypes } from "@messagedb/client/operate";
  *
- * for (const { type, count, lastAt } of await messageTypes(sql, { category: "account" })) {
- *   console.log(type, count, lastAt);
- * }
+ * const { types, scanned, isComplete } = await messageTypes(sql, { category: "account" });
+ * for (const { type, count, lastAt } of types) console.log(type, count, lastAt);
+ * if (!isComplete) console.log(`of the last ${scanned} messages`);
  * ```
  *
  * @param sql The handle. A gateway refuses the statement.
  * @param options Which messages to count.
- * @returns The types, from the most frequent on; an empty array if there are no messages.
+ * @returns The types; none if there are no messages.
  * @throws {NotInstalledError} If the database has no Message DB, or the role no right to it.
- * @throws {TypeError} If the name is not a category's.
+ * @throws {TypeError} If the name is not a category's, or an option is of the wrong type.
+ * @throws {RangeError} If an option is out of range.
  */
 export async function messageTypes(
   sql: Sql,
   options: MessageTypesOptions = {},
-): Promise<TypeStatus[]> {
-  checkOptions(options, { category: true });
-  const { category } = options;
+): Promise<MessageTypes> {
+  checkOptions(options, { category: true, scanLimit: true });
+  const { category, scanLimit = 1_000_000 } = options;
   if (category !== undefined) checkCategory("category", category);
-  const stored =
+  checkInteger("scanLimit", scanLimit, 1);
+  const limit = String(scanLimit);
+  const { types, ...counted } =
     await (category === undefined
-      ? readTypes(sql)
-      : readTypesOfCategory(storeFor(sql, category), category));
-  return stored.map(({ lastGlobalPosition, firstAt, lastAt, ...type }) => ({
-    ...type,
-    firstAt: new Date(firstAt),
-    lastAt: new Date(lastAt),
-    lastGlobalPosition: safeInteger(lastGlobalPosition),
-  }));
+      ? countTypes(sql, limit)
+      : countTypesOfCategory(storeFor(sql, category), category, limit));
+  return {
+    ...counted,
+    types: types.map(({ lastGlobalPosition, firstAt, lastAt, ...type }) => ({
+      ...type,
+      firstAt: dateOrNull(firstAt),
+      lastAt: dateOrNull(lastAt),
+      lastGlobalPosition: safeInteger(lastGlobalPosition),
+    })),
+  };
 }
 
-/** A type as the statement answers it. Times are in milliseconds. */
-type StoredType = Omit<TypeStatus, "firstAt" | "lastAt"> & {
-  readonly firstAt: number;
-  readonly lastAt: number;
-};
+/** What a statement answers. Times are in milliseconds; null if they are infinite. */
+interface StoredTypes extends Omit<MessageTypes, "types"> {
+  readonly types: readonly (Omit<TypeStatus, "firstAt" | "lastAt"> & {
+    readonly firstAt: number | null;
+    readonly lastAt: number | null;
+  })[];
+}
 
-// The first and the last message of a type are those of the lowest and of the highest global position.
-const TYPES_JSON = /* @__PURE__ */ `
+/**
+ * SQL behind a template with the columns `name` and `size`: the category, and how many messages to look at.
+ *
+ * The first and the last message of a type are those of the lowest and of the highest global position.
+ */
+const countSteps = (isLooked: string, isEarlier: string, order: string): string => `
+    from ours
+  ),
+  counted as materialized (
+    select
+      type, count(*) as count, min(global_position) as lowest, max(global_position) as highest
+    from (
+      select type, global_position
+      from message_store.messages
+      where (select nothing from ours) is not null
+        and ${isLooked}
+      order by ${order}
+      limit (select size from asked)
+    ) as looked
+    group by type
+  )${RESTORE_SETTINGS}(
   select
-    coalesce(
-      json_agg(
-        json_build_object(
-          'type', counted.type, 'count', count,
-          'firstAt', date_part('epoch', first.time) * 1000,
-          'lastAt', date_part('epoch', last.time) * 1000,
-          'lastGlobalPosition', highest
-        )
-        order by count desc, counted.type collate pg_catalog."C"
+    json_build_object(
+      'types', coalesce(
+        json_agg(
+          json_build_object(
+            'type', counted.type, 'count', count,
+            'firstAt', first.milliseconds, 'lastAt', last.milliseconds, 'lastGlobalPosition', highest
+          )
+          order by count desc, counted.type collate pg_catalog."C"
+        ),
+        '[]'
       ),
-      '[]'
+      'scanned', coalesce(sum(count), 0),
+      'isComplete', not exists (
+        select
+        from message_store.messages
+        where ${isEarlier}
+          and global_position < (select min(lowest) from counted)
+      )
     )::text as json
   from counted
-  join message_store.messages as first on first.global_position = lowest
-  join message_store.messages as last on last.global_position = highest`;
-
-/** Counts the messages of the store by their types. Without settings to make, PostgreSQL may use several processes. */
-async function readTypes(sql: Sql): Promise<StoredType[]> {
-  return await queryJson<StoredType[]>(sql, "with", TYPES_JSON)`
-  counted as materialized (
-    select
-      type, count(*) as count, min(global_position) as lowest, max(global_position) as highest
+  cross join lateral (
+    select ${FINITE_MILLISECONDS} as milliseconds
     from message_store.messages
-    group by type
-  )`;
+    where global_position = lowest
+  ) as first
+  cross join lateral (
+    select ${FINITE_MILLISECONDS} as milliseconds
+    from message_store.messages
+    where global_position = highest
+  ) as last
+) as complete`;
+
+const COUNT_ALL = /* @__PURE__ */ countSteps("true", "true", "global_position desc");
+
+async function countTypes(sql: Sql, limit: string): Promise<StoredTypes> {
+  return await queryJson<StoredTypes>(sql, `${SET_SETTINGS},`, COUNT_ALL)`
+  asked as materialized (
+    select ${limit}::text::bigint as size`;
 }
 
-/** Counts the messages of a category by their types. */
-async function readTypesOfCategory(sql: Sql, category: string): Promise<StoredType[]> {
-  return await queryJson<StoredType[]>(
-    sql,
-    `${SET_SETTINGS},`,
-    `${RESTORE_SETTINGS}(${TYPES_JSON}
-) as complete`,
-  )`
-  counted as materialized (
-    select
-      type, count(*) as count, min(global_position) as lowest, max(global_position) as highest
-    from message_store.messages
-    where (select nothing from ours) is not null
-      and message_store.category(stream_name) = ${category}::text
-    group by type
-  )`;
+// Compared and sorted as a row, the messages can only come from `messages_category`.
+const COUNT_OF_CATEGORY = /* @__PURE__ */ countSteps(
+  `(message_store.category(stream_name), global_position) >= ((select name from asked), 0)
+        and (message_store.category(stream_name), global_position)
+          <= ((select name from asked), 9223372036854775807)`,
+  "message_store.category(stream_name) = (select name from asked)",
+  "message_store.category(stream_name) desc, global_position desc",
+);
+
+async function countTypesOfCategory(
+  sql: Sql,
+  category: string,
+  limit: string,
+): Promise<StoredTypes> {
+  return await queryJson<StoredTypes>(sql, `${SET_SETTINGS},`, COUNT_OF_CATEGORY)`
+  asked as materialized (
+    select ${category}::text as name, ${limit}::text::bigint as size`;
 }

@@ -26,8 +26,13 @@ export type {
   StoreSettings,
   StoreStatus,
 } from "./status.ts";
-export { streams, type StreamsOptions, type StreamStatus } from "./streams.ts";
-export { messageTypes, type MessageTypesOptions, type TypeStatus } from "./message_types.ts";
+export { streams, type StreamsOptions, type StreamsPage, type StreamStatus } from "./streams.ts";
+export {
+  type MessageTypes,
+  messageTypes,
+  type MessageTypesOptions,
+  type TypeStatus,
+} from "./message_types.ts";
 export { findMessages, type FindMessagesOptions, type FoundMessages } from "./find_messages.ts";
 export type { FoundMessage } from "./found_message.ts";
 export { inspectMessage, type InspectOptions } from "./inspect_message.ts";

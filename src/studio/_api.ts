@@ -6,11 +6,11 @@ import type { ConsumerIdentity } from "../consume/consumer.ts";
 import type { Replayed } from "../consume/replay_parked.ts";
 import type { ConsumerStatus } from "../operate/consumers.ts";
 import type { Diagnosis } from "../operate/diagnosis.ts";
-import type { TypeStatus } from "../operate/message_types.ts";
+import type { MessageTypes } from "../operate/message_types.ts";
 import type { ParkedMessage } from "../operate/parked.ts";
 import type { RewindPlan } from "../operate/plan_rewind.ts";
 import type { StoreStatus } from "../operate/status.ts";
-import type { StreamStatus } from "../operate/streams.ts";
+import type { StreamsPage, StreamStatus } from "../operate/streams.ts";
 import type { Trace } from "../operate/trace.ts";
 import type { Reference } from "../read/reference.ts";
 
@@ -29,8 +29,8 @@ export interface StudioApi {
   readonly activity: Exchange<ActivityArguments, ActivityAnswer>;
   readonly consumers: Exchange<NoArguments, ConsumersAnswer>;
   readonly diagnose: Exchange<NoArguments, readonly StoreFinding[]>;
-  readonly streams: Exchange<StreamsArguments, readonly Wire<StreamStatus>[]>;
-  readonly messageTypes: Exchange<TypesArguments, readonly Wire<TypeStatus>[]>;
+  readonly streams: Exchange<StreamsArguments, Wire<StreamsPage>>;
+  readonly messageTypes: Exchange<TypesArguments, Wire<MessageTypes>>;
   readonly findMessages: Exchange<FindArguments, FoundAnswer>;
   readonly readMessage: Exchange<MessageArguments, WholeMessage | null>;
   readonly trace: Exchange<TraceArguments, Wire<Trace>>;
@@ -136,7 +136,7 @@ export interface StreamsArguments {
   readonly sort?: "last" | "count" | "name";
   /** From 1 to 1000. 100 if left out. */
   readonly limit?: number;
-  /** The last stream of the page before, as it was answered. */
+  /** The `next` of the page before. */
   readonly after?: Partial<Wire<StreamStatus>>;
 }
 

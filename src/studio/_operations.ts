@@ -34,8 +34,8 @@ import { planRewind } from "../operate/plan_rewind.ts";
 import { rewind } from "../operate/rewind.ts";
 import { skip } from "../operate/skip.ts";
 import { storeStatus } from "../operate/store_status.ts";
-import { streams } from "../operate/streams.ts";
 import { readFacts } from "../operate/_read_facts.ts";
+import { streams, type StreamsOptions } from "../operate/streams.ts";
 import { trace, type TraceStart } from "../operate/trace.ts";
 import { readAggregate, type ReadAggregateOptions } from "../read/read_aggregate.ts";
 import type { MessageInput, Sql } from "../types.ts";
@@ -209,15 +209,7 @@ const OPERATIONS: { readonly [Name in OperationName]: OperationOf<Name> } = {
       return { category };
     },
     run: async ({ sql }, { category, sort, limit, after }) =>
-      await streams(sql, category, {
-        sort,
-        limit,
-        after: after && {
-          ...after,
-          firstAt: timeIn("after.firstAt", after.firstAt),
-          lastAt: timeIn("after.lastAt", after.lastAt),
-        },
-      } as object),
+      await streams(sql, category, { sort, limit, after } as StreamsOptions),
   },
   messageTypes: {
     writes: false,
@@ -231,7 +223,7 @@ const OPERATIONS: { readonly [Name in OperationName]: OperationOf<Name> } = {
         key: `messageTypes ${category ?? ""}`,
         goodFor: 10_000,
         statements: 1,
-        ask: () => messageTypes(sql, { category }),
+        ask: () => messageTypes(sql, { category, scanLimit: 50_000 }),
       }),
   },
   trace: {

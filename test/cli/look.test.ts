@@ -68,7 +68,7 @@ describe("streams", () => {
     const args = ["streams", "account", "--sort", "count", "--limit", "2", "--json"];
     const { stdout, stderr } = await messagedb.run(args);
     expect(stdout.trim().split("\n").map((line) => JSON.parse(line)))
-      .toEqual(inJson(await streams(db.sql, "account", { sort: "count", limit: 2 })));
+      .toEqual(inJson((await streams(db.sql, "account", { sort: "count", limit: 2 })).streams));
     expect(stderr).toBe("There are more streams: give a higher --limit\n");
     const byName = await messagedb.json("streams", "account", "--sort", "name") as [];
     expect(byName.map(({ streamName }) => streamName))
@@ -88,7 +88,7 @@ describe("types", () => {
         "Opened               2  ██████▋     2026-01-01 00:00:01Z  2026-01-01 00:00:07Z\n" +
         "Opened\\u202e         1  ███▍        2026-01-01 00:00:05Z  2026-01-01 00:00:05Z\n",
     );
-    expect(await messagedb.json("types")).toEqual(inJson(await messageTypes(db.sql)));
+    expect(await messagedb.json("types")).toEqual(inJson((await messageTypes(db.sql)).types));
   });
 });
 

@@ -199,7 +199,7 @@ test("what concerns one category works, and is in its partition alone", async ()
     const [status] = await consumers(sql, { category });
     assert.deepEqual([status!.consumerId, status!.behind], ["it", 0]);
     assert.ok((await consumers(sql)).some((it) => it.category === category));
-    assert.ok((await streams(sql, category)).length === 5);
+    assert.ok((await streams(sql, category)).streams.length === 5);
     const [first] = await readStream(sql, `${category}-1`);
     for (const start of [{ id: first!.id }, { streamName: `${category}-1` }]) {
       assert.equal((await trace(sql, start)).messages[0]!.id, first!.id);

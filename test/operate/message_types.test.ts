@@ -6,8 +6,9 @@ import { useDatabase } from "../database.ts";
 const db = useDatabase();
 
 test("messageTypes() counts the messages of a store, and of a category", async () => {
-  expect(await messageTypes(db.sql)).toEqual([]);
-  expect(await messageTypes(db.sql, { category: "account" })).toEqual([]);
+  const none = { types: [], scanned: 0, isComplete: true };
+  expect(await messageTypes(db.sql)).toEqual(none);
+  expect(await messageTypes(db.sql, { category: "account" })).toEqual(none);
   await writeBatch(db.sql, "account-1", [{ type: "Opened" }, { type: "Deposited" }]);
   await write(db.sql, "order-1", { type: "Opened" });
   await write(db.sql, "account:command-1", { type: "\x1b[2J%" });
@@ -23,18 +24,46 @@ test("messageTypes() counts the messages of a store, and of a category", async (
     lastAt: new Date(Date.UTC(2026, 0, 1, 0, 0, last)),
     lastGlobalPosition: last,
   });
-  expect(await messageTypes(db.sql)).toEqual([
-    typeAt("Opened", 3, 1, 6),
-    typeAt("\x1b[2J%", 1, 4, 4),
-    typeAt("Closed", 1, 5, 5),
-    typeAt("Deposited", 1, 2, 2),
-  ]);
-  expect(await messageTypes(db.sql, { category: "account" })).toEqual([
+  expect(await messageTypes(db.sql)).toEqual({
+    types: [
+      typeAt("Opened", 3, 1, 6),
+      typeAt("\x1b[2J%", 1, 4, 4),
+      typeAt("Closed", 1, 5, 5),
+      typeAt("Deposited", 1, 2, 2),
+    ],
+    scanned: 6,
+    isComplete: true,
+  });
+  const types = [
     typeAt("Opened", 2, 1, 6),
     typeAt("Closed", 1, 5, 5),
     typeAt("Deposited", 1, 2, 2),
-  ]);
-  expect(await messageTypes(db.sql, { category: "acc%" })).toEqual([]);
+  ];
+  expect(await messageTypes(db.sql, { category: "account" }))
+    .toEqual({ types, scanned: 4, isComplete: true });
+  expect(await messageTypes(db.sql, { category: "account", scanLimit: 4 }))
+    .toEqual({ types, scanned: 4, isComplete: true });
+  expect(await messageTypes(db.sql, { category: "acc%" })).toEqual(none);
+
+  // The last messages alone
+  expect(await messageTypes(db.sql, { scanLimit: 2 })).toEqual({
+    types: [typeAt("Closed", 1, 5, 5), typeAt("Opened", 1, 6, 6)],
+    scanned: 2,
+    isComplete: false,
+  });
+  expect(await messageTypes(db.sql, { category: "account", scanLimit: 3 })).toMatchObject({
+    types: [{ type: "Closed" }, { type: "Deposited" }, { type: "Opened" }],
+    scanned: 3,
+    isComplete: false,
+  });
+  await db.sql`update message_store.messages set time = 'infinity' where type = 'Closed'`;
+  expect((await messageTypes(db.sql)).types[2]).toMatchObject({ firstAt: null, lastAt: null });
+});
+
+test("messageTypes() refuses a limit of 0", async () => {
+  await expect(messageTypes(db.sql, { scanLimit: 0 })).rejects.toThrow(
+    'Cannot use 0 as "scanLimit"',
+  );
 });
 
 test.each(["account-1", "$all", "", 7])("messageTypes() refuses %j as the category", async (it) => {

@@ -143,11 +143,11 @@ describe("what the studio answers is what operators get:", () => {
   test("streams, page by page", async () => {
     for (const sort of ["last", "count", "name"]) {
       const given = { category: "account", sort, limit: 1 };
-      const { body: [one] } = await looking.ask("streams", given);
-      const { body: [two] } = await looking.ask("streams", { ...given, after: one });
-      const { body: rest } = await looking.ask("streams", { ...given, after: two });
-      expect([one.streamName, two.streamName].sort()).toEqual(["account-0", "account-1"]);
-      expect(rest).toEqual([]);
+      const { body: one } = await looking.ask("streams", given);
+      const { body: two } = await looking.ask("streams", { ...given, after: one.next });
+      const names = [one, two].map(({ streams: [{ streamName }] }) => streamName);
+      expect(names.sort()).toEqual(["account-0", "account-1"]);
+      expect(two.next).toBeNull();
     }
   });
 

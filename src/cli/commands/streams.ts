@@ -24,9 +24,8 @@ export function defineStreams(program: Command): void {
       { limit, sort }: StreamsCommandOptions,
     ) => {
       const { streams } = await import("@messagedb/client/operate");
-      const wanted = { sort, limit: limit + 1 };
-      const page = await unlessInterrupted(streams(sql, category, wanted), signal);
-      const rows = page.slice(0, limit);
+      const page = await unlessInterrupted(streams(sql, category, { sort, limit }), signal);
+      const rows = page.streams;
       if (rows.length === 0) {
         return output.note(`The category "${printable(category)}" has no messages`);
       }
@@ -38,6 +37,9 @@ export function defineStreams(program: Command): void {
         { title: "first", of: ({ firstAt }) => timeText(firstAt) },
         { title: "last", of: ({ lastAt }) => timeText(lastAt) },
       ], rows);
-      if (page.length > limit) output.note("There are more streams: give a higher --limit");
+      if (page.next) output.note("There are more streams: give a higher --limit");
+      if (!page.isComplete) {
+        output.note("There are too many streams to compare all: some long ones may be missing");
+      }
     }));
 }

@@ -9,7 +9,8 @@ export function defineTypes(program: Command): void {
     .action(withPostgres(async ({ sql, output, signal }, category: string | undefined) => {
       const { messageTypes } = await import("@messagedb/client/operate");
       output.progress("Counting the messages …");
-      const types = await unlessInterrupted(messageTypes(sql, { category }), signal);
+      const counted = await unlessInterrupted(messageTypes(sql, { category }), signal);
+      const { types, scanned, isComplete } = counted;
       if (types.length === 0) {
         const what = category === undefined ? "store" : `category "${printable(category)}"`;
         return output.note(`The ${what} has no messages`);
@@ -22,5 +23,6 @@ export function defineTypes(program: Command): void {
         { title: "first", of: ({ firstAt }) => timeText(firstAt) },
         { title: "last", of: ({ lastAt }) => timeText(lastAt) },
       ], types);
+      if (!isComplete) output.note(`Counted in the last ${countText(scanned)} messages`);
     }));
 }

@@ -71,7 +71,8 @@ export function spanText(milliseconds: number): string {
 }
 
 /** A time in UTC, to the second: `"2026-01-31 12:00:00Z"`. */
-export function timeText(time: Date): string {
+export function timeText(time: Date | null): string {
+  if (time === null) return "unreadable time";
   return `${time.toISOString().slice(0, 19).replace("T", " ")}Z`;
 }
 

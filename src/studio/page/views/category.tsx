@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import type { CallAnswer, CallFailure } from "../lib/call.ts";
+import type { CallAnswer, CallArguments, CallFailure } from "../lib/call.ts";
 import { asFailure, call } from "../lib/call.ts";
 import { numberText } from "../lib/format.ts";
 import { streamUrl } from "../lib/links.ts";
@@ -16,7 +16,7 @@ import { Empty, Failed, Loading } from "../parts/states.tsx";
 import { Ago, When } from "../parts/when.tsx";
 import { TypesOfCategory } from "./types_of_category.tsx";
 
-type StreamOf = CallAnswer<"streams">[number];
+type StreamOf = CallAnswer<"streams">["streams"][number];
 type Sort = "last" | "count" | "name";
 
 const TABS = [["", "Streams"], ["messages", "Messages"], ["types", "Types"]] as const;
@@ -88,7 +88,10 @@ const COLUMNS: readonly RowColumn<StreamOf>[] = [
 function Streams(
   { category, sort }: { readonly category: string; readonly sort: Sort },
 ): JSX.Element {
-  const { rows, more, isDone, isLoading, failure } = useStreams(category, sort);
+  const { rows, next, isComplete, more, isStopped, isLoading, failure } = useStreams(
+    category,
+    sort,
+  );
   return (
     <>
       <div class="filters" role="group" aria-label="Order">
@@ -108,14 +111,28 @@ function Streams(
         rows={rows}
         keyOf={({ streamName }) => streamName}
         open={({ streamName }) => go(streamUrl(streamName))}
-        onBottom={more}
+        {...!isStopped && { onBottom: more }}
         foot={failure
           ? <Failed failure={failure} retry={more} />
           : isLoading
           ? <Loading />
+          : isStopped
+          ? (
+            <div class="state">
+              <button type="button" onClick={more}>Look further back</button>
+            </div>
+          )
+          : next
+          ? false
           : rows.length === 0
           ? <Empty>This category has no streams.</Empty>
-          : isDone && <div class="state faint">The end</div>}
+          : (
+            <div class="state faint">
+              {isComplete
+                ? "The end"
+                : "There are too many streams to compare all: some long ones may be missing"}
+            </div>
+          )}
       />
     </>
   );
@@ -123,7 +140,10 @@ function Streams(
 
 interface StreamPages {
   readonly rows: readonly StreamOf[];
-  readonly isDone: boolean;
+  readonly next: CallArguments<"streams">["after"] | undefined;
+  readonly isComplete: boolean;
+  /** Whether the server stopped before the page was full. */
+  readonly isStopped: boolean;
   readonly isLoading: boolean;
   readonly failure: CallFailure | undefined;
 }
@@ -137,15 +157,21 @@ function useStreams(category: string, sort: Sort): StreamPages & { readonly more
     const controller = new AbortController();
     const read = async () => {
       const rows = turn === 0 ? [] : state.rows;
-      const after = rows.at(-1);
+      const after = turn === 0 ? undefined : state.next;
       setState((it) => ({ ...it, isLoading: true, failure: undefined }));
       try {
         const args = { category, sort, limit: LIMIT, ...(after && { after }) };
         const page = await call("streams", args, controller.signal);
         const known = new Set(rows.map(({ streamName }) => streamName));
-        const fresh = page.filter(({ streamName }) => !known.has(streamName));
-        const isDone = page.length < LIMIT;
-        setState({ rows: [...rows, ...fresh], isDone, isLoading: false, failure: undefined });
+        const fresh = page.streams.filter(({ streamName }) => !known.has(streamName));
+        setState({
+          rows: [...rows, ...fresh],
+          next: page.next ?? undefined,
+          isComplete: page.isComplete,
+          isStopped: page.next !== null && page.streams.length < LIMIT,
+          isLoading: false,
+          failure: undefined,
+        });
       } catch (error) {
         if (controller.signal.aborted) return;
         setState((it) => ({ ...it, isLoading: false, failure: asFailure(error) }));
@@ -155,9 +181,16 @@ function useStreams(category: string, sort: Sort): StreamPages & { readonly more
     return () => controller.abort();
   }, [category, sort, turn]);
   const more = () => {
-    if (!state.isDone && !state.isLoading) setTurn((it) => it + 1);
+    if (state.next && !state.isLoading) setTurn((it) => it + 1);
   };
   return { ...state, more };
 }
 
-const NO_PAGE: StreamPages = { rows: [], isDone: false, isLoading: true, failure: undefined };
+const NO_PAGE: StreamPages = {
+  rows: [],
+  next: undefined,
+  isComplete: true,
+  isStopped: false,
+  isLoading: true,
+  failure: undefined,
+};

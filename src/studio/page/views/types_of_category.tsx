@@ -8,7 +8,7 @@ import { type RowColumn, RowTable } from "../parts/rows.tsx";
 import { CallOutcome, Empty } from "../parts/states.tsx";
 import { Ago, When } from "../parts/when.tsx";
 
-type TypeOf = CallAnswer<"messageTypes">[number];
+type TypeOf = CallAnswer<"messageTypes">["types"][number];
 
 const COLUMNS: readonly RowColumn<TypeOf>[] = [
   {
@@ -33,14 +33,18 @@ export function TypesOfCategory({ category }: { readonly category: string }): JS
   const called = useCall("messageTypes", { category });
   return (
     <CallOutcome of={called} what="Counting the types">
-      {(types) => (
+      {({ types, scanned, isComplete }) => (
         <RowTable
           label={`Types of ${category}`}
           columns={COLUMNS}
           rows={types}
           keyOf={({ type }) => type}
           open={({ type }) => go(viewUrl(["categories", category], { tab: "messages", type }))}
-          foot={types.length === 0 && <Empty>This category has no messages.</Empty>}
+          foot={types.length === 0
+            ? <Empty>This category has no messages.</Empty>
+            : !isComplete && (
+              <div class="state faint">Counted in the last {numberText(scanned)} messages</div>
+            )}
         />
       )}
     </CallOutcome>
