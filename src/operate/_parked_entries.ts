@@ -48,8 +48,8 @@ export function readParkedEntries(
   )`;
 }
 
-// The stream and the position of replayParked may have messages of an application. `dealt` are the single
-// messages that were replayed or discarded out of turn.
+// The stream and the position of replayParked may have messages of an application. `dealt` has the single messages that
+// were replayed or discarded out of turn, as an object: a join would compare each entry with each of them.
 const PARKED_ENTRIES = /* @__PURE__ */ `,
   replay as materialized (
     select
@@ -62,18 +62,23 @@ const PARKED_ENTRIES = /* @__PURE__ */ `,
     limit 1
   ),
   dealt as materialized (
-    select data ->> 'position' as place, min(type) as fate
-    from message_store.messages
-    where stream_name = (select parked from asked)
-      and type = any ('{Replayed,Discarded}'::text[])
-    group by data ->> 'position'
+    select jsonb_object_agg(place, fate) as fates
+    from (
+      select data ->> 'position' as place, min(type) as fate
+      from message_store.messages
+      where stream_name = (select parked from asked)
+        and position > (select first from asked)
+        and type = any ('{Replayed,Discarded}'::text[])
+        and data ->> 'position' is not null
+      group by data ->> 'position'
+    ) as single
   ),
   entry as (
     select
       position, data, time,
       case
         when position < (select next from replay) then 'replayed'
-        else coalesce(lower(fate), 'open')
+        else coalesce(lower((select fates from dealt) ->> position::text), 'open')
       end as state
     from (
       select *
@@ -91,7 +96,6 @@ const PARKED_ENTRIES = /* @__PURE__ */ `,
           )
         )
     ) as parked
-    left join dealt on place = position::text
   ),
   page as (
     select *

@@ -9,11 +9,11 @@ import { causationOf } from "../messages/_causation.ts";
 import { checkId, checkName, checkOptions } from "../names/_check.ts";
 import { groupStream, parkedStream } from "../names/_own_streams.ts";
 import { idFrom } from "../names/id_from.ts";
-import { checkTypes, readerOf } from "../subscribe/_reader.ts";
+import { checkTypes } from "../subscribe/_reader.ts";
 import type { ConsumerGroup, Message, MessageInput, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import { writeStreams } from "../write/write_streams.ts";
-import { firstAfter } from "./_first_after.ts";
+import { firstAfter, type FoundFirst } from "./_first_after.ts";
 import { findInSource, type FoundInSource } from "./_find_in_source.ts";
 import { type ParkedEntries, readParkedEntries } from "./_parked_entries.ts";
 import type { PassOptions } from "./pass_options.ts";
@@ -113,15 +113,15 @@ async function meet(wanted: WantedPass): Promise<Meeting | undefined> {
     throw refusal(wanted, why);
   }
   const types = wanted.types ?? typesIn(own);
-  const reader = readerOf(sql, identity.source, { types, consumerGroup: member, batchSize: 100 });
-  const message = await firstAfter(reader, position);
-  if (message?.id === id) return { message, place, own, parked };
+  const options = { position, types, consumerGroup: member };
+  const first = await firstAfter(sql, identity.source, options) as FoundFirst | null;
+  if (first?.message.id === id) return { message: first.message, place, own, parked };
   throw refusal(
     wanted,
-    message === undefined || reader.placeOf(message) > place
+    first === null || first.place > place
       ? "it is none that the consumer handles"
-      : `the consumer is at position ${position} and meets message "${message.id}" of type ` +
-        `"${message.type}" at ${reader.placeOf(message)} first: park or skip that one, or give ` +
+      : `the consumer is at position ${position} and meets message "${first.message.id}" of type ` +
+        `"${first.message.type}" at ${first.place} first: park or skip that one, or give ` +
         "the types that the consumer handles if that type is none of them",
   );
 }

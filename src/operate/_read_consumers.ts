@@ -50,8 +50,10 @@ export interface WantedConsumers {
   readonly consumerId?: string | undefined;
   /** See `ConsumersOptions`. */
   readonly upTo?: number | undefined;
-  /** The position after which to count. @default the position that is stored */
+  /** The position up to which to count from the stored one, or down to which. @default the end */
   readonly at?: number | undefined;
+  /** How many messages of a position to look at. @default 1,000, and 5,000 of all */
+  readonly scanLimit?: number | undefined;
 }
 
 /** SQL of a message as `LastMessage`. */
@@ -110,14 +112,14 @@ const IS_OF_SHARE = `recorded.size is null or recorded.size = 1 or (
  * - `recorded` is the last message of each stream, if that is a stored position.
  * - `runs` searches the first message that has the same position, and the first that has the same owner: by steps
  *   backwards that double, and then by halves.
- * - `consumers` counts the messages after the position. It looks at 1,000 messages of a category at most, and at
- *   5,000 of all: the library's own are among those. With `upTo`, it looks on until one more is counted. Each limit
+ * - `consumers` counts the messages after the position, or between it and another one. It looks at 1,000 messages of a
+ *   category at most, and at 5,000 of all (the library's own are among those), or at as many as it is told. With `upTo`, it looks on until one more is counted. Each limit
  *   is a query of its own, so that PostgreSQL does not know it: without statistics it would expect fewer messages,
  *   and fetch and sort all that there are.
  */
 export async function readConsumers(
   sql: Sql,
-  { category, consumerId, upTo, at }: WantedConsumers,
+  { category, consumerId, upTo, at, scanLimit }: WantedConsumers,
 ): Promise<StoredConsumers> {
   const asked = category === undefined ? null : JSON.stringify(
     [positionStream({ category, consumerId: "1" }), streamName(category, "1", ["aggregate"])]
@@ -137,7 +139,8 @@ export async function readConsumers(
       ${asked}::text as categories,
       ${consumerId ?? null}::text as consumer_id,
       ${integerText(upTo)}::text::bigint as up_to,
-      ${integerText(at)}::text::bigint as place
+      ${integerText(at)}::text::bigint as place,
+      ${integerText(scanLimit)}::text::bigint as scan
   ),`;
 }
 
@@ -286,7 +289,14 @@ const COUNT_STEPS = `
       ) as head
     ) as newest
     cross join lateral (
-      select coalesce(place, recorded.position) as position from asked
+      select
+        case when place < recorded.position then place else recorded.position end as position,
+        case
+          when place is null then 9223372036854775807
+          when place < recorded.position then recorded.position
+          else place
+        end as last
+      from asked
     ) as after
     cross join lateral (
       select
@@ -296,7 +306,7 @@ const COUNT_STEPS = `
         end as behind,
         date_part('epoch', min(time) filter (where is_wanted)) * 1000 as oldest_at,
         coalesce(
-          count(*) > (select up_to from asked),
+          count(*) > (select coalesce(up_to, scan) from asked),
           max(global_position) < head
         ) as is_behind_more
       from (
@@ -311,10 +321,10 @@ const COUNT_STEPS = `
               global_position, time, stream_name, type
             from message_store.messages
             where not is_of_all
-              and message_store.category(stream_name) = source
-              and global_position > after.position
-            order by global_position
-            limit (select case when up_to is null then 1000 end from asked)
+              and (message_store.category(stream_name), global_position) > (source, after.position)
+              and (message_store.category(stream_name), global_position) <= (source, after.last)
+            order by message_store.category(stream_name), global_position
+            limit (select case when up_to is null then coalesce(scan + 1, 1000) end from asked)
           ) as of_category
           union all
           select
@@ -328,8 +338,9 @@ const COUNT_STEPS = `
             from message_store.messages
             where is_of_all
               and global_position > after.position
+              and global_position <= after.last
             order by global_position
-            limit (select case when up_to is null then 5000 end from asked)
+            limit (select case when up_to is null then coalesce(scan + 1, 5000) end from asked)
           ) as of_all
         ) as looked_at
         where is_wanted or (select up_to from asked) is null

@@ -51,7 +51,12 @@ export type { ComparedPage, CompareOptions, Difference } from "./compare_copy.ts
 export { isSameStore } from "./is_same_store.ts";
 
 // Change a consumer
-export { type PlannedMember, planRewind, type RewindPlan } from "./plan_rewind.ts";
+export {
+  type PlannedMember,
+  planRewind,
+  type PlanRewindOptions,
+  type RewindPlan,
+} from "./plan_rewind.ts";
 export { rewind } from "./rewind.ts";
 export { skip } from "./skip.ts";
 export { park } from "./park.ts";

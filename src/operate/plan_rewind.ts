@@ -1,15 +1,23 @@
 import { storeFor } from "../handle/_store_for.ts";
 import type { ConsumerIdentity } from "../consume/consumer.ts";
+import { checkInteger, checkOptions } from "../names/_check.ts";
 import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { readerOf } from "../subscribe/_reader.ts";
 import type { Sql } from "../types.ts";
-import { readConsumers, type StoredConsumer, type WantedConsumers } from "./_read_consumers.ts";
+import { readConsumers } from "./_read_consumers.ts";
 import { beyondEnd, checkWhole, NO_POSITION, wordsFor } from "./_whole_consumer.ts";
 import { consumers } from "./consumers.ts";
 
-/** How many messages are counted at most. */
-const MOST_COUNTED = 1_000_000;
+/** Options of `planRewind`. */
+export interface PlanRewindOptions {
+  /**
+   * How many messages between the two positions to look at, at most, from 1.
+   *
+   * @default 1000000
+   */
+  readonly scanLimit?: number | undefined;
+}
 
 /** What `rewind` would do. */
 export interface RewindPlan {
@@ -29,7 +37,7 @@ export interface PlannedMember {
   readonly again: number;
   /** How many messages it would never handle. */
   readonly never: number;
-  /** Whether more than a million messages wait, before or after: then the counts are the least that they can be. */
+  /** Whether there are more messages than were looked at: then the counts are the least that they can be. */
   readonly isMore: boolean;
   /** The process that holds the position, by a name of its own; null for none. */
   readonly owner: string | null;
@@ -41,7 +49,8 @@ export interface PlannedMember {
  * Tells what `rewind` would do, and changes nothing: from where to where each position would go, and how many
  * messages the consumer would handle again, or never.
  *
- * The messages are counted as `consumers` counts them, up to a million. A million take less than a second.
+ * The messages between the two positions are counted as `consumers` counts them, up to a million. A million take half a
+ * second, and two seconds of `"$all"`.
  *
  * @example
  * ```ts
@@ -58,6 +67,7 @@ export interface PlannedMember {
  * @param sql The handle. A gateway refuses the statement.
  * @param consumer The consumer's names, as for `rewind`.
  * @param position Where the consumer would go on, as for `rewind`.
+ * @param options How many messages to look at.
  * @returns The position, and what becomes of each that is stored. Members of a size that has been replaced are left
  * out.
  * @throws {RangeError} If the position is below 0, or after the end of the store.
@@ -70,7 +80,11 @@ export async function planRewind(
   sql: Sql,
   consumer: ConsumerIdentity,
   position: StartAt,
+  options: PlanRewindOptions = {},
 ): Promise<RewindPlan> {
+  checkOptions(options, { scanLimit: true });
+  const { scanLimit = 1_000_000 } = options;
+  checkInteger("scanLimit", scanLimit, 1);
   const identity = checkWhole(consumer);
   const store = storeFor(sql, identity.category);
   checkStartAt(position, "position");
@@ -78,34 +92,25 @@ export async function planRewind(
   const end = await readerOf(store, "$all", {}).start("end");
   if (first > end) throw beyondEnd(identity, first, end);
   const { category, consumerId } = identity;
-  const wanted = { category, consumerId, upTo: MOST_COUNTED };
   const all = await consumers(store, { category });
-  const now = await countBehind(store, wanted);
-  const then = await countBehind(store, { ...wanted, at: first - 1 });
+  const wanted = { category, consumerId, at: first - 1, scanLimit };
+  const { positions } = await readConsumers(store, wanted);
+  const counted = new Map(positions.map((it) => [it.streamName, it]));
   const members = all
     .filter((it) => it.consumerId === consumerId && it.health !== "replaced")
     .map(({ streamName, position: from, owner, parked }): PlannedMember => {
-      const [before, after] = [now.get(streamName), then.get(streamName)];
-      const more = (after?.behind ?? 0) - (before?.behind ?? 0);
+      const { behind = 0, isBehindMore = false } = counted.get(streamName) ?? {};
+      const isBack = first <= from;
       return {
         streamName,
         from,
-        again: Math.max(more, 0),
-        never: Math.max(-more, 0),
-        isMore: Boolean(before?.isBehindMore || after?.isBehindMore),
+        again: isBack ? behind : 0,
+        never: isBack ? 0 : behind,
+        isMore: isBehindMore,
         owner,
         parked,
       };
     });
   if (members.length === 0) throw new Error(`Cannot rewind ${wordsFor(identity)}: ${NO_POSITION}`);
   return { position: first, members };
-}
-
-/** What waits after each position of a consumer, by the names of the position streams. */
-async function countBehind(
-  sql: Sql,
-  wanted: WantedConsumers,
-): Promise<Map<string, StoredConsumer>> {
-  const { positions } = await readConsumers(sql, wanted);
-  return new Map(positions.map((it) => [it.streamName, it]));
 }

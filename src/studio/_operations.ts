@@ -317,14 +317,14 @@ const OPERATIONS: { readonly [Name in OperationName]: OperationOf<Name> } = {
       return placeOfConsumer(consumer);
     },
     run: async ({ sql }, { consumer, position }) =>
-      await planRewind(sql, consumer, startIn("position", position)),
+      await planRewind(sql, consumer, startIn("position", position), { scanLimit: 20_000 }),
   },
   nextMessage: {
     writes: false,
     members: { consumer: true },
     place: ({ consumer }) => placeOfConsumer(consumer),
-    run: async ({ sql }, { consumer }) => {
-      const next = await nextMessage(sql, consumer);
+    run: async ({ sql }, { consumer }, signal) => {
+      const next = await nextMessage(sql, consumer, { scanLimit: 200_000, signal });
       // The look at it goes where the consumer reads: another partition may have a message of the same id.
       const message = next && await inspectMessage(
         storeFor(sql, consumer.category ?? consumer.aggregate!),

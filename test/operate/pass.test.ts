@@ -630,6 +630,37 @@ describe("nextMessage()", () => {
     assert.equal((await nextMessage(db.sql, consumer, { types: ["C"] }))!.type, "C");
   });
 
+  test("is found after many of other types, in few statements, unless a limit or a signal ends it", async () => {
+    const consumer = { category: "nextrare", consumerId: "it" };
+    await db.sql`
+      insert into message_store.messages (stream_name, position, type)
+      select 'nextrare-1', number, case when number = 5999 then 'Rare' else 'A' end
+      from generate_series(0, 5999) as number`;
+    let statements = 0;
+    const end = new AbortController();
+    const counting = (endAt: number): Sql => (strings, ...parameters) => {
+      if (++statements === endAt) end.abort(new Error("closed"));
+      return db.sql(strings, ...parameters);
+    };
+    const types = ["Rare"];
+    assert.equal((await nextMessage(counting(-1), consumer, { types }))!.type, "Rare");
+    assert(statements < 12, `${statements} statements`);
+    assert.equal((await nextMessage(db.sql, consumer, { types, scanLimit: 6000 }))!.type, "Rare");
+    await assert.rejects(nextMessage(db.sql, consumer, { types, scanLimit: 5999 }), {
+      name: "RangeError",
+      message:
+        'Cannot read the next message of consumer "it" of category "nextrare": none of the ' +
+        "5999 messages after position 0 is one that it handles",
+    });
+    statements = 0;
+    await assert.rejects(
+      nextMessage(counting(4), consumer, { types, signal: end.signal }),
+      /^Error: closed$/,
+    );
+    await nextMessage(db.sql, consumer);
+    assert.equal(statements, 4);
+  });
+
   test("is the member's own", async () => {
     await writeCounted(db.sql, "nextgroup", 10, { streams: 5 });
     const group = { category: "nextgroup", consumerId: "it" };

@@ -306,6 +306,20 @@ describe("planRewind()", () => {
     assert.equal(await rewind(db.sql, consumer, "end"), end);
   });
 
+  test("looks at no more messages than it is told, and only between the two positions", async () => {
+    const [consumer, positions] = await consumerOf("limitedplan", 6);
+    await writeCounted(db.sql, "limitedplan", 30, { from: 6 });
+    const plan = async (position: Parameters<typeof rewind>[2], scanLimit: number) => {
+      const { members: [member] } = await planRewind(db.sql, consumer, position, { scanLimit });
+      return [member!.again, member!.never, member!.isMore];
+    };
+    assert.deepEqual(await plan(positions[3]!, 3), [3, 0, false]);
+    assert.deepEqual(await plan(positions[2]!, 3), [4, 0, true]);
+    assert.deepEqual(await plan("end", 30), [0, 30, false]);
+    assert.deepEqual(await plan("end", 29), [0, 30, true]);
+    await assert.rejects(plan("end", 0), /^RangeError: Cannot use 0 as "scanLimit"/);
+  });
+
   test("counts the share of each member of a group", async () => {
     const consumer = { category: "planned", consumerId: "it", consumerGroup: { size: 2 } };
     await writeCounted(db.sql, "planned", 6, { streams: 5 });
