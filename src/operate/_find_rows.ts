@@ -49,21 +49,25 @@ export interface WantedFound {
   readonly textLength: number;
 }
 
-/** How many stored bytes of data and metadata a statement looks at, besides the last message. */
+/**
+ * How many bytes of data and metadata a statement looks at, besides the last message: as they are stored, and as the
+ * texts that it makes of them. What PostgreSQL has compressed can be a hundred times as long.
+ */
 const MOST_BYTES = 16_000_000;
 
-/** SQL of a message with texts of a length, from the columns of a message. */
-export const foundJson = (textLength: string): string =>
-  `json_build_object(
+/** SQL of a message, from the columns of a message and `MESSAGE_TEXTS`. */
+export const FOUND_JSON = `json_build_object(
           'id', id, 'streamName', stream_name, 'type', type, 'position', position,
           'globalPosition', global_position,
           'time', case when isfinite(time) then ${WHOLE_MILLISECONDS} end,
-          'data', left(data::text, ${textLength}),
-          'metadata', left(metadata::text, ${textLength}),
-          'isCut', coalesce(length(data::text) > ${textLength}, false)
-            or coalesce(length(metadata::text) > ${textLength}, false),
-          'size', coalesce(octet_length(data::text), 0) + coalesce(octet_length(metadata::text), 0)
+          'data', data_head, 'metadata', metadata_head,
+          'isCut', octet_length(concat(data_head, metadata_head)) < text_bytes, 'size', text_bytes
         )`;
+
+/** SQL of what is answered of two texts, from the columns `data_text`, `metadata_text` and `text_length`. */
+export const MESSAGE_TEXTS = `
+        left(data_text, text_length) as data_head, left(metadata_text, text_length) as metadata_head,
+        coalesce(octet_length(data_text), 0) + coalesce(octet_length(metadata_text), 0) as text_bytes`;
 
 /** Which messages a statement looks at. */
 interface FindScope {
@@ -97,7 +101,9 @@ const ASKED = /* @__PURE__ */ `${SET_SETTINGS},
  * - `scanned` are the next messages. PostgreSQL reads a row of such a step only when a later step wants the row. So
  *   nothing below counts all of them: a page that is full has read one message more, which tells that there are more.
  * - `measured` numbers them, and sums up what they take on the disk. Nothing large is read for that.
- * - `matching` reads data only of what has the type and the time, and ends when the page is full.
+ * - `weighed` makes texts only of what has the type and the time, once (`offset 0` is why: PostgreSQL would else make
+ *   them again wherever they are named), and keeps their beginnings. It sums up how long the texts are.
+ * - `stop` is where the page is full, or the texts are too long. Nothing after that is read.
  */
 function findSteps(scope: FindScope, direction: Direction): string {
   const { place, from, of, times } = scope;
@@ -141,7 +147,7 @@ function findSteps(scope: FindScope, direction: Direction): string {
       and ${from} >= ${of("(select low from bounds)")}
       and ${from} <= ${of("(select high from bounds)")}
     order by ${scope.order.map((it) => `${it}${order}`).join(", ")}
-    limit (select size from bounds)
+    limit (select size + 1 from bounds)
   ),
   measured as materialized (
     select
@@ -157,37 +163,61 @@ function findSteps(scope: FindScope, direction: Direction): string {
     select *
     from measured
     where bytes_before < ${MOST_BYTES}
+      and number <= (select size from bounds)
+  ),
+  weighed as materialized (
+    select
+      *, sum(text_bytes) over (rows unbounded preceding) as bytes_through,
+      count(*) filter (where is_found) over (rows unbounded preceding) as found
+    from (
+      select
+        id, stream_name, type, position, global_position, time, number,${MESSAGE_TEXTS},
+        is_wanted and (wanted_text is null or strpos(lower(data_text), wanted_text) > 0) as is_found
+      from (
+        select
+          *, case when is_wanted then data::text end as data_text,
+          case when is_wanted then metadata::text end as metadata_text
+        from (
+          select
+            looked.*, text_length, asked.text as wanted_text,
+            case
+              when since is not null and time < since then false
+              when until is not null and time >= until then false
+              when not coalesce(jsonb_exists(types, type), true) then false
+              when with_own then true
+              else not (
+                ${IS_OWN_MESSAGE}
+                or coalesce(metadata ->> 'referringAggregate' = split_part(stream_name, '-', 1), false)
+              )
+            end as is_wanted
+          from looked, asked
+          offset 0
+        ) as filtered
+        offset 0
+      ) as texts
+      offset 0
+    ) as matched
+  ),
+  stop as materialized (
+    select number, found
+    from weighed
+    where found = (select most from asked) or bytes_through >= ${MOST_BYTES}
+    limit 1
   ),
   matching as materialized (
-    select looked.*
-    from looked, asked
-    where case
-        when since is not null and time < since then false
-        when until is not null and time >= until then false
-        when not coalesce(jsonb_exists(types, type), true) then false
-        when not with_own and (
-          ${IS_OWN_MESSAGE}
-          or coalesce(metadata ->> 'referringAggregate' = split_part(stream_name, '-', 1), false)
-        ) then false
-        when asked.text is not null then strpos(lower(data::text), asked.text) > 0
-        else true
-      end
-    limit (select most from asked)
+    select *
+    from weighed
+    where is_found
+    limit (select coalesce((select found from stop), most) from asked)
   ),
   extent as materialized (
-    select
-      size,
-      case
-        when (select count(*) from matching) = most then (select max(number) from matching)
-        else (select count(*) from looked)
-      end as seen
-    from asked, bounds
+    select coalesce((select number from stop), (select count(*) from looked)) as seen
   )${RESTORE_SETTINGS}(
   select
     json_build_object(
       'messages', coalesce(
         (
-          select json_agg(${foundJson("(select text_length from asked)")} order by number)
+          select json_agg(${FOUND_JSON} order by number)
           from matching
         ),
         '[]'
@@ -200,7 +230,7 @@ function findSteps(scope: FindScope, direction: Direction): string {
           offset (select case when seen > 0 then seen - 1 else 0 end from extent)
           limit 1
         ) as last, extent
-        where (seen = size or exists (select from scanned offset (select seen from extent)))
+        where exists (select from scanned offset (select seen from extent))
           and ${isForward ? "true" : `${place} > 0`}
       ),
       'scanned', (select seen from extent)

@@ -2,7 +2,7 @@ import { askStores } from "../handle/_store_for.ts";
 import { queryJson } from "../handle/_statement.ts";
 import { checkId, checkInteger, checkOptions } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
-import { foundJson, foundMessage, type StoredFound } from "./_find_rows.ts";
+import { FOUND_JSON, foundMessage, MESSAGE_TEXTS, type StoredFound } from "./_find_rows.ts";
 import type { FoundMessage } from "./found_message.ts";
 
 /** Options of `inspectMessage`. */
@@ -67,9 +67,18 @@ const MESSAGE_AS_TEXT = /* @__PURE__ */ `
 select
   coalesce(
     (
-      select ${/* @__PURE__ */ foundJson("text_length")}
-      from asked
-      join message_store.messages on id = wanted
+      select ${FOUND_JSON}
+      from (
+        select
+          id, stream_name, type, position, global_position, time,${MESSAGE_TEXTS}
+        from (
+          select *, data::text as data_text, metadata::text as metadata_text
+          from asked
+          join message_store.messages on id = wanted
+          offset 0
+        ) as texts
+        offset 0
+      ) as message
     )::text,
     'null'
   ) as json`;

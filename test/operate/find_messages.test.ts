@@ -262,6 +262,43 @@ test("findMessages() cuts texts, and ends after 16 MB of what is stored", async 
   await large.unsafe("rollback");
 });
 
+test("findMessages() ends after 16 MB of text, however little of it is stored", async () => {
+  const large = db.connect({ max: 1 });
+  await large.unsafe("begin");
+  await large.unsafe(`
+    insert into message_store.messages (stream_name, position, type, data)
+    select 'packed-1', number, case when number < 3 then 'A' else 'B' end, to_jsonb(repeat('x', 9000000))
+    from generate_series(0, 5) as number`);
+  const found = await findMessages(large, "packed-1", { textLength: 5 });
+  expect(found).toMatchObject({
+    messages: [{ data: '"xxxx', size: 9_000_002, isCut: true }, { position: 1 }],
+    scanned: 2,
+    next: 2,
+  });
+  expect(await findMessages(large, "packed-1", { text: "zzz" }))
+    .toEqual({ messages: [], scanned: 2, next: 2 });
+  // No text is made of what is not of the type.
+  expect(await findMessages(large, "packed-1", { types: ["B"], textLength: 5 }))
+    .toMatchObject({ messages: [{ position: 3 }, { position: 4 }], scanned: 5, next: 5 });
+  await large.unsafe("rollback");
+});
+
+test("findMessages() has no next page at the exact end", async () => {
+  await writeBatch(db.sql, "exact-1", Array.from({ length: 6 }, () => ({ type: "A" })));
+  for (const direction of ["forward", "backward"] as const) {
+    for (const source of ["exact", "exact-1"]) {
+      for (const options of [{ limit: 6 }, { scanLimit: 6 }, { scanLimit: 6, types: ["B"] }]) {
+        expect(await findMessages(db.sql, source, { ...options, direction }))
+          .toMatchObject({ next: null, scanned: 6 });
+      }
+      for (const options of [{ limit: 5 }, { scanLimit: 5 }, { scanLimit: 5, types: ["B"] }]) {
+        const { next, scanned } = await findMessages(db.sql, source, { ...options, direction });
+        expect([next === null, scanned]).toEqual([false, 5]);
+      }
+    }
+  }
+});
+
 test("findMessages() finds all within the times that are near to their order", async () => {
   const sql = db.connect({ max: 1 });
   await sql.unsafe("begin");
