@@ -1,0 +1,163 @@
+import type { Consumer, ConsumerIdentity } from "../consume/consumer.ts";
+import { replayParked } from "../consume/replay_parked.ts";
+import { Refusal } from "../http/gateway/_problem.ts";
+import { invalid } from "../lib/invalid.ts";
+import {
+  checkId,
+  checkInteger,
+  checkName,
+  checkWritableStreamName,
+  type Members,
+} from "../names/_check.ts";
+import { OWN } from "../names/_own_streams.ts";
+import { discardParked } from "../operate/discard_parked.ts";
+import { park } from "../operate/park.ts";
+import { rewind } from "../operate/rewind.ts";
+import { skip } from "../operate/skip.ts";
+import type { MessageInput } from "../types.ts";
+import { write } from "../write/write.ts";
+import type { PassArguments } from "./_api.ts";
+import {
+  type CallPlace,
+  checkIds,
+  checkTexts,
+  placeOfConsumer,
+  placeOfStream,
+  startIn,
+} from "./_arguments.ts";
+import type { Operations } from "./_operation.ts";
+import type { Studio } from "./_studio.ts";
+
+const PASS_MEMBERS: Members<PassArguments> = {
+  consumer: true,
+  id: true,
+  reason: true,
+  types: true,
+};
+
+/** What changes the store. */
+export const CHANGES: Operations<
+  | "replayParked"
+  | "discardParked"
+  | "rewind"
+  | "skip"
+  | "park"
+  | "write"
+> = {
+  replayParked: {
+    writes: true,
+    members: { consumer: true, ids: true, types: true, limit: true },
+    place: ({ consumer, ids, types, limit = 1000 }) => {
+      checkIds(ids);
+      checkTexts("types", types, 100);
+      checkInteger("limit", limit, 1, 1000);
+      return { ...placeOfConsumer(consumer), ids };
+    },
+    run: async (studio, { consumer, ids, types, limit = 1000 }, signal) =>
+      await replayParked(studio.sql, knownConsumer(studio, consumer), {
+        ids,
+        types,
+        limit,
+        signal,
+      }),
+  },
+  discardParked: {
+    writes: true,
+    members: { consumer: true, ids: true, reason: true },
+    place: ({ consumer, ids, reason }) => {
+      // Discarded is what is named: to leave the names out is a mistake, and not a way to say "all".
+      if (ids === undefined) throw invalid("ids", ids, "an array of UUIDs");
+      checkIds(ids);
+      checkName("reason", reason);
+      return { ...placeOfConsumer(consumer), ids };
+    },
+    run: async ({ sql }, { consumer, ids, reason }) => ({
+      discarded: await discardParked(sql, consumer, ids, { reason }),
+    }),
+  },
+  rewind: {
+    writes: true,
+    members: { consumer: true, position: true },
+    place: ({ consumer, position }) => {
+      startIn("position", position);
+      return placeOfConsumer(consumer);
+    },
+    run: async ({ sql }, { consumer, position }) => ({
+      position: await rewind(sql, consumer, startIn("position", position)),
+    }),
+  },
+  skip: {
+    writes: true,
+    members: PASS_MEMBERS,
+    place: placeOfPass,
+    run: async ({ sql }, { consumer, id, reason, types }) => {
+      await skip(sql, consumer, id, { reason, types });
+      return {};
+    },
+  },
+  park: {
+    writes: true,
+    members: PASS_MEMBERS,
+    place: placeOfPass,
+    run: async ({ sql }, { consumer, id, reason, types }) => {
+      await park(sql, consumer, id, { reason, types });
+      return {};
+    },
+  },
+  write: {
+    writes: true,
+    members: {
+      streamName: true,
+      type: true,
+      data: true,
+      metadata: true,
+      id: true,
+      expectedVersion: true,
+    },
+    place: ({ streamName, type, id, metadata }) => {
+      checkWritableStreamName(streamName);
+      checkIsOfApplication(streamName);
+      checkName("type", type);
+      if (id !== undefined) checkId(id);
+      if (metadata != null && (typeof metadata !== "object" || Array.isArray(metadata))) {
+        throw invalid("metadata", metadata, "an object or null");
+      }
+      return { ...placeOfStream(streamName), type };
+    },
+    run: async ({ sql }, { streamName, expectedVersion, ...message }) => ({
+      position: await write(sql, streamName, message as MessageInput, { expectedVersion }),
+    }),
+  },
+};
+
+function placeOfPass({ consumer, id, reason, types }: PassArguments): CallPlace {
+  checkId(id);
+  checkName("reason", reason);
+  checkTexts("types", types, 100);
+  return { ...placeOfConsumer(consumer), ids: [id] };
+}
+
+/** A position that is written by hand would be a rewind, which is asked for by its own name. */
+function checkIsOfApplication(streamName: string): void {
+  if (!OWN.some(({ streams }) => streams.test(streamName))) return;
+  const needed =
+    "a stream of an application: what this package writes for itself is changed by operations of their own";
+  throw invalid("streamName", streamName, needed);
+}
+
+/** The consumer that the studio was given, with its handlers. */
+function knownConsumer(
+  { consumers }: Studio,
+  { category, aggregate, consumerId }: ConsumerIdentity,
+): Consumer {
+  const known = consumers.find((it) =>
+    it.category === category && it.aggregate === aggregate && it.consumerId === consumerId
+  );
+  if (known) return known;
+  throw new Refusal(
+    422,
+    `Cannot replay what consumer "${consumerId}" has parked: the studio was not given its handlers, ` +
+      "so call replayParked() where they are",
+    { code: "NO_HANDLERS" },
+  );
+}

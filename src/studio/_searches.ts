@@ -1,0 +1,193 @@
+import { storeFor } from "../handle/_store_for.ts";
+import { invalid } from "../lib/invalid.ts";
+import { abortable } from "../lib/wait.ts";
+import { checkAggregateName, checkPartition } from "../names/_aggregate_name.ts";
+import {
+  checkCategory,
+  checkId,
+  checkInteger,
+  checkName,
+  checkOneOf,
+  checkStreamName,
+} from "../names/_check.ts";
+import { isCategory } from "../names/stream_name.ts";
+import { findMessages } from "../operate/find_messages.ts";
+import { inspectMessage } from "../operate/inspect_message.ts";
+import { nextMessage } from "../operate/next_message.ts";
+import { parked } from "../operate/parked.ts";
+import { planRewind } from "../operate/plan_rewind.ts";
+import { streams, type StreamsOptions } from "../operate/streams.ts";
+import { trace, type TraceStart } from "../operate/trace.ts";
+import { readAggregate, type ReadAggregateOptions } from "../read/read_aggregate.ts";
+import type { Sql } from "../types.ts";
+import { checkTexts, placeOfConsumer, placeOfStream, startIn, timeIn } from "./_arguments.ts";
+import { listed } from "./_kind.ts";
+import type { AnswerOf, Operations, Unwired } from "./_operation.ts";
+import { readStates } from "./_states.ts";
+
+/** What a page asks for by itself. Each has a bound, and none begins a statement when nobody waits for it any more. */
+export const SEARCHES: Operations<
+  | "streams"
+  | "trace"
+  | "findMessages"
+  | "readMessage"
+  | "states"
+  | "parked"
+  | "planRewind"
+  | "nextMessage"
+  | "readAggregate"
+> = {
+  streams: {
+    writes: false,
+    members: { category: true, sort: true, limit: true, after: true },
+    place: ({ category, limit = 100 }) => {
+      checkCategory("category", category);
+      checkInteger("limit", limit, 1, 1000);
+      return { category };
+    },
+    run: async ({ sql }, { category, sort, limit, after }) =>
+      await streams(sql, category, { sort, limit, after } as StreamsOptions),
+  },
+  trace: {
+    writes: false,
+    members: { id: true, streamName: true, limit: true },
+    place: ({ id, streamName, limit = 200 }) => {
+      checkOneOf("the arguments", { id, streamName }, "id", "streamName");
+      if (id !== undefined) checkId(id);
+      if (streamName !== undefined) checkStreamName(streamName);
+      checkInteger("limit", limit, 1, 1000);
+      return id === undefined ? {} : { ids: [id] };
+    },
+    run: async ({ sql }, { id, streamName, limit = 200 }, signal) =>
+      await trace(sql, { id, streamName } as TraceStart, { limit, signal }),
+  },
+  findMessages: {
+    writes: false,
+    members: {
+      source: true,
+      direction: true,
+      startAt: true,
+      limit: true,
+      types: true,
+      text: true,
+      since: true,
+      until: true,
+      own: true,
+    },
+    place: ({ source, limit = 100, types, startAt, own }) => {
+      checkName("source", source);
+      checkInteger("limit", limit, 1, 500);
+      checkTexts("types", types, 100);
+      if (startAt !== undefined) startIn("startAt", startAt);
+      if (own !== undefined && typeof own !== "boolean") throw invalid("own", own, "true or false");
+      if (source === "$all") return {};
+      return isCategory(source) ? { category: source } : placeOfStream(source);
+    },
+    run: async ({ sql }, { source, startAt, since, until, own, ...options }, signal) => {
+      const found = findMessages(sql, source, {
+        ...options,
+        startAt: startAt === undefined ? undefined : startIn("startAt", startAt),
+        since: timeIn("since", since),
+        until: timeIn("until", until),
+        ownMessages: own,
+        // Types are looked at fast. Texts are not.
+        scanLimit: options.text === undefined ? 50_000 : 20_000,
+      });
+      const { messages, next, scanned } = await abortable(found, signal);
+      return { messages: messages.map(listed), next, scanned };
+    },
+  },
+  readMessage: {
+    writes: false,
+    members: { id: true },
+    place: ({ id }) => {
+      checkId(id);
+      return { ids: [id] };
+    },
+    run: async ({ sql }, { id }) => {
+      const message = await inspectMessage(sql, id, { textLength: 1_000_000 });
+      return message && listed(message);
+    },
+  },
+  states: {
+    writes: false,
+    members: { streamName: true, position: true },
+    place: ({ streamName, position = 0 }) => {
+      checkStreamName(streamName);
+      checkInteger("position", position, 0);
+      return placeOfStream(streamName);
+    },
+    run: (studio, { streamName, position }, signal) =>
+      readStates(studio, streamName, position, signal),
+  },
+  parked: {
+    writes: false,
+    members: { consumer: true, position: true, batchSize: true },
+    place: ({ consumer, position = 0, batchSize = 100 }) => {
+      checkInteger("position", position, 0);
+      checkInteger("batchSize", batchSize, 1, 1000);
+      return placeOfConsumer(consumer);
+    },
+    run: async ({ sql }, { consumer, position, batchSize = 100 }) =>
+      await parked(sql, consumer, { position, batchSize }),
+  },
+  planRewind: {
+    writes: false,
+    members: { consumer: true, position: true },
+    place: ({ consumer, position }) => {
+      startIn("position", position);
+      return placeOfConsumer(consumer);
+    },
+    run: async ({ sql }, { consumer, position }) =>
+      await planRewind(sql, consumer, startIn("position", position), { scanLimit: 20_000 }),
+  },
+  nextMessage: {
+    writes: false,
+    members: { consumer: true },
+    place: ({ consumer }) => placeOfConsumer(consumer),
+    run: async ({ sql }, { consumer }, signal) => {
+      const next = await nextMessage(sql, consumer, { scanLimit: 200_000, signal });
+      // The look at it goes where the consumer reads: another partition may have a message of the same id.
+      const message = next && await inspectMessage(
+        storeFor(sql, consumer.category ?? consumer.aggregate!),
+        next.id,
+        { textLength: 2000 },
+      );
+      return message && listed(message);
+    },
+  },
+  readAggregate: {
+    writes: false,
+    members: { name: true, partition: true, position: true, batchSize: true },
+    place: ({ name, partition, position = 0, batchSize = 100 }) => {
+      checkAggregateName("name", name);
+      if (partition !== undefined) checkPartition(partition);
+      checkInteger("position", position, 0);
+      checkInteger("batchSize", batchSize, 1, 500);
+      return { aggregate: name };
+    },
+    run: ({ sql }, { name, partition, position, batchSize = 100 }) =>
+      readReferred(sql, name, { partition, position, batchSize }),
+  },
+};
+
+/** The messages that an aggregate refers to, with their data as text. */
+async function readReferred(
+  sql: Sql,
+  name: string,
+  options: ReadAggregateOptions,
+): Promise<Unwired<AnswerOf<"readAggregate">>> {
+  const messages = await readAggregate(sql, name, options);
+  return messages.map(({ reference, data, metadata, ...message }) => {
+    const texts = [data, metadata].map((it) => it === null ? null : JSON.stringify(it));
+    const found = {
+      ...message,
+      time: isNaN(Number(message.time)) ? null : message.time,
+      data: texts[0]?.slice(0, 2000) ?? null,
+      metadata: texts[1]?.slice(0, 2000) ?? null,
+      isCut: texts.some((it) => it !== null && it.length > 2000),
+      size: texts.reduce((sum, it) => sum + new TextEncoder().encode(it ?? "").length, 0),
+    };
+    return { ...listed(found), reference };
+  });
+}
