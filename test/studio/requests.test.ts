@@ -474,6 +474,33 @@ test("many open pages are one small statement a second, however many ask", async
   expect(counted.statements).toBeLessThanOrEqual(6 + 5 + Math.ceil(seconds));
 });
 
+test("many different looks are bounded, and do not keep the head from being seen", async () => {
+  const { counted, handle } = counting(db.sql);
+  const asked = testStudio({ sql: handle });
+  let looks = 0;
+  const lookAnew = async () => {
+    const since = new Date(Date.now() - 3_600_000 - ++looks * 60_000).toISOString();
+    return (await asked.ask("activity", { since, buckets: 5 })).status;
+  };
+  await asked.ask("pulse");
+  const looking = Array.from({ length: 100 }, lookAnew);
+  const statuses = Promise.all(looking);
+  await write(db.sql, "account-1", { type: "Seen" });
+  const [last] = await db.sql`
+    select max(global_position)::text as position from message_store.messages`;
+  const more: Promise<number>[] = [];
+  await until(async () => {
+    for (let number = 0; number < 5; number++) more.push(lookAnew());
+    const { body } = await asked.ask("pulse");
+    return String(body.lastGlobalPosition) === last!["position"];
+  });
+  // Those that were asked first, and a few that waited.
+  expect(counted.statements).toBeLessThan(45);
+  const answered = [...await statuses, ...await Promise.all(more)];
+  expect(new Set(answered)).toEqual(new Set([200, 503]));
+  expect(answered.filter((it) => it === 200).length).toBeGreaterThanOrEqual(30);
+});
+
 test("a search ends for who has left, and when the studio's signal aborts", async () => {
   const stopping = new AbortController();
   let held = 0;
