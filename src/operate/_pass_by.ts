@@ -18,6 +18,7 @@ import { findInSource, type FoundInSource } from "./_find_in_source.ts";
 import { type ParkedEntries, readParkedEntries } from "./_parked_entries.ts";
 import type { PassOptions } from "./pass_options.ts";
 import { typesIn } from "./_recorded_types.ts";
+import { asRefusal } from "./_refusal.ts";
 import { retryConflicts } from "./_retry_conflicts.ts";
 import { type Identity, NO_POSITION, wordsFor } from "./_whole_consumer.ts";
 
@@ -97,7 +98,8 @@ async function meet(wanted: WantedPass): Promise<Meeting | undefined> {
   const found = await findInSource(sql, identity, id);
   const place = placeInSource(wanted, found);
   if (wanted.types !== undefined && !wanted.types.includes(found!.type)) {
-    throw invalid("types", wanted.types, `with "${found!.type}", the type of the message`);
+    const rule = `with "${found!.type}", the type of the message`;
+    throw asRefusal(invalid("types", wanted.types, rule));
   }
   const member = memberOf(wanted, found!);
   const own = await lastOf(wanted, streamOf(identity, member));
@@ -142,7 +144,7 @@ async function lastOf(
 }
 
 function refusal({ fate, identity, id }: WantedPass, why: string): Error {
-  return new Error(`Cannot ${fate} message "${id}" for ${wordsFor(identity)}: ${why}`);
+  return asRefusal(new Error(`Cannot ${fate} message "${id}" for ${wordsFor(identity)}: ${why}`));
 }
 
 function placeInSource(wanted: WantedPass, found: FoundInSource | null): number {

@@ -1,6 +1,7 @@
 import { type CheckedConsumer, checkIdentity } from "../consume/_checked_consumer.ts";
 import type { ConsumerIdentity } from "../consume/consumer.ts";
 import { invalid } from "../lib/invalid.ts";
+import { asRefusal } from "./_refusal.ts";
 
 /** The names of a consumer, checked. */
 export type Identity = Pick<CheckedConsumer, "category" | "consumerId" | "group" | "source">;
@@ -10,7 +11,7 @@ export function checkWhole(consumer: ConsumerIdentity): Identity {
   const identity = checkIdentity(consumer);
   if (identity.group?.member !== undefined) {
     const rule = 'without "member": it is done to the whole consumer';
-    throw invalid("consumerGroup", identity.group, rule);
+    throw asRefusal(invalid("consumerGroup", identity.group, rule));
   }
   return identity;
 }
@@ -29,10 +30,19 @@ export function wordsFor({ consumerId, source }: Identity): string {
 export const NO_POSITION =
   "the store has no position of it: check its names; a consumer that has never run starts at its startAt";
 
+/** The refusal to do something with such a consumer. */
+export function noPosition(what: string, identity: Identity): Error {
+  return asRefusal(new Error(`Cannot ${what} ${wordsFor(identity)}: ${NO_POSITION}`));
+}
+
 /** The refusal of a position after the end of the store. */
 export function beyondEnd(identity: Identity, position: number, end: number): RangeError {
-  return new RangeError(
-    `Cannot rewind ${wordsFor(identity)} to position ${position}: the store ends before ${end}: ` +
-      `give a position up to that, or "end"`,
+  return asRefusal(
+    new RangeError(
+      `Cannot rewind ${
+        wordsFor(identity)
+      } to position ${position}: the store ends before ${end}: ` +
+        `give a position up to that, or "end"`,
+    ),
   );
 }

@@ -7,6 +7,7 @@ import { parkedStream, replayStream } from "../names/_own_streams.ts";
 import type { MessageInput, Sql } from "../types.ts";
 import { writeStreams } from "../write/write_streams.ts";
 import { readParkedEntries } from "./_parked_entries.ts";
+import { asRefusal } from "./_refusal.ts";
 import { retryConflicts } from "./_retry_conflicts.ts";
 import { wordsFor } from "./_whole_consumer.ts";
 
@@ -63,8 +64,8 @@ export async function discardParked(
       const ofMessage = entries.filter(({ data }) => data.message.id === id);
       if (ofMessage.some(({ state }) => state !== "replayed")) continue;
       const what = ofMessage.length === 0 ? "not parked" : "replayed already";
-      throw new Error(
-        `Cannot discard message "${id}" of ${wordsFor(identity)}: it is ${what}`,
+      throw asRefusal(
+        new Error(`Cannot discard message "${id}" of ${wordsFor(identity)}: it is ${what}`),
       );
     }
     const messages = entries

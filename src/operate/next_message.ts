@@ -8,7 +8,8 @@ import { checkTypes } from "../subscribe/_reader.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 import { firstAfter } from "./_first_after.ts";
 import { typesIn } from "./_recorded_types.ts";
-import { NO_POSITION, wordsFor } from "./_whole_consumer.ts";
+import { asRefusal } from "./_refusal.ts";
+import { noPosition, wordsFor } from "./_whole_consumer.ts";
 
 /** Options of `nextMessage`. */
 export interface NextMessageOptions {
@@ -74,7 +75,7 @@ export async function nextMessage(
   const [last] = await readLastMessages(store, [streamOf(identity, member)]);
   // findPosition() records the size of a group that has never run: nothing is to be written here.
   if (last === undefined && member !== undefined) {
-    throw new Error(`Cannot read the next message of ${wordsFor(identity)}: ${NO_POSITION}`);
+    throw noPosition("read the next message of", identity);
   }
   const { position } = await findPosition(store, identity, member, () => Promise.resolve(0));
   const first = await firstAfter(store, identity.source, {
@@ -85,10 +86,12 @@ export async function nextMessage(
     signal,
   });
   if (first !== "beyond") return first && first.message;
-  throw new RangeError(
-    `Cannot read the next message of ${
-      wordsFor(identity)
-    }: none of the ${scanLimit} messages after ` +
-      `position ${position} is one that it handles`,
+  throw asRefusal(
+    new RangeError(
+      `Cannot read the next message of ${
+        wordsFor(identity)
+      }: none of the ${scanLimit} messages after ` +
+        `position ${position} is one that it handles`,
+    ),
   );
 }

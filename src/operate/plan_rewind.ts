@@ -6,7 +6,7 @@ import type { StartAt } from "../read/start_at.ts";
 import { readerOf } from "../subscribe/_reader.ts";
 import type { Sql } from "../types.ts";
 import { readConsumers } from "./_read_consumers.ts";
-import { beyondEnd, checkWhole, NO_POSITION, wordsFor } from "./_whole_consumer.ts";
+import { beyondEnd, checkWhole, noPosition } from "./_whole_consumer.ts";
 import { consumers } from "./consumers.ts";
 
 /** Options of `planRewind`. */
@@ -111,6 +111,6 @@ export async function planRewind(
         parked,
       };
     });
-  if (members.length === 0) throw new Error(`Cannot rewind ${wordsFor(identity)}: ${NO_POSITION}`);
+  if (members.length === 0) throw noPosition("rewind", identity);
   return { position: first, members };
 }

@@ -9,7 +9,7 @@ import type { StartAt } from "../read/start_at.ts";
 import { readerOf } from "../subscribe/_reader.ts";
 import type { Sql } from "../types.ts";
 import { retryConflicts } from "./_retry_conflicts.ts";
-import { beyondEnd, checkWhole, type Identity, NO_POSITION, wordsFor } from "./_whole_consumer.ts";
+import { beyondEnd, checkWhole, type Identity, noPosition } from "./_whole_consumer.ts";
 
 /**
  * Sets the position of a consumer, back or forward: the consumer goes on from there, as a process that
@@ -59,7 +59,7 @@ export async function rewind(
   const { streams, head } = await retryConflicts(record);
   const end = safeInteger(head + 1);
   if (first > end) throw beyondEnd(identity, first, end);
-  if (streams === 0) throw new Error(`Cannot rewind ${wordsFor(identity)}: ${NO_POSITION}`);
+  if (streams === 0) throw noPosition("rewind", identity);
   return first;
 }
 

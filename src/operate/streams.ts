@@ -1,14 +1,8 @@
 import { storeFor } from "../handle/_store_for.ts";
 import { safeInteger } from "../messages/_columns.ts";
-import { invalid } from "../lib/invalid.ts";
-import {
-  checkCategory,
-  checkInteger,
-  checkName,
-  checkObject,
-  checkOptions,
-} from "../names/_check.ts";
+import { checkCategory, checkInteger, checkOptions } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
+import { checkAfter } from "./_check_after.ts";
 import { dateOrNull } from "./_date_or_null.ts";
 import {
   readStreamsByCount,
@@ -110,7 +104,7 @@ export async function streams(
   checkOptions(options, { sort: true, limit: true, after: true });
   const { sort = "last", limit = 100, after } = options;
   checkInteger("limit", limit, 1);
-  if (after !== undefined) checkObject("after", after, "the next of the page before");
+  checkAfter(sort, after);
   const wanted = { category, limit: String(limit) };
   const stored = await readSorted(storeFor(sql, category), wanted, sort, after);
   const found = stored.streams.map(({ lastGlobalPosition, firstAt, lastAt, ...stream }) => ({
@@ -128,21 +122,16 @@ function readSorted(
   sort: StreamsOptions["sort"],
   after: Partial<StreamStatus> | undefined,
 ): Promise<StoredStreams> {
-  if (sort === "name") {
-    if (after !== undefined) checkName("after.streamName", after.streamName);
-    return readStreamsByName(sql, wanted, after?.streamName);
-  }
+  const { streamName, count, lastGlobalPosition } = after ?? {};
+  if (sort === "name") return readStreamsByName(sql, wanted, streamName);
   if (sort === "last") {
-    if (after === undefined) return readStreamsByLast(sql, wanted, undefined);
-    checkInteger("after.lastGlobalPosition", after.lastGlobalPosition, 0);
-    return readStreamsByLast(sql, wanted, String(after.lastGlobalPosition));
+    return readStreamsByLast(sql, wanted, after && String(lastGlobalPosition));
   }
-  if (sort !== "count") throw invalid("sort", sort, '"last", "count" or "name"');
-  if (after === undefined) return readStreamsByCount(sql, wanted, undefined);
-  const { count, streamName } = after;
-  checkInteger("after.count", count, 0);
-  checkName("after.streamName", streamName);
-  return readStreamsByCount(sql, wanted, { count: String(count), streamName });
+  return readStreamsByCount(
+    sql,
+    wanted,
+    after && { count: String(count), streamName: streamName! },
+  );
 }
 
 /** Where the next page begins: after the last stream of this one, or where the statement stopped before. */

@@ -4,7 +4,7 @@ import { answerProblem, Refusal, UNAVAILABLE } from "../http/gateway/_problem.ts
 import { checkId } from "../names/_check.ts";
 import { inspectMessage } from "../operate/inspect_message.ts";
 import { studioOperation } from "./_operations.ts";
-import { refusalFor } from "./_refusals.ts";
+import { checkGiven, refusalFor } from "./_refusals.ts";
 import { answerAsset, answerShell, makeSafe } from "./_shell.ts";
 import type { Studio } from "./_studio.ts";
 import type { StudioCall } from "./call.ts";
@@ -67,7 +67,10 @@ async function answerApi(request: Request, studio: Studio, name: string): Promis
   const refused = await askWhether(request, studio, call);
   if (refused) return refused;
   const signal = studio.signal ? AbortSignal.any([request.signal, studio.signal]) : request.signal;
-  const answer = await operation.run(studio, given, signal);
+  // A statement that runs is not cancelled: PostgreSQL cancels whatever its connection does by then, which may be the
+  // statement of somebody else. So each has a bound, and none begins for whoever has left.
+  signal.throwIfAborted();
+  const answer = await operation.run(studio, given, signal, request);
   return new Response(JSON.stringify(answer), {
     headers: { "content-type": "application/json" },
   });
@@ -80,7 +83,7 @@ async function answerFile(request: Request, studio: Studio, id: string): Promise
   if (!["same-origin", "none"].includes(request.headers.get("sec-fetch-site") ?? "none")) {
     throw foreignRequest();
   }
-  checkId(id);
+  checkGiven(() => checkId(id));
   const call = { operation: "readMessage", writes: false, ids: [id] } as const;
   const refused = await askWhether(request, studio, call);
   if (refused) return refused;

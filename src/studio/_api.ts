@@ -57,6 +57,15 @@ export interface Exchange<Arguments, Answer> {
 /** The name of an operation. */
 export type OperationName = keyof StudioApi;
 
+/** The name of an operation that writes. */
+export type ChangeName =
+  | "replayParked"
+  | "discardParked"
+  | "rewind"
+  | "skip"
+  | "park"
+  | "write";
+
 export type NoArguments = Readonly<Record<string, never>>;
 
 /** What the studio is. */
@@ -65,6 +74,8 @@ export interface Opened {
   readonly version: string;
   /** Whether operations that write are refused. */
   readonly readOnly: boolean;
+  /** The operations that write and that `authorize` allows whoever asks, where it is told no names. */
+  readonly may: readonly ChangeName[];
   /** The categories whose entities the server folds. */
   readonly entities: readonly string[];
   /** The consumers whose parked messages the studio can replay. */

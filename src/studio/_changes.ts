@@ -2,6 +2,7 @@ import type { Consumer, ConsumerIdentity } from "../consume/consumer.ts";
 import { replayParked } from "../consume/replay_parked.ts";
 import { Refusal } from "../http/gateway/_problem.ts";
 import { invalid } from "../lib/invalid.ts";
+import { stringify } from "../messages/_json.ts";
 import {
   checkId,
   checkInteger,
@@ -15,8 +16,8 @@ import { park } from "../operate/park.ts";
 import { rewind } from "../operate/rewind.ts";
 import { skip } from "../operate/skip.ts";
 import type { MessageInput } from "../types.ts";
-import { write } from "../write/write.ts";
-import type { PassArguments } from "./_api.ts";
+import { NO_STREAM, write } from "../write/write.ts";
+import type { ChangeName, PassArguments } from "./_api.ts";
 import {
   type CallPlace,
   checkIds,
@@ -36,14 +37,7 @@ const PASS_MEMBERS: Members<PassArguments> = {
 };
 
 /** What changes the store. */
-export const CHANGES: Operations<
-  | "replayParked"
-  | "discardParked"
-  | "rewind"
-  | "skip"
-  | "park"
-  | "write"
-> = {
+export const CHANGES: Operations<ChangeName> = {
   replayParked: {
     writes: true,
     members: { consumer: true, ids: true, types: true, limit: true },
@@ -114,7 +108,7 @@ export const CHANGES: Operations<
       id: true,
       expectedVersion: true,
     },
-    place: ({ streamName, type, id, metadata }) => {
+    place: ({ streamName, type, data, metadata, id, expectedVersion = NO_STREAM }) => {
       checkWritableStreamName(streamName);
       checkIsOfApplication(streamName);
       checkName("type", type);
@@ -122,6 +116,9 @@ export const CHANGES: Operations<
       if (metadata != null && (typeof metadata !== "object" || Array.isArray(metadata))) {
         throw invalid("metadata", metadata, "an object or null");
       }
+      stringify("data", data ?? null);
+      stringify("metadata", metadata ?? null);
+      checkInteger("expectedVersion", expectedVersion, NO_STREAM);
       return { ...placeOfStream(streamName), type };
     },
     run: async ({ sql }, { streamName, expectedVersion, ...message }) => ({

@@ -24,6 +24,7 @@ export interface OperationOf<Name extends OperationName> {
     studio: Studio,
     given: ArgumentsOf<Name>,
     signal: AbortSignal,
+    request: Request,
   ) => Promise<Unwired<AnswerOf<Name>>>;
 }
 
@@ -31,7 +32,7 @@ export interface OperationOf<Name extends OperationName> {
 export interface AnyOperation {
   readonly writes: boolean;
   place(given: object): CallPlace;
-  run(studio: Studio, given: object, signal: AbortSignal): Promise<unknown>;
+  run(studio: Studio, given: object, signal: AbortSignal, request: Request): Promise<unknown>;
 }
 
 /** Some of the operations. */

@@ -1,10 +1,12 @@
 import { askStores } from "../handle/_store_for.ts";
+import { askRule } from "../http/gateway/_authorize.ts";
 import { VERSION } from "../http/gateway/_version.ts";
 import { checkMembers } from "../names/_check.ts";
 import { readFacts } from "../operate/_read_facts.ts";
-import type { OperationName } from "./_api.ts";
+import type { ChangeName, OperationName } from "./_api.ts";
 import { type AnyOperation, nowhere, type OperationOf, type Operations } from "./_operation.ts";
 import { CHANGES } from "./_changes.ts";
+import { checkGiven } from "./_refusals.ts";
 import { SEARCHES } from "./_searches.ts";
 import { SHARED_LOOKS } from "./_shared_looks.ts";
 import { namesOf, type Studio } from "./_studio.ts";
@@ -14,21 +16,32 @@ const OPERATIONS: Operations<OperationName> = {
     writes: false,
     members: {},
     place: nowhere,
-    run: async ({ readOnly, entities, consumers, schema, partitions, ...studio }) => ({
+    run: async (studio, _, __, request) => ({
       version: VERSION,
-      readOnly,
-      entities: [...entities.keys()],
-      consumers: consumers.map(namesOf),
-      schema,
-      partitions,
+      readOnly: studio.readOnly,
+      may: await changesAllowed(studio, request),
+      entities: [...studio.entities.keys()],
+      consumers: studio.consumers.map(namesOf),
+      schema: studio.schema,
+      partitions: studio.partitions,
       // What the studio is can be told without the store.
-      databases: await readDatabases(studio, partitions).catch(() => []),
+      databases: await readDatabases(studio).catch(() => []),
     }),
   },
   ...SHARED_LOOKS,
   ...SEARCHES,
   ...CHANGES,
 };
+
+/** The changes that whoever asks may make: `authorize` is asked about each, without names. */
+async function changesAllowed(studio: Studio, request: Request): Promise<ChangeName[]> {
+  if (studio.readOnly) return [];
+  const names = Object.keys(CHANGES) as ChangeName[];
+  const answers = await Promise.all(
+    names.map((operation) => askRule(studio, request, { operation, writes: true })),
+  );
+  return names.filter((_, at) => answers[at] === true);
+}
 
 /** The operation of a name; undefined if there is none. */
 export function studioOperation(name: string): AnyOperation | undefined {
@@ -38,23 +51,21 @@ export function studioOperation(name: string): AnyOperation | undefined {
   >;
   return {
     writes,
-    place: (given) => {
-      checkMembers("arguments", given as never, members as never);
-      return place(given as never);
-    },
-    run: (studio, given, signal) => run(studio, given as never, signal),
+    place: (given) =>
+      checkGiven(() => {
+        checkMembers("arguments", given as never, members as never);
+        return place(given as never);
+      }),
+    run: (studio, given, ...rest) => run(studio, given as never, ...rest),
   };
 }
 
 /** The names of the databases. They stay what they are. */
-function readDatabases(
-  { sql, share }: Pick<Studio, "sql" | "share">,
-  statements: number,
-): Promise<readonly string[]> {
+function readDatabases({ sql, share, partitions }: Studio): Promise<readonly string[]> {
   return share({
     key: "databases",
     goodFor: Infinity,
-    statements,
+    statements: partitions,
     ask: () => askStores(sql, async (store) => (await readFacts(store)).database),
   });
 }

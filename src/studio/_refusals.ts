@@ -1,9 +1,10 @@
 import { HandlerFailedError, InvalidMessageError, NotInstalledError } from "../errors.ts";
 import { Refusal, refusalOf } from "../http/gateway/_problem.ts";
+import { isRefusal } from "../operate/_refusal.ts";
 
 /**
- * The refusal that tells a page of an error. The sentences of this package are for people, and begin with "Cannot":
- * they are shown. What a database or a handler says else is not.
+ * The refusal that tells a page of an error. The sentences of this package that refuse something are for people, and they
+ * are shown. What a database or a handler says else is not.
  */
 export function refusalFor(error: unknown): Refusal {
   if (error instanceof NotInstalledError) return new Refusal(503, error.message, codeOf(error));
@@ -11,19 +12,21 @@ export function refusalFor(error: unknown): Refusal {
     return new Refusal(422, error.message, codeOf(error));
   }
   const known = refusalOf(error);
-  if (known.status !== 500 || !isOurs(error)) return known;
-  return new Refusal(422, error.message);
+  return known.status === 500 && isRefusal(error) ? new Refusal(422, error.message) : known;
 }
 
 function codeOf({ code }: { readonly code: string }): Refusal["members"] {
   return { code };
 }
 
-function isOurs(error: unknown): error is Error {
-  const isPlain = error instanceof TypeError || error instanceof RangeError ||
-    (error as Error | null)?.constructor === Error;
-  // V8 says "Cannot read properties of undefined".
-  return isPlain && /^Cannot (?!read prop|set prop|destructure|access|convert|mix)/.test(
-    (error as Error).message,
-  );
+/** Checks what a page gives: what the check throws is about that, and is shown. No statement may be sent there. */
+export function checkGiven<Given>(check: () => Given): Given {
+  try {
+    return check();
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) {
+      throw new Refusal(422, error.message);
+    }
+    throw error;
+  }
 }

@@ -4,6 +4,7 @@ import { abortable } from "../lib/wait.ts";
 import { checkAggregateName, checkPartition } from "../names/_aggregate_name.ts";
 import {
   checkCategory,
+  checkConsumerGroup,
   checkId,
   checkInteger,
   checkName,
@@ -11,6 +12,7 @@ import {
   checkStreamName,
 } from "../names/_check.ts";
 import { isCategory } from "../names/stream_name.ts";
+import { checkAfter } from "../operate/_check_after.ts";
 import { findMessages } from "../operate/find_messages.ts";
 import { inspectMessage } from "../operate/inspect_message.ts";
 import { nextMessage } from "../operate/next_message.ts";
@@ -19,7 +21,7 @@ import { planRewind } from "../operate/plan_rewind.ts";
 import { streams, type StreamsOptions } from "../operate/streams.ts";
 import { trace, type TraceStart } from "../operate/trace.ts";
 import { readAggregate, type ReadAggregateOptions } from "../read/read_aggregate.ts";
-import type { Sql } from "../types.ts";
+import type { ConsumerGroup, Sql } from "../types.ts";
 import { checkTexts, placeOfConsumer, placeOfStream, startIn, timeIn } from "./_arguments.ts";
 import { listed } from "./_kind.ts";
 import type { AnswerOf, Operations, Unwired } from "./_operation.ts";
@@ -40,9 +42,10 @@ export const SEARCHES: Operations<
   streams: {
     writes: false,
     members: { category: true, sort: true, limit: true, after: true },
-    place: ({ category, limit = 100 }) => {
+    place: ({ category, sort = "last", limit = 100, after }) => {
       checkCategory("category", category);
       checkInteger("limit", limit, 1, 1000);
+      checkAfter(sort, after);
       return { category };
     },
     run: async ({ sql }, { category, sort, limit, after }) =>
@@ -74,11 +77,17 @@ export const SEARCHES: Operations<
       until: true,
       own: true,
     },
-    place: ({ source, limit = 100, types, startAt, own }) => {
+    place: ({ source, direction, limit = 100, types, text, startAt, since, until, own }) => {
       checkName("source", source);
+      if (direction !== undefined && direction !== "forward" && direction !== "backward") {
+        throw invalid("direction", direction, '"forward" or "backward"');
+      }
       checkInteger("limit", limit, 1, 500);
       checkTexts("types", types, 100);
+      if (text !== undefined) checkName("text", text);
       if (startAt !== undefined) startIn("startAt", startAt);
+      timeIn("since", since);
+      timeIn("until", until);
       if (own !== undefined && typeof own !== "boolean") throw invalid("own", own, "true or false");
       if (source === "$all") return {};
       return isCategory(source) ? { category: source } : placeOfStream(source);
@@ -144,7 +153,11 @@ export const SEARCHES: Operations<
   nextMessage: {
     writes: false,
     members: { consumer: true },
-    place: ({ consumer }) => placeOfConsumer(consumer),
+    place: ({ consumer }) => {
+      const place = placeOfConsumer(consumer);
+      if (place.consumerGroup) checkConsumerGroup(place.consumerGroup as ConsumerGroup);
+      return place;
+    },
     run: async ({ sql }, { consumer }, signal) => {
       const next = await nextMessage(sql, consumer, { scanLimit: 200_000, signal });
       // The look at it goes where the consumer reads: another partition may have a message of the same id.

@@ -43,10 +43,12 @@ export const SHARED_LOOKS: Operations<
   activity: {
     writes: false,
     members: { since: true, until: true, buckets: true },
-    place: ({ since, until, buckets = 60 }) => {
+    place: (given) => {
+      const { since, until, buckets = 60 } = given;
       if (timeIn("since", since) === undefined) throw invalid("since", since, "an ISO time");
       timeIn("until", until);
       checkInteger("buckets", buckets, 1, 120);
+      wholeSpans(given);
       return {};
     },
     run: ({ sql, share, partitions }, given) => {

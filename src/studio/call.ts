@@ -6,6 +6,8 @@ import type { GroupMembership } from "../consume/consumer.ts";
  * A field is `undefined` if the operation does not have it. A rule should say what it allows rather than what it
  * forbids. `streamName` and `category` say where all messages of the answer are: an operation that can answer messages
  * of other streams has neither.
+ *
+ * When the page opens, the studio asks about each operation that writes, without names: whether the page is to offer it.
  */
 export interface StudioCall {
   /**

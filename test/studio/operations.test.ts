@@ -103,6 +103,7 @@ describe("what the studio answers is what operators get:", () => {
     expect((await looking.ask("open")).body).toEqual({
       version: expect.stringMatching(/^\d+\.\d+\.\d+/),
       readOnly: true,
+      may: [],
       entities: ["account"],
       consumers: [consumer],
       schema: "message_store",

@@ -246,6 +246,8 @@ describe("authorize()", () => {
       allowed = Promise.resolve(true);
       const { status } = await asked.ask(operation, given);
       expect([200, 422]).toContain(status);
+      // open tells which changes are allowed.
+      if (operation === "open") expect(calls.splice(-6).every(({ writes }) => writes)).toBe(true);
       for (const call of calls) {
         expect(call).toEqual({
           operation,
@@ -255,6 +257,22 @@ describe("authorize()", () => {
       }
     },
   );
+
+  test("is asked which changes the page may offer", async () => {
+    const told: unknown[] = [];
+    const options: Partial<StudioOptions> = {
+      authorize: (_, { operation, writes, consumerId }) => {
+        if (operation === "park") throw new Error("no token");
+        if (operation === "skip") return Response.redirect("https://login.example/");
+        return !writes || operation === "write" || operation === "rewind" && !consumerId;
+      },
+      onError: (error) => told.push(error),
+    };
+    const writing = testStudio(db, { ...options, readOnly: false });
+    expect((await writing.ask("open")).body).toMatchObject({ may: ["rewind", "write"] });
+    expect(told).toMatchObject([{ message: "no token" }]);
+    expect((await testStudio(db, options).ask("open")).body).toMatchObject({ may: [] });
+  });
 
   test("is not asked of what writes, if the studio only reads", async () => {
     const calls: StudioCall[] = [];
@@ -357,6 +375,13 @@ describe("what is wrong is said in words:", () => {
     ["parked", { consumer: { ...consumer, handle: 1 } }, '"handle"'],
     ["planRewind", { consumer }, "position"],
     ["nextMessage", {}, "consumer"],
+    ["nextMessage", { consumer: { ...consumer, consumerGroup: { size: 2 } } }, "member"],
+    ["rewind", { consumer, position: 1e9 }, "the store ends before"],
+    ["rewind", { consumer: { ...consumer, consumerId: "no" }, position: 1 }, "no position of it"],
+    ["streams", { category: "a", after: {} }, '"after.lastGlobalPosition"'],
+    ["findMessages", { source: "$all", direction: "up" }, '"up"'],
+    ["write", { streamName: "account-1", type: "A", data: "\0" }, "u0000"],
+    ["skip", { consumer, id: crypto.randomUUID(), reason: "r" }, "no such message"],
     ["readAggregate", { name: "a-1" }, '"a-1"'],
     ["replayParked", { consumer }, "handlers"],
     ["discardParked", { consumer, ids: [id] }, '"reason"'],
@@ -431,6 +456,19 @@ describe("what is wrong is said in words:", () => {
     expect(text).not.toContain("secret");
     expect(told).toMatchObject([{ message: "password secret" }]);
   });
+
+  test.each([Error, TypeError, RangeError])(
+    "what a driver says is not shown, although it begins as a sentence of ours: %s",
+    async (Class) => {
+      const error = new Class("Cannot find module '/home/me/secret/driver.js'");
+      const sql = fromQuery(() => Promise.reject(error));
+      const { status, text } = await testStudio({ sql }, { onError: nothing }).ask("readMessage", {
+        id,
+      });
+      expect(status).toBe(500);
+      expect(text).not.toContain("secret");
+    },
+  );
 });
 
 /** A handle that counts its statements, and answers those that are held back when it is told to. */
@@ -499,6 +537,22 @@ test("many different looks are bounded, and do not keep the head from being seen
   const answered = [...await statuses, ...await Promise.all(more)];
   expect(new Set(answered)).toEqual(new Set([200, 503]));
   expect(answered.filter((it) => it === 200).length).toBeGreaterThanOrEqual(30);
+});
+
+test("no statement is begun for who has left before it was allowed", async () => {
+  const { counted, handle } = counting(db.sql);
+  const leaving = new AbortController();
+  const asked = testStudio({ sql: handle }, {
+    authorize: () => {
+      leaving.abort();
+      return true;
+    },
+  });
+  const init = { signal: leaving.signal };
+  for (const [operation, given] of [["findMessages", { source: "$all" }], ["pulse", {}]] as const) {
+    expect((await asked.ask(operation, given, init)).status).toBe(503);
+  }
+  expect(counted.statements).toBe(0);
 });
 
 test("a search ends for who has left, and when the studio's signal aborts", async () => {

@@ -10,9 +10,9 @@ export function useOpened(): Opened | undefined {
   return studio === undefined || isFailure(studio) ? undefined : studio;
 }
 
-/** Whether the page offers what changes something. */
+/** Whether whoever looks may change something. */
 export function useMayWrite(): boolean {
-  return useOpened()?.readOnly === false;
+  return (useOpened()?.may.length ?? 0) > 0;
 }
 
 /** Whether the studio has the handlers of a consumer. */

@@ -53,7 +53,7 @@ function Navigation(): JSX.Element {
       <span class="grow" />
       {studio && (
         <p class="about">
-          {studio.readOnly ? "Read only" : "May write"}
+          {studio.may.length === 0 ? "Read only" : "May write"}
           <br />
           {studio.databases.length > 0 && (
             <span title={studio.databases.join(", ")}>

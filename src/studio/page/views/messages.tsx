@@ -14,7 +14,7 @@ import { WriteButton } from "../parts/write_dialog.tsx";
 /** The messages of a stream, or all. */
 export function MessagesView({ source }: { readonly source: string }): JSX.Element {
   const studio = useValue(opened);
-  const mayWrite = studio !== undefined && !isFailure(studio) && !studio.readOnly;
+  const mayWrite = studio !== undefined && !isFailure(studio) && studio.may.includes("write");
   if (!isStream(source)) {
     return (
       <div class="page full">
