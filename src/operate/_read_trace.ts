@@ -2,14 +2,14 @@ import { queryJson } from "../handle/_statement.ts";
 import { WHOLE_MILLISECONDS } from "../messages/_columns.ts";
 import type { Sql } from "../types.ts";
 
-/** A message as the statements answer it: the time in milliseconds, and the place that it names as its cause. */
+/** A message as the statements answer it: the time in milliseconds (null if it is infinite), and the place that it names as its cause. */
 export interface StoredLink {
   readonly id: string;
   readonly streamName: string;
   readonly type: string;
   readonly position: number;
   readonly globalPosition: number;
-  readonly time: number;
+  readonly time: number | null;
   readonly causeStream: string | null;
   readonly causePosition: string | null;
 }
@@ -50,7 +50,7 @@ const linksJson = (step: string) =>
             json_build_object(
               'id', id, 'streamName', stream_name, 'type', type, 'position', position,
               'globalPosition', global_position,
-              'time', ${WHOLE_MILLISECONDS},
+              'time', case when isfinite(time) then ${WHOLE_MILLISECONDS} end,
               'causeStream', cause_stream, 'causePosition', cause_position
             )
             order by global_position

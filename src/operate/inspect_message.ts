@@ -1,8 +1,7 @@
 import { askStores } from "../handle/_store_for.ts";
-import { queryJson } from "../handle/_statement.ts";
 import { checkId, checkInteger, checkOptions } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
-import { FOUND_JSON, foundMessage, MESSAGE_TEXTS, type StoredFound } from "./_find_rows.ts";
+import { readTexts } from "./_read_texts.ts";
 import type { FoundMessage } from "./found_message.ts";
 
 /** Options of `inspectMessage`. */
@@ -47,38 +46,6 @@ export async function inspectMessage(
   checkOptions(options, { textLength: true });
   const { textLength = 1_000_000_000 } = options;
   checkInteger("textLength", textLength, 0, 1_000_000_000);
-  const found = await askStores(sql, (store) => readAsText(store, id, String(textLength)));
-  const stored = found.find((it) => it !== null);
-  return stored ? foundMessage(stored) : null;
+  const found = await askStores(sql, (store) => readTexts(store, [id], textLength));
+  return found.flat()[0] ?? null;
 }
-
-async function readAsText(
-  sql: Sql,
-  id: string,
-  textLength: string,
-): Promise<StoredFound | null> {
-  return await queryJson<StoredFound | null>(sql, "with", MESSAGE_AS_TEXT)`
-  asked as materialized (
-    select ${id}::text::uuid as wanted, ${textLength}::text::int as text_length
-  )`;
-}
-
-const MESSAGE_AS_TEXT = /* @__PURE__ */ `
-select
-  coalesce(
-    (
-      select ${FOUND_JSON}
-      from (
-        select
-          id, stream_name, type, position, global_position, time,${MESSAGE_TEXTS}
-        from (
-          select *, data::text as data_text, metadata::text as metadata_text
-          from asked
-          join message_store.messages on id = wanted
-          offset 0
-        ) as texts
-        offset 0
-      ) as message
-    )::text,
-    'null'
-  ) as json`;

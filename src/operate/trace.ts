@@ -13,6 +13,7 @@ import {
   checkStreamName,
 } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
+import { dateOrNull } from "./_date_or_null.ts";
 import { readEffectsPage, readTraceBeginning, type StoredLink } from "./_read_trace.ts";
 
 /** How many messages a statement looks at. */
@@ -56,8 +57,8 @@ export interface TracedMessage {
   readonly position: number;
   /** The global position. */
   readonly globalPosition: number;
-  /** When the message was written. */
-  readonly time: Date;
+  /** When the message was written; null if no Date can be so early or late. */
+  readonly time: Date | null;
   /** Whether the message led to what was asked for (`"cause"`), is it (`"start"`), or followed from it (`"effect"`). */
   readonly role: "cause" | "start" | "effect";
   /** The global position of the message that caused it; null if no message of the trace did. */
@@ -187,7 +188,7 @@ function connect(linked: readonly Linked[]): TracedMessage[] {
       ...link,
       position: safeInteger(link.position),
       globalPosition: safeInteger(link.globalPosition),
-      time: new Date(time),
+      time: dateOrNull(time),
       role,
       cause: cause?.globalPosition ?? null,
       namedCause: namedPlace(causeStream, causePosition),

@@ -1,3 +1,5 @@
+import { keptNumber } from "./_kept_numbers.ts";
+
 /** JSON, or its beginning. */
 export interface LimitedJson {
   readonly text: string;
@@ -40,8 +42,10 @@ export function jsonUpTo(limit: number, value: unknown): LimitedJson {
   };
   const addValue = (given: unknown): void => {
     const value = asJson(given);
-    // No part of a text that is left out is kept, nor escaped.
     if (typeof value === "string") {
+      const number = keptNumber(value);
+      if (number !== undefined) return add(number);
+      // No part of a text that is left out is kept, nor escaped.
       return add(JSON.stringify(value.slice(0, Math.max(0, left) + 1)));
     }
     if (typeof value === "object" && value !== null) return addObject(value);

@@ -18,6 +18,7 @@ import { inspectMessage } from "../operate/inspect_message.ts";
 import { nextMessage } from "../operate/next_message.ts";
 import { parked } from "../operate/parked.ts";
 import { planRewind } from "../operate/plan_rewind.ts";
+import { readTexts } from "../operate/_read_texts.ts";
 import { streams, type StreamsOptions } from "../operate/streams.ts";
 import { trace, type TraceStart } from "../operate/trace.ts";
 import { readAggregate, type ReadAggregateOptions } from "../read/read_aggregate.ts";
@@ -184,23 +185,17 @@ export const SEARCHES: Operations<
   },
 };
 
-/** The messages that an aggregate refers to, with their data as text. */
+/** The messages that an aggregate refers to, with their data as text: so no number in them is rounded. */
 async function readReferred(
   sql: Sql,
   name: string,
   options: ReadAggregateOptions,
 ): Promise<Unwired<AnswerOf<"readAggregate">>> {
   const messages = await readAggregate(sql, name, options);
-  return messages.map(({ reference, data, metadata, ...message }) => {
-    const texts = [data, metadata].map((it) => it === null ? null : JSON.stringify(it));
-    const found = {
-      ...message,
-      time: isNaN(Number(message.time)) ? null : message.time,
-      data: texts[0]?.slice(0, 2000) ?? null,
-      metadata: texts[1]?.slice(0, 2000) ?? null,
-      isCut: texts.some((it) => it !== null && it.length > 2000),
-      size: texts.reduce((sum, it) => sum + new TextEncoder().encode(it ?? "").length, 0),
-    };
-    return { ...listed(found), reference };
+  const texts = await readTexts(storeFor(sql, name), messages.map(({ id }) => id), 2000);
+  const byId = new Map(texts.map((it) => [it.id, it]));
+  return messages.flatMap(({ id, reference }) => {
+    const found = byId.get(id);
+    return found ? [{ ...listed(found), reference }] : [];
   });
 }

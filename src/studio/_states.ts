@@ -3,11 +3,12 @@ import type { CheckedEntity } from "../decide/_checked_entity.ts";
 import { isPromise } from "../lib/promise.ts";
 import { abortable } from "../lib/wait.ts";
 import { category as categoryOf } from "../names/stream_name.ts";
-import { readStream } from "../read/read_stream.ts";
+import { findMessages, type FoundMessages } from "../operate/find_messages.ts";
 import { streamVersion } from "../read/stream_version.ts";
 import type { Message } from "../types.ts";
 import type { StatesAnswer } from "./_api.ts";
 import { jsonUpTo } from "./_json_up_to.ts";
+import { parseKeepingNumbers } from "./_kept_numbers.ts";
 import type { Studio } from "./_studio.ts";
 
 /** How many messages of a stream are folded at most. */
@@ -16,8 +17,8 @@ const MOST_FOLDED = 10_000;
 const MOST_STATES = 500;
 const MOST_OF_A_STATE = 64_000;
 const MOST_OF_ALL = 4_000_000;
-/** How many messages are read at once: few, because each may be of megabytes. */
-const READ_AT_ONCE = 50;
+/** How many messages are read at once. A page ends at 16 MB, too. */
+const READ_AT_ONCE = 500;
 
 /** A state, on its way to JSON. */
 type MadeState = Omit<StatesAnswer["states"][number], "time"> & { readonly time: Date | null };
@@ -31,13 +32,15 @@ export interface MadeStates extends Omit<StatesAnswer, "states"> {
 interface StateMaker {
   readonly by: StatesAnswer["by"];
   readonly init: () => unknown;
+  readonly parse: (json: string) => unknown;
   readonly next: (state: unknown, message: Message) => unknown;
 }
 
 /**
  * Makes the states of a stream after each of its messages, from the first one on, and answers those around a position.
  *
- * A state is made into text at once, and only where it may be answered: a fold may change the state that it is given.
+ * A state is made into text at once, and only where it may be answered: a fold may change the state that it is given. If
+ * the fold ends before, because a message does not fit it, the states around that message are made in a second run.
  */
 export async function readStates(
   { sql, entities }: Studio,
@@ -45,50 +48,71 @@ export async function readStates(
   wanted: number | undefined,
   signal: AbortSignal,
 ): Promise<MadeStates> {
+  const maker = stateMakerOf(entities.get(categoryOf(streamName)));
   const end = await abortable(streamVersion(sql, streamName), signal);
-  const { by, init, next } = stateMakerOf(entities.get(categoryOf(streamName)));
-  const last = Math.min(end, MOST_FOLDED - 1);
-  const at = Math.min(wanted ?? last, last);
-  const from = Math.max(0, Math.min(at - MOST_STATES / 2, last - MOST_STATES + 1));
-  const made: MadeState[] = [];
-  const seen: { first: number | null; last: number | null; error: string | null } = {
-    first: null,
-    last: null,
-    error: null,
-  };
-  let state = init();
-  for await (const message of messagesTo(last)) {
-    try {
-      const made = next(state, message);
-      state = isPromise(made) ? await made : made;
-    } catch (error) {
-      seen.error = reasonOfEnd(error, message);
-      break;
-    }
-    seen.first ??= message.position;
-    seen.last = message.position;
-    if (message.position >= from && made.length < MOST_STATES) {
-      made.push(stateAfter(message, state));
-    }
-  }
-  return { by, states: fittingAround(made, at), ...seen, isCut: end > last };
+  const made = await foldAround(wanted ?? end);
+  if (made.states.length > 0 || made.error === null || made.last === null) return made;
+  return await foldAround(made.last);
 
-  async function* messagesTo(last: number): AsyncGenerator<Message, void, undefined> {
-    for (let position = 0; position <= last;) {
-      const batchSize = Math.min(READ_AT_ONCE, last - position + 1);
-      const page = await abortable(readStream(sql, streamName, { position, batchSize }), signal);
-      if (page.length === 0) return;
-      yield* page;
-      position = page.at(-1)!.position + 1;
+  async function foldAround(around: number): Promise<MadeStates> {
+    const { by, init, next } = maker;
+    const made: MadeState[] = [];
+    const seen: { first: number | null; last: number | null; error: string | null } = {
+      first: null,
+      last: null,
+      error: null,
+    };
+    let [state, at, from] = [init(), 0, 0];
+    let isCut = false;
+    for await (const message of eachMessage()) {
+      const { position } = message;
+      seen.first ??= position;
+      const last = Math.min(end, seen.first + MOST_FOLDED - 1);
+      isCut = end > last;
+      if (position > last) break;
+      at = Math.min(around, last);
+      from = Math.max(0, Math.min(at - MOST_STATES / 2, last - MOST_STATES + 1));
+      try {
+        const made = next(state, message);
+        state = isPromise(made) ? await made : made;
+      } catch (error) {
+        seen.error = reasonOfEnd(error, message);
+        break;
+      }
+      seen.last = position;
+      if (position >= from && made.length < MOST_STATES) made.push(stateAfter(message, state));
+    }
+    if (seen.last === null) seen.first = null;
+    return { by, states: fittingAround(made, at), ...seen, isCut };
+  }
+
+  /** As texts: so an infinite time can be read, and a number is as the store has it. */
+  async function* eachMessage(): AsyncGenerator<Message, void, undefined> {
+    for (let startAt: number | null = 0; startAt !== null;) {
+      signal.throwIfAborted();
+      const options = { startAt, limit: READ_AT_ONCE, textLength: 1_000_000_000 };
+      const page: FoundMessages = await abortable(findMessages(sql, streamName, options), signal);
+      for (const { size: _, isCut: __, data, metadata, time, ...message } of page.messages) {
+        yield {
+          ...message,
+          data: data === null ? null : maker.parse(data),
+          metadata: metadata === null ? null : JSON.parse(metadata),
+          time: time ?? new Date(NaN),
+        };
+      }
+      startAt = page.next;
     }
   }
 }
 
 function stateMakerOf(entity: CheckedEntity | undefined): StateMaker {
-  if (entity === undefined) return { by: "merge", init: () => null, next: merge };
+  if (entity === undefined) {
+    return { by: "merge", init: () => null, parse: parseKeepingNumbers, next: merge };
+  }
   return {
     by: "entity",
     init: entity.init,
+    parse: JSON.parse,
     next: (state, message) => entity.fold.stored(state, message),
   };
 }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { jsonUpTo } from "../../src/studio/_json_up_to.ts";
+import { parseKeepingNumbers } from "../../src/studio/_kept_numbers.ts";
 
 test("what fits is as JSON.stringify() writes it, and what does not is its beginning", () => {
   fc.assert(fc.property(fc.jsonValue(), fc.nat(60), (value, limit) => {
@@ -38,4 +39,24 @@ test("what is beyond the limit is not looked at", () => {
 test("a value may be a thousand levels deep", () => {
   const deep = JSON.parse("[".repeat(1000) + "]".repeat(1000));
   expect(jsonUpTo(5000, deep).text).toBe(JSON.stringify(deep));
+});
+
+test("numbers are kept as the store has them, and all else is as JSON.parse() reads it", () => {
+  const kept = (json: string) => jsonUpTo(1000, parseKeepingNumbers(json)).text;
+  for (
+    const json of [
+      "12345678901234567890",
+      "-0.10",
+      '[1,2.50,-9007199254740993,1E+400,"12345678901234567890"]',
+      '{"a 12345678901234567890":{"\\\\":123456789012345678901,"\\"1.50":"\\\\\\"1.50"},"b":1.50}',
+    ]
+  ) expect(kept(json)).toBe(json);
+  fc.assert(fc.property(fc.jsonValue(), (value) => {
+    const json = JSON.stringify(value);
+    expect(kept(json)).toBe(json.slice(0, 1000));
+  }));
+  fc.assert(fc.property(fc.bigInt(), fc.string(), (number, text) => {
+    const json = `[${JSON.stringify(text)},${number},{${JSON.stringify(text)}:${number}}]`;
+    expect(kept(json)).toBe(json.slice(0, 1000));
+  }));
 });

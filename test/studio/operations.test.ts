@@ -208,8 +208,8 @@ describe("what the studio answers is what operators get:", () => {
   test("readAggregate, with the references", async () => {
     const { body } = await looking.ask("readAggregate", { name: "ledger", batchSize: 2 });
     expect(body).toMatchObject([
-      { streamName: "account-0", data: '{"amount":0}', reference: { streamName: "ledger-1" } },
-      { streamName: "account-1", data: '{"amount":1}', reference: { streamName: "ledger-1" } },
+      { streamName: "account-0", data: '{"amount": 0}', reference: { streamName: "ledger-1" } },
+      { streamName: "account-1", data: '{"amount": 1}', reference: { streamName: "ledger-1" } },
     ]);
   });
 
@@ -262,6 +262,52 @@ describe("states", () => {
       error: 'Cannot fold message "Broken" at position 1: TypeError: no such amount',
     });
     expect(body.states.length).toBe(1);
+  });
+
+  test("before the message that does not fit are answered, wherever they are asked for", async () => {
+    await db.sql`
+      insert into message_store.messages (stream_name, position, type, data)
+      select 'account-late', number, case when number = 700 then 'Broken' else 'Deposited' end,
+        '{"amount": 1}'
+      from generate_series(0, 2999) as number`;
+    for (const position of [undefined, 2999, 700]) {
+      const { body } = await looking.ask("states", { streamName: "account-late", position });
+      expect(body).toMatchObject({
+        first: 0,
+        last: 699,
+        error: 'Cannot fold message "Broken" at position 700: TypeError: no such amount',
+      });
+      const last = body.states.at(-1);
+      expect([last.position, JSON.parse(last.state).balance]).toEqual([699, 700]);
+    }
+  });
+
+  test("of a stream whose first messages are gone begin at the first that is there", async () => {
+    await db.sql`
+      insert into message_store.messages (stream_name, position, type, data)
+      select 'pruned-1', number, 'A', jsonb_build_object('number', number)
+      from generate_series(20000, 30049) as number`;
+    const given = { streamName: "pruned-1" };
+    const { body } = await looking.ask("states", given);
+    expect(body).toMatchObject({ first: 20_000, last: 29_999, isCut: true, error: null });
+    expect(body.states.length).toBe(500);
+    const { body: early } = await looking.ask("states", { ...given, position: 20_003 });
+    expect(early.states[0]).toMatchObject({ position: 20_000, state: '{"number":20000}' });
+  });
+
+  test("have numbers as the store has them", async () => {
+    await db.sql`
+      insert into message_store.messages (stream_name, position, type, data)
+      values ('exact-1', 0, 'A', '{"id": 12345678901234567890, "of": {"amount": 1.50}}'),
+        ('exact-1', 1, 'A', '{"of": {"rate": -0.10}, "text": "1.50"}')`;
+    const { body } = await looking.ask("states", { streamName: "exact-1" });
+    expect(body.states[1].state)
+      .toBe('{"id":12345678901234567890,"of":{"amount":1.50,"rate":-0.10},"text":"1.50"}');
+    await aggregate(db.sql, { name: "exactly", from: ["exact"], partition: () => 1 }, {
+      once: true,
+    });
+    const { body: [one] } = await looking.ask("readAggregate", { name: "exactly" });
+    expect(one.data).toContain('"id": 12345678901234567890');
   });
 
   test("are a merge of the data elsewhere", async () => {

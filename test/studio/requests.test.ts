@@ -457,9 +457,9 @@ describe("what is wrong is said in words:", () => {
     expect(told).toMatchObject([{ message: "password secret" }]);
   });
 
-  test.each([Error, TypeError, RangeError])(
+  test.each([["Error", Error], ["TypeError", TypeError], ["RangeError", RangeError]] as const)(
     "what a driver says is not shown, although it begins as a sentence of ours: %s",
-    async (Class) => {
+    async (_, Class) => {
       const error = new Class("Cannot find module '/home/me/secret/driver.js'");
       const sql = fromQuery(() => Promise.reject(error));
       const { status, text } = await testStudio({ sql }, { onError: nothing }).ask("readMessage", {
@@ -602,11 +602,18 @@ test("the studio answers while the messages are of other people", async () => {
   await db.sql`update message_store.messages set time = 'infinity' where stream_name = 'when-1'`;
   const { body } = await asked.ask("findMessages", { source: "when-1" });
   expect(body.messages).toMatchObject([{ time: null }]);
-  // A time that no Date can be; an infinite one is refused by every read of messages.
-  await db.sql`
-    update message_store.messages set time = '290000-01-01' where stream_name = 'when-1'`;
-  const { body: states } = await asked.ask("states", { streamName: "when-1" });
-  expect(states).toMatchObject({ states: [{ time: null }] });
+  for (const time of ["infinity", "-infinity", "290000-01-01"]) {
+    await db.sql`update message_store.messages set time = ${time}::text::timestamp
+      where stream_name = 'when-1'`;
+    const { body: states } = await asked.ask("states", { streamName: "when-1" });
+    expect(states).toMatchObject({ states: [{ time: null }] });
+    const { body: traced } = await asked.ask("trace", { streamName: "when-1" });
+    expect(traced.messages).toMatchObject([{ time: null }]);
+    const { body: page } = await asked.ask("streams", { category: "when", limit: 1 });
+    expect(page).toMatchObject({ streams: [{ firstAt: null, lastAt: null }] });
+    const after = await asked.ask("streams", { category: "when", after: page.streams[0] });
+    expect(after.body).toMatchObject({ streams: [], next: null });
+  }
 });
 
 test("10 MB of data are a beginning of them in the page, and whole in a file", async () => {

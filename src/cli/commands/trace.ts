@@ -68,7 +68,9 @@ function* treeLines(
     const { type, streamName, position, time, role, namedCause } = message;
     const isStart = role === "start";
     const place = `${printable(streamName)} ${position}`;
-    const after = above ? `+${spanText(time.getTime() - above.time.getTime())}` : timeText(time);
+    const after = above?.time && time
+      ? `+${spanText(time.getTime() - above.time.getTime())}`
+      : timeText(time);
     yield [
       (above ? dim(shortIndent(indent) + (isLast ? "└─ " : "├─ ")) : "") +
       (isStart ? bold(printable(type)) : printable(type)),

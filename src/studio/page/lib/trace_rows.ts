@@ -43,9 +43,16 @@ export function traceRows(messages: readonly TracedOne[]): TraceRow[] {
   return rows;
 }
 
+/** The times of messages in milliseconds; of one whose time no Date can be, the least of the others. */
+export function timesOf(messages: readonly { readonly time: string | null }[]): number[] {
+  const times = messages.map(({ time }) => time === null ? NaN : Date.parse(time));
+  const least = Math.min(...times.filter((time) => !isNaN(time)));
+  return times.map((time) => isNaN(time) ? isFinite(least) ? least : 0 : time);
+}
+
 /** Where the messages are in time, from 0 to 1; by their order where all have one time. */
 export function placesInTime(rows: readonly TraceRow[]): number[] {
-  const times = rows.map(({ message }) => Date.parse(message.time));
+  const times = timesOf(rows.map(({ message }) => message));
   const first = times.reduce((least, time) => Math.min(least, time), Infinity);
   const span = times.reduce((most, time) => Math.max(most, time), -Infinity) - first;
   return times.map((time) => span > 0 ? (time - first) / span : 0);

@@ -5,7 +5,13 @@ import { ageText, numberText, quantity } from "../lib/format.ts";
 import { currentPlace, go, goWith, viewUrl } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
 import { indentOf } from "../lib/trace_layout.ts";
-import { placesInTime, type TracedOne, type TraceRow, traceRows } from "../lib/trace_rows.ts";
+import {
+  placesInTime,
+  timesOf,
+  type TracedOne,
+  type TraceRow,
+  traceRows,
+} from "../lib/trace_rows.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewHead } from "../parts/head.tsx";
@@ -47,8 +53,8 @@ function Walk(
   const found = rows.findIndex(({ message }) => message.id === query.get("message"));
   const active = found === -1 ? start : found;
   const first = rows[0]!.message;
-  const span = Math.max(...messages.map(({ time }) => Date.parse(time))) -
-    Math.min(...messages.map(({ time }) => Date.parse(time)));
+  const times = timesOf(messages);
+  const span = Math.max(...times) - Math.min(...times);
   const streams = new Set(messages.map(({ streamName }) => streamName)).size;
   return (
     <>
@@ -119,7 +125,8 @@ function Tree({ rows, places, active }: TreeProps): JSX.Element {
     event.preventDefault();
     if (rows[goal] !== undefined) choose(goal);
   };
-  const begin = Math.min(...rows.map(({ message }) => Date.parse(message.time)));
+  const times = timesOf(rows.map(({ message }) => message));
+  const begin = Math.min(...times);
   return (
     <div
       class="trace"
@@ -136,7 +143,7 @@ function Tree({ rows, places, active }: TreeProps): JSX.Element {
           key={row.message.globalPosition}
           row={row}
           isActive={at === active}
-          after={Date.parse(row.message.time) - begin}
+          after={times[at]! - begin}
           choose={() => choose(at)}
         />
       ))}
