@@ -103,8 +103,10 @@ export interface StudioConsumer {
 
 /** The head of the store. It is read at most once a second for all pages. */
 export interface Pulse {
-  /** The global position of the last message; 0 for none. Of several partitions, the sum: it only tells of changes. */
-  readonly lastGlobalPosition: number;
+  /** The global position of the last message; 0 for none. Null for several partitions: each has positions of its own. */
+  readonly lastGlobalPosition: number | null;
+  /** How many positions were given, in all partitions together: it rises with each message. */
+  readonly moved: number;
   /** The time of the last message; null for none. */
   readonly time: string | null;
   /** The clock of the studio's server. */

@@ -1,6 +1,14 @@
-import { HandlerFailedError, InvalidMessageError, NotInstalledError } from "../errors.ts";
+import {
+  HandlerFailedError,
+  InvalidMessageError,
+  NotInstalledError,
+  PartitionError,
+} from "../errors.ts";
 import { Refusal, refusalOf } from "../http/gateway/_problem.ts";
 import { isRefusal } from "../operate/_refusal.ts";
+
+const CHOOSE = "Cannot do this with all partitions at once: each has an order of its own: " +
+  "choose a category, a stream or a consumer";
 
 /**
  * The refusal that tells a page of an error. The sentences of this package that refuse something are for people, and they
@@ -10,6 +18,9 @@ export function refusalFor(error: unknown): Refusal {
   if (error instanceof NotInstalledError) return new Refusal(503, error.message, codeOf(error));
   if (error instanceof HandlerFailedError || error instanceof InvalidMessageError) {
     return new Refusal(422, error.message, codeOf(error));
+  }
+  if (error instanceof PartitionError && error.reason === "all") {
+    return new Refusal(422, CHOOSE, { code: error.code, reason: error.reason });
   }
   const known = refusalOf(error);
   return known.status === 500 && isRefusal(error) ? new Refusal(422, error.message) : known;

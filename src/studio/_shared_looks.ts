@@ -33,8 +33,10 @@ export const SHARED_LOOKS: Operations<
         ask: () => askStores(sql, (store) => readLast(store)),
       });
       const time = heads.reduce((last, it) => Math.max(last, Number(it?.time ?? 0)), 0);
+      const moved = heads.reduce((sum, it) => sum + (it?.globalPosition ?? 0), 0);
       return {
-        lastGlobalPosition: heads.reduce((sum, it) => sum + (it?.globalPosition ?? 0), 0),
+        lastGlobalPosition: partitions > 1 ? null : moved,
+        moved,
         time: time === 0 ? null : new Date(time),
         serverTime: new Date(),
       };

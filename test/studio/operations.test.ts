@@ -124,6 +124,7 @@ describe("what the studio answers is what operators get:", () => {
     });
     expect((await looking.ask("pulse")).body).toEqual({
       lastGlobalPosition: last!.globalPosition,
+      moved: last!.globalPosition,
       time: last!.time!.toISOString(),
       serverTime: expect.any(String),
     });
@@ -223,7 +224,8 @@ describe("what the studio answers is what operators get:", () => {
     const { body: opened } = await asked.ask("open");
     expect(opened).toMatchObject({ partitions: 2, databases: expect.any(Array) });
     expect(new Set(opened.databases).size).toBe(2);
-    expect((await asked.ask("pulse")).body).toMatchObject({ lastGlobalPosition: 4 });
+    const { body: pulse } = await asked.ask("pulse");
+    expect(pulse).toMatchObject({ lastGlobalPosition: null, moved: 4 });
     expect((await asked.ask("storeStatus")).body.stores.length).toBe(2);
     expect((await asked.ask("findMessages", { source: "p2" })).body.messages.length).toBe(1);
     const { body: findings } = await asked.ask("diagnose");
@@ -234,7 +236,15 @@ describe("what the studio answers is what operators get:", () => {
     const { body } = await asked.ask("activity", { since, until });
     expect(body.buckets.reduce((sum: number, it: { count: number }) => sum + it.count, 0)).toBe(4);
     expect(await asked.ask("findMessages", { source: "$all" }))
-      .toMatchObject({ status: 422, body: { code: "PARTITION" } });
+      .toMatchObject({
+        status: 422,
+        body: {
+          code: "PARTITION",
+          detail: "Cannot do this with all partitions at once: each has an order of its own: " +
+            "choose a category, a stream or a consumer",
+        },
+      });
+    expect(await asked.ask("messageTypes")).toMatchObject({ status: 422 });
   });
 });
 

@@ -51,7 +51,7 @@ async function beat(): Promise<void> {
     const seconds = (now - Date.parse(first.serverTime)) / 1000;
     const rate = seconds <= 0
       ? heartbeat.get().rate
-      : Math.max(0, pulse.lastGlobalPosition - first.lastGlobalPosition) / seconds;
+      : Math.max(0, pulse.moved - first.moved) / seconds;
     heartbeat.set({ pulse, rate, failure: undefined });
   } catch (error) {
     heartbeat.set({ ...heartbeat.get(), failure: asFailure(error) });

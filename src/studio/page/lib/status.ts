@@ -4,8 +4,8 @@ import { call } from "./call.ts";
 import { type Shared, shared } from "./store.ts";
 
 export type StoreOf = StoresAnswer["stores"][number];
-/** A category, and the number of its partition; undefined in a plain store. */
-export type CategoryOf = StoreOf["categories"][number] & { readonly partition?: number };
+/** A category, and the partition that it is in; null in a plain store. */
+export type CategoryOf = StoreOf["categories"][number] & { readonly partition: number | null };
 
 /** The categories of the store, as they were known last: for suggestions. */
 export const knownCategories: Shared<readonly CategoryOf[]> = shared<readonly CategoryOf[]>([]);
@@ -25,10 +25,16 @@ export async function askForCategories(): Promise<void> {
 
 /** The categories of all partitions; each is in one of them. */
 export function categoriesOf(stores: readonly StoreOf[]): CategoryOf[] {
-  if (stores.length === 1) return [...stores[0]!.categories];
-  return stores.flatMap(({ categories }, partition) =>
-    categories.map((it) => ({ ...it, partition }))
-  );
+  return stores.flatMap(({ categories }, number) => {
+    const partition = stores.length > 1 ? number : null;
+    return categories.map((it) => ({ ...it, partition }));
+  });
+}
+
+/** The latest first: by time where there are partitions, because each has positions of its own. */
+export function byLast(a: CategoryOf, b: CategoryOf): number {
+  if (a.partition === null) return b.lastGlobalPosition - a.lastGlobalPosition;
+  return Date.parse(b.lastAt) - Date.parse(a.lastAt);
 }
 
 /** A category of the library's own messages: `account:position`. */

@@ -141,9 +141,9 @@ function Foot(
 /** Reads what is new when the store has moved; answers how far it has moved while the tail is paused. */
 function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean): number {
   const { pulse } = useValue(heartbeat);
-  const head = pulse?.lastGlobalPosition ?? 0;
+  const head = pulse?.moved ?? 0;
   const done = useRef<number | undefined>(undefined);
-  done.current ??= pulse?.lastGlobalPosition;
+  done.current ??= pulse?.moved;
   const latest = useRef(head);
   latest.current = head;
   useEffect(() => {

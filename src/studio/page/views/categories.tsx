@@ -2,7 +2,13 @@ import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { numberText } from "../lib/format.ts";
 import { currentPlace, go, goWith, viewUrl } from "../lib/place.ts";
-import { categoriesOf, type CategoryOf, isOwnCategory, rememberCategories } from "../lib/status.ts";
+import {
+  byLast,
+  categoriesOf,
+  type CategoryOf,
+  isOwnCategory,
+  rememberCategories,
+} from "../lib/status.ts";
 import { useValue } from "../lib/store.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Foreign } from "../parts/foreign.tsx";
@@ -23,7 +29,7 @@ const COLUMNS: readonly RowColumn<CategoryOf>[] = [
           <Foreign text={category} most={120} />
         </ViewLink>
         {isOwnCategory(category) && <span class="kind">bookkeeping</span>}
-        {partition !== undefined && <span class="kind">partition {partition}</span>}
+        {partition !== null && <span class="kind">partition {partition}</span>}
       </>
     ),
   },
@@ -40,14 +46,15 @@ const COLUMNS: readonly RowColumn<CategoryOf>[] = [
     name: "Last position",
     width: "130px",
     isNumber: true,
-    cell: ({ lastGlobalPosition }) => numberText(lastGlobalPosition),
+    cell: ({ lastGlobalPosition, partition }) =>
+      `${numberText(lastGlobalPosition)}${partition === null ? "" : ` of partition ${partition}`}`,
   },
 ];
 
 const SORTS: Readonly<Record<string, (a: CategoryOf, b: CategoryOf) => number>> = {
   name: (a, b) => a.category < b.category ? -1 : 1,
   count: (a, b) => b.count - a.count,
-  last: (a, b) => b.lastGlobalPosition - a.lastGlobalPosition,
+  last: byLast,
 };
 
 export function CategoriesView(): JSX.Element {

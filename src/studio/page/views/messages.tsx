@@ -6,6 +6,7 @@ import { viewUrl } from "../lib/place.ts";
 import { opened } from "../lib/pulse.ts";
 import { useValue } from "../lib/store.ts";
 import { Foreign } from "../parts/foreign.tsx";
+import { Empty } from "../parts/states.tsx";
 import { ViewHead } from "../parts/head.tsx";
 import { ViewLink } from "../parts/link.tsx";
 import { MessageTable } from "../parts/message_table.tsx";
@@ -19,7 +20,14 @@ export function MessagesView({ source }: { readonly source: string }): JSX.Eleme
     return (
       <div class="page full">
         <ViewHead title="All messages" />
-        <MessageTable source={source} label="All messages" />
+        {studio !== undefined && !isFailure(studio) && studio.partitions > 1
+          ? (
+            <Empty>
+              Each partition has an order of its own: choose{" "}
+              <ViewLink url={viewUrl(["categories"])}>a category</ViewLink>.
+            </Empty>
+          )
+          : <MessageTable source={source} label="All messages" />}
       </div>
     );
   }

@@ -11,7 +11,13 @@ import {
 import { numberText, quantity, rateText, sizeText } from "../lib/format.ts";
 import { viewUrl } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
-import { categoriesOf, isOwnCategory, rememberCategories, type StoreOf } from "../lib/status.ts";
+import {
+  byLast,
+  categoriesOf,
+  isOwnCategory,
+  rememberCategories,
+  type StoreOf,
+} from "../lib/status.ts";
 import { useValue } from "../lib/store.ts";
 import { useCall } from "../lib/use_call.ts";
 import { ConsumerName, consumerUrl, Health } from "../parts/consumer_cells.tsx";
@@ -84,7 +90,11 @@ function Tiles(
           : ""}
       </Tile>
       <Tile name="Messages" value={`${isEstimate ? "≈ " : ""}${numberText(count)}`}>
-        last position {pulse ? numberText(pulse.lastGlobalPosition) : "…"}
+        {pulse === undefined
+          ? "…"
+          : pulse.lastGlobalPosition === null
+          ? `in ${numberText(stores.length)} partitions`
+          : `last position ${numberText(pulse.lastGlobalPosition)}`}
       </Tile>
       <Tile name="Size on disk" value={sizeText(table + indexes)}>
         {sizeText(indexes)} of it indexes
@@ -156,7 +166,7 @@ function TopCategories({ stores }: { readonly stores: readonly StoreOf[] }): JSX
   );
   if (all.length === 0) return <Empty>No messages yet.</Empty>;
   const top = all
-    .toSorted((a, b) => isBySize ? b.count - a.count : b.lastGlobalPosition - a.lastGlobalPosition)
+    .toSorted(isBySize ? (a, b) => b.count - a.count : byLast)
     .slice(0, MOST);
   const most = Math.max(...all.map(({ count }) => count));
   return (
