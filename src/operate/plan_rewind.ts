@@ -99,7 +99,9 @@ export async function planRewind(
   const members = all
     .filter((it) => it.consumerId === consumerId && it.health !== "replaced")
     .map(({ streamName, position: from, owner, parked }): PlannedMember => {
-      const { behind = 0, isBehindMore = false } = counted.get(streamName) ?? {};
+      const { behind: found = 0, isBehindMore = false } = counted.get(streamName) ?? {};
+      // One more was looked at, which tells that there are more.
+      const behind = Math.min(found, scanLimit);
       const isBack = first <= from;
       return {
         streamName,

@@ -148,8 +148,11 @@ export const SEARCHES: Operations<
       startIn("position", position);
       return placeOfConsumer(consumer);
     },
-    run: async ({ sql }, { consumer, position }) =>
-      await planRewind(sql, consumer, startIn("position", position), { scanLimit: 20_000 }),
+    run: async ({ sql }, { consumer, position }) => {
+      // Whose messages all are takes longer to tell.
+      const scanLimit = consumer.category === "$all" ? 20_000 : 50_000;
+      return await planRewind(sql, consumer, startIn("position", position), { scanLimit });
+    },
   },
   nextMessage: {
     writes: false,

@@ -314,9 +314,9 @@ describe("planRewind()", () => {
       return [member!.again, member!.never, member!.isMore];
     };
     assert.deepEqual(await plan(positions[3]!, 3), [3, 0, false]);
-    assert.deepEqual(await plan(positions[2]!, 3), [4, 0, true]);
+    assert.deepEqual(await plan(positions[2]!, 3), [3, 0, true]);
     assert.deepEqual(await plan("end", 30), [0, 30, false]);
-    assert.deepEqual(await plan("end", 29), [0, 30, true]);
+    assert.deepEqual(await plan("end", 29), [0, 29, true]);
     await assert.rejects(plan("end", 0), /^RangeError: Cannot use 0 as "scanLimit"/);
   });
 
