@@ -46,8 +46,7 @@ const COLUMNS: readonly RowColumn<CategoryOf>[] = [
     name: "Last position",
     width: "130px",
     isNumber: true,
-    cell: ({ lastGlobalPosition, partition }) =>
-      `${numberText(lastGlobalPosition)}${partition === null ? "" : ` of partition ${partition}`}`,
+    cell: ({ lastGlobalPosition }) => numberText(lastGlobalPosition),
   },
 ];
 
