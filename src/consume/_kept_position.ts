@@ -19,6 +19,8 @@ import { writeRecorded } from "./_write_recorded.ts";
 const LONGEST_UNSTORED_BUSY = 1000;
 /** How long a position may stay unstored while no messages come, in milliseconds. */
 const LONGEST_UNSTORED_IDLE = 250;
+/** How many times a store looks at most whether a store of another name has the page in hand. */
+const MOST_RENAMES = 3;
 /** How long a transaction waits at most for a write beside it that is under way, in milliseconds. */
 const LONGEST_WRITE_BESIDE = 100;
 
@@ -200,14 +202,18 @@ function inTurn(kept: KeptPosition, work: () => Promise<void>): Promise<void> {
 }
 
 async function storeNow(kept: KeptPosition, isForced = false): Promise<void> {
+  let renames = 0;
   // A renewal that comes after the last store must not claim the position again.
   while (!kept.isClosed && !kept.isRecording && (isForced || kept.stored < kept.position)) {
     try {
       return await recordNow(kept);
     } catch (error) {
-      if (kept.isRenamed) await confirmStore(kept);
+      const isUnclaimed = kept.claim !== undefined && !kept.isClaimed;
+      if (error instanceof StoreRenamedError && renames++ < MOST_RENAMES) await confirmStore(kept);
       // What is still to be claimed may have another owner by now.
-      else if (!isConflict(kept, error) || kept.claim && !kept.isClaimed) throw error;
+      else if (!isConflict(kept, error) || isUnclaimed) throw error;
+      // The position stays due.
+      else if (error instanceof StoreRenamedError) return;
       else await reloadPosition(kept);
     }
   }

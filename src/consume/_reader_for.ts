@@ -104,7 +104,7 @@ function lookAtSource({ sql, source, types }: ReadingConsumer): Look {
   return async (page, place, mark) => {
     const last = page.next > place ? page.mark ?? null : null;
     const there = await first.read(last?.position ?? place, mark);
-    if (last === null) return { mark };
+    if (last === null) return { mark: mark && { ...mark, store: there.mark?.store ?? mark.store } };
     const { position, id } = there.mark ?? {};
     return position === last.position && id === last.id ? { mark: there.mark! } : undefined;
   };

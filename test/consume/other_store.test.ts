@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type postgres from "postgres";
-import { beforeEach, test } from "vitest";
+import { beforeEach, describe, test } from "vitest";
 import {
   aggregate,
   type Consumer,
@@ -229,4 +229,55 @@ test("aggregate() refers to no lost message", async () => {
     referred.map((it) => it.causationMessageStreamName),
     [...kept.map(() => "account-1"), ...fresh.map(() => "account-2")],
   );
+});
+
+describe("a store that gets another name, and has everything", () => {
+  const write3 = () => writeMany(primary.sql, "account-1", 3);
+  const rename = () => primary.sql`vacuum full message_store.messages`;
+
+  test.each([
+    ["account", false],
+    ["account", true],
+    ["$all", false],
+  ])(
+    "is gone on with by a consumer of %s from a replica, transactional: %s",
+    async (category, transactional) => {
+      const written = await write3();
+      const handled: string[] = [];
+      const consumer = {
+        category,
+        consumerId: "letters",
+        readFrom: standby.connect({ max: 2 }),
+        positionUpdateInterval: 1,
+        commitInterval: transactional ? 0 : undefined,
+        transactional,
+        handle: async ({ id }: Message) => {
+          handled.push(id);
+          if (id === written[1] && handled.length === 2) await rename();
+        },
+      };
+      await replicate();
+      let statements = 0;
+      const { sql } = routed(() => statements++);
+      const running = start(sql, consumer as Consumer<typeof sql>);
+      await waitFor(primary.sql, consumer, await lastPosition(primary));
+      await rename();
+      await running.stop();
+      // A transaction is done again in the renamed store.
+      assert.deepEqual([...new Set(handled)], written);
+      assert.ok(statements < 200, `${statements} statements`);
+    },
+  );
+
+  test("is the same store, whatever a handler sets in its transaction", async () => {
+    const written = await write3();
+    const setting: Handler<postgres.TransactionSql> = async (message, { sql }) => {
+      await sql`set local extra_float_digits = 0`;
+      await insert([message], sql);
+    };
+    const running = start(primary.sql, { ...common, handle: setting });
+    await waitFor(primary.sql, common, await lastPosition(primary));
+    await running.stop();
+    assert.deepEqual(await effectsIn(primary), written);
+  });
 });

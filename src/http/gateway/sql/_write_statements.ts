@@ -9,6 +9,7 @@ import {
   checkTime,
   checkWritableStreamName,
 } from "../../../names/_check.ts";
+import { category } from "../../../names/stream_name.ts";
 import type { Metadata, Sql } from "../../../types.ts";
 import { type EachWrite, writeEach } from "../../../write/_write_each.ts";
 import { writeEachNew } from "../../../write/_write_each_new.ts";
@@ -101,6 +102,7 @@ export function writeReferencesCall(
     toAuthorize: callsToWrite(streams),
     send: async (sql) => {
       for (const { streamName } of streams) checkWritableStreamName(streamName);
+      checkReferences(rows);
       const expectedVersion = Number(checkExpectedVersion(options));
       const position = { streamName, expectedVersion, ...encodeMessage(recorded) };
       const references = rows.map(({ streamName, message }) => (
@@ -109,6 +111,16 @@ export function writeReferencesCall(
       return await writeReferences(sql, position, references, storeNameOf(store));
     },
   };
+}
+
+/** The statement locks one category, and writes no data. */
+function checkReferences(
+  rows: readonly { readonly streamName: string; readonly message: BatchRow["message"] }[],
+): void {
+  const isFit = ({ streamName, message: { data, metadata } }: typeof rows[number]): boolean =>
+    category(streamName) === category(rows[0]!.streamName) && data === null && !!metadata;
+  if (rows.every(isFit)) return;
+  throw new Refusal(422, `${CANNOT_RUN}: its messages are no references of one aggregate`);
 }
 
 function storeNameOf(store: Parameter | undefined): string | null {
