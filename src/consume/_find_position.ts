@@ -21,8 +21,9 @@ export interface FoundPosition extends Claimable {
    * because of groups of other sizes.
    */
   readonly stored: number;
-  /** The version of the member's own stream. */
+  /** The version of the member's own stream, and the id of the message there; null for none. */
   readonly version: number;
+  readonly versionId: string | null;
 }
 
 /** The position stream of a member; without a group, of the whole consumer. */
@@ -71,6 +72,7 @@ export async function findPosition(
     position,
     stored: own ? recordedPosition(own) : 0,
     version: own?.version ?? NO_STREAM,
+    versionId: own?.id ?? null,
     ...claimablesOf(lasts, [ownStream])[0]!,
   };
 }

@@ -69,7 +69,7 @@ export async function goBack(reading: Reading, find: () => Promise<FoundPosition
 async function findAgain(
   reading: Reading,
   find: () => Promise<FoundPosition>,
-): Promise<Pick<FoundPosition, "position" | "version" | "stored">> {
+): Promise<Pick<FoundPosition, "position" | "version" | "versionId" | "stored">> {
   const { kept, begin, trustedVersion } = reading;
   const last = await readAfterLoss(kept);
   const version = last?.version ?? NO_STREAM;
@@ -85,7 +85,12 @@ async function findAgain(
     position = trusted?.position === trustedVersion ? recordedPosition(trusted) : begin;
   }
   const { position: recorded } = await find();
-  return { position: Math.min(position ?? recorded, recorded), version, stored };
+  return {
+    position: Math.min(position ?? recorded, recorded),
+    version,
+    versionId: last?.id ?? null,
+    stored,
+  };
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Metadata, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import { type Claim, ClaimLostError, ownerOf, TIME_TO_ASK } from "./_claim.ts";
 import type { FoundPosition } from "./_find_position.ts";
-import { type LastMessage, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import { type IdentifiedLast, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import type { Thrown } from "./_thrown.ts";
 import { writeRecorded } from "./_write_recorded.ts";
 
@@ -46,8 +46,9 @@ export interface KeptPosition {
   readonly positionUpdateInterval: number;
   /** Everything up to here, included, is handled. */
   position: number;
-  /** The version of the stream. */
+  /** The version of the stream, and the id of the message there; null for none. */
   version: number;
+  versionId: string | null;
   /** The position that the stream records. */
   stored: number;
   /** The last position that is worth storing: after it came only messages of this library. */
@@ -100,7 +101,10 @@ export function keepPosition(
     "sql" | "answerTimeout" | "types" | "positionUpdateInterval"
   >,
   streamName: string,
-  { position, version, stored }: Pick<FoundPosition, "position" | "version" | "stored">,
+  { position, version, versionId, stored }: Pick<
+    FoundPosition,
+    "position" | "version" | "versionId" | "stored"
+  >,
   claim?: Claim,
   onStored?: (position: number) => void,
 ): KeptPosition {
@@ -114,6 +118,7 @@ export function keepPosition(
     positionUpdateInterval,
     position,
     version,
+    versionId,
     stored,
     worth: position,
     unstored: 0,
@@ -222,7 +227,7 @@ async function storeNow(kept: KeptPosition, isForced = false): Promise<void> {
 async function recordNow(kept: KeptPosition): Promise<void> {
   const { position, isClosing } = kept;
   const now = performance.now();
-  kept.version = await record(kept, kept.sql, position);
+  Object.assign(kept, await record(kept, kept.sql, position));
   kept.confirmedAt = now;
   kept.isClaimed = true;
   if (isClosing) kept.isClosed = true;
@@ -248,9 +253,9 @@ export async function storeWith(
   await kept.idle;
   // Another process has moved the position meanwhile, and done the work.
   if (kept.position > begunFrom) throw new PositionMovedError();
-  let version = NO_STREAM;
+  let recorded: StoredVersion | undefined;
   let position = begunFrom;
-  let successor: LastMessage | undefined;
+  let successor: IdentifiedLast | undefined;
   const begunAt = performance.now();
   const moved = kept.moved.signal;
   let isRecording = false;
@@ -266,7 +271,7 @@ export async function storeWith(
       // The position that was set meanwhile counts, and not the one of the work. If another process has moved
       // the position, the work may be done already.
       if (moved.aborted || kept.position > begunFrom) throw new PositionMovedError();
-      version = await record(kept, limited, position, performance.now() - begunAt, successor);
+      recorded = await record(kept, limited, position, performance.now() - begunAt, successor);
     } catch (error) {
       kept.recordFailure = { cause: error };
       throw error;
@@ -274,7 +279,7 @@ export async function storeWith(
   }).finally(() => {
     if (isRecording) kept.isRecording = false;
   });
-  kept.version = Math.max(kept.version, version);
+  if (recorded!.version > kept.version) Object.assign(kept, recorded);
   kept.confirmedAt = performance.now();
   passTo(kept, position);
   noteStored(kept, position);
@@ -294,7 +299,7 @@ class StoreRenamedError extends Error {}
  *
  * @throws {ClaimLostError} If that process has handled something.
  */
-async function findSuccessor(kept: KeptPosition, sql: Sql): Promise<LastMessage | undefined> {
+async function findSuccessor(kept: KeptPosition, sql: Sql): Promise<IdentifiedLast | undefined> {
   const { claim, confirmedAt, streamName, stored } = kept;
   if (claim === undefined) return undefined;
   if (performance.now() - confirmedAt < claim.leaseDuration * TIME_TO_ASK) return undefined;
@@ -320,7 +325,8 @@ async function highestSince(
  * @param age How long ago the transaction began, in milliseconds. A message has the time at which its
  * transaction began, and a lease counts from there. So the lease gets this much longer.
  * @param successor The last message of a process that has taken the position over: its claim stays.
- * @returns The new version.
+ * @returns The new version, and its message's id.
+ * @throws {StoreWentBackError} If another message is at the version that this process knows.
  * @throws {StoreRenamedError} If it is not known that the store has the messages up to the position.
  */
 async function record(
@@ -328,26 +334,29 @@ async function record(
   sql: Sql,
   position: number,
   age = 0,
-  successor?: LastMessage,
-): Promise<number> {
-  const { claim, types, isClosing, streamName } = kept;
+  successor?: IdentifiedLast,
+): Promise<StoredVersion> {
+  const { claim, types, isClosing, streamName, inHand } = kept;
   const own: Metadata = {
     ...claim && !isClosing && { ...claim, leaseDuration: claim.leaseDuration + age },
     ...types && { types },
   };
   const metadata = successor ? successor.metadata : Object.keys(own).length > 0 ? own : null;
   const data = { position: kept.recordedAs ?? position };
-  const version = await writeRecorded(
-    sql,
-    streamName,
-    encodeMessage({ type: "Recorded", data, metadata }),
-    successor?.version ?? kept.version,
-    kept.inHand?.mark?.store ?? null,
-  );
-  if (version !== null) return version;
+  const message = encodeMessage({ type: "Recorded", data, metadata });
+  const expected = {
+    store: inHand?.mark?.store ?? null,
+    versionId: successor?.id ?? kept.versionId,
+  };
+  const expectedVersion = successor?.version ?? kept.version;
+  const version = await writeRecorded(sql, streamName, message, expectedVersion, expected);
+  if (version === "overwritten") throw new StoreWentBackError(kept.position);
+  if (version !== "renamed") return { version, versionId: message.id };
   kept.isRenamed = true;
   throw new StoreRenamedError();
 }
+
+type StoredVersion = Pick<KeptPosition, "version" | "versionId">;
 
 /**
  * Reads again, if the store has another name: whether it has the last message of the page in hand, and so all
@@ -412,6 +421,7 @@ export async function reloadPosition(kept: KeptPosition): Promise<number> {
   const isSet = version > kept.version && last!.metadata?.["reset"] === true;
   if (!isSet && stored < kept.stored) throw new StoreWentBackError(kept.position);
   kept.version = version;
+  kept.versionId = last?.id ?? null;
   kept.stored = stored;
   if (!isSet) return kept.position = Math.max(kept.position, stored);
   kept.redone = Math.max(kept.redone, kept.position);
@@ -423,7 +433,7 @@ export async function reloadPosition(kept: KeptPosition): Promise<number> {
 }
 
 /** Reads the last message of the position's stream, after the store went back; undefined if there is none. */
-export async function readAfterLoss(kept: KeptPosition): Promise<LastMessage | undefined> {
+export async function readAfterLoss(kept: KeptPosition): Promise<IdentifiedLast | undefined> {
   const [last] = await readLastMessages(kept.sql, [kept.streamName]);
   // The store may have gone back to a time before the claim.
   if (ownerOf(last) !== undefined) await checkOwner(kept, last);
@@ -431,7 +441,7 @@ export async function readAfterLoss(kept: KeptPosition): Promise<LastMessage | u
 }
 
 /** @throws {ClaimLostError} If the position is claimed, and the stream's last message has another owner. */
-async function checkOwner(kept: KeptPosition, last: LastMessage | undefined): Promise<void> {
+async function checkOwner(kept: KeptPosition, last: IdentifiedLast | undefined): Promise<void> {
   const { claim, isClaimed, isClosing } = kept;
   const owner = ownerOf(last);
   if (claim === undefined || !isClaimed || owner === claim.owner) return;
@@ -445,7 +455,7 @@ async function checkOwner(kept: KeptPosition, last: LastMessage | undefined): Pr
  * Stores what this process has finished in the name of the process that has taken the position over. So
  * what was finished is never lost, even if every handler takes longer than a lease.
  */
-async function handIn(kept: KeptPosition, last: LastMessage): Promise<void> {
+async function handIn(kept: KeptPosition, last: IdentifiedLast): Promise<void> {
   const { position, sql } = kept;
   if (last.version <= kept.version || position <= await highestSince(kept, sql)) return;
   try {
@@ -458,10 +468,14 @@ async function handIn(kept: KeptPosition, last: LastMessage): Promise<void> {
 /** Moves the position back, in the stream too: other processes follow. */
 export async function setBack(
   kept: KeptPosition,
-  { position, version, stored }: Pick<KeptPosition, "position" | "version" | "stored">,
+  { position, version, versionId, stored }: Pick<
+    KeptPosition,
+    "position" | "version" | "versionId" | "stored"
+  >,
 ): Promise<void> {
   kept.position = position;
   kept.version = version;
+  kept.versionId = versionId;
   // -1, so that a lower position than the recorded one is stored.
   kept.stored = stored === position ? stored : -1;
   kept.unstored = 0;

@@ -82,7 +82,11 @@ export async function openMember(
       } catch (error) {
         if (!isConflict(kept, error)) throw error;
         found = await find();
-        Object.assign(kept, { position: found.position, version: found.version });
+        Object.assign(kept, {
+          position: found.position,
+          version: found.version,
+          versionId: found.versionId,
+        });
         kept.stored = storedOf(found);
       }
     }

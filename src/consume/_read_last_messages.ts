@@ -13,18 +13,23 @@ export interface LastMessage {
   readonly age: number;
 }
 
+/** The last message of a stream, and its id. */
+export interface IdentifiedLast extends LastMessage {
+  readonly id: string;
+}
+
 /** Reads the last message of each stream; a stream without a message is left out. */
 export async function readLastMessages(
   sql: Sql,
   streamNames: readonly string[],
-): Promise<LastMessage[]> {
-  return await queryJson<LastMessage[]>(storeFor(sql, ...streamNames))`
+): Promise<IdentifiedLast[]> {
+  return await queryJson<IdentifiedLast[]>(storeFor(sql, ...streamNames))`
 select
   coalesce(
     json_agg(
       json_build_object(
         'streamName', last.stream_name, 'version', last.position,
-        'data', last.data, 'metadata', last.metadata,
+        'id', last.id, 'data', last.data, 'metadata', last.metadata,
         'age', (date_part('epoch', clock_timestamp()) - date_part('epoch', last.time)) * 1000
       )
     ),

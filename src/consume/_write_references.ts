@@ -11,18 +11,20 @@ export interface EncodedReference extends EncodedMessage {
 export interface EncodedPosition extends Pick<EncodedMessage, "id" | "data"> {
   readonly streamName: string;
   readonly expectedVersion: number;
+  /** The id of the message at that version; null for none. */
+  readonly versionId: string | null;
 }
 
 /**
  * Writes the references of an aggregate and its position: all, or nothing if the store has another name than the
- * one whose messages they refer to.
+ * one whose messages they refer to, or another message at the expected version. See `writeRecorded`.
  *
  * @param store As `Mark.store`; null for any store.
  * @returns The position of the record in its stream; null if nothing is written.
  */
 export async function writeReferences(
   sql: Sql,
-  { id, streamName, data, expectedVersion }: EncodedPosition,
+  { id, streamName, data, expectedVersion, versionId }: EncodedPosition,
   references: readonly EncodedReference[],
   store: string | null,
 ): Promise<number | null> {
@@ -49,7 +51,15 @@ export async function writeReferences(
         union all
         select min(stream_name) from reference
       ) as stream
-      where store.name = coalesce(${store}::text, store.name) and stream.name is not null
+      where store.name = coalesce(${store}::text, store.name)
+        and stream.name is not null
+        and not exists (
+          select
+          from message_store.messages
+          where stream_name = ${streamName}::text
+            and position = ${String(expectedVersion)}::text::bigint
+            and id <> ${versionId}::text::uuid
+        )
       order by message_store.hash_64(message_store.category(stream.name || ours.nothing))
     ) as ordered
   ),

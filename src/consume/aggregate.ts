@@ -198,6 +198,8 @@ export async function aggregate(
 interface Stored {
   readonly position: number;
   readonly version: number;
+  /** The id of the message at that version; null for none. */
+  readonly versionId: string | null;
 }
 
 /**
@@ -220,14 +222,16 @@ async function findStored(
   known?: Stored,
 ): Promise<Stored> {
   const [last] = await readLastMessages(sql, [aggregateStream(name)]);
-  if (last !== undefined) return { position: recordedPosition(last), version: last.version };
+  if (last !== undefined) {
+    return { position: recordedPosition(last), version: last.version, versionId: last.id };
+  }
   // Nothing is stored any more, and the start would now be another one.
   const isMoving = startAt === "end" || typeof startAt === "object";
   if (isMoving && known && known.version !== NO_STREAM) {
     throw new StoreWentBackError(known.position);
   }
   const start = await readerOf(sql, "$all", {}).start(startAt);
-  return { position: Math.max(start - 1, 0), version: NO_STREAM };
+  return { position: Math.max(start - 1, 0), version: NO_STREAM, versionId: null };
 }
 
 /**
@@ -281,10 +285,11 @@ async function storeReferences(
   if (!isWorthStoring) return from;
   const streamName = aggregateStream(name);
   const recorded = encodeMessage({ type: "Recorded", data: { position } });
-  const written = { ...recorded, streamName, expectedVersion: from.version };
+  const { version: expectedVersion, versionId } = from;
+  const written = { ...recorded, streamName, expectedVersion, versionId };
   try {
     const version = await writeReferences(sql, written, references, mark?.store ?? null);
-    return version === null ? undefined : { position, version };
+    return version === null ? undefined : { position, version, versionId: recorded.id };
   } catch (error) {
     if (error instanceof WrongExpectedVersionError && error.streamName === streamName) {
       return undefined;

@@ -186,8 +186,14 @@ async function openReplay(
   // This position is the number of messages that were taken: 0 means none, as for a global position.
   const position = last === undefined ? 0 : recordedPosition(last);
   const version = last?.version ?? NO_STREAM;
+  const versionId = lasts.find(({ streamName }) => streamName === name)?.id ?? null;
   const claim = exclusive ? { owner: randomUuid(), leaseDuration } : undefined;
-  const kept = keepPosition(consumer, name, { position, stored: position, version }, claim);
+  const kept = keepPosition(
+    consumer,
+    name,
+    { position, stored: position, version, versionId },
+    claim,
+  );
   return {
     kept,
     claim: async () => {
@@ -201,7 +207,10 @@ async function openReplay(
         // The claim may be there, and its answer was lost.
         const [now] = await retryWhileUnavailable(() => readLastMessages(sql, [name]), consumer);
         kept.isClaimed = ownerOf(now) === claim.owner;
-        if (kept.isClaimed) kept.version = now!.version;
+        if (kept.isClaimed) {
+          kept.version = now!.version;
+          kept.versionId = now!.id;
+        }
         return kept.isClaimed;
       }
     },
@@ -322,6 +331,7 @@ async function replayOutOfTurn(run: Run, parked: Message<Parked>): Promise<Handl
     position + 1,
   );
   kept.version = own.version;
+  kept.versionId = own.versionId;
   if (outcome !== "ended") await retryWhileUnavailable(() => note(consumer.sql), consumer);
   return outcome;
 }

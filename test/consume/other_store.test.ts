@@ -9,6 +9,7 @@ import {
   type Message,
   readAggregate,
   readCategory,
+  readLastMessage,
   readStream,
   replayParked,
   type Sql,
@@ -20,7 +21,7 @@ import {
 } from "../../mod.ts";
 import { useDatabase } from "../database.ts";
 import { until } from "../_until.ts";
-import { start, stored } from "./_consuming.ts";
+import { gate, start, stored } from "./_consuming.ts";
 
 /** The server that is lost, and the one that takes its place. */
 const primary = useDatabase();
@@ -229,6 +230,45 @@ test("aggregate() refers to no lost message", async () => {
     referred.map((it) => it.causationMessageStreamName),
     [...kept.map(() => "account-1"), ...fresh.map(() => "account-2")],
   );
+});
+
+test("a consumer that comes back passes nothing by where another process wrote the lost version", async () => {
+  const consumer = { ...common, leaseDuration: 400 };
+  const coming = gate();
+  const working = gate();
+  let isAway = false;
+  let statements = 0;
+  const { sql, failOver } = routed(async () => {
+    statements++;
+    if (isAway) await coming.opened;
+  });
+  const first = start(sql, { ...consumer, handle });
+  const [a] = await writeMany(primary.sql, "account-1", 1);
+  await until(async () => (await effectsIn(primary)).length === 1);
+  const [b] = await writeMany(primary.sql, "account-1", 1);
+  await until(async () => (await effectsIn(primary)).length === 2);
+  isAway = true;
+  // The server that takes over lacks the last record, and what was committed with it.
+  const last = await readLastMessage(primary.sql, "account:position-effects");
+  await replicate([last!.id]);
+  await standby.sql`insert into effects (id) values (${a!})`;
+  failOver();
+  let isWorking = false;
+  const waiting: Handler<postgres.TransactionSql> = async (message, { sql }) => {
+    isWorking = true;
+    await working.opened;
+    await insert([message], sql);
+  };
+  const second = start(standby.sql, { ...consumer, handle: waiting });
+  await until(() => isWorking);
+  const [c] = await writeMany(standby.sql, "account-1", 1);
+  const before = statements;
+  coming.open();
+  await until(() => statements > before + 20);
+  working.open();
+  await until(async () => (await effectsIn(standby)).includes(c!));
+  await Promise.all([first.stop(), second.stop()]);
+  assert.deepEqual(await effectsIn(standby), [a, b, c]);
 });
 
 describe("a store that gets another name, and has everything", () => {

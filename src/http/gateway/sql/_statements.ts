@@ -62,6 +62,7 @@ const share = { correlation: "correlation", ...group };
 const ofTypes = { types: '["type"]' };
 const condition = "condition";
 const mark = '[9,"mark","store"]';
+const versionId = messageId.replace(/0$/, "2");
 const store = "0123456789abcdef0123456789abcdef";
 const time = "2000-01-01T00:00:00.000Z";
 
@@ -71,7 +72,7 @@ const STATEMENTS: readonly SampledStatement[] = [
   { sample: { ...inStream, ...message, expectedVersion }, makeCall: writeNewCall },
   { sample: { ...inStream, ...message, seen: "seen" }, makeCall: writeUnlessBusyCall },
   {
-    sample: { ...inStream, ...message, expectedVersion, store },
+    sample: { ...inStream, ...message, expectedVersion, store, versionId },
     makeCall: writeRecordedCall,
   },
   {
@@ -81,6 +82,7 @@ const STATEMENTS: readonly SampledStatement[] = [
       data: '"position"',
       expectedVersion,
       store,
+      versionId,
       columns: `{"streamName":["category-id"],` +
         `"id":["${messageId}"],"type":["type"],"data":[null],"metadata":[{}]}`,
     },

@@ -4,6 +4,7 @@ import { invalid } from "../../../lib/invalid.ts";
 import { encodeMessage } from "../../../messages/_json.ts";
 import {
   checkExpectedVersion,
+  checkId,
   checkInteger,
   checkName,
   checkTime,
@@ -72,22 +73,31 @@ export function writeUnlessBusyCall({ seen, ...parameters }: Parameters): Call<u
 }
 
 /** Stores the position of a consumer. */
-export function writeRecordedCall({ store, ...parameters }: Parameters): Call<unknown> {
+export function writeRecordedCall(
+  { store, versionId = null, ...parameters }: Parameters,
+): Call<unknown> {
   const { streamName, message, options } = writeArgumentsOf(parameters);
   return {
     toAuthorize: [callTo("write", { streamName, messages: [message], ...options })],
     send: async (sql) => {
       checkWritableStreamName(streamName);
       const expectedVersion = Number(checkExpectedVersion(options));
-      const named = storeNameOf(store);
-      return await writeRecorded(sql, streamName, encodeMessage(message), expectedVersion, named);
+      if (typeof versionId === "string") checkId(versionId);
+      const expected = { store: storeNameOf(store), versionId };
+      return await writeRecorded(
+        sql,
+        streamName,
+        encodeMessage(message),
+        expectedVersion,
+        expected,
+      );
     },
   };
 }
 
 /** Writes the references of an aggregate, and its position. */
 export function writeReferencesCall(
-  { columns, store, ...parameters }: Parameters,
+  { columns, store, versionId = null, ...parameters }: Parameters,
   maxBatchSize: number,
 ): Call<unknown> {
   const { streamName, message: { id, data }, options } = writeArgumentsOf({
@@ -103,8 +113,9 @@ export function writeReferencesCall(
     send: async (sql) => {
       for (const { streamName } of streams) checkWritableStreamName(streamName);
       checkReferences(rows);
+      if (typeof versionId === "string") checkId(versionId);
       const expectedVersion = Number(checkExpectedVersion(options));
-      const position = { streamName, expectedVersion, ...encodeMessage(recorded) };
+      const position = { streamName, expectedVersion, versionId, ...encodeMessage(recorded) };
       const references = rows.map(({ streamName, message }) => (
         { streamName, ...encodeMessage(message) }
       ));
