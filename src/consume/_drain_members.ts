@@ -49,12 +49,19 @@ async function drainMember(
   isFirst: boolean,
 ): Promise<MemberResult> {
   const retrying = { ...consumer, signal: givingUp };
-  const open = () => openMember(consumer, group, claim);
-  const member = await retryUntilAborted(open, { ...retrying, isFirst });
+  let hasAnswered = false;
+  const open = async () => {
+    const member = await openMember(consumer, group, claim);
+    hasAnswered = true;
+    // A start at the end, or at a time, is recorded even if there is nothing to handle. If that fails, the start is
+    // found again: the server that answers next may have another end.
+    if (member.kept.stored < 0) await member.claim();
+    return member;
+  };
+  const opening = { ...retrying, isFirst: () => isFirst && !hasAnswered };
+  const member = await retryUntilAborted(open, opening);
   // The database has not answered in time, so the position is not known.
   if (member === undefined) return { handled: 0, position: 0, caughtUp: false, isBusy: false };
-  // A start at the end, or at a time, is recorded even if there is nothing to handle.
-  if (member.kept.stored < 0) await retryUntilAborted(member.claim, retrying);
   const memberShutdown = shutdownOn([stopping], consumer.shutdownTimeout);
   const renewing = renewInTime(member.consumer, member.kept, memberShutdown);
   try {

@@ -332,6 +332,10 @@ async function replayOutOfTurn(run: Run, parked: Message<Parked>): Promise<Handl
   );
   kept.version = own.version;
   kept.versionId = own.versionId;
-  if (outcome !== "ended") await retryWhileUnavailable(() => note(consumer.sql), consumer);
+  const noteUnlessLost = async () => {
+    // After a failover, another message may be parked at this position.
+    if (await readMessage(consumer.sql, parked.id) !== null) await note(consumer.sql);
+  };
+  if (outcome !== "ended") await retryWhileUnavailable(noteUnlessLost, consumer);
   return outcome;
 }

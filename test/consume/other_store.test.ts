@@ -200,6 +200,51 @@ test("replayParked() commits nothing of lost messages, and says that they are lo
   });
 });
 
+test("replayParked() out of turn notes nothing of a parked message that is lost", async () => {
+  const plain = { category: "account", consumerId: "letters" } as const;
+  const park = (sql: Sql) => drain(sql, { ...plain, handle: () => "park" });
+  const ids = await writeMany(primary.sql, "account-1", 3);
+  await park(primary.sql);
+  const parked = await readStream(primary.sql, "account:parked-letters");
+  const { sql, failOver } = routed();
+  const replayed = replayParked(sql, {
+    ...plain,
+    handle: async () => {
+      await replicate([...ids, ...parked.map(({ id }) => id)]);
+      await standby.sql`delete from message_store.messages where stream_name ~ 'position'`;
+      failOver();
+    },
+  }, { ids: [ids[2]!] });
+  await assert.rejects(replayed, { code: "STORE_WENT_BACK" });
+  await writeMany(standby.sql, "account-2", 3);
+  await park(standby.sql);
+  const again = await replayParked(standby.sql, { ...plain, handle: () => {} });
+  assert.equal(again.replayed, 3);
+});
+
+test("drain() from the end finds the end of the server that takes over", async () => {
+  await writeMany(primary.sql, "account-1", 60);
+  let isOver = false;
+  const { sql, failOver } = routed(async (statement) => {
+    if (isOver || !statement.includes("write_message(")) return;
+    isOver = true;
+    await writeMany(standby.sql, "account-2", 10);
+    failOver();
+    throw Object.assign(new Error("write CONNECTION_CLOSED"), { code: "CONNECTION_CLOSED" });
+  });
+  const handled: string[] = [];
+  const consumer: Consumer = {
+    category: "account",
+    consumerId: "letters",
+    startAt: "end",
+    handle: ({ id }) => void handled.push(id),
+  };
+  await drain(sql, consumer);
+  const fresh = await writeMany(standby.sql, "account-2", 30);
+  await drain(sql, consumer);
+  assert.deepEqual(handled, fresh);
+});
+
 test("aggregate() refers to no lost message", async () => {
   let lost: string[] = [];
   let fresh: string[] = [];
