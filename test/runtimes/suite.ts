@@ -1733,8 +1733,26 @@ it("names are composed and taken apart", () => {
   return Promise.resolve();
 });
 
-it("studio() serves its page and its files, and what the page asks and writes", async ({ sql }) => {
+function studioOf(sql: Sql): {
+  readonly handle: (request: Request) => Promise<Response>;
+  readonly ask: (operation: string, given: object) => Promise<unknown>;
+} {
   const handle = studio(sql, { authorize: () => true, basePath: "/studio", readOnly: false });
+  const ask = async (operation: string, given: object) => {
+    const answer = await handle(
+      new Request(`http://localhost/studio/api/${operation}`, {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-messagedb-studio": "1" },
+        body: JSON.stringify(given),
+      }),
+    );
+    return await answer.json();
+  };
+  return { handle, ask };
+}
+
+it("studio() serves its page and its files, and what the page writes", async ({ sql }) => {
+  const { handle, ask } = studioOf(sql);
   const page = await handle(new Request("http://localhost/studio/streams/a-1"));
   equal(page.status, 200);
   equal(page.headers.get("x-frame-options"), "DENY");
@@ -1742,21 +1760,16 @@ it("studio() serves its page and its files, and what the page asks and writes", 
   const file = await handle(new Request(`http://localhost${script}`));
   equal(file.headers.get("content-type"), "text/javascript; charset=utf-8");
   ok((await file.text()).length > 1000);
-  const ask = (operation: string, given: object) =>
-    handle(
-      new Request(`http://localhost/studio/api/${operation}`, {
-        method: "POST",
-        headers: { "content-type": "application/json", "x-messagedb-studio": "1" },
-        body: JSON.stringify(given),
-      }),
-    );
-  const opened = await (await ask("open", {})).json() as { readonly readOnly: boolean };
-  equal(opened.readOnly, false);
+  equal((await ask("open", {}) as { readonly readOnly: boolean }).readOnly, false);
+  const written = { streamName: newStream(), type: "Opened", data: { by: "studio" } };
+  deepEqual(await ask("write", written), { position: 0 });
+});
+
+itWithOtherSql("studio() answers what its page asks", async ({ sql }) => {
+  const { ask } = studioOf(sql);
   const streamName = newStream();
-  const written = await ask("write", { streamName, type: "Opened", data: { by: "studio" } });
-  deepEqual(await written.json(), { position: 0 });
-  const answer = await ask("states", { streamName });
-  const { states } = await answer.json() as {
+  await write(sql, streamName, { type: "Opened", data: { by: "studio" } });
+  const { states } = await ask("states", { streamName }) as {
     readonly states: readonly { readonly state: string }[];
   };
   deepEqual(states.map(({ state }) => state), ['{"by":"studio"}']);

@@ -40,7 +40,7 @@ export interface Feed {
   readonly searchOn: () => Promise<void>;
   readonly cancel: () => void;
   /** Reads what was written since, up to the last position of the store. */
-  readonly refresh: (head: number) => Promise<void>;
+  readonly refresh: (head: number) => Promise<boolean>;
 }
 
 const PAGE = 100;
@@ -245,22 +245,30 @@ async function readBefore(work: Work): Promise<void> {
   work.update({ hasBefore: end.hasBefore });
 }
 
-/** Reads what was written since, if the table is at that end. */
-async function refresh(work: Work, head: number): Promise<void> {
+/**
+ * Reads what was written since, if the table is at that end.
+ *
+ * @returns Whether it has looked, or need not; false while another read is under way.
+ */
+async function refresh(work: Work, head: number): Promise<boolean> {
   const { state: { hasBefore, hasMore }, isBackward } = work;
   const { isLoading, isLeftBehind } = work.state;
-  if (isLoading || isLeftBehind || work.isEnded || (isBackward ? hasBefore : hasMore)) return;
+  if (isLoading) return false;
+  if (isLeftBehind || work.isEnded || (isBackward ? hasBefore : hasMore)) return true;
   if (isBackward && (isSearch(work) || work.seen < 0)) return await searchNews(work, head);
   const overlap = isStream(work.filter.source) ? -1 : OVERLAP;
   const news: TableMessage[] = [];
   let from: number | null = Math.max(0, work.seen - overlap);
   for (let page = 0; page < MOST_NEWS && from !== null; page++) {
     const found: FoundRows = await find(work, "forward", from, NEWS);
-    if (work.state.isLoading || work.isEnded) return;
+    if (work.state.isLoading || work.isEnded) return work.isEnded;
     news.push(...found.messages);
     from = found.next;
   }
-  if (from !== null && isBackward) return work.update({ hasBefore: true, isLeftBehind: true });
+  if (from !== null && isBackward) {
+    work.update({ hasBefore: true, isLeftBehind: true });
+    return true;
+  }
   const rows = newOf(work, news);
   if (isBackward && rows.length > 0) {
     prepend(work, rows.toReversed(), { hasBefore: false, isFresh: true });
@@ -268,6 +276,7 @@ async function refresh(work: Work, head: number): Promise<void> {
     if (from !== null) work.next = from;
     work.update({ rows: [...work.state.rows, ...rows], hasMore: from !== null });
   }
+  return true;
 }
 
 function isSearch({ filter: { types, text, since, until } }: Work): boolean {
@@ -277,16 +286,17 @@ function isSearch({ filter: { types, text, since, until } }: Work): boolean {
 /**
  * Looks for what is new among the newest messages, in one statement: a search may have found its last message long ago.
  */
-async function searchNews(work: Work, head: number): Promise<void> {
+async function searchNews(work: Work, head: number): Promise<boolean> {
   const before = work.head;
   const { messages, next } = await find(work, "backward", "end", NEWS);
-  if (work.state.isLoading || work.isEnded) return;
+  if (work.state.isLoading || work.isEnded) return work.isEnded;
   work.head = head;
   const isGap = next !== null && before !== undefined && !isStream(work.filter.source) &&
     next > before;
-  if (isGap) return work.update({ isLeftBehind: true });
   const rows = newOf(work, messages);
-  if (rows.length > 0) prepend(work, rows, { hasBefore: false, isFresh: true });
+  if (isGap) work.update({ isLeftBehind: true });
+  else if (rows.length > 0) prepend(work, rows, { hasBefore: false, isFresh: true });
+  return true;
 }
 
 /** The messages that the table does not have, and is to have. */

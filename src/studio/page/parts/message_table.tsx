@@ -151,8 +151,7 @@ function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean)
     return every(1000, async () => {
       if (latest.current === done.current) return;
       const target = latest.current;
-      await feed.refresh(target);
-      done.current = target;
+      if (await feed.refresh(target)) done.current = target;
     });
   }, [feed, isLive, source, direction]);
   return isLive || done.current === undefined ? 0 : Math.max(0, head - done.current);
