@@ -1,4 +1,5 @@
 import type { TestProject } from "vitest/node";
+import { keepTemporaryFilesInMemory } from "./_in_memory.ts";
 import { type Origin, startTestServer } from "./_server.ts";
 
 declare module "vitest" {
@@ -12,6 +13,7 @@ declare module "vitest" {
 export default async function setup(
   project: TestProject,
 ): Promise<() => Promise<void>> {
+  keepTemporaryFilesInMemory();
   const server = await startTestServer();
   console.log(`The test databases are on ${server.source}`);
   project.provide("databaseOrigin", server.origin);
