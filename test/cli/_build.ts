@@ -13,11 +13,16 @@ export interface BuiltMessagedb {
 /** Builds the library and the command line in a folder of their own. */
 export async function buildMessagedb(): Promise<BuiltMessagedb> {
   const folder = await mkdtemp(join(pathOf("node_modules"), ".messagedb-"));
-  const common = { config: false, silent: true, clean: false } as const;
-  await build({ ...library, ...common, dts: false, outDir: folder });
-  await build({ ...cli, ...common, outDir: join(folder, "cli") });
+  await buildInto(folder);
   return {
     path: join(folder, "cli/messagedb.js"),
     remove: () => rm(folder, { recursive: true, force: true }),
   };
+}
+
+/** Builds the library and the command line, which is `cli/messagedb.js` of the folder. */
+export async function buildInto(folder: string): Promise<void> {
+  const common = { config: false, silent: true, clean: false } as const;
+  await build({ ...library, ...common, dts: false, outDir: folder });
+  await build({ ...cli, ...common, outDir: join(folder, "cli") });
 }

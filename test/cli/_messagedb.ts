@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { text } from "node:stream/consumers";
-import { afterAll, beforeAll, onTestFinished } from "vitest";
+import { beforeAll, onTestFinished } from "vitest";
 import { until } from "../_until.ts";
 import { pathOf } from "../_blocks.ts";
 import type { Database } from "../database.ts";
-import { buildMessagedb, type BuiltMessagedb } from "./_build.ts";
+import { madeOnce } from "../_made_once.ts";
 
 /** What a run of the command line came to. */
 export interface Run {
@@ -56,15 +57,18 @@ const COMMANDS: Readonly<Record<Runtime, readonly string[]>> = {
   bun: [pathOf("test/node_modules/.bin/bun")],
 };
 
-/** Builds the command line for the tests of a file, which run it on the file's database. */
+/** The command line for the tests of a file, which run it on the file's database: built once for all files. */
 export function useMessagedb(database: Pick<Database, "url">): Messagedb {
-  let built: BuiltMessagedb;
-  beforeAll(async () => void (built = await buildMessagedb()));
-  afterAll(() => built.remove());
+  let path: string;
+  beforeAll(async () => {
+    // The builder is imported by the file that builds.
+    const make = async (folder: string) => (await import("./_build.ts")).buildInto(folder);
+    path = join(await madeOnce("messagedb", "root", make), "cli/messagedb.js");
+  });
 
   const messagedb: Messagedb = {
     get path() {
-      return built.path;
+      return path;
     },
     start(args, options = {}) {
       const { url = database.url, stdin = "", env, cwd = tmpdir() } = options;

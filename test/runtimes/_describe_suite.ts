@@ -3,6 +3,7 @@ import process from "node:process";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { builtProgram } from "../_program.ts";
 import { createDatabase } from "../_server.ts";
 import type { Outcome, Settings } from "./environment.ts";
 import { suite } from "./suite.ts";
@@ -14,8 +15,7 @@ export type Runtime = "Node" | "Deno" | "Bun" | "workerd" | "edge-runtime" | "Ch
 
 const node: Command = [process.execPath, "--import", "tsx"];
 
-const commands: Readonly<Record<Runtime, Command>> = {
-  Node: [...node, "test/runtimes/run.ts"],
+const commands: Readonly<Record<Exclude<Runtime, "Node">, Command>> = {
   Deno: [
     "test/node_modules/.bin/deno",
     "run",
@@ -74,7 +74,10 @@ export function describeSuite(
       cleanUps.push(bare.drop);
       const databases = { url: database.url, bareUrl: bare.url };
       const settings = await connect(databases, (cleanUp) => cleanUps.push(cleanUp));
-      ({ outcomes, ending } = await runSuite(commands[runtime], settings, environment));
+      const command: Command = runtime === "Node"
+        ? [process.execPath, await builtProgram("test/runtimes/run.ts")]
+        : commands[runtime];
+      ({ outcomes, ending } = await runSuite(command, settings, environment));
     });
 
     afterAll(async () => {

@@ -3,10 +3,7 @@ import { pgcrypto } from "@electric-sql/pglite/contrib/pgcrypto";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Environment } from "./environment.ts";
 
-const database = new URL(
-  "../../node_modules/@eventide/message-db/database/",
-  import.meta.url,
-);
+const database = new URL("database/", import.meta.resolve("@eventide/message-db/package.json"));
 
 // The order of Message DB's own install.sh.
 const parts = [

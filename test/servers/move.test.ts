@@ -12,10 +12,12 @@ import { install } from "../../src/database/install.ts";
 import { pathOf } from "../_blocks.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { startLogical } from "../_pair.ts";
+import { builtProgram } from "../_program.ts";
 import { lineOf, type Pgbouncer, pgbouncer, startPgbouncer } from "../runtimes/_pgbouncer.ts";
 import { brokenPromises } from "./_broken_promises.ts";
 import { awaited, effectsTable, type Load, sleepFor, startLoad } from "./_load.ts";
 
+let program: string;
 let source: EmbeddedServer;
 let target: EmbeddedServer;
 let number = 0;
@@ -25,6 +27,7 @@ let onSource: postgres.Sql;
 let onTarget: postgres.Sql;
 
 beforeAll(async () => {
+  program = await builtProgram("examples/move_database.ts");
   [source, target] = await Promise.all([startLogical(), startEmbedded()]);
 });
 afterAll(() => Promise.all([source?.stop(), target?.stop()]));
@@ -60,7 +63,7 @@ function runMove(args: Arguments, killAt?: string): Moving {
   const all: Arguments = { from: sourceUrl, to: targetUrl, ...args };
   const flat = Object.entries(all)
     .flatMap(([name, value]) => value === true ? [`--${name}`] : [`--${name}`, value]);
-  const child = spawn(process.execPath, ["--import", "tsx", "move_database.ts", ...flat], {
+  const child = spawn(process.execPath, [program, ...flat], {
     cwd: pathOf("examples"),
     stdio: ["ignore", "pipe", "pipe"],
   });
