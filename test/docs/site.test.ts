@@ -255,28 +255,29 @@ describe.skipIf(!chromium)("in Chromium", () => {
     return seen;
   }
 
-  test("no page is wider than a phone", async () => {
+  /** What is seen of the pages in each scheme: the tests look at the same visits. */
+  const looks = new Map<string, Promise<(readonly [string, Look])[]>>();
+
+  async function lookAtAll(scheme: "light" | "dark"): Promise<(readonly [string, Look])[]> {
     // The pages of the API are made alike: one in ten stands for them.
     const api = htmlFiles()
       .filter((file) => file.startsWith("reference/api/"))
       .map((file) => file.replace(/\.html$/, ""))
       .filter((_, at) => at % 10 === 0);
-    const paths = [...written, ...api];
-    const widths = await visit(
-      await open("light"),
-      paths,
-      () => document.documentElement.scrollWidth,
-    );
-    expect(widths.filter(([, width]) => width > 390)).toEqual([]);
+    const paths = [...written, ...scheme === "light" ? api : [], "reference/api/client/"];
+    const look = looks.get(scheme) ?? visit(await open(scheme), paths, lookAtPage);
+    looks.set(scheme, look);
+    return await look;
+  }
+
+  test("no page is wider than a phone", async () => {
+    const pages = await lookAtAll("light");
+    expect(pages.filter(([, { width }]) => width > 390)).toEqual([]);
   });
 
   test.each(["light", "dark"] as const)("text and code can be read: %s", async (scheme) => {
-    const contrasts = await visit(
-      await open(scheme),
-      [...written, "reference/api/client/"],
-      leastContrast,
-    );
-    expect(contrasts.filter(([, { ratio }]) => ratio < 4.5)).toEqual([]);
+    const pages = await lookAtAll(scheme);
+    expect(pages.filter(([, { ratio }]) => ratio < 4.5)).toEqual([]);
   });
 
   test("the search box finds a page and opens it", async () => {
@@ -289,8 +290,15 @@ describe.skipIf(!chromium)("in Chromium", () => {
   });
 });
 
-/** Runs in the page: the text whose colour is nearest to what is behind it, as WCAG counts it. */
-function leastContrast(): { ratio: number; text: string } {
+interface Look {
+  readonly width: number;
+  /** The contrast of the text whose colour is nearest to what is behind it, as WCAG counts it. */
+  readonly ratio: number;
+  readonly text: string;
+}
+
+/** Runs in the page. */
+function lookAtPage(): Look {
   const parse = (color: string) => (color.match(/[\d.]+/g) ?? []).map(Number);
   const luminance = (color: readonly number[]) => {
     const [r, g, b] = color.slice(0, 3).map((value) => {
@@ -317,5 +325,5 @@ function leastContrast(): { ratio: number; text: string } {
     const ratio = (Math.max(front!, back!) + 0.05) / (Math.min(front!, back!) + 0.05);
     if (ratio < least.ratio) least = { ratio: Math.round(ratio * 100) / 100, text };
   }
-  return least;
+  return { width: document.documentElement.scrollWidth, ...least };
 }
