@@ -452,7 +452,7 @@ async function makeProject(name: string, ...others: string[]): Promise<string> {
 
 /** The names of the values and the types that a module exports. */
 function declaredBy(path: string): string[] {
-  const program = ts.createProgram([path], {
+  const program = programOf(path, {
     allowImportingTsExtensions: true,
     module: ts.ModuleKind.ESNext,
     moduleResolution: ts.ModuleResolutionKind.Bundler,
@@ -465,13 +465,29 @@ function declaredBy(path: string): string[] {
   return checker.getExportsOfModule(module).map(({ name }) => name).sort();
 }
 
+/** The files that programs have in common: each is parsed once, for each way to parse it. */
+const parsed = new Map<string, ts.SourceFile | undefined>();
+
+/** A program of a file, which alone may change from one program to the next. */
+function programOf(path: string, options: ts.CompilerOptions): ts.Program {
+  const host = ts.createCompilerHost(options);
+  const { getSourceFile } = host;
+  host.getSourceFile = (file, how, ...rest) => {
+    if (file === path) return getSourceFile(file, how, ...rest);
+    const key = JSON.stringify([file, how, options.module, options.moduleResolution]);
+    if (!parsed.has(key)) parsed.set(key, getSourceFile(file, how, ...rest));
+    return parsed.get(key);
+  };
+  return ts.createProgram([path], options, host);
+}
+
 /** What TypeScript has to say against a program. */
 function compile(
   path: string,
   resolution: "nodenext" | "bundler",
   options: ts.CompilerOptions,
 ): string[] {
-  const program = ts.createProgram([path], {
+  const program = programOf(path, {
     ...(resolution === "nodenext"
       ? { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext }
       : { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler }),
