@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import ts from "typescript";
+import { pathOf } from "./_path_of.ts";
 
 /** An example, between fences. */
 export interface Block {
@@ -12,11 +12,6 @@ export interface Block {
   /** What stands in brackets behind the language: the name of the file that the block is. */
   readonly name: string | undefined;
   readonly code: string;
-}
-
-/** The path of a file of the repository. */
-export function pathOf(file: string): string {
-  return fileURLToPath(new URL(`../${file}`, import.meta.url));
 }
 
 /** The pages in a folder and the folders below it. */

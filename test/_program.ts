@@ -1,6 +1,6 @@
 import { build } from "esbuild";
 import { basename, join } from "node:path";
-import { pathOf } from "./_blocks.ts";
+import { pathOf } from "./_path_of.ts";
 import { madeOnce } from "./_made_once.ts";
 
 /**

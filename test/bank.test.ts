@@ -16,7 +16,7 @@ import {
   requestTransfer,
   transfer,
 } from "../examples/bank/transfers.ts";
-import { pathOf } from "./_blocks.ts";
+import { pathOf } from "./_path_of.ts";
 import { createDatabase } from "./_server.ts";
 import { until } from "./_until.ts";
 

@@ -6,7 +6,7 @@ import type { Result, WayResult } from "../bench/_measure.ts";
 import { targets } from "../bench/_targets.ts";
 import { warmUp } from "../bench/_warm_up.ts";
 import type { Peer } from "../bench/_workloads.ts";
-import { pathOf } from "./_blocks.ts";
+import { pathOf } from "./_path_of.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();

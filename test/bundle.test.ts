@@ -4,7 +4,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { bundle, EVERYDAY, FETCH, partsOf } from "../bench/size.ts";
-import { pathOf } from "./_blocks.ts";
+import { pathOf } from "./_path_of.ts";
 
 /** Decisions are tested where there is no Node, too. */
 const TESTING = "src/testing/mod.ts";

@@ -5,7 +5,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import postgres from "postgres";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
-import { pathOf } from "./_blocks.ts";
+import { pathOf } from "./_path_of.ts";
 import { createDatabase } from "./_server.ts";
 import { until } from "./_until.ts";
 

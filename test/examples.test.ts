@@ -18,7 +18,7 @@ import { promisify } from "node:util";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import type { Parked } from "../src/consume/parked.ts";
-import { pathOf } from "./_blocks.ts";
+import { pathOf } from "./_path_of.ts";
 import { serve } from "./_serve.ts";
 import { createDatabase } from "./_server.ts";
 import { startWorker } from "./_worker.ts";

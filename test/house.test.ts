@@ -6,7 +6,7 @@ import process from "node:process";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
 import denoJson from "../deno.json" with { type: "json" };
-import { pathOf } from "./_blocks.ts";
+import { pathOf } from "./_path_of.ts";
 
 /** From the ground up. A wing imports from those above it in this list, and not from its neighbours. */
 const FLOORS: readonly (readonly string[])[] = [

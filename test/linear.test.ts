@@ -13,7 +13,7 @@ import { Worker } from "node:worker_threads";
 import ts from "typescript";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { OWN } from "../src/names/_own_streams.ts";
-import { pathOf } from "./_blocks.ts";
+import { pathOf } from "./_path_of.ts";
 import { PATIENCE } from "./_until.ts";
 
 /** Long enough for an expression that is not linear to take the whole of the watchdog's patience. */

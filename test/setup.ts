@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
-import { pathOf } from "./_blocks.ts";
+import { pathOf } from "./_path_of.ts";
 import { keepTemporaryFilesInMemory } from "./_in_memory.ts";
 import { type Origin, startTestServer } from "./_server.ts";
 

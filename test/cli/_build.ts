@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "tsup";
 import { cli, library } from "../../tsup.config.ts";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 
 /** The program `messagedb`, as the package has it. */
 export interface BuiltMessagedb {

@@ -5,7 +5,7 @@ import process from "node:process";
 import { text } from "node:stream/consumers";
 import { beforeAll, onTestFinished } from "vitest";
 import { until } from "../_until.ts";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import type { Database } from "../database.ts";
 import { madeOnce } from "../_made_once.ts";
 

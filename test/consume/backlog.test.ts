@@ -3,7 +3,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import { beforeAll, expect, test } from "vitest";
 import type { BacklogArguments, Heap } from "./_backlog_program.ts";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();

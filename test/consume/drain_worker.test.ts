@@ -7,7 +7,7 @@ import {
 } from "@messagedb/client";
 import type { Miniflare } from "miniflare";
 import { expect, onTestFinished, test } from "vitest";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { serve } from "../_serve.ts";
 import { startWorker } from "../_worker.ts";
 import { useDatabase } from "../database.ts";

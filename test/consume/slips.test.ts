@@ -1,7 +1,7 @@
 /** What TypeScript says of the likeliest slips in a consumer: it names what is wrong. */
 import ts from "typescript";
 import { expect, test } from "vitest";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 
 /** The slip, what TypeScript underlines in it, and the words that name what is wrong. */
 type Slip = readonly [code: string, underlined: string, words: string];

@@ -1,6 +1,6 @@
 /** The part of a page that a program makes: it stands between the marks that keep the formatter off. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 
 const BEGIN = "<!-- deno-fmt-ignore-start -->\n";
 const END = "<!-- deno-fmt-ignore-end -->";

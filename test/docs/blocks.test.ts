@@ -31,9 +31,9 @@ import {
   blocksOfMarkdown,
   blocksOfSource,
   markdownFiles,
-  pathOf,
   toProgram,
 } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { createDatabase, type TestDatabase } from "../_server.ts";
 import { startWorker } from "../_worker.ts";
 import { freePort } from "../_free_port.ts";

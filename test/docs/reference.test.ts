@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import * as install from "../../src/database/install.ts";
 import * as operate from "../../src/operate/mod.ts";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { pure } from "../_operations.ts";
 import { committedPart } from "./_made_part.ts";
 import { COMMANDS_PAGE, commandTables } from "./command_table.ts";

@@ -13,7 +13,7 @@ import { stripVTControlCharacters } from "node:util";
 import postgres from "postgres";
 import { drain, follow, type Message, readLastMessage, write } from "../../mod.ts";
 import { startEmbedded } from "../../src/database/embedded.ts";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { buildMessagedb } from "../cli/_build.ts";
 import { renewPart } from "./_made_part.ts";
 import { drawSession, type Step } from "./_terminal_svg.ts";

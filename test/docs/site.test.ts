@@ -13,7 +13,8 @@ import { promisify } from "node:util";
 import { chromium as playwright, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { miniSearch } from "../../docs/.vitepress/search.ts";
-import { markdownFiles, pathOf } from "../_blocks.ts";
+import { markdownFiles } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { chromium } from "../_browser.ts";
 
 const BASE = "/messagedb-client/";

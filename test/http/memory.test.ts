@@ -3,7 +3,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { write } from "../../mod.ts";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();

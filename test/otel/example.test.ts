@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import process from "node:process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { useDatabase } from "../database.ts";
 import { type OtlpSpan, startCollector } from "./_collector.ts";
 

@@ -5,7 +5,7 @@ import { PrometheusExporter, PrometheusSerializer } from "@opentelemetry/exporte
 import { MeterProvider } from "@opentelemetry/sdk-metrics";
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { useDatabase } from "../database.ts";
 import { startSdk } from "./_sdk.ts";
 

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import { write } from "../../mod.ts";
 import { type EmbeddedServer, startEmbedded } from "../../src/database/embedded.ts";
 import { install } from "../../src/database/install.ts";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { startLogical } from "../_pair.ts";
 import { builtProgram } from "../_program.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { ASSETS, PAGE } from "../../src/studio/_assets.ts";
-import { pathOf as fileOf } from "../_blocks.ts";
+import { pathOf as fileOf } from "../_path_of.ts";
 import { changesBetween, pathOf } from "../../src/studio/page/lib/json_changes.ts";
 import { isOpenAtFirst, jsonLines } from "../../src/studio/page/lib/json_lines.ts";
 import { type JsonTree, plainString, readJsonText } from "../../src/studio/page/lib/json_nodes.ts";

@@ -9,7 +9,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import postgres from "postgres";
 import { afterAll, beforeEach, describe, expect, inject, test } from "vitest";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { eventually } from "../_until.ts";
 import { openHandle } from "../database.ts";
 
