@@ -4,7 +4,7 @@ import process from "node:process";
 
 const FOLDER = "/dev/shm";
 
-/** Bytes. Twice what all tests have in temporary files at once: the server's log of changes is most of it. */
+/** Bytes: a gigabyte for the log of changes of each server that may run at once, and for what is built. */
 const ROOM = 6 * 2 ** 30;
 
 /**
