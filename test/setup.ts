@@ -24,7 +24,7 @@ interface MadeFolders {
 export default async function setup(
   project: TestProject,
 ): Promise<() => Promise<void>> {
-  keepTemporaryFilesInMemory();
+  const removeTemporaryFiles = keepTemporaryFilesInMemory();
   const server = await startTestServer();
   console.log(`The test databases are on ${server.source}`);
   project.provide("databaseOrigin", server.origin);
@@ -36,6 +36,7 @@ export default async function setup(
   return async () => {
     await Promise.all([root, test].map((folder) => rm(folder, { recursive: true })));
     await server.stop();
+    removeTemporaryFiles();
   };
 }
 
