@@ -16,7 +16,8 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { blocksOfMarkdown, pathOf } from "../_blocks.ts";
+import { blocksOfMarkdown } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { startCollector } from "./_collector.ts";
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), "messagedb-telemetry-")));

@@ -9,7 +9,7 @@ import {
   type Page,
 } from "playwright-core";
 import { onTestFinished } from "vitest";
-import { pathOf } from "../_blocks.ts";
+import { pathOf } from "../_path_of.ts";
 import { chromium } from "../_browser.ts";
 import { PATIENCE } from "../_until.ts";
 
