@@ -50,12 +50,14 @@ async function drainMember(
 ): Promise<MemberResult> {
   const retrying = { ...consumer, signal: givingUp };
   let hasAnswered = false;
+  let isStarting = false;
   const open = async () => {
     const member = await openMember(consumer, group, claim);
     hasAnswered = true;
+    isStarting ||= member.kept.stored < 0;
     // A start at the end, or at a time, is recorded even if there is nothing to handle. If that fails, the start is
     // found again: the server that answers next may have another end.
-    if (member.kept.stored < 0) await member.claim();
+    if (isStarting) await member.claim();
     return member;
   };
   const opening = { ...retrying, isFirst: () => isFirst && !hasAnswered };
