@@ -1,7 +1,7 @@
 import { storeFor } from "../handle/_store_for.ts";
-import { ownOf, queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
+import { ownOf } from "../handle/_statement.ts";
 import { SETTLED_STREAM } from "../names/_own_streams.ts";
-import { STORE_NAME } from "../read/_store_identity.ts";
+import { queryNamedStore } from "../read/_store_identity.ts";
 import type { Sql } from "../types.ts";
 
 /** What is watched: a kind of source, and its name, which is empty for all messages. */
@@ -90,14 +90,7 @@ async function queryHeads(
   // it. By `category(stream_name) = name` PostgreSQL might go back through the messages of all categories.
   // A snapshot does not tell what its own transaction has written since, and on a standby not which transactions
   // are open. So after a write, and on a standby, each state is new.
-  return await queryJson<News>(
-    sql,
-    `${SET_SETTINGS},
-  store as materialized (
-    select ${STORE_NAME} as name
-  ),`,
-    `${RESTORE_SETTINGS}(select max(json) as json from answer) as complete`,
-  )`
+  return await queryNamedStore<News>(sql)`
   own as (
     select
       case
