@@ -26,6 +26,9 @@ export interface FoundPosition extends Claimable {
   readonly versionId: string | null;
 }
 
+/** What a position stream records, and where. */
+export type StoredPlace = Pick<FoundPosition, "position" | "version" | "versionId" | "stored">;
+
 /** The position stream of a member; without a group, of the whole consumer. */
 export function streamOf(consumer: ConsumerNames, member: ConsumerGroup | undefined): string {
   return member ? memberStream(consumer, member) : positionStream(consumer);

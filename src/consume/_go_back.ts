@@ -3,7 +3,7 @@ import type { Cursor, Page } from "../read/_page.ts";
 import { readStream } from "../read/read_stream.ts";
 import type { Reader } from "../subscribe/_reader.ts";
 import { NO_STREAM } from "../write/write.ts";
-import type { FoundPosition } from "./_find_position.ts";
+import type { FoundPosition, StoredPlace } from "./_find_position.ts";
 import { type KeptPosition, readAfterLoss, setBack } from "./_kept_position.ts";
 import { recordedPosition } from "./_read_last_messages.ts";
 
@@ -69,7 +69,7 @@ export async function goBack(reading: Reading, find: () => Promise<FoundPosition
 async function findAgain(
   reading: Reading,
   find: () => Promise<FoundPosition>,
-): Promise<Pick<FoundPosition, "position" | "version" | "versionId" | "stored">> {
+): Promise<StoredPlace> {
   const { kept, begin, trustedVersion } = reading;
   const last = await readAfterLoss(kept);
   const version = last?.version ?? NO_STREAM;

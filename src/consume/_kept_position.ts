@@ -10,7 +10,7 @@ import type { Reader } from "../subscribe/_reader.ts";
 import type { Metadata, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import { type Claim, ClaimLostError, ownerOf, TIME_TO_ASK } from "./_claim.ts";
-import type { FoundPosition } from "./_find_position.ts";
+import type { StoredPlace } from "./_find_position.ts";
 import { type IdentifiedLast, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import type { Thrown } from "./_thrown.ts";
 import { writeRecorded } from "./_write_recorded.ts";
@@ -101,10 +101,7 @@ export function keepPosition(
     "sql" | "answerTimeout" | "types" | "positionUpdateInterval"
   >,
   streamName: string,
-  { position, version, versionId, stored }: Pick<
-    FoundPosition,
-    "position" | "version" | "versionId" | "stored"
-  >,
+  { position, version, versionId, stored }: StoredPlace,
   claim?: Claim,
   onStored?: (position: number) => void,
 ): KeptPosition {
@@ -468,10 +465,7 @@ async function handIn(kept: KeptPosition, last: IdentifiedLast): Promise<void> {
 /** Moves the position back, in the stream too: other processes follow. */
 export async function setBack(
   kept: KeptPosition,
-  { position, version, versionId, stored }: Pick<
-    KeptPosition,
-    "position" | "version" | "versionId" | "stored"
-  >,
+  { position, version, versionId, stored }: StoredPlace,
 ): Promise<void> {
   kept.position = position;
   kept.version = version;
