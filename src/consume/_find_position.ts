@@ -26,6 +26,11 @@ export interface FoundPosition extends Claimable {
   readonly versionId: string | null;
 }
 
+/** A position that was found, and the name of the store before it was looked for: see `STORE_NAME`. */
+export interface FoundInStore extends FoundPosition {
+  readonly store: string;
+}
+
 /** What a position stream records, and where. */
 export type StoredPlace = Pick<FoundPosition, "position" | "version" | "versionId" | "stored">;
 

@@ -3,7 +3,7 @@ import type { Cursor, Page } from "../read/_page.ts";
 import { readStream } from "../read/read_stream.ts";
 import type { Reader } from "../subscribe/_reader.ts";
 import { NO_STREAM } from "../write/write.ts";
-import type { FoundPosition, StoredPlace } from "./_find_position.ts";
+import type { FoundInStore, StoredPlace } from "./_find_position.ts";
 import { type KeptPosition, readAfterLoss, setBack } from "./_kept_position.ts";
 import { recordedPosition } from "./_read_last_messages.ts";
 
@@ -54,22 +54,20 @@ export function readFor(kept: KeptPosition, reader: Reader): Reading {
  * was recorded after the last good read counts only up to the last message of the page in hand that the store
  * still has: it may be that of a message that is gone.
  *
- * @param find Finds the position that is recorded.
  * @throws {ClaimLostError} If another process has the position.
  */
-export async function goBack(reading: Reading, find: () => Promise<FoundPosition>): Promise<void> {
+export async function goBack(reading: Reading): Promise<void> {
   const { kept } = reading;
   await kept.idle;
   // No answer to a question comes between.
   kept.isRecording = true;
-  const found = await findAgain(reading, find).finally(() => kept.isRecording = false);
+  const found = await findAgain(reading).finally(() => kept.isRecording = false);
   await setBack(kept, found);
 }
 
 async function findAgain(
   reading: Reading,
-  find: () => Promise<FoundPosition>,
-): Promise<StoredPlace> {
+): Promise<StoredPlace & Pick<FoundInStore, "store">> {
   const { kept, begin, trustedVersion } = reading;
   const last = await readAfterLoss(kept);
   const version = last?.version ?? NO_STREAM;
@@ -84,8 +82,9 @@ async function findAgain(
       : await readStream(kept.sql, kept.streamName, from);
     position = trusted?.position === trustedVersion ? recordedPosition(trusted) : begin;
   }
-  const { position: recorded } = await find();
+  const { position: recorded, store } = await kept.find!();
   return {
+    store,
     position: Math.min(position ?? recorded, recorded),
     version,
     versionId: last?.id ?? null,

@@ -10,7 +10,7 @@ import type { Reader } from "../subscribe/_reader.ts";
 import type { Metadata, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import { type Claim, ClaimLostError, ownerOf, TIME_TO_ASK } from "./_claim.ts";
-import type { StoredPlace } from "./_find_position.ts";
+import type { FoundInStore, StoredPlace } from "./_find_position.ts";
 import { type IdentifiedLast, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import type { Thrown } from "./_thrown.ts";
 import { writeRecorded } from "./_write_recorded.ts";
@@ -61,7 +61,7 @@ export interface KeptPosition {
   confirmedAt: number;
   /** Whether the stream has the claim. */
   isClaimed: boolean;
-  /** Aborts when somebody else has set the position. Each setting has a signal of its own. */
+  /** Ends a round: aborts when the position is set, or found again. Each round has a signal of its own. */
   moved: AbortController;
   /** Resolves when the last store that was asked for has ended. It never rejects. */
   idle: Promise<unknown>;
@@ -69,9 +69,13 @@ export interface KeptPosition {
   redone: number;
   /** Called when the position is stored. */
   onStored: ((position: number) => void) | undefined;
-  /** The page whose messages are handled, and the store that has them; undefined before the first page. */
+  /** Finds the position again. */
+  readonly find?: (() => Promise<FoundInStore>) | undefined;
+  /** The name of the store in which the position was found or the page in hand was read; null for any store. */
+  store: string | null;
+  /** The page whose messages are handled; undefined before the first page. */
   inHand?: InHand | undefined;
-  /** Whether the store was seen to have another name than the one that `inHand` was read from. */
+  /** Whether the store was seen to have another name than `store`. */
   isRenamed?: boolean;
   /** What the stream records in place of the position: for messages that are taken out of turn. */
   readonly recordedAs?: number;
@@ -85,23 +89,26 @@ export interface KeptPosition {
   recordFailure?: Thrown;
 }
 
-/** A page that was read, and from where. */
+/** A page that was read, and how to look whether a store has it. */
 interface InHand {
   /** The mark after the page. */
-  readonly mark: Mark | null;
+  readonly mark: Mark;
   /** The place after the page. */
   readonly next: number;
   readonly read: Reader["read"];
 }
 
-/** Begins to keep a position, at the place where `findPosition` has found it. */
+/** A position that was found, and how to find it again if the store gets another name before the first page. */
+type Start = StoredPlace & Partial<Pick<KeptPosition, "store" | "find">>;
+
+/** Begins to keep a position, at the place where it was found. */
 export function keepPosition(
   { sql, answerTimeout, types, positionUpdateInterval }: Pick<
     KeptPosition,
     "sql" | "answerTimeout" | "types" | "positionUpdateInterval"
   >,
   streamName: string,
-  { position, version, versionId, stored }: StoredPlace,
+  { position, version, versionId, stored, store = null, find }: Start,
   claim?: Claim,
   onStored?: (position: number) => void,
 ): KeptPosition {
@@ -126,17 +133,50 @@ export function keepPosition(
     idle: Promise.resolve(),
     redone: 0,
     onStored,
+    find,
+    store,
   };
 }
 
-/** Takes a page in hand. From now on, the position is stored only in the store that the page was read from. */
-export function takeInHand(
+/**
+ * Takes a page in hand. From now on, the position is stored only in the store that the page was read from.
+ *
+ * Pages that follow each other are of one store, by their marks. The first page may be of another store than the
+ * position before it: then that position says nothing of this store, and is found again.
+ *
+ * @returns Whether to handle the page; if not, the round is over.
+ * @throws {StoreWentBackError} If the position is claimed, and this store has another one.
+ */
+export async function takeInHand(
   kept: KeptPosition,
-  { mark = null, next }: Page,
+  { mark, next }: Page,
   read: Reader["read"],
-): void {
+): Promise<boolean> {
+  // There is no message, and so nothing that names the store.
+  if (!mark) return true;
+  if (kept.inHand === undefined && kept.find && mark.store !== kept.store) {
+    await inTurn(kept, () => confirmStart(kept));
+    return false;
+  }
+  kept.store = mark.store;
   kept.inHand = { mark, next, read };
   kept.isRenamed = false;
+  return true;
+}
+
+/** Takes a position that was found again, before anything was handled. The next round reads from there. */
+export function takePosition(
+  kept: KeptPosition,
+  { position, version, versionId, stored, store }: FoundInStore,
+): void {
+  Object.assign(kept, { position, version, versionId, stored, store, inHand: undefined });
+  kept.isRenamed = false;
+  endRound(kept);
+}
+
+function endRound(kept: KeptPosition): void {
+  kept.moved.abort();
+  kept.moved = new AbortController();
 }
 
 /**
@@ -211,9 +251,9 @@ async function storeNow(kept: KeptPosition, isForced = false): Promise<void> {
       return await recordNow(kept);
     } catch (error) {
       const isUnclaimed = kept.claim !== undefined && !kept.isClaimed;
-      if (error instanceof StoreRenamedError && renames++ < MOST_RENAMES) await confirmStore(kept);
       // What is still to be claimed may have another owner by now.
-      else if (!isConflict(kept, error) || isUnclaimed) throw error;
+      if (!isConflict(kept, error) || isUnclaimed) throw error;
+      if (error instanceof StoreRenamedError && renames++ < MOST_RENAMES) await confirmStore(kept);
       // The position stays due.
       else if (error instanceof StoreRenamedError) return;
       else await reloadPosition(kept);
@@ -295,6 +335,7 @@ class StoreRenamedError extends Error {}
  * than a lease would take the position over from each other for ever.
  *
  * @throws {ClaimLostError} If that process has handled something.
+ * @throws {StoreWentBackError} If what this process has recorded is lost.
  */
 async function findSuccessor(kept: KeptPosition, sql: Sql): Promise<IdentifiedLast | undefined> {
   const { claim, confirmedAt, streamName, stored } = kept;
@@ -302,16 +343,22 @@ async function findSuccessor(kept: KeptPosition, sql: Sql): Promise<IdentifiedLa
   if (performance.now() - confirmedAt < claim.leaseDuration * TIME_TO_ASK) return undefined;
   const [last] = await readLastMessages(sql, [streamName]);
   if (last === undefined || ownerOf(last) === claim.owner) return undefined;
-  if (await highestSince(kept, sql) !== stored) throw new ClaimLostError();
+  const highest = await highestSince(kept, sql);
+  if (highest === undefined) throw new StoreWentBackError(kept.position);
+  if (highest !== stored) throw new ClaimLostError();
   return last;
 }
 
-/** The highest position that others have recorded; Infinity if one of them has set it. */
+/**
+ * The highest position that others have recorded; Infinity if one of them has set it. Undefined if what this
+ * process has recorded is lost.
+ */
 async function highestSince(
-  { streamName, version, stored }: KeptPosition,
+  { streamName, version, versionId, stored }: KeptPosition,
   sql: Sql,
-): Promise<number> {
-  const since = await readStream(sql, streamName, { position: version + 1 });
+): Promise<number | undefined> {
+  const [own, ...since] = await readStream(sql, streamName, { position: version });
+  if (own?.id !== versionId) return undefined;
   if (since.some(({ metadata }) => metadata?.["reset"])) return Infinity;
   return Math.max(stored, ...since.map(recordedPosition));
 }
@@ -333,7 +380,7 @@ async function record(
   age = 0,
   successor?: IdentifiedLast,
 ): Promise<StoredVersion> {
-  const { claim, types, isClosing, streamName, inHand } = kept;
+  const { claim, types, isClosing, streamName, store } = kept;
   const own: Metadata = {
     ...claim && !isClosing && { ...claim, leaseDuration: claim.leaseDuration + age },
     ...types && { types },
@@ -341,10 +388,7 @@ async function record(
   const metadata = successor ? successor.metadata : Object.keys(own).length > 0 ? own : null;
   const data = { position: kept.recordedAs ?? position };
   const message = encodeMessage({ type: "Recorded", data, metadata });
-  const expected = {
-    store: inHand?.mark?.store ?? null,
-    versionId: successor?.id ?? kept.versionId,
-  };
+  const expected = { store, versionId: successor?.id ?? kept.versionId };
   const expectedVersion = successor?.version ?? kept.version;
   const version = await writeRecorded(sql, streamName, message, expectedVersion, expected);
   if (version === "overwritten") throw new StoreWentBackError(kept.position);
@@ -362,14 +406,29 @@ type StoredVersion = Pick<KeptPosition, "version" | "versionId">;
  * @throws {StoreWentBackError} If it has not.
  */
 async function confirmStore(kept: KeptPosition): Promise<void> {
-  const { inHand } = kept;
-  if (!kept.isRenamed || !inHand?.mark) return;
+  const { inHand, isRenamed } = kept;
+  if (!isRenamed) return;
+  if (inHand === undefined) return await confirmStart(kept);
   const { mark, next, read } = inHand;
   const { store } = (await read(next, mark)).mark!;
   // Another page may have been taken in hand.
   if (kept.inHand !== inHand) return;
-  kept.inHand = { ...inHand, mark: { ...mark, store } };
+  kept.store = store;
   kept.isRenamed = false;
+}
+
+/**
+ * Finds the position again, before the first page.
+ *
+ * @throws {StoreWentBackError} If it is claimed, and this store has another one: the claim was lost.
+ */
+async function confirmStart(kept: KeptPosition): Promise<void> {
+  const found = await kept.find!();
+  const { position, version, versionId, isClaimed } = kept;
+  const isSame = found.position === position && found.version === version &&
+    found.versionId === versionId;
+  if (isClaimed && !isSame) throw new StoreWentBackError(position);
+  takePosition(kept, found);
 }
 
 function noteStored(kept: KeptPosition, position: number): void {
@@ -424,8 +483,7 @@ export async function reloadPosition(kept: KeptPosition): Promise<number> {
   kept.redone = Math.max(kept.redone, kept.position);
   kept.position = stored;
   kept.unstored = 0;
-  kept.moved.abort();
-  kept.moved = new AbortController();
+  endRound(kept);
   return stored;
 }
 
@@ -454,9 +512,15 @@ async function checkOwner(kept: KeptPosition, last: IdentifiedLast | undefined):
  */
 async function handIn(kept: KeptPosition, last: IdentifiedLast): Promise<void> {
   const { position, sql } = kept;
-  if (last.version <= kept.version || position <= await highestSince(kept, sql)) return;
+  const highest = await highestSince(kept, sql);
+  if (highest === undefined || position <= highest) return;
+  const handOver = () => record(kept, sql, position, 0, last);
   try {
-    await record(kept, sql, position, 0, last);
+    await handOver().catch(async (error) => {
+      if (!(error instanceof StoreRenamedError)) throw error;
+      await confirmStore(kept);
+      await handOver();
+    });
   } catch (error) {
     if (!isConflict(kept, error)) throw error;
   }
@@ -465,7 +529,7 @@ async function handIn(kept: KeptPosition, last: IdentifiedLast): Promise<void> {
 /** Moves the position back, in the stream too: other processes follow. */
 export async function setBack(
   kept: KeptPosition,
-  { position, version, versionId, stored }: StoredPlace,
+  { position, version, versionId, stored, store }: StoredPlace & Pick<FoundInStore, "store">,
 ): Promise<void> {
   kept.position = position;
   kept.version = version;
@@ -475,5 +539,8 @@ export async function setBack(
   kept.unstored = 0;
   kept.inHand = undefined;
   kept.isRenamed = false;
+  // The next page tells whether it is of the same store.
+  kept.store = null;
   await storePosition(kept);
+  kept.store = store;
 }

@@ -1,17 +1,19 @@
 import { StoreWentBackError } from "../errors.ts";
 import { readStream } from "../read/read_stream.ts";
+import { nameOfStore } from "../subscribe/_heads.ts";
 import { observedReader, type Reader } from "../subscribe/_reader.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import { type CheckedConsumer, observerOf } from "./_checked_consumer.ts";
 import { ask, type Claim, holderOf, mayAsk } from "./_claim.ts";
-import { findPosition, type FoundPosition, streamOf } from "./_find_position.ts";
+import { findPosition, type FoundInStore, type FoundPosition, streamOf } from "./_find_position.ts";
 import {
   isConflict,
   keepPosition,
   type KeptPosition,
   renewClaim,
   storePosition,
+  takePosition,
 } from "./_kept_position.ts";
 import { recordedPosition } from "./_read_last_messages.ts";
 import { readerFor } from "./_reader_for.ts";
@@ -23,8 +25,6 @@ export interface Member {
   readonly reader: Reader;
   readonly kept: KeptPosition;
   readonly report: Report | undefined;
-  /** Finds the position again, after the store went back. */
-  find(): Promise<FoundPosition>;
   /**
    * Claims the position, unless that is done.
    *
@@ -48,26 +48,33 @@ export async function openMember(
   const consumer = { ...reportingRetries(checked, report), observer };
   const { sql, startAt } = consumer;
   const reader = observedReader(readerFor(consumer, group), observer);
-  let found = await findPosition(sql, consumer, group, () => reader.start(startAt));
-  // At the next start, "end" and a Date would mean another position. So the position that they mean now
-  // is stored, even if it is 0.
+  const streamName = streamOf(consumer, group);
   const isMoving = startAt === "end" || typeof startAt === "object";
-  const storedOf = ({ stored, version }: FoundPosition) =>
-    isMoving && version === NO_STREAM ? -1 : stored;
-  const kept = keepPosition(
+  let kept: KeptPosition | undefined;
+  const find = async (): Promise<FoundInStore> => {
+    const store = await nameOfStore(sql, streamName);
+    const found = await findPosition(sql, consumer, group, () => {
+      // Nothing is recorded any more, and the start would now be another one.
+      if (isMoving && kept && kept.version !== NO_STREAM) {
+        throw new StoreWentBackError(kept.position);
+      }
+      return reader.start(startAt);
+    });
+    // At the next start, "end" and a Date would mean another position. So the position that they mean now
+    // is stored, even if it is 0.
+    const stored = isMoving && found.version === NO_STREAM ? -1 : found.stored;
+    return { ...found, stored, store };
+  };
+  let found = await find();
+  const findAgain = async () => found = await find();
+  kept = keepPosition(
     consumer,
-    streamOf(consumer, group),
-    { ...found, stored: storedOf(found) },
+    streamName,
+    { ...found, find: findAgain },
     claim,
     report && ((position) => report({ type: "positionStored", position })),
   );
-  if (observer) kept.redone = await findRedone(sql, kept.streamName, found);
-  const find = () =>
-    findPosition(sql, consumer, group, () => {
-      // Nothing is recorded any more, and the start would now be another one.
-      if (isMoving && kept.version !== NO_STREAM) throw new StoreWentBackError(kept.position);
-      return reader.start(startAt);
-    });
+  if (observer) kept.redone = await findRedone(sql, streamName, found);
   const claimNow = async (): Promise<boolean> => {
     if (kept.isClaimed) return true;
     for (;;) {
@@ -81,17 +88,11 @@ export async function openMember(
         return true;
       } catch (error) {
         if (!isConflict(kept, error)) throw error;
-        found = await find();
-        Object.assign(kept, {
-          position: found.position,
-          version: found.version,
-          versionId: found.versionId,
-        });
-        kept.stored = storedOf(found);
+        takePosition(kept, await findAgain());
       }
     }
   };
-  return { consumer, reader, kept, report, find, claim: claimNow };
+  return { consumer, reader, kept, report, claim: claimNow };
 }
 
 /** Up to where a member has handled everything before an operator set its position back; 0 if none did. */

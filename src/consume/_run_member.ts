@@ -57,7 +57,7 @@ export async function runMember(
   shutdown: ShutdownControl,
   bounds: Bounds,
 ): Promise<MemberResult> {
-  const { consumer, reader, kept, report, find } = member;
+  const { consumer, reader, kept, report } = member;
   const { stopping, givingUp } = shutdown;
   const { listener } = consumer;
   // The database has answered when the position was found. So each later error may be temporary.
@@ -85,7 +85,7 @@ export async function runMember(
       const handling = handlePages(run, member, reading, inRound, bounds, progress);
       const hasWentBack = await hasGoneBack(handling, run, reading).finally(round.dispose);
       if (hasWentBack) {
-        const goBackNow = () => retryOnStandby(() => goBack(reading, find), following);
+        const goBackNow = () => retryOnStandby(() => goBack(reading), following);
         await retryUntilAborted(goBackNow, storing);
       }
       isAlone = round.givingUp.aborted;
@@ -173,7 +173,7 @@ async function handlePages(
   for await (const page of followPages(reading.read, start, following)) {
     if (moved.aborted) return;
     reading.page = page;
-    takeInHand(kept, page, reader.read);
+    if (!await takeInHand(kept, page, reader.read)) return;
     let ahead = messagesAhead(page, reader, kept);
     if (ahead.length > 0) {
       report?.({ type: "pageRead", count: ahead.length, next: page.next });
@@ -181,7 +181,7 @@ async function handlePages(
       onCaughtUp?.(false);
       const hasIt = await hasClaimed();
       progress.isBusy = hasIt === false;
-      if (!hasIt) return;
+      if (!hasIt || moved.aborted) return;
       // Another process may have handled them until the claim.
       ahead = ahead.filter(({ place }) => place > kept.position);
     }

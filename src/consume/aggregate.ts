@@ -33,6 +33,7 @@ import { listenForMessages } from "../subscribe/_bell.ts";
 import { ALL } from "../subscribe/_heads.ts";
 import { followPages } from "../subscribe/_follow_pages.ts";
 import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.ts";
+import { nameOfStore } from "../subscribe/_heads.ts";
 import { observedReader, type Reader, readerOf } from "../subscribe/_reader.ts";
 import type { FollowOptions } from "../subscribe/follow_options.ts";
 import type { Message, MessageInput, Sql } from "../types.ts";
@@ -196,6 +197,8 @@ export async function aggregate(
 
 /** The stored position of an aggregate, and the version of its position stream. */
 interface Stored {
+  /** The name of the store in which it was found: see `STORE_NAME`. */
+  readonly store: string;
   readonly position: number;
   readonly version: number;
   /** The id of the message at that version; null for none. */
@@ -221,9 +224,11 @@ async function findStored(
   { name, startAt }: CheckedAggregate,
   known?: Stored,
 ): Promise<Stored> {
-  const [last] = await readLastMessages(sql, [aggregateStream(name)]);
+  const streamName = aggregateStream(name);
+  const store = await nameOfStore(sql, streamName);
+  const [last] = await readLastMessages(sql, [streamName]);
   if (last !== undefined) {
-    return { position: recordedPosition(last), version: last.version, versionId: last.id };
+    return { store, position: recordedPosition(last), version: last.version, versionId: last.id };
   }
   // Nothing is stored any more, and the start would now be another one.
   const isMoving = startAt === "end" || typeof startAt === "object";
@@ -231,7 +236,7 @@ async function findStored(
     throw new StoreWentBackError(known.position);
   }
   const start = await readerOf(sql, "$all", {}).start(startAt);
-  return { position: Math.max(start - 1, 0), version: NO_STREAM, versionId: null };
+  return { store, position: Math.max(start - 1, 0), version: NO_STREAM, versionId: null };
 }
 
 /**
@@ -271,7 +276,7 @@ function referTo(
   return references;
 }
 
-/** Writes references together with the position; undefined if another process was faster. */
+/** Writes references together with the position; undefined as in `referToPage`. */
 async function storeReferences(
   sql: Sql,
   name: string,
@@ -279,6 +284,9 @@ async function storeReferences(
   { next, mark }: Page,
   from: Stored,
 ): Promise<Stored | undefined> {
+  const store = mark?.store ?? from.store;
+  // The position before the page says nothing of this store.
+  if (store !== from.store) return undefined;
   const position = next - 1;
   const isWorthStoring = references.length > 0 || from.version === NO_STREAM ||
     position - from.position >= POSITION_UPDATE_INTERVAL;
@@ -288,8 +296,8 @@ async function storeReferences(
   const { version: expectedVersion, versionId } = from;
   const written = { ...recorded, streamName, expectedVersion, versionId };
   try {
-    const version = await writeReferences(sql, written, references, mark?.store ?? null);
-    return version === null ? undefined : { position, version, versionId: recorded.id };
+    const version = await writeReferences(sql, written, references, store);
+    return version === null ? undefined : { store, position, version, versionId: recorded.id };
   } catch (error) {
     if (error instanceof WrongExpectedVersionError && error.streamName === streamName) {
       return undefined;

@@ -255,7 +255,7 @@ async function* parkedStreamFrom(
   while (position < end) {
     const page: Page = await retryWhileUnavailable(() => read(position, mark), consumer);
     if (page.length === 0) return;
-    takeInHand(kept, page, read);
+    await takeInHand(kept, page, read);
     for (const message of page.messages()) {
       if (message.position < end) yield message as Message<Parked>;
     }

@@ -48,6 +48,12 @@ export async function readHeads(
     : await queryHeads(sql, sources, state);
 }
 
+/** Reads the name of the store that has a stream: see `STORE_NAME`. */
+export async function nameOfStore(sql: Sql, streamName: string): Promise<string> {
+  const { store } = await readHeads(storeFor(sql, streamName), [["stream", streamName]], null);
+  return store;
+}
+
 /** The name of a source, as operations take it. */
 function nameOf([kind, name]: Watched): string {
   return kind === "all" ? "$all" : name;

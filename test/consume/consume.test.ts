@@ -429,7 +429,7 @@ describe("transactional", () => {
         assert.ok(attempts.every((attempt) => attempt === 1));
         if (at === 0) statements = killing.count();
       }
-      assert.equal(statements, how === "together" ? 12 : 18);
+      assert.equal(statements, how === "together" ? 13 : 19);
       await pool.end();
     },
   );

@@ -64,6 +64,9 @@ function routed(before: (statement: string) => unknown = () => {}) {
   };
 }
 
+/** What only the statement has that reads the last messages of position streams. */
+const LAST_MESSAGES = "as asked (stream_name)";
+
 beforeEach(async () => {
   for (const { sql } of [primary, standby]) {
     await sql`truncate message_store.messages restart identity`;
@@ -277,17 +280,43 @@ test("aggregate() refers to no lost message", async () => {
   );
 });
 
+test("aggregate() from the end passes nothing by, before whichever statement another server takes over", async () => {
+  const ledger = { name: "ledger", from: ["account"], partition: () => 0, startAt: "end" } as const;
+  for (let before = 1;; before++) {
+    for (const { sql } of [primary, standby]) {
+      await sql`truncate message_store.messages restart identity`;
+    }
+    await writeMany(primary.sql, "account-1", 20);
+    await replicate();
+    await writeMany(primary.sql, "account-1", 40);
+    let statements = 0;
+    const { sql, failOver } = routed(async () => {
+      if (++statements !== before) return;
+      await writeMany(standby.sql, "account-2", 10);
+      failOver();
+    });
+    await aggregate(sql, ledger, { once: true });
+    if (statements < before) return;
+    const later = await writeMany(standby.sql, "account-3", 10);
+    await aggregate(standby.sql, ledger, { once: true });
+    const referred = (await readAggregate(standby.sql, "ledger")).map(({ id }) => id);
+    assert.deepEqual(later.filter((id) => !referred.includes(id)), [], `before ${before}`);
+  }
+});
+
 test("a consumer that comes back passes nothing by where another process wrote the lost version", async () => {
   const consumer = { ...common, leaseDuration: 400 };
   const coming = gate();
+  const looking = gate();
   const working = gate();
   let isAway = false;
-  let statements = 0;
-  const { sql, failOver } = routed(async () => {
-    statements++;
+  const { sql, failOver } = routed(async (statement) => {
     if (isAway) await coming.opened;
+    // It reads the next page before it looks at the position streams.
+    if (isAway && statement.includes(LAST_MESSAGES)) await looking.opened;
   });
-  const first = start(sql, { ...consumer, handle });
+  const told: unknown[] = [];
+  const returning = start(sql, { ...consumer, handle, onRetry: (error) => told.push(error) });
   const [a] = await writeMany(primary.sql, "account-1", 1);
   await until(async () => (await effectsIn(primary)).length === 1);
   const [b] = await writeMany(primary.sql, "account-1", 1);
@@ -307,13 +336,90 @@ test("a consumer that comes back passes nothing by where another process wrote t
   const second = start(standby.sql, { ...consumer, handle: waiting });
   await until(() => isWorking);
   const [c] = await writeMany(standby.sql, "account-1", 1);
-  const before = statements;
   coming.open();
-  await until(() => statements > before + 20);
+  await until(async () => told.length > 0 || (await effectsIn(standby)).includes(c!));
+  looking.open();
   working.open();
   await until(async () => (await effectsIn(standby)).includes(c!));
-  await Promise.all([first.stop(), second.stop()]);
+  await Promise.all([returning.stop(), second.stop()]);
   assert.deepEqual(await effectsIn(standby), [a, b, c]);
+  assert.ok(told[0] instanceof StoreWentBackError);
+});
+
+describe("a failover while a consumer starts, before whichever statement", () => {
+  const letters = { category: "account", consumerId: "letters" } as const;
+  const starts = ["from the end", "from a time", "from what is recorded", "as another group"];
+  const ways: [string, Pick<Consumer, "exclusive"> | undefined][] = [
+    ["consume()", {}],
+    ["consume() by any process", { exclusive: false }],
+    ["drain()", undefined],
+  ];
+  const cases = ways.flatMap(([way, options]) =>
+    starts
+      .filter((from) => from !== "as another group" || options?.exclusive !== false)
+      .map((from) => [`${way} ${from}`, from, options] as const)
+  );
+
+  test.each(cases)("%s passes nothing by", async (_, from, options) => {
+    const isRecorded = from !== "from the end" && from !== "from a time";
+    for (let before = 1; before <= 14; before++) {
+      for (const { sql } of [primary, standby]) {
+        await sql`truncate message_store.messages restart identity`;
+      }
+      const record = async () => {
+        if (isRecorded) await drain(primary.sql, { ...letters, handle: () => {} });
+      };
+      const kept = await writeMany(primary.sql, "account-1", 20);
+      await record();
+      await replicate();
+      await writeMany(primary.sql, "account-1", 20);
+      const [row] = await primary.sql`select clock_timestamp() as now`;
+      await writeMany(primary.sql, "account-1", 20);
+      await record();
+      const handled: string[] = [];
+      const consumer: Consumer = {
+        ...letters,
+        exclusive: options?.exclusive,
+        startAt: from === "from the end" ? "end" : from === "from a time" ? row!.now : undefined,
+        consumerGroup: from === "as another group" ? { size: 1 } : undefined,
+        handle: ({ id }) => void handled.push(id),
+      };
+      let fresh: string[] = [];
+      let statements = 0;
+      const { sql, failOver } = routed(async () => {
+        if (++statements !== before) return;
+        fresh = await writeMany(standby.sql, "account-2", 10);
+        failOver();
+      });
+      let later: string[] = [];
+      let wentBack = false;
+      const refused = (error: unknown) => {
+        assert.ok(!isRecorded && error instanceof StoreWentBackError);
+        wentBack = true;
+      };
+      if (options) {
+        const running = start(sql, consumer);
+        let isOver = false;
+        running.done.catch(() => {}).finally(() => isOver = true);
+        await until(() => isOver || statements > before + 8);
+        later = await writeMany(standby.sql, "account-3", 10);
+        const caughtUp = waitFor(standby.sql, consumer, await lastPosition(standby));
+        await Promise.race([caughtUp, running.done]).catch(refused);
+        caughtUp.catch(() => {});
+        await running.stop().catch(refused);
+      } else {
+        await drain(sql, consumer).catch(refused);
+        if (statements < before) break;
+        later = await writeMany(standby.sql, "account-3", 10);
+        if (!wentBack) await drain(sql, consumer);
+      }
+      if (wentBack) continue;
+      const wanted = from === "from the end" ? later : [...fresh, ...later];
+      const missing = wanted.filter((id) => !handled.includes(id));
+      assert.deepEqual(missing, [], `${missing.length} passed by, before statement ${before}`);
+      assert.ok(!handled.some((id) => kept.includes(id)));
+    }
+  });
 });
 
 describe("a store that gets another name, and has everything", () => {
@@ -353,6 +459,44 @@ describe("a store that gets another name, and has everything", () => {
       assert.ok(statements < 200, `${statements} statements`);
     },
   );
+
+  test("gets what a process has finished whose claim another one has taken", async () => {
+    const consumer = { category: "account", consumerId: "letters", leaseDuration: 400 } as const;
+    const [coming, ending, working] = [gate(), gate(), gate()];
+    let isAway = false;
+    const { sql } = routed(() => isAway ? coming.opened : undefined);
+    const written = await write3();
+    const returning = start(sql, {
+      ...consumer,
+      handle: async ({ id }) => {
+        if (id !== written[2]) return;
+        isAway = true;
+        await ending.opened;
+      },
+    });
+    await until(() => isAway);
+    const handled: string[] = [];
+    let looks = 0;
+    const looking = routed((statement) => statement.includes(LAST_MESSAGES) && looks++);
+    const second = start(looking.sql, {
+      ...consumer,
+      handle: async ({ id }) => {
+        handled.push(id);
+        await working.opened;
+      },
+    });
+    await until(() => handled.length > 0);
+    await rename();
+    coming.open();
+    await until(async () => (await stored(primary.sql, "account:position-letters")).includes(2));
+    const before = looks;
+    await until(() => looks > before + 2);
+    working.open();
+    await until(() => handled.includes(written[2]!));
+    ending.open();
+    await Promise.all([returning.stop(), second.stop()]);
+    assert.deepEqual(handled, [written[0], written[2]]);
+  });
 
   test("is the same store, whatever a handler sets in its transaction", async () => {
     const written = await write3();

@@ -155,6 +155,7 @@ export function readHeadsCall(
 ): Call<unknown> {
   const sources = jsonOf(json) as unknown;
   if (!isSources(sources)) throw new Refusal(422, `${CANNOT_RUN}: it names no sources`);
+  if (state !== null && !isState(state)) throw new Refusal(422, `${CANNOT_RUN}: it has no state`);
   checkMessageCount(sources.length, maxBatchSize);
   const last = { direction: "backward", batchSize: 1 } as const;
   return {
@@ -170,6 +171,11 @@ export function readHeadsCall(
     },
     asksEach: true,
   };
+}
+
+/** Whether it is a state that an answer has told: a hash; over partitions, a list of hashes. */
+function isState(value: string): boolean {
+  return /^[0-9a-f[\]",]+$/.test(value);
 }
 
 function isSources(value: unknown): value is Watched[] {
