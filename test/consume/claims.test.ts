@@ -324,6 +324,23 @@ describe("a position that an operator sets", () => {
     assert.deepEqual(seen, [0, 1, 2, 3, 4, 2, 3, 4, 0, 1, 2, 3, 4, 5]);
   });
 
+  test("between the first page and the claim is where drain() goes on", async () => {
+    const { consumer, seen } = noting("setfirst");
+    await writeCounted(db.sql, "setfirst", 5);
+    await drain(db.sql, consumer);
+    await writeCounted(db.sql, "setfirst", 2, { from: 5 });
+    let isSet = false;
+    const sql = fromQuery(async (text, parameters) => {
+      if (!isSet && text.includes("write_message(")) {
+        isSet = true;
+        await set("setfirst:position-it", 0);
+      }
+      return await db.sql.unsafe(text, parameters as string[]);
+    });
+    await drain(sql, consumer);
+    assert.deepEqual(seen, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6]);
+  });
+
   test.each([false, true])(
     "frees a consumer that hangs on a message, transactional: %s",
     async (transactional) => {
