@@ -4,7 +4,7 @@ import { AnsweredVerdict, checkDone, checkVerdict, UnusableAnswerError } from ".
 import { callHandler } from "./_call_handler.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { workUntilDone } from "./_interruption.ts";
-import { isRecordFailure } from "./_kept_position.ts";
+import { isRecordFailure } from "./_record_position.ts";
 import type { Task } from "./_task.ts";
 import type { HandlerContext, Verdict } from "./consumer.ts";
 

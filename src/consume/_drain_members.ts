@@ -5,9 +5,10 @@ import { unlessAborted } from "../lib/wait.ts";
 import { type CheckedConsumer, membersOf } from "./_checked_consumer.ts";
 import { type Claim, ClaimLostError, TIME_TO_ASK } from "./_claim.ts";
 import { lowestPosition } from "./_find_position.ts";
-import { type KeptPosition, renewClaim } from "./_kept_position.ts";
+import type { KeptPosition } from "./_kept_position.ts";
 import { openMember } from "./_member.ts";
 import { type Bounds, type MemberResult, runMember } from "./_run_member.ts";
+import { renewClaim } from "./_store_position.ts";
 import type { Thrown } from "./_thrown.ts";
 
 /** Consumes the members, one after another, each until it is caught up: without a group, the one. */

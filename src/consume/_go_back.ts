@@ -4,8 +4,10 @@ import { readStream } from "../read/read_stream.ts";
 import type { Reader } from "../subscribe/_reader.ts";
 import { NO_STREAM } from "../write/write.ts";
 import type { FoundInStore, StoredPlace } from "./_find_position.ts";
-import { type KeptPosition, readAfterLoss, setBack } from "./_kept_position.ts";
+import type { KeptPosition } from "./_kept_position.ts";
 import { recordedPosition } from "./_read_last_messages.ts";
+import { readAfterLoss } from "./_reload_position.ts";
+import { setBack } from "./_store_position.ts";
 
 /** What a run remembers of its reads, to find its position again if the store goes back. */
 export interface Reading {

@@ -10,8 +10,9 @@ import { ClaimLostError } from "./_claim.ts";
 import { handleMessage } from "./_handle_message.ts";
 import type { PageRun } from "./_handle_page.ts";
 import { reload } from "./_interruption.ts";
-import { isStoreDue, passTo, storeWith } from "./_kept_position.ts";
+import { isStoreDue, passTo } from "./_kept_position.ts";
 import { lockCategories } from "./_lock_categories.ts";
+import { storeWith } from "./_store_position.ts";
 import type { Begun, Placed } from "./_task.ts";
 import type { ConsumerEventBody } from "./consumer_event.ts";
 

@@ -5,9 +5,11 @@ import { withTimeLimit } from "../handle/_time_limit.ts";
 import { backoff, sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 import { ClaimLostError } from "./_claim.ts";
-import { isConflict, isRecordFailure, reloadPosition, storeWith } from "./_kept_position.ts";
 import { lockCategories } from "./_lock_categories.ts";
 import { readLastMessages } from "./_read_last_messages.ts";
+import { isConflict, isRecordFailure } from "./_record_position.ts";
+import { reloadPosition } from "./_reload_position.ts";
+import { storeWith } from "./_store_position.ts";
 import type { Run, Task } from "./_task.ts";
 
 /** How long to wait before the first retry of a message, in milliseconds. */

@@ -7,17 +7,12 @@ import { NO_STREAM } from "../write/write.ts";
 import { type CheckedConsumer, observerOf } from "./_checked_consumer.ts";
 import { ask, type Claim, holderOf, mayAsk } from "./_claim.ts";
 import { findPosition, type FoundInStore, type FoundPosition, streamOf } from "./_find_position.ts";
-import {
-  isConflict,
-  keepPosition,
-  type KeptPosition,
-  renewClaim,
-  storePosition,
-  takePosition,
-} from "./_kept_position.ts";
+import { keepPosition, type KeptPosition, takePosition } from "./_kept_position.ts";
 import { recordedPosition } from "./_read_last_messages.ts";
 import { readerFor } from "./_reader_for.ts";
+import { isConflict } from "./_record_position.ts";
 import { type Report, reporterOf, reportingRetries } from "./_report.ts";
+import { renewClaim, storePosition } from "./_store_position.ts";
 
 /** A member of a group; without a group, the whole consumer. */
 export interface Member {
@@ -50,13 +45,12 @@ export async function openMember(
   const reader = observedReader(readerFor(consumer, group), observer);
   const streamName = streamOf(consumer, group);
   const isMoving = startAt === "end" || typeof startAt === "object";
-  let kept: KeptPosition | undefined;
-  const find = async (): Promise<FoundInStore> => {
+  const find = async (known?: KeptPosition): Promise<FoundInStore> => {
     const store = await nameOfStore(sql, streamName);
     const found = await findPosition(sql, consumer, group, () => {
       // Nothing is recorded any more, and the start would now be another one.
-      if (isMoving && kept && kept.version !== NO_STREAM) {
-        throw new StoreWentBackError(kept.position);
+      if (isMoving && known && known.version !== NO_STREAM) {
+        throw new StoreWentBackError(known.position);
       }
       return reader.start(startAt);
     });
@@ -66,8 +60,8 @@ export async function openMember(
     return { ...found, stored, store };
   };
   let found = await find();
-  const findAgain = async () => found = await find();
-  kept = keepPosition(
+  const findAgain = async () => found = await find(kept);
+  const kept = keepPosition(
     consumer,
     streamName,
     { ...found, find: findAgain },

@@ -6,21 +6,15 @@ import type { Page } from "../read/_page.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
 import { type Following, followPages, retryOnStandby } from "../subscribe/_follow_pages.ts";
 import { isForConsumers, type Reader } from "../subscribe/_reader.ts";
-import type { Placed, Run } from "./_task.ts";
 import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { ClaimLostError } from "./_claim.ts";
 import { goBack, readFor, type Reading } from "./_go_back.ts";
 import { handlePage, type PageRun } from "./_handle_page.ts";
 import { handleTogether } from "./_handle_together.ts";
-import {
-  closePosition,
-  isStoreDue,
-  type KeptPosition,
-  passTo,
-  storePosition,
-  takeInHand,
-} from "./_kept_position.ts";
+import { isStoreDue, type KeptPosition, passTo } from "./_kept_position.ts";
 import type { Member } from "./_member.ts";
+import { closePosition, storePosition, takeInHand } from "./_store_position.ts";
+import type { Placed, Run } from "./_task.ts";
 
 /** How long the last store may take after the work in hand was given up, in milliseconds. */
 const LAST_STORE = 1000;

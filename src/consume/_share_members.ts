@@ -23,17 +23,12 @@ import {
   TIME_TO_ASK,
 } from "./_claim.ts";
 import { streamOf } from "./_find_position.ts";
-import {
-  isStoreDue,
-  type KeptPosition,
-  renewClaim,
-  storePosition,
-  syncPosition,
-} from "./_kept_position.ts";
+import { isStoreDue, type KeptPosition } from "./_kept_position.ts";
 import { openMember } from "./_member.ts";
 import { type LastMessage, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import { readerFor } from "./_reader_for.ts";
 import { runMember } from "./_run_member.ts";
+import { renewClaim, storePosition, syncPosition } from "./_store_position.ts";
 import type { Thrown } from "./_thrown.ts";
 
 /** How long to wait between two looks at the position streams at most, in milliseconds. */

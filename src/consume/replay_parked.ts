@@ -19,18 +19,11 @@ import { type Beginning, checkConsumer, type CheckedConsumer } from "./_checked_
 import { claimablesOf, ClaimLostError, holderOf, ownerOf } from "./_claim.ts";
 import { renewInTime } from "./_drain_members.ts";
 import { type HandledOutcome, handleMessage } from "./_handle_message.ts";
-import {
-  closePosition,
-  isConflict,
-  keepPosition,
-  type KeptPosition,
-  passTo,
-  renewClaim,
-  storePosition,
-  takeInHand,
-} from "./_kept_position.ts";
+import { keepPosition, type KeptPosition, passTo } from "./_kept_position.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import { isConflict } from "./_record_position.ts";
 import { reporterOf, reportingRetries } from "./_report.ts";
+import { closePosition, renewClaim, storePosition, takeInHand } from "./_store_position.ts";
 import type { Run } from "./_task.ts";
 import type { ConsumerOf, Handler } from "./consumer.ts";
 import type { Parked } from "./parked.ts";

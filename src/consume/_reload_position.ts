@@ -1,0 +1,148 @@
+import { StoreWentBackError } from "../errors.ts";
+import { readStream } from "../read/read_stream.ts";
+import type { Sql } from "../types.ts";
+import { NO_STREAM } from "../write/write.ts";
+import { ClaimLostError, ownerOf, TIME_TO_ASK } from "./_claim.ts";
+import { endRound, type KeptPosition, takePosition } from "./_kept_position.ts";
+import { type IdentifiedLast, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import { isConflict, record, StoreRenamedError } from "./_record_position.ts";
+
+/**
+ * Reads what the stream records. The position may move forward by this. It moves back only if an operator
+ * has set it.
+ *
+ * @returns The position.
+ * @throws {StoreWentBackError} If the store lacks the page in hand, the stream is shorter than it was, or records a lower position.
+ * @throws {ClaimLostError} If there is a claim, and the stream's last message does not have its
+ * owner.
+ */
+export async function reloadPosition(kept: KeptPosition): Promise<number> {
+  await confirmStore(kept);
+  const known = kept.version;
+  const [last] = await readLastMessages(kept.sql, [kept.streamName]);
+  const version = last?.version ?? NO_STREAM;
+  if (version < known) throw new StoreWentBackError(kept.position);
+  // A transaction of this process has recorded the position since the stream was read.
+  if (version < kept.version) return kept.position;
+  await checkOwner(kept, last);
+  const stored = last === undefined ? 0 : recordedPosition(last);
+  const isSet = version > kept.version && last!.metadata?.["reset"] === true;
+  if (!isSet && stored < kept.stored) throw new StoreWentBackError(kept.position);
+  kept.version = version;
+  kept.versionId = last?.id ?? null;
+  kept.stored = stored;
+  if (!isSet) return kept.position = Math.max(kept.position, stored);
+  kept.redone = Math.max(kept.redone, kept.position);
+  kept.position = stored;
+  kept.unstored = 0;
+  endRound(kept);
+  return stored;
+}
+
+/**
+ * Reads again, if the store has another name: whether it has the last message of the page in hand, and so all
+ * before it.
+ *
+ * @throws {StoreWentBackError} If it has not.
+ */
+export async function confirmStore(kept: KeptPosition): Promise<void> {
+  const { inHand, isRenamed } = kept;
+  if (!isRenamed) return;
+  if (inHand === undefined) return await confirmStart(kept);
+  const { mark, next, read } = inHand;
+  const { store } = (await read(next, mark)).mark!;
+  // Another page may have been taken in hand.
+  if (kept.inHand !== inHand) return;
+  kept.store = store;
+  kept.isRenamed = false;
+}
+
+/**
+ * Finds the position again, before the first page.
+ *
+ * @throws {StoreWentBackError} If it is claimed, and this store has another one: the claim was lost.
+ */
+export async function confirmStart(kept: KeptPosition): Promise<void> {
+  const found = await kept.find!();
+  const { position, version, versionId, isClaimed } = kept;
+  const isSame = found.position === position && found.version === version &&
+    found.versionId === versionId;
+  if (isClaimed && !isSame) throw new StoreWentBackError(position);
+  takePosition(kept, found);
+}
+
+/** Reads the last message of the position's stream, after the store went back; undefined if there is none. */
+export async function readAfterLoss(kept: KeptPosition): Promise<IdentifiedLast | undefined> {
+  const [last] = await readLastMessages(kept.sql, [kept.streamName]);
+  // The store may have gone back to a time before the claim.
+  if (ownerOf(last) !== undefined) await checkOwner(kept, last);
+  return last;
+}
+
+/** @throws {ClaimLostError} If the position is claimed, and the stream's last message has another owner. */
+async function checkOwner(kept: KeptPosition, last: IdentifiedLast | undefined): Promise<void> {
+  const { claim, isClaimed, isClosing } = kept;
+  const owner = ownerOf(last);
+  if (claim === undefined || !isClaimed || owner === claim.owner) return;
+  // The answer to the last store was lost.
+  if (isClosing && owner === undefined) return;
+  if (last !== undefined && owner !== undefined) await handIn(kept, last);
+  throw new ClaimLostError();
+}
+
+/**
+ * Stores what this process has finished in the name of the process that has taken the position over. So
+ * what was finished is never lost, even if every handler takes longer than a lease.
+ */
+async function handIn(kept: KeptPosition, last: IdentifiedLast): Promise<void> {
+  const { position, sql } = kept;
+  const highest = await highestSince(kept, sql);
+  if (highest === undefined || position <= highest) return;
+  const handOver = () => record(kept, sql, position, 0, last);
+  try {
+    await handOver().catch(async (error) => {
+      if (!(error instanceof StoreRenamedError)) throw error;
+      await confirmStore(kept);
+      await handOver();
+    });
+  } catch (error) {
+    if (!isConflict(kept, error)) throw error;
+  }
+}
+
+/**
+ * The last message of a process that has taken the position over while a transaction was under way, and has
+ * handled nothing yet. The work of the transaction counts then, or two processes whose handlers take longer
+ * than a lease would take the position over from each other for ever.
+ *
+ * @throws {ClaimLostError} If that process has handled something.
+ * @throws {StoreWentBackError} If what this process has recorded is lost.
+ */
+export async function findSuccessor(
+  kept: KeptPosition,
+  sql: Sql,
+): Promise<IdentifiedLast | undefined> {
+  const { claim, confirmedAt, streamName, stored } = kept;
+  if (claim === undefined) return undefined;
+  if (performance.now() - confirmedAt < claim.leaseDuration * TIME_TO_ASK) return undefined;
+  const [last] = await readLastMessages(sql, [streamName]);
+  if (last === undefined || ownerOf(last) === claim.owner) return undefined;
+  const highest = await highestSince(kept, sql);
+  if (highest === undefined) throw new StoreWentBackError(kept.position);
+  if (highest !== stored) throw new ClaimLostError();
+  return last;
+}
+
+/**
+ * The highest position that others have recorded; Infinity if one of them has set it. Undefined if what this
+ * process has recorded is lost.
+ */
+async function highestSince(
+  { streamName, version, versionId, stored }: KeptPosition,
+  sql: Sql,
+): Promise<number | undefined> {
+  const [own, ...since] = await readStream(sql, streamName, { position: version });
+  if (own?.id !== versionId) return undefined;
+  if (since.some(({ metadata }) => metadata?.["reset"])) return Infinity;
+  return Math.max(stored, ...since.map(recordedPosition));
+}
