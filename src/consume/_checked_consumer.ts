@@ -156,6 +156,15 @@ export function checkIdentity(
   };
 }
 
+/** Which messages a consumer handles, if it is given with its handlers or types: by its names alone, all. */
+export function selectionOf(
+  consumer: ConsumerIdentity,
+): Pick<CheckedConsumer, "types" | "correlation"> {
+  const { handle, handlers, handlePage, types, correlation } = consumer as PlainConsumer;
+  const isNamed = [handle, handlers, handlePage].every((it) => it === undefined);
+  return { types: isNamed ? types : checkHandlers(consumer as PlainConsumer).types, correlation };
+}
+
 /** Checks a consumer and its handle, before anything is sent. */
 export function checkConsumer<Handled extends Message, Transactional extends boolean>(
   sql: Sql,

@@ -4,9 +4,9 @@ import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { abortable, sleep, unlessAborted } from "../lib/wait.ts";
 import { checkInteger, checkMilliseconds, checkOptions, checkSignal } from "../names/_check.ts";
 import { readCategory } from "../read/read_category.ts";
-import { type Reader, readerOf } from "../subscribe/_reader.ts";
+import { checkSource, type Reader, readerOf } from "../subscribe/_reader.ts";
 import type { Sql } from "../types.ts";
-import { checkIdentity, membersOf } from "./_checked_consumer.ts";
+import { checkIdentity, membersOf, selectionOf } from "./_checked_consumer.ts";
 import { streamOf } from "./_find_position.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import type { ConsumerIdentity } from "./consumer.ts";
@@ -38,8 +38,9 @@ export interface WaitForOptions {
  * `positionUpdateInterval` is 1, else within a second. If the first look fails, its error is thrown. After
  * that, a lost connection is retried until the time is over.
  *
- * A position that belongs to no message of the consumer's category is passed when all messages before it
- * are passed. For a consumer of an aggregate, give the position of the message, not of the reference to
+ * A position that belongs to no message of the consumer's is passed when all of its messages before that are
+ * passed. Which messages are its own: all of its category; given with its `handlers` or `types`, those that it
+ * handles. For a consumer of an aggregate, give the position of the message, not of the reference to
  * it. A message that the aggregate has no reference to is never passed.
  *
  * Where the consumer reads from a replica (`readFrom`), it passes a message when the replica has it. What its
@@ -56,7 +57,7 @@ export interface WaitForOptions {
  * ```
  *
  * @param sql The handle.
- * @param consumer The consumer's names, and the size of its group if it has one.
+ * @param consumer The consumer, or its names, and the size of its group if it has one.
  * @param globalPosition The position to pass.
  * @param options How long to wait.
  * @returns Nothing, when the consumer has passed the position.
@@ -79,10 +80,12 @@ export async function waitFor(
   const { signal, timeout = 10_000 } = options;
   checkSignal(signal);
   checkMilliseconds("timeout", timeout, 0);
+  const selection = { ...selectionOf(consumer), batchSize: 1 };
+  checkSource(identity.source, selection);
   const members = membersOf(identity);
   const streams = members.map((member) => streamOf(identity, member));
   const readers = members.map((consumerGroup) =>
-    readerOf(store, identity.source, { consumerGroup, batchSize: 1 })
+    readerOf(store, identity.source, { ...selection, consumerGroup })
   );
   const findPlace = consumer.aggregate === undefined
     ? () => Promise.resolve(globalPosition)

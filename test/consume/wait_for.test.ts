@@ -3,6 +3,7 @@ import { describe, test } from "vitest";
 import {
   aggregate,
   append,
+  type Consumer,
   ConsumerBehindError,
   drain,
   type Message,
@@ -92,6 +93,25 @@ describe("waitFor()", () => {
       await waitFor(db.sql, consumer, positions[4]!, { timeout: PATIENCE });
       await running.stop();
     }
+  });
+
+  test.each<[string, object]>([
+    ["types", { types: ["Kept"], handle }],
+    ["handlers", { handlers: { Kept: handle } }],
+    ["correlation", { correlation: "kept", handle }],
+  ])("does not wait for messages that a consumer with %s passes over", async (by, options) => {
+    const category = `passes${by}`;
+    const names = { category, consumerId: "it" };
+    const consumer = { ...names, ...options } as Consumer;
+    const metadata = { correlationStreamName: "kept-1" };
+    const kept = await append(db.sql, `${category}-1`, { type: "Kept", metadata });
+    await assert.rejects(waitFor(db.sql, consumer, kept.globalPosition, now), ConsumerBehindError);
+    await drain(db.sql, consumer);
+    const other = await append(db.sql, `${category}-1`, { type: "Other" });
+    // It records nothing where it has nothing to handle.
+    await drain(db.sql, consumer);
+    await waitFor(db.sql, consumer, other.globalPosition, now);
+    await assert.rejects(waitFor(db.sql, names, other.globalPosition, now), ConsumerBehindError);
   });
 
   test("waits for every member of a group, or for the one that is asked for", async () => {
