@@ -6,7 +6,6 @@ import type { Page } from "../read/_page.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
 import { type Following, followPages, retryOnStandby } from "../subscribe/_follow_pages.ts";
 import { isForConsumers, type Reader } from "../subscribe/_reader.ts";
-import type { CheckedConsumer } from "./_checked_consumer.ts";
 import { ClaimLostError } from "./_claim.ts";
 import { goBack, readFor, type Reading } from "./_go_back.ts";
 import { handlePage, type PageRun } from "./_handle_page.ts";
@@ -67,8 +66,8 @@ export async function runMember(
   const store = () => retryUntilAborted(() => storePosition(kept), storing);
   const progress: Progress = { handled: 0, caughtUp: false, isBusy: false };
   const failures: unknown[] = [];
+  const reading = readFor(kept, reader);
   try {
-    const reading = readFor(kept, reader);
     let isAlone = false;
     for (let isOver = false; !isOver;) {
       const round = roundOf(member, shutdown);
@@ -91,7 +90,9 @@ export async function runMember(
   bell?.remove();
   try {
     const lastShutdown = shutdownOn([givingUp], LAST_STORE);
-    await storeLast(consumer, kept, lastShutdown.givingUp).finally(lastShutdown.dispose);
+    const closing = storeLast(member, reading, lastShutdown.givingUp);
+    const hasWentBack = await closing.finally(lastShutdown.dispose);
+    progress.caughtUp &&= !hasWentBack;
   } catch (error) {
     failures.push(error);
   }
@@ -136,7 +137,7 @@ function roundOf(
 /** Waits for the work, and tells whether it ended because the store went back. */
 async function hasGoneBack(
   work: Promise<void>,
-  { consumer, kept }: Run,
+  { consumer, kept }: Pick<Run, "consumer" | "kept">,
   reading: Reading,
 ): Promise<boolean> {
   try {
@@ -212,15 +213,26 @@ function messagesAhead(page: Page, reader: Reader, kept: KeptPosition): Placed[]
 /**
  * Stores the position for the last time. It is no failure if the database is unavailable: the
  * messages since the last stored position are handled again.
+ *
+ * @returns Whether the store went back: then the position that is stored is one that it has.
  */
 async function storeLast(
-  consumer: CheckedConsumer,
-  kept: KeptPosition,
+  member: Member,
+  reading: Reading,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
+  const { consumer, kept } = member;
+  let hasWentBack = false;
+  const close = async () => {
+    if (!await hasGoneBack(closePosition(kept), member, reading)) return;
+    hasWentBack = true;
+    await goBack(reading);
+    await closePosition(kept);
+  };
   try {
-    await retryUntilAborted(() => closePosition(kept), { ...consumer, tries: 5, signal });
+    await retryUntilAborted(close, { ...consumer, tries: 5, signal });
   } catch (error) {
     if (!isPassing(error)) throw error;
   }
+  return hasWentBack;
 }

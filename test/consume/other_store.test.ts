@@ -379,6 +379,8 @@ describe("a failover while a consumer starts, before whichever statement", () =>
       const handled: string[] = [];
       const consumer: Consumer = {
         ...letters,
+        pollInterval: 5,
+        positionUpdateInterval: 1,
         exclusive: options?.exclusive,
         startAt: from === "from the end" ? "end" : from === "from a time" ? row!.now : undefined,
         consumerGroup: from === "as another group" ? { size: 1 } : undefined,
@@ -394,7 +396,7 @@ describe("a failover while a consumer starts, before whichever statement", () =>
       let later: string[] = [];
       let wentBack = false;
       const refused = (error: unknown) => {
-        assert.ok(!isRecorded && error instanceof StoreWentBackError);
+        if (isRecorded || !(error instanceof StoreWentBackError)) throw error;
         wentBack = true;
       };
       if (options) {
