@@ -61,6 +61,29 @@ describeSuite("postgres.js with Message DB in another schema", "Node", async (da
   return { ...postgresJs(databases, { connection: { role: "tenant" } }), schema: "tenant" };
 });
 
+/** What is written through a traced handle gets a trace. */
+const WITH_TRACE = {
+  "a message is read as it was written, with its place and its time": /\+ +traceparent/,
+  "metadata comes back under its own keys; none is null and none of its keys is {}":
+    /\+ +traceparent/,
+};
+
+for (
+  const [driver, runtime] of [
+    ["postgres.js", "Node"],
+    ["fetchSql", "Node"],
+    ["Bun's SQL", "Bun"],
+  ] as const
+) {
+  describeSuite(
+    `${driver}, traced`,
+    runtime,
+    (databases) => ({ driver, ...databases, traced: true }),
+    {},
+    WITH_TRACE,
+  );
+}
+
 const REFUSAL = /\bPartitionError: /;
 /** What is of all partitions at once, and the program's own SQL without a partition. */
 const OF_ALL = {
@@ -86,10 +109,11 @@ const OF_SEVERAL = {
 };
 
 for (
-  const [title, count, onePartition, refused] of [
+  const [title, count, onePartition, refused, traced] of [
     ["one partition", 1, 0, OF_ALL],
     ["four partitions, with all categories in one", 4, 2, OF_ALL],
     ["four partitions", 4, undefined, { ...OF_ALL, ...OF_SEVERAL }],
+    ["four partitions, traced", 4, undefined, { ...OF_ALL, ...OF_SEVERAL, ...WITH_TRACE }, true],
   ] as const
 ) {
   const connect = async (databases: Databases, after: (cleanUp: () => Promise<void>) => void) => {
@@ -103,7 +127,13 @@ for (
       urls.push(url);
     }
     const placed = onePartition === undefined ? {} : { onePartition };
-    return { driver: "partitions", ...databases, partitions: urls, ...placed } as const;
+    return {
+      driver: "partitions",
+      ...databases,
+      partitions: urls,
+      ...placed,
+      ...(traced && { traced }),
+    } as const;
   };
   describeSuite(`postgres.js over ${title}`, "Node", connect, {}, refused);
 }

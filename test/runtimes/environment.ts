@@ -34,6 +34,8 @@ export interface Settings {
   readonly partitions?: readonly string[];
   /** The number of the database that all categories are in; they are in all if this is left out. */
   readonly onePartition?: number;
+  /** Whether the handle is one of `traced`. */
+  readonly traced?: true;
   /** Options of postgres.js, those that are functions by their names. */
   readonly options?: {
     readonly transform?: "camel";

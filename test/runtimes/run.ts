@@ -7,7 +7,10 @@ import type { Environment, Settings } from "./environment.ts";
 import { run, suite } from "./suite.ts";
 
 const settings: Settings = JSON.parse(process.argv[2]!);
-const environment = await connect(settings);
+const connected = await connect(settings);
+const environment = settings.traced
+  ? (await import("./_traced.ts")).traceAll(connected)
+  : connected;
 for (const name of suite) {
   console.log(JSON.stringify(await run(name, environment)));
 }
