@@ -1,8 +1,9 @@
 import { type Context, context, type Span, SpanKind } from "@opentelemetry/api";
 import { type Described, describeOwn } from "./_described.ts";
 import { errorTypeOf, failSpan } from "./_error_type.ts";
-import { measure, statementAttributes, statementFailure } from "./_sender.ts";
+import { measure, statementAttributes, statementFailure } from "./_statement_span.ts";
 import { secondsSince, type Telemetry } from "./_telemetry.ts";
+import { endSpan } from "./_unfailing.ts";
 
 type Begin = (...args: unknown[]) => unknown;
 
@@ -72,5 +73,5 @@ function endTransaction(
     failSpan(span, errorTypeOf(failed.cause));
     span.setAttributes(failure!);
   }
-  span.end();
+  endSpan(span);
 }

@@ -10,9 +10,11 @@ export interface Described {
   readonly attributes: Attributes;
   /** What is known of it if it writes messages. */
   readonly write: LearnedStatement | undefined;
+  /** Whether it imports messages: it writes what others have sent. */
+  readonly isImport: boolean;
 }
 
-/** What writes messages in the sender's name. An import writes what others have sent. */
+/** What writes messages in the sender's name. */
 const WRITES: readonly (string | undefined)[] = [
   "write",
   "writeBatch",
@@ -33,6 +35,7 @@ export function describeOwn(operation: "COMMIT" | "ROLLBACK"): Described {
     summary: operation,
     attributes: basicAttributes(operation, operation),
     write: undefined,
+    isImport: false,
   };
 }
 
@@ -40,7 +43,11 @@ async function describeNew(strings: TemplateStringsArray): Promise<Described> {
   const text = textOf(strings);
   const known = (await statementsByText()).get(text);
   const isWrite = known !== undefined && WRITES.includes(known.operation);
-  const description = { ...summarizeText(text), write: isWrite ? known : undefined };
+  const description: Described = {
+    ...summarizeText(text),
+    write: isWrite ? known : undefined,
+    isImport: known?.operation === "importMessages",
+  };
   described.set(strings, description);
   return description;
 }

@@ -21,6 +21,7 @@ import type { Message } from "../types.ts";
 import { ATTRIBUTE, OWN_ATTRIBUTE, SYSTEM } from "./_conventions.ts";
 import { errorTypeOf, failSpan, withFailure } from "./_error_type.ts";
 import { operationOf, secondsSince, type Telemetry } from "./_telemetry.ts";
+import { endSpan } from "./_unfailing.ts";
 import {
   carrierOf,
   inHand,
@@ -42,6 +43,7 @@ export function consumerObserver(telemetry: Telemetry, source: ObservedSource): 
   };
   const receive = operationOf(telemetry, "receive", template);
   const received = { ...receive.attributes, ...ofConsumer };
+  const counted = { ...receive.counted, ...ofConsumer };
   const options = {
     kind: SpanKind.CLIENT,
     attributes: { ...received, [ATTRIBUTE.destination]: name },
@@ -53,7 +55,7 @@ export function consumerObserver(telemetry: Telemetry, source: ObservedSource): 
       let failure: Attributes | undefined;
       try {
         const page = await context.with(trace.setSpan(context.active(), span), read);
-        if (page.length > 0) instruments.consumed.add(page.length, received);
+        if (page.length > 0) instruments.consumed(page.length, counted);
         if (span.isRecording()) {
           span.setAttribute(ATTRIBUTE.messageCount, page.length);
           span.addLinks(linksToSenders(page.messages(), idOf));
@@ -63,15 +65,15 @@ export function consumerObserver(telemetry: Telemetry, source: ObservedSource): 
         failure = failSpan(span, errorTypeOf(error));
         throw error;
       } finally {
-        instruments.operationDuration.record(
+        instruments.operationDuration(
           secondsSince(startedAt),
           withFailure(received, failure),
         );
-        span.end();
+        endSpan(span);
       }
     },
     process: processor(telemetry, source, template, ofConsumer),
-    retry: () => instruments.retries.add(1, received),
+    retry: () => instruments.retries(1, counted),
   };
 }
 
@@ -89,12 +91,13 @@ function processor(
   const { instruments } = telemetry;
   const operation = operationOf(telemetry, "process", template);
   const processed = { ...operation.attributes, ...ofConsumer };
+  const measured = { ...operation.counted, ...ofConsumer };
   return <Answer>(delivery: Delivery, call: () => Answer): Answer => {
     const startedAt = performance.now();
     const [span, within] = startProcess(telemetry, delivery, operation.name, name, processed);
     const end = (failure?: Attributes) => {
-      instruments.processDuration.record(secondsSince(startedAt), withFailure(processed, failure));
-      span.end();
+      instruments.processDuration(secondsSince(startedAt), withFailure(measured, failure));
+      endSpan(span);
     };
     const done = <Value>(answer: Value): Value => {
       if (typeof answer === "string" && VERDICT.test(answer)) {
@@ -169,13 +172,13 @@ export function groupObserver(telemetry: Telemetry): GroupObserver {
   const { tracer, instruments } = telemetry;
   const attributes = { ...telemetry.attributes, [ATTRIBUTE.messagingSystem]: SYSTEM };
   const leaveQueue = (kept: Kept) => {
-    if (kept.isQueued) instruments.queueSize.add(-1, attributes);
+    if (kept.isQueued) instruments.queueSize(-1, attributes);
     kept.isQueued = false;
   };
   return {
     write: async (message, submit) => {
       const template = category(message.streamName);
-      const { name, attributes: sent } = operationOf(telemetry, "send", template);
+      const { name, attributes: sent, counted } = operationOf(telemetry, "send", template);
       const startedAt = performance.now();
       const active = context.active();
       const creation = spanContextIn({ traceparent: ownTraceIn(message.metadata, active) });
@@ -192,7 +195,7 @@ export function groupObserver(telemetry: Telemetry): GroupObserver {
       const metadata = span.isRecording()
         ? withTrace(message.metadata, carrierOf(span.spanContext()), active) ?? message.metadata
         : message.metadata;
-      instruments.queueSize.add(1, attributes);
+      instruments.queueSize(1, attributes);
       let failure: Attributes | undefined;
       try {
         return await submit({ ...message, metadata, observed });
@@ -201,16 +204,15 @@ export function groupObserver(telemetry: Telemetry): GroupObserver {
         throw error;
       } finally {
         leaveQueue(observed);
-        const all = withFailure(sent, failure);
-        instruments.sent.add(1, all);
-        instruments.operationDuration.record(secondsSince(startedAt), all);
-        span.end();
+        instruments.sent(1, withFailure(counted, failure));
+        instruments.operationDuration(secondsSince(startedAt), withFailure(sent, failure));
+        endSpan(span);
       }
     },
     carry: (writes: readonly ObservedWrite[], send) => {
       const all = writes.map(({ observed }) => observed as Kept);
       all.forEach(leaveQueue);
-      instruments.batchSize.record(writes.length, attributes);
+      instruments.batchSize(writes.length, attributes);
       const spans = all.map(({ span }) => span);
       return context.with(context.active().setValue(CARRIED, spans), send);
     },

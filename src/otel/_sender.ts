@@ -7,15 +7,24 @@ import {
   SpanKind,
   trace,
 } from "@opentelemetry/api";
-import { sqlStateOf, translateDriverError } from "../handle/_driver_error.ts";
+import { translateDriverError } from "../handle/_driver_error.ts";
 import { type OwnHandle, takeRows } from "../handle/_statement.ts";
 import type { Rows, Sql } from "../types.ts";
-import { errorTypeIn } from "./_answered.ts";
+import { type FoundErrors, foundIn } from "./_answered.ts";
 import { ATTRIBUTE } from "./_conventions.ts";
 import { type Described, describeStatement } from "./_described.ts";
 import { errorTypeOf, failSpan, withFailure } from "./_error_type.ts";
 import { carriedSpans } from "./_observer.ts";
+import {
+  measure,
+  type Sending,
+  sendMeasured,
+  sendStatement,
+  statementFailure,
+  watch,
+} from "./_statement_span.ts";
 import { type KnownOperation, operationOf, secondsSince, type Telemetry } from "./_telemetry.ts";
+import { endSpan } from "./_unfailing.ts";
 import {
   carrierOf,
   columnsWithTrace,
@@ -25,13 +34,6 @@ import {
   withTrace,
 } from "./_trace_context.ts";
 import { writtenBy, type WrittenParts } from "./_written.ts";
-
-/** A statement that is sent: with its parameters, unless others are given. */
-interface Sending {
-  readonly described: Described;
-  readonly parameters: SentParameters;
-  readonly send: (parameters: SentParameters) => PromiseLike<Rows>;
-}
 
 /** Makes the function that sends statements, with their spans. */
 export function sender(
@@ -70,32 +72,6 @@ export function sender(
   };
 }
 
-/**
- * Sends something within a context, and tells what came of it. It makes one promise: while spans are traced, each
- * promise costs the context manager of Node something.
- */
-function watch(
-  within: Context,
-  send: () => PromiseLike<Rows>,
-  answered: (answer: Rows) => void,
-  failed: (error: unknown) => void,
-): PromiseLike<Rows> {
-  const fail = (error: unknown): never => {
-    failed(error);
-    throw error;
-  };
-  const succeed = (answer: Rows): Rows => {
-    answered(answer);
-    return answer;
-  };
-  try {
-    // The answer may be a query that is sent when somebody waits for it: it is sent within the context, too.
-    return context.with(within, () => send().then(succeed, fail));
-  } catch (error) {
-    return fail(error);
-  }
-}
-
 /** Sends a statement within the span of what it writes. The span ends when the answer is understood. */
 function sendWritten(
   telemetry: Telemetry,
@@ -113,14 +89,15 @@ function sendWritten(
   const parameters = isRecording
     ? parametersWithTrace(sending.parameters, written, span, active)
     : sending.parameters;
-  const end = (seconds: number, errorType: string | undefined): void => {
+  const end = (seconds: number, { errorType, each }: FoundErrors): void => {
     const failure = errorType === undefined ? undefined : failSpan(span, errorType);
-    countSent(telemetry, operation, written, failure);
-    telemetry.instruments.operationDuration.record(
+    if (each) countEach(telemetry, written, each);
+    else countSent(telemetry, operation, written, failure);
+    telemetry.instruments.operationDuration(
       seconds,
       withFailure(operation.attributes, failure),
     );
-    span.end();
+    endSpan(span);
   };
   return watch(
     within,
@@ -132,12 +109,12 @@ function sendWritten(
     (answer) => {
       const seconds = secondsSince(startedAt);
       if (!isRecording) measure(telemetry, described, seconds);
-      end(seconds, errorTypeIn(described.write!, sending.parameters, answer));
+      end(seconds, foundIn(described.write!, sending.parameters, answer));
     },
     (error) => {
       const seconds = secondsSince(startedAt);
       if (!isRecording) measure(telemetry, described, seconds, statementFailure(error));
-      end(seconds, errorTypeOf(translate(error)));
+      end(seconds, { errorType: errorTypeOf(translate(error)) });
     },
   );
 }
@@ -173,10 +150,24 @@ function countSent(
   if (type !== "send") return;
   const { sent } = telemetry.instruments;
   for (const [template, count] of counts) {
-    const { attributes } = template === operation.template
+    const { counted } = template === operation.template
       ? operation
       : operationOf(telemetry, "send", template);
-    sent.add(count, withFailure(attributes, failure));
+    sent(count, withFailure(counted, failure));
+  }
+}
+
+/** Counts writes that have outcomes of their own. */
+function countEach(
+  telemetry: Telemetry,
+  { categoryAt }: WrittenParts,
+  each: NonNullable<FoundErrors["each"]>,
+): void {
+  for (const [at, errorType] of each.entries()) {
+    if (errorType === null) continue;
+    const failure = errorType === undefined ? undefined : { [ATTRIBUTE.errorType]: errorType };
+    const { counted } = operationOf(telemetry, "send", categoryAt!(at));
+    telemetry.instruments.sent(1, withFailure(counted, failure));
   }
 }
 
@@ -219,73 +210,4 @@ function sendCarried(
   return only.isRecording()
     ? sendStatement(telemetry, sending, within)
     : sendMeasured(telemetry, sending, within);
-}
-
-/** Sends a statement, as a span of the database. */
-function sendStatement(
-  telemetry: Telemetry,
-  sending: Sending,
-  parent: Context,
-  carried: readonly Span[] = [],
-): PromiseLike<Rows> {
-  const span = telemetry.tracer.startSpan(sending.described.summary, {
-    kind: SpanKind.CLIENT,
-    attributes: statementAttributes(telemetry, sending.described),
-    ...(carried.length > 0 && { links: carried.map((it) => ({ context: it.spanContext() })) }),
-  }, parent);
-  for (const it of carried) it.addLink({ context: span.spanContext() });
-  return sendMeasured(telemetry, sending, trace.setSpan(parent, span), span);
-}
-
-function sendMeasured(
-  telemetry: Telemetry,
-  { described, parameters, send }: Sending,
-  within: Context,
-  span?: Span,
-): PromiseLike<Rows> {
-  const startedAt = performance.now();
-  return watch(within, () => send(parameters), () => {
-    measure(telemetry, described, secondsSince(startedAt));
-    span?.end();
-  }, (error) => {
-    const failure = statementFailure(error);
-    measure(telemetry, described, secondsSince(startedAt), failure);
-    if (span === undefined) return;
-    failSpan(span, errorTypeOf(error));
-    span.setAttributes(failure);
-    span.end();
-  });
-}
-
-/** Notes how long a statement took. */
-export function measure(
-  telemetry: Telemetry,
-  described: Described,
-  seconds: number,
-  failure?: Attributes,
-): void {
-  const all = withFailure(statementAttributes(telemetry, described), failure);
-  telemetry.instruments.statementDuration.record(seconds, all);
-}
-
-/** What spans and metrics of a statement have. */
-export function statementAttributes(
-  { attributes, ofStatements, statements }: Telemetry,
-  described: Described,
-): Attributes {
-  let all = statements.get(described);
-  if (all === undefined) {
-    all = { ...attributes, ...ofStatements, ...described.attributes };
-    statements.set(described, all);
-  }
-  return all;
-}
-
-/** What a statement failed by, and the state that PostgreSQL gave the error. */
-export function statementFailure(error: unknown): Attributes {
-  const state = sqlStateOf(error);
-  return {
-    [ATTRIBUTE.errorType]: errorTypeOf(error),
-    ...(state !== undefined && { [ATTRIBUTE.dbStatus]: state }),
-  };
 }

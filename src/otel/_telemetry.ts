@@ -1,33 +1,24 @@
 import {
   type Attributes,
-  type Counter,
   createNoopMeter,
-  type Histogram,
+  INVALID_SPAN_CONTEXT,
   type Meter,
   metrics,
   ProxyTracerProvider,
   trace,
   type Tracer,
-  type UpDownCounter,
 } from "@opentelemetry/api";
 import { VERSION } from "../http/gateway/_version.ts";
-import {
-  ATTRIBUTE,
-  CONVENTIONS,
-  DATABASE_BUCKETS,
-  MESSAGING_BUCKETS,
-  METRIC,
-  type OperationType,
-  OWN_METRIC,
-  SYSTEM,
-} from "./_conventions.ts";
+import { ATTRIBUTE, CONVENTIONS, type OperationType, SYSTEM } from "./_conventions.ts";
+import type { Instruments } from "./_instruments.ts";
+import { unfailing } from "./_unfailing.ts";
 
 const NAME = "@messagedb/client";
 const SCOPE = { schemaUrl: `https://opentelemetry.io/schemas/${CONVENTIONS}` };
 
 /** What spans and metrics are made with. */
 export interface Telemetry {
-  readonly tracer: Tracer;
+  readonly tracer: SpanStarter;
   /** Whether nothing would come of a span or a metric, because no SDK is registered. */
   readonly isOff: () => boolean;
   readonly instruments: Instruments;
@@ -49,8 +40,10 @@ export interface KnownOperation {
   readonly name: string;
   /** The category, if it is one. */
   readonly template: string | undefined;
-  /** What spans and metrics have: nothing that differs from stream to stream. */
+  /** What spans and durations have: nothing that differs from stream to stream. */
   readonly attributes: Attributes;
+  /** What counts of messages and durations of handlers have: by the conventions, not the type of the operation. */
+  readonly counted: Attributes;
 }
 
 /** So many operations are known at most: a program may write to ever new categories. */
@@ -65,32 +58,21 @@ export function operationOf(
   let known = operations.get(name);
   if (known === undefined) {
     if (operations.size >= MOST_OPERATIONS) operations.clear();
+    const counted = {
+      ...attributes,
+      [ATTRIBUTE.messagingSystem]: SYSTEM,
+      [ATTRIBUTE.operationName]: type,
+      ...(template !== undefined && { [ATTRIBUTE.template]: template }),
+    };
     known = {
       name,
       template,
-      attributes: {
-        ...attributes,
-        [ATTRIBUTE.messagingSystem]: SYSTEM,
-        [ATTRIBUTE.operationName]: type,
-        [ATTRIBUTE.operationType]: type,
-        ...(template !== undefined && { [ATTRIBUTE.template]: template }),
-      },
+      counted,
+      attributes: { ...counted, [ATTRIBUTE.operationType]: type },
     };
     operations.set(name, known);
   }
   return known;
-}
-
-/** The metrics that work records. */
-export interface Instruments {
-  readonly sent: Counter;
-  readonly consumed: Counter;
-  readonly operationDuration: Histogram;
-  readonly processDuration: Histogram;
-  readonly statementDuration: Histogram;
-  readonly retries: Counter;
-  readonly batchSize: Histogram;
-  readonly queueSize: UpDownCounter;
 }
 
 /** Makes a function that tells whether no SDK is registered. Once one is, nothing is asked any more. */
@@ -105,59 +87,17 @@ export function offSwitch(tracer: Tracer | undefined, meter: Meter): () => boole
   };
 }
 
-export function tracerOf(tracer: Tracer | undefined): Tracer {
-  return tracer ?? trace.getTracer(NAME, VERSION);
+/** What makes spans. */
+export type SpanStarter = Pick<Tracer, "startSpan">;
+
+export function tracerOf(tracer: Tracer | undefined): SpanStarter {
+  const given = tracer ?? trace.getTracer(NAME, VERSION);
+  const noSpan = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
+  return { startSpan: unfailing((...span) => given.startSpan(...span), noSpan) };
 }
 
 export function meterOf(meter: Meter | undefined): Meter {
   return meter ?? metrics.getMeter(NAME, VERSION, SCOPE);
-}
-
-export function makeInstruments(meter: Meter): Instruments {
-  const seconds = (name: string, description: string, buckets: readonly number[]) =>
-    meter.createHistogram(name, {
-      unit: "s",
-      description,
-      advice: { explicitBucketBoundaries: [...buckets] },
-    });
-  return {
-    sent: meter.createCounter(METRIC.sent, {
-      unit: "{message}",
-      description: "Messages that were sent to the store.",
-    }),
-    consumed: meter.createCounter(METRIC.consumed, {
-      unit: "{message}",
-      description: "Messages that consumers and subscriptions have read.",
-    }),
-    operationDuration: seconds(
-      METRIC.operationDuration,
-      "How long it took to send, receive or settle messages.",
-      MESSAGING_BUCKETS,
-    ),
-    processDuration: seconds(
-      METRIC.processDuration,
-      "How long handlers took.",
-      MESSAGING_BUCKETS,
-    ),
-    statementDuration: seconds(
-      METRIC.statementDuration,
-      "How long statements took.",
-      DATABASE_BUCKETS,
-    ),
-    retries: meter.createCounter(OWN_METRIC.retries, {
-      unit: "{attempt}",
-      description: "Attempts after which a message is tried again.",
-    }),
-    batchSize: meter.createHistogram(OWN_METRIC.batchSize, {
-      unit: "{message}",
-      description: "How many writes shared a statement.",
-      advice: { explicitBucketBoundaries: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512] },
-    }),
-    queueSize: meter.createUpDownCounter(OWN_METRIC.queueSize, {
-      unit: "{message}",
-      description: "Writes that wait for a statement.",
-    }),
-  };
 }
 
 /** How long ago that was, in seconds. */

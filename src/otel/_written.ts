@@ -23,6 +23,8 @@ export interface WrittenParts {
   readonly traceAt: number | undefined;
   /** Of a batch: whether a row is a message, and no stream that is only checked. Undefined for one message. */
   readonly isMessage: ((at: number) => boolean) | undefined;
+  /** Of a batch: the category of a row. */
+  readonly categoryAt?: (at: number) => string;
 }
 
 /** Tells what a statement writes, without a look at data. */
@@ -45,7 +47,8 @@ export function writtenBy(
   const messages = id.flatMap((it, row) =>
     it === null ? [] : [{ streamName: streamNameAt(row), type: type[row]!, id: it }]
   );
-  return writtenBatch(messages, places["columns"], isMessage);
+  const written = writtenBatch(messages, places["columns"], isMessage);
+  return { ...written, categoryAt: (row) => category(streamNameAt(row)) };
 }
 
 /** The columns of a batch that come before its data. */

@@ -9,7 +9,8 @@ import { measuredBegin } from "./_commit.ts";
 import { ATTRIBUTE } from "./_conventions.ts";
 import { consumerObserver, groupObserver } from "./_observer.ts";
 import { sender } from "./_sender.ts";
-import { makeInstruments, meterOf, offSwitch, type Telemetry, tracerOf } from "./_telemetry.ts";
+import { makeInstruments } from "./_instruments.ts";
+import { meterOf, offSwitch, type Telemetry, tracerOf } from "./_telemetry.ts";
 
 /** Options of `traced`. */
 export interface TracedOptions {

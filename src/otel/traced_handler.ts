@@ -3,6 +3,7 @@ import { routeOf } from "../http/_routes.ts";
 import { checkFunction, checkOptions } from "../names/_check.ts";
 import { ATTRIBUTE } from "./_conventions.ts";
 import { tracerOf } from "./_telemetry.ts";
+import { endSpan } from "./_unfailing.ts";
 import { spanContextIn } from "./_trace_context.ts";
 
 /** The methods that the conventions of HTTP name. */
@@ -89,7 +90,7 @@ export function tracedHandler(
       }
       return response;
     } finally {
-      span.end();
+      endSpan(span);
     }
   };
 }

@@ -1,5 +1,7 @@
 /** Which spans each operation makes, with the SDK. */
 import * as client from "@messagedb/client";
+import { fetchSql } from "@messagedb/client/fetch";
+import { gateway } from "@messagedb/client/gateway";
 import { consumers, rewind } from "@messagedb/client/operate";
 import { traced } from "@messagedb/client/otel";
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
@@ -347,6 +349,93 @@ describe("a failed operation", () => {
       .map(({ attributes }) => attributes["error.type"]);
     const [wrong, duplicate] = ["WrongExpectedVersionError", "DuplicateMessageError"];
     expect(types).toEqual([wrong, undefined, duplicate, duplicate]);
+  });
+
+  /** The counts of sent messages, by category and error. */
+  const sentBy = async ({ metrics }: ReturnType<typeof startSdk>) => {
+    const sent = (await metrics()).find(({ descriptor }) => descriptor.name === METRIC.sent);
+    return Object.fromEntries(
+      sent!.dataPoints.map(({ attributes, value }) => [
+        `${attributes[ATTRIBUTE.template]} ${attributes["error.type"] ?? "-"}`,
+        value,
+      ]),
+    );
+  };
+
+  test("of a group that comes to a gateway marks the gateway's span, and is counted alone", async () => {
+    const server = startSdk();
+    const handle = gateway(traced(db.sql, { tracer: server.tracer, meter: server.meter }), {
+      authorize: () => true,
+    });
+    const write = client.groupCommit(
+      fetchSql("http://gateway/sql", { fetch: (url, init) => handle(new Request(url, init)) }),
+    );
+    await client.write(db.sql, "taken-1", { ...message, id: taken });
+    const outcomes = await Promise.allSettled([
+      write("chest9-1", message),
+      write("chest9-1", { ...message, id: taken }),
+      write("chest9-2", message, { expectedVersion: 7 }),
+      write("chest9-2", message, { expectedVersion: client.NO_STREAM }),
+    ]);
+    expect(outcomes.map(({ status }) => status))
+      .toEqual(["fulfilled", "rejected", "rejected", "fulfilled"]);
+    const [sent, ...others] = server.spans().filter(({ name }) => name === "send chest9");
+    expect(others).toEqual([]);
+    expect(sent!.attributes["error.type"]).toBe("DuplicateMessageError");
+    expect(sent!.status).toEqual({ code: SpanStatusCode.ERROR });
+    expect(await sentBy(server)).toEqual({
+      "chest9 -": 2,
+      "chest9 DuplicateMessageError": 1,
+      "chest9 WrongExpectedVersionError": 1,
+    });
+  });
+
+  test("is not that of a write which waits for the lock of its category", async () => {
+    const server = startSdk();
+    const handle = gateway(traced(db.sql, { tracer: server.tracer, meter: server.meter }), {
+      authorize: () => true,
+    });
+    const write = client.groupCommit(
+      fetchSql("http://gateway/sql", { fetch: (url, init) => handle(new Request(url, init)) }),
+    );
+    let writing: Promise<unknown>[] = [];
+    await db.sql.begin(async (sql) => {
+      await client.write(sql, "held-1", message);
+      writing = ["held-2", "free-1"].map((name) => write(name, message));
+      await writing[1];
+    });
+    await Promise.all(writing);
+    expect(await sentBy(server)).toEqual({ "held -": 1, "free -": 1 });
+    expect(server.spans().filter(({ attributes }) => attributes["error.type"])).toEqual([]);
+  });
+
+  test("is marked in the span of the statement where it is an import", async () => {
+    await client.write(db.sql, "taken-1", { ...message, id: taken });
+    const sql = tracedSql();
+    const importing = (given: object) =>
+      client.importMessages(sql, [{ ...message, streamName: "moved-1", id: taken, ...given }])
+        .then(() => undefined, (error: Error) => error.name);
+    const copied = { position: 7, globalPosition: 7, time: new Date() };
+    const errors = [
+      await importing({}),
+      await importing(copied),
+      await importing({
+        ...copied,
+        streamName: "taken:position-it",
+        id: id(),
+        type: "Recorded",
+        data: { position: 3 },
+      }),
+    ];
+    expect(errors).toEqual(["DuplicateMessageError", "DuplicateMessageError", "TypeError"]);
+    expect(sdk.spans().map(({ attributes }) => attributes["error.type"])).toEqual(errors);
+    expect(sdk.spans().map(({ status }) => status.code)).toEqual(
+      Array(3).fill(SpanStatusCode.ERROR),
+    );
+    const durations = (await sdk.metrics()).find(({ descriptor }) =>
+      descriptor.name === METRIC.statementDuration
+    )!.dataPoints.map(({ attributes }) => attributes["error.type"]);
+    expect(durations).toEqual(expect.arrayContaining(["DuplicateMessageError", "TypeError"]));
   });
 
   test("whose connection is refused has the code of that", async () => {
