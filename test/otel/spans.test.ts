@@ -409,6 +409,33 @@ describe("a failed operation", () => {
     expect(server.spans().filter(({ attributes }) => attributes["error.type"])).toEqual([]);
   });
 
+  test("is marked where a position is not stored, because another message is there", async () => {
+    await client.write(db.sql, "vault-1", message);
+    const end = new AbortController();
+    let handled = 0;
+    const consuming = client.consume(tracedSql(), {
+      category: "vault",
+      consumerId: "it",
+      pollInterval: 20,
+      positionUpdateInterval: 1,
+      handle: () => void handled++,
+    }, { signal: end.signal });
+    await until(() => handled === 1);
+    // As after a failover to a server where another process has stored that version.
+    const position = "vault:position-it";
+    await until(async () => await client.streamVersion(db.sql, position) === 1);
+    await db.sql`
+      update message_store.messages set id = ${id()} where stream_name = ${position} and position = 1
+    `;
+    await client.write(db.sql, "vault-1", message);
+    const settles = () =>
+      sdk.spans().filter(({ name }) => name === "settle vault")
+        .map(({ attributes }) => attributes["error.type"]);
+    await until(() => settles().includes("StoreWentBackError"));
+    end.abort();
+    await consuming;
+  });
+
   test("is marked in the span of the statement where it is an import", async () => {
     await client.write(db.sql, "taken-1", { ...message, id: taken });
     const sql = tracedSql();
