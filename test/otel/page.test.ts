@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { blocksOfMarkdown } from "../_blocks.ts";
 import { pathOf } from "../_path_of.ts";
 import { startCollector } from "./_collector.ts";
@@ -27,15 +27,43 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const blocks = blocksOfMarkdown("docs/operate/telemetry.md");
 
-beforeAll(async () => {
-  const client = join(folder, "node_modules/@messagedb/client");
+const commands = blocks.filter(({ language }) => language === "sh")
+  .flatMap(({ code }) => code.replaceAll("\\\n", "").trim().split("\n"));
+
+/** What the commands of the page install, as they name it, but for the options. */
+function installedBy(command: string): string[] {
+  return commands.filter((line) => line.startsWith(`${command} `))
+    .flatMap((line) => line.slice(command.length).trim().split(/\s+/))
+    .filter((name) => !name.startsWith("--"));
+}
+
+/** Makes a project with a program of the page, and with those packages that the page installs. */
+async function makeProject(program: string, specifiers: readonly string[]): Promise<string> {
+  const project = join(folder, program.replace(".", "-"));
+  const modules = join(project, "node_modules");
+  const imports = specifiers.map((it) => [it.replace(/^npm:/, ""), it] as const);
+  for (const name of [...imports.map(([name]) => name), "@eventide/message-db", "zod"]) {
+    mkdirSync(dirname(join(modules, name)), { recursive: true });
+    if (name === "@messagedb/client") await buildClient(join(modules, name));
+    else symlinkSync(pathOf(`node_modules/${name}`), join(modules, name));
+  }
+  const { code } = blocks.find(({ name }) => name === program)!;
+  writeFileSync(join(project, program), code);
+  const settings = program === "deno.ts"
+    ? ["deno.json", { nodeModulesDir: "manual", imports: Object.fromEntries(imports) }] as const
+    : ["package.json", { type: "module" }] as const;
+  writeFileSync(join(project, settings[0]), JSON.stringify(settings[1]));
+  return project;
+}
+
+async function buildClient(folder: string): Promise<void> {
   await build({
     entryPoints: {
       mod: pathOf("mod.ts"),
       embedded: pathOf("src/database/embedded.ts"),
       otel: pathOf("src/otel/mod.ts"),
     },
-    outdir: join(client, "dist"),
+    outdir: join(folder, "dist"),
     bundle: true,
     splitting: true,
     format: "esm",
@@ -43,38 +71,24 @@ beforeAll(async () => {
     packages: "external",
     external: ["node:*"],
   });
-  cpSync(pathOf("package.json"), join(client, "package.json"));
-  const commands = blocks.filter(({ language }) => language === "sh")
-    .flatMap(({ code }) =>
-      code.replaceAll("\\\n", "").match(/^(npm install|deno add) .+$/gm) ?? []
-    );
-  const names = commands.flatMap((it) => it.split(/\s+/).slice(2))
-    .map((name) => name.replace("npm:", ""))
-    .filter((name) => !/^(--.*|@messagedb\/client)$/.test(name));
-  for (const name of new Set([...names, "@eventide/message-db", "zod"])) {
-    const link = join(folder, "node_modules", name);
-    mkdirSync(dirname(link), { recursive: true });
-    symlinkSync(pathOf(`node_modules/${name}`), link);
-  }
-  writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
-  for (const { name, code } of blocks) if (name) writeFileSync(join(folder, name), code);
-});
+  cpSync(pathOf("package.json"), join(folder, "package.json"));
+}
 
 test.each([
-  ["main.ts", "npx tsx main.ts", "node_modules/.bin/tsx", ["main.ts"], {}],
+  ["main.ts", "npm install", "npx tsx main.ts", "node_modules/.bin/tsx", ["main.ts"], {}],
   [
     "deno.ts",
+    "deno add",
     "OTEL_DENO=true OTEL_SERVICE_NAME=bank deno run --allow-all deno.ts",
     "test/node_modules/.bin/deno",
     ["run", "--allow-all", "--no-check", "deno.ts"],
     { OTEL_DENO: "true", OTEL_SERVICE_NAME: "bank", OTEL_EXPORTER_OTLP_PROTOCOL: "http/json" },
   ],
-])("%s exports spans and metrics", async (name, command, bin, args, env) => {
-  expect(blocks.filter(({ language }) => language === "sh").map(({ code }) => code.trim()))
-    .toContain(command);
+])("%s exports spans and metrics", async (name, install, command, bin, args, env) => {
+  expect(commands).toContain(command);
   const { url, spans, metrics, services } = await startCollector();
   const { stdout } = await promisify(execFile)(pathOf(bin), args, {
-    cwd: folder,
+    cwd: await makeProject(name, installedBy(install)),
     env: { ...process.env, NO_COLOR: "1", ...env, OTEL_EXPORTER_OTLP_ENDPOINT: url },
   });
   expect(stdout).toBe("Handled account-123\n");
