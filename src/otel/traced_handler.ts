@@ -1,7 +1,8 @@
-import { context, SpanKind, SpanStatusCode, trace, type Tracer } from "@opentelemetry/api";
+import { context, SpanKind, trace, type Tracer } from "@opentelemetry/api";
 import { routeOf } from "../http/_routes.ts";
 import { checkFunction, checkOptions } from "../names/_check.ts";
 import { ATTRIBUTE } from "./_conventions.ts";
+import { errorTypeOf, failSpan } from "./_error_type.ts";
 import { tracerOf } from "./_telemetry.ts";
 import { endSpan } from "./_unfailing.ts";
 import { spanContextIn } from "./_trace_context.ts";
@@ -84,11 +85,11 @@ export function tracedHandler(
     try {
       const response = await context.with(trace.setSpan(parent, span), () => handle(request));
       span.setAttribute(ATTRIBUTE.httpStatus, response.status);
-      if (response.status >= 500) {
-        span.setAttribute(ATTRIBUTE.errorType, String(response.status));
-        span.setStatus({ code: SpanStatusCode.ERROR });
-      }
+      if (response.status >= 500) failSpan(span, String(response.status));
       return response;
+    } catch (error) {
+      failSpan(span, errorTypeOf(error));
+      throw error;
     } finally {
       endSpan(span);
     }

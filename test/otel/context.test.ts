@@ -4,7 +4,7 @@ import { fetchSql } from "@messagedb/client/fetch";
 import { gateway } from "@messagedb/client/gateway";
 import { install } from "@messagedb/client/install";
 import { traced, tracedFetch, tracedHandler } from "@messagedb/client/otel";
-import { context, SpanKind, trace } from "@opentelemetry/api";
+import { context, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { getEventListeners } from "node:events";
 import { beforeEach, describe, expect, test } from "vitest";
 import { useDatabase } from "../database.ts";
@@ -143,6 +143,52 @@ describe("a write is a child of the active span", () => {
       "http.route": "/sql",
       "http.response.status_code": 200,
     });
+  });
+});
+
+describe("the span of a request", () => {
+  const request = new Request("http://gateway/streams/account-1/messages");
+  const served = () => sdk.spans().find(({ kind }) => kind === SpanKind.SERVER)!;
+
+  test("is marked by the status of an answer from 500 on", async () => {
+    const broken = tracedHandler(() => Promise.resolve(new Response("", { status: 503 })), {
+      tracer,
+    });
+    await broken(request);
+    expect(served().attributes).toMatchObject({ "error.type": "503" });
+    expect(served().status).toEqual({ code: SpanStatusCode.ERROR });
+    sdk.reset();
+    await tracedHandler(() => Promise.resolve(new Response("", { status: 404 })), { tracer })(
+      request,
+    );
+    expect(served().attributes["error.type"]).toBeUndefined();
+    expect(served().status).toEqual({ code: SpanStatusCode.UNSET });
+  });
+
+  test("is marked by what the handler throws", async () => {
+    const broken = tracedHandler(() => Promise.reject(new RangeError("No")), { tracer });
+    await expect(broken(request)).rejects.toThrow("No");
+    expect(served().attributes["error.type"]).toBe("RangeError");
+    expect(served().status).toEqual({ code: SpanStatusCode.ERROR });
+    expect(sdk.open()).toBe(0);
+  });
+
+  test("has no more than the method and the path of a request that nobody expects", async () => {
+    const handle = tracedHandler(() => Promise.resolve(new Response()), { tracer });
+    await handle(new Request("http://gateway/else/S3CRET?token=S3CRET", { method: "SPY" }));
+    expect(served().name).toBe("HTTP");
+    expect(served().attributes).toEqual({
+      "http.request.method": "_OTHER",
+      "http.response.status_code": 200,
+      "url.path": "/else/S3CRET",
+      "url.scheme": "http",
+    });
+  });
+
+  test("is none where a span is active already", async () => {
+    const handle = tracedHandler(() => Promise.resolve(new Response()), { tracer });
+    await within(tracer, () => handle(request));
+    expect(treeOf(sdk.spans())).toEqual(["INTERNAL work"]);
   });
 });
 
