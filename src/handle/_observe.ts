@@ -60,7 +60,10 @@ export interface GroupObserver {
     submit: (message: Write & ObservedWrite) => Promise<number>,
   ): Promise<number>;
   /** Sends the statement that carries these writes. */
-  carry<Answer>(writes: readonly ObservedWrite[], send: () => Promise<Answer>): Promise<Answer>;
+  carry<Answer>(
+    writes: readonly (GroupedMessage & ObservedWrite)[],
+    send: () => Promise<Answer>,
+  ): Promise<Answer>;
 }
 
 /** A message of a group, as an observer sees it. */

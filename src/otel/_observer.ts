@@ -1,8 +1,6 @@
 import {
   type Attributes,
-  type Context,
   context,
-  createContextKey,
   type Link,
   type Span,
   SpanKind,
@@ -13,7 +11,6 @@ import type {
   Delivery,
   GroupObserver,
   ObservedSource,
-  ObservedWrite,
 } from "../handle/_observe.ts";
 import { isPromise } from "../lib/promise.ts";
 import { category, isCategory } from "../names/stream_name.ts";
@@ -153,14 +150,6 @@ function startProcess(
   return [span, inHand(trace.setSpan(parent, span), messages)];
 }
 
-/** The spans of the writes that the statement carries which is sent next. */
-const CARRIED = createContextKey("@messagedb/client carried writes");
-
-/** The spans of the writes that a statement carries; undefined if it carries none of a group. */
-export function carriedSpans(active: Context): readonly Span[] | undefined {
-  return active.getValue(CARRIED) as readonly Span[] | undefined;
-}
-
 /** What is kept of a write of a group. */
 interface Kept {
   readonly span: Span;
@@ -209,12 +198,18 @@ export function groupObserver(telemetry: Telemetry): GroupObserver {
         endSpan(span);
       }
     },
-    carry: (writes: readonly ObservedWrite[], send) => {
-      const all = writes.map(({ observed }) => observed as Kept);
-      all.forEach(leaveQueue);
+    carry: async (writes, send) => {
+      const { carried } = telemetry;
       instruments.batchSize(writes.length, attributes);
-      const spans = all.map(({ span }) => span);
-      return context.with(context.active().setValue(CARRIED, spans), send);
+      for (const { id, observed } of writes) {
+        leaveQueue(observed as Kept);
+        carried.set(id, (observed as Kept).span);
+      }
+      try {
+        return await send();
+      } finally {
+        for (const { id } of writes) carried.delete(id);
+      }
     },
   };
 }

@@ -9,12 +9,12 @@ import {
 } from "@opentelemetry/api";
 import { translateDriverError } from "../handle/_driver_error.ts";
 import { type OwnHandle, takeRows } from "../handle/_statement.ts";
+import type { LearnedStatement } from "../http/gateway/sql/_statements.ts";
 import type { Rows, Sql } from "../types.ts";
 import { type FoundErrors, foundIn } from "./_answered.ts";
 import { ATTRIBUTE } from "./_conventions.ts";
 import { type Described, describeStatement } from "./_described.ts";
 import { errorTypeOf, failSpan, withFailure } from "./_error_type.ts";
-import { carriedSpans } from "./_observer.ts";
 import {
   measure,
   type Sending,
@@ -33,7 +33,7 @@ import {
   spanContextIn,
   withTrace,
 } from "./_trace_context.ts";
-import { writtenBy, type WrittenParts } from "./_written.ts";
+import { columnsBeforeData, writtenBy, type WrittenParts } from "./_written.ts";
 
 /** Makes the function that sends statements, with their spans. */
 export function sender(
@@ -56,9 +56,10 @@ export function sender(
       : (parameters) => takeRows((...statement) => pass(sql, ...statement), strings, ...parameters);
     const sending = { described, parameters, send };
     const active = context.active();
-    const carried = carriedSpans(active);
+    const { write } = described;
+    const carried = write && carriedBy(telemetry, write, parameters);
     if (carried !== undefined) return sendCarried(telemetry, sending, carried);
-    const written = described.write && writtenBy(described.write.places, parameters);
+    const written = write && writtenBy(write.places, parameters);
     return written?.type === undefined
       ? sendStatement(telemetry, sending, active)
       : sendWritten(telemetry, sending, written, translate, active);
@@ -196,6 +197,22 @@ function parametersWithTrace(
   return changed === undefined
     ? parameters
     : parameters.map((parameter, at) => at === traceAt ? changed : parameter);
+}
+
+/**
+ * The spans of the writes that a statement of a group carries; undefined for any other statement. The ids tell, and
+ * not the active context: a program that only measures has no context manager.
+ */
+function carriedBy(
+  { carried }: Telemetry,
+  { operation, places }: LearnedStatement,
+  parameters: SentParameters,
+): readonly Span[] | undefined {
+  if (carried.size === 0 || operation !== "write") return undefined;
+  const columns = parameters[places["columns"] ?? -1];
+  const ids = columns == null ? [parameters[places["id"]!]] : columnsBeforeData(columns).id;
+  const spans = ids.flatMap((id) => carried.get(id!) ?? []);
+  return spans.length === ids.length ? spans : undefined;
 }
 
 /** Sends the statement of a group: beneath the span of the one write, or linked to those of all. */

@@ -5,6 +5,7 @@ import {
   type Meter,
   metrics,
   ProxyTracerProvider,
+  type Span,
   trace,
   type Tracer,
 } from "@opentelemetry/api";
@@ -32,6 +33,8 @@ export interface Telemetry {
   readonly operations: Map<string, KnownOperation>;
   /** The attributes of statements, by what is known of each. */
   readonly statements: WeakMap<object, Attributes>;
+  /** The spans of the writes of a group that a statement carries now, by the ids of their messages. */
+  readonly carried: Map<string, Span>;
 }
 
 /** What is the same of all operations of one kind with one category. */

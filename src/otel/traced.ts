@@ -89,6 +89,7 @@ export function traced<Handle extends Sql>(sql: Handle, options: TracedOptions =
     ofStatements: {},
     operations: new Map(),
     statements: new WeakMap(),
+    carried: new Map(),
   });
 }
 
@@ -100,6 +101,7 @@ function tracedHandle<Handle extends Sql>(sql: Handle, shared: Telemetry): Handl
     ofStatements: databaseOf(sql),
     operations: new Map(),
     statements: new WeakMap(),
+    carried: new Map(),
   };
   const stores = new Map<Sql, Sql>();
   /** The traced handle of a partition. */

@@ -6,6 +6,7 @@ import { MeterProvider } from "@opentelemetry/sdk-metrics";
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { pathOf } from "../_path_of.ts";
+import { eventually } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import { startSdk } from "./_sdk.ts";
 
@@ -56,14 +57,23 @@ test("messages are counted by category, and durations by operation", async () =>
 test("a group commit counts how many writes share a statement, and how many wait", async () => {
   const sdk = startSdk();
   const write = client.groupCommit(traced(db.sql, { tracer: sdk.tracer, meter: sdk.meter }));
-  const writing = [1, 2, 3].map((id) => write(`group-${id}`, message));
-  expect(await valuesOf(sdk, "messagedb.group_commit.queue.size")).toMatchObject({});
+  const writing: Promise<number>[] = [];
+  await db.sql.begin(async (sql) => {
+    await client.write(sql, "group-1", message);
+    // The first waits for the lock, and the others for the first.
+    writing.push(write("group-1", message));
+    await eventually(async () => {
+      expect(await valuesOf(sdk, "messagedb.group_commit.batch.size")).toEqual({ "": 1 });
+    });
+    for (const id of [1, 2, 3]) writing.push(write(`group-${id}`, message));
+    expect(await valuesOf(sdk, "messagedb.group_commit.queue.size")).toEqual({ "": 3 });
+  });
   await Promise.all(writing);
   expect(await valuesOf(sdk, "messagedb.group_commit.queue.size")).toEqual({ "": 0 });
   const sizes = (await sdk.metrics()).find(({ descriptor }) =>
     descriptor.name === "messagedb.group_commit.batch.size"
   )!.dataPoints.map(({ value }) => value as { sum: number; count: number });
-  expect(sizes).toMatchObject([{ sum: 3, count: 1 }]);
+  expect(sizes).toMatchObject([{ sum: 4, count: 2 }]);
 });
 
 describe("observeStore()", () => {
