@@ -1,10 +1,12 @@
 /** The metrics: what they count, and that the dashboard and the alert rules ask for what there is. */
 import * as client from "@messagedb/client";
+import type { ConsumerHealth } from "@messagedb/client/operate";
 import { observeStore, traced } from "@messagedb/client/otel";
 import { PrometheusExporter, PrometheusSerializer } from "@opentelemetry/exporter-prometheus";
 import { MeterProvider } from "@opentelemetry/sdk-metrics";
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import type { OperationType } from "../../src/otel/_conventions.ts";
 import { pathOf } from "../_path_of.ts";
 import { eventually } from "../_until.ts";
 import { useDatabase } from "../database.ts";
@@ -138,6 +140,12 @@ async function renderedMetrics(): Promise<Map<string, Set<string>>> {
     onError: { retry: 1, delay: 1, then: "park" },
     handle: () => Promise.reject(new Error("No")),
   });
+  await client.drain(sql, {
+    category: "shown",
+    consumerId: "group",
+    consumerGroup: { size: 1 },
+    handle: () => {},
+  });
   const { resourceMetrics } = await reader.collect();
   const inSeconds = resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics)
     .filter(({ descriptor }) => descriptor.unit === "s")
@@ -154,6 +162,13 @@ async function renderedMetrics(): Promise<Map<string, Set<string>>> {
   }
   return rendered;
 }
+
+/** The values that a query may select. */
+const values: Readonly<Record<string, readonly string[]>> = {
+  messagedb_consumer_health: ["idle", "busy", "stuck", "stopped"] satisfies ConsumerHealth[],
+  messaging_operation_name: ["send", "receive", "settle"] satisfies OperationType[],
+  error_type: ["", new client.WrongExpectedVersionError("a", 0, 1).name],
+};
 
 describe("the queries of", () => {
   const files: Record<string, (text: string) => string[]> = {
@@ -179,6 +194,9 @@ describe("the queries of", () => {
         const by = [...query.matchAll(/by \(([^)]*)\)/g)].flatMap(([, list]) => list!.split(/, */));
         const selected = [...query.matchAll(/(\w+)!?="/g)].map(([, label]) => label!);
         const used = [...by, ...selected];
+        for (const [, label, value] of query.matchAll(/(\w+)!?="([^"]*)"/g)) {
+          expect(values[label!], query).toContain(value);
+        }
         expect(names.filter((name) => !rendered.has(name) && !used.includes(name)), query).toEqual(
           [],
         );
