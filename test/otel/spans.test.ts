@@ -8,7 +8,7 @@ import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import { AlwaysOffSampler } from "@opentelemetry/sdk-trace";
 import { beforeEach, describe, expect, test } from "vitest";
 import { ATTRIBUTE, METRIC } from "../../src/otel/_conventions.ts";
-import { operations } from "../_operations.ts";
+import { operations, programs } from "../_operations.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import { startSdk, treeOf, within } from "./_sdk.ts";
@@ -71,6 +71,30 @@ const table: Record<string, readonly string[]> = {
   messageStoreVersion: ["CLIENT SELECT message_store_version"],
 };
 
+const receive = ["CLIENT receive known", "CLIENT receive known > CLIENT SELECT messages"];
+const settle = ["CLIENT settle known", "CLIENT settle known > CLIENT SELECT write_message"];
+const handled = [...receive, ...settle, "CONSUMER process known"];
+
+/** The spans of what is made of several statements, each once, but for statements alone. */
+const tableOfPrograms: Record<string, readonly string[]> = {
+  consume: handled,
+  drain: handled,
+  replayParked: [],
+  project: [],
+  projectCategory: [],
+  entity: [],
+  decide: send("counter", "INSERT messages"),
+  "decide by a command": send("said", "INSERT messages"),
+  waitFor: [],
+  settle: send("known", "SELECT write_message"),
+  aggregate: [
+    ...receive,
+    "CONSUMER process known",
+    "CONSUMER process known > CLIENT settle known",
+    "CONSUMER process known > CLIENT settle known > CLIENT INSERT messages",
+  ],
+};
+
 describe("the spans of", () => {
   test.each(Object.entries(table))("%s", async (name, spans) => {
     await client.write(db.sql, "known-1", { type: "Known" });
@@ -80,8 +104,23 @@ describe("the spans of", () => {
     expect(sdk.open()).toBe(0);
   });
 
-  test("each operation are in the table", () => {
+  test.each(Object.entries(tableOfPrograms))(
+    "%s, which sends several statements",
+    async (name, spans) => {
+      for (const streamName of ["known-1", "account-1"]) {
+        await client.write(db.sql, streamName, { type: "Known" });
+      }
+      await programs[name]!(tracedSql());
+      await until(() => sdk.open() === 0);
+      const paths = new Set(treeOf(sdk.spans()).filter((it) => !/^CLIENT SELECT \w+$/.test(it)));
+      expect([...paths].sort()).toEqual([...spans].sort());
+      expect(sdk.spans().filter(({ attributes }) => attributes["error.type"])).toEqual([]);
+    },
+  );
+
+  test("each operation are in a table", () => {
     expect(Object.keys(table).sort()).toEqual(Object.keys(operations).sort());
+    expect(Object.keys(tableOfPrograms).sort()).toEqual(Object.keys(programs).sort());
   });
 
   test("a consumer: it receives, processes and settles", async () => {
