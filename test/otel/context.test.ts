@@ -146,6 +146,42 @@ describe("a write is a child of the active span", () => {
   });
 });
 
+describe("the writes of a group are linked to their statement", () => {
+  const inTenant = (sql: client.Sql) => client.inSchema(sql, "tenant_3");
+
+  test.each<[string, () => client.Sql]>([
+    ["by a driver's handle", tracedSql],
+    ["in a traced schema", () => traced(inTenant(db.sql), { tracer, meter })],
+    ["in a schema of a traced handle", () => inTenant(tracedSql())],
+    ["in traced partitions", () => traced(client.partitioned([db.sql]), { tracer, meter })],
+    ["in partitions of traced handles", () => client.partitioned([tracedSql()])],
+    [
+      "over a gateway",
+      () => {
+        const serve = gateway(db.sql, { authorize: () => true });
+        return traced(
+          fetchSql("http://gateway/sql", { fetch: (url, init) => serve(new Request(url, init)) }),
+          { tracer, meter },
+        );
+      },
+    ],
+  ])("%s", async (_, handle) => {
+    await install(db.sql, { schema: "tenant_3" });
+    await install(db.sql, { partition: { number: 0, of: 1 } });
+    sdk.reset();
+    const write = client.groupCommit(handle());
+    await Promise.all(["account-1", "account-2"].map((name) => write(name, message)));
+    // Partitions ask each store for its mark.
+    const spans = sdk.spans().filter(({ name }) => name !== "SELECT");
+    expect(treeOf(spans)).toEqual([
+      "PRODUCER send account",
+      "PRODUCER send account",
+      "CLIENT INSERT messages",
+    ]);
+    expect(spans.map(({ links }) => links.length)).toEqual([1, 1, 2]);
+  });
+});
+
 describe("the span of a request", () => {
   const request = new Request("http://gateway/streams/account-1/messages");
   const served = () => sdk.spans().find(({ kind }) => kind === SpanKind.SERVER)!;
