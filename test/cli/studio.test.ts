@@ -6,7 +6,7 @@ import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { until } from "../_until.ts";
@@ -331,8 +331,9 @@ else {
           response.end();
         });
         await new Promise<void>((resolve) => beside.listen(0, "127.0.0.1", resolve));
+        // The browser asks for the icon of the page when it likes: the server answers until the test is over.
+        onTestFinished(() => void beside.close());
         await page.goto(`http://127.0.0.1:${(beside.address() as AddressInfo).port}/`);
-        beside.close();
         expect(cookies[0]).toBeUndefined();
         await page.goto(`${studio.root}/streams/account-1`);
         await page.getByText("Opened").first().waitFor();
