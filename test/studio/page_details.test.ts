@@ -184,11 +184,26 @@ if (chromium === undefined) {
       await hide(page, false);
       const jump = page.getByRole("button", { name: "Jump to the latest" });
       await jump.waitFor();
-      await eventually(async () => {
-        await page.locator(".rows").evaluate((it) => it.scrollTop = 0);
-        expect(await jump.count()).toBe(0);
-      });
-      await page.getByRole("row").filter({ hasText: "Rain2499" }).waitFor({ state: "attached" });
+      await scrollUpTo(page, "Rain2499");
+      await jump.waitFor({ state: "detached" });
+    });
+
+    test("catches up with all messages if the latest are the library's own, which are left out", async () => {
+      await write(db.sql, "snow-1", { type: "Before" });
+      const { page } = await open("/all");
+      await page.getByRole("row").filter({ hasText: "snow-1" }).waitFor();
+      await hide(page, true);
+      // A page has 100 messages: nothing is on the last one but what is left out.
+      const many = Array.from({ length: 2100 }, (_, at) => ({ type: `Snow${at}` }));
+      await writeBatch(db.sql, "snow-1", many);
+      await write(db.sql, "snow:position-depth", { type: "Recorded", data: { position: 1 } });
+      await hide(page, false);
+      const jump = page.getByRole("button", { name: "Jump to the latest" });
+      await jump.waitFor();
+      await scrollUpTo(page, "Snow2099");
+      await jump.waitFor({ state: "detached" });
+      await write(db.sql, "snow-1", { type: "After" });
+      await page.getByRole("row").filter({ hasText: "After" }).waitFor();
     });
 
     test.each([
@@ -309,6 +324,14 @@ if (chromium === undefined) {
       expect(await page.getByRole("row").count()).toBeLessThan(110);
       expect(await page.getByRole("heading", { name: /Next message, member/ }).count()).toBe(8);
     });
+  });
+}
+
+/** Scrolls to the top, again and again, until the row is there: each page that is read puts the top farther up. */
+async function scrollUpTo(page: Page, text: string): Promise<void> {
+  await eventually(async () => {
+    await page.locator(".rows").evaluate((it) => it.scrollTop = 0);
+    expect(await page.getByRole("row").filter({ hasText: text }).count()).toBe(1);
   });
 }
 

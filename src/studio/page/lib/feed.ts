@@ -237,12 +237,14 @@ async function readBefore(work: Work): Promise<void> {
   const place = work.previous ?? keyOf(first) + (isBackward ? 1 : -1);
   if (place < 0) return work.update({ hasBefore: false });
   const found = await find(work, isBackward ? "forward" : "backward", place);
-  const end = { hasBefore: found.next !== null, isFresh: false };
+  const isMore = found.next !== null;
   work.previous = undefined;
-  if (found.messages.length > 0) return prepend(work, found.messages.toReversed(), end);
+  if (found.messages.length > 0) {
+    return prepend(work, found.messages.toReversed(), { hasBefore: isMore, isFresh: false });
+  }
   // The search goes on from there when one scrolls again, and not by itself.
   work.previous = found.next ?? undefined;
-  work.update({ hasBefore: end.hasBefore });
+  work.update({ hasBefore: isMore, isLeftBehind: work.state.isLeftBehind && isMore });
 }
 
 /**
