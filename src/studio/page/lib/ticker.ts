@@ -13,13 +13,21 @@ const TICK = 1000;
 const tasks = new Set<Task>();
 let timer: ReturnType<typeof setInterval> | undefined;
 
-/** Runs the work every `interval` milliseconds, or less often; answers how to end that. */
-export function every(interval: number, run: () => Promise<unknown>): () => void {
+/** What is asked again and again, until it is ended. */
+export interface Repeated {
+  /** Has it run in its next turn, and not only when its interval is over. */
+  readonly soon: () => void;
+  readonly end: () => void;
+}
+
+/** Runs the work every `interval` milliseconds, or less often; with `Infinity`, only when it is to run soon. */
+export function every(interval: number, run: () => Promise<unknown>): Repeated {
   const task: Task = { interval, run, due: Date.now() + interval, isRunning: false };
   tasks.add(task);
   timer ??= setInterval(tick, TICK);
-  return () => {
-    tasks.delete(task);
+  return {
+    soon: () => task.due = Math.min(task.due, Date.now()),
+    end: () => void tasks.delete(task),
   };
 }
 
@@ -33,12 +41,13 @@ function tick(): void {
 
 async function runTask(task: Task, now: number): Promise<void> {
   task.isRunning = true;
+  // What is to run soon while it runs is not forgotten.
+  task.due = now + task.interval;
   try {
     await task.run();
   } catch {
     // Who runs the task shows its failure.
   } finally {
     task.isRunning = false;
-    task.due = now + task.interval;
   }
 }

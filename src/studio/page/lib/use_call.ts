@@ -1,14 +1,17 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { OperationName } from "../../_api.ts";
 import { asFailure, call, type CallAnswer, type CallArguments, type CallFailure } from "./call.ts";
-import { every } from "./ticker.ts";
+import { every, type Repeated } from "./ticker.ts";
 
 /** What became of a call. An answer stays while the same is asked again. */
 export interface Called<T> {
   readonly answer: T | undefined;
   readonly failure: CallFailure | undefined;
   readonly isLoading: boolean;
+  /** Asks at once: what somebody has done wants it. */
   readonly reload: () => void;
+  /** Asks when it is its turn: what the page has learned wants it. */
+  readonly renew: () => void;
 }
 
 /**
@@ -19,12 +22,13 @@ export interface Called<T> {
 export function useCall<Name extends OperationName>(
   operation: Name,
   args: CallArguments<Name> | undefined,
-  interval?: number,
+  interval = Infinity,
 ): Called<CallAnswer<Name>> {
-  const [state, setState] = useState<Omit<Called<CallAnswer<Name>>, "reload">>(LOADING);
+  const [state, setState] = useState<Omit<Called<CallAnswer<Name>>, "reload" | "renew">>(LOADING);
   const [turn, setTurn] = useState(0);
   const key = args === undefined ? undefined : JSON.stringify(args);
   const known = useRef<string | undefined>(undefined);
+  const repeated = useRef<Repeated | undefined>(undefined);
   useEffect(() => {
     if (key === undefined) return setState({ ...LOADING, isLoading: false });
     const controller = new AbortController();
@@ -40,13 +44,18 @@ export function useCall<Name extends OperationName>(
     setState((it) => ({ ...(known.current === key ? it : LOADING), isLoading: true }));
     known.current = key;
     void ask();
-    const stop = interval === undefined ? undefined : every(interval, ask);
+    const asking = every(interval, ask);
+    repeated.current = asking;
     return () => {
-      stop?.();
+      asking.end();
       controller.abort();
     };
   }, [operation, key, interval, turn]);
-  return { ...state, reload: () => setTurn((it) => it + 1) };
+  return {
+    ...state,
+    reload: () => setTurn((it) => it + 1),
+    renew: () => repeated.current?.soon(),
+  };
 }
 
 const LOADING = { answer: undefined, failure: undefined, isLoading: true };

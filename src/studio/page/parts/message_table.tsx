@@ -152,7 +152,7 @@ function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean)
       if (latest.current === done.current) return;
       const target = latest.current;
       if (await feed.refresh(target)) done.current = target;
-    });
+    }).end;
   }, [feed, isLive, source, direction]);
   return isLive || done.current === undefined ? 0 : Math.max(0, head - done.current);
 }

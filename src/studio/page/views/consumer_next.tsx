@@ -20,7 +20,7 @@ import { Ago } from "../parts/when.tsx";
 export function NextOf({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
   const { consumerGroup, position, behind } = consumer;
   const called = useCall("nextMessage", { consumer: memberIdentity(consumer) });
-  useChange(`${position} ${behind > 0}`, called.reload);
+  useChange(`${position} ${behind > 0}`, called.renew);
   const member = consumerGroup
     ? `, member ${consumerGroup.member + 1} of ${consumerGroup.size}`
     : "";

@@ -25,7 +25,7 @@ const LIMIT = 100;
 /** What a consumer has parked: why, how often it was tried, and what can be done. */
 export function ParkedSection({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
   const called = useCall("parked", { consumer: identityOf(consumer), batchSize: LIMIT });
-  useChange(consumer.parked, called.reload);
+  useChange(consumer.parked, called.renew);
   return (
     <section>
       <h2>Parked messages</h2>
