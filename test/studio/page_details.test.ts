@@ -265,6 +265,19 @@ if (chromium === undefined) {
         await page.reload();
         await page.getByText("This view has failed").waitFor();
         expect(await seriousOf(page)).toEqual([]);
+        await page.route("**/api/consumers", () => {});
+        await page.goto(`${served.origin}/consumers`);
+        await page.locator(".loading").waitFor({ state: "attached" });
+        // What appears bit by bit cannot be read meanwhile.
+        for (const time of [100, 300, 400]) {
+          await page.evaluate((time) => {
+            for (const it of document.getAnimations()) {
+              it.pause();
+              it.currentTime = time;
+            }
+          }, time);
+          expect(await seriousOf(page)).toEqual([]);
+        }
       },
     );
 
