@@ -48,8 +48,9 @@ export function readParkedEntries(
   )`;
 }
 
-// The stream and the position of replayParked may have messages of an application. `dealt` has the single messages that
-// were replayed or discarded out of turn, as an object: a join would compare each entry with each of them.
+// The stream and the position of replayParked may have messages of an application. What is open begins where the replay
+// goes on: so nothing is read of all that was replayed in its turn. `dealt` has the single messages that were replayed or
+// discarded out of turn, as an object: a join would compare each entry with each of them.
 const PARKED_ENTRIES = /* @__PURE__ */ `,
   replay as materialized (
     select
@@ -61,13 +62,20 @@ const PARKED_ENTRIES = /* @__PURE__ */ `,
     order by position desc
     limit 1
   ),
+  start as materialized (
+    select case
+      when state = 'open' and first < (select next from replay) then (select next from replay)
+      else first
+    end as first
+    from asked
+  ),
   dealt as materialized (
     select jsonb_object_agg(place, fate) as fates
     from (
       select data ->> 'position' as place, min(type) as fate
       from message_store.messages
       where stream_name = (select parked from asked)
-        and position > (select first from asked)
+        and position > (select first from start)
         and type = any ('{Replayed,Discarded}'::text[])
         and data ->> 'position' is not null
       group by data ->> 'position'
@@ -84,7 +92,7 @@ const PARKED_ENTRIES = /* @__PURE__ */ `,
       select *
       from message_store.messages
       where stream_name = (select parked from asked)
-        and position >= (select first from asked)
+        and position >= (select first from start)
         and type = 'Parked'
         and (
           ${IS_OWN_MESSAGE}

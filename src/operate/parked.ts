@@ -34,6 +34,9 @@ export interface ParkedMessage extends Parked {
  * Reads which messages of a consumer are parked, and neither replayed nor discarded, in the order in which
  * they were parked.
  *
+ * The statement looks at the consumer's stream of parked messages from where `replayParked` goes on, or from `position`
+ * if that is later: at the messages of the page, and at all that were replayed or discarded out of turn since.
+ *
  * @example The errors of all parked messages
  * ```ts
  * import { parked } from "@messagedb/client/operate";

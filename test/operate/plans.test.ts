@@ -4,6 +4,8 @@ import {
   consumers,
   type ConsumerStatus,
   findMessages,
+  parked,
+  type ParkedMessage,
   storeStatus,
   streams,
   type StreamsPage,
@@ -119,3 +121,30 @@ test("consumers() and storeStatus() read no more of a store that was never analy
     )`;
   await checkPlan();
 });
+
+test.each(["force_custom_plan", "force_generic_plan"] as const)(
+  "parked() reads nothing of what was replayed in its turn, by %s",
+  async (mode) => {
+    const consumer = { category: mode, consumerId: "it" };
+    await db.sql`
+      insert into message_store.messages (stream_name, position, type, data)
+      select
+        ${`${mode}:parked-it`}, number, 'Parked',
+        '{"message":{"globalPosition":1},"error":null,"attempts":1}'
+      from generate_series(0, 20199) as number`;
+    await db.sql`
+      insert into message_store.messages (stream_name, position, type, data)
+      values (${`${mode}:position-it+parked`}, 0, 'Recorded', '{"position":20000}')`;
+    await plans.planBy(mode);
+    const { seqScans, sorts, indexes, answer } = await plans.explain((sql) =>
+      parked(sql, consumer, { batchSize: 100 })
+    );
+    assert.deepEqual(
+      (answer as readonly ParkedMessage[]).map(({ position }) => position),
+      Array.from({ length: 100 }, (_, at) => 20_000 + at),
+    );
+    assert.deepEqual(seqScans, []);
+    assert.deepEqual(sorts.filter((rows) => rows > 200), []);
+    for (const [name, rows] of indexes) assert(rows <= 202, `${name}: ${rows}`);
+  },
+);
