@@ -66,6 +66,20 @@ if (chromium === undefined) {
       await page.getByRole("row").filter({ hasText: "balances" }).waitFor();
     });
 
+    test("says that the page has failed if what is around the view has", async () => {
+      const { page, trouble } = await open("/categories");
+      await page.getByRole("row").filter({ hasText: "meter" }).waitFor();
+      // An answer that the page does not expect.
+      await page.route("**/api/open", (route) => route.fulfill({ json: {} }));
+      await page.reload();
+      await page.getByText("This page has failed").waitFor();
+      expect(trouble).toHaveLength(1);
+      await page.unroute("**/api/open");
+      await page.getByRole("button", { name: "Try again" }).click();
+      await page.getByRole("row").filter({ hasText: "meter" }).waitFor();
+      await page.getByText("May write").waitFor();
+    });
+
     test.each(["/streams/ledger-0", "/categories/ledger?tab=messages"])(
       "shows the messages that an aggregate refers to: %s",
       async (path) => {

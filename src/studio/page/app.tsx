@@ -24,7 +24,7 @@ export function App(): JSX.Element {
     if (document.activeElement === document.body) document.querySelector("main")?.focus();
   }, [key]);
   return (
-    <>
+    <Boundary part="page" retry={openStudio}>
       <Frame showKeys={() => setShowsKeys(true)}>
         {isFailure(studio)
           ? <Failed failure={studio} retry={openStudio} />
@@ -36,6 +36,6 @@ export function App(): JSX.Element {
       </Frame>
       {showsKeys && <KeysDialog close={() => setShowsKeys(false)} />}
       <p class="said" role="status" aria-live="polite" hidden={said === ""}>{said}</p>
-    </>
+    </Boundary>
   );
 }
