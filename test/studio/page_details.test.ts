@@ -92,6 +92,23 @@ if (chromium === undefined) {
       },
     );
 
+    test("offers nothing on an aggregate's stream that is of entities, unless it has the entity", async () => {
+      const { page } = await open("/streams/account-1007");
+      const offered = page.locator(".view-head").getByText(/Entity in time|Write a message/);
+      await until(async () => await offered.count() === 2);
+      await page.goto(`${served.origin}/streams/ledger-0`);
+      await page.getByRole("link", { name: /^account-1007/ }).first().waitFor();
+      expect(await offered.count()).toBe(0);
+      await page.route("**/api/open", async (route) => {
+        const answer = await (await route.fetch()).json();
+        await route.fulfill({ json: { ...answer, entities: ["ledger"] } });
+      });
+      await page.reload();
+      await offered.filter({ hasText: "Entity in time" }).waitFor();
+      await page.getByRole("link", { name: /^account-1007/ }).first().waitFor();
+      expect(await offered.count()).toBe(1);
+    });
+
     test("shows where references lead if it may not read what they refer to", async () => {
       const { page } = await open("/");
       await page.route("**/api/readAggregate", (route) => route.fulfill({ status: 403, json: {} }));

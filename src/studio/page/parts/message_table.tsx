@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { ListedMessage } from "../../_api.ts";
+import type { ListedMessage, MessageKind } from "../../_api.ts";
 import { type Feed, type FeedFilter, type FeedState, isStream, useFeed } from "../lib/feed.ts";
 import { numberText, quantity } from "../lib/format.ts";
 import { messageUrl } from "../lib/links.ts";
@@ -19,7 +19,12 @@ import { Empty, Failed, Loading } from "./states.tsx";
 
 /** The table of a stream, of a category or of all messages, and the message that is chosen beside it. */
 export function MessageTable(
-  { source, label }: { readonly source: string; readonly label: string },
+  { source, label, learnKind }: {
+    readonly source: string;
+    readonly label: string;
+    /** Told what the first message is that the table shows; null if it shows none. */
+    readonly learnKind?: (kind: MessageKind | null) => void;
+  },
 ): JSX.Element {
   const { query } = useValue(currentPlace);
   const filter = filterOf(source, query);
@@ -29,6 +34,10 @@ export function MessageTable(
   const [isLive, setIsLive] = useState(true);
   const news = useTail(feed, filter, isLive);
   const state = feed.state();
+  const kind = state.rows[0]?.kind ?? (state.hasMore ? undefined : null);
+  useEffect(() => {
+    if (kind !== undefined) learnKind?.(kind);
+  }, [source, kind]);
   const columns = useMemo(() => columnsOfMessages(source), [source]);
   const open = (row: ListedMessage) =>
     goWith({ message: row.id }, { replaces: chosen !== undefined });

@@ -1,10 +1,10 @@
 import type { JSX } from "preact";
-import { isFailure } from "../lib/call.ts";
+import { useState } from "preact/hooks";
+import type { MessageKind } from "../../_api.ts";
 import { isStream } from "../lib/feed.ts";
 import { categoryIn } from "../lib/links.ts";
 import { viewUrl } from "../lib/place.ts";
-import { opened } from "../lib/pulse.ts";
-import { useValue } from "../lib/store.ts";
+import { useOpened } from "../lib/rights.ts";
 import { Foreign } from "../parts/foreign.tsx";
 import { Empty } from "../parts/states.tsx";
 import { ViewHead } from "../parts/head.tsx";
@@ -14,13 +14,15 @@ import { WriteButton } from "../parts/write_dialog.tsx";
 
 /** The messages of a stream, or all. */
 export function MessagesView({ source }: { readonly source: string }): JSX.Element {
-  const studio = useValue(opened);
-  const mayWrite = studio !== undefined && !isFailure(studio) && studio.may.includes("write");
+  const studio = useOpened();
+  const [learned, learn] = useState<
+    { readonly source: string; readonly kind: MessageKind | null }
+  >();
   if (!isStream(source)) {
     return (
       <div class="page full">
         <ViewHead title="All messages" />
-        {studio !== undefined && !isFailure(studio) && studio.partitions > 1
+        {studio !== undefined && studio.partitions > 1
           ? (
             <Empty>
               Each partition has an order of its own: choose{" "}
@@ -32,6 +34,10 @@ export function MessagesView({ source }: { readonly source: string }): JSX.Eleme
     );
   }
   const category = categoryIn(source);
+  const isKnown = learned?.source === source;
+  // Only aggregate() writes to a stream of references, and what the references say is not a state.
+  const isOfEntity = isKnown && learned.kind !== "reference";
+  const hasEntity = studio?.entities.includes(category) === true;
   const trail = [
     { url: viewUrl(["categories"]), text: "Categories" },
     { url: viewUrl(["categories", category]), text: <Foreign text={category} most={60} /> },
@@ -46,10 +52,16 @@ export function MessagesView({ source }: { readonly source: string }): JSX.Eleme
         }
         trail={trail}
       >
-        <ViewLink url={viewUrl(["entities", source])} class="button">Entity in time</ViewLink>
-        {mayWrite && <WriteButton streamName={source} />}
+        {(isOfEntity || hasEntity) && (
+          <ViewLink url={viewUrl(["entities", source])} class="button">Entity in time</ViewLink>
+        )}
+        {isOfEntity && studio?.may.includes("write") && <WriteButton streamName={source} />}
       </ViewHead>
-      <MessageTable source={source} label={`Messages of ${source}`} />
+      <MessageTable
+        source={source}
+        label={`Messages of ${source}`}
+        learnKind={(kind) => learn({ source, kind })}
+      />
     </div>
   );
 }
