@@ -1,14 +1,19 @@
 import {
+  FetchSqlError,
   HandlerFailedError,
   InvalidMessageError,
   NotInstalledError,
   PartitionError,
 } from "../errors.ts";
-import { Refusal, refusalOf } from "../http/gateway/_problem.ts";
+import { FAILED, Refusal, refusalOf } from "../http/gateway/_problem.ts";
 import { isRefusal } from "../operate/_refusal.ts";
 
 const CHOOSE = "Cannot do this with all partitions at once: each has an order of its own: " +
   "choose a category, a stream or a consumer";
+
+const OVER_GATEWAY = "Cannot ask this over a gateway, which does not run the statements of the " +
+  "studio: give studio() a handle to the database";
+const STUDIO_FAILED = "The studio failed: its log says why";
 
 /**
  * The refusal that tells a page of an error. The sentences of this package that refuse something are for people, and they
@@ -22,8 +27,12 @@ export function refusalFor(error: unknown): Refusal {
   if (error instanceof PartitionError && error.reason === "all") {
     return new Refusal(422, CHOOSE, { code: error.code, reason: error.reason });
   }
+  if (error instanceof FetchSqlError && error.problem === "UNKNOWN_STATEMENT") {
+    return new Refusal(422, OVER_GATEWAY, { code: error.problem });
+  }
   const known = refusalOf(error);
-  return known.status === 500 && isRefusal(error) ? new Refusal(422, error.message) : known;
+  if (known !== FAILED) return known;
+  return isRefusal(error) ? new Refusal(422, error.message) : new Refusal(500, STUDIO_FAILED);
 }
 
 function codeOf({ code }: { readonly code: string }): Refusal["members"] {

@@ -87,7 +87,7 @@ export type { ConsumerGroup, Message, MessageInput, Metadata, Rows } from "../ty
  * ```
  *
  * @typeParam Handle The handle, which handlers of consumers get.
- * @param sql The handle that sends the statements. Not one of `fetchSql`: a gateway refuses most of them.
+ * @param sql The handle that sends the statements. Not one of `fetchSql` to a gateway, which does not run them.
  * @param options Who may do what, and what the page is told of the program.
  * @returns A function that answers a request, and never rejects.
  * @throws {TypeError} If `authorize` is missing, or an option is of the wrong type.

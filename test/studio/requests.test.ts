@@ -1,5 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { fromQuery, type Sql, write, writeBatch } from "../../mod.ts";
+import { fetchSql } from "../../src/http/fetch_sql.ts";
+import { gateway } from "../../src/http/gateway.ts";
 import { ASSETS, PAGE } from "../../src/studio/_assets.ts";
 import { studio, type StudioCall, type StudioOptions } from "../../src/studio/studio.ts";
 import { useDatabase } from "../database.ts";
@@ -452,9 +454,25 @@ describe("what is wrong is said in words:", () => {
       onError: (error) => told.push(error),
     });
     const { status, text } = await failing.ask("pulse");
-    expect(status).toBeGreaterThanOrEqual(500);
+    expect(status).toBe(500);
+    expect(text).toContain("The studio failed: its log says why");
     expect(text).not.toContain("secret");
     expect(told).toMatchObject([{ message: "password secret" }]);
+  });
+
+  test("a gateway does not run what the studio asks", async () => {
+    const gate = gateway(db.sql, { authorize: () => true });
+    const sql = fetchSql("http://gateway/sql", {
+      fetch: (url, init) => gate(new Request(url, init)),
+    });
+    const overGateway = testStudio({ sql });
+    for (const operation of ["pulse", "consumers"]) {
+      const { status, body } = await overGateway.ask(operation);
+      expect([status, body.code]).toEqual([422, "UNKNOWN_STATEMENT"]);
+      expect(body.detail).toMatch(
+        /^Cannot ask this over a gateway, .+: give studio\(\) a handle to the/,
+      );
+    }
   });
 
   test.each([["Error", Error], ["TypeError", TypeError], ["RangeError", RangeError]] as const)(
