@@ -219,6 +219,26 @@ if (chromium === undefined) {
       await jump.waitFor({ state: "detached" });
     });
 
+    test("catches up with what a filter finds when one scrolls there", async () => {
+      await write(db.sql, "hail-1", { type: "Hail", data: "Before" });
+      const { page } = await open("/categories/hail?tab=messages&type=Hail");
+      await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
+      await page.locator(".beat").filter({ hasText: "Live" }).waitFor();
+      await hide(page, true);
+      const many = Array.from({ length: 500 }, (_, at) => ({ type: "Hail", data: `Stone${at}` }));
+      await writeBatch(db.sql, "hail-1", many);
+      await hide(page, false);
+      const jump = page.getByRole("button", { name: "Jump to the latest" });
+      await jump.waitFor();
+      await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
+      // What came after is on top, without a gap.
+      await page.getByRole("row").filter({ hasText: /Stone0\b/ }).waitFor({ state: "attached" });
+      await scrollUpTo(page, "Stone499");
+      await jump.waitFor({ state: "detached" });
+      await write(db.sql, "hail-1", { type: "Hail", data: "After" });
+      await page.getByRole("row").filter({ hasText: "After" }).waitFor();
+    });
+
     test("catches up with all messages if the latest are the library's own, which are left out", async () => {
       await write(db.sql, "snow-1", { type: "Before" });
       const { page } = await open("/all");

@@ -39,8 +39,8 @@ export interface Feed {
   /** Searches on until a page is full, or all is looked at, or `cancel` is called. */
   readonly searchOn: () => Promise<void>;
   readonly cancel: () => void;
-  /** Reads what was written since, up to the last position of the store. */
-  readonly refresh: (head: number) => Promise<boolean>;
+  /** Reads what was written since the store had its last message at that position, as far as that is known. */
+  readonly refresh: (since: number | undefined) => Promise<boolean>;
 }
 
 const PAGE = 100;
@@ -105,8 +105,6 @@ interface Work {
   previous: number | undefined;
   /** The last position that was looked at, of those that are shown or left out. */
   seen: number;
-  /** The last position of the store when it was last looked at; undefined before that. */
-  head: number | undefined;
   controller: AbortController;
   isEnded: boolean;
 }
@@ -126,7 +124,6 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
     next: startAt ?? (isBackward ? "end" : "beginning"),
     previous: undefined,
     seen: -1,
-    head: undefined,
     controller: new AbortController(),
     isEnded: false,
   };
@@ -138,13 +135,14 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
       }),
     searchOn: () => guarded(work, () => search(work)),
     before: async () => {
-      if (work.state.rows.length > 0) await guarded(work, () => readBefore(work));
+      const isBegun = work.state.rows.length > 0 || work.previous !== undefined;
+      if (isBegun) await guarded(work, () => readBefore(work));
     },
     cancel: () => {
       work.controller.abort();
       work.controller = new AbortController();
     },
-    refresh: (head) => refresh(work, head),
+    refresh: (since) => refresh(work, since),
   };
   const end = () => {
     work.isEnded = true;
@@ -233,8 +231,8 @@ function prepend(
 
 async function readBefore(work: Work): Promise<void> {
   const { state: { rows: [first], hasBefore }, isBackward, keyOf } = work;
-  if (first === undefined || !hasBefore) return;
-  const place = work.previous ?? keyOf(first) + (isBackward ? 1 : -1);
+  const place = work.previous ?? (first && keyOf(first) + (isBackward ? 1 : -1));
+  if (place === undefined || !hasBefore) return;
   if (place < 0) return work.update({ hasBefore: false });
   const found = await find(work, isBackward ? "forward" : "backward", place);
   const isMore = found.next !== null;
@@ -252,12 +250,12 @@ async function readBefore(work: Work): Promise<void> {
  *
  * @returns Whether it has looked, or need not; false while another read is under way.
  */
-async function refresh(work: Work, head: number): Promise<boolean> {
+async function refresh(work: Work, since: number | undefined): Promise<boolean> {
   const { state: { hasBefore, hasMore }, isBackward } = work;
   const { isLoading, isLeftBehind } = work.state;
   if (isLoading) return false;
   if (isLeftBehind || work.isEnded || (isBackward ? hasBefore : hasMore)) return true;
-  if (isBackward && (isSearch(work) || work.seen < 0)) return await searchNews(work, head);
+  if (isBackward && (isSearch(work) || work.seen < 0)) return await searchNews(work, since);
   const overlap = isStream(work.filter.source) ? -1 : OVERLAP;
   const news: TableMessage[] = [];
   let from: number | null = Math.max(0, work.seen - overlap);
@@ -288,16 +286,16 @@ function isSearch({ filter: { types, text, since, until } }: Work): boolean {
 /**
  * Looks for what is new among the newest messages, in one statement: a search may have found its last message long ago.
  */
-async function searchNews(work: Work, head: number): Promise<boolean> {
-  const before = work.head;
+async function searchNews(work: Work, since: number | undefined): Promise<boolean> {
   const { messages, next } = await find(work, "backward", "end", NEWS);
   if (work.state.isLoading || work.isEnded) return work.isEnded;
-  work.head = head;
-  const isGap = next !== null && before !== undefined && !isStream(work.filter.source) &&
-    next > before;
+  const isGap = next !== null && since !== undefined && !isStream(work.filter.source) &&
+    next > since;
   const rows = newOf(work, messages);
-  if (isGap) work.update({ isLeftBehind: true });
-  else if (rows.length > 0) prepend(work, rows, { hasBefore: false, isFresh: true });
+  if (isGap) {
+    work.previous = Math.max(0, since - OVERLAP);
+    work.update({ hasBefore: true, isLeftBehind: true });
+  } else if (rows.length > 0) prepend(work, rows, { hasBefore: false, isFresh: true });
   return true;
 }
 

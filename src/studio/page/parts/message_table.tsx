@@ -151,19 +151,21 @@ function Foot(
 function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean): number {
   const { pulse } = useValue(heartbeat);
   const head = pulse?.moved ?? 0;
-  const done = useRef<number | undefined>(undefined);
-  done.current ??= pulse?.moved;
+  const done = useRef({ feed, head: pulse?.moved });
+  if (done.current.feed !== feed) done.current = { feed, head: pulse?.moved };
+  done.current.head ??= pulse?.moved;
   const latest = useRef(head);
   latest.current = head;
   useEffect(() => {
     if (!isLive) return;
+    const known = done.current;
     return every(1000, async () => {
-      if (latest.current === done.current) return;
       const target = latest.current;
-      if (await feed.refresh(target)) done.current = target;
+      if (target === known.head) return;
+      if (await feed.refresh(known.head)) known.head = target;
     }).end;
   }, [feed, isLive, source, direction]);
-  return isLive || done.current === undefined ? 0 : Math.max(0, head - done.current);
+  return isLive || done.current.head === undefined ? 0 : Math.max(0, head - done.current.head);
 }
 
 function useEscape(isOn: boolean, close: () => void): void {
