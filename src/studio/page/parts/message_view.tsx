@@ -3,6 +3,7 @@ import type { ListedMessage, WholeMessage } from "../../_api.ts";
 import { copyText } from "../lib/announce.ts";
 import { isStream } from "../lib/feed.ts";
 import { numberText, sizeText } from "../lib/format.ts";
+import { isOfLibrary } from "../lib/kinds.ts";
 import { categoryIn, linksIn, messageUrl, streamUrl } from "../lib/links.ts";
 import { BASE, viewUrl } from "../lib/place.ts";
 import { useCall } from "../lib/use_call.ts";
@@ -49,7 +50,7 @@ function Whole(
         {!isTraced && (
           <ViewLink url={viewUrl(["trace", message.id])} class="button">Cause and effect</ViewLink>
         )}
-        {isStream(message.streamName) && message.kind !== "reference" && (
+        {isStream(message.streamName) && !isOfLibrary(message.kind) && (
           <ViewLink
             url={viewUrl(["entities", message.streamName], { position: message.position })}
             class="button"

@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { MessageKind } from "../../_api.ts";
 import { isStream } from "../lib/feed.ts";
+import { isOfLibrary } from "../lib/kinds.ts";
 import { categoryIn } from "../lib/links.ts";
 import { viewUrl } from "../lib/place.ts";
 import { useOpened } from "../lib/rights.ts";
@@ -35,8 +36,7 @@ export function MessagesView({ source }: { readonly source: string }): JSX.Eleme
   }
   const category = categoryIn(source);
   const isKnown = learned?.source === source;
-  // Only aggregate() writes to a stream of references, and what the references say is not a state.
-  const isOfEntity = isKnown && learned.kind !== "reference";
+  const isOfEntity = isKnown && (learned.kind === null || !isOfLibrary(learned.kind));
   const hasEntity = studio?.entities.includes(category) === true;
   const trail = [
     { url: viewUrl(["categories"]), text: "Categories" },
