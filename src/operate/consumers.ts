@@ -1,4 +1,5 @@
 import { askStores, storeFor } from "../handle/_store_for.ts";
+import { ownOf } from "../handle/_statement.ts";
 import { holderOf, isAsked } from "../consume/_claim.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { checkCategory, checkInteger, checkOptions } from "../names/_check.ts";
@@ -43,6 +44,8 @@ export type ConsumerHealth =
 
 /** A consumer, a member of a consumer group, or an aggregate, as `consumers` describes it. */
 export interface ConsumerStatus {
+  /** The number of the partition that has the position, from 0; undefined if the store has no partitions. */
+  readonly partition?: number | undefined;
   /** The stream in which the position is stored. */
   readonly streamName: string;
   /** The category that the consumer reads, or `"$all"`; undefined if `aggregate` is given. */
@@ -131,7 +134,8 @@ export interface ConsumerStatus {
  *
  * @param sql The handle. Its role needs no more rights than to read messages. A gateway refuses the statement.
  * @param options Of which category, and how many messages are counted.
- * @returns One entry for each position, sorted by the names of the position streams. An empty array if there is none.
+ * @returns One entry for each position, sorted by the names of the position streams, partition by partition. An empty
+ * array if there is none.
  * @throws {NotInstalledError} If the database has no Message DB, or the role may not use it.
  * @throws {TypeError} If the category is no category, or `upTo` is no whole number.
  * @throws {RangeError} If `upTo` is below 1.
@@ -144,8 +148,14 @@ export async function consumers(
   const { category, upTo } = options;
   if (category !== undefined && category !== "$all") checkCategory("category", category);
   if (upTo !== undefined) checkInteger("upTo", upTo, 1);
-  if (category !== undefined) return await consumersOf(storeFor(sql, category), { category, upTo });
-  return (await askStores(sql, (store) => consumersOf(store, { upTo }))).flat();
+  const stores = ownOf(sql)?.partitions;
+  const ask = async (store: Sql) => {
+    const found = await consumersOf(store, { category, upTo });
+    return stores ? found.map((it) => ({ partition: stores.indexOf(store), ...it })) : found;
+  };
+  return category === undefined
+    ? (await askStores(sql, ask)).flat()
+    : await ask(storeFor(sql, category));
 }
 
 async function consumersOf(sql: Sql, wanted: ConsumersOptions): Promise<ConsumerStatus[]> {

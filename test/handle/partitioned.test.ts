@@ -198,7 +198,9 @@ test("what concerns one category works, and is in its partition alone", async ()
     assert.equal((await parked(sql, consumer)).length, 1);
     const [status] = await consumers(sql, { category });
     assert.deepEqual([status!.consumerId, status!.behind], ["it", 0]);
-    assert.ok((await consumers(sql)).some((it) => it.category === category));
+    assert.equal(status!.partition, partitions(sql).indexOf(partitionFor(sql, category)));
+    const all = await consumers(sql);
+    assert.deepEqual(all.find((it) => it.category === category)?.partition, status!.partition);
     assert.ok((await streams(sql, category)).streams.length === 5);
     const [first] = await readStream(sql, `${category}-1`);
     for (const start of [{ id: first!.id }, { streamName: `${category}-1` }]) {
