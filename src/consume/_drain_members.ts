@@ -1,7 +1,7 @@
 import { retryUntilAborted, retryWhileUnavailable } from "../handle/_retry.ts";
 import { randomUuid } from "../lib/random_uuid.ts";
 import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
-import { unlessAborted } from "../lib/wait.ts";
+import { backoff, sleep, unlessAborted } from "../lib/wait.ts";
 import { type CheckedConsumer, membersOf } from "./_checked_consumer.ts";
 import { type Claim, ClaimLostError, TIME_TO_ASK } from "./_claim.ts";
 import { lowestPosition } from "./_find_position.ts";
@@ -10,6 +10,10 @@ import { openMember } from "./_member.ts";
 import { type Bounds, type MemberResult, runMember } from "./_run_member.ts";
 import { renewClaim } from "./_store_position.ts";
 import type { Thrown } from "./_thrown.ts";
+
+/** Milliseconds: the delays between two claims of a start that moves. */
+const FIRST_CLAIM_DELAY = 4;
+const LONGEST_CLAIM_DELAY = 1000;
 
 /** Consumes the members, one after another, each until it is caught up: without a group, the one. */
 export async function drainMembers(
@@ -58,7 +62,10 @@ async function drainMember(
     isStarting ||= member.kept.stored < 0;
     // A start at the end, or at a time, is recorded even if there is nothing to handle. If that fails, the start is
     // found again: the server that answers next may have another end.
-    if (isStarting) await member.claim();
+    for (let attempt = 1; isStarting && !givingUp.aborted; attempt++) {
+      if (await member.claim() !== undefined) break;
+      await sleep(backoff(attempt, FIRST_CLAIM_DELAY, LONGEST_CLAIM_DELAY), givingUp);
+    }
     return member;
   };
   const opening = { ...retrying, isFirst: () => isFirst && !hasAnswered };

@@ -1,4 +1,5 @@
 import { StoreWentBackError } from "../errors.ts";
+import { backoff, sleep } from "../lib/wait.ts";
 import type { Cursor, Page } from "../read/_page.ts";
 import { readStream } from "../read/read_stream.ts";
 import type { Reader } from "../subscribe/_reader.ts";
@@ -8,6 +9,10 @@ import type { KeptPosition } from "./_kept_position.ts";
 import { recordedPosition } from "./_read_last_messages.ts";
 import { readAfterLoss } from "./_reload_position.ts";
 import { setBack } from "./_store_position.ts";
+
+/** Milliseconds: the delays before the position is found again. */
+const FIRST_DELAY = 4;
+const LONGEST_DELAY = 1000;
 
 /** What a run remembers of its reads, to find its position again if the store goes back. */
 export interface Reading {
@@ -39,8 +44,10 @@ export function readFor(kept: KeptPosition, reader: Reader): Reading {
     trustedVersion: kept.version,
     read: async (position, mark = null) => {
       const { version } = kept;
+      const recorded = [...kept.unproven];
       const page = await reader.read(position, mark);
       reading.trustedVersion = version;
+      for (const id of recorded) kept.unproven.delete(id);
       origins.set(page, { position, mark });
       return page;
     },
@@ -52,8 +59,8 @@ export function readFor(kept: KeptPosition, reader: Reader): Reading {
  * Sets the kept position back, after the store went back.
  *
  * The position is the one that is recorded, and never a later one: what the handlers have written to the
- * store since then may be lost, even if the store still has the messages that they handled. A position that
- * was recorded after the last good read counts only up to the last message of the page in hand that the store
+ * store since then may be lost, even if the store still has the messages that they handled. What this process has
+ * recorded after the last good read counts only up to the last message of the page in hand that the store
  * still has: it may be that of a message that is gone.
  *
  * @throws {ClaimLostError} If another process has the position.
@@ -61,37 +68,45 @@ export function readFor(kept: KeptPosition, reader: Reader): Reading {
 export async function goBack(reading: Reading): Promise<void> {
   const { kept } = reading;
   await kept.idle;
-  // No answer to a question comes between.
-  kept.isRecording = true;
-  const found = await findAgain(reading).finally(() => kept.isRecording = false);
-  await setBack(kept, found);
+  for (let attempt = 1;; attempt++) {
+    // No answer to a question comes between.
+    kept.isRecording = true;
+    const found = await findAgain(reading).finally(() => kept.isRecording = false);
+    try {
+      return await setBack(kept, found);
+    } catch (error) {
+      // The store went back again.
+      if (!(error instanceof StoreWentBackError)) throw error;
+    }
+    await sleep(backoff(attempt, FIRST_DELAY, LONGEST_DELAY));
+  }
 }
 
 async function findAgain(
   reading: Reading,
 ): Promise<StoredPlace & Pick<FoundInStore, "store">> {
-  const { kept, begin, trustedVersion } = reading;
+  const { kept } = reading;
   const last = await readAfterLoss(kept);
-  const version = last?.version ?? NO_STREAM;
-  const stored = last === undefined ? -1 : recordedPosition(last);
-  // Another process has noticed it too, and has recorded how far it went back.
-  const isSetBack = version > kept.version && stored < kept.stored;
-  let position = isSetBack ? stored : await lastSurvivor(reading);
-  if (position === undefined && version > trustedVersion) {
-    const from = { position: trustedVersion, batchSize: 1 };
-    const [trusted] = trustedVersion === NO_STREAM
-      ? []
-      : await readStream(kept.sql, kept.streamName, from);
-    position = trusted?.position === trustedVersion ? recordedPosition(trusted) : begin;
-  }
   const { position: recorded, store } = await kept.find!();
+  const isProven = last === undefined || !kept.unproven.has(last.id);
+  const position = isProven
+    ? recorded
+    : Math.min(recorded, await lastSurvivor(reading) ?? await trustedPosition(reading));
   return {
     store,
-    position: Math.min(position ?? recorded, recorded),
-    version,
+    position,
+    version: last?.version ?? NO_STREAM,
     versionId: last?.id ?? null,
-    stored,
+    stored: last === undefined ? -1 : recordedPosition(last),
   };
+}
+
+/** The position that was recorded when the store was last seen to have everything that was read. */
+async function trustedPosition({ kept, begin, trustedVersion }: Reading): Promise<number> {
+  if (trustedVersion === NO_STREAM) return begin;
+  const from = { position: trustedVersion, batchSize: 1 };
+  const [trusted] = await readStream(kept.sql, kept.streamName, from);
+  return trusted?.position === trustedVersion ? recordedPosition(trusted) : begin;
 }
 
 /**

@@ -41,6 +41,8 @@ export interface KeptPosition {
   worth: number;
   /** How many messages were passed since the last store, without those of this library. */
   unstored: number;
+  /** The ids of the records that this process has written since it last saw that the store has all that was read. */
+  readonly unproven: Set<string>;
   /** When the position was last stored, by `performance.now()`. */
   storedAt: number;
   /** When this process was last seen to be the owner, by `performance.now()`. */
@@ -112,6 +114,7 @@ export function keepPosition(
     stored,
     worth: position,
     unstored: 0,
+    unproven: new Set(),
     storedAt: now,
     confirmedAt: now,
     isClaimed: false,

@@ -23,9 +23,10 @@ export interface Member {
   /**
    * Claims the position, unless that is done.
    *
-   * @returns Whether this process has the position; false if another process has.
+   * @returns Whether this process has the position; false if another process has. Undefined if the position is
+   * another one than before: the round is over.
    */
-  claim(): Promise<boolean>;
+  claim(): Promise<boolean | undefined>;
 }
 
 /**
@@ -69,24 +70,30 @@ export async function openMember(
     report && ((position) => report({ type: "positionStored", position })),
   );
   if (observer) kept.redone = await findRedone(sql, streamName, found);
-  const claimNow = async (): Promise<boolean> => {
-    if (kept.isClaimed) return true;
-    for (;;) {
-      if (claim !== undefined && await isHeld(consumer, found, claim)) return false;
-      // The run has ended, and nobody would give the claim back.
-      if (kept.isClosing) return false;
-      try {
-        await (claim ? renewClaim(kept) : storePosition(kept));
-        kept.isClaimed = true;
-        if (claim) report?.({ type: "claimTaken" });
-        return true;
-      } catch (error) {
-        if (!isConflict(kept, error)) throw error;
-        takePosition(kept, await findAgain());
-      }
+  const claimOnce = async (): Promise<boolean | undefined> => {
+    if (claim !== undefined && await isHeld(consumer, found, claim)) return false;
+    // The run has ended, and nobody would give the claim back.
+    if (kept.isClosing) return false;
+    try {
+      await (claim ? renewClaim(kept) : storePosition(kept));
+    } catch (error) {
+      if (!isConflict(kept, error) && !(error instanceof StoreWentBackError)) throw error;
+      takePosition(kept, await findAgain());
+      return undefined;
     }
+    kept.isClaimed = true;
+    if (claim) report?.({ type: "claimTaken" });
+    return true;
   };
-  return { consumer, reader, kept, report, claim: claimNow };
+  let claiming: Promise<boolean | undefined> | undefined;
+  return {
+    consumer,
+    reader,
+    kept,
+    report,
+    claim: async () =>
+      kept.isClaimed || await (claiming ??= claimOnce().finally(() => claiming = undefined)),
+  };
 }
 
 /** Up to where a member has handled everything before an operator set its position back; 0 if none did. */

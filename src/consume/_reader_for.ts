@@ -92,7 +92,7 @@ type Look = (
   page: Page,
   place: number,
   mark: Mark | null,
-) => Promise<Pick<Page, "mark" | "isStandby"> | undefined>;
+) => Promise<Pick<Page, "mark" | "store" | "isStandby"> | undefined>;
 
 /**
  * A category's messages are committed in the order of their positions, and its positions only rise. So who has the
@@ -104,9 +104,10 @@ function lookAtSource({ sql, source, types }: ReadingConsumer): Look {
   return async (page, place, mark) => {
     const last = page.next > place ? page.mark ?? null : null;
     const there = await first.read(last?.position ?? place, mark);
-    if (last === null) return { mark: mark && { ...mark, store: there.mark?.store ?? mark.store } };
+    const { store } = there;
+    if (last === null) return { mark: mark && { ...mark, store: store! }, store };
     const { position, id } = there.mark ?? {};
-    return position === last.position && id === last.id ? { mark: there.mark! } : undefined;
+    return position === last.position && id === last.id ? { mark: there.mark!, store } : undefined;
   };
 }
 
@@ -130,6 +131,7 @@ function lookAtAll({ sql, types }: ReadingConsumer): Look {
     const isRecorded = record && position === record[2] && id === record[1];
     if (last && !isRecorded && last.store !== there.store) return undefined;
     const passed = last && [last.position, last.id] as const;
-    return { mark: moveMark(mark, there, passed), isStandby: there.replica === "standby" };
+    const { store, replica } = there;
+    return { mark: moveMark(mark, there, passed), store, isStandby: replica === "standby" };
   };
 }

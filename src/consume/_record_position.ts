@@ -43,9 +43,12 @@ export async function record(
   const expectedVersion = successor?.version ?? kept.version;
   const version = await writeRecorded(sql, streamName, message, expectedVersion, expected);
   if (version === "overwritten") throw new StoreWentBackError(kept.position);
-  if (version !== "renamed") return { version, versionId: message.id };
-  kept.isRenamed = true;
-  throw new StoreRenamedError();
+  if (version === "renamed") {
+    kept.isRenamed = true;
+    throw new StoreRenamedError();
+  }
+  kept.unproven.add(message.id);
+  return { version, versionId: message.id };
 }
 
 /**

@@ -5,7 +5,7 @@ import { NO_STREAM } from "../write/write.ts";
 import { ClaimLostError, ownerOf, TIME_TO_ASK } from "./_claim.ts";
 import { endRound, type KeptPosition, takePosition } from "./_kept_position.ts";
 import { type IdentifiedLast, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
-import { isConflict, record, StoreRenamedError } from "./_record_position.ts";
+import { isConflict, record } from "./_record_position.ts";
 
 /**
  * Reads what the stream records. The position may move forward by this. It moves back only if an operator
@@ -40,35 +40,41 @@ export async function reloadPosition(kept: KeptPosition): Promise<number> {
 }
 
 /**
- * Reads again, if the store has another name: whether it has the last message of the page in hand, and so all
- * before it.
+ * If the store has another name, reads again whether it has the last message of the page in hand, and so all before
+ * it, and goes on from what is recorded there.
  *
- * @throws {StoreWentBackError} If it has not.
+ * @throws {StoreWentBackError} If it lacks the message, or what this process has recorded.
  */
 export async function confirmStore(kept: KeptPosition): Promise<void> {
   const { inHand, isRenamed } = kept;
   if (!isRenamed) return;
-  if (inHand === undefined) return await confirmStart(kept);
-  const { mark, next, read } = inHand;
-  const { store } = (await read(next, mark)).mark!;
+  const page = inHand && await inHand.read(inHand.next, inHand.mark);
   // Another page may have been taken in hand.
   if (kept.inHand !== inHand) return;
-  kept.store = store;
+  if (kept.find) return await goOnFromRecord(kept);
+  kept.store = page!.store ?? null;
   kept.isRenamed = false;
 }
 
 /**
- * Finds the position again, before the first page.
+ * Finds the position again, and goes on from there.
  *
- * @throws {StoreWentBackError} If it is claimed, and this store has another one: the claim was lost.
+ * @throws {StoreWentBackError} If the store lacks what this process has recorded.
+ * @throws {ClaimLostError} If another process has the position.
  */
-export async function confirmStart(kept: KeptPosition): Promise<void> {
+export async function goOnFromRecord(kept: KeptPosition): Promise<void> {
   const found = await kept.find!();
-  const { position, version, versionId, isClaimed } = kept;
-  const isSame = found.position === position && found.version === version &&
-    found.versionId === versionId;
-  if (isClaimed && !isSame) throw new StoreWentBackError(position);
+  // What is still to be claimed is another process's, and nothing is handled.
+  if (kept.isClaimed) {
+    await confirmRecord(kept);
+    await readAfterLoss(kept);
+  }
   takePosition(kept, found);
+}
+
+/** @throws {StoreWentBackError} If the store lacks what this process has recorded. */
+export async function confirmRecord(kept: KeptPosition): Promise<void> {
+  if (await highestSince(kept, kept.sql) === undefined) throw new StoreWentBackError(kept.position);
 }
 
 /** Reads the last message of the position's stream, after the store went back; undefined if there is none. */
@@ -98,13 +104,8 @@ async function handIn(kept: KeptPosition, last: IdentifiedLast): Promise<void> {
   const { position, sql } = kept;
   const highest = await highestSince(kept, sql);
   if (highest === undefined || position <= highest) return;
-  const handOver = () => record(kept, sql, position, 0, last);
   try {
-    await handOver().catch(async (error) => {
-      if (!(error instanceof StoreRenamedError)) throw error;
-      await confirmStore(kept);
-      await handOver();
-    });
+    await record(kept, sql, position, 0, last);
   } catch (error) {
     if (!isConflict(kept, error)) throw error;
   }
@@ -141,8 +142,13 @@ async function highestSince(
   { streamName, version, versionId, stored }: KeptPosition,
   sql: Sql,
 ): Promise<number | undefined> {
-  const [own, ...since] = await readStream(sql, streamName, { position: version });
-  if (own?.id !== versionId) return undefined;
+  const messages = await readStream(sql, streamName, { position: Math.max(version, 0) });
+  const [first] = messages;
+  // What this process has recorded may have been pruned, but not if it was the last.
+  const isThere = version === NO_STREAM ||
+    first !== undefined && (first.position > version || first.id === versionId);
+  if (!isThere) return undefined;
+  const since = messages.filter(({ position }) => position > version);
   if (since.some(({ metadata }) => metadata?.["reset"])) return Infinity;
   return Math.max(stored, ...since.map(recordedPosition));
 }

@@ -1,7 +1,7 @@
 import { StoreWentBackError } from "../errors.ts";
 import { isPassing, retryUntilAborted } from "../handle/_retry.ts";
 import { type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
-import { onAbort } from "../lib/wait.ts";
+import { backoff, onAbort, sleep } from "../lib/wait.ts";
 import type { Page } from "../read/_page.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
 import { type Following, followPages, retryOnStandby } from "../subscribe/_follow_pages.ts";
@@ -17,6 +17,10 @@ import type { Placed, Run } from "./_task.ts";
 
 /** How long the last store may take after the work in hand was given up, in milliseconds. */
 const LAST_STORE = 1000;
+
+/** Milliseconds: the delays between two rounds. */
+const FIRST_DELAY = 4;
+const LONGEST_DELAY = 1000;
 
 /** What ends a run, besides a shutdown. */
 export interface Bounds {
@@ -69,7 +73,9 @@ export async function runMember(
   const reading = readFor(kept, reader);
   try {
     let isAlone = false;
+    let idleRounds = 0;
     for (let isOver = false; !isOver;) {
+      const { handled } = progress;
       const round = roundOf(member, shutdown);
       const { stop } = shutdown;
       const { deadline } = bounds;
@@ -83,6 +89,8 @@ export async function runMember(
       }
       isAlone = round.givingUp.aborted;
       isOver = !hasWentBack && !round.moved.aborted;
+      idleRounds = progress.handled > handled ? 0 : idleRounds + 1;
+      if (!isOver) await sleep(backoff(idleRounds, FIRST_DELAY, LONGEST_DELAY), stopping);
     }
   } catch (error) {
     failures.push(error);
@@ -90,9 +98,9 @@ export async function runMember(
   bell?.remove();
   try {
     const lastShutdown = shutdownOn([givingUp], LAST_STORE);
-    const closing = storeLast(member, reading, lastShutdown.givingUp);
-    const hasWentBack = await closing.finally(lastShutdown.dispose);
-    progress.caughtUp &&= !hasWentBack;
+    const reached = kept.position;
+    await storeLast(member, reading, lastShutdown.givingUp).finally(lastShutdown.dispose);
+    progress.caughtUp &&= kept.position >= reached;
   } catch (error) {
     failures.push(error);
   }
@@ -168,7 +176,7 @@ async function handlePages(
   for await (const page of followPages(reading.read, start, following)) {
     if (moved.aborted) return;
     reading.page = page;
-    if (!await takeInHand(kept, page, reader.read)) return;
+    if (!await takeInHand(kept, page, reader.read) || moved.aborted) return;
     let ahead = messagesAhead(page, reader, kept);
     if (ahead.length > 0) {
       report?.({ type: "pageRead", count: ahead.length, next: page.next });
@@ -213,19 +221,15 @@ function messagesAhead(page: Page, reader: Reader, kept: KeptPosition): Placed[]
 /**
  * Stores the position for the last time. It is no failure if the database is unavailable: the
  * messages since the last stored position are handled again.
- *
- * @returns Whether the store went back: then the position that is stored is one that it has.
  */
 async function storeLast(
   member: Member,
   reading: Reading,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<void> {
   const { consumer, kept } = member;
-  let hasWentBack = false;
   const close = async () => {
     if (!await hasGoneBack(closePosition(kept), member, reading)) return;
-    hasWentBack = true;
     await goBack(reading);
     await closePosition(kept);
   };
@@ -234,5 +238,4 @@ async function storeLast(
   } catch (error) {
     if (!isPassing(error)) throw error;
   }
-  return hasWentBack;
 }

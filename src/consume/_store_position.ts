@@ -14,7 +14,13 @@ import {
   type StoredVersion,
   StoreRenamedError,
 } from "./_record_position.ts";
-import { confirmStart, confirmStore, findSuccessor, reloadPosition } from "./_reload_position.ts";
+import {
+  confirmRecord,
+  confirmStore,
+  findSuccessor,
+  goOnFromRecord,
+  reloadPosition,
+} from "./_reload_position.ts";
 
 /** How many times a store looks at most whether a store of another name has the page in hand. */
 const MOST_RENAMES = 3;
@@ -54,25 +60,25 @@ export function syncPosition(kept: KeptPosition): Promise<void> {
 /**
  * Takes a page in hand. From now on, the position is stored only in the store that the page was read from.
  *
- * Pages that follow each other are of one store, by their marks. The first page may be of another store than the
- * position before it: then that position says nothing of this store, and is found again.
+ * If that store has another name than before, it may lack the last commits, although it has all messages up to the
+ * page: the record of the position, or what handlers have written since. So the consumer goes on from what is
+ * recorded there. Without a page before, the position may be one of another store.
  *
  * @returns Whether to handle the page; if not, the round is over.
- * @throws {StoreWentBackError} If the position is claimed, and this store has another one.
+ * @throws {StoreWentBackError} If the store lacks what this process has recorded.
  */
 export async function takeInHand(
   kept: KeptPosition,
-  { mark, next }: Page,
+  { mark, store, next }: Page,
   read: Reader["read"],
 ): Promise<boolean> {
-  // There is no message, and so nothing that names the store.
-  if (!mark) return true;
-  if (kept.inHand === undefined && kept.find && mark.store !== kept.store) {
-    await inTurn(kept, () => confirmStart(kept));
-    return false;
+  if (kept.find && store !== undefined && store !== kept.store) {
+    const isRecorded = kept.inHand !== undefined && kept.position <= kept.stored;
+    await inTurn(kept, () => isRecorded ? confirmRecord(kept) : goOnFromRecord(kept));
+    if (!isRecorded) return false;
   }
-  kept.store = mark.store;
-  kept.inHand = { mark, next, read };
+  kept.store = store ?? null;
+  if (mark) kept.inHand = { mark, next, read };
   kept.isRenamed = false;
   return true;
 }
@@ -88,6 +94,7 @@ export async function setBack(
   // -1, so that a lower position than the recorded one is stored.
   kept.stored = stored === position ? stored : -1;
   kept.unstored = 0;
+  kept.unproven.clear();
   kept.inHand = undefined;
   kept.isRenamed = false;
   // The next page tells whether it is of the same store.
@@ -147,14 +154,14 @@ export async function storeWith(
   work: (sql: Sql) => Promise<number>,
 ): Promise<void> {
   const begunFrom = kept.position;
+  const moved = kept.moved.signal;
   await kept.idle;
-  // Another process has moved the position meanwhile, and done the work.
-  if (kept.position > begunFrom) throw new PositionMovedError();
+  // Somebody has set the position meanwhile, or another process has moved it, and done the work.
+  if (moved.aborted || kept.position > begunFrom) throw new PositionMovedError();
   let recorded: StoredVersion | undefined;
   let position = begunFrom;
   let successor: IdentifiedLast | undefined;
   const begunAt = performance.now();
-  const moved = kept.moved.signal;
   let isRecording = false;
   await begin(async (sql) => {
     position = await work(sql);

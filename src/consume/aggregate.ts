@@ -281,12 +281,11 @@ async function storeReferences(
   sql: Sql,
   name: string,
   references: readonly EncodedReference[],
-  { next, mark }: Page,
+  { next, store }: Page,
   from: Stored,
 ): Promise<Stored | undefined> {
-  const store = mark?.store ?? from.store;
   // The position before the page says nothing of this store.
-  if (store !== from.store) return undefined;
+  if (store === undefined || store !== from.store) return undefined;
   const position = next - 1;
   const isWorthStoring = references.length > 0 || from.version === NO_STREAM ||
     position - from.position >= POSITION_UPDATE_INTERVAL;

@@ -34,6 +34,8 @@ export interface Page {
   readonly isQuiet?: boolean;
   /** The mark for the next page; null if nothing was passed yet. */
   readonly mark?: Mark | null;
+  /** The name of the store: see `STORE_NAME`. */
+  readonly store?: string | undefined;
   /**
    * Whether the message of the wanted mark is gone, and its position is given. A transaction that is
    * still open may fill the position: then the store went back. Only a read after the end of all such
@@ -118,5 +120,6 @@ export function pageOf(
   const passed = read === 0 ? null : [read, read === last ? lastId : extent.headId] as const;
   const mark = moveMark(wanted.mark ?? null, extent, passed);
   const next = Math.max(read + 1, wanted.position);
-  return { ...messages, next, atEnd, mark, isErased: isErased(wanted.mark, extent) };
+  const { store } = extent;
+  return { ...messages, next, atEnd, mark, store, isErased: isErased(wanted.mark, extent) };
 }

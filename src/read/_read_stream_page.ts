@@ -37,6 +37,7 @@ export async function readStreamPage(sql: Sql, wanted: StreamQuery): Promise<Pag
     next: last ? last.position + 1 : position,
     atEnd: rows.length < wanted.batchSize,
     mark: moveMark(mark, extent, last && [last.globalPosition, last.id]),
+    store,
   };
 }
 

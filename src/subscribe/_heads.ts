@@ -66,6 +66,7 @@ async function readHeadsOfStores(
   state: string | null,
 ): Promise<News> {
   const stores = [...new Set(sources.map(storeOf))];
+  if (stores.length === 1) return await queryHeads(stores[0]!, sources, state);
   const states = state === null ? [] : JSON.parse(state) as string[];
   const news = await Promise.all(stores.map((store, at) =>
     queryHeads(
