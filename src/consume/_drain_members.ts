@@ -1,19 +1,16 @@
 import { retryUntilAborted, retryWhileUnavailable } from "../handle/_retry.ts";
 import { randomUuid } from "../lib/random_uuid.ts";
 import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
-import { backoff, sleep, unlessAborted } from "../lib/wait.ts";
+import { unlessAborted } from "../lib/wait.ts";
 import { type CheckedConsumer, membersOf } from "./_checked_consumer.ts";
 import { type Claim, ClaimLostError, TIME_TO_ASK } from "./_claim.ts";
 import { lowestPosition } from "./_find_position.ts";
 import type { KeptPosition } from "./_kept_position.ts";
 import { openMember } from "./_member.ts";
+import { pauseBefore } from "./_pause.ts";
 import { type Bounds, type MemberResult, runMember } from "./_run_member.ts";
 import { renewClaim } from "./_store_position.ts";
 import type { Thrown } from "./_thrown.ts";
-
-/** Milliseconds: the delays between two claims of a start that moves. */
-const FIRST_CLAIM_DELAY = 4;
-const LONGEST_CLAIM_DELAY = 1000;
 
 /** Consumes the members, one after another, each until it is caught up: without a group, the one. */
 export async function drainMembers(
@@ -64,7 +61,7 @@ async function drainMember(
     // found again: the server that answers next may have another end.
     for (let attempt = 1; isStarting && !givingUp.aborted; attempt++) {
       if (await member.claim() !== undefined) break;
-      await sleep(backoff(attempt, FIRST_CLAIM_DELAY, LONGEST_CLAIM_DELAY), givingUp);
+      await pauseBefore(attempt, givingUp);
     }
     return member;
   };

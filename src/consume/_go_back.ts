@@ -1,18 +1,14 @@
 import { StoreWentBackError } from "../errors.ts";
-import { backoff, sleep } from "../lib/wait.ts";
 import type { Cursor, Page } from "../read/_page.ts";
 import { readStream } from "../read/read_stream.ts";
 import type { Reader } from "../subscribe/_reader.ts";
 import { NO_STREAM } from "../write/write.ts";
 import type { FoundInStore, StoredPlace } from "./_find_position.ts";
 import type { KeptPosition } from "./_kept_position.ts";
+import { pauseBefore } from "./_pause.ts";
 import { recordedPosition } from "./_read_last_messages.ts";
 import { readAfterLoss } from "./_reload_position.ts";
 import { setBack } from "./_store_position.ts";
-
-/** Milliseconds: the delays before the position is found again. */
-const FIRST_DELAY = 4;
-const LONGEST_DELAY = 1000;
 
 /** What a run remembers of its reads, to find its position again if the store goes back. */
 export interface Reading {
@@ -78,7 +74,7 @@ export async function goBack(reading: Reading): Promise<void> {
       // The store went back again.
       if (!(error instanceof StoreWentBackError)) throw error;
     }
-    await sleep(backoff(attempt, FIRST_DELAY, LONGEST_DELAY));
+    await pauseBefore(attempt);
   }
 }
 

@@ -1,7 +1,7 @@
 import { StoreWentBackError } from "../errors.ts";
 import { isPassing, retryUntilAborted } from "../handle/_retry.ts";
 import { type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
-import { backoff, onAbort, sleep } from "../lib/wait.ts";
+import { onAbort } from "../lib/wait.ts";
 import type { Page } from "../read/_page.ts";
 import { listenForMessages } from "../subscribe/_bell.ts";
 import { type Following, followPages, retryOnStandby } from "../subscribe/_follow_pages.ts";
@@ -12,15 +12,12 @@ import { handlePage, type PageRun } from "./_handle_page.ts";
 import { handleTogether } from "./_handle_together.ts";
 import { isStoreDue, type KeptPosition, passTo } from "./_kept_position.ts";
 import type { Member } from "./_member.ts";
+import { pauseBefore } from "./_pause.ts";
 import { closePosition, storePosition, takeInHand } from "./_store_position.ts";
 import type { Placed, Run } from "./_task.ts";
 
 /** How long the last store may take after the work in hand was given up, in milliseconds. */
 const LAST_STORE = 1000;
-
-/** Milliseconds: the delays between two rounds. */
-const FIRST_DELAY = 4;
-const LONGEST_DELAY = 1000;
 
 /** What ends a run, besides a shutdown. */
 export interface Bounds {
@@ -61,37 +58,16 @@ export async function runMember(
   const retrying = { ...consumer, signal: stopping, isFirst: false };
   const listening = () => listenForMessages(listener!, reader.category, stopping);
   const bell = listener && await retryUntilAborted(listening, retrying);
-  const storing = { ...retrying, signal: givingUp };
   const { watched } = reader;
   const isDue = () => isStoreDue(kept, true) || reader.isDue?.() === true;
   // News of what is read is news of the replica.
   const sql = consumer.readFrom ?? consumer.sql;
   const following = { ...retrying, sql, watched, isDue, bell, server: { wasPrimary: false } };
-  const store = () => retryUntilAborted(() => storePosition(kept), storing);
   const progress: Progress = { handled: 0, caughtUp: false, isBusy: false };
   const failures: unknown[] = [];
   const reading = readFor(kept, reader);
   try {
-    let isAlone = false;
-    let idleRounds = 0;
-    for (let isOver = false; !isOver;) {
-      const { handled } = progress;
-      const round = roundOf(member, shutdown);
-      const { stop } = shutdown;
-      const { deadline } = bounds;
-      const run = { consumer, kept, report, ...round, stop, deadline, isAlone, store };
-      const inRound = { ...following, signal: round.stopping };
-      const handling = handlePages(run, member, reading, inRound, bounds, progress);
-      const hasWentBack = await hasGoneBack(handling, run, reading).finally(round.dispose);
-      if (hasWentBack) {
-        const goBackNow = () => retryOnStandby(() => goBack(reading), following);
-        await retryUntilAborted(goBackNow, storing);
-      }
-      isAlone = round.givingUp.aborted;
-      isOver = !hasWentBack && !round.moved.aborted;
-      idleRounds = progress.handled > handled ? 0 : idleRounds + 1;
-      if (!isOver) await sleep(backoff(idleRounds, FIRST_DELAY, LONGEST_DELAY), stopping);
-    }
+    await runRounds(member, reading, following, shutdown, bounds, progress);
   } catch (error) {
     failures.push(error);
   }
@@ -115,6 +91,38 @@ export async function runMember(
     throw failure;
   }
   return { ...progress, position: kept.position };
+}
+
+/** Handles pages round after round, as long as the position is set, found again, or set back. */
+async function runRounds(
+  member: Member,
+  reading: Reading,
+  following: Following,
+  shutdown: ShutdownControl,
+  bounds: Bounds,
+  progress: Progress,
+): Promise<void> {
+  const { consumer, kept, report } = member;
+  const { stop, stopping, givingUp } = shutdown;
+  const { deadline } = bounds;
+  const storing = { ...following, signal: givingUp };
+  const store = () => retryUntilAborted(() => storePosition(kept), storing);
+  let isAlone = false;
+  for (let idleRounds = 0;;) {
+    const { handled } = progress;
+    const round = roundOf(member, shutdown);
+    const run = { consumer, kept, report, ...round, stop, deadline, isAlone, store };
+    const inRound = { ...following, signal: round.stopping };
+    const handling = handlePages(run, member, reading, inRound, bounds, progress);
+    const hasWentBack = await hasGoneBack(handling, run, reading).finally(round.dispose);
+    if (hasWentBack) {
+      const goBackNow = () => retryOnStandby(() => goBack(reading), following);
+      await retryUntilAborted(goBackNow, storing);
+    } else if (!round.moved.aborted) return;
+    isAlone = round.givingUp.aborted;
+    idleRounds = progress.handled > handled ? 0 : idleRounds + 1;
+    await pauseBefore(idleRounds, stopping);
+  }
 }
 
 /** What a run has done so far. */
