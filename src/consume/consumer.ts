@@ -273,8 +273,8 @@ export interface ConsumerOptions<
   readonly leaseDuration?: number | undefined;
   /**
    * How long the messages in hand may go on at the end, in milliseconds, from 0. So long they may go on, too,
-   * when an operator has parked or skipped one of them, or has rewound the consumer. Then the consumer goes on
-   * without waiting for a handler that hangs.
+   * when an operator has parked or skipped one of them, or has rewound the consumer, and when the server was restarted
+   * or another one took over. Then the consumer goes on without waiting for a handler that hangs.
    *
    * @default 10000
    */
