@@ -116,7 +116,9 @@ function mayRunAgain(task: Task, error: unknown): boolean {
 /** Whether the error tells of a database, and not of any other service that a handler uses. */
 function isOfDatabase(error: unknown): boolean {
   const { code } = error as { code?: unknown };
-  return /^(08|25|57P|53300|XX|CONNECT|ERR_POSTGRES_)/.test(String(sqlStateOf(error) ?? code));
+  return /^(08|25|55000|57P|53300|XX|CONNECT|ERR_POSTGRES_)/.test(
+    String(sqlStateOf(error) ?? code),
+  );
 }
 
 /** Asks the consumer's database whether it answers. */

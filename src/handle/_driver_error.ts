@@ -97,7 +97,8 @@ export function translateDriverError(
 /**
  * The trouble that an error tells of, where the statement is not to blame:
  *
- * - "lost": the server cannot be reached, has no room, starts, stops, only reads, or has ended the session.
+ * - "lost": the server cannot be reached, has no room, starts, stops, only reads, takes no connections, or has
+ *   ended the session.
  * - "late": the statement was given up: by `statement_timeout`, by `lock_timeout`, or by somebody's cancel.
  * - "conflict": a serialization failure or a deadlock.
  * - "closed": the login is refused, the database does not exist, or the caller has ended the handle.
@@ -146,6 +147,10 @@ function troubleIn(error: unknown): Trouble | undefined {
   if (state === "40001" && severity === "FATAL") return "lost";
   // PostgreSQL's own internal errors name a routine. Poolers use the state for all that happens to them.
   if (state === "XX000" && routine === undefined) return "lost";
+  // The database has `allow_connections false`. The state has other meanings, and the server other languages.
+  if (state === "55000" && /accepting connections|CheckMyDatabase/.test(`${message} ${routine}`)) {
+    return "lost";
+  }
   if (state !== undefined) return find(TROUBLE_BY_STATE, state);
   if (code === "FETCH_FAILED") {
     const isPassing = status === null || status === 408 || status === 425 || Number(status) >= 429;

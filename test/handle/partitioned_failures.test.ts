@@ -233,6 +233,42 @@ describe("a lost connection", () => {
     assert.ok(isPassing(error));
   });
 
+  test("to a database that takes no more connections ends no consumer, and is told in words", async () => {
+    const sql = partitioned(openHandles());
+    const category = categoryIn(0);
+    await write(sql, `${category}-1`, message);
+    const name = new URL(databases[0]!.url).pathname.slice(1);
+    const allow = (isAllowed: boolean) =>
+      direct[1]!.unsafe(`alter database "${name}" allow_connections ${isAllowed}`);
+    const told: Error[] = [];
+    const seen: number[] = [];
+    const ending = new AbortController();
+    onTestFinished(() => ending.abort());
+    const consuming = consume(sql, {
+      category,
+      consumerId: "it",
+      pollInterval: 20,
+      onRetry: (error) => void told.push(error as Error),
+      handle: ({ position }) => void seen.push(position),
+    }, { signal: ending.signal });
+    const ended = consuming.then(() => true, (error) => error);
+    await until(() => seen.length === 1);
+    await allow(false);
+    try {
+      for (const link of proxies[0]!.links) link.cut();
+      const words = /^Cannot reach partition 0 of 2: database ".*" is not currently accepting/;
+      await Promise.race([until(() => told.some((it) => words.test(it.message))), ended]);
+      await assert.rejects(write(sql, `${category}-1`, message), { code: "55000", message: words });
+    } finally {
+      await allow(true);
+    }
+    await write(sql, `${category}-1`, message);
+    await Promise.race([until(() => seen.length === 2), ended]);
+    ending.abort();
+    assert.equal(await ended, true);
+    assert.deepEqual(seen, [0, 1]);
+  });
+
   test("that is another service's comes out of a transaction as it was thrown", async () => {
     const sql = partitioned(openHandles());
     const own = Object.assign(new Error("a mail server is down"), { code: "ECONNREFUSED" });

@@ -60,8 +60,14 @@ const stateOf = (code: string) => code.padEnd(5, "0");
 /** Makes the database raise the error, or makes the error that a driver would. */
 type Fail = (code: string) => PromiseLike<never>;
 
+/** The words that make trouble of a state that has other meanings. */
+const wordsOf = (code: string) =>
+  code === "55000" ? 'database "store_2" is not currently accepting connections' : "on purpose";
+
 const raise = (code: string) =>
-  `do $$ begin raise exception using errcode = '${stateOf(code)}', message = 'on purpose'; end $$`;
+  `do $$ begin raise exception using errcode = '${stateOf(code)}', message = '${
+    wordsOf(code)
+  }'; end $$`;
 
 const failures: Record<string, Fail> = {
   "postgres.js": async (code) => {
@@ -75,7 +81,7 @@ const failures: Record<string, Fail> = {
   Bun: (code) => {
     const server = { code: "ERR_POSTGRES_SERVER_ERROR", errno: stateOf(code) };
     const fields = isState(code) ? server : { code };
-    return Promise.reject(Object.assign(new Error("on purpose"), fields));
+    return Promise.reject(Object.assign(new Error(wordsOf(code)), fields));
   },
 };
 
@@ -253,6 +259,15 @@ describe.each(Object.entries(failures))(
     });
   },
 );
+
+test.each([
+  ["takes no connections", "CheckMyDatabase", "без слов", "without end"],
+  ["is asked for what its state does not allow", "lo_manage", "not in the state", "thrown"],
+])("55000 of a database that %s (%s)", async (_, routine, words, outcome) => {
+  const fail: Fail = () =>
+    Promise.reject(Object.assign(new Error(words), { code: "55000", severity: "FATAL", routine }));
+  assert.equal(await outcomeOf(followers["consume()"]!, fail, "", 1), outcome);
+});
 
 describe("a standby that ends a session for its replay", () => {
   const conflict: Fail = () =>
