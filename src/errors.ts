@@ -312,7 +312,7 @@ export class StoreWentBackError extends MessageDbError {
   constructor(position: number) {
     super(
       `Cannot go on after position ${position}: the store went back to an earlier state, ` +
-        "without the messages up to there: read again from a position before the loss",
+        "without the messages up to there: rebuild what was made of the lost messages",
     );
     this.position = position;
   }

@@ -358,7 +358,8 @@ test("subscribe() refuses a position that the store does not have", async () => 
   for (const source of ["followed", "$all"]) {
     const { done } = follow(source, { startAt: last + 2 });
     await expect(done).rejects.toThrow(
-      `Cannot go on after position ${last + 1}: the store went back to an earlier state`,
+      `Cannot go on after position ${last + 1}: the store went back to an earlier state, ` +
+        "without the messages up to there: rebuild what was made of the lost messages",
     );
   }
 });
