@@ -1,4 +1,5 @@
 import type { TransactionSql } from "postgres";
+import { partitionOfMark } from "../handle/_partition_mark.ts";
 import { checkInteger, checkMembers } from "../names/_check.ts";
 import type { Change } from "./_change.ts";
 import type { PartitionMark } from "./partition_mark.ts";
@@ -30,10 +31,10 @@ export function markChanges(mark: string | null, { number, of }: PartitionMark):
   const wanted = `partition ${number} of ${of}`;
   if (mark === wanted) return [];
   if (mark !== null) {
-    throw new Error(
-      `Cannot mark this database as ${wanted}: the sequence of its global positions has the comment ` +
-        `"${mark}" already`,
-    );
+    const what = partitionOfMark(mark) === null
+      ? `the sequence of its global positions has the comment "${mark}" already`
+      : `it is ${mark} already: are the addresses complete, and in the right order?`;
+    throw new Error(`Cannot mark this database as ${wanted}: ${what}`);
   }
   const right = `set the mark "${wanted}"`;
   const sql = `comment on sequence message_store.messages_global_position_seq is '${wanted}'`;

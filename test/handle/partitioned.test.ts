@@ -617,7 +617,7 @@ describe("a database that is not the partition that it is given as", () => {
     assert.deepEqual((await install(handles[0]!, { schema, partition })).changes, []);
     await assert.rejects(
       install(handles[0]!, { schema, partition: { number: 1, of: 4 } }),
-      /Cannot mark this database as partition 1 of 4: .* "partition 0 of 1" already/,
+      /as partition 1 of 4: it is partition 0 of 1 already: are the addresses complete, and in/,
     );
   });
 
