@@ -1,4 +1,4 @@
-import { ReplicaReadError } from "../errors.ts";
+import { NotInstalledError, ReplicaReadError } from "../errors.ts";
 import { LONGEST_SILENCE } from "../read/_check_replica.ts";
 import { type Mark, moveMark } from "../read/_mark.ts";
 import type { Page } from "../read/_page.ts";
@@ -49,6 +49,7 @@ function throughReplica(consumer: ReadingConsumer, primary: Reader, replica: Rea
       // A replica gets no mark: it may be behind what was passed, or be another one than before.
       page = await replica.read(place, null, signal);
     } catch (error) {
+      if (error instanceof NotInstalledError) error.message += " (the replica of readFrom)";
       if (!(error instanceof ReplicaReadError)) throw error;
       consumer.onRetry?.(error);
       return undefined;

@@ -85,6 +85,19 @@ test("a consumer whose replica gives nothing reads from the primary after a whil
   assert.deepEqual(handled.sort(), ["One", "One", "Two", "Two"]);
 });
 
+test("a replica without Message DB is named in the error", async () => {
+  const consumer = { category: "account", consumerId: "lost", handle() {} };
+  const empty = primary.connect({ database: "postgres" });
+  await assert.rejects(drain(primary.sql, { ...consumer, readFrom: empty }), {
+    reason: "missing",
+    message: /^Cannot find Message DB .* \(the replica of readFrom\)$/,
+  });
+  await assert.rejects(drain(empty, { ...consumer, readFrom: primary.sql }), {
+    reason: "missing",
+    message: /install"$/,
+  });
+});
+
 test("a replica of another schema is refused", async () => {
   const { sql } = primary;
   const consumer = { category: "account", consumerId: "schema", handle: () => {} };
