@@ -46,6 +46,14 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("the npm package", () => {
+  test("has no script that npm would run, or warn of, where it is installed", () => {
+    const { preinstall, install, postinstall, prepare } = packageJson.scripts as Record<
+      string,
+      string | undefined
+    >;
+    expect([preinstall, install, postinstall, prepare].filter(Boolean)).toEqual([]);
+  });
+
   test("holds what is built, and the documents", async () => {
     const files = (await run(folder, "tar", "-tf", tarball)).trim().split("\n")
       .map((path) => path.replace("package/", ""));
