@@ -95,7 +95,8 @@ function addGlobalOptions(program: Command): Command {
   return program
     .option(
       "--url <address>",
-      "postgres://… or a gateway's https://… (default: DATABASE_URL); again for each partition",
+      "postgres://… (of several servers: postgres://db1:5432,db2:5432/…) or a gateway's https://… " +
+        "(default: DATABASE_URL); again for each partition",
       collectAddress,
     )
     .option("--token <token>", "the bearer token of a gateway (default: MESSAGEDB_TOKEN)")

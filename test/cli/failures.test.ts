@@ -98,6 +98,8 @@ describe("no password is printed, and exit code 2 is for", () => {
     "postgres:/u:hunter2@h/x",
     "postgres://u:hunter2@h:99999/x",
     "postgres://u:hunter2@h/x,postgres://u:hunter2@h/y",
+    "postgres://u:hunter2@h,postgres://u:hunter2@h/y",
+    "postgres://u:hunter2@h:5,h:99999/y",
   ])("%s", async (url) => {
     for (const args of [["read", "account"], ["read", "account", "--debug"]]) {
       const { stdout, stderr, exitCode } = await messagedb.run(args, { url });
@@ -106,6 +108,64 @@ describe("no password is printed, and exit code 2 is for", () => {
       expect(stderr).toMatch(/^error: What --url or DATABASE_URL holds is no address: .+%23/);
     }
   });
+});
+
+describe("of several servers, each with its port, the one that answers is taken", () => {
+  /** The database, and a server before its own that is not there. */
+  const address = () => {
+    const { username, password, host, pathname } = new URL(db.url);
+    const servers = `127.0.0.1:1,${host}`;
+    return {
+      url: `postgres://${username}:${password}@${servers}${pathname}?target_session_attrs=primary`,
+      printed: `postgres://${servers}${pathname}`,
+    };
+  };
+
+  test.each([
+    "write servers-1 Opened",
+    "read servers",
+    "install",
+    "consumers",
+    "verify",
+  ])("%s", async (command) => {
+    const { url } = address();
+    await write(db.sql, "servers-2", { type: "Opened" });
+    const { stderr, exitCode } = await messagedb.run(command.split(" "), { url });
+    expect(stderr).not.toMatch(/error/);
+    expect(exitCode).toBe(0);
+  });
+
+  test("doctor", async () => {
+    const { stdout } = await messagedb.run(["doctor"], address());
+    expect(stdout).toMatch(/^✓ store +Message DB 1.3.0$/m);
+  });
+
+  test("gateway prints both, and no password", async () => {
+    const { url, printed } = address();
+    const child = messagedb.start(["gateway", "--allow", "read", "--port", "0"], { url });
+    let stderr = "";
+    child.stderr!.on("data", (text) => stderr += text);
+    await once(child.stdout!, "data");
+    await until(() => stderr.includes(printed));
+    child.kill("SIGTERM");
+  });
+
+  test("doctor tries each where none answers", async () => {
+    const url = "postgres://u:hunter2@127.0.0.1:1,127.0.0.1:2/x";
+    const { stdout, stderr, exitCode } = await messagedb.run(["doctor"], { url });
+    expect(exitCode).toBe(3);
+    expect(stdout).toMatch(
+      /Port 1 of 127.0.0.1: nothing listens\n[^]*Port 2 of 127.0.0.1: nothing/,
+    );
+    expect(stderr).toMatch(/^error: Cannot reach postgres:\/\/127.0.0.1:1,127.0.0.1:2\/x: /);
+  });
+});
+
+test("a password may have a comma", async () => {
+  const url = "postgres://u:hunter,2@127.0.0.1:1/x";
+  const { stderr, exitCode } = await messagedb.run(["read", "account"], { url });
+  expect(exitCode).toBe(3);
+  expect(stderr).toMatch(/^error: Cannot reach postgres:\/\/127.0.0.1:1\/x: /);
 });
 
 test("a token that no header may have is not printed", async () => {

@@ -4,7 +4,7 @@ import { EXIT_CODE, type ExitCode } from "../terminal/exit_code.ts";
 import type { Output } from "../terminal/output.ts";
 import { describeFailure } from "../terminal/failure.ts";
 import { askStore, type Context, reportError, withServer } from "../terminal/run.ts";
-import { openServer, storeAddress, storeUrl } from "../terminal/store.ts";
+import { openServer, storeAddress, storeServers } from "../terminal/store.ts";
 import { printable } from "../terminal/text.ts";
 import { type Attempt, tryToConnect } from "../terminal/try_to_connect.ts";
 
@@ -47,7 +47,9 @@ async function diagnosePlace({ options }: Context): Promise<Diagnosis[]> {
 
 /** Shows as far as it is possible to get to a server that does not answer, or refuses. */
 async function printAttempts({ options, output }: Context): Promise<void> {
-  for (const attempt of await tryToConnect(storeUrl(options))) await printShown(output, attempt);
+  for (const server of storeServers(options)) {
+    for (const attempt of await tryToConnect(server)) await printShown(output, attempt);
+  }
 }
 
 async function printShown(output: Output, shown: Shown): Promise<void> {

@@ -1,6 +1,7 @@
 import type { PartitionOf, Sql } from "@messagedb/client";
 import process from "node:process";
 import type postgres from "postgres";
+import { type Address, addressText, driverAddress, isGateway, parseAddress } from "./address.ts";
 import { badUse } from "./exit_code.ts";
 import { loadDefault } from "./load_module.ts";
 import { counted } from "./text.ts";
@@ -41,41 +42,27 @@ function addressesIn({ url = [process.env["DATABASE_URL"] ?? ""] }: StoreOptions
  */
 export function storeAddress({ schema, partition, ...options }: StoreOptions): string {
   const addresses = addressesIn(options);
-  const url = parseAddress(addresses[partition ?? 0] ?? "");
-  const address = url === undefined
-    ? "the store"
-    : `${url.protocol}//${url.host}${url.pathname === "/" ? "" : url.pathname}`;
+  const parsed = parseAddress(addresses[partition ?? 0] ?? "");
+  const address = parsed === undefined ? "the store" : addressText(parsed);
   const named = schema === undefined ? address : `${address} (schema ${JSON.stringify(schema)})`;
   const others = partition === undefined ? addresses.length - 1 : 0;
   return others > 0 ? `${named} and ${counted(others, "more partition")}` : named;
 }
 
-/** Undefined for what is no address of a store. */
-function parseAddress(text: string): URL | undefined {
-  if (!/^(postgres(ql)?|https?):\/\//.test(text) || !URL.canParse(text)) return undefined;
-  const url = new URL(text);
-  // Two addresses with a comma between them: the second would be a part of the database's name, with its password.
-  if (url.pathname.includes("://")) return undefined;
-  try {
-    for (const part of [url.username, url.password, url.pathname]) decodeURIComponent(part);
-  } catch {
-    return undefined;
-  }
-  return url;
-}
-
 /** Opens the store that the options name, over its gateway if the address is a gateway's. */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const [url, ...others] = storeUrls(options);
-  if (others.length > 0 || !isGateway(url!)) return await openServer(options);
+  const [first, ...others] = storeAddresses(options);
+  if (others.length > 0 || !isGateway(first!)) return await openServer(options);
   const { token = process.env["MESSAGEDB_TOKEN"], schema } = options;
   if (schema !== undefined) {
     throw badUse(
-      `Cannot name a schema over the gateway ${url!.origin}, which serves one store: leave out ` +
+      `Cannot name a schema over the gateway ${
+        first!.url.origin
+      }, which serves one store: leave out ` +
         "--schema, or give the address of PostgreSQL, postgres://…",
     );
   }
-  return await openGateway(url!, token);
+  return await openGateway(first!.url, token);
 }
 
 /** What `openServer` takes of the driver's options. */
@@ -92,8 +79,9 @@ export async function openServer(
   options: StoreOptions,
   connections: ConnectionOptions = CONNECTIONS,
 ): Promise<Store> {
-  const urls = serverUrls(options);
-  const opened = await Promise.all(urls.map((url) => connectTo(url, options, connections)));
+  const opened = await Promise.all(
+    serverAddresses(options).map((address) => connectTo(address, options, connections)),
+  );
   const end = async () => void await Promise.all(opened.map((it) => it.end()));
   const [only] = opened;
   if (opened.length === 1) return only!;
@@ -111,32 +99,34 @@ export async function openOneDatabase(
   options: StoreOptions,
   connections: ConnectionOptions = CONNECTIONS,
 ): Promise<PostgresStore> {
-  const urls = serverUrls(options);
-  if (urls.length > 1 && options.partition === undefined) {
-    throw badUse(`Cannot do this with ${urls.length} databases at once: --partition N picks one`);
+  const addresses = serverAddresses(options);
+  if (addresses.length > 1 && options.partition === undefined) {
+    throw badUse(
+      `Cannot do this with ${addresses.length} databases at once: --partition N picks one`,
+    );
   }
-  return await connectTo(urls[options.partition ?? 0]!, options, connections);
+  return await connectTo(addresses[options.partition ?? 0]!, options, connections);
 }
 
-function serverUrls(options: StoreOptions): readonly URL[] {
-  const urls = storeUrls(options);
-  const gateway = urls.find(isGateway);
+function serverAddresses(options: StoreOptions): readonly Address[] {
+  const addresses = storeAddresses(options);
+  const gateway = addresses.find(isGateway);
   if (gateway !== undefined) {
     throw badUse(
-      `Cannot do this over the gateway ${gateway.origin}: give the address of PostgreSQL, postgres://…`,
+      `Cannot do this over the gateway ${gateway.url.origin}: give the address of PostgreSQL, postgres://…`,
     );
   }
   if (options.token !== undefined) throw badUse("A token is for a gateway: give --url https://…");
-  return urls;
+  return addresses;
 }
 
 async function connectTo(
-  url: URL,
+  address: Address,
   { schema }: StoreOptions,
   connections: ConnectionOptions,
 ): Promise<PostgresStore> {
   const { default: postgres } = await import("postgres");
-  const sql = postgres(url.href, {
+  const sql = postgres(driverAddress(address), {
     ...connections,
     fetch_types: false,
     connect_timeout: 10,
@@ -175,36 +165,37 @@ export interface PartitionPlace {
 
 /** Says for each database that is meant which partition it is; once undefined for a store of one database. */
 export function placesIn(options: StoreOptions): readonly (PartitionPlace | undefined)[] {
-  const { length: of } = storeUrls(options);
+  const { length: of } = storeAddresses(options);
   if (of === 1) return [undefined];
   if (options.partition !== undefined) return [{ number: options.partition, of }];
   return Array.from({ length: of }, (_, number) => ({ number, of }));
 }
 
-/** The address of the one database that is meant, checked. */
-export function storeUrl(options: StoreOptions): URL {
-  return storeUrls(options)[options.partition ?? 0]!;
+/** The servers of the one database that is meant. */
+export function storeServers(options: StoreOptions): URL[] {
+  const { servers } = storeAddresses(options)[options.partition ?? 0]!;
+  return servers.map((server) => new URL(`postgres://${server}`));
 }
 
 /** The addresses, checked: one, or that of each partition. */
-function storeUrls(options: StoreOptions): readonly URL[] {
-  const addresses = addressesIn(options);
-  if (addresses.length === 0) {
+function storeAddresses(options: StoreOptions): readonly Address[] {
+  const texts = addressesIn(options);
+  if (texts.length === 0) {
     throw badUse(
       "No store is named: give --url postgres://…, or set DATABASE_URL. " +
         'For one to try things with, run "messagedb start"',
     );
   }
-  const urls = addresses.flatMap((text) => parseAddress(text) ?? []);
-  if (urls.length < addresses.length) {
+  const addresses = texts.flatMap((text) => parseAddress(text) ?? []);
+  if (addresses.length < texts.length) {
     throw badUse(
       "What --url or DATABASE_URL holds is no address: give postgres://… or a gateway's https://…. " +
         'A "#", "/", "%" or space in a password is written %23, %2F, %25 or %20; ' +
-        "several addresses are divided by spaces",
+        "several addresses are divided by spaces, the servers of one by commas",
     );
   }
   const { partition, partitionOf } = options;
-  if (urls.length === 1 && (partition ?? partitionOf) !== undefined) {
+  if (addresses.length === 1 && (partition ?? partitionOf) !== undefined) {
     throw badUse(
       `There is one address, and ${
         partition === undefined ? "--partition-of" : "--partition"
@@ -212,15 +203,11 @@ function storeUrls(options: StoreOptions): readonly URL[] {
         "for a store of several: give --url for each partition, in their order",
     );
   }
-  if ((partition ?? 0) >= urls.length) {
+  if ((partition ?? 0) >= addresses.length) {
     throw badUse(
-      `There is no partition ${partition}: the ${urls.length} addresses are of the partitions ` +
-        `0 to ${urls.length - 1}`,
+      `There is no partition ${partition}: the ${addresses.length} addresses are of the partitions ` +
+        `0 to ${addresses.length - 1}`,
     );
   }
-  return urls;
-}
-
-function isGateway({ protocol }: URL): boolean {
-  return protocol === "http:" || protocol === "https:";
+  return addresses;
 }
