@@ -19,6 +19,7 @@ import { storeStatus } from "../../src/operate/mod.ts";
 import { createDatabase, type TestDatabase } from "../_server.ts";
 import { until } from "../_until.ts";
 import { type Run, useMessagedb } from "./_messagedb.ts";
+import { writeAged } from "./_positions.ts";
 import { startStudio } from "./_studio.ts";
 
 const COUNT = 3;
@@ -156,8 +157,12 @@ test("a consumer of all messages is one of its partition", async () => {
     onError: "park",
   } as const;
   await drain(second!, everything, { limit: 1 });
-  const listed = await messagedb.json("parked", "list") as { consumer: string }[];
-  expect(listed.map(({ consumer }) => consumer)).toContain("$all:position-everything");
+  const consumer = "$all:position-everything";
+  expect(await messagedb.json("parked", "list"))
+    .toContainEqual(expect.objectContaining({ partition: 1, consumer }));
+  const table = await messagedb.print("parked", "list");
+  expect(table).toMatch(/^consumer +partition +message /);
+  expect(table).toMatch(/^\$all:position-everything +1 +#\d+ /m);
   const rewind = ["rewind", "everything", "--to", "beginning", "--yes"];
   const { stderr, exitCode } = await messagedb.run(rewind);
   expect(stderr).toMatch(/^error: Cannot do this with all partitions at once: .+ --partition N\n$/);
@@ -165,6 +170,45 @@ test("a consumer of all messages is one of its partition", async () => {
   expect(await messagedb.print(...rewind, "--partition", "1")).toMatch(/goes on at 1\n$/);
   expect(await messagedb.print("remove", "everything", "--yes", "--partition", "1"))
     .toMatch(/^Removed/);
+});
+
+test("the consumers of all messages of each partition are told apart", async () => {
+  const streamName = "$all:position-everything";
+  for (const [number, store] of partitions(sql).entries()) {
+    await writeAged(
+      store,
+      { streamName: `${names[number]}-aged`, age: 60 },
+      { streamName, type: "Recorded", data: { position: 0 }, age: 60 },
+    );
+  }
+  onTestFinished(async () => {
+    for (const store of handles) {
+      await store`delete from message_store.messages where stream_name like ${`${streamName}%`}`;
+    }
+  });
+  const { stdout, stderr } = await messagedb.run(["consumers"]);
+  expect(stdout).toMatch(/^consumer +category +partition +health /);
+  for (const number of names.keys()) {
+    expect(stdout).toMatch(new RegExp(`^everything +\\$all +${number} +stopped `, "m"));
+    expect(stderr).toMatch(`everything of $all in partition ${number} has stopped: `);
+    expect(stderr).toMatch(`  messagedb doctor --partition ${number} `);
+    const park = `park '$all:position-everything' --dry-run --partition ${number}`;
+    expect(stderr).toMatch(`  messagedb ${park} `);
+    const dry = await messagedb.run(park.replaceAll("'", "").split(" "));
+    expect(dry.stderr).toMatch(/^everything of \$all meets this message next/);
+  }
+  const all = await messagedb.json("consumers") as { partition: number; category: string }[];
+  expect(all.filter(({ category }) => category === "$all").map(({ partition }) => partition).sort())
+    .toEqual([0, 1, 2]);
+
+  const { stdout: line } = await messagedb.run(["lag"]);
+  const labels = line.match(/'[^']+'=/g)!;
+  expect(new Set(labels).size).toBe(labels.length);
+  expect(labels).toContain(`'partition 2 ${streamName} age'=`);
+
+  const one = await messagedb.run(["consumers", "--partition", "1"]);
+  expect(one.stdout).not.toMatch("partition");
+  expect(one.stderr).toMatch("park '$all:position-everything' --dry-run --partition 1 ");
 });
 
 test("all messages have an order in one partition alone, which --partition picks", async () => {

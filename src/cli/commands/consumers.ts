@@ -6,7 +6,10 @@ import {
   consumerText,
   memberText,
   noneStored,
+  partitionColumn,
+  partitionOption,
   shellArgument,
+  wholeKey,
   wholeStream,
 } from "../terminal/consumer_name.ts";
 import type { Colors, Output } from "../terminal/output.ts";
@@ -36,28 +39,35 @@ export function defineConsumers(program: Command): void {
     .option("--watch", "look again every 2 seconds, until Ctrl-C")
     .action(
       withPostgres(async (
-        { sql, output, signal },
+        { sql, output, signal, options },
         category: string | undefined,
         { watch }: { readonly watch?: boolean },
       ) => {
         const { consumers } = await import("@messagedb/client/operate");
+        const { partition } = options;
         const look = async () => (await consumers(sql, { category })).sort(byTrouble);
-        if (watch) return await watchConsumers(look, { output, signal, category });
+        if (watch) return await watchConsumers(look, { output, signal, category, partition });
         const all = await look();
         await output.table(consumerColumns(all, output.colors), all);
         if (output.isJson) return;
         if (all.length === 0) output.note(`${noneStored(category)}.`);
-        for (const line of hintsFor(all, category)) output.note(line);
+        for (const line of hintsFor(all, { category, partition })) output.note(line);
       }),
     );
 }
 
+/** What a look is at. */
+interface LookedAt {
+  readonly category: string | undefined;
+  /** The partition that is picked. */
+  readonly partition: number | undefined;
+}
+
 async function watchConsumers(
   look: () => Promise<ConsumerStatus[]>,
-  { output, signal, category }: {
+  { output, signal, ...looked }: LookedAt & {
     readonly output: Output;
     readonly signal: AbortSignal;
-    readonly category: string | undefined;
   },
 ): Promise<void> {
   const draw = output.isTerminal && !output.isJson ? drawInPlace() : undefined;
@@ -71,7 +81,7 @@ async function watchConsumers(
       } else {
         const [titles, ...lines] = await tableLines(consumerColumns(all, output.colors), all);
         const table = [output.colors.bold(titles!), ...lines];
-        if (draw) draw([...table, ...hintsFor(all, category)]);
+        if (draw) draw([...table, ...hintsFor(all, looked)]);
         else for (const line of [...isFirst ? [] : [""], ...table]) await output.print(line);
       }
     } catch (error) {
@@ -123,6 +133,7 @@ function consumerColumns(
   return [
     { title: "consumer", of: ({ consumerId }) => printable(consumerId ?? "(aggregate)") },
     { title: "category", of: ({ category, aggregate }) => printable(category ?? aggregate!) },
+    ...partitionColumn(all),
     ...all.some(({ consumerGroup }) => consumerGroup !== undefined) ? [group] : [],
     { title: "health", of: ({ health }) => paint[health](health) },
     { title: "behind", isNumber: true, of: (it) => atLeast(it.behind, it.isBehindMore) },
@@ -144,17 +155,24 @@ function consumerColumns(
 }
 
 /** What to do next about the consumers that are in trouble, each once, and about what is parked. */
-function hintsFor(all: readonly ConsumerStatus[], category: string | undefined): string[] {
+function hintsFor(
+  all: readonly ConsumerStatus[],
+  { category, partition }: LookedAt,
+): string[] {
   const troubled = firstOfEach(all, ({ health }) => health === "stuck" || health === "stopped");
   const parking = firstOfEach(all, ({ parked }) => parked > 0);
   const more = troubled.length - MOST_HINTS;
   const narrower = category === undefined ? ":  messagedb consumers CATEGORY" : "";
   const hints = [
-    ...troubled.slice(0, MOST_HINTS).map(troubleHint),
+    ...troubled.slice(0, MOST_HINTS).map((it) => troubleHint(it, partition)),
     ...more > 0 ? [`… and ${countText(more)} more${narrower}`] : [],
-    ...parking.length === 1 ? [parkedHint(parking[0]!)] : [],
+    ...parking.length === 1 ? [parkedHint(parking[0]!, partition)] : [],
     ...parking.length > 1
-      ? [`${countText(parking.length)} consumers have parked messages:  messagedb parked list`]
+      ? [
+        `${countText(parking.length)} consumers have parked messages:  messagedb parked list${
+          partitionOption(partition)
+        }`,
+      ]
       : [],
   ];
   return hints.flatMap((hint) => ["", ...hint.split("\n")]);
@@ -167,15 +185,16 @@ function firstOfEach(
 ): ConsumerStatus[] {
   const found = new Map<string, ConsumerStatus>();
   for (const it of all.filter(isSo)) {
-    const whole = wholeStream(it);
-    if (!found.has(whole)) found.set(whole, it);
+    const key = wholeKey(it);
+    if (!found.has(key)) found.set(key, it);
   }
   return [...found.values()];
 }
 
-function troubleHint(status: ConsumerStatus): string {
+function troubleHint(status: ConsumerStatus, picked: number | undefined): string {
   const { streamName, category, health, heldSince, oldestAge, consumerId, isAsked } = status;
   const subject = memberText(status);
+  const there = partitionOption(status.partition ?? picked);
   const waits = oldestAge === null
     ? "messages wait"
     : `a message has waited ${spanText(oldestAge)}`;
@@ -191,18 +210,18 @@ function troubleHint(status: ConsumerStatus): string {
     sentence,
     // A consumer of a category does not wait for transactions.
     ...category === undefined || category === "$all"
-      ? [hintLine("doctor", "which transaction holds it up")]
+      ? [hintLine(`doctor${there}`, "which transaction holds it up")]
       : [],
     ...consumerId === null
       ? []
-      : [hintLine(`park ${shellArgument(streamName)} --dry-run`, "which message is next")],
+      : [hintLine(`park ${shellArgument(streamName)} --dry-run${there}`, "which message is next")],
   ].join("\n");
 }
 
-function parkedHint(status: ConsumerStatus): string {
+function parkedHint(status: ConsumerStatus, picked: number | undefined): string {
   const name = shellArgument(wholeStream(status));
   return `${consumerText(status)} has parked ${counted(status.parked, "message")}.\n` +
-    hintLine(`parked list ${name}`, "which, and why");
+    hintLine(`parked list ${name}${partitionOption(status.partition ?? picked)}`, "which, and why");
 }
 
 function hintLine(command: string, answers: string): string {

@@ -153,10 +153,11 @@ function describeLag({ status, behind, age, isParked }: Lag): string {
 
 /** As the Monitoring Plugins guidelines say: `'label'=value[UOM];[warn];[crit];[min]`. */
 function performanceData(
-  { status: { streamName, parked }, behind, age }: Lag,
+  { status: { partition, streamName, parked }, behind, age }: Lag,
   { warn, critical, warnAge, criticalAge, warnParked }: LagOptions,
 ): string {
-  const label = printable(streamName).replaceAll("'", "''").replaceAll("=", "_");
+  const place = partition === undefined ? "" : `partition ${partition} `;
+  const label = place + printable(streamName).replaceAll("'", "''").replaceAll("=", "_");
   const seconds = (span: number | undefined) => span === undefined ? "" : Math.round(span / 1000);
   return `'${label}'=${behind};${warn ?? ""};${critical ?? ""};0 ` +
     `'${label} age'=${seconds(age)}s;${seconds(warnAge)};${seconds(criticalAge)};0 ` +

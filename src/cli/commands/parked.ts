@@ -8,7 +8,10 @@ import {
   CONSUMER_HELP,
   consumerText,
   findConsumer,
+  partitionColumn,
+  partitionOption,
   shellArgument,
+  wholeKey,
   wholeStream,
 } from "../terminal/consumer_name.ts";
 import { badUse, CommandError, EXIT_CODE } from "../terminal/exit_code.ts";
@@ -26,6 +29,8 @@ const MESSAGES_HELP = "their ids or global positions";
 
 /** A parked message, and the stream of its consumer's position. */
 interface ParkedOf extends ParkedMessage {
+  /** The partition that has it, in a list of all. */
+  readonly partition?: number;
   readonly consumer: string;
 }
 
@@ -43,11 +48,12 @@ function defineList(group: Command): void {
   group.command("list")
     .description("Print what is parked, and why")
     .argument("[consumer]", `${CONSUMER_HELP} (default: all consumers)`)
-    .action(withPostgres(async ({ sql, output }, name: string | undefined) => {
+    .action(withPostgres(async ({ sql, output, options }, name: string | undefined) => {
       const all = name === undefined ? await parkedOfAll(sql) : await parkedOf(sql, name);
       const now = Date.now();
       await output.table<ParkedOf>([
         { title: "consumer", of: ({ consumer }) => printable(consumer) },
+        ...partitionColumn(all),
         { title: "message", isNumber: true, of: ({ message }) => `#${message.globalPosition}` },
         { title: "type", of: ({ message }) => printable(message.type) },
         { title: "stream", of: ({ message: it }) => printable(`${it.streamName} ${it.position}`) },
@@ -58,8 +64,9 @@ function defineList(group: Command): void {
       const [first] = all;
       if (output.isJson) return;
       if (first === undefined) return output.note("No message is parked.");
-      const argument = shellArgument(first.consumer);
-      output.note(`\nmessagedb parked show ${argument} ${first.message.globalPosition}`);
+      const argument = `${shellArgument(first.consumer)} ${first.message.globalPosition}`;
+      const there = partitionOption(first.partition ?? options.partition);
+      output.note(`\nmessagedb parked show ${argument}${there}`);
     }));
 }
 
@@ -75,22 +82,19 @@ async function parkedOf(sql: Sql, name: string): Promise<ParkedOf[]> {
 
 async function parkedOfAll(sql: Sql): Promise<ParkedOf[]> {
   const { partitions } = await import("@messagedb/client");
-  const all: ParkedOf[] = [];
-  for (const partition of partitions(sql)) all.push(...await parkedOfEach(partition));
-  return all;
-}
-
-async function parkedOfEach(sql: Sql): Promise<ParkedOf[]> {
   const { consumers } = await import("@messagedb/client/operate");
   // The members of a group have parked in one stream.
   const found = new Map(
-    (await consumers(sql))
-      .filter(({ parked }) => parked > 0).map((it) => [wholeStream(it), it]),
+    (await consumers(sql)).filter(({ parked }) => parked > 0).map((it) => [wholeKey(it), it]),
   );
   const all: ParkedOf[] = [];
-  for (const [streamName, { category, aggregate, consumerId }] of found) {
+  for (const status of found.values()) {
+    const { partition, category, aggregate, consumerId } = status;
     const source = aggregate === undefined ? { category } : { aggregate };
-    all.push(...await readAllParked(sql, { ...source, consumerId: consumerId! }, streamName));
+    const identity = { ...source, consumerId: consumerId! };
+    const store = partitions(sql)[partition ?? 0]!;
+    const own = await readAllParked(store, identity, wholeStream(status));
+    all.push(...partition === undefined ? own : own.map((it) => ({ partition, ...it })));
   }
   return all;
 }

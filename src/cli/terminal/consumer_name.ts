@@ -1,6 +1,6 @@
 import type { ConsumerIdentity, ConsumerStatus, Sql } from "@messagedb/client/operate";
 import { badUse, CommandError } from "./exit_code.ts";
-import { printable } from "./text.ts";
+import { type Column, printable } from "./text.ts";
 
 /** A consumer, or a member of its group, as an argument names it. */
 export interface NamedConsumer {
@@ -65,14 +65,25 @@ export function wholeStream({ streamName, consumerGroup }: ConsumerStatus): stri
   return consumerGroup === undefined ? streamName : streamName.replace(/(\+\d+){2}$/, "");
 }
 
-/** A consumer, for sentences: `letters of account`. */
+/** A consumer, for sentences: `letters of account`, `everything of $all in partition 2`. */
 export function consumerText(
-  { category, aggregate, consumerId }: Pick<ConsumerStatus, "category" | "aggregate"> & {
-    readonly consumerId: string | null;
-  },
+  { partition, category, aggregate, consumerId }:
+    & Pick<
+      ConsumerStatus,
+      "partition" | "category" | "aggregate"
+    >
+    & {
+      readonly consumerId: string | null;
+    },
 ): string {
   const source = aggregate === undefined ? category! : `aggregate ${aggregate}`;
-  return printable(consumerId === null ? source : `${consumerId} of ${source}`);
+  const text = consumerId === null ? source : `${consumerId} of ${source}`;
+  return printable(text) + (partition === undefined ? "" : ` in partition ${partition}`);
+}
+
+/** What tells the consumer apart from all others of the store: each partition may have one of the same names. */
+export function wholeKey(status: ConsumerStatus): string {
+  return `${status.partition ?? ""} ${wholeStream(status)}`;
 }
 
 /** A consumer or a member of its group, for sentences: `letters of account, member 1 of 4`. */
@@ -96,6 +107,20 @@ export function noneStored(category: string | undefined): string {
   return category === undefined
     ? "No consumer has stored a position"
     : `No consumer of "${category}" has stored a position`;
+}
+
+/** The column of the partition, where there are partitions. */
+export function partitionColumn<Row extends { readonly partition?: number | undefined }>(
+  rows: readonly Row[],
+): Column<Row>[] {
+  return rows.every(({ partition }) => partition === undefined)
+    ? []
+    : [{ title: "partition", isNumber: true, of: ({ partition }) => String(partition ?? "") }];
+}
+
+/** The option that a command needs for what is in this partition, as it follows the command. */
+export function partitionOption(partition: number | undefined): string {
+  return partition === undefined ? "" : ` --partition ${partition}`;
 }
 
 /** An argument as a shell takes it. */
