@@ -104,6 +104,23 @@ test("what goes over all categories asks all partitions", async () => {
     .toBe(`${names[1]}\t\n:4\n`);
 });
 
+test("categories says which partition has the messages, of one that is misplaced too", async () => {
+  const [misplaced] = names;
+  await write(handles[1]!, `${misplaced}-misplaced`, { type: "Opened" });
+  onTestFinished(async () => {
+    await handles[1]!`
+      delete from message_store.messages where stream_name = ${`${misplaced}-misplaced`}`;
+  });
+  const table = await messagedb.print("categories");
+  expect(table).toMatch(/^category +partition +messages /);
+  expect(table).toMatch(new RegExp(`^${misplaced} +0 +\\d[^]*^${misplaced} +1 +1 `, "m"));
+  const listed = await messagedb.json("categories");
+  for (const partition of [0, 1]) {
+    expect(listed).toContainEqual(expect.objectContaining({ partition, category: misplaced }));
+  }
+  expect(await messagedb.print("categories", "--partition", "1")).not.toMatch("partition");
+});
+
 test("consumers are looked at, rewound, passed and removed in their partition", async () => {
   for (const name of names) {
     await write(sql, `${name}-c`, { type: "Failing" });
