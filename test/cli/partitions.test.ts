@@ -398,6 +398,66 @@ test("addresses that are not those of the partitions in their order are refused"
   ));
 });
 
+describe("the address of one partition alone", () => {
+  const advice =
+    "give the addresses of all partitions in their order, and --partition-of if your " +
+    "programs have a partitionOf";
+  const place = (at: number) =>
+    `"${names[at]}" is in partition ${at} by its hash, and this database is partition 1 of 3`;
+  const clean = () =>
+    onTestFinished(async () => {
+      await handles[1]!`delete from message_store.messages where stream_name like '%-alone'`;
+    });
+
+  test("takes no write to a category of another partition", async () => {
+    const [, url] = urls;
+    const stream = `${names[0]}-alone`;
+    const refusal = `Cannot write here: ${place(0)}: ${advice}`;
+    expect(await messagedb.run(["write", stream, "Opened"], { url })).toEqual(failed(refusal, 2));
+    const stdin = '{"type":"A"}\n';
+    expect(await messagedb.run(["write-batch", stream, "-"], { url, stdin }))
+      .toEqual(failed(refusal, 2));
+    const lines = [names[1], names[0]].map((name) => ({
+      id: crypto.randomUUID(),
+      streamName: `${name}-alone`,
+      type: "Opened",
+      time: new Date(),
+    }));
+    clean();
+    const imported = await messagedb.run(["import", "-"], {
+      url,
+      stdin: lines.map((line) => `${JSON.stringify(line)}\n`).join(""),
+    });
+    expect(imported.stderr).toMatch(refusal);
+    expect(imported.exitCode).toBe(1);
+    expect(await streamVersion(handles[1]!, stream)).toBe(-1);
+  });
+
+  test("takes writes to its own, and reads of all that is there", async () => {
+    const [, url] = urls;
+    clean();
+    const own = await messagedb.run(["write", `${names[1]}-alone`, "Opened"], { url });
+    expect(own).toEqual({ stdout: "0\n", stderr: "", exitCode: 0 });
+    const all = await messagedb.run(["write", "$all:alone-alone", "Opened"], { url });
+    expect(all).toEqual({ stdout: "0\n", stderr: "", exitCode: 0 });
+    await write(handles[1]!, `${names[0]}-alone`, { type: "Opened" });
+    const read = await messagedb.run(["version", `${names[0]}-alone`], { url });
+    expect(read).toEqual({ stdout: "0\n", stderr: "", exitCode: 0 });
+  });
+
+  test("warns of a write to a category that it has, which a partitionOf may have put there", async () => {
+    const [, url] = urls;
+    clean();
+    await write(handles[1]!, `${names[0]}-alone`, { type: "Opened" });
+    expect(await messagedb.run(["write", `${names[0]}-alone`, "Opened"], { url })).toEqual({
+      stdout: "1\n",
+      stderr: `warning: ${place(0)}. It has messages of "${names[0]}" already, so it is ` +
+        `written here. To be sure, ${advice}\n`,
+      exitCode: 0,
+    });
+  });
+});
+
 test.each([
   [["--partition", "3"], () => urls, /^There is no partition 3: .* partitions 0 to 2$/],
   [["--partition", "0"], () => [urls[0]!], /^There is one address, and --partition is /],

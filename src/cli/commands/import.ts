@@ -3,6 +3,7 @@ import type { CheckedLine } from "@messagedb/client/operate";
 import type { Command } from "commander";
 import { CommandError, EXIT_CODE, type ExitCode } from "../terminal/exit_code.ts";
 import { importSource, progressText } from "../terminal/importing.ts";
+import { keepToPartition } from "../terminal/keep_to_partition.ts";
 import { type Lines, openLines } from "../terminal/lines.ts";
 import { makeRate } from "../terminal/rate.ts";
 import { type Context, withStore } from "../terminal/run.ts";
@@ -32,7 +33,8 @@ async function importFile(
   lines: Lines,
   { omitPositions }: ImportCommandOptions,
 ): Promise<void> {
-  const { output, sql } = context;
+  const { output, options } = context;
+  const sql = await keepToPartition(context.sql, options, { output });
   const share = () => lines.share;
   try {
     const { count, written } = await importSource(context, sql, lines, { omitPositions, share });

@@ -2,6 +2,7 @@ import type { Metadata } from "@messagedb/client";
 import type { Command } from "commander";
 import { parseArgument, versionOrExists } from "../terminal/arguments.ts";
 import { badUse } from "../terminal/exit_code.ts";
+import { keepToPartition } from "../terminal/keep_to_partition.ts";
 import { withStore } from "../terminal/run.ts";
 
 interface WriteCommandOptions {
@@ -24,7 +25,7 @@ export function defineWrite(program: Command): void {
       versionOrExists,
     )
     .action(withStore(async (
-      { sql, output },
+      { sql, output, options: store },
       stream: string,
       type: string,
       given: string | undefined,
@@ -41,7 +42,8 @@ export function defineWrite(program: Command): void {
         ...options.metadata !== undefined &&
           { metadata: await parseArgument(options.metadata, "metadata") as Metadata },
       };
-      const position = await write(sql, stream, message, { expectedVersion });
+      const own = await keepToPartition(sql, store, { output, stream });
+      const position = await write(own, stream, message, { expectedVersion });
       await (output.isJson ? output.json({ position }) : output.print(String(position)));
     }));
 }

@@ -2,6 +2,7 @@ import type { MessageInput } from "@messagedb/client";
 import type { Command } from "commander";
 import { readArgument, versionOrExists } from "../terminal/arguments.ts";
 import { badUse } from "../terminal/exit_code.ts";
+import { keepToPartition } from "../terminal/keep_to_partition.ts";
 import { withStore } from "../terminal/run.ts";
 
 interface WriteBatchCommandOptions {
@@ -19,14 +20,15 @@ export function defineWriteBatch(program: Command): void {
       versionOrExists,
     )
     .action(withStore(async (
-      { sql, output },
+      { sql, output, options },
       stream: string,
       file: string,
       { expectedVersion }: WriteBatchCommandOptions,
     ) => {
       const { writeBatch } = await import("@messagedb/client");
       const messages = parseLines(await readArgument(file === "-" ? file : `@${file}`), file);
-      const position = await writeBatch(sql, stream, messages, { expectedVersion });
+      const own = await keepToPartition(sql, options, { output, stream });
+      const position = await writeBatch(own, stream, messages, { expectedVersion });
       await (output.isJson
         ? output.json({ position, count: messages.length })
         : output.print(String(position)));

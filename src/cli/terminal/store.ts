@@ -171,6 +171,12 @@ export function placesIn(options: StoreOptions): readonly (PartitionPlace | unde
   return Array.from({ length: of }, (_, number) => ({ number, of }));
 }
 
+/** Whether the options name a database by its address alone, and no gateway. */
+export function isOneDatabase(options: StoreOptions): boolean {
+  const [first, ...others] = storeAddresses(options);
+  return others.length === 0 && !isGateway(first!);
+}
+
 /** The servers of the one database that is meant. */
 export function storeServers(options: StoreOptions): URL[] {
   const { servers } = storeAddresses(options)[options.partition ?? 0]!;
