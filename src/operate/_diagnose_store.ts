@@ -20,7 +20,9 @@ export function diagnoseFacts(facts: Facts, schema: string): Diagnosis[] {
     return [{
       name: "store",
       state: "error",
-      text: `The database "${database}" has no Message DB`,
+      text: schema === "message_store"
+        ? `The database "${database}" has no Message DB`
+        : `The database "${database}" has no Message DB in a schema "${schema}"`,
       advice: commandFor(schema, "install"),
     }];
   }
@@ -67,14 +69,19 @@ function diagnoseVersion(
 }
 
 function diagnoseRights(
-  { role, hasGroup }: Facts,
+  { role, hasGroup, hasOwnSchema }: Facts,
   store: StoreFacts,
   schema: string,
 ): Diagnosis {
   const name = "rights";
   const grant = `grant ${schema} to ${role};`;
   // Where the role message_store is missing, install makes it and gives it its rights.
-  const advice = hasGroup ? grant : `${commandFor(schema, "install")}, then: ${grant}`;
+  // A tenant's role must not get the rights of another store: that would open the border between them.
+  const advice = hasOwnSchema && role !== schema
+    ? `The role may be a tenant's: name its schema, ${role}, or connect as a role of this store`
+    : hasGroup
+    ? grant
+    : `${commandFor(schema, "install")}, then: ${grant}`;
   if (!store.mayUse || !store.maySelect) {
     return { name, state: "error", text: `The role ${role} may not read messages`, advice };
   }

@@ -25,6 +25,8 @@ export interface Facts {
   };
   /** Whether there is a role `message_store`. */
   readonly hasGroup: boolean;
+  /** Whether there is a schema of the role's name, as a tenant's role has one. */
+  readonly hasOwnSchema: boolean;
   /** Null if there is no schema `message_store`. */
   readonly store: StoreFacts | null;
 }
@@ -176,6 +178,9 @@ const FACTS_JSON = `
     ),
     'hasGroup', exists (
       select from pg_catalog.pg_roles where rolname::text = 'message_store'
+    ),
+    'hasOwnSchema', exists (
+      select from pg_catalog.pg_namespace where nspname::text = current_user::text
     ),
     'store', (${STORE_JSON}
     )

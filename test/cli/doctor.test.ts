@@ -2,7 +2,7 @@ import { write } from "@messagedb/client";
 import { diagnose, type Diagnosis } from "@messagedb/client/operate";
 import { randomBytes } from "node:crypto";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { install } from "../../src/database/install.ts";
+import { install, uninstall } from "../../src/database/install.ts";
 import { freePort } from "../_free_port.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
@@ -102,6 +102,37 @@ describe("doctor", () => {
 ✗ store         The database "postgres" has no Message DB
                 → messagedb install
 `);
+  });
+
+  test("sends a tenant's role to its schema, and gives it no right to another store", async () => {
+    const schema = `tenant_${randomBytes(6).toString("hex")}`;
+    const other = `${schema}_other`;
+    for (const it of [schema, other]) await install(db.sql, { schema: it });
+    await db.sql.unsafe(`alter role ${schema} password 'secret'`);
+    onTestFinished(async () => {
+      for (const it of [schema, other]) {
+        await uninstall(db.sql, { schema: it });
+        await db.sql.unsafe(`drop owned by ${it}; drop role ${it}`);
+      }
+    });
+    const url = Object.assign(new URL(db.url), { username: schema, password: "secret" }).href;
+    const run = (...args: string[]) => messagedb.run(args, { url });
+    const lacks = "of this database: this role lacks the rights: ";
+    const read = await run("read", "account");
+    expect(read.stderr).toMatch(`${lacks}name the tenant's schema with --schema, if the role `);
+    expect(read.exitCode).toBe(3);
+    const foreign = await run("read", "account", "--schema", other);
+    expect(foreign.stderr).toMatch(`${lacks}connect as a role of this tenant, as ${other}, or `);
+    expect(foreign.stderr).not.toMatch("grant");
+    for (const options of [[], ["--schema", other]]) {
+      const { stdout } = await run("doctor", ...options);
+      expect(stdout).toContain(`name its schema, ${schema}, or connect as a role of this store`);
+      expect(stdout).not.toMatch("grant");
+    }
+    const { stdout } = await run("doctor", "--schema", `${schema}_no`);
+    expect(stdout).toMatch(
+      new RegExp(`✗ store +The database "\\w+" has no Message DB in a schema "${schema}_no"\n`),
+    );
   });
 
   test("says how far it got to a server that does not answer", async () => {

@@ -161,6 +161,18 @@ describe("of several servers, each with its port, the one that answers is taken"
   });
 });
 
+test("where the server only reads, a write says what to do", async () => {
+  const url = new URL(db.url);
+  url.searchParams.set("default_transaction_read_only", "on");
+  const written = await messagedb.run(["write", "account-1", "Opened"], { url: url.href });
+  expect(written).toEqual({
+    stdout: "",
+    stderr: "error: Cannot execute INSERT in a read-only transaction: this server only reads, " +
+      "as a standby does. Connect to the primary to write\n",
+    exitCode: 1,
+  });
+});
+
 test("a password may have a comma", async () => {
   const url = "postgres://u:hunter,2@127.0.0.1:1/x";
   const { stderr, exitCode } = await messagedb.run(["read", "account"], { url });

@@ -56,6 +56,11 @@ export function describeFailure(error: unknown, address: string): Failure {
       }: "messagedb install --create-database" creates the database with Message DB in it`,
     );
   }
+  if (code === "25006") {
+    const text = `${sentence(message)}: this server only reads, as a standby does. ` +
+      "Connect to the primary to write";
+    return { text, exitCode: EXIT_CODE.failed };
+  }
   if (/^28/.test(code)) return noStore(`${address} refuses the user: ${message}`);
   if (message.includes(', which "grant ')) return noStore(message);
   if (code === "42501") return noStore(`The role lacks a right: ${message}`);
@@ -120,7 +125,16 @@ function toCommand(message: string): string {
       /which install\(sql, \{ partition: \{ number: \d+, of: \d+ \} \}\) does/,
       'which "messagedb install" with the addresses of all partitions does',
     )
+    .replace(/, which "grant (\w+) to <role>" gives/, (_, schema: string) => rightsAdvice(schema))
     .replace("do it with each handle of partitions(sql)", "do it for each, with --partition N");
+}
+
+/** A tenant's role needs its own schema, and must not get the rights of another. */
+function rightsAdvice(schema: string): string {
+  return schema === "message_store"
+    ? `: name the tenant's schema with --schema, if the role is a tenant's. If not, ` +
+      '"grant message_store to <role>" gives them'
+    : `: connect as a role of this tenant, as ${schema}, or name the schema of your role with --schema`;
 }
 
 function asOption(schema: string | undefined): string {
