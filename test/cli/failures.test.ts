@@ -173,6 +173,17 @@ test("where the server only reads, a write says what to do", async () => {
   });
 });
 
+test("a database that takes no connections is not reached", async () => {
+  const url = new URL(db.url);
+  url.pathname += "_closed";
+  const name = `"${url.pathname.slice(1)}"`;
+  await db.sql.unsafe(`create database ${name} allow_connections false`);
+  onTestFinished(async () => void await db.sql.unsafe(`drop database ${name}`));
+  const { stderr, exitCode } = await messagedb.run(["read", "account"], { url: url.href });
+  expect(stderr).toMatch(/^error: Cannot reach .*_closed: the database takes no connections\n$/);
+  expect(exitCode).toBe(3);
+});
+
 test("a password may have a comma", async () => {
   const url = "postgres://u:hunter,2@127.0.0.1:1/x";
   const { stderr, exitCode } = await messagedb.run(["read", "account"], { url });

@@ -44,7 +44,8 @@ export function describeFailure(error: unknown, address: string): Failure {
   if (code === "NOT_INSTALLED") return noStore(`${toCommand(message)} (${address})`);
   if (code === "FETCH_FAILED") return fetchFailure(error as FetchFailure);
   if (code === "PARTITION") return partitionFailure(error as PartitionError);
-  const refused = REFUSED[code];
+  const isClosed = code === "55000" && message.includes("accepting connections");
+  const refused = isClosed ? "the database takes no connections" : REFUSED[code];
   if (refused !== undefined) {
     const [, which = address] = IN_PARTITION.exec(message) ?? [];
     return { ...noStore(`Cannot reach ${which}: ${refused}`), isUnreachable: true };
