@@ -24,15 +24,23 @@ export async function askStores<T>(sql: Sql, ask: (store: Sql) => Promise<T>): P
   const failures = answers.flatMap((it, number) =>
     it.status === "rejected" ? [{ number, reason: it.reason }] : []
   );
+  if (failures.length > 0) throw unanswered(failures, stores.length);
+  return answers.map((it) => (it as PromiseFulfilledResult<T>).value);
+}
+
+/** The error of partitions that did not answer, with why the first of them did not. */
+export function unanswered(
+  failures: readonly { readonly number: number; readonly reason: unknown }[],
+  count: number,
+): PartitionError {
   const [first] = failures;
-  if (first === undefined) return answers.map((it) => (it as PromiseFulfilledResult<T>).value);
   const partitions = failures.map(({ number }) => number);
-  throw new PartitionError(
+  return new PartitionError(
     "unanswered",
-    `Cannot ask all ${stores.length} partitions: no answer of ${partitions.join(", ")} (${
-      (first.reason as Error)?.message
+    `Cannot ask all ${count} partitions: no answer of ${partitions.join(", ")} (${
+      (first?.reason as Error)?.message
     })`,
     { partitions },
-    { cause: first.reason },
+    { cause: first?.reason },
   );
 }

@@ -1,3 +1,4 @@
+import { storeFor } from "../handle/_store_for.ts";
 import { askRule } from "../http/gateway/_authorize.ts";
 import { checkContentType, readJson } from "../http/gateway/_body.ts";
 import { answerProblem, Refusal, UNAVAILABLE } from "../http/gateway/_problem.ts";
@@ -19,7 +20,7 @@ export async function answerStudio(request: Request, studio: Studio): Promise<Re
   } catch (error) {
     // Nobody waits for the answer, or the server stops: that is no failure.
     const isOver = request.signal.aborted || studio.signal?.aborted;
-    const refusal = isOver ? UNAVAILABLE : refusalFor(error);
+    const refusal = isOver ? UNAVAILABLE : refusalFor(error, studio.partitions);
     if (!isOver && refusal.status >= 500 && error !== refusal) studio.onError(error, request);
     response = answerProblem(refusal);
   }
@@ -66,6 +67,8 @@ async function answerApi(request: Request, studio: Studio, name: string): Promis
   }
   const refused = await askWhether(request, studio, call);
   if (refused) return refused;
+  const source = call.streamName ?? call.category ?? call.aggregate;
+  if (source !== undefined) studio.ask.check(storeFor(studio.sql, source));
   const signal = studio.signal ? AbortSignal.any([request.signal, studio.signal]) : request.signal;
   // A statement that runs is not cancelled: PostgreSQL cancels whatever its connection does by then, which may be the
   // statement of somebody else. So each has a bound, and none begins for whoever has left.
@@ -87,7 +90,7 @@ async function answerFile(request: Request, studio: Studio, id: string): Promise
   const call = { operation: "readMessage", writes: false, ids: [id] } as const;
   const refused = await askWhether(request, studio, call);
   if (refused) return refused;
-  const message = await inspectMessage(studio.sql, id);
+  const message = await studio.ask.first((store) => inspectMessage(store, id), request);
   if (message === null) throw new Refusal(404, `There is no message "${id}"`);
   const { data, metadata, size: _, isCut: __, ...head } = message;
   // The texts are JSON: so no number in them is rounded.

@@ -103,19 +103,28 @@ export interface StudioConsumer {
 
 /** The head of the store. It is read at most once a second for all pages. */
 export interface Pulse {
-  /** The global position of the last message; 0 for none. Null for several partitions: each has positions of its own. */
-  readonly lastGlobalPosition: number | null;
-  /** How many positions were given, in all partitions together: it rises with each message. */
-  readonly moved: number;
+  /**
+   * The global position of the last message of each partition, by its number; of a plain store, one. 0 for no message,
+   * null if the partition did not answer.
+   */
+  readonly heads: readonly (number | null)[];
   /** The time of the last message; null for none. */
   readonly time: string | null;
   /** The clock of the studio's server. */
   readonly serverTime: string;
+  /** Says which partitions do not answer; null if all do. What they have is in no answer then. */
+  readonly silence: string | null;
 }
 
-/** The status of each partition; of a plain store, one. */
+/** The status of a store, or of one of its partitions. */
+export interface NumberedStatus extends Wire<StoreStatus> {
+  /** The number of the partition; null for a plain store. */
+  readonly number: number | null;
+}
+
+/** The status of each partition that has answered; of a plain store, one. */
 export interface StoresAnswer {
-  readonly stores: readonly Wire<StoreStatus>[];
+  readonly stores: readonly NumberedStatus[];
   /** When it was read. */
   readonly at: string;
 }
@@ -183,6 +192,8 @@ export interface FoundAnswer {
   readonly next: number | null;
   /** How many messages were looked at. */
   readonly scanned: number;
+  /** The number of the partition that the messages are in; 0 for a plain store. */
+  readonly partition: number;
 }
 
 /** What a message is to this library, by its stream and its type. */

@@ -1,5 +1,5 @@
-import { askStores } from "../handle/_store_for.ts";
 import { askRule } from "../http/gateway/_authorize.ts";
+import { UNAVAILABLE } from "../http/gateway/_problem.ts";
 import { VERSION } from "../http/gateway/_version.ts";
 import { checkMembers } from "../names/_check.ts";
 import { readFacts } from "../operate/_read_facts.ts";
@@ -25,7 +25,7 @@ const OPERATIONS: Operations<OperationName> = {
       schema: studio.schema,
       partitions: studio.partitions,
       // What the studio is can be told without the store.
-      databases: await readDatabases(studio).catch(() => []),
+      databases: await readDatabases(studio, request).catch(() => []),
     }),
   },
   ...SHARED_LOOKS,
@@ -60,12 +60,20 @@ export function studioOperation(name: string): AnyOperation | undefined {
   };
 }
 
-/** The names of the databases. They stay what they are. */
-function readDatabases({ sql, share, partitions }: Studio): Promise<readonly string[]> {
-  return share({
+/** The names of the databases. They stay what they are, once all partitions have answered. */
+async function readDatabases(
+  { ask, share, partitions }: Studio,
+  request: Request,
+): Promise<readonly string[]> {
+  const found = await share({
     key: "databases",
     goodFor: Infinity,
     statements: partitions,
-    ask: () => askStores(sql, async (store) => (await readFacts(store)).database),
+    ask: async () => {
+      const answers = await ask.each(readFacts, request);
+      if (answers.length < partitions) throw UNAVAILABLE;
+      return answers;
+    },
   });
+  return found.map(({ answer }) => answer.database);
 }

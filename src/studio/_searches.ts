@@ -62,8 +62,13 @@ export const SEARCHES: Operations<
       checkInteger("limit", limit, 1, 1000);
       return id === undefined ? {} : { ids: [id] };
     },
-    run: async ({ sql }, { id, streamName, limit = 200 }, signal) =>
-      await trace(sql, { id, streamName } as TraceStart, { limit, signal }),
+    run: async ({ sql, stores, ask }, { id, streamName, limit = 200 }, signal, request) => {
+      const find = async (store: Sql) =>
+        await inspectMessage(store, id!, { textLength: 0 }) && store;
+      const isPlaced = id === undefined || stores.length === 1;
+      const store = isPlaced ? sql : await ask.first(find, request) ?? stores[0]!;
+      return await trace(store, { id, streamName } as TraceStart, { limit, signal });
+    },
   },
   findMessages: {
     writes: false,
@@ -93,7 +98,7 @@ export const SEARCHES: Operations<
       if (source === "$all") return {};
       return isCategory(source) ? { category: source } : placeOfStream(source);
     },
-    run: async ({ sql }, { source, startAt, since, until, own, ...options }, signal) => {
+    run: async ({ sql, stores }, { source, startAt, since, until, own, ...options }, signal) => {
       const found = findMessages(sql, source, {
         ...options,
         startAt: startAt === undefined ? undefined : startIn("startAt", startAt),
@@ -104,7 +109,8 @@ export const SEARCHES: Operations<
         scanLimit: options.text === undefined ? 50_000 : 20_000,
       });
       const { messages, next, scanned } = await abortable(found, signal);
-      return { messages: messages.map(listed), next, scanned };
+      const partition = stores.indexOf(storeFor(sql, source));
+      return { messages: messages.map(listed), next, scanned, partition };
     },
   },
   readMessage: {
@@ -114,8 +120,9 @@ export const SEARCHES: Operations<
       checkId(id);
       return { ids: [id] };
     },
-    run: async ({ sql }, { id }) => {
-      const message = await inspectMessage(sql, id, { textLength: 1_000_000 });
+    run: async ({ ask }, { id }, _, request) => {
+      const look = (store: Sql) => inspectMessage(store, id, { textLength: 1_000_000 });
+      const message = await ask.first(look, request);
       return message && listed(message);
     },
   },

@@ -1,4 +1,3 @@
-import { askStores } from "../handle/_store_for.ts";
 import { invalid } from "../lib/invalid.ts";
 import { checkCategory, checkInteger } from "../names/_check.ts";
 import { activity } from "../operate/activity.ts";
@@ -10,6 +9,7 @@ import { messageTypes } from "../operate/message_types.ts";
 import { storeStatus } from "../operate/store_status.ts";
 import type { Sql } from "../types.ts";
 import { timeIn } from "./_arguments.ts";
+import { silenceText } from "./_ask_partitions.ts";
 import { type ArgumentsOf, nowhere, type Operations } from "./_operation.ts";
 
 /** What all pages see alike: it is read once for all, however many pages are open. */
@@ -25,20 +25,22 @@ export const SHARED_LOOKS: Operations<
     writes: false,
     members: {},
     place: nowhere,
-    run: async ({ sql, share, partitions }) => {
-      const heads = await share({
+    run: async ({ ask, share, partitions }, _, __, request) => {
+      const found = await share({
         key: "pulse",
         goodFor: 1000 * partitions,
         statements: partitions,
-        ask: () => askStores(sql, (store) => readLast(store)),
+        ask: () => ask.each(readLast, request),
       });
-      const time = heads.reduce((last, it) => Math.max(last, Number(it?.time ?? 0)), 0);
-      const moved = heads.reduce((sum, it) => sum + (it?.globalPosition ?? 0), 0);
+      const heads = Array<number | null>(partitions).fill(null);
+      for (const { number, answer } of found) heads[number ?? 0] = answer?.globalPosition ?? 0;
+      const time = Math.max(0, ...found.map(({ answer }) => Number(answer?.time ?? 0)));
+      const silent = ask.silent();
       return {
-        lastGlobalPosition: partitions > 1 ? null : moved,
-        moved,
+        heads,
         time: time === 0 ? null : new Date(time),
         serverTime: new Date(),
+        silence: silent.length === 0 ? null : silenceText(silent, partitions),
       };
     },
   },
@@ -53,13 +55,25 @@ export const SHARED_LOOKS: Operations<
       wholeSpans(given);
       return {};
     },
-    run: ({ sql, share, partitions }, given) => {
+    run: ({ ask, share, partitions }, given, _, request) => {
       const { since, until, buckets } = wholeSpans(given);
       return share({
         key: `activity ${Number(since)} ${Number(until)} ${buckets}`,
         goodFor: 5000,
         statements: partitions,
-        ask: async () => ({ buckets: await activity(sql, { since, until, buckets }) }),
+        ask: async () => {
+          const found = await ask.each(
+            (store) => activity(store, { since, until, buckets }),
+            request,
+          );
+          const [first] = found;
+          return {
+            buckets: first!.answer.map((bucket, at) => ({
+              ...bucket,
+              count: found.reduce((sum, { answer }) => sum + answer[at]!.count, 0),
+            })),
+          };
+        },
       });
     },
   },
@@ -67,42 +81,53 @@ export const SHARED_LOOKS: Operations<
     writes: false,
     members: {},
     place: nowhere,
-    run: ({ sql, share, partitions }) =>
+    run: ({ ask, share, partitions }, _, __, request) =>
       share({
         key: "storeStatus",
         goodFor: 5000,
         statements: partitions,
-        ask: async () => ({
-          stores: await askStores(sql, (store) => storeStatus(store)),
-          at: new Date(),
-        }),
+        ask: async () => {
+          const found = await ask.each(storeStatus, request);
+          return {
+            stores: found.map(({ number, answer }) => ({ ...answer, number })),
+            at: new Date(),
+          };
+        },
       }),
   },
   consumers: {
     writes: false,
     members: {},
     place: nowhere,
-    run: ({ sql, share, partitions }) =>
+    run: ({ ask, share, partitions }, _, __, request) =>
       share({
         key: "consumers",
         goodFor: 5000,
         statements: partitions,
-        ask: async () => ({ consumers: await consumers(sql), at: new Date() }),
+        ask: async () => {
+          const found = await ask.each((store) => consumers(store), request);
+          return {
+            consumers: found.flatMap(({ number, answer }) =>
+              answer.map((it) => number === null ? it : { ...it, partition: number })
+            ),
+            at: new Date(),
+          };
+        },
       }),
   },
   diagnose: {
     writes: false,
     members: {},
     place: nowhere,
-    run: ({ sql, share, partitions }) =>
+    run: ({ ask, share, partitions }, _, __, request) =>
       share({
         key: "diagnose",
         goodFor: 30_000,
         statements: partitions,
         ask: async () => {
-          const found = await askStores(sql, (store) => diagnose(store));
-          return found.flatMap((findings, number) =>
-            findings.map((it) => ({ ...it, partition: partitions > 1 ? number : null }))
+          const found = await ask.each(diagnose, request);
+          return found.flatMap(({ number, answer }) =>
+            answer.map((it) => ({ ...it, partition: number }))
           );
         },
       }),

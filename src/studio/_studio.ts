@@ -2,6 +2,7 @@ import { checkConsumer } from "../consume/_checked_consumer.ts";
 import type { Consumer } from "../consume/consumer.ts";
 import { type CheckedEntity, checkEntity, DEFINITION } from "../decide/_checked_entity.ts";
 import type { EntityDefinition } from "../decide/entity_definition.ts";
+import { partitions } from "../handle/partitioned.ts";
 import { ownOf } from "../handle/_statement.ts";
 import { logError, neverThrowing } from "../http/gateway/_error_listener.ts";
 import { isPlainPath } from "../http/gateway/_plain_path.ts";
@@ -9,6 +10,7 @@ import { invalid } from "../lib/invalid.ts";
 import { checkObject, checkOptions, checkSignal } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
 import type { StudioConsumer } from "./_api.ts";
+import { type AskPartitions, askPartitions } from "./_ask_partitions.ts";
 import { type ShareLook, shareReads } from "./_shared_reads.ts";
 import type { StudioOptions } from "./options.ts";
 
@@ -22,7 +24,10 @@ export interface Studio {
   readonly entities: ReadonlyMap<string, CheckedEntity>;
   readonly consumers: readonly Consumer[];
   readonly schema: string;
+  /** How many partitions the store has; 1 for a plain store. */
   readonly partitions: number;
+  readonly stores: readonly Sql[];
+  readonly ask: AskPartitions;
   readonly signal: AbortSignal | undefined;
   /** Never throws. */
   readonly onError: (error: unknown, request: Request) => void;
@@ -50,10 +55,11 @@ export function makeStudio(sql: Sql, options: StudioOptions): Studio {
   }
   if (typeof readOnly !== "boolean") throw invalid("readOnly", readOnly, "true or false");
   if (!Array.isArray(consumers)) throw invalid("consumers", consumers, "an array of consumers");
+  const stores = partitions(sql);
   for (const it of consumers) checkConsumer(sql, it);
   checkSignal(signal);
   if (typeof onError !== "function") throw invalid("onError", onError, "a function");
-  const own = ownOf(sql);
+  const tell = neverThrowing(onError);
   return {
     sql,
     authorize,
@@ -61,10 +67,12 @@ export function makeStudio(sql: Sql, options: StudioOptions): Studio {
     readOnly,
     entities: checkEntities(entities),
     consumers,
-    schema: (own?.partitions?.[0] ? ownOf(own.partitions[0]) : own)?.schema ?? "message_store",
-    partitions: own?.partitions?.length ?? 1,
+    schema: ownOf(stores[0]!)?.schema ?? "message_store",
+    partitions: stores.length,
+    stores,
+    ask: askPartitions(stores, tell),
     signal,
-    onError: neverThrowing(onError),
+    onError: tell,
     share: shareReads(),
   };
 }

@@ -66,6 +66,14 @@ export async function openStudioPage(
   return { page, context, trouble };
 }
 
+/** Has the page believe that nobody sees it, or that somebody does. */
+export async function hide(page: Page, isHidden: boolean): Promise<void> {
+  await page.evaluate(
+    (value) => Object.defineProperty(document, "hidden", { value, configurable: true }),
+    isHidden,
+  );
+}
+
 /** What must not happen on a page, as it happens: dialogs, errors, and what the policy of the page forbids. */
 export function troubleOf(page: Page): string[] {
   const trouble: string[] = [];

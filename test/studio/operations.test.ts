@@ -123,10 +123,10 @@ describe("what the studio answers is what operators get:", () => {
       limit: 1,
     });
     expect((await looking.ask("pulse")).body).toEqual({
-      lastGlobalPosition: last!.globalPosition,
-      moved: last!.globalPosition,
+      heads: [last!.globalPosition],
       time: last!.time!.toISOString(),
       serverTime: expect.any(String),
+      silence: null,
     });
   });
 
@@ -160,7 +160,7 @@ describe("what the studio answers is what operators get:", () => {
     expect(buckets.length).toBeGreaterThanOrEqual(12);
     expect(Date.parse(buckets[0].from)).toBeLessThanOrEqual(Date.parse(since));
     expect(Date.parse(buckets.at(-1).to)).toBeGreaterThanOrEqual(Date.parse(until));
-    const { body: { lastGlobalPosition } } = await looking.ask("pulse");
+    const { body: { heads: [lastGlobalPosition] } } = await looking.ask("pulse");
     const sum = buckets.reduce((sum: number, { count }: { count: number }) => sum + count, 0);
     expect(sum).toBe(lastGlobalPosition);
   });
@@ -225,7 +225,8 @@ describe("what the studio answers is what operators get:", () => {
     expect(opened).toMatchObject({ partitions: 2, databases: expect.any(Array) });
     expect(new Set(opened.databases).size).toBe(2);
     const { body: pulse } = await asked.ask("pulse");
-    expect(pulse).toMatchObject({ lastGlobalPosition: null, moved: 4 });
+    expect(pulse.heads).toHaveLength(2);
+    expect(pulse.heads[0] + pulse.heads[1]).toBe(4);
     expect((await asked.ask("storeStatus")).body.stores.length).toBe(2);
     expect((await asked.ask("findMessages", { source: "p2" })).body.messages.length).toBe(1);
     const { body: findings } = await asked.ask("diagnose");

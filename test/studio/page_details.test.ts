@@ -8,6 +8,7 @@ import { describeSkipped } from "../_describe_skipped.ts";
 import { eventually, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import {
+  hide,
   openStudioPage,
   type PageOptions,
   seriousOf,
@@ -172,7 +173,8 @@ if (chromium === undefined) {
         const answer = await (await route.fetch()).json();
         const [store] = answer.stores;
         const other = { ...store, categories: [{ ...store.categories[0], category: "elsewhere" }] };
-        await route.fulfill({ json: { ...answer, stores: [store, other] } });
+        const stores = [store, other].map((it, number) => ({ ...it, number }));
+        await route.fulfill({ json: { ...answer, stores } });
       });
       await page.reload();
       const findings = page.getByRole("list", { name: "Findings" }).first();
@@ -400,12 +402,4 @@ async function scrollUpTo(page: Page, text: string): Promise<void> {
     await page.locator(".rows").evaluate((it) => it.scrollTop = 0);
     expect(await page.getByRole("row").filter({ hasText: text }).count()).toBe(1);
   });
-}
-
-/** Has the page believe that nobody sees it, or that somebody does. */
-async function hide(page: Page, isHidden: boolean): Promise<void> {
-  await page.evaluate(
-    (value) => Object.defineProperty(document, "hidden", { value, configurable: true }),
-    isHidden,
-  );
 }

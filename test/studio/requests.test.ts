@@ -548,7 +548,7 @@ test("many different looks are bounded, and do not keep the head from being seen
   await until(async () => {
     for (let number = 0; number < 5; number++) more.push(lookAnew());
     const { body } = await asked.ask("pulse");
-    return String(body.lastGlobalPosition) === last!["position"];
+    return String(body.heads[0]) === last!["position"];
   });
   // Those that were asked first, and a few that waited.
   expect(counted.statements).toBeLessThan(45);

@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
-import type { FindArguments, FoundAnswer, ListedMessage } from "../../_api.ts";
+import type { FindArguments, FoundAnswer, ListedMessage, Pulse } from "../../_api.ts";
 import { asFailure, call, type CallFailure } from "./call.ts";
 import { type TableMessage, withReferred } from "./referred.ts";
 
@@ -39,8 +39,8 @@ export interface Feed {
   /** Searches on until a page is full, or all is looked at, or `cancel` is called. */
   readonly searchOn: () => Promise<void>;
   readonly cancel: () => void;
-  /** Reads what was written since the store had its last message at that position, as far as that is known. */
-  readonly refresh: (since: number | undefined) => Promise<boolean>;
+  /** Reads what was written since the partitions had these heads, as far as they are known. */
+  readonly refresh: (heads: Pulse["heads"] | undefined) => Promise<boolean>;
 }
 
 const PAGE = 100;
@@ -142,7 +142,7 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
       work.controller.abort();
       work.controller = new AbortController();
     },
-    refresh: (since) => refresh(work, since),
+    refresh: (heads) => refresh(work, heads),
   };
   const end = () => {
     work.isEnded = true;
@@ -250,12 +250,12 @@ async function readBefore(work: Work): Promise<void> {
  *
  * @returns Whether it has looked, or need not; false while another read is under way.
  */
-async function refresh(work: Work, since: number | undefined): Promise<boolean> {
+async function refresh(work: Work, heads: Pulse["heads"] | undefined): Promise<boolean> {
   const { state: { hasBefore, hasMore }, isBackward } = work;
   const { isLoading, isLeftBehind } = work.state;
   if (isLoading) return false;
   if (isLeftBehind || work.isEnded || (isBackward ? hasBefore : hasMore)) return true;
-  if (isBackward && (isSearch(work) || work.seen < 0)) return await searchNews(work, since);
+  if (isBackward && (isSearch(work) || work.seen < 0)) return await searchNews(work, heads);
   const overlap = isStream(work.filter.source) ? -1 : OVERLAP;
   const news: TableMessage[] = [];
   let from: number | null = Math.max(0, work.seen - overlap);
@@ -286,8 +286,9 @@ function isSearch({ filter: { types, text, since, until } }: Work): boolean {
 /**
  * Looks for what is new among the newest messages, in one statement: a search may have found its last message long ago.
  */
-async function searchNews(work: Work, since: number | undefined): Promise<boolean> {
-  const { messages, next } = await find(work, "backward", "end", NEWS);
+async function searchNews(work: Work, heads: Pulse["heads"] | undefined): Promise<boolean> {
+  const { messages, next, partition } = await find(work, "backward", "end", NEWS);
+  const since = heads?.[partition] ?? undefined;
   if (work.state.isLoading || work.isEnded) return work.isEnded;
   const isGap = next !== null && since !== undefined && !isStream(work.filter.source) &&
     next > since;

@@ -41,6 +41,15 @@ export function followPulse(): void {
   every(1000, beat);
 }
 
+/** How many positions were given since, in the partitions that answered both times. */
+export function movedSince(before: Pulse, now: Pulse): number {
+  const moved = now.heads.reduce<number>((sum, head, at) => {
+    const known = before.heads[at];
+    return head === null || known == null ? sum : sum + head - known;
+  }, 0);
+  return Math.max(0, moved);
+}
+
 async function beat(): Promise<void> {
   try {
     const pulse = await call("pulse", {});
@@ -49,9 +58,7 @@ async function beat(): Promise<void> {
     while (seen.length > 2 && now - Date.parse(seen[1]!.serverTime) >= WINDOW) seen.shift();
     const first = seen[0]!;
     const seconds = (now - Date.parse(first.serverTime)) / 1000;
-    const rate = seconds <= 0
-      ? heartbeat.get().rate
-      : Math.max(0, pulse.moved - first.moved) / seconds;
+    const rate = seconds <= 0 ? heartbeat.get().rate : movedSince(first, pulse) / seconds;
     heartbeat.set({ pulse, rate, failure: undefined });
   } catch (error) {
     heartbeat.set({ ...heartbeat.get(), failure: asFailure(error) });

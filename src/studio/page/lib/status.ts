@@ -23,12 +23,11 @@ export async function askForCategories(): Promise<void> {
   }
 }
 
-/** The categories of all partitions; each is in one of them. */
+/** The categories of all partitions: one that was written past the handle may be in several. */
 export function categoriesOf(stores: readonly StoreOf[]): CategoryOf[] {
-  return stores.flatMap(({ categories }, number) => {
-    const partition = stores.length > 1 ? number : null;
-    return categories.map((it) => ({ ...it, partition }));
-  });
+  return stores.flatMap(({ categories, number }) =>
+    categories.map((it) => ({ ...it, partition: number }))
+  );
 }
 
 /** The latest first: by time where there are partitions, because each has positions of its own. */

@@ -5,7 +5,7 @@ import { type Feed, type FeedFilter, type FeedState, isStream, useFeed } from ".
 import { numberText, quantity } from "../lib/format.ts";
 import { messageUrl } from "../lib/links.ts";
 import { currentPlace, goWith } from "../lib/place.ts";
-import { heartbeat } from "../lib/pulse.ts";
+import { heartbeat, movedSince } from "../lib/pulse.ts";
 import { useValue } from "../lib/store.ts";
 import { every } from "../lib/ticker.ts";
 import { FilterBar } from "./filter_bar.tsx";
@@ -150,22 +150,22 @@ function Foot(
 /** Reads what is new when the store has moved; answers how far it has moved while the tail is paused. */
 function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean): number {
   const { pulse } = useValue(heartbeat);
-  const head = pulse?.moved ?? 0;
-  const done = useRef({ feed, head: pulse?.moved });
-  if (done.current.feed !== feed) done.current = { feed, head: pulse?.moved };
-  done.current.head ??= pulse?.moved;
-  const latest = useRef(head);
-  latest.current = head;
+  const done = useRef({ feed, pulse });
+  if (done.current.feed !== feed) done.current = { feed, pulse };
+  done.current.pulse ??= pulse;
+  const latest = useRef(pulse);
+  latest.current = pulse;
   useEffect(() => {
     if (!isLive) return;
     const known = done.current;
     return every(1000, async () => {
       const target = latest.current;
-      if (target === known.head) return;
-      if (await feed.refresh(known.head)) known.head = target;
+      if (String(target?.heads) === String(known.pulse?.heads)) return;
+      if (await feed.refresh(known.pulse?.heads)) known.pulse = target;
     }).end;
   }, [feed, isLive, source, direction]);
-  return isLive || done.current.head === undefined ? 0 : Math.max(0, head - done.current.head);
+  const before = done.current.pulse;
+  return isLive || before === undefined || pulse === undefined ? 0 : movedSince(before, pulse);
 }
 
 function useEscape(isOn: boolean, close: () => void): void {

@@ -44,7 +44,7 @@ export function OverviewView(): JSX.Element {
         {({ stores }) => <Tiles stores={stores} consumers={consumers.answer?.consumers} />}
       </CallOutcome>
       <Findings />
-      <Activity first={answer?.stores[0]?.messages.firstAt ?? null} />
+      <Activity first={firstOf(answer?.stores ?? [])} />
       <div class="columns">
         <section>
           <h2>Categories</h2>
@@ -60,6 +60,12 @@ export function OverviewView(): JSX.Element {
       {answer && <Transactions stores={answer.stores} />}
     </div>
   );
+}
+
+/** When the first message was written; null for none. */
+function firstOf(stores: readonly StoreOf[]): string | null {
+  const times = stores.flatMap(({ messages: { firstAt } }) => firstAt ?? []);
+  return times.sort()[0] ?? null;
 }
 
 function Tiles(
@@ -92,9 +98,9 @@ function Tiles(
       <Tile name="Messages" value={`${isEstimate ? "≈ " : ""}${numberText(count)}`}>
         {pulse === undefined
           ? "…"
-          : pulse.lastGlobalPosition === null
+          : pulse.heads.length > 1
           ? `in ${numberText(stores.length)} partitions`
-          : `last position ${numberText(pulse.lastGlobalPosition)}`}
+          : `last position ${numberText(pulse.heads[0] ?? 0)}`}
       </Tile>
       <Tile name="Size on disk" value={sizeText(table + indexes)}>
         {sizeText(indexes)} of it indexes

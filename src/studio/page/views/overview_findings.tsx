@@ -78,10 +78,10 @@ function Finding({ of: { state, text, advice, partition } }: { readonly of: Find
 export function Transactions(
   { stores }: { readonly stores: readonly StoreOf[] },
 ): JSX.Element | null {
-  const transactions = stores.flatMap((it, partition) =>
-    it.transactions.map((transaction) => ({ ...transaction, partition }))
+  const transactions = stores.flatMap((it) =>
+    it.transactions.map((transaction) => ({ ...transaction, partition: it.number }))
   );
-  const hasPartitions = stores.length > 1;
+  const hasPartitions = transactions.some(({ partition }) => partition !== null);
   if (transactions.length === 0) return null;
   return (
     <section>

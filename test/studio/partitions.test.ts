@@ -1,0 +1,191 @@
+/** The studio over partitions: what is there while one does not answer, and what is of one partition. */
+import {
+  drain,
+  partitioned,
+  partitionFor,
+  partitions,
+  readStream,
+  type Sql,
+  write,
+  writeBatch,
+} from "@messagedb/client";
+import { install } from "@messagedb/client/install";
+import { studio } from "@messagedb/client/studio";
+import postgres from "postgres";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { chromium } from "../_browser.ts";
+import { describeSkipped } from "../_describe_skipped.ts";
+import { freePort } from "../_free_port.ts";
+import { startTcpProxy, type TcpProxy } from "../_proxy.ts";
+import { until } from "../_until.ts";
+import { useDatabase } from "../database.ts";
+import { testStudio } from "./_ask.ts";
+import { hide, openStudioPage, serveStudio, startBrowser } from "./_browse.ts";
+
+const databases = [useDatabase(), useDatabase()] as const;
+let proxy: TcpProxy;
+let behind: postgres.Sql;
+let sql: Sql;
+/** Categories, of which each partition has one. */
+let names: readonly string[];
+
+beforeAll(async () => {
+  for (const [number, { sql }] of databases.entries()) {
+    await install(sql, { partition: { number, of: 2 } });
+  }
+  const [first, second] = databases;
+  proxy = await startTcpProxy(second.url);
+  // A second until it connects again: by itself it would be up to 20.
+  behind = postgres(proxy.url, { onnotice: () => {}, backoff: () => 1 });
+  sql = partitioned([first.sql, behind]);
+  const numberOf = (name: string) => partitions(sql).indexOf(partitionFor(sql, name));
+  const named = Array.from({ length: 20 }, (_, at) => `category${at}`);
+  names = [0, 1].map((number) => named.find((name) => numberOf(name) === number)!);
+  for (const name of names) await write(sql, `${name}-1`, { type: "A" });
+  for (const each of partitions(sql)) {
+    await drain(each, { category: "$all", consumerId: "everything", handle: () => {} });
+  }
+});
+
+afterAll(async () => {
+  await behind?.end({ timeout: 1 });
+  await proxy?.close();
+});
+
+/** Does something while the second partition cannot be reached. */
+async function whileAway(act: () => Promise<void>): Promise<void> {
+  proxy.redirect(`postgres://127.0.0.1:${await freePort()}/`);
+  try {
+    await act();
+  } finally {
+    proxy.redirect(databases[1].url);
+    await until(() => behind`select 1`.then(() => true, () => false));
+  }
+}
+
+const SILENCE = "Partition 1 of 2 does not answer";
+
+test("what the partitions have that answer is shown while another does not", async () => {
+  const told: unknown[] = [];
+  const asked = testStudio({ sql }, { onError: (error) => told.push(error) });
+  const since = new Date(Date.now() - 600_000).toISOString();
+  await whileAway(async () => {
+    const { body: status } = await asked.ask("storeStatus");
+    expect(status.stores.map((it: { number: number }) => it.number)).toEqual([0]);
+    const { body: { consumers } } = await asked.ask("consumers");
+    expect(consumers.map((it: { partition: number }) => it.partition)).toEqual([0]);
+    const { body: findings } = await asked.ask("diagnose");
+    expect(new Set(findings.map((it: { partition: number }) => it.partition)))
+      .toEqual(new Set([0]));
+    expect((await asked.ask("activity", { since })).status).toBe(200);
+    const { body: pulse } = await asked.ask("pulse");
+    expect(pulse).toMatchObject({ heads: [expect.any(Number), null], silence: SILENCE });
+    // The log has why, once.
+    expect(told.map(String)).toEqual([expect.stringMatching(/Cannot reach partition 1 of 2: /)]);
+  });
+  await until(async () => (await asked.ask("pulse")).body.silence === null);
+  await until(async () => (await asked.ask("storeStatus")).body.stores.length === 2);
+});
+
+test("what is in the partition that does not answer says which partition that is", async () => {
+  const asked = testStudio({ sql }, { onError: () => {} });
+  await whileAway(async () => {
+    await until(async () => (await asked.ask("pulse")).body.silence !== null);
+    for (
+      const [operation, given] of [
+        ["streams", { category: names[1] }],
+        ["readMessage", { id: crypto.randomUUID() }],
+      ] as const
+    ) {
+      const { status, body } = await asked.ask(operation, given);
+      expect([status, body.code]).toEqual([503, "PARTITION"]);
+      expect(body.detail).toMatch(SILENCE);
+    }
+    expect((await asked.ask("streams", { category: names[0] })).status).toBe(200);
+    const [first] = await readStream(sql, `${names[0]}-1`);
+    expect((await asked.ask("readMessage", { id: first!.id })).body.id).toBe(first!.id);
+    expect((await asked.ask("trace", { id: first!.id })).body.messages.length).toBe(1);
+    expect((await asked.send(`/api/messages/${first!.id}`)).status).toBe(200);
+  });
+});
+
+test("a partition that does not answer is not waited for again and again", async () => {
+  // The driver waits longer and longer before it connects again.
+  const away = postgres(`postgres://127.0.0.1:${await freePort()}/`, { max: 1 });
+  const asked = testStudio({ sql: partitioned([databases[0].sql, away]) }, { onError: () => {} });
+  for (let minutes = 1; minutes <= 20; minutes++) {
+    const since = new Date(Date.now() - minutes * 60_000).toISOString();
+    expect((await asked.ask("activity", { since, buckets: 2 })).status).toBe(200);
+    expect((await asked.ask("streams", { category: names[1] })).status).toBe(503);
+  }
+  await away.end({ timeout: 1 });
+});
+
+test("a store none of whose partitions answers says so", async () => {
+  const port = await freePort();
+  const handles = [0, 1].map(() => postgres(`postgres://127.0.0.1:${port}/`, { max: 1 }));
+  const asked = testStudio({ sql: partitioned(handles) }, { onError: () => {} });
+  const { status, body } = await asked.ask("storeStatus");
+  expect([status, body.detail]).toEqual([
+    503,
+    "Partitions 0 and 1 of 2 do not answer: what is there is not shown: try again later",
+  ]);
+  for (const handle of handles) await handle.end({ timeout: 1 });
+});
+
+const title = "the page of the studio, over partitions";
+
+if (chromium === undefined) {
+  describeSkipped(title, "Chromium is not installed");
+} else {
+  describe(title, () => {
+    let browser: Browser;
+    let served: Awaited<ReturnType<typeof serveStudio>>;
+
+    beforeAll(async () => {
+      const options = { authorize: () => true, readOnly: false, onError: () => {} };
+      served = await serveStudio(studio(sql, options));
+      browser = await startBrowser();
+    });
+
+    afterAll(async () => {
+      await browser?.close();
+      await served?.stop();
+    });
+
+    const open = (path: string) => openStudioPage(browser, served.origin, path);
+
+    test("names the partition that does not answer, and shows the others", async () => {
+      await whileAway(async () => {
+        const { page } = await open("/");
+        await page.getByText(SILENCE).waitFor();
+        await page.getByText("Messages over time").waitFor();
+        await page.getByRole("link", { name: names[0]!, exact: true }).waitFor();
+        await page.getByRole("link", { name: "everything" }).waitFor();
+        expect(await page.locator(".failed").count()).toBe(0);
+        await page.getByRole("navigation").getByRole("link", { name: "Categories" }).click();
+        await page.getByRole("row").filter({ hasText: names[0]! }).waitFor();
+        await page.getByText(SILENCE).waitFor();
+      });
+      const { page } = await open("/");
+      await page.getByRole("link", { name: names[1]!, exact: true }).waitFor();
+      await page.getByText(SILENCE).waitFor({ state: "detached" });
+    });
+
+    test("goes on where one reads after much was written in the partition of the list", async () => {
+      const many = (type: string) => Array.from({ length: 700 }, () => ({ type }));
+      // The positions of the partitions together are far beyond those of one.
+      await writeBatch(sql, `${names[0]}-many`, many("Other"));
+      await write(sql, `${names[1]}-1`, { type: "Hail", data: "Before" });
+      const { page } = await open(`/categories/${names[1]}?tab=messages&type=Hail`);
+      await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
+      await page.locator(".beat").filter({ hasText: "Live" }).waitFor();
+      await hide(page, true);
+      await writeBatch(sql, `${names[1]}-1`, many("Hail"));
+      await hide(page, false);
+      await page.getByRole("button", { name: "Jump to the latest" }).waitFor();
+      await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
+    });
+  });
+}
