@@ -7,7 +7,7 @@ import { inspectMessage } from "../operate/inspect_message.ts";
 import { studioOperation } from "./_operations.ts";
 import { checkGiven, refusalFor } from "./_refusals.ts";
 import { answerAsset, answerShell, makeSafe } from "./_shell.ts";
-import type { Studio } from "./_studio.ts";
+import { storeIn, type Studio } from "./_studio.ts";
 import type { StudioCall } from "./call.ts";
 
 const MOST_BODY_BYTES = 1_048_576;
@@ -68,7 +68,7 @@ async function answerApi(request: Request, studio: Studio, name: string): Promis
   const refused = await askWhether(request, studio, call);
   if (refused) return refused;
   const source = call.streamName ?? call.category ?? call.aggregate;
-  if (source !== undefined) studio.ask.check(storeFor(studio.sql, source));
+  if (source !== undefined) studio.ask.check(storeFor(storeIn(studio, call.partition), source));
   const signal = studio.signal ? AbortSignal.any([request.signal, studio.signal]) : request.signal;
   // A statement that runs is not cancelled: PostgreSQL cancels whatever its connection does by then, which may be the
   // statement of somebody else. So each has a bound, and none begins for whoever has left.

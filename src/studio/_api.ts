@@ -284,6 +284,8 @@ export interface ConsumerArguments {
     ConsumerIdentity,
     "category" | "aggregate" | "consumerId" | "consumerGroup"
   >;
+  /** The number of the partition that has the consumer's position. Of `"$all"`, each partition has a consumer of its own. */
+  readonly partition?: number;
 }
 
 export interface ParkedArguments extends ConsumerArguments {

@@ -5,6 +5,7 @@ import { checkId, checkInteger, checkMembers, checkName } from "../names/_check.
 import { category as categoryOf } from "../names/stream_name.ts";
 import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
+import type { ConsumerArguments } from "./_api.ts";
 import type { StudioCall } from "./call.ts";
 
 /** Reads a time of a page: ISO text, or left out. */
@@ -48,14 +49,15 @@ export function placeOfStream(streamName: string): CallPlace {
 }
 
 /** Checks the names of a consumer, and says what it reads. */
-export function placeOfConsumer(consumer: ConsumerIdentity): CallPlace {
+export function placeOfConsumer({ consumer, partition }: ConsumerArguments): CallPlace {
   checkMembers("consumer", consumer, {
     category: true,
     aggregate: true,
     consumerId: true,
     consumerGroup: true,
   });
-  checkIdentity(consumer);
+  checkIdentity(consumer as ConsumerIdentity);
+  if (partition !== undefined) checkInteger("partition", partition, 0);
   const { category, aggregate, consumerId, consumerGroup } = consumer;
-  return { category, aggregate, consumerId, consumerGroup };
+  return { category, aggregate, consumerId, partition, consumerGroup };
 }

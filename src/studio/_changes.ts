@@ -27,10 +27,11 @@ import {
   startIn,
 } from "./_arguments.ts";
 import type { Operations } from "./_operation.ts";
-import type { Studio } from "./_studio.ts";
+import { storeIn, type Studio } from "./_studio.ts";
 
 const PASS_MEMBERS: Members<PassArguments> = {
   consumer: true,
+  partition: true,
   id: true,
   reason: true,
   types: true,
@@ -40,15 +41,15 @@ const PASS_MEMBERS: Members<PassArguments> = {
 export const CHANGES: Operations<ChangeName> = {
   replayParked: {
     writes: true,
-    members: { consumer: true, ids: true, types: true, limit: true },
-    place: ({ consumer, ids, types, limit = 1000 }) => {
+    members: { consumer: true, partition: true, ids: true, types: true, limit: true },
+    place: ({ ids, types, limit = 1000, ...given }) => {
       checkIds(ids);
       checkTexts("types", types, 100);
       checkInteger("limit", limit, 1, 1000);
-      return { ...placeOfConsumer(consumer), ids };
+      return { ...placeOfConsumer(given), ids };
     },
-    run: async (studio, { consumer, ids, types, limit = 1000 }, signal) =>
-      await replayParked(studio.sql, knownConsumer(studio, consumer), {
+    run: async (studio, { consumer, partition, ids, types, limit = 1000 }, signal) =>
+      await replayParked(storeIn(studio, partition), knownConsumer(studio, consumer), {
         ids,
         types,
         limit,
@@ -57,35 +58,39 @@ export const CHANGES: Operations<ChangeName> = {
   },
   discardParked: {
     writes: true,
-    members: { consumer: true, ids: true, reason: true },
-    place: ({ consumer, ids, reason }) => {
+    members: { consumer: true, partition: true, ids: true, reason: true },
+    place: ({ ids, reason, ...given }) => {
       // Discarded is what is named: to leave the names out is a mistake, and not a way to say "all".
       if (ids === undefined) throw invalid("ids", ids, "an array of UUIDs");
       checkIds(ids);
       checkName("reason", reason);
-      return { ...placeOfConsumer(consumer), ids };
+      return { ...placeOfConsumer(given), ids };
     },
-    run: async ({ sql }, { consumer, ids, reason }) => ({
-      discarded: await discardParked(sql, consumer, ids, { reason }),
+    run: async (studio, { consumer, partition, ids, reason }) => ({
+      discarded: await discardParked(storeIn(studio, partition), consumer, ids, { reason }),
     }),
   },
   rewind: {
     writes: true,
-    members: { consumer: true, position: true },
-    place: ({ consumer, position }) => {
+    members: { consumer: true, partition: true, position: true },
+    place: ({ position, ...given }) => {
       startIn("position", position);
-      return placeOfConsumer(consumer);
+      return placeOfConsumer(given);
     },
-    run: async ({ sql }, { consumer, position }) => ({
-      position: await rewind(sql, consumer, startIn("position", position)),
+    run: async (studio, { consumer, partition, position }) => ({
+      position: await rewind(
+        storeIn(studio, partition),
+        consumer,
+        startIn("position", position),
+      ),
     }),
   },
   skip: {
     writes: true,
     members: PASS_MEMBERS,
     place: placeOfPass,
-    run: async ({ sql }, { consumer, id, reason, types }) => {
-      await skip(sql, consumer, id, { reason, types });
+    run: async (studio, { consumer, partition, id, reason, types }) => {
+      await skip(storeIn(studio, partition), consumer, id, { reason, types });
       return {};
     },
   },
@@ -93,8 +98,8 @@ export const CHANGES: Operations<ChangeName> = {
     writes: true,
     members: PASS_MEMBERS,
     place: placeOfPass,
-    run: async ({ sql }, { consumer, id, reason, types }) => {
-      await park(sql, consumer, id, { reason, types });
+    run: async (studio, { consumer, partition, id, reason, types }) => {
+      await park(storeIn(studio, partition), consumer, id, { reason, types });
       return {};
     },
   },
@@ -127,11 +132,11 @@ export const CHANGES: Operations<ChangeName> = {
   },
 };
 
-function placeOfPass({ consumer, id, reason, types }: PassArguments): CallPlace {
+function placeOfPass({ id, reason, types, ...given }: PassArguments): CallPlace {
   checkId(id);
   checkName("reason", reason);
   checkTexts("types", types, 100);
-  return { ...placeOfConsumer(consumer), ids: [id] };
+  return { ...placeOfConsumer(given), ids: [id] };
 }
 
 /** A position that is written by hand would be a rewind, which is asked for by its own name. */

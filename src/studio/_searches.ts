@@ -27,6 +27,7 @@ import { checkTexts, placeOfConsumer, placeOfStream, startIn, timeIn } from "./_
 import { listed } from "./_kind.ts";
 import type { AnswerOf, Operations, Unwired } from "./_operation.ts";
 import { readStates } from "./_states.ts";
+import { storeIn } from "./_studio.ts";
 
 /** What a page asks for by itself. Each has a bound, and none begins a statement when nobody waits for it any more. */
 export const SEARCHES: Operations<
@@ -139,44 +140,43 @@ export const SEARCHES: Operations<
   },
   parked: {
     writes: false,
-    members: { consumer: true, position: true, batchSize: true },
-    place: ({ consumer, position = 0, batchSize = 100 }) => {
+    members: { consumer: true, partition: true, position: true, batchSize: true },
+    place: ({ position = 0, batchSize = 100, ...given }) => {
       checkInteger("position", position, 0);
       checkInteger("batchSize", batchSize, 1, 1000);
-      return placeOfConsumer(consumer);
+      return placeOfConsumer(given);
     },
-    run: async ({ sql }, { consumer, position, batchSize = 100 }) =>
-      await parked(sql, consumer, { position, batchSize }),
+    run: async (studio, { consumer, partition, position, batchSize = 100 }) =>
+      await parked(storeIn(studio, partition), consumer, { position, batchSize }),
   },
   planRewind: {
     writes: false,
-    members: { consumer: true, position: true },
-    place: ({ consumer, position }) => {
+    members: { consumer: true, partition: true, position: true },
+    place: ({ position, ...given }) => {
       startIn("position", position);
-      return placeOfConsumer(consumer);
+      return placeOfConsumer(given);
     },
-    run: async ({ sql }, { consumer, position }) => {
+    run: async (studio, { consumer, partition, position }) => {
       // Whose messages all are takes longer to tell.
       const scanLimit = consumer.category === "$all" ? 20_000 : 50_000;
-      return await planRewind(sql, consumer, startIn("position", position), { scanLimit });
+      const start = startIn("position", position);
+      return await planRewind(storeIn(studio, partition), consumer, start, { scanLimit });
     },
   },
   nextMessage: {
     writes: false,
-    members: { consumer: true },
-    place: ({ consumer }) => {
-      const place = placeOfConsumer(consumer);
+    members: { consumer: true, partition: true },
+    place: (given) => {
+      const place = placeOfConsumer(given);
       if (place.consumerGroup) checkConsumerGroup(place.consumerGroup as ConsumerGroup);
       return place;
     },
-    run: async ({ sql }, { consumer }, signal) => {
-      const next = await nextMessage(sql, consumer, { scanLimit: 200_000, signal });
-      // The look at it goes where the consumer reads: another partition may have a message of the same id.
-      const message = next && await inspectMessage(
-        storeFor(sql, consumer.category ?? consumer.aggregate!),
-        next.id,
-        { textLength: 2000 },
-      );
+    run: async (studio, { consumer, partition }, signal) => {
+      // Both looks go where the consumer reads: another partition may have a message of the same id.
+      const name = consumer.category ?? consumer.aggregate!;
+      const store = storeFor(storeIn(studio, partition), name);
+      const next = await nextMessage(store, consumer, { scanLimit: 200_000, signal });
+      const message = next && await inspectMessage(store, next.id, { textLength: 2000 });
       return message && listed(message);
     },
   },

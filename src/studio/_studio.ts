@@ -7,10 +7,11 @@ import { ownOf } from "../handle/_statement.ts";
 import { logError, neverThrowing } from "../http/gateway/_error_listener.ts";
 import { isPlainPath } from "../http/gateway/_plain_path.ts";
 import { invalid } from "../lib/invalid.ts";
-import { checkObject, checkOptions, checkSignal } from "../names/_check.ts";
+import { checkInteger, checkObject, checkOptions, checkSignal } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
 import type { StudioConsumer } from "./_api.ts";
 import { type AskPartitions, askPartitions } from "./_ask_partitions.ts";
+import { checkGiven } from "./_refusals.ts";
 import { type ShareLook, shareReads } from "./_shared_reads.ts";
 import type { StudioOptions } from "./options.ts";
 
@@ -56,7 +57,7 @@ export function makeStudio(sql: Sql, options: StudioOptions): Studio {
   if (typeof readOnly !== "boolean") throw invalid("readOnly", readOnly, "true or false");
   if (!Array.isArray(consumers)) throw invalid("consumers", consumers, "an array of consumers");
   const stores = partitions(sql);
-  for (const it of consumers) checkConsumer(sql, it);
+  for (const it of consumers) checkConsumer(it.category === "$all" ? stores[0]! : sql, it);
   checkSignal(signal);
   if (typeof onError !== "function") throw invalid("onError", onError, "a function");
   const tell = neverThrowing(onError);
@@ -97,6 +98,13 @@ function checkEntities(entities: StudioOptions["entities"]): Map<string, Checked
     byCategory.set(checked.category, checked);
   }
   return byCategory;
+}
+
+/** The handle for what is of a partition, or of the whole store if no partition is given. */
+export function storeIn({ sql, stores }: Studio, partition: number | undefined): Sql {
+  if (partition === undefined) return sql;
+  checkGiven(() => checkInteger("partition", partition, 0, stores.length - 1));
+  return stores[partition]!;
 }
 
 /** The names of a consumer alone. */

@@ -47,6 +47,8 @@ export interface StudioCall {
   readonly aggregate?: string | undefined;
   /** The name of the consumer. */
   readonly consumerId?: string | undefined;
+  /** The number of the partition in which the consumer is; undefined if it is told by the category. */
+  readonly partition?: number | undefined;
   /** The member and the size of the consumer's group. */
   readonly consumerGroup?: GroupMembership | undefined;
   /** The ids of the messages that are read, parked, skipped, discarded or replayed. */

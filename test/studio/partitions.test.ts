@@ -134,6 +134,38 @@ test("a store none of whose partitions answers says so", async () => {
   for (const handle of handles) await handle.end({ timeout: 1 });
 });
 
+/** A consumer of all messages, which each partition has by itself. */
+const everything = { category: "$all", consumerId: "everything" };
+
+test("a consumer of all messages is changed in the partition that is named", async () => {
+  const handled: string[] = [];
+  const handle = ({ streamName }: { readonly streamName: string }) => void handled.push(streamName);
+  const asked = testStudio({ sql }, { readOnly: false, consumers: [{ ...everything, handle }] });
+  const positions = async () => {
+    const { body } = await asked.ask("consumers");
+    return body.consumers.map((it: { position: number }) => it.position);
+  };
+  const ends = await positions();
+  const given = { consumer: everything, partition: 1 };
+  const { body: plan } = await asked.ask("planRewind", { ...given, position: "beginning" });
+  expect(plan.members).toMatchObject([{ again: 1 }]);
+  await asked.ask("rewind", { ...given, position: "beginning" });
+  const { body: next } = await asked.ask("nextMessage", given);
+  expect(next.streamName).toBe(`${names[1]}-1`);
+  expect((await asked.ask("park", { ...given, id: next.id, reason: "later" })).status).toBe(200);
+  const { body: parked } = await asked.ask("parked", given);
+  expect(parked).toMatchObject([{ message: { id: next.id } }]);
+  expect((await asked.ask("parked", { ...given, partition: 0 })).body).toEqual([]);
+  expect((await asked.ask("replayParked", given)).body).toMatchObject({ replayed: 1 });
+  expect(handled).toEqual([`${names[1]}-1`]);
+  await until(async () => (await positions())[1] === ends[1]);
+  expect((await positions())[0]).toBe(ends[0]);
+  for (const [partition, words] of [[2, '"partition"'], [undefined, "with all partitions"]]) {
+    const { status, body } = await asked.ask("nextMessage", { consumer: everything, partition });
+    expect([status, body.detail]).toEqual([422, expect.stringContaining(String(words))]);
+  }
+});
+
 const title = "the page of the studio, over partitions";
 
 if (chromium === undefined) {
@@ -171,6 +203,25 @@ if (chromium === undefined) {
       const { page } = await open("/");
       await page.getByRole("link", { name: names[1]!, exact: true }).waitFor();
       await page.getByText(SILENCE).waitFor({ state: "detached" });
+    });
+
+    test("tells the consumers of all messages apart", async () => {
+      const { page } = await open("/consumers");
+      const rows = page.getByRole("row").filter({ hasText: "everything" });
+      await rows.filter({ hasText: "partition 0" }).waitFor();
+      await rows.filter({ hasText: "partition 1" }).getByRole("link").click();
+      await page.getByRole("heading", { name: /partition 1/ }).waitFor();
+      expect(new URL(page.url()).searchParams.get("partition")).toBe("1");
+      expect(await page.getByRole("region", { name: "Members" }).getByRole("row").count()).toBe(2);
+      await page.getByRole("button", { name: "Rewind…" }).click();
+      await page.getByRole("radio", { name: "the beginning" }).check();
+      await page.getByText("1 message handled again").waitFor();
+      await page.getByRole("button", { name: "Rewind it" }).click();
+      await page.getByText("The consumer goes on at").waitFor();
+      await page.getByRole("link", { name: "A", exact: true }).waitFor();
+      await page.goto(`${served.origin}/`);
+      await page.getByRole("row").filter({ hasText: "partition 1" })
+        .filter({ hasText: "1 message behind" }).waitFor();
     });
 
     test("goes on where one reads after much was written in the partition of the list", async () => {

@@ -5,7 +5,7 @@ import { type Called, useCall } from "./use_call.ts";
 
 export type ConsumerRow = CallAnswer<"consumers">["consumers"][number];
 
-/** How far behind consumers were, by their position streams: since the page is open. */
+/** How far behind consumers were, by what tells their positions apart: since the page is open. */
 export interface LagHistory {
   readonly times: readonly number[];
   readonly values: ReadonlyMap<string, readonly number[]>;
@@ -37,15 +37,22 @@ function note({ consumers, at }: CallAnswer<"consumers">): void {
   if (time === history.times.at(-1)) return;
   history.times.push(time);
   const length = history.times.length;
-  for (const { streamName, behind } of consumers) {
-    const values = history.values.get(streamName) ?? [];
+  for (const consumer of consumers) {
+    const { behind } = consumer;
+    const key = keyOfConsumer(consumer);
+    const values = history.values.get(key) ?? [];
     while (values.length < length - 1) values.push(values.at(-1) ?? behind);
-    history.values.set(streamName, [...values, behind]);
+    history.values.set(key, [...values, behind]);
   }
   const most = Math.min(MOST_POINTS, Math.max(12, Math.floor(MOST_VALUES / consumers.length)));
   if (length <= most) return;
   history.times.splice(0, length - most);
-  for (const [name, values] of history.values) history.values.set(name, values.slice(-most));
+  for (const [key, values] of history.values) history.values.set(key, values.slice(-most));
+}
+
+/** What tells a position from all others: of `"$all"`, each partition has a stream of the same name. */
+export function keyOfConsumer({ partition, streamName }: ConsumerRow): string {
+  return `${streamName} ${partition ?? ""}`;
 }
 
 /** How a consumer is; `"not held"` is `"busy"` without a process that holds the position. */
@@ -69,7 +76,8 @@ export function healthOf({ health, owner, consumerId }: ConsumerRow): ShownHealt
 /** Trouble first. */
 export function byHealth(a: ConsumerRow, b: ConsumerRow): number {
   return SHOWN_HEALTHS.indexOf(healthOf(a)) - SHOWN_HEALTHS.indexOf(healthOf(b)) ||
-    Number(b.parked > 0) - Number(a.parked > 0) || (a.streamName < b.streamName ? -1 : 1);
+    Number(b.parked > 0) - Number(a.parked > 0) ||
+    (keyOfConsumer(a) < keyOfConsumer(b) ? -1 : 1);
 }
 
 export function sourceOf({ category, aggregate }: ConsumerRow): string {
@@ -79,24 +87,29 @@ export function sourceOf({ category, aggregate }: ConsumerRow): string {
 /** Whether both are positions of one consumer: members of its group, or sizes that it had. */
 export function isSameConsumer(a: ConsumerRow, b: ConsumerRow): boolean {
   return a.consumerId === b.consumerId && sourceOf(a) === sourceOf(b) &&
+    a.partition === b.partition &&
     (a.aggregate === undefined) === (b.aggregate === undefined);
 }
 
-/** The consumer's names, as the operations take them. */
+/** The consumer's names and its partition, as the operations take them. */
 export function identityOf(
-  { category, aggregate, consumerId }: ConsumerRow,
-): ConsumerArguments["consumer"] {
+  { category, aggregate, consumerId, partition }: ConsumerRow,
+): ConsumerArguments {
   return {
-    ...(category === undefined ? {} : { category }),
-    ...(aggregate === undefined ? {} : { aggregate }),
-    consumerId: consumerId ?? "",
+    consumer: {
+      ...(category === undefined ? {} : { category }),
+      ...(aggregate === undefined ? {} : { aggregate }),
+      consumerId: consumerId ?? "",
+    },
+    ...(partition === undefined ? {} : { partition }),
   };
 }
 
 /** With the member of its group. */
-export function memberIdentity(consumer: ConsumerRow): ConsumerArguments["consumer"] {
-  const { consumerGroup } = consumer;
-  return { ...identityOf(consumer), ...(consumerGroup && { consumerGroup }) };
+export function memberIdentity(row: ConsumerRow): ConsumerArguments {
+  const { consumerGroup } = row;
+  const { consumer, ...place } = identityOf(row);
+  return { consumer: { ...consumer, ...(consumerGroup && { consumerGroup }) }, ...place };
 }
 
 export function behindCount({ behind, isBehindMore }: ConsumerRow): string {

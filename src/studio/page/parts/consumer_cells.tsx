@@ -3,6 +3,7 @@ import {
   behindCount,
   type ConsumerRow,
   healthOf,
+  keyOfConsumer,
   type LagHistory,
   parkedText,
   type ShownHealth,
@@ -16,8 +17,10 @@ import type { RowColumn } from "./rows.tsx";
 import { Spark } from "./spark.tsx";
 import { Ago } from "./when.tsx";
 
-export function consumerUrl({ streamName }: Pick<ConsumerRow, "streamName">): string {
-  return viewUrl(["consumers", streamName]);
+export function consumerUrl(
+  { streamName, partition }: Pick<ConsumerRow, "streamName" | "partition">,
+): string {
+  return viewUrl(["consumers", streamName], { partition });
 }
 
 export function Health({ of }: { readonly of: ShownHealth }): JSX.Element {
@@ -25,7 +28,7 @@ export function Health({ of }: { readonly of: ShownHealth }): JSX.Element {
 }
 
 export function ConsumerName({ of }: { readonly of: ConsumerRow }): JSX.Element {
-  const { consumerId, consumerGroup, aggregate } = of;
+  const { consumerId, consumerGroup, aggregate, partition } = of;
   return (
     <>
       <ViewLink url={consumerUrl(of)} class="mono">
@@ -34,6 +37,7 @@ export function ConsumerName({ of }: { readonly of: ConsumerRow }): JSX.Element 
       {consumerGroup && <span class="kind">{consumerGroup.member + 1} of {consumerGroup.size}
       </span>}
       {consumerId === null && <span class="kind">aggregate</span>}
+      {partition !== undefined && <span class="kind">partition {partition}</span>}
     </>
   );
 }
@@ -114,7 +118,7 @@ export function columnsOfConsumers(lags: LagHistory): RowColumn<ConsumerRow>[] {
     {
       name: "Lag",
       width: "76px",
-      cell: (it) => <Spark values={lags.values.get(it.streamName)?.slice(-60) ?? []} />,
+      cell: (it) => <Spark values={lags.values.get(keyOfConsumer(it))?.slice(-60) ?? []} />,
     },
     ...AFTER_LAG,
   ];

@@ -6,6 +6,7 @@ import {
   type ConsumerRow,
   healthOf,
   isSameConsumer,
+  keyOfConsumer,
   type LagHistory,
   parkedText,
   SHOWN_HEALTHS,
@@ -14,8 +15,9 @@ import {
   useConsumers,
 } from "../lib/consumers.ts";
 import { ageText, numberText, quantity } from "../lib/format.ts";
-import { viewUrl } from "../lib/place.ts";
+import { currentPlace, viewUrl } from "../lib/place.ts";
 import { useMayWrite } from "../lib/rights.ts";
+import { useValue } from "../lib/store.ts";
 import { Health } from "../parts/consumer_cells.tsx";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewHead } from "../parts/head.tsx";
@@ -35,13 +37,17 @@ const MOST_MEMBERS = 100;
 
 /** One consumer: its members, its lag, what it meets next, and what it has parked. */
 export function ConsumerView({ name }: { readonly name: string }): JSX.Element {
+  const given = useValue(currentPlace).query.get("partition");
   const called = useConsumers();
   const trail = [{ url: viewUrl(["consumers"]), text: "Consumers" }];
   return (
     <CallOutcome of={called}>
       {({ consumers }) => {
-        const found = consumers.find((it) => it.streamName === name) ??
-          consumers.find((it) => `${sourceOf(it)}/${it.consumerId}` === name);
+        const here = consumers.filter(({ partition }) =>
+          given === null || String(partition) === given
+        );
+        const found = here.find((it) => it.streamName === name) ??
+          here.find((it) => `${sourceOf(it)}/${it.consumerId}` === name);
         if (found === undefined) {
           return (
             <div class="page narrow">
@@ -53,7 +59,9 @@ export function ConsumerView({ name }: { readonly name: string }): JSX.Element {
           );
         }
         const members = consumers.filter((it) => isSameConsumer(it, found));
-        return <Found consumer={found} members={members} lags={called.lags} />;
+        return (
+          <Found key={keyOfConsumer(found)} consumer={found} members={members} lags={called.lags} />
+        );
       }}
     </CallOutcome>
   );
@@ -67,7 +75,7 @@ function Found(
   },
 ): JSX.Element {
   const mayWrite = useMayWrite();
-  const { consumerId, aggregate } = consumer;
+  const { consumerId, aggregate, partition } = consumer;
   const name = consumerId ?? aggregate ?? "";
   const live = members.filter(({ health }) => health !== "replaced");
   const isMany = live.length > MOST_NEXT;
@@ -84,6 +92,7 @@ function Found(
             <span class="mono">
               <Foreign text={sourceOf(consumer)} most={80} />
             </span>
+            {partition !== undefined && <span class="kind">partition {partition}</span>}
           </>
         }
         trail={[{ url: viewUrl(["consumers"]), text: "Consumers" }]}
@@ -96,7 +105,7 @@ function Found(
       <Lag members={members} lags={lags} />
       {consumerId !== null && (
         <>
-          {next.map((member) => <NextOf key={member.streamName} consumer={member} />)}
+          {next.map((member) => <NextOf key={keyOfConsumer(member)} consumer={member} />)}
           {isMany && (
             <p class="faint">
               The next messages of the first {MOST_NEXT} members are shown, trouble first.
@@ -177,7 +186,7 @@ function Members({ members }: { readonly members: readonly ConsumerRow[] }): JSX
             <th>Position stream</th>
           </tr>
         </thead>
-        <tbody>{shown.map((member) => <Member key={member.streamName} of={member} />)}</tbody>
+        <tbody>{shown.map((member) => <Member key={keyOfConsumer(member)} of={member} />)}</tbody>
       </table>
       {isCut && (
         <p class="faint">
@@ -190,6 +199,7 @@ function Members({ members }: { readonly members: readonly ConsumerRow[] }): JSX
 
 function Member({ of }: { readonly of: ConsumerRow }): JSX.Element {
   const { consumerGroup, health, oldestAge, position, head, movedAt, owner, heldSince } = of;
+  const isOfPartition = of.partition !== undefined;
   return (
     <tr class={health === "replaced" ? "own" : ""}>
       <td>{consumerGroup ? `${consumerGroup.member + 1} of ${consumerGroup.size}` : "alone"}</td>
@@ -199,7 +209,9 @@ function Member({ of }: { readonly of: ConsumerRow }): JSX.Element {
       <td class="number">{behindCount(of)}</td>
       <td class="number">{oldestAge === null ? "" : ageText(oldestAge)}</td>
       <td class="number">
-        <ViewLink url={viewUrl(["all"], { position })}>{numberText(position)}</ViewLink>
+        {isOfPartition
+          ? numberText(position)
+          : <ViewLink url={viewUrl(["all"], { position })}>{numberText(position)}</ViewLink>}
       </td>
       <td class="number">{numberText(head)}</td>
       <td>
@@ -218,7 +230,9 @@ function Member({ of }: { readonly of: ConsumerRow }): JSX.Element {
           )}
       </td>
       <td>
-        <StreamLink name={of.streamName} />
+        {isOfPartition && of.category === "$all"
+          ? <span class="mono">{of.streamName}</span>
+          : <StreamLink name={of.streamName} />}
       </td>
     </tr>
   );
@@ -231,7 +245,7 @@ function Lag(
   const data = useMemo(() => {
     const lines = members
       .filter(({ health }) => health !== "replaced")
-      .map(({ streamName }) => lags.values.get(streamName) ?? []);
+      .map((member) => lags.values.get(keyOfConsumer(member)) ?? []);
     const values = lags.times.map((_, at) => lines.reduce((sum, line) => sum + (line[at] ?? 0), 0));
     return { times: lags.times, values };
   }, [lags, members]);

@@ -19,7 +19,7 @@ import { Ago } from "../parts/when.tsx";
 /** The message that a consumer, or a member of its group, meets next. */
 export function NextOf({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
   const { consumerGroup, position, behind } = consumer;
-  const called = useCall("nextMessage", { consumer: memberIdentity(consumer) });
+  const called = useCall("nextMessage", memberIdentity(consumer));
   useChange(`${position} ${behind > 0}`, called.renew);
   const member = consumerGroup
     ? `, member ${consumerGroup.member + 1} of ${consumerGroup.size}`
@@ -90,7 +90,7 @@ function PassDialog(
 ): JSX.Element {
   const [reason, setReason] = useState("");
   const act = async () => {
-    await call(how, { consumer: memberIdentity(consumer), id: message.id, reason });
+    await call(how, { ...memberIdentity(consumer), id: message.id, reason });
     announce(how === "park" ? "Parked" : "Skipped");
     done();
   };

@@ -24,7 +24,7 @@ const LIMIT = 100;
 
 /** What a consumer has parked: why, how often it was tried, and what can be done. */
 export function ParkedSection({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
-  const called = useCall("parked", { consumer: identityOf(consumer), batchSize: LIMIT });
+  const called = useCall("parked", { ...identityOf(consumer), batchSize: LIMIT });
   useChange(consumer.parked, called.renew);
   return (
     <section>
@@ -186,7 +186,7 @@ interface DeedProps {
 
 function ReplayDialog({ consumer, ids, close, done }: DeedProps): JSX.Element {
   const act = async () => {
-    const args = { consumer: identityOf(consumer), ...(ids.length > 0 && { ids }) };
+    const args = { ...identityOf(consumer), ...(ids.length > 0 && { ids }) };
     const { replayed, parked, busy } = await call("replayParked", args);
     const again = parked > 0 ? `, ${parked} of them parked again` : "";
     announce(
@@ -213,7 +213,7 @@ function DiscardDialog({ consumer, ids, close, done }: DeedProps): JSX.Element {
   const [reason, setReason] = useState("");
   const act = async () => {
     const { discarded } = await call("discardParked", {
-      consumer: identityOf(consumer),
+      ...identityOf(consumer),
       ids,
       reason,
     });
@@ -245,7 +245,9 @@ function DiscardDialog({ consumer, ids, close, done }: DeedProps): JSX.Element {
 
 /** A replay runs the handler, which the studio has only if it was given the consumer. */
 function HowToReplay({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
-  const { category, aggregate, consumerId } = consumer;
+  const { category, aggregate, consumerId, partition } = consumer;
+  const isOfOne = category === "$all" && partition !== undefined;
+  const sql = isOfOne ? `partitions(sql)[${partition}]` : "sql";
   const source = category === undefined ? `aggregate: "${aggregate}"` : `category: "${category}"`;
   return (
     <div class="note">
@@ -254,9 +256,9 @@ function HowToReplay({ consumer }: { readonly consumer: ConsumerRow }): JSX.Elem
         has the handler:
       </p>
       <pre class="mono">{[
-        'import { replayParked } from "@messagedb/client";',
+        `import { ${isOfOne ? "partitions, " : ""}replayParked } from "@messagedb/client";`,
         "",
-        `await replayParked(sql, { ${source}, consumerId: "${consumerId}", handle });`,
+        `await replayParked(${sql}, { ${source}, consumerId: "${consumerId}", handle });`,
       ].join("\n")}</pre>
       <p>
         Or give the consumer to the studio: <code>studio(sql, {"{ consumers: [consumer] }"})</code>

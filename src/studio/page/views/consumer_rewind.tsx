@@ -31,10 +31,10 @@ function RewindDialog(
   const [value, setValue] = useState(String(consumer.position));
   const position = useSettled(positionOf(goal, value));
   const identity = identityOf(consumer);
-  const args = position === undefined ? undefined : { consumer: identity, position };
+  const args = position === undefined ? undefined : { ...identity, position };
   const plan = useCall("planRewind", args);
   const act = async () => {
-    const done = await call("rewind", { consumer: identity, position: plan.answer!.position });
+    const done = await call("rewind", { ...identity, position: plan.answer!.position });
     announce(`The consumer goes on at ${numberText(done.position)}`);
   };
   return (

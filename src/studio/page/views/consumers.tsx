@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
-import { byHealth, useConsumers } from "../lib/consumers.ts";
+import { byHealth, keyOfConsumer, useConsumers } from "../lib/consumers.ts";
 import { currentPlace, go, goWith } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
 import { columnsOfConsumers, consumerUrl } from "../parts/consumer_cells.tsx";
@@ -36,7 +36,7 @@ export function ConsumersView(): JSX.Element {
             label="Consumers"
             columns={columns}
             rows={rows}
-            keyOf={({ streamName }) => streamName}
+            keyOf={keyOfConsumer}
             open={(it) => go(consumerUrl(it))}
             foot={rows.length === 0 && (
               <Empty>

@@ -5,6 +5,7 @@ import {
   type ConsumerRow,
   healthOf,
   isSameConsumer,
+  keyOfConsumer,
   SHOWN_HEALTHS,
   useConsumers,
 } from "../lib/consumers.ts";
@@ -127,9 +128,10 @@ function Tiles(
 
 /** All members of a group have the parked messages together. */
 function parkedIn(consumers: readonly ConsumerRow[]): number {
-  const counts = new Map(
-    consumers.map((it) => [`${it.category} ${it.aggregate} ${it.consumerId}`, it.parked]),
-  );
+  const counts = new Map<string, number>();
+  for (const { partition, category, aggregate, consumerId, parked } of consumers) {
+    counts.set(`${partition} ${category} ${aggregate} ${consumerId}`, parked);
+  }
   return [...counts.values()].reduce((sum, parked) => sum + parked, 0);
 }
 
@@ -243,7 +245,7 @@ function TopConsumers({ consumers }: { readonly consumers: readonly ConsumerRow[
         </thead>
         <tbody>
           {live.slice(0, MOST).map((it) => (
-            <tr key={it.streamName}>
+            <tr key={keyOfConsumer(it)}>
               <td class="health-cell">
                 <Health of={healthOf(it)} />
               </td>
