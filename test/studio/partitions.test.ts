@@ -224,6 +224,20 @@ if (chromium === undefined) {
         .filter({ hasText: "1 message behind" }).waitFor();
     });
 
+    test("shows a category that is in two partitions twice, with the partition", async () => {
+      await write(databases[0].sql, `${names[1]}-2`, { type: "Misplaced" });
+      const { page } = await open("/");
+      for (const path of ["/", "/categories"]) {
+        await page.goto(served.origin + path);
+        const rows = page.getByRole("row").filter({ hasText: names[1]! });
+        for (const number of [0, 1]) {
+          await rows.filter({ hasText: `partition ${number}` }).waitFor();
+        }
+        expect(await rows.count()).toBe(2);
+      }
+      expect(await page.locator("[aria-selected=true]").count()).toBeLessThanOrEqual(1);
+    });
+
     test("goes on where one reads after much was written in the partition of the list", async () => {
       const many = (type: string) => Array.from({ length: 700 }, () => ({ type }));
       // The positions of the partitions together are far beyond those of one.

@@ -84,7 +84,7 @@ export function CategoriesView(): JSX.Element {
             label="Categories"
             columns={COLUMNS}
             rows={rows}
-            keyOf={({ category }) => category}
+            keyOf={({ category, partition }) => `${partition} ${category}`}
             open={({ category }) => go(viewUrl(["categories", category]))}
             foot={rows.length === 0 && <Empty>No such category.</Empty>}
           />

@@ -196,12 +196,13 @@ function TopCategories({ stores }: { readonly stores: readonly StoreOf[] }): JSX
           </tr>
         </thead>
         <tbody>
-          {top.map(({ category, count, isEstimate, lastAt }) => (
-            <tr key={category}>
+          {top.map(({ category, count, isEstimate, lastAt, partition }) => (
+            <tr key={`${partition} ${category}`}>
               <td class="grow-cell">
                 <ViewLink url={viewUrl(["categories", category])} class="mono">
                   <Foreign text={category} most={80} />
                 </ViewLink>
+                {partition !== null && <span class="kind">partition {partition}</span>}
               </td>
               <td class="number share">
                 <span class="bar" style={{ width: `${Math.max(2, 100 * count / most)}%` }} />
