@@ -10,7 +10,6 @@ import {
   writeBatch,
 } from "@messagedb/client";
 import { install } from "@messagedb/client/install";
-import { studio } from "@messagedb/client/studio";
 import postgres from "postgres";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -20,7 +19,7 @@ import { freePort } from "../_free_port.ts";
 import { startTcpProxy, type TcpProxy } from "../_proxy.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { testStudio } from "./_ask.ts";
+import { type TestStudio, testStudio } from "./_ask.ts";
 import { hide, openStudioPage, serveStudio, startBrowser } from "./_browse.ts";
 
 const databases = [useDatabase(), useDatabase()] as const;
@@ -173,11 +172,12 @@ if (chromium === undefined) {
 } else {
   describe(title, () => {
     let browser: Browser;
+    let shown: TestStudio;
     let served: Awaited<ReturnType<typeof serveStudio>>;
 
     beforeAll(async () => {
-      const options = { authorize: () => true, readOnly: false, onError: () => {} };
-      served = await serveStudio(studio(sql, options));
+      shown = testStudio({ sql }, { readOnly: false, onError: () => {} });
+      served = await serveStudio(shown.handle);
       browser = await startBrowser();
     });
 
@@ -242,6 +242,7 @@ if (chromium === undefined) {
       const many = (type: string) => Array.from({ length: 700 }, () => ({ type }));
       // The positions of the partitions together are far beyond those of one.
       await writeBatch(sql, `${names[0]}-many`, many("Other"));
+      await until(async () => (await shown.ask("pulse")).body.heads[0] >= 700);
       await write(sql, `${names[1]}-1`, { type: "Hail", data: "Before" });
       const { page } = await open(`/categories/${names[1]}?tab=messages&type=Hail`);
       await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
