@@ -8,6 +8,7 @@ import { describe, onTestFinished, test } from "vitest";
 import {
   consume,
   type Consumer,
+  type ConsumerEvent,
   drain,
   fromQuery,
   type Message,
@@ -401,6 +402,42 @@ describe("a position that an operator sets", () => {
     await running.stop();
     const rows = await db.sql`select number from under_way order by number`;
     assert.deepEqual(rows.map(({ number }) => number), [2]);
+  });
+
+  test("counts, and not a transaction that begins while the consumer learns of it", async () => {
+    const category = "learns";
+    const name = `${category}:position-it`;
+    const positions = await writeCounted(db.sql, category, 3);
+    const learning = gate();
+    let isSet = false;
+    let looks = 0;
+    let pages = 0;
+    const sql = new Proxy(db.sql, {
+      apply: async (target, self, parameters: Parameters<typeof db.sql>) => {
+        // After the look that tells of news comes the look that moves the position.
+        const isLook = isSet && String(parameters[0]).includes("as asked (stream_name)");
+        if (isLook && ++looks === 2) await learning.opened;
+        return await Reflect.apply(target, self, parameters);
+      },
+    });
+    const { consumer, seen } = noting(category, {
+      transactional: true,
+      leaseDuration: 30_000,
+      onEvent: ({ type }: ConsumerEvent) => void (type === "pageRead" && pages++),
+    });
+    const running = start(sql, consumer as Consumer<typeof sql>);
+    await until(async () => (await stored(db.sql, name)).at(-1) === positions.at(-1));
+    await set(name, 0);
+    isSet = true;
+    await until(() => looks === 2);
+    const before = pages;
+    await writeCounted(db.sql, category, 1, { from: 3 });
+    await until(() => pages > before);
+    learning.open();
+    await writeCounted(db.sql, category, 1, { from: 4 });
+    await until(() => seen.includes(4));
+    await running.stop();
+    assert.deepEqual(seen, [0, 1, 2, 0, 1, 2, 3, 4]);
   });
 });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type postgres from "postgres";
-import { beforeEach, describe, test } from "vitest";
+import { describe, test } from "vitest";
 import {
   aggregate,
   type Consumer,
@@ -17,87 +17,20 @@ import {
   type TransactionalConsumer,
   waitFor,
   write,
-  writeBatch,
 } from "../../mod.ts";
-import { useDatabase } from "../database.ts";
 import { until } from "../_until.ts";
 import { gate, start, stored } from "./_consuming.ts";
-
-/** The server that is lost, and the one that takes its place. */
-const primary = useDatabase();
-const standby = useDatabase();
-
-/** Copies what the primary has, and the standby has not, but for the messages that are lost. */
-async function replicate(lost: readonly string[] = []): Promise<void> {
-  const [last] = await standby.sql`
-    select coalesce(max(global_position), 0)::text as position from message_store.messages`;
-  const rows = await primary.sql`
-    select json_agg(messages order by global_position)::text as json
-    from message_store.messages
-    where global_position > ${last!.position} and id <> all(${lost}::uuid[])`;
-  await standby.sql`
-    insert into message_store.messages
-    select * from json_populate_recordset(null::message_store.messages, ${
-    rows[0]!.json
-  }::text::json)`;
-  await standby.sql`
-    select setval(
-      'message_store.messages_global_position_seq',
-      (select max(global_position) from message_store.messages)
-    )`;
-}
-
-/** A handle to both: at first to the primary. The function is told before each statement outside of a transaction. */
-function routed(before: (statement: string) => unknown = () => {}) {
-  let current = primary.sql;
-  const route = async (...statement: Parameters<Sql>) => {
-    await before(statement[0].join(""));
-    return await current(...statement as Parameters<typeof current>);
-  };
-  const begin = async (work: Parameters<typeof current.begin>[1]) => {
-    await before("begin");
-    return await current.begin(work);
-  };
-  return {
-    sql: Object.assign(route, { begin }) as unknown as typeof primary.sql,
-    failOver: () => current = standby.sql,
-  };
-}
-
-/** What only the statement has that reads the last messages of position streams. */
-const LAST_MESSAGES = "as asked (stream_name)";
-
-beforeEach(async () => {
-  for (const { sql } of [primary, standby]) {
-    await sql`truncate message_store.messages restart identity`;
-    await sql`drop table if exists effects`;
-    await sql`create table effects (at serial, id text)`;
-  }
-});
-
-async function effectsIn({ sql }: { readonly sql: typeof primary.sql }): Promise<string[]> {
-  const rows = await sql`select id from effects order by at`;
-  return rows.map(({ id }) => id);
-}
-
-async function writeMany(sql: Sql, streamName: string, count: number): Promise<string[]> {
-  const ids = Array.from({ length: count }, () => crypto.randomUUID());
-  await writeBatch(sql, streamName, ids.map((id) => ({ id, type: "Written" })));
-  return ids;
-}
-
-/** The position of the last message that is no consumer's own. */
-async function lastPosition({ sql }: { readonly sql: typeof primary.sql }): Promise<number> {
-  const [row] = await sql`
-    select max(global_position)::int as last
-    from message_store.messages
-    where stream_name !~ ':'`;
-  return row!.last;
-}
-
-async function insert(messages: readonly Message[], sql: postgres.ISql): Promise<void> {
-  for (const { id } of messages) await sql`insert into effects (id) values (${id})`;
-}
+import {
+  effectsIn,
+  insert,
+  LAST_MESSAGES,
+  lastPosition,
+  primary,
+  replicate,
+  routed,
+  standby,
+  writeMany,
+} from "./_two_servers.ts";
 
 const common = { category: "account", consumerId: "effects", transactional: true } as const;
 const handle: Handler<postgres.TransactionSql> = (message, { sql }) => insert([message], sql);

@@ -21,7 +21,7 @@ import {
 import { parked, prune, type Pruned, rewind } from "../../src/operate/mod.ts";
 import { isOwnMessage } from "../../src/names/_own_streams.ts";
 import { until } from "../_until.ts";
-import { writeCounted } from "../consume/_consuming.ts";
+import { gate, start, stored, writeCounted } from "../consume/_consuming.ts";
 import { useDatabase } from "../database.ts";
 
 const NOTHING: Pruned = {
@@ -311,6 +311,44 @@ describe("beside prune()", () => {
     const first = await member(0);
     assert.ok((await prune(db.sql, { olderThan: 0 })).positions > 5);
     assert.equal(new Set([...first, ...await member(1)]).size, 40);
+  });
+
+  test("a consumer that comes back after others is told of no store that went back", async () => {
+    const name = "away:position-it";
+    const consumer = { category: "away", consumerId: "it", transactional: true } as const;
+    const options = { leaseDuration: 300, pollInterval: 20, commitInterval: 0 } as const;
+    const positions = await writeCounted(db.sql, "away", 3);
+    const [working, away] = [gate(), gate()];
+    let isAway = false;
+    let isLost = false;
+    const told: unknown[] = [];
+    const sql = new Proxy(db.sql, {
+      apply: async (target, self, parameters: Parameters<typeof db.sql>) => {
+        if (isAway) await away.opened;
+        return await Reflect.apply(target, self, parameters);
+      },
+    });
+    const first = start(sql, {
+      ...consumer,
+      ...options,
+      onRetry: (error) => told.push(error),
+      onEvent: ({ type }) => isLost ||= type === "claimLost",
+      handle: async ({ data }) => {
+        if (data !== 1) return;
+        isAway = true;
+        await working.opened;
+      },
+    });
+    await until(() => isAway);
+    const other = { ...consumer, ...options, positionUpdateInterval: 1, handle: () => {} };
+    const second = start(db.sql, other);
+    await until(async () => (await stored(db.sql, name)).at(-1) === positions.at(-1));
+    await prune(db.sql, { olderThan: 0 });
+    working.open();
+    away.open();
+    await until(() => isLost || told.length > 0);
+    await Promise.all([first.stop(), second.stop()]);
+    assert.deepEqual(told, []);
   });
 
   test("a running fleet loses and doubles nothing, and no store went back", async () => {
