@@ -64,17 +64,20 @@ export async function confirmStore(kept: KeptPosition): Promise<void> {
  */
 export async function goOnFromRecord(kept: KeptPosition): Promise<void> {
   const found = await kept.find!();
-  // What is still to be claimed is another process's, and nothing is handled.
-  if (kept.isClaimed) {
-    await confirmRecord(kept);
-    await readAfterLoss(kept);
-  }
+  // Before the claim, nothing is handled.
+  if (kept.isClaimed) await confirmRecord(kept);
   takePosition(kept, found);
 }
 
-/** @throws {StoreWentBackError} If the store lacks what this process has recorded. */
+/**
+ * Looks whether the store has what this process has recorded, and whether the position is still this process's.
+ *
+ * @throws {StoreWentBackError} If the store lacks what this process has recorded.
+ * @throws {ClaimLostError} If another process has the position.
+ */
 export async function confirmRecord(kept: KeptPosition): Promise<void> {
   if (await highestSince(kept, kept.sql) === undefined) throw new StoreWentBackError(kept.position);
+  await readAfterLoss(kept);
 }
 
 /** Reads the last message of the position's stream, after the store went back; undefined if there is none. */

@@ -231,27 +231,34 @@ test("a consumer by any process is told of no loss where another process has rec
   }
 });
 
-test("consume() handles nothing where another process has claimed the position on the new server", async () => {
-  let isLost = false;
-  const { handled, consumer } = noting({
-    onEvent: ({ type }: ConsumerEvent) => isLost ||= type === "claimLost",
-  });
-  const written = await writeMany(primary.sql, "account-1", 3);
-  await replicate();
-  const { sql, failOver } = routed();
-  const running = start(sql, consumer);
-  await until(async () => (await stored(primary.sql, POSITIONS)).includes(3));
-  await write(standby.sql, POSITIONS, {
-    type: "Recorded",
-    data: { position: 3 },
-    metadata: { owner: "other", leaseDuration: 3_600_000 },
-  });
-  await writeMany(standby.sql, "account-1", 3);
-  failOver();
-  await whileRunning(running, () => isLost || handled.length > 3);
-  await running.stop();
-  assert.deepEqual(handled, written);
-});
+test.each([
+  ["lacks the last record", false],
+  ["has everything", true],
+])(
+  "consume() handles nothing where another process has claimed the position on the new server, which %s",
+  async (_, hasAll) => {
+    let isLost = false;
+    const { handled, consumer } = noting({
+      onEvent: ({ type }: ConsumerEvent) => isLost ||= type === "claimLost",
+    });
+    const written = await writeMany(primary.sql, "account-1", 3);
+    await replicate();
+    const { sql, failOver } = routed();
+    const running = start(sql, consumer);
+    await until(async () => (await stored(primary.sql, POSITIONS)).includes(3));
+    if (hasAll) await replicate();
+    await write(standby.sql, POSITIONS, {
+      type: "Recorded",
+      data: { position: 3 },
+      metadata: { owner: "other", leaseDuration: 3_600_000 },
+    });
+    await writeMany(standby.sql, "account-1", 3);
+    failOver();
+    await whileRunning(running, () => isLost || handled.length > 3);
+    await running.stop();
+    assert.deepEqual(handled, written);
+  },
+);
 
 test("consume() ends without an error where the new server lacks the claim that it gives back", async () => {
   const { consumer } = noting({ pollInterval: 60_000 });
