@@ -17,6 +17,9 @@ const LONGEST_LOOK_PAUSE = 250;
 /** A look at the positions may take so long, even if the timeout is shorter. */
 const LOOK_TIME = 1000;
 
+/** How many messages to look at once for one of the consumer's types. */
+const LOOK_SIZE = 100;
+
 /** Options of `waitFor`. */
 export interface WaitForOptions {
   /** Ends the wait: the promise rejects with the signal's reason. */
@@ -80,7 +83,8 @@ export async function waitFor(
   const { signal, timeout = 10_000 } = options;
   checkSignal(signal);
   checkMilliseconds("timeout", timeout, 0);
-  const selection = { ...selectionOf(consumer), batchSize: 1 };
+  const { types, correlation } = selectionOf(consumer);
+  const selection = { types, correlation, batchSize: types ? LOOK_SIZE : 1 };
   checkSource(identity.source, selection);
   const members = membersOf(identity);
   const streams = members.map((member) => streamOf(identity, member));
@@ -131,8 +135,15 @@ export async function waitFor(
 async function isPassed(reader: Reader, position: number, place: number): Promise<boolean> {
   if (position >= place) return true;
   if (reader.category === null) return false;
-  const [next] = (await reader.read(position + 1, reader.markAt(place + 1))).messages();
-  return next === undefined || reader.placeOf(next) > place;
+  for (let from = position + 1; from <= place;) {
+    const page = await reader.read(from, reader.markAt(place + 1));
+    const [next] = page.messages();
+    if (next) return reader.placeOf(next) > place;
+    if (page.atEnd) break;
+    // The messages of the page were left out: they are of other types.
+    from = page.next;
+  }
+  return true;
 }
 
 /** Makes a search for an aggregate's reference to a message: undefined while there is none. */

@@ -11,6 +11,7 @@ import {
   StoreWentBackError,
   waitFor,
   write,
+  writeBatch,
 } from "../../mod.ts";
 import { start, writeCounted } from "./_consuming.ts";
 import { PATIENCE } from "../_until.ts";
@@ -104,6 +105,12 @@ describe("waitFor()", () => {
     const names = { category, consumerId: "it" };
     const consumer = { ...names, ...options } as Consumer;
     const metadata = { correlationStreamName: "kept-1" };
+    // More than it looks at at once.
+    await writeBatch(
+      db.sql,
+      `${category}-1`,
+      Array.from({ length: 150 }, () => ({ type: "Other" })),
+    );
     const kept = await append(db.sql, `${category}-1`, { type: "Kept", metadata });
     await assert.rejects(waitFor(db.sql, consumer, kept.globalPosition, now), ConsumerBehindError);
     await drain(db.sql, consumer);
