@@ -88,6 +88,13 @@ export async function readAfterLoss(kept: KeptPosition): Promise<IdentifiedLast 
   return last;
 }
 
+/** Whether the claim is given back already: the answer to the last store was lost. */
+export async function isGivenBack(kept: KeptPosition): Promise<boolean> {
+  const [last] = await readLastMessages(kept.sql, [kept.streamName]);
+  return last?.version === kept.version && ownerOf(last) === undefined &&
+    kept.stored >= kept.position;
+}
+
 /** @throws {ClaimLostError} If the position is claimed, and the stream's last message has another owner. */
 async function checkOwner(kept: KeptPosition, last: IdentifiedLast | undefined): Promise<void> {
   const { claim, isClaimed, isClosing } = kept;

@@ -19,6 +19,7 @@ import {
   confirmStore,
   findSuccessor,
   goOnFromRecord,
+  isGivenBack,
   reloadPosition,
 } from "./_reload_position.ts";
 
@@ -124,6 +125,7 @@ async function storeNow(kept: KeptPosition, isForced = false): Promise<void> {
       // The position stays due.
       else if (error instanceof StoreRenamedError) return;
       else await reloadPosition(kept);
+      if (kept.isClosing && kept.claim !== undefined) kept.isClosed = await isGivenBack(kept);
     }
   }
 }

@@ -228,6 +228,22 @@ describe("a second process of a consumer", () => {
   });
 });
 
+test("a claim is given back once, though the answer is lost", async () => {
+  await writeCounted(db.sql, "backonce", 2);
+  const { consumer } = noting("backonce", { positionUpdateInterval: 100 });
+  let writes = 0;
+  const sql = fromQuery(async (text, parameters) => {
+    const rows = await db.sql.unsafe(text, parameters as string[]);
+    if (text.includes("write_message(") && ++writes === 2) {
+      throw Object.assign(new Error("write CONNECTION_CLOSED"), { code: "CONNECTION_CLOSED" });
+    }
+    return rows;
+  });
+  await drain(sql, consumer);
+  const records = await readStream(db.sql, "backonce:position-it");
+  assert.deepEqual(records.map(({ metadata }) => metadata !== null), [true, false]);
+});
+
 test.each(["consume", "drain"])("a claim from the future ends: %s", async (way) => {
   const category = `future${way}`;
   await writeCounted(db.sql, category, 2);
