@@ -127,12 +127,13 @@ export function keepPosition(
   };
 }
 
-/** Takes a position that was found again, before anything was handled. The next round reads from there. */
+/** Takes a position that was found again. The next round reads from there. */
 export function takePosition(
   kept: KeptPosition,
   { position, version, versionId, stored, store }: FoundInStore,
 ): void {
   Object.assign(kept, { position, version, versionId, stored, store, inHand: undefined });
+  kept.unstored = 0;
   kept.isRenamed = false;
   endRound(kept);
 }

@@ -133,7 +133,7 @@ interface Progress {
 }
 
 /**
- * The signals of a round. It ends when the run does, and when somebody else sets the position: then too, the
+ * The signals of a round. It ends when the run does, and when the position is set or found again: then too, the
  * messages in hand may take `shutdownTimeout` at most. So an operator can pass a message whose handler hangs.
  */
 function roundOf(
