@@ -6,6 +6,7 @@ import { backoff, sleep } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 import { ClaimLostError } from "./_claim.ts";
 import { lockCategories } from "./_lock_categories.ts";
+import { pauseBefore } from "./_pause.ts";
 import { readLastMessages } from "./_read_last_messages.ts";
 import { isConflict, isRecordFailure } from "./_record_position.ts";
 import { reloadPosition } from "./_reload_position.ts";
@@ -29,9 +30,6 @@ const MOST_CONFLICTS = 20;
  * handler would never be first. Not sooner, because all writers of the category then wait for the handler.
  */
 const CONFLICTS_BEFORE_LOCK = 3;
-/** How long to wait after the first conflict, and after a conflict at most, in milliseconds. */
-const FIRST_RERUN_DELAY = 4;
-const LONGEST_RERUN_DELAY = 1000;
 
 /**
  * Does the work for a message. If the consumer is transactional, the work and the record of the
@@ -135,10 +133,9 @@ async function isDatabaseAway({ run: { consumer: { sql }, kept } }: Task): Promi
 async function recover(task: Task, error: unknown): Promise<boolean> {
   const { consumer, kept, stopping } = task.run;
   if (!isConflict(kept, error)) consumer.onRetry?.(error);
-  const delay = error === task.lastConflict
-    ? backoff(task.conflicts, FIRST_RERUN_DELAY, LONGEST_RERUN_DELAY)
-    : backoff(++task.interruptions, FIRST_DELAY, LONGEST_DELAY);
-  await sleep(delay, stopping);
+  await (error === task.lastConflict
+    ? pauseBefore(task.conflicts, stopping)
+    : sleep(backoff(++task.interruptions, FIRST_DELAY, LONGEST_DELAY), stopping));
   return !stopping.aborted && await reload(task.run) !== undefined;
 }
 
