@@ -15,7 +15,8 @@ const UNSTORED_BY_AGGREGATE = 1000;
 /** Options of `consumers`. */
 export interface ConsumersOptions {
   /**
-   * The category that the consumers read, `"$all"`, or the name of an aggregate.
+   * The category that the consumers read, `"$all"` (of all partitions, if the store has several), or the name of an
+   * aggregate.
    *
    * @default all consumers of the store
    */
@@ -153,7 +154,7 @@ export async function consumers(
     const found = await consumersOf(store, { category, upTo });
     return stores ? found.map((it) => ({ partition: stores.indexOf(store), ...it })) : found;
   };
-  return category === undefined
+  return category === undefined || category === "$all"
     ? (await askStores(sql, ask)).flat()
     : await ask(storeFor(sql, category));
 }

@@ -433,6 +433,33 @@ describe("the address of one partition alone", () => {
     expect(await streamVersion(handles[1]!, stream)).toBe(-1);
   });
 
+  test("takes no copy of a category of another partition", async () => {
+    const copying = ["copy", names[0]!, "--to", urls[1]!];
+    for (const options of [[], ["--dry-run"]]) {
+      expect(await messagedb.run([...copying, ...options])).toMatchObject({
+        stderr: expect.stringContaining(`error: Cannot write here: ${place(0)}: ${advice}`),
+        exitCode: 1,
+      });
+    }
+    expect(await streamVersion(handles[1]!, `${names[0]}-1`)).toBe(-1);
+  });
+
+  test("takes a copy of the same partition, whatever is in it", async () => {
+    const other = await createDatabase(inject("databaseOrigin"));
+    onTestFinished(() => other.drop());
+    const copy = postgres(other.url, { max: 1, onnotice: () => {} });
+    onTestFinished(() => copy.end());
+    await install(copy, { partition: { number: 1, of: COUNT } });
+    clean();
+    const misplaced = `${names[0]}-alone`;
+    await write(handles[1]!, misplaced, { type: "Opened" });
+    const copying = ["copy", "$all", "--to", other.url];
+    const { exitCode, stderr } = await messagedb.run([...copying, "--partition", "1"]);
+    expect([exitCode, stderr]).toEqual([0, ""]);
+    expect(await streamVersion(copy, misplaced)).toBe(0);
+    expect((await messagedb.run(copying, { url: urls[1]! })).exitCode).toBe(0);
+  });
+
   test("takes writes to its own, and reads of all that is there", async () => {
     const [, url] = urls;
     clean();

@@ -201,6 +201,16 @@ test("what concerns one category works, and is in its partition alone", async ()
     assert.equal(status!.partition, partitions(sql).indexOf(partitionFor(sql, category)));
     const all = await consumers(sql);
     assert.deepEqual(all.find((it) => it.category === category)?.partition, status!.partition);
+    const everything = { category: "$all", consumerId: `all-${category}` };
+    for (const store of partitions(sql)) {
+      await drain(store, { ...everything, startAt: "end", handle: () => {} });
+    }
+    assert.deepEqual(
+      (await consumers(sql, { category: "$all" }))
+        .filter(({ consumerId }) => consumerId === everything.consumerId)
+        .map(({ partition }) => partition),
+      [...partitions(sql).keys()],
+    );
     assert.ok((await streams(sql, category)).streams.length === 5);
     const [first] = await readStream(sql, `${category}-1`);
     for (const start of [{ id: first!.id }, { streamName: `${category}-1` }]) {
@@ -685,6 +695,36 @@ describe("over a gateway", () => {
         message: RegExp(text),
       });
     }
+  });
+
+  test("says which partition gives no answer", async () => {
+    const down = postgres("postgres://postgres@127.0.0.1:1/none", { max: 1, connect_timeout: 1 });
+    const handle = gateway(partitioned([...handles.slice(0, 2), down, ...handles.slice(3)]), {
+      authorize: () => true,
+      onError: () => {},
+    });
+    const end = new AbortController();
+    let problem: unknown;
+    const client = fetchSql("http://gateway/sql", {
+      signal: end.signal,
+      async fetch(url, init) {
+        const answer = await handle(new Request(url, init));
+        problem = await answer.clone().json();
+        end.abort();
+        return answer;
+      },
+    });
+    await assert.rejects(categories(client));
+    assert.deepEqual(problem, {
+      type: "about:blank",
+      title: "Service Unavailable",
+      status: 503,
+      detail: "No answer of partition 2 now: try again later",
+      code: "PARTITION",
+      reason: "unanswered",
+      partitions: [2],
+    });
+    await down.end();
   });
 
   test("subscriptions to categories of several partitions share a watch", async () => {

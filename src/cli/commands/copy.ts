@@ -5,9 +5,17 @@ import type { Output } from "../terminal/output.ts";
 import { badUse, CommandError, EXIT_CODE, type ExitCode } from "../terminal/exit_code.ts";
 import { describeFailure } from "../terminal/failure.ts";
 import { importSource, progressText } from "../terminal/importing.ts";
+import { keepToPartition, readPlace } from "../terminal/keep_to_partition.ts";
 import { makeRate } from "../terminal/rate.ts";
 import { askStore, type Context, firstAnswer, withPostgres } from "../terminal/run.ts";
-import { openOneDatabase, storeAddress, type StoreOptions } from "../terminal/store.ts";
+import {
+  isOneDatabase,
+  openOneDatabase,
+  type PartitionPlace,
+  placesIn,
+  storeAddress,
+  type StoreOptions,
+} from "../terminal/store.ts";
 import { counted, countText, printable } from "../terminal/text.ts";
 import { HELD_BACK, rememberLast } from "../terminal/held_back.ts";
 
@@ -37,17 +45,30 @@ export function defineCopy(program: Command): void {
     .action(withPostgres(async (given, selection: string, options: CopyCommandOptions) => {
       const { partitionFor } = await import("@messagedb/client");
       const context = { ...given, sql: partitionFor(given.sql, selection) };
+      const { output } = context;
       const { to, toSchema, omitPositions = false, dryRun } = options;
       const target = { url: [to], schema: toSchema };
       const { sql: copy, end } = await openOneDatabase(target);
       try {
         await checkTarget(context, copy, target);
-        const copying = { ...context, copy, selection, omitPositions };
+        const from = await placeOf(context.sql, given);
+        const own = await keepToPartition(copy, target, { output, from });
+        const copying = { ...context, copy: own, selection, omitPositions };
         return await (dryRun ? printPlan : copySelection)(copying);
       } finally {
         await end();
       }
     }));
+}
+
+/** The partition that is copied; undefined if the store has none. */
+async function placeOf(
+  copied: Sql,
+  { sql, options }: Context & { readonly sql: Sql },
+): Promise<PartitionPlace | undefined> {
+  if (isOneDatabase(options)) return await readPlace(copied);
+  const { partitions } = await import("@messagedb/client");
+  return placesIn(options)[partitions(sql).indexOf(copied)];
 }
 
 async function checkTarget(

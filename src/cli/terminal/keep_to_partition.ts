@@ -8,6 +8,8 @@ interface Writing {
   readonly output: Output;
   /** The stream; undefined if the streams are not known yet. */
   readonly stream?: string;
+  /** The partition that the messages come from: what is in it is right in another database of the same mark. */
+  readonly from?: PartitionPlace | undefined;
 }
 
 /**
@@ -22,7 +24,7 @@ interface Writing {
 export async function keepToPartition(
   sql: Sql,
   options: StoreOptions,
-  { output, stream }: Writing,
+  { output, stream, from }: Writing,
 ): Promise<Sql> {
   if (!isOneDatabase(options)) return sql;
   const { categories, entityName, partitionByHash, partitioned, partitions } = await import(
@@ -31,6 +33,7 @@ export async function keepToPartition(
   const place = await readPlace(sql);
   if (place === undefined) return sql;
   const { number: own, of } = place;
+  if (from?.number === own && from.of === of) return sql;
   if (stream !== undefined && partitionByHash(entityName(stream), of) === own) return sql;
   const here = new Set((await categories(sql)).map(entityName));
   const warned = new Set<string>();
@@ -61,7 +64,7 @@ const ADVICE = "give the addresses of all partitions in their order, and --parti
   "programs have a partitionOf";
 
 /** The partition that a database is marked as; undefined if it is no partition. */
-async function readPlace(sql: Sql): Promise<PartitionPlace | undefined> {
+export async function readPlace(sql: Sql): Promise<PartitionPlace | undefined> {
   const { messageStoreVersion, partitioned, PartitionError, partitions } = await import(
     "@messagedb/client"
   );

@@ -77,6 +77,11 @@ export function refusalOf(error: unknown): Refusal {
     const { code, reason, names, partitions } = error;
     return new Refusal(422, error.message, { code, reason, names, partitions });
   }
+  if (error instanceof PartitionError && troubleOf(error) !== undefined) {
+    const { code, reason, partitions } = error;
+    const detail = `No answer of partition ${partitions.join(", ")} now: try again later`;
+    return new Refusal(503, detail, { code, reason, partitions }, UNAVAILABLE.headers);
+  }
   // Not 503, because a retry would not help.
   if (error instanceof NotInstalledError) return FAILED;
   const state = sqlStateOf(error);
