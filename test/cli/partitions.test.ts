@@ -424,10 +424,14 @@ describe("the address of one partition alone", () => {
       time: new Date(),
     }));
     clean();
-    const imported = await messagedb.run(["import", "-"], {
-      url,
-      stdin: lines.map((line) => `${JSON.stringify(line)}\n`).join(""),
+    const file = { url, stdin: lines.map((line) => `${JSON.stringify(line)}\n`).join("") };
+    const checked = await messagedb.run(["import", "-", "--dry-run"], file);
+    expect(checked).toMatchObject({
+      stdout: `line 2: ${refusal}\n1 line cannot be imported\n` +
+        "1 message of 1 stream: 1 to write, 0 already there\n",
+      exitCode: 1,
     });
+    const imported = await messagedb.run(["import", "-"], file);
     expect(imported.stderr).toMatch(refusal);
     expect(imported.exitCode).toBe(1);
     expect(await streamVersion(handles[1]!, stream)).toBe(-1);

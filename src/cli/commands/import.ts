@@ -66,11 +66,10 @@ interface CheckedFile {
   readonly broken: { readonly line: number; readonly problem: string }[];
 }
 
-async function checkFile(
-  { output, sql }: ImportContext,
-  lines: Lines,
-): Promise<ExitCode> {
+async function checkFile(context: ImportContext, lines: Lines): Promise<ExitCode> {
+  const { output, options } = context;
   const { checkLines } = await import("@messagedb/client/operate");
+  const sql = await keepToPartition(context.sql, options, { output });
   const tell = makeRate(output, "Checked");
   const checked: CheckedFile = {
     messages: 0,
@@ -91,30 +90,41 @@ async function checkFile(
   return checked.brokenCount === 0 ? EXIT_CODE.done : EXIT_CODE.failed;
 }
 
-/** Looks which of the messages the store has. */
+/** Looks which of the messages the store has, and which it would not take. */
 async function lookUp(
   sql: Sql,
   page: readonly CheckedLine[],
   checked: CheckedFile,
 ): Promise<void> {
-  const { readMessages } = await import("@messagedb/client");
+  const { partitionFor, readMessages } = await import("@messagedb/client");
   const ids = page.flatMap(({ message }) => message === null ? [] : [message.id]);
   const stored = await readMessages(sql, ids);
   const streams = new Map(stored.map(({ id, streamName }) => [id, streamName]));
   for (const { line, message, problem } of page) {
     const stream = message === null ? undefined : streams.get(message.id.toLowerCase());
-    if (message !== null && (stream === undefined || stream === message.streamName)) {
+    const wrong = message === null
+      ? problem
+      : stream !== undefined && stream !== message.streamName
+      ? `the stream "${stream}" has a message of the id "${message.id}"`
+      : sentenceOf(() => partitionFor(sql, message.streamName));
+    if (message !== null && wrong === undefined) {
       checked.messages++;
       checked.streams.add(message.streamName);
       if (stream !== undefined) checked.known++;
       continue;
     }
     checked.brokenCount++;
-    if (checked.broken.length === MOST_BROKEN) continue;
-    checked.broken.push({
-      line,
-      problem: problem ?? `the stream "${stream}" has a message of the id "${message!.id}"`,
-    });
+    if (checked.broken.length < MOST_BROKEN) checked.broken.push({ line, problem: wrong! });
+  }
+}
+
+/** The sentence with which a check refuses; undefined if it does not. */
+function sentenceOf(check: () => unknown): string | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
   }
 }
 
