@@ -51,7 +51,7 @@ export function defineCopy(program: Command): void {
       const { sql: copy, end } = await openOneDatabase(target);
       try {
         await checkTarget(context, copy, target);
-        const from = await placeOf(context.sql, given);
+        const from = await partitionCopied(context.sql, given);
         const own = await keepToPartition(copy, target, { output, from });
         const copying = { ...context, copy: own, selection, omitPositions };
         return await (dryRun ? printPlan : copySelection)(copying);
@@ -62,7 +62,7 @@ export function defineCopy(program: Command): void {
 }
 
 /** The partition that is copied; undefined if the store has none. */
-async function placeOf(
+async function partitionCopied(
   copied: Sql,
   { sql, options }: Context & { readonly sql: Sql },
 ): Promise<PartitionPlace | undefined> {

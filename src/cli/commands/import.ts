@@ -106,7 +106,7 @@ async function lookUp(
       ? problem
       : stream !== undefined && stream !== message.streamName
       ? `the stream "${stream}" has a message of the id "${message.id}"`
-      : sentenceOf(() => partitionFor(sql, message.streamName));
+      : refusalBy(() => partitionFor(sql, message.streamName));
     if (message !== null && wrong === undefined) {
       checked.messages++;
       checked.streams.add(message.streamName);
@@ -119,7 +119,7 @@ async function lookUp(
 }
 
 /** The sentence with which a check refuses; undefined if it does not. */
-function sentenceOf(check: () => unknown): string | undefined {
+function refusalBy(check: () => unknown): string | undefined {
   try {
     check();
     return undefined;
