@@ -188,7 +188,25 @@ function waysToTake(category: string, batchSize: number): Way[] {
         drain(silent, { ...consumer(), transactional: true, handle: insert }, { limit: fewer(10) }),
     },
     {
-      title: "the same, commitInterval 0",
+      title: "the same statements by hand, a transaction a page",
+      count: fewer(10),
+      take: async () => {
+        let position = 0;
+        for (let left = fewer(10); left > 0;) {
+          const page = await readCategory(silent, category, {
+            position,
+            batchSize: Math.min(batchSize, left),
+          });
+          await silent.begin(async (transaction) => {
+            for (const message of page) await insert(message, { sql: transaction });
+          });
+          left -= page.length;
+          position = page.at(-1)!.globalPosition + 1;
+        }
+      },
+    },
+    {
+      title: "drain(), transactional, one insert a message, commitInterval 0",
       count: fewer(100),
       take: () =>
         drain(
