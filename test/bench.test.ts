@@ -10,6 +10,8 @@ import { pathOf } from "./_path_of.ts";
 import { useDatabase } from "./database.ts";
 
 const db = useDatabase();
+/** For the bench that fills a store of its own. */
+const empty = useDatabase();
 
 test("bench:gateway compares each operation, by ones and by sixteens", async () => {
   const output = await runBench("gateway", "--rounds", "2", "--count", "2", "--duration", "1");
@@ -48,6 +50,16 @@ test("bench:entities compares a long entity with a short one, and folding with r
   );
   expect(output.match(/^(10|300) messages.* \d+\.\d\d ms/gm)).toHaveLength(3);
   expect(output.match(/^(readStream|project).*( +\d+\.\d\d){3}$/gm)).toHaveLength(3);
+});
+
+test("bench:studio says what each view costs the database", async () => {
+  const output = await runBenchOn(
+    empty.url,
+    "studio",
+    ...["--messages", "2000", "--rounds", "1"],
+  );
+  expect(output).toMatch(/^the overview +7( +\d\S*){2} to \d\S*$/m);
+  expect(output.match(/^.* +\d+( +\d\S*){2} to \d\S*$/gm)).toHaveLength(11);
 });
 
 test("bench:otel compares handles that are traced with one that is not", async () => {
@@ -183,11 +195,15 @@ function wayResult(title: string, peer: Peer, rates: readonly (number | null)[])
   };
 }
 
-async function runBench(name: string, ...args: string[]): Promise<string> {
+function runBench(name: string, ...args: string[]): Promise<string> {
+  return runBenchOn(db.url, name, ...args);
+}
+
+async function runBenchOn(url: string, name: string, ...args: string[]): Promise<string> {
   const command = [`bench/${name}.ts`, ...args];
   const { stdout } = await promisify(execFile)(pathOf("node_modules/.bin/tsx"), command, {
     cwd: pathOf("."),
-    env: { ...process.env, DATABASE_URL: db.url },
+    env: { ...process.env, DATABASE_URL: url },
   });
   return stdout;
 }

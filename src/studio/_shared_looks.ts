@@ -2,15 +2,17 @@ import { invalid } from "../lib/invalid.ts";
 import { checkCategory, checkInteger } from "../names/_check.ts";
 import { activity } from "../operate/activity.ts";
 import { consumers } from "../operate/consumers.ts";
-import { diagnose } from "../operate/diagnose.ts";
+import { examine } from "../operate/_examine.ts";
 import { findMessages } from "../operate/find_messages.ts";
 import type { FoundMessage } from "../operate/found_message.ts";
 import { messageTypes } from "../operate/message_types.ts";
+import type { StoreStatus } from "../operate/status.ts";
 import { storeStatus } from "../operate/store_status.ts";
 import type { Sql } from "../types.ts";
 import { timeIn } from "./_arguments.ts";
 import { silenceText } from "./_ask_partitions.ts";
 import { type ArgumentsOf, nowhere, type Operations } from "./_operation.ts";
+import type { Studio } from "./_studio.ts";
 
 /** What all pages see alike: it is read once for all, however many pages are open. */
 export const SHARED_LOOKS: Operations<
@@ -81,19 +83,7 @@ export const SHARED_LOOKS: Operations<
     writes: false,
     members: {},
     place: nowhere,
-    run: ({ ask, share, partitions }, _, __, request) =>
-      share({
-        key: "storeStatus",
-        goodFor: 5000,
-        statements: partitions,
-        ask: async () => {
-          const found = await ask.each(storeStatus, request);
-          return {
-            stores: found.map(({ number, answer }) => ({ ...answer, number })),
-            at: new Date(),
-          };
-        },
-      }),
+    run: (studio, _, __, request) => lookAtStores(studio, request),
   },
   consumers: {
     writes: false,
@@ -119,13 +109,19 @@ export const SHARED_LOOKS: Operations<
     writes: false,
     members: {},
     place: nowhere,
-    run: ({ ask, share, partitions }, _, __, request) =>
-      share({
+    run: (studio, _, __, request) =>
+      studio.share({
         key: "diagnose",
         goodFor: 30_000,
-        statements: partitions,
+        statements: studio.partitions,
         ask: async () => {
-          const found = await ask.each(diagnose, request);
+          // A failure is told by what is found where it failed.
+          const { stores } = await lookAtStores(studio, request).catch(() => ({ stores: [] }));
+          const found = await studio.ask.each((store) => {
+            const place = studio.stores.indexOf(store);
+            const status = stores.find(({ number }) => (number ?? 0) === place);
+            return examine(store, async () => status ?? await storeStatus(store));
+          }, request);
           return found.flatMap(({ number, answer }) =>
             answer.map((it) => ({ ...it, partition: number }))
           );
@@ -148,6 +144,29 @@ export const SHARED_LOOKS: Operations<
       }),
   },
 };
+
+interface StoresLook {
+  readonly stores: readonly (StoreStatus & { readonly number: number | null })[];
+  readonly at: Date;
+}
+
+function lookAtStores(
+  { ask, share, partitions }: Studio,
+  request: Request,
+): Promise<StoresLook> {
+  return share({
+    key: "storeStatus",
+    goodFor: 5000,
+    statements: partitions,
+    ask: async () => {
+      const found = await ask.each(storeStatus, request);
+      return {
+        stores: found.map(({ number, answer }) => ({ ...answer, number })),
+        at: new Date(),
+      };
+    },
+  });
+}
 
 /** The last message of a store, without its texts. */
 async function readLast(store: Sql): Promise<FoundMessage | undefined> {

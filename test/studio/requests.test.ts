@@ -499,6 +499,15 @@ function counting(sql: Sql & { unsafe: typeof db.sql.unsafe }) {
   return { counted, handle };
 }
 
+test("the store is examined with the status that the overview shows", async () => {
+  const { counted, handle } = counting(db.sql);
+  const asked = testStudio({ sql: handle });
+  const answers = await Promise.all([asked.ask("storeStatus"), asked.ask("diagnose")]);
+  expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+  // The status, the facts, and a look for a pooler.
+  expect(counted.statements).toBe(3);
+});
+
 test("many open pages are one small statement a second, however many ask", async () => {
   const { counted, handle } = counting(db.sql);
   const asked = testStudio({ sql: handle });
