@@ -244,6 +244,33 @@ if (chromium === undefined) {
       await page.getByRole("row").filter({ hasText: "After" }).waitFor();
     });
 
+    test.each([
+      ["a category", "/categories/sleet?tab=messages&type=Sleet"],
+      ["a stream", "/streams/sleet-1?type=Sleet"],
+    ])(
+      "looks for what is new to a search of %s only after what it has looked at",
+      async (_, path) => {
+        const others = Array.from({ length: 500 }, () => ({ type: "Other" }));
+        await writeBatch(db.sql, "sleet-1", [{ type: "Sleet", data: "Before" }, ...others]);
+        const { page } = await open(path);
+        await page.getByRole("row").filter({ hasText: "Before" }).first().waitFor();
+        await page.locator(".beat").filter({ hasText: "Live" }).waitFor();
+        const scans: number[] = [];
+        page.on("response", async (response) => {
+          if (!response.url().endsWith("/findMessages")) return;
+          const { types } = response.request().postDataJSON();
+          if (types !== undefined) scans.push((await response.json()).scanned);
+        });
+        const id = crypto.randomUUID();
+        for (const data of [`First ${id}`, `Second ${id}`, `Third ${id}`]) {
+          await write(db.sql, "sleet-1", { type: "Sleet", data });
+          await page.getByRole("row").filter({ hasText: data }).waitFor();
+        }
+        expect(scans.length).toBeGreaterThan(1);
+        expect(Math.max(...scans.slice(1))).toBeLessThan(200);
+      },
+    );
+
     test("catches up with all messages if the latest are the library's own, which are left out", async () => {
       await write(db.sql, "snow-1", { type: "Before" });
       const { page } = await open("/all");

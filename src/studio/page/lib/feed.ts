@@ -105,6 +105,10 @@ interface Work {
   previous: number | undefined;
   /** The last position that was looked at, of those that are shown or left out. */
   seen: number;
+  /** The partition that the messages are in. */
+  partition: number;
+  /** The end of the stream, or the head, at the last look for what is new to a search; undefined before the first. */
+  searched: number | undefined;
   controller: AbortController;
   isEnded: boolean;
 }
@@ -124,6 +128,8 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
     next: startAt ?? (isBackward ? "end" : "beginning"),
     previous: undefined,
     seen: -1,
+    partition: 0,
+    searched: undefined,
     controller: new AbortController(),
     isEnded: false,
   };
@@ -164,6 +170,7 @@ async function find(
   const keys = found.messages.map(work.keyOf);
   const end = direction === "forward" ? (found.next ?? 0) - 1 : -1;
   work.seen = Math.max(work.seen, end, ...keys);
+  work.partition = found.partition;
   return { ...found, messages: await withReferred(filter, found.messages, signal) };
 }
 
@@ -255,22 +262,27 @@ async function refresh(work: Work, heads: Pulse["heads"] | undefined): Promise<b
   const { isLoading, isLeftBehind } = work.state;
   if (isLoading) return false;
   if (isLeftBehind || work.isEnded || (isBackward ? hasBefore : hasMore)) return true;
-  if (isBackward && (isSearch(work) || work.seen < 0)) return await searchNews(work, heads);
+  const isSearching = isSearch(work) || isBackward && work.seen < 0;
+  return await (isSearching ? searchNews(work, heads) : readNews(work, work.seen));
+}
+
+/** Reads what comes after a position, with an overlap. */
+async function readNews(work: Work, known: number): Promise<boolean> {
   const overlap = isStream(work.filter.source) ? -1 : OVERLAP;
   const news: TableMessage[] = [];
-  let from: number | null = Math.max(0, work.seen - overlap);
+  let from: number | null = Math.max(0, known - overlap);
   for (let page = 0; page < MOST_NEWS && from !== null; page++) {
     const found: FoundRows = await find(work, "forward", from, NEWS);
     if (work.state.isLoading || work.isEnded) return work.isEnded;
     news.push(...found.messages);
     from = found.next;
   }
-  if (from !== null && isBackward) {
+  if (from !== null && work.isBackward) {
     work.update({ hasBefore: true, isLeftBehind: true });
     return true;
   }
   const rows = newOf(work, news);
-  if (isBackward && rows.length > 0) {
+  if (work.isBackward && rows.length > 0) {
     prepend(work, rows.toReversed(), { hasBefore: false, isFresh: true });
   } else if (rows.length > 0 || from !== null) {
     if (from !== null) work.next = from;
@@ -284,17 +296,40 @@ function isSearch({ filter: { types, text, since, until } }: Work): boolean {
 }
 
 /**
- * Looks for what is new among the newest messages, in one statement: a search may have found its last message long ago.
+ * Looks for what is new to a search: after the end that the stream had at the last look, or after the head of all
+ * messages at that time. The last message that the search has found may be long ago.
  */
 async function searchNews(work: Work, heads: Pulse["heads"] | undefined): Promise<boolean> {
-  const { messages, next, partition } = await find(work, "backward", "end", NEWS);
-  const since = heads?.[partition] ?? undefined;
+  const isOfStream = isStream(work.filter.source);
+  const end = isOfStream ? await endOfStream(work) : heads?.[work.partition] ?? undefined;
+  const known = isOfStream ? work.searched : end;
+  if (isOfStream && known === end) return true;
+  const isDone = work.searched !== undefined && known !== undefined
+    ? await readNews(work, known)
+    : work.isBackward
+    ? await searchNewest(work, end)
+    : await readNews(work, work.seen);
+  if (isDone) work.searched = end ?? 0;
+  return isDone;
+}
+
+async function endOfStream({ filter: { source }, controller }: Work): Promise<number> {
+  const end = { source, direction: "backward", startAt: "end", limit: 1 } as const;
+  const { messages: [last] } = await call("findMessages", end, controller.signal);
+  return last?.position ?? -1;
+}
+
+/**
+ * Looks for what is new among the newest messages, in one statement: a search may have found its last message long ago,
+ * and may have begun before a head was known. Later looks go on from the head.
+ */
+async function searchNewest(work: Work, head: number | undefined): Promise<boolean> {
+  const { messages, next } = await find(work, "backward", "end", NEWS);
   if (work.state.isLoading || work.isEnded) return work.isEnded;
-  const isGap = next !== null && since !== undefined && !isStream(work.filter.source) &&
-    next > since;
+  const isGap = next !== null && head !== undefined && !isStream(work.filter.source) && next > head;
   const rows = newOf(work, messages);
   if (isGap) {
-    work.previous = Math.max(0, since - OVERLAP);
+    work.previous = Math.max(0, head - OVERLAP);
     work.update({ hasBefore: true, isLeftBehind: true });
   } else if (rows.length > 0) prepend(work, rows, { hasBefore: false, isFresh: true });
   return true;

@@ -147,6 +147,9 @@ function Foot(
   );
 }
 
+/** A list in which nothing comes while others are written to is looked at less often, up to each fourth second. */
+const MOST_TURNS = 3;
+
 /** Reads what is new when the store has moved; answers how far it has moved while the tail is paused. */
 function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean): number {
   const { pulse } = useValue(heartbeat);
@@ -158,10 +161,15 @@ function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean)
   useEffect(() => {
     if (!isLive) return;
     const known = done.current;
+    let idleLooks = 0;
+    let turnsToWait = 0;
     return every(1000, async () => {
       const target = latest.current;
-      if (String(target?.heads) === String(known.pulse?.heads)) return;
+      if (String(target?.heads) === String(known.pulse?.heads) || turnsToWait-- > 0) return;
+      const { rows } = feed.state();
       if (await feed.refresh(known.pulse?.heads)) known.pulse = target;
+      idleLooks = feed.state().rows === rows ? idleLooks + 1 : 0;
+      turnsToWait = Math.min(idleLooks, MOST_TURNS);
     }).end;
   }, [feed, isLive, source, direction]);
   const before = done.current.pulse;
