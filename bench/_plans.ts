@@ -26,6 +26,8 @@ export interface Work {
   readonly sorts: readonly number[];
   /** The rows of the table that each sequential scan gave. */
   readonly seqScans: readonly number[];
+  /** The rows that one place of a plan gave at most, in all its runs together. */
+  readonly mostRows: number;
   /** What the operation answered. */
   readonly answer: unknown;
 }
@@ -110,6 +112,7 @@ export async function explainer(url: string): Promise<Explainer> {
         seqScans: nodes
           .filter((it) => it["Node Type"] === "Seq Scan" && it["Relation Name"] === "messages")
           .map(rowsOf),
+        mostRows: Math.max(0, ...nodes.map(rowsOf)),
         answer,
       };
     },

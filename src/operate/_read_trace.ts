@@ -27,9 +27,10 @@ export interface StoredBeginning {
   readonly causes: readonly StoredLink[];
 }
 
-/** Messages that follow from others. */
-export interface EffectsPage {
-  readonly effects: readonly StoredLink[];
+/** Messages that name others as their causes. */
+export interface CausedPage {
+  /** The global positions of a message and of its cause, in the order of the messages. */
+  readonly pairs: readonly (readonly [effect: number, cause: number])[];
   /** How many messages were looked at. */
   readonly count: number;
   /** The global position of the last of them; null if there is none. */
@@ -121,40 +122,37 @@ select
   )::text as json`;
 
 /** Which messages to look at, and what they may follow from. */
-export interface WantedEffects {
+export interface WantedCaused {
   /** JSON: a list of `[streamName, position, globalPosition]`. */
   readonly causes: string;
   /** The last global position that was looked at. */
   readonly after: string;
   readonly batchSize: string;
-  /** How many effects to read at most. */
-  readonly limit: string;
 }
 
 /**
- * Looks at the next messages of the store, and reads those that follow from known ones, or from each other.
+ * Looks at the next messages of the store, and pairs each with its cause, if the cause is known or among them.
  *
  * No index helps: metadata has none. An effect has a higher global position than its cause, so it is among the
- * messages after.
+ * messages after. The caller follows the pairs: a recursive step would go through the whole page again for each link of
+ * a chain.
  */
-export async function readEffectsPage(
+export async function readCausedPage(
   sql: Sql,
-  { causes, after, batchSize, limit }: WantedEffects,
-): Promise<EffectsPage> {
-  return await queryJson<EffectsPage>(sql, "with recursive", EFFECTS)`
+  { causes, after, batchSize }: WantedCaused,
+): Promise<CausedPage> {
+  return await queryJson<CausedPage>(sql, "with", CAUSED)`
   known as materialized (
     select
       it ->> 0 as stream_name, it ->> 1 as position, (it ->> 2)::bigint as global_position
     from json_array_elements(${causes}::text::json) as it
   ),
   asked as materialized (
-    select
-      ${after}::text::bigint as after, ${batchSize}::text::bigint as size,
-      ${limit}::text::bigint as most
+    select ${after}::text::bigint as after, ${batchSize}::text::bigint as size
   )`;
 }
 
-const EFFECTS = /* @__PURE__ */ `,
+const CAUSED = /* @__PURE__ */ `,
   scanned as materialized (
     select ${LINK}
     from message_store.messages
@@ -165,29 +163,51 @@ const EFFECTS = /* @__PURE__ */ `,
   caused as materialized (
     select * from scanned where cause_stream is not null and cause_position is not null
   ),
-  effect as (
-    select stream_name, position, global_position from known
-    union
-    select caused.stream_name, caused.position::text, caused.global_position
-    from effect
-    join caused
-      on cause_stream = effect.stream_name
-        and cause_position = effect.position
-        and caused.global_position > effect.global_position
-  ),
-  reached as materialized (
-    select global_position
-    from effect
-    limit (select (select count(*) from known) + most from asked)
-  ),
-  effects as materialized (
-    select caused.*
-    from caused
-    join reached on reached.global_position = caused.global_position
+  place as materialized (
+    select * from known where global_position <= (select after from asked)
+    union all
+    select stream_name, position::text, global_position from scanned
   )
 select
   json_build_object(
-    'effects', ${/* @__PURE__ */ linksJson("effects")},
+    'pairs', coalesce(
+      (
+        select
+          json_agg(
+            json_build_array(caused.global_position, place.global_position)
+            order by caused.global_position
+          )
+        from caused
+        join place
+          on cause_stream = place.stream_name
+            and cause_position = place.position
+            and caused.global_position > place.global_position
+      ),
+      '[]'
+    ),
     'count', (select count(*) from scanned),
     'last', (select max(global_position) from scanned)
   )::text as json`;
+
+/** Reads messages by their global positions. */
+export async function readLinks(
+  sql: Sql,
+  globalPositions: readonly number[],
+): Promise<StoredLink[]> {
+  return await queryJson<StoredLink[]>(sql, "with", LINKS)`
+  asked as materialized (
+    select ${JSON.stringify(globalPositions)}::text::json as places
+  )`;
+}
+
+const LINKS = /* @__PURE__ */ `,
+  linked as materialized (
+    select ${LINK}
+    from message_store.messages
+    where global_position = any (array(
+      select place::bigint
+      from asked
+      cross join lateral json_array_elements_text(places) as place
+    ))
+  )
+select ${/* @__PURE__ */ linksJson("linked")}::text as json`;

@@ -14,7 +14,13 @@ import {
 } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
 import { dateOrNull } from "./_date_or_null.ts";
-import { readEffectsPage, readTraceBeginning, type StoredLink } from "./_read_trace.ts";
+import {
+  type CausedPage,
+  readCausedPage,
+  readLinks,
+  readTraceBeginning,
+  type StoredLink,
+} from "./_read_trace.ts";
 
 /** How many messages a statement looks at. */
 const BATCH_SIZE = 10_000;
@@ -155,22 +161,33 @@ async function findEffects(
   signal: AbortSignal | undefined,
 ): Promise<StoredLink[]> {
   if (starts.length === 0) return [];
-  const isStart = new Set(starts.map(({ globalPosition }) => globalPosition));
+  const reached = new Set(starts.map(({ globalPosition }) => globalPosition));
   const effects: StoredLink[] = [];
-  let after = Math.min(...isStart);
+  let after = Math.min(...reached);
   for (;;) {
     const known = [...starts, ...effects];
-    const query = readEffectsPage(sql, {
+    const query = readCausedPage(sql, {
       causes: JSON.stringify(known.map((it) => [it.streamName, it.position, it.globalPosition])),
       after: String(after),
       batchSize: String(BATCH_SIZE),
-      limit: String(most),
     });
     const page = await abortable(query, signal);
-    effects.push(...page.effects.filter(({ globalPosition }) => !isStart.has(globalPosition)));
+    const found = followPairs(page.pairs, reached).slice(0, most - effects.length);
+    if (found.length > 0) effects.push(...await abortable(readLinks(sql, found), signal));
     if (effects.length >= most || page.last === null || page.count < BATCH_SIZE) return effects;
     after = page.last;
   }
+}
+
+/** Finds what follows from the messages that are reached, and adds it to them: a cause comes before its effects. */
+function followPairs(pairs: CausedPage["pairs"], reached: Set<number>): number[] {
+  const found: number[] = [];
+  for (const [effect, cause] of pairs) {
+    if (!reached.has(cause) || reached.has(effect)) continue;
+    reached.add(effect);
+    found.push(effect);
+  }
+  return found;
 }
 
 /** A message, and its role in the trace. */

@@ -9,9 +9,12 @@ import {
   storeStatus,
   streams,
   type StreamsPage,
+  type Trace,
+  trace,
 } from "@messagedb/client/operate";
 import { install } from "@messagedb/client/install";
 import { afterAll, beforeAll, test } from "vitest";
+import { readStream } from "../../mod.ts";
 import { type Explainer, explainer } from "../../bench/_plans.ts";
 import { fillStore } from "../../bench/_store.ts";
 import { useDatabase } from "../database.ts";
@@ -146,5 +149,26 @@ test.each(["force_custom_plan", "force_generic_plan"] as const)(
     assert.deepEqual(seqScans, []);
     assert.deepEqual(sorts.filter((rows) => rows > 200), []);
     for (const [name, rows] of indexes) assert(rows <= 202, `${name}: ${rows}`);
+  },
+);
+
+test.each(["force_custom_plan", "force_generic_plan"] as const)(
+  "trace() looks at each message of a page once, however long a chain is in it, by %s",
+  async (mode) => {
+    const chain = `chain-${mode}`;
+    await db.sql`
+      insert into message_store.messages (stream_name, position, type, metadata)
+      select ${chain}, number, 'Chained', jsonb_build_object(
+        'causationMessageStreamName', ${chain}::text, 'causationMessagePosition', number - 1
+      )
+      from generate_series(0, 2999) as number`;
+    await plans.planBy(mode);
+    const { seqScans, mostRows, answer } = await plans.explain(async (sql) => {
+      const [first] = await readStream(sql, chain, { batchSize: 1 });
+      return await trace(sql, { id: first!.id }, { limit: 5000 });
+    });
+    assert.equal((answer as Trace).messages.length, 3000);
+    assert.deepEqual(seqScans, []);
+    assert(mostRows <= 10_001, `${mostRows}`);
   },
 );
