@@ -8,6 +8,7 @@ import { safeInteger, WHOLE_MILLISECONDS } from "../messages/_columns.ts";
 import { IS_OWN_MESSAGE } from "../names/_own_streams.ts";
 import type { Direction, Sql } from "../types.ts";
 import type { FoundMessage } from "./found_message.ts";
+import { SHORT_TYPE } from "./_short_type.ts";
 import { type TimeScope, timeSearch } from "./_time_search.ts";
 
 /** A message as the statements answer it. The time is in milliseconds; null if it is infinite. */
@@ -50,14 +51,14 @@ export interface WantedFound {
 }
 
 /**
- * How many bytes of data and metadata a statement looks at, besides the last message: as they are stored, and as the
- * texts that it makes of them. What PostgreSQL has compressed can be a hundred times as long.
+ * How many bytes of messages a statement looks at, besides the last one: as they are stored, names as texts, and as the
+ * texts that it makes of data and metadata. What PostgreSQL has compressed can be a hundred times as long.
  */
 const MOST_BYTES = 16_000_000;
 
 /** SQL of a message, from the columns of a message and `MESSAGE_TEXTS`. */
 export const FOUND_JSON = `json_build_object(
-          'id', id, 'streamName', stream_name, 'type', type, 'position', position,
+          'id', id, 'streamName', stream_name, 'type', ${SHORT_TYPE}, 'position', position,
           'globalPosition', global_position,
           'time', case when isfinite(time) then ${WHOLE_MILLISECONDS} end,
           'data', data_head, 'metadata', metadata_head,
@@ -100,7 +101,8 @@ const ASKED = /* @__PURE__ */ `${SET_SETTINGS},
  * - `bounds` are the first position to look at, and the last one, in this direction.
  * - `scanned` are the next messages. PostgreSQL reads a row of such a step only when a later step wants the row. So
  *   nothing below counts all of them: a page that is full has read one message more, which tells that there are more.
- * - `measured` numbers them, and sums up what they take on the disk. Nothing large is read for that.
+ * - `measured` numbers them, and sums up what they take on the disk and how long their names are. Nothing large is read
+ *   for that.
  * - `weighed` makes texts only of what has the type and the time, once (`offset 0` is why: PostgreSQL would else make
  *   them again wherever they are named), and keeps their beginnings. It sums up how long the texts are.
  * - `stop` is where the page is full, or the texts are too long. Nothing after that is read.
@@ -155,7 +157,8 @@ function findSteps(scope: FindScope, direction: Direction): string {
       sum(bytes) over (rows unbounded preceding) - bytes as bytes_before
     from (
       select
-        *, coalesce(pg_column_size(data), 0) + coalesce(pg_column_size(metadata), 0) as bytes
+        *, coalesce(pg_column_size(data), 0) + coalesce(pg_column_size(metadata), 0)
+          + octet_length(type) + octet_length(stream_name) as bytes
       from scanned
     ) as sized
   ),

@@ -1,6 +1,7 @@
 import { queryJson } from "../handle/_statement.ts";
 import { WHOLE_MILLISECONDS } from "../messages/_columns.ts";
 import type { Sql } from "../types.ts";
+import { SHORT_TYPE } from "./_short_type.ts";
 
 /** A message as the statements answer it: the time in milliseconds (null if it is infinite), and the place that it names as its cause. */
 export interface StoredLink {
@@ -39,7 +40,7 @@ export interface CausedPage {
 
 /** Columns of a message. */
 const LINK = `
-      id, stream_name, type, position, global_position, time,
+      id, stream_name, ${SHORT_TYPE} as type, position, global_position, time,
       metadata ->> 'causationMessageStreamName' as cause_stream,
       metadata ->> 'causationMessagePosition' as cause_position`;
 

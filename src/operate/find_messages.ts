@@ -65,8 +65,8 @@ export interface FindMessagesOptions {
    */
   readonly ownMessages?: boolean | undefined;
   /**
-   * How many messages to look at, at most, from 1. At 16 MB of data, as stored or as text, the
-   * search ends too.
+   * How many messages to look at, at most, from 1. At 16 MB of data, as stored or as text,
+   * and of names, the search ends too.
    *
    * @default 10000
    */

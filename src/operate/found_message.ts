@@ -4,7 +4,7 @@ export interface FoundMessage {
   readonly id: string;
   /** The stream of the message. */
   readonly streamName: string;
-  /** The type of the message. */
+  /** The type of the message; if it is longer than 1,000 characters, the first 1,000 and `...`. */
   readonly type: string;
   /** The position in the stream. */
   readonly position: number;

@@ -4,10 +4,14 @@ import { safeInteger } from "../messages/_columns.ts";
 import { checkCategory, checkInteger, checkOptions } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
 import { dateOrNull, FINITE_MILLISECONDS } from "./_date_or_null.ts";
+import { SHORT_TYPE } from "./_short_type.ts";
 
 /** A type of messages, as `messageTypes` describes it. */
 export interface TypeStatus {
-  /** The type: `"Deposited"`. */
+  /**
+   * The type: `"Deposited"`; if it is longer than 1,000 characters, the first 1,000 and `...`. Long types that begin
+   * alike are counted as one.
+   */
   readonly type: string;
   /** How many of the messages have it. */
   readonly count: number;
@@ -110,7 +114,7 @@ const countSteps = (isLooked: string, isEarlier: string, order: string): string 
     select
       type, count(*) as count, min(global_position) as lowest, max(global_position) as highest
     from (
-      select type, global_position
+      select ${SHORT_TYPE} as type, global_position
       from message_store.messages
       where (select nothing from ours) is not null
         and ${isLooked}

@@ -57,7 +57,7 @@ export interface TracedMessage {
   readonly id: string;
   /** The stream of the message. */
   readonly streamName: string;
-  /** The type of the message. */
+  /** The type of the message; if it is longer than 1,000 characters, the first 1,000 and `...`. */
   readonly type: string;
   /** The position in the stream. */
   readonly position: number;

@@ -3,6 +3,7 @@ import {
   type FindMessagesOptions,
   type FoundMessage,
   type FoundMessages,
+  inspectMessage,
 } from "@messagedb/client/operate";
 import { beforeAll, describe, expect, test } from "vitest";
 import {
@@ -280,6 +281,43 @@ test("findMessages() ends after 16 MB of text, however little of it is stored", 
   // No text is made of what is not of the type.
   expect(await findMessages(large, "packed-1", { types: ["B"], textLength: 5 }))
     .toMatchObject({ messages: [{ position: 3 }, { position: 4 }], scanned: 5, next: 5 });
+  await large.unsafe("rollback");
+});
+
+test("findMessages() cuts types, and ends after 16 MB of them", async () => {
+  const large = db.connect({ max: 1 });
+  await large.unsafe("begin");
+  // The letter has two bytes.
+  await large.unsafe(`
+    insert into message_store.messages (stream_name, position, type)
+    select 'named-1', number, case number when 0 then repeat('é', 1000) else repeat('é', 2000000) end
+    from generate_series(0, 9) as number`);
+  for (const source of ["named-1", "named"]) {
+    const found = await findMessages(large, source);
+    expect(found).toMatchObject({ scanned: 5, next: expect.any(Number) });
+    expect(found.messages.map(({ type, isCut, size }) => [type, isCut, size])).toEqual([
+      ["é".repeat(1000), false, 0],
+      ...Array.from({ length: 4 }, () => [`${"é".repeat(1000)}...`, false, 0]),
+    ]);
+  }
+  const { messages } = await findMessages(large, "named-1", { startAt: 9 });
+  expect((await inspectMessage(large, messages[0]!.id))!.type).toHaveLength(1003);
+  const long = { types: ["é".repeat(2_000_000)], limit: 1 };
+  expect(await findMessages(large, "named-1", long)).toMatchObject({ messages: [{ position: 1 }] });
+  await large.unsafe("rollback");
+});
+
+test("findMessages() ends after 16 MB of stream names", async () => {
+  const large = db.connect({ max: 1 });
+  await large.unsafe("begin");
+  await large.unsafe(`
+    insert into message_store.messages (stream_name, position, type)
+    select 'spacious-' || number || repeat('x', 200000), 0, 'A'
+    from generate_series(1, 99) as number`);
+  expect(await findMessages(large, "spacious")).toMatchObject({
+    scanned: 80,
+    next: expect.any(Number),
+  });
   await large.unsafe("rollback");
 });
 

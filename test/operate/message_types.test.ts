@@ -60,6 +60,22 @@ test("messageTypes() counts the messages of a store, and of a category", async (
   expect((await messageTypes(db.sql)).types[2]).toMatchObject({ firstAt: null, lastAt: null });
 });
 
+test("messageTypes() counts long types by their first 1,000 characters", async () => {
+  const long = db.connect({ max: 1 });
+  await long.unsafe("begin");
+  await long.unsafe(`
+    insert into message_store.messages (stream_name, position, type)
+    select 'long-1', length, repeat('é', length)
+    from unnest(array[999, 1000, 1001, 10000000]) as length`);
+  for (const options of [{}, { category: "long" }]) {
+    const { types } = await messageTypes(long, options);
+    const counted = types.filter(({ type }) => type.startsWith("é"));
+    expect(counted.map(({ type, count }) => [type.length, type.at(-1), count]))
+      .toEqual([[1003, ".", 2], [999, "é", 1], [1000, "é", 1]]);
+  }
+  await long.unsafe("rollback");
+});
+
 test("messageTypes() refuses a limit of 0", async () => {
   await expect(messageTypes(db.sql, { scanLimit: 0 })).rejects.toThrow(
     'Cannot use 0 as "scanLimit"',

@@ -250,6 +250,16 @@ describe("trace()", () => {
     expect(messages.at(-1)!.depth).toBe(names.length);
   });
 
+  test("cuts long types", async () => {
+    const long = "é".repeat(1_000_000);
+    const first = await put("a-1", long);
+    const second = await put("b-1", long, first);
+    await put("c-1", "é".repeat(1000), second);
+    const { messages } = await trace(db.sql, { id: second.id });
+    expect(messages.map(({ type }) => type))
+      .toEqual([`${long.slice(0, 1000)}...`, `${long.slice(0, 1000)}...`, "é".repeat(1000)]);
+  });
+
   test("has no message of an id or a stream that is not there", async () => {
     const none = { messages: [], hasMore: false };
     expect(await trace(db.sql, { id: crypto.randomUUID() })).toEqual(none);
