@@ -34,8 +34,9 @@ export interface ParkedMessage extends Parked {
  * Reads which messages of a consumer are parked, and neither replayed nor discarded, in the order in which
  * they were parked.
  *
- * The statement looks at the consumer's stream of parked messages from where `replayParked` goes on, or from `position`
- * if that is later: at the messages of the page, and at all that were replayed or discarded out of turn since.
+ * The statement begins where `replayParked` goes on, or at `position` if that is later. It goes through the consumer's
+ * stream of parked messages to its end, even for a small page: a message may have been replayed or discarded out of turn,
+ * and no index says so. 100,000 messages take 40 ms, a million 0.3 s.
  *
  * @example The errors of all parked messages
  * ```ts
