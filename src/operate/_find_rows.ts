@@ -46,6 +46,7 @@ export interface WantedFound {
   readonly scanLimit: number;
   readonly types: readonly string[] | null;
   readonly text: string | null;
+  readonly correlation: string | null;
   readonly ownMessages: boolean;
   readonly textLength: number;
 }
@@ -89,6 +90,7 @@ const ASKED = /* @__PURE__ */ `${SET_SETTINGS},
       given ->> 'name' as name, (given ->> 'start')::bigint as start,
       (given ->> 'limit')::bigint as most, (given ->> 'scanLimit')::bigint as most_scanned,
       (given ->> 'types')::jsonb as types, lower(given ->> 'text') as text,
+      given ->> 'correlation' as correlation,
       (given ->> 'ownMessages')::boolean as with_own, (given ->> 'textLength')::int as text_length,
       (given ->> 'startTime')::timestamp as start_time, (given ->> 'since')::timestamp as since,
       (given ->> 'until')::timestamp as until
@@ -187,6 +189,11 @@ function findSteps(scope: FindScope, direction: Direction): string {
               when since is not null and time < since then false
               when until is not null and time >= until then false
               when not coalesce(jsonb_exists(types, type), true) then false
+              when correlation is not null and not coalesce(
+                correlation = (metadata ->> 'correlationStreamName')
+                or correlation = split_part(metadata ->> 'correlationStreamName', '-', 1),
+                false
+              ) then false
               when with_own then true
               else not (
                 ${IS_OWN_MESSAGE}

@@ -45,6 +45,12 @@ export interface FindMessagesOptions {
    */
   readonly text?: string | undefined;
   /**
+   * Finds the messages only whose `correlationStreamName` is this stream, or a stream of this category.
+   *
+   * @default all
+   */
+  readonly correlation?: string | undefined;
+  /**
    * Finds the messages only that were written then or later.
    *
    * @default all
@@ -152,13 +158,15 @@ function checkWanted(options: FindMessagesOptions): Omit<WantedFound, "name"> {
     limit: true,
     types: true,
     text: true,
+    correlation: true,
     since: true,
     until: true,
     ownMessages: true,
     scanLimit: true,
     textLength: true,
   });
-  const { direction = "forward", startAt, limit = 100, types, text, since, until } = options;
+  const { direction = "forward", startAt, limit = 100, since, until } = options;
+  const { types, text, correlation } = options;
   const { ownMessages = true, scanLimit = 10_000, textLength = 2000 } = options;
   if (direction !== "forward" && direction !== "backward") {
     throw invalid("direction", direction, '"forward" or "backward"');
@@ -172,6 +180,7 @@ function checkWanted(options: FindMessagesOptions): Omit<WantedFound, "name"> {
     for (const it of types) checkName("types", it);
   }
   if (text !== undefined) checkName("text", text);
+  if (correlation !== undefined) checkName("correlation", correlation);
   checkTime(since);
   checkTime(until);
   if (typeof ownMessages !== "boolean") throw invalid("ownMessages", ownMessages, "true or false");
@@ -184,6 +193,7 @@ function checkWanted(options: FindMessagesOptions): Omit<WantedFound, "name"> {
     scanLimit,
     types: types ?? null,
     text: text ?? null,
+    correlation: correlation ?? null,
     ownMessages,
     textLength,
   };

@@ -178,6 +178,8 @@ export interface FindArguments {
   readonly types?: readonly string[];
   /** A text that the data contain, in capitals or not. */
   readonly text?: string;
+  /** The stream that is the correlation of the messages, or its category. */
+  readonly correlation?: string;
   /** ISO time, included. */
   readonly since?: string;
   /** ISO time, not included. */

@@ -80,11 +80,13 @@ export const SEARCHES: Operations<
       limit: true,
       types: true,
       text: true,
+      correlation: true,
       since: true,
       until: true,
       own: true,
     },
-    place: ({ source, direction, limit = 100, types, text, startAt, since, until, own }) => {
+    place: ({ source, direction, limit = 100, startAt, since, until, own, ...filters }) => {
+      const { types, text, correlation } = filters;
       checkName("source", source);
       if (direction !== undefined && direction !== "forward" && direction !== "backward") {
         throw invalid("direction", direction, '"forward" or "backward"');
@@ -92,6 +94,7 @@ export const SEARCHES: Operations<
       checkInteger("limit", limit, 1, 500);
       checkTexts("types", types, 100);
       if (text !== undefined) checkName("text", text);
+      if (correlation !== undefined) checkName("correlation", correlation);
       if (startAt !== undefined) startIn("startAt", startAt);
       timeIn("since", since);
       timeIn("until", until);
@@ -106,8 +109,7 @@ export const SEARCHES: Operations<
         since: timeIn("since", since),
         until: timeIn("until", until),
         ownMessages: own,
-        // Types are looked at fast. Texts are not.
-        scanLimit: options.text === undefined ? 50_000 : 20_000,
+        scanLimit: 20_000,
       });
       const { messages, next, scanned } = await abortable(found, signal);
       const partition = stores.indexOf(storeFor(sql, source));

@@ -213,6 +213,27 @@ test("findMessages() looks into data only, and not into metadata or names", asyn
   expect((await findMessages(db.sql, "account:command", { text: "a" })).messages).toEqual([]);
 });
 
+test("findMessages() finds what a correlation has, of the stream or of its category", async () => {
+  const store = db.connect({ max: 1 });
+  await store.unsafe("begin");
+  const correlations = ["saga-1", "saga-2", "saga", "sagas-1", undefined, 7];
+  for (const [at, correlationStreamName] of correlations.entries()) {
+    await store`
+      insert into message_store.messages (stream_name, position, type, data, metadata)
+      values ('correlated-1', ${at}, 'Any', '{}', ${
+      correlationStreamName === undefined ? null : JSON.stringify({ correlationStreamName })
+    }::text::jsonb)`;
+  }
+  const positionsOf = async (correlation: string) =>
+    (await findMessages(store, "correlated", { correlation })).messages
+      .map(({ position }) => position);
+  expect(await positionsOf("saga-1")).toEqual([0]);
+  expect(await positionsOf("saga")).toEqual([0, 1, 2]);
+  expect(await positionsOf("saga-1-2")).toEqual([]);
+  expect(await positionsOf("7")).toEqual([5]);
+  await store.unsafe("rollback");
+});
+
 test("findMessages() answers a message as the store has it", async () => {
   const id = "e1a3b0ee-6a5c-4e2b-8a4e-5b1d1f6a3f10";
   await write(other.sql, "number-1", { id, type: "A", metadata: { é: 1 } });
@@ -399,6 +420,7 @@ test.each<[string, string, unknown, ErrorConstructor, string]>([
   ["a type that is no array", "$all", { types: "A" }, TypeError, '"types"'],
   ["a type that is no text", "$all", { types: [1] }, TypeError, '"types"'],
   ["an empty text", "$all", { text: "" }, TypeError, '"text"'],
+  ["an empty correlation", "$all", { correlation: "" }, TypeError, '"correlation"'],
   ["a text with a NUL", "$all", { text: "a\0" }, TypeError, '"text"'],
   ["a time as text", "$all", { since: "2026" }, TypeError, "2026"],
   ["an invalid time", "$all", { until: new Date(NaN) }, TypeError, "Date"],

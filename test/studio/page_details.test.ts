@@ -151,6 +151,29 @@ if (chromium === undefined) {
       await page.getByRole("row").filter({ hasText: "1 of 2" }).waitFor();
     });
 
+    test("leads to the messages of a correlation, also from its empty stream", async () => {
+      const metadata = { correlationStreamName: "workflow-9" };
+      for (const name of ["order-91", "payment-91"]) {
+        await write(db.sql, name, { type: "Correlated", metadata });
+      }
+      const rows = (page: Page) => page.getByRole("row").filter({ hasText: "Correlated" });
+      const { page } = await open("/streams/order-91");
+      await rows(page).click();
+      await page.getByRole("link", { name: "its messages" }).click();
+      await eventually(async () => expect(await rows(page).count()).toBe(2));
+      await page.goto(`${served.origin}/streams/workflow-9`);
+      await page.getByText("This stream has no messages.").waitFor();
+      await page.getByRole("link", { name: "Correlated" }).click();
+      await eventually(async () => expect(await rows(page).count()).toBe(2));
+      await page.getByRole("textbox", { name: "Stream of the correlation" }).fill("workflow");
+      await page.keyboard.press("Enter");
+      await page.waitForURL(/correlation=workflow(&|$)/);
+      await eventually(async () => expect(await rows(page).count()).toBe(2));
+      await page.goto(`${served.origin}/streams/order-91`);
+      await page.getByRole("link", { name: "Cause and effect" }).click();
+      await page.getByRole("treeitem").filter({ hasText: "Correlated" }).waitFor();
+    });
+
     test("names the database", async () => {
       const { page } = await open("/all");
       const [{ name }] = await db.sql`select current_database() as name` as [{ name: string }];

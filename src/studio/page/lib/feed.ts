@@ -291,8 +291,8 @@ async function readNews(work: Work, known: number): Promise<boolean> {
   return true;
 }
 
-function isSearch({ filter: { types, text, since, until } }: Work): boolean {
-  return [types, text, since, until].some((it) => it !== undefined);
+function isSearch({ filter: { types, text, correlation, since, until } }: Work): boolean {
+  return [types, text, correlation, since, until].some((it) => it !== undefined);
 }
 
 /**

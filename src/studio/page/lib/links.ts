@@ -48,6 +48,17 @@ export function linksIn(
   return links;
 }
 
+/**
+ * The messages of a correlation: of all, or of a category in a store of partitions, which has no order of all.
+ *
+ * @param category The category; undefined for all.
+ */
+export function correlatedUrl(correlation: string, category: string | undefined): string {
+  return category === undefined
+    ? viewUrl(["all"], { correlation })
+    : viewUrl(["categories", category], { tab: "messages", correlation });
+}
+
 /** The texts and numbers that the metadata have themselves, by their keys. */
 function textsIn(metadata: string): Map<string, string> {
   const { text, nodes } = readJsonText(metadata);

@@ -26,6 +26,7 @@ export function FilterBar(
     <div class="filters" role="group" aria-label="Filters">
       <Field name="text" label="Text in the data" placeholder="Text" />
       <Field name="type" label="Types, with a comma between" placeholder="Type" />
+      <Field name="correlation" label="Stream of the correlation" placeholder="Correlation" />
       <TimeField name="since" label="Since" />
       <TimeField name="until" label="Until" />
       <Jump source={source} />

@@ -5,7 +5,12 @@ export function filterOf(source: string, query: URLSearchParams): FeedFilter {
   const text = (name: string) => query.get(name) || undefined;
   const types = query.getAll("type").flatMap((it) => it.split(",")).filter((it) => it !== "");
   const position = text("position");
-  const given = { text: text("text"), since: text("since"), until: text("until") };
+  const given = {
+    text: text("text"),
+    correlation: text("correlation"),
+    since: text("since"),
+    until: text("until"),
+  };
   const defined = Object.entries(given).filter(([, value]) => value !== undefined);
   return {
     source,
@@ -32,11 +37,14 @@ export function hidesOwn(source: string, query: URLSearchParams): boolean {
 export const NO_FILTERS = {
   type: undefined,
   text: undefined,
+  correlation: undefined,
   since: undefined,
   until: undefined,
   position: undefined,
 } as const;
 
-export function isFilterOf({ types, text, since, until, startAt }: FeedFilter): boolean {
-  return [types, text, since, until, startAt].some((it) => it !== undefined);
+export function isFilterOf(
+  { types, text, correlation, since, until, startAt }: FeedFilter,
+): boolean {
+  return [types, text, correlation, since, until, startAt].some((it) => it !== undefined);
 }

@@ -128,10 +128,8 @@ function Foot(
   }
   if (hasMore) return <div class="state" />;
   if (rows.length > 0) {
-    const isFiltered = filter.types ?? filter.text ?? filter.since ?? filter.until;
-    return (
-      <div class="state faint">{isFiltered === undefined ? "The end" : `The end. ${looked}.`}</div>
-    );
+    const isFiltered = isFilterOf({ ...filter, startAt: undefined });
+    return <div class="state faint">{isFiltered ? `The end. ${looked}.` : "The end"}</div>;
   }
   return (
     <Empty>

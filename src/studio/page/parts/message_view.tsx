@@ -4,8 +4,9 @@ import { copyText } from "../lib/announce.ts";
 import { isStream } from "../lib/feed.ts";
 import { numberText, sizeText } from "../lib/format.ts";
 import { isOfLibrary } from "../lib/kinds.ts";
-import { categoryIn, linksIn, messageUrl, streamUrl } from "../lib/links.ts";
+import { categoryIn, correlatedUrl, linksIn, messageUrl, streamUrl } from "../lib/links.ts";
 import { BASE, viewUrl } from "../lib/place.ts";
+import { useOpened } from "../lib/rights.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Foreign } from "./foreign.tsx";
 import { JsonView } from "./json_view.tsx";
@@ -101,6 +102,7 @@ function Body(
 function Facts({ message }: { readonly message: ListedMessage }): JSX.Element {
   const { id, streamName, position, globalPosition, time, size } = message;
   const category = categoryIn(streamName);
+  const hasOrderOfAll = useOpened()?.partitions === 1;
   return (
     <dl class="facts">
       <Fact name="Stream">
@@ -132,6 +134,14 @@ function Facts({ message }: { readonly message: ListedMessage }): JSX.Element {
           <ViewLink url={url} class="mono">
             <Foreign text={text} />
           </ViewLink>
+          {name === "Correlation" && (
+            <>
+              {" "}
+              <ViewLink url={correlatedUrl(text, hasOrderOfAll ? undefined : category)}>
+                its messages
+              </ViewLink>
+            </>
+          )}
         </Fact>
       ))}
       <Fact name="Id">

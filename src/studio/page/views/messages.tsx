@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import type { MessageKind } from "../../_api.ts";
 import { isStream } from "../lib/feed.ts";
 import { isOfLibrary } from "../lib/kinds.ts";
-import { categoryIn } from "../lib/links.ts";
+import { categoryIn, correlatedUrl } from "../lib/links.ts";
 import { viewUrl } from "../lib/place.ts";
 import { useOpened } from "../lib/rights.ts";
 import { Foreign } from "../parts/foreign.tsx";
@@ -54,6 +54,12 @@ export function MessagesView({ source }: { readonly source: string }): JSX.Eleme
       >
         {(isOfEntity || hasEntity) && (
           <ViewLink url={viewUrl(["entities", source])} class="button">Entity in time</ViewLink>
+        )}
+        {isKnown && learned.kind !== null && (
+          <ViewLink url={viewUrl(["trace", source])} class="button">Cause and effect</ViewLink>
+        )}
+        {isOfEntity && studio?.partitions === 1 && (
+          <ViewLink url={correlatedUrl(source, undefined)} class="button">Correlated</ViewLink>
         )}
         {isOfEntity && studio?.may.includes("write") && <WriteButton streamName={source} />}
       </ViewHead>
