@@ -69,7 +69,10 @@ export interface CategoryStatus {
   readonly category: string;
   /** How many messages it has. */
   readonly count: number;
-  /** Whether `count` is estimated. Up to 1,000 messages are always counted. */
+  /**
+   * Whether `count` is estimated. Less than 1,000 messages are always counted. The estimate of a few thousand messages
+   * among a million may be off by half.
+   */
   readonly isEstimate: boolean;
   /** The global position of its last message. */
   readonly lastGlobalPosition: number;

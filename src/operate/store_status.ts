@@ -11,7 +11,7 @@ const SHORTEST_AGE = 1000;
  * Tells how a store is: its size, its categories, its indexes, the settings that matter, and who holds it up.
  *
  * It is one statement, for any role that may read messages. What the role has no right to see is null. Of a large
- * table, a part of 4 MB is read to estimate how many messages there are.
+ * table, a part of 16 MB is read to estimate how many messages there are.
  *
  * Transactions are those that are open for a second at least, and those whose age the role may not see. The caller's
  * own is not among them.

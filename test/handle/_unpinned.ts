@@ -1,7 +1,7 @@
 /** Words of SQL's grammar that a parenthesis may follow. */
 const KEYWORDS = new Set(
   ("all and any array as by case coalesce else end exists filter from in join lateral limit materialized not offset on or " +
-    "over select then when where with")
+    "over repeatable select then when where with")
     .split(" "),
 );
 

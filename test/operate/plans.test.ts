@@ -56,11 +56,13 @@ async function checkPlan(): Promise<void> {
     const most = positions.length * 1100 + 40 * 5000;
     for (const [name, rows] of indexes) assert(rows <= most, `${name}: ${rows}`);
   }
-  const { seqScans, sorts, indexes } = await plans.explain(storeStatus);
+  const { seqScans, sorts, indexes, buffers } = await plans.explain(storeStatus);
   assert.deepEqual(seqScans, []);
   // What is sorted is the part that is read.
   assert.deepEqual(sorts.filter((rows) => rows > 40_000), []);
   for (const [name, rows] of indexes) assert(rows <= 20_000, `${name}: ${rows}`);
+  // 2,000 pages are the part. The rest is of counting the messages of small categories, once.
+  assert(buffers <= 5000, `${buffers}`);
 }
 
 /** Of a category with many streams, and of one with many messages in few streams. */
