@@ -3,7 +3,7 @@ import type { OperationName } from "../../_api.ts";
 import { asFailure, call, type CallAnswer, type CallArguments, type CallFailure } from "./call.ts";
 import { every, type Repeated } from "./ticker.ts";
 
-/** What became of a call. An answer stays while the same is asked again. */
+/** What became of a call. An answer stays while the same is asked again, and is never that of other arguments. */
 export interface Called<T> {
   readonly answer: T | undefined;
   readonly failure: CallFailure | undefined;
@@ -24,25 +24,24 @@ export function useCall<Name extends OperationName>(
   args: CallArguments<Name> | undefined,
   interval = Infinity,
 ): Called<CallAnswer<Name>> {
-  const [state, setState] = useState<Omit<Called<CallAnswer<Name>>, "reload" | "renew">>(LOADING);
-  const [turn, setTurn] = useState(0);
   const key = args === undefined ? undefined : JSON.stringify(args);
-  const known = useRef<string | undefined>(undefined);
+  const nothing = { key, answer: undefined, failure: undefined, isLoading: key !== undefined };
+  const [state, setState] = useState<State<CallAnswer<Name>>>(nothing);
+  const [turn, setTurn] = useState(0);
   const repeated = useRef<Repeated | undefined>(undefined);
   useEffect(() => {
-    if (key === undefined) return setState({ ...LOADING, isLoading: false });
+    if (key === undefined) return;
     const controller = new AbortController();
     const ask = async () => {
       try {
         const answer = await call(operation, JSON.parse(key), controller.signal);
-        setState({ answer, failure: undefined, isLoading: false });
+        setState({ key, answer, failure: undefined, isLoading: false });
       } catch (error) {
         if (controller.signal.aborted) return;
         setState((it) => ({ ...it, failure: asFailure(error), isLoading: false }));
       }
     };
-    setState((it) => ({ ...(known.current === key ? it : LOADING), isLoading: true }));
-    known.current = key;
+    setState((it) => ({ ...(it.key === key ? it : nothing), isLoading: true }));
     void ask();
     const asking = every(interval, ask);
     repeated.current = asking;
@@ -52,10 +51,14 @@ export function useCall<Name extends OperationName>(
     };
   }, [operation, key, interval, turn]);
   return {
-    ...state,
+    // What is kept is of the arguments before until the effect has run.
+    ...(state.key === key ? state : nothing),
     reload: () => setTurn((it) => it + 1),
     renew: () => repeated.current?.soon(),
   };
 }
 
-const LOADING = { answer: undefined, failure: undefined, isLoading: true };
+interface State<T> extends Omit<Called<T>, "reload" | "renew"> {
+  /** The arguments that it is of. */
+  readonly key: string | undefined;
+}

@@ -97,7 +97,7 @@ function Found(
         }
         trail={[{ url: viewUrl(["consumers"]), text: "Consumers" }]}
       >
-        {mayWrite && consumerId !== null && <RewindButton consumer={consumer} />}
+        {mayWrite && consumerId !== null && <RewindButton consumer={consumer} members={live} />}
       </ViewHead>
       <Sentence of={consumer} members={members} />
       <Types of={consumer} />

@@ -49,7 +49,8 @@ function Next(
   },
 ): JSX.Element {
   const mayWrite = useMayWrite();
-  const [passing, setPassing] = useState<"park" | "skip">();
+  // A consumer that goes on meanwhile meets another message: what one has agreed to is the one that was shown.
+  const [passing, setPassing] = useState<Pick<PassProps, "how" | "message">>();
   return (
     <div class="next">
       <ViewLink url={messageUrl(message.id)}>
@@ -62,14 +63,13 @@ function Next(
       <span class="grow" />
       {mayWrite && (
         <>
-          <button type="button" onClick={() => setPassing("park")}>Park…</button>
-          <button type="button" onClick={() => setPassing("skip")}>Skip…</button>
+          <button type="button" onClick={() => setPassing({ how: "park", message })}>Park…</button>
+          <button type="button" onClick={() => setPassing({ how: "skip", message })}>Skip…</button>
         </>
       )}
       {passing && (
         <PassDialog
-          how={passing}
-          message={message}
+          {...passing}
           consumer={consumer}
           close={() => setPassing(undefined)}
           done={reload}
@@ -79,15 +79,15 @@ function Next(
   );
 }
 
-function PassDialog(
-  { how, message, consumer, close, done }: {
-    readonly how: "park" | "skip";
-    readonly message: ListedMessage;
-    readonly consumer: ConsumerRow;
-    readonly close: () => void;
-    readonly done: () => void;
-  },
-): JSX.Element {
+interface PassProps {
+  readonly how: "park" | "skip";
+  readonly message: ListedMessage;
+  readonly consumer: ConsumerRow;
+  readonly close: () => void;
+  readonly done: () => void;
+}
+
+function PassDialog({ how, message, consumer, close, done }: PassProps): JSX.Element {
   const [reason, setReason] = useState("");
   const act = async () => {
     await call(how, { ...memberIdentity(consumer), id: message.id, reason });

@@ -1,55 +1,117 @@
 import { typedPosition } from "../lib/typed.ts";
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { announce } from "../lib/announce.ts";
 import { call, type CallAnswer } from "../lib/call.ts";
 import { type ConsumerRow, identityOf } from "../lib/consumers.ts";
 import { numberText, quantity } from "../lib/format.ts";
 import { readTime } from "../lib/times.ts";
 import { useCall } from "../lib/use_call.ts";
+import { useChange } from "../lib/use_change.ts";
+import { useSettled } from "../lib/use_settled.ts";
 import { Confirm } from "../parts/dialog.tsx";
-import { CallOutcome } from "../parts/states.tsx";
+import { CallOutcome, Loading } from "../parts/states.tsx";
 import { valueTo } from "../parts/write_dialog.tsx";
 
 type Goal = "beginning" | "position" | "time" | "end";
 
-export function RewindButton({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
+/** What is chosen, as it is typed. */
+interface Choice {
+  readonly goal: Goal;
+  readonly position: string;
+  readonly time: string;
+}
+
+export function RewindButton(
+  { consumer, members }: {
+    readonly consumer: ConsumerRow;
+    readonly members: readonly ConsumerRow[];
+  },
+): JSX.Element {
   const [isOpen, setIsOpen] = useState(false);
   return (
     <>
       <button type="button" onClick={() => setIsOpen(true)}>Rewind…</button>
-      {isOpen && <RewindDialog consumer={consumer} close={() => setIsOpen(false)} />}
+      {isOpen && (
+        <RewindDialog
+          consumer={consumer}
+          members={members}
+          close={() => setIsOpen(false)}
+        />
+      )}
     </>
   );
 }
 
 /** Sets the position of a consumer, after a preview of what that means. */
 function RewindDialog(
-  { consumer, close }: { readonly consumer: ConsumerRow; readonly close: () => void },
+  { consumer, members, close }: {
+    readonly consumer: ConsumerRow;
+    readonly members: readonly ConsumerRow[];
+    readonly close: () => void;
+  },
 ): JSX.Element {
-  const [goal, setGoal] = useState<Goal>("position");
-  const [value, setValue] = useState(String(consumer.position));
-  const position = useSettled(positionOf(goal, value));
+  const [choice, setChoice] = useState<Choice>(() => ({
+    goal: "position",
+    position: unchanged(members),
+    time: "",
+  }));
+  // "2 h" is one time, however long one looks at it.
+  const chosen = useMemo(() => positionOf(choice), [choice]);
+  const settled = useSettled(chosen);
   const identity = identityOf(consumer);
-  const args = position === undefined ? undefined : { ...identity, position };
-  const plan = useCall("planRewind", args);
+  const plan = useCall(
+    "planRewind",
+    settled === undefined ? undefined : { ...identity, position: settled },
+  );
+  useChange(members.map((it) => it.position).join(), plan.renew);
+  // What is done is what was chosen, and what one sees: never the plan of a choice before.
+  const planned = settled === chosen && !plan.isLoading ? plan.answer?.position : undefined;
   const act = async () => {
-    const done = await call("rewind", { ...identity, position: plan.answer!.position });
+    const done = await call("rewind", { ...identity, position: planned! });
     announce(`The consumer goes on at ${numberText(done.position)}`);
   };
   return (
     <Confirm
       title="Rewind the consumer"
-      verb="Rewind it"
+      verb={planned === undefined ? "Rewind it" : `Rewind it to ${numberText(planned)}`}
       act={act}
       close={close}
-      isReady={plan.answer !== undefined && !plan.isLoading}
+      isReady={planned !== undefined}
       isDangerous
     >
       <p>
         The consumer goes on from another position, back or forward. A running one notices it with
         its next poll. What it has parked stays parked.
       </p>
+      <ChoiceFields choice={choice} change={(it) => setChoice({ ...choice, ...it })} />
+      {settled === chosen
+        ? (
+          <CallOutcome of={plan} what={COUNTING}>
+            {(answer) => <Plan plan={answer} />}
+          </CallOutcome>
+        )
+        : <Loading what={COUNTING} />}
+    </Confirm>
+  );
+}
+
+const COUNTING = "Counting what it would handle";
+const GOALS: Readonly<Record<Goal, string>> = {
+  beginning: "the beginning",
+  position: "a position",
+  time: "a time",
+  end: "the end",
+};
+
+function ChoiceFields(
+  { choice: { goal, position, time }, change }: {
+    readonly choice: Choice;
+    readonly change: (changes: Partial<Choice>) => void;
+  },
+): JSX.Element {
+  return (
+    <>
       <fieldset>
         <legend>Go on from</legend>
         {(["beginning", "position", "time", "end"] as const).map((it) => (
@@ -59,7 +121,7 @@ function RewindDialog(
               name="goal"
               checked={goal === it}
               onChange={() =>
-                setGoal(it)}
+                change({ goal: it })}
             />
             {GOALS[it]}
           </label>
@@ -68,7 +130,12 @@ function RewindDialog(
       {goal === "position" && (
         <label>
           Global position of the first message to handle
-          <input type="number" min={0} value={value} onInput={valueTo(setValue)} />
+          <input
+            type="number"
+            min={0}
+            value={position}
+            onInput={valueTo((position) => change({ position }))}
+          />
         </label>
       )}
       {goal === "time" && (
@@ -77,38 +144,24 @@ function RewindDialog(
           <input
             type="text"
             placeholder="2 h, today, 2026-01-31 12:00"
-            onInput={({ currentTarget }) => setValue(readTime(currentTarget.value) ?? "")}
+            value={time}
+            onInput={valueTo((time) => change({ time }))}
           />
         </label>
       )}
-      <CallOutcome of={plan} what="Counting what it would handle">
-        {(answer) => <Plan plan={answer} />}
-      </CallOutcome>
-    </Confirm>
+    </>
   );
 }
 
-const GOALS: Readonly<Record<Goal, string>> = {
-  beginning: "the beginning",
-  position: "a position",
-  time: "a time",
-  end: "the end",
-};
-
-function positionOf(goal: Goal, value: string): number | string | undefined {
-  if (goal === "beginning" || goal === "end") return goal;
-  if (goal === "position") return typedPosition(value);
-  return Number.isNaN(Date.parse(value)) || /^\d*$/.test(value) ? undefined : value;
+function positionOf({ goal, position, time }: Choice): number | string | undefined {
+  if (goal === "position") return typedPosition(position);
+  return goal === "time" ? readTime(time) : goal;
 }
 
-/** A value when it has not changed for a moment: one that is typed is not asked for at each key. */
-function useSettled<T>(value: T): T {
-  const [settled, setSettled] = useState(value);
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(value), 300);
-    return () => clearTimeout(timer);
-  }, [value]);
-  return settled;
+/** From where they go on by themselves; empty if that is not one position for all members. */
+function unchanged(members: readonly ConsumerRow[]): string {
+  const [position, ...others] = new Set(members.map((it) => it.position));
+  return position === undefined || others.length > 0 ? "" : String(position + 1);
 }
 
 function Plan({ plan }: { readonly plan: CallAnswer<"planRewind"> }): JSX.Element {

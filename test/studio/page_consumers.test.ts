@@ -1,0 +1,185 @@
+/** What the page of the studio says of consumers, and does to them: exactly what one sees. */
+import { drain, write, writeBatch } from "@messagedb/client";
+import { studio } from "@messagedb/client/studio";
+import type { Browser, Locator, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { chromium } from "../_browser.ts";
+import { describeSkipped } from "../_describe_skipped.ts";
+import { useDatabase } from "../database.ts";
+import { openStudioPage, serveStudio, startBrowser } from "./_browse.ts";
+
+const title = "the page of the studio, about consumers";
+
+if (chromium === undefined) {
+  describeSkipped(title, "Chromium is not installed");
+} else {
+  describe(title, () => {
+    const db = useDatabase();
+    let browser: Browser;
+    let served: Awaited<ReturnType<typeof serveStudio>>;
+
+    beforeAll(async () => {
+      // All are there before the first page looks: consumers are read again after some seconds only.
+      for (const category of ["typed", "untouched", "timed", "passed"]) {
+        await writeBatch(db.sql, `${category}-1`, messages(10));
+        await drain(db.sql, reader(category));
+      }
+      for (let number = 1; number <= 6; number++) {
+        await write(db.sql, `team-${number}`, messages(1)[0]!);
+      }
+      await drain(db.sql, { ...reader("team"), consumerGroup: { size: 2 } }, { limit: 3 });
+      served = await serveStudio(studio(db.sql, { authorize: () => true, readOnly: false }));
+      browser = await startBrowser();
+    });
+
+    afterAll(async () => {
+      await browser?.close();
+      await served?.stop();
+    });
+
+    const open = (path: string) => openStudioPage(browser, served.origin, path);
+
+    /** Opens the dialog to rewind a category's consumer. */
+    const openRewind = async (category: string) => {
+      const { page } = await open(`/consumers/${category}%3Aposition-reader`);
+      await page.getByRole("button", { name: "Rewind…" }).click();
+      return {
+        page,
+        ...sentBy(page, "rewind"),
+        act: page.getByRole("button", { name: "Rewind it" }),
+      };
+    };
+
+    const positionsOf = async (streamName: string) => {
+      const rows = await db.sql`
+        select data ->> 'position' as position
+        from message_store.messages where stream_name = ${streamName} order by position desc`;
+      return rows.map((it) => Number(it["position"]));
+    };
+
+    test("rewinds to what was chosen last, and not before one sees what that means", async () => {
+      const { page, sent, act } = await openRewind("typed");
+      const input = page.getByLabel("Global position of the first message to handle");
+      await page.getByRole("button", { name: /Rewind it to \d/ }).waitFor();
+      const release = await hold(page, "planRewind");
+      const said = await textsOf(page, act);
+      await input.fill("3");
+      await input.press("Enter");
+      await page.getByLabel("the beginning").check();
+      await act.evaluate((it: HTMLButtonElement) => it.click());
+      await page.getByRole("radio", { name: "a position" }).check();
+      await input.fill("4");
+      await input.press("Enter");
+      await release();
+      await page.getByRole("button", { name: "Rewind it to 4" }).waitFor();
+      expect(sent).toEqual([]);
+      // It never names a position that is not chosen any more.
+      expect(await said()).toEqual(["Rewind it", "Rewind it to 4"]);
+      await input.press("Enter");
+      await page.getByText("The consumer goes on at 4").waitFor();
+      expect(sent).toMatchObject([{ position: 4 }]);
+    });
+
+    test("begins with a rewind that changes nothing", async () => {
+      const { page, act } = await openRewind("untouched");
+      const [before] = await positionsOf("untouched:position-reader");
+      await page.getByText("nothing is handled again, nothing is left out").waitFor();
+      await act.click();
+      await page.getByText(`The consumer goes on at ${before! + 1}`).waitFor();
+      expect((await positionsOf("untouched:position-reader"))[0]).toBe(before);
+    });
+
+    test("begins with no position if the members of a group are at several", async () => {
+      const members = ["team:position-reader+0+2", "team:position-reader+1+2"];
+      const [first, second] = await Promise.all(members.map(positionsOf));
+      expect(first![0]).not.toBe(second![0]);
+      const { page } = await open("/consumers/team%2Freader");
+      await page.getByRole("button", { name: "Rewind…" }).click();
+      const input = page.getByLabel("Global position of the first message to handle");
+      expect(await input.inputValue()).toBe("");
+      const act = page.getByRole("button", { name: "Rewind it" });
+      expect(await act.isDisabled()).toBe(true);
+      await input.fill(String(Math.min(first![0]!, second![0]!) + 1));
+      await page.getByText("1 message handled again").waitFor();
+      expect(await act.isDisabled()).toBe(false);
+    });
+
+    test("keeps a time that was typed where one sees it", async () => {
+      const { page, act } = await openRewind("timed");
+      await page.getByRole("radio", { name: "a time" }).check();
+      await page.getByLabel("Messages written then or later").fill("2 h");
+      await page.getByText(/10 messages handled again/).waitFor();
+      await page.getByLabel("the end").check();
+      await page.getByText("nothing is handled again, nothing is left out").waitFor();
+      await page.getByRole("radio", { name: "a time" }).check();
+      expect(await page.getByLabel("Messages written then or later").inputValue()).toBe("2 h");
+      await act.waitFor();
+    });
+
+    test("skips the message that one has agreed to, though the consumer goes on meanwhile", async () => {
+      await write(db.sql, "passed-1", { type: "Agreed" });
+      const { page } = await open("/consumers/passed%3Aposition-reader");
+      const { sent } = sentBy(page, "skip");
+      await page.getByRole("button", { name: "Skip…" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByText("Agreed").waitFor();
+      await drain(db.sql, reader("passed"));
+      await write(db.sql, "passed-1", { type: "Other" });
+      await page.route("**/api/consumers", async (route) => {
+        const answer = await (await route.fetch()).json();
+        for (const it of answer.consumers) it.position++;
+        await route.fulfill({ json: answer });
+      });
+      await page.locator(".next").getByText("Other").waitFor();
+      expect(await dialog.getByText("Agreed").count()).toBe(1);
+      await dialog.getByLabel("Reason, which is kept").fill("a test");
+      await dialog.getByRole("button", { name: "Skip it" }).click();
+      await dialog.getByRole("alert").waitFor();
+      const [agreed] = await db.sql`select id from message_store.messages where type = 'Agreed'`;
+      expect(sent).toMatchObject([{ id: agreed!["id"] }]);
+    });
+  });
+}
+
+function reader(category: string) {
+  return { category, consumerId: "reader", handle: () => {} };
+}
+
+function messages(count: number) {
+  return Array.from({ length: count }, (_, at) => ({ type: "Came", data: { at } }));
+}
+
+/** What the page sends to an operation from now on. */
+function sentBy(page: Page, operation: string): { readonly sent: unknown[] } {
+  const sent: unknown[] = [];
+  page.on("request", (request) => {
+    if (request.url().endsWith(`/api/${operation}`)) sent.push(request.postDataJSON());
+  });
+  return { sent };
+}
+
+/** What an element says from now on, each text once. */
+async function textsOf(page: Page, element: Locator): Promise<() => Promise<string[]>> {
+  await element.evaluate((it) => {
+    const texts = new Set<string>();
+    new MutationObserver(() => texts.add(it.textContent ?? ""))
+      .observe(it, { subtree: true, childList: true, characterData: true });
+    Object.assign(globalThis, { texts });
+  });
+  return () => page.evaluate(() => [...(globalThis as unknown as { texts: Set<string> }).texts]);
+}
+
+/** Keeps the answers of an operation back until they are released. */
+async function hold(page: Page, operation: string): Promise<() => Promise<void>> {
+  let release = () => {};
+  const released = new Promise<void>((resolve) => release = resolve);
+  const url = `**/api/${operation}`;
+  await page.route(url, async (route) => {
+    await released;
+    await route.continue().catch(() => {});
+  });
+  return async () => {
+    release();
+    await page.unroute(url);
+  };
+}
