@@ -1,5 +1,6 @@
 /** What the page of the studio says of consumers, and does to them: exactly what one sees. */
-import { drain, write, writeBatch } from "@messagedb/client";
+import { drain, type Message, write, writeBatch } from "@messagedb/client";
+import { type ConsumerStatus, discardParked, parked } from "@messagedb/client/operate";
 import { studio } from "@messagedb/client/studio";
 import type { Browser, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,6 +9,10 @@ import { describeSkipped } from "../_describe_skipped.ts";
 import { useDatabase } from "../database.ts";
 import { openStudioPage, serveStudio, startBrowser } from "./_browse.ts";
 
+type ConsumerRow = { -readonly [Name in keyof ConsumerStatus]: ConsumerStatus[Name] };
+
+/** More than are shown, replayed or discarded at once. */
+const PARKED = 1204;
 const title = "the page of the studio, about consumers";
 
 if (chromium === undefined) {
@@ -24,11 +29,19 @@ if (chromium === undefined) {
         await writeBatch(db.sql, `${category}-1`, messages(10));
         await drain(db.sql, reader(category));
       }
+      await writeBatch(db.sql, "heap-1", messages(PARKED));
+      await drain(db.sql, { ...reader("heap"), handle: () => "park" });
+      await writeBatch(db.sql, "pair-1", messages(2));
+      await drain(db.sql, { ...reader("pair"), handle: () => "park" });
       for (let number = 1; number <= 6; number++) {
         await write(db.sql, `team-${number}`, messages(1)[0]!);
       }
       await drain(db.sql, { ...reader("team"), consumerGroup: { size: 2 } }, { limit: 3 });
-      served = await serveStudio(studio(db.sql, { authorize: () => true, readOnly: false }));
+      served = await serveStudio(studio(db.sql, {
+        authorize: () => true,
+        readOnly: false,
+        consumers: [{ ...reader("heap"), handle: parkLast }, reader("pair")],
+      }));
       browser = await startBrowser();
     });
 
@@ -125,11 +138,7 @@ if (chromium === undefined) {
       await dialog.getByText("Agreed").waitFor();
       await drain(db.sql, reader("passed"));
       await write(db.sql, "passed-1", { type: "Other" });
-      await page.route("**/api/consumers", async (route) => {
-        const answer = await (await route.fetch()).json();
-        for (const it of answer.consumers) it.position++;
-        await route.fulfill({ json: answer });
-      });
+      await changeConsumers(page, (it) => it.position++);
       await page.locator(".next").getByText("Other").waitFor();
       expect(await dialog.getByText("Agreed").count()).toBe(1);
       await dialog.getByLabel("Reason, which is kept").fill("a test");
@@ -138,6 +147,67 @@ if (chromium === undefined) {
       const [agreed] = await db.sql`select id from message_store.messages where type = 'Agreed'`;
       expect(sent).toMatchObject([{ id: agreed!["id"] }]);
     });
+
+    test("shows what is parked page by page, and discards what is chosen on a page", async () => {
+      const { page } = await open("/consumers/heap%3Aposition-reader");
+      const all = page.getByLabel("All shown");
+      const rows = page.getByRole("region", { name: "Parked messages" }).locator("tbody tr");
+      await page.getByText("The first 100 are shown").waitFor();
+      expect(await rows.count()).toBe(100);
+      await all.check();
+      await page.getByRole("button", { name: "Discard 100…" }).waitFor();
+      const more = page.getByRole("button", { name: "Show 1,000" });
+      await more.focus();
+      await page.keyboard.press("Enter");
+      await page.getByText("The first 1,000 are shown").waitFor();
+      // The list stays while the next one comes, and what was chosen stays chosen.
+      await page.getByRole("button", { name: "Discard 100…" }).waitFor();
+      await page.locator(":focus").filter({ hasText: "Show the next 1,000" }).waitFor();
+      await page.keyboard.press("Enter");
+      await page.getByText("204 are shown").waitFor();
+      expect(await all.isChecked()).toBe(false);
+      await all.check();
+      await page.getByRole("button", { name: "Discard 204…" }).click();
+      await page.getByLabel("Reason, which is kept").fill("a test");
+      await page.getByRole("dialog").getByRole("button", { name: "Discard" }).click();
+      await page.getByText("Discarded 204 messages").waitFor();
+      await page.getByText("None after those that were shown").waitFor();
+      await page.getByRole("button", { name: "Show the first" }).click();
+      await page.getByText("The first 100 are shown").waitFor();
+    });
+
+    test("replays a thousand of what is parked, says so, and goes on", async () => {
+      const { page } = await open("/consumers/heap%3Aposition-reader");
+      const dialog = page.getByRole("dialog");
+      await page.getByRole("button", { name: "Replay all…" }).click();
+      await dialog.getByText(/^The first 1,000 of 1,000\+ parked messages of reader are/).waitFor();
+      await dialog.getByRole("button", { name: "Replay" }).click();
+      await dialog.getByText(
+        "Replayed 1,000 messages, 100 of them parked again. More may be parked.",
+      )
+        .waitFor();
+      await dialog.getByRole("button", { name: "Replay on" }).click();
+      await page.getByText("Replayed 1,100 messages, 200 of them parked again").waitFor();
+      await dialog.waitFor({ state: "detached" });
+    });
+
+    test("replays what was chosen, and nothing else, though another discards it meanwhile", async () => {
+      const { page } = await open("/consumers/pair%3Aposition-reader");
+      const { sent } = sentBy(page, "replayParked");
+      const boxes = page.getByLabel("Choose Came of pair-1");
+      await boxes.first().check();
+      await page.getByRole("button", { name: "Replay 1…" }).click();
+      const [first] = await parked(db.sql, reader("pair"));
+      const ids = [first!.message.id];
+      await discardParked(db.sql, reader("pair"), ids, { reason: "a test" });
+      await changeConsumers(page, (it) => it.parked--);
+      // What is gone is not chosen any more.
+      await page.locator("button", { hasText: "Replay all…" }).waitFor();
+      expect(await boxes.count()).toBe(1);
+      await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click();
+      await page.getByText("Replayed 0 messages").waitFor();
+      expect(sent).toMatchObject([{ ids }]);
+    });
   });
 }
 
@@ -145,8 +215,23 @@ function reader(category: string) {
   return { category, consumerId: "reader", handle: () => {} };
 }
 
+/** Parks the last hundred of the first thousand again. */
+function parkLast({ data }: Message) {
+  const { at } = data as { readonly at: number };
+  return at >= 900 && at < 1000 ? "park" : undefined;
+}
+
 function messages(count: number) {
   return Array.from({ length: count }, (_, at) => ({ type: "Came", data: { at } }));
+}
+
+/** Changes what the page is told of each consumer from now on. */
+async function changeConsumers(page: Page, change: (it: ConsumerRow) => void): Promise<void> {
+  await page.route("**/api/consumers", async (route) => {
+    const answer = await (await route.fetch()).json();
+    answer.consumers.forEach(change);
+    await route.fulfill({ json: answer });
+  });
 }
 
 /** What the page sends to an operation from now on. */

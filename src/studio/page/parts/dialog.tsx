@@ -44,7 +44,8 @@ export function Confirm(
     readonly title: string;
     /** What the button says. */
     readonly verb: string;
-    readonly act: () => Promise<void>;
+    /** Answers "stay" if the dialog stays: there is more to do. */
+    readonly act: () => Promise<"stay" | void>;
     readonly close: () => void;
     readonly children: ComponentChildren;
     /** Whether all that is needed is there. */
@@ -59,12 +60,11 @@ export function Confirm(
     setIsActing(true);
     setFailure(undefined);
     try {
-      await act();
-      close();
+      if (await act() !== "stay") close();
     } catch (error) {
       setFailure(asFailure(error));
-      setIsActing(false);
     }
+    setIsActing(false);
   };
   return (
     <Dialog title={title} close={close}>

@@ -1,44 +1,87 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { announce } from "../lib/announce.ts";
-import { call, type CallAnswer } from "../lib/call.ts";
+import type { CallAnswer } from "../lib/call.ts";
 import { type ConsumerRow, identityOf } from "../lib/consumers.ts";
-import { quantity } from "../lib/format.ts";
+import { numberText } from "../lib/format.ts";
 import { messageUrl } from "../lib/links.ts";
 import { viewUrl } from "../lib/place.ts";
 import { hasHandlers, useMayWrite, useOpened } from "../lib/rights.ts";
 import { useChange } from "../lib/use_change.ts";
 import { useCall } from "../lib/use_call.ts";
-import { Confirm } from "../parts/dialog.tsx";
+import { useLast } from "../lib/use_last.ts";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewLink } from "../parts/link.tsx";
 import { StreamLink } from "../parts/message_cells.tsx";
 import { CallOutcome } from "../parts/states.tsx";
 import { Ago } from "../parts/when.tsx";
-import { valueTo } from "../parts/write_dialog.tsx";
+import { AT_ONCE, type Deed, DeedDialog, HowToReplay } from "./parked_deeds.tsx";
 
 type ParkedOne = CallAnswer<"parked">[number];
-type Deed = "replay" | "discard";
 
-const LIMIT = 100;
+/** What is shown of them: so many, from a position of their stream on. */
+interface ParkedPage {
+  readonly position: number;
+  readonly batchSize: number;
+}
+
+const FIRST: ParkedPage = { position: 0, batchSize: 100 };
 
 /** What a consumer has parked: why, how often it was tried, and what can be done. */
 export function ParkedSection({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
-  const called = useCall("parked", { ...identityOf(consumer), batchSize: LIMIT });
+  const [page, setPage] = useState(FIRST);
+  const called = useCall("parked", { ...identityOf(consumer), ...page });
   useChange(consumer.parked, called.renew);
+  const { answer } = called;
+  const shown = useLast(answer && { parked: answer, page });
   return (
     <section>
       <h2>Parked messages</h2>
-      <CallOutcome of={called}>
-        {(parked) =>
-          parked.length === 0
-            ? <p class="faint">None.</p>
-            : <List parked={parked} consumer={consumer} reload={called.reload} />}
+      <CallOutcome of={{ ...called, answer: shown }}>
+        {({ parked, page: { position } }) => (
+          <>
+            {parked.length === 0 && (
+              <p class="faint">{position === 0 ? "None." : "None after those that were shown."}</p>
+            )}
+            <List parked={parked} consumer={consumer} reload={called.reload} />
+          </>
+        )}
       </CallOutcome>
+      {shown && <Pages {...shown} isLoading={answer === undefined} show={setPage} />}
     </section>
   );
 }
 
+/** Says what is shown if that is not all, and goes on. */
+function Pages(
+  { parked, page: { position, batchSize }, isLoading, show }: {
+    readonly parked: readonly ParkedOne[];
+    readonly page: ParkedPage;
+    readonly isLoading: boolean;
+    readonly show: (page: ParkedPage) => void;
+  },
+): JSX.Element | null {
+  const last = parked.length === batchSize ? parked.at(-1) : undefined;
+  if (last === undefined && position === 0) return null;
+  const most = numberText(AT_ONCE);
+  const onward = batchSize < AT_ONCE ? `Show ${most}` : `Show the next ${most}`;
+  const next = batchSize < AT_ONCE ? position : (last?.position ?? 0) + 1;
+  return (
+    <div class="actions start">
+      <span class="faint">
+        {position === 0 ? "The first " : ""}
+        {numberText(parked.length)} are shown.
+      </span>
+      {last && (
+        <button type="button" onClick={() => show({ position: next, batchSize: AT_ONCE })}>
+          {isLoading ? "Loading…" : onward}
+        </button>
+      )}
+      {position > 0 && <button type="button" onClick={() => show(FIRST)}>Show the first</button>}
+    </div>
+  );
+}
+
+/** The messages, what can be done with those that are chosen, and the dialog that does it. */
 function List(
   { parked, consumer, reload }: {
     readonly parked: readonly ParkedOne[];
@@ -47,53 +90,80 @@ function List(
   },
 ): JSX.Element {
   const mayWrite = useMayWrite();
-  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const [marked, setMarked] = useState<ReadonlySet<string>>(new Set());
   const [deed, setDeed] = useState<Deed>();
   const canReplay = hasHandlers(useOpened(), consumer);
   const choose = (id: string) => {
-    const next = new Set(chosen);
+    const next = new Set(marked);
     if (!next.delete(id)) next.add(id);
-    setChosen(next);
+    setMarked(next);
   };
-  const all = parked.map(({ message }) => message.id);
   const done = () => {
-    setChosen(new Set());
+    setMarked(new Set());
     reload();
   };
-  const props: DeedProps = { consumer, ids: [...chosen], close: () => setDeed(undefined), done };
   return (
     <>
-      {mayWrite && (
-        <div class="actions start">
-          <label class="check">
-            <input
-              type="checkbox"
-              checked={chosen.size === all.length}
-              onChange={() => setChosen(new Set(chosen.size === all.length ? [] : all))}
+      {parked.length > 0 && (
+        <>
+          {mayWrite && (
+            <Actions
+              all={parked.map(({ message }) => message.id)}
+              marked={marked}
+              mark={(ids) => setMarked(new Set(ids))}
+              canReplay={canReplay}
+              begin={setDeed}
             />
-            All
-          </label>
-          {canReplay && (
-            <button type="button" onClick={() => setDeed("replay")}>
-              {chosen.size === 0 ? "Replay all…" : `Replay ${chosen.size}…`}
-            </button>
           )}
-          <button
-            type="button"
-            disabled={chosen.size === 0}
-            title={chosen.size === 0 ? "Choose what to discard" : undefined}
-            onClick={() => setDeed("discard")}
-          >
-            {chosen.size === 0 ? "Discard…" : `Discard ${chosen.size}…`}
-          </button>
-        </div>
+          <ParkedTable parked={parked} chosen={marked} choose={mayWrite ? choose : undefined} />
+          {mayWrite && !canReplay && <HowToReplay consumer={consumer} />}
+        </>
       )}
-      <ParkedTable parked={parked} chosen={chosen} choose={mayWrite ? choose : undefined} />
-      {parked.length === LIMIT && <p class="faint">The first {LIMIT} are shown.</p>}
-      {mayWrite && !canReplay && <HowToReplay consumer={consumer} />}
-      {deed === "replay" && <ReplayDialog {...props} />}
-      {deed === "discard" && <DiscardDialog {...props} />}
+      {deed && (
+        <DeedDialog
+          deed={deed}
+          consumer={consumer}
+          close={() => setDeed(undefined)}
+          done={done}
+        />
+      )}
     </>
+  );
+}
+
+function Actions(
+  { all, marked, mark, canReplay, begin }: {
+    readonly all: readonly string[];
+    readonly marked: ReadonlySet<string>;
+    readonly mark: (ids: readonly string[]) => void;
+    readonly canReplay: boolean;
+    readonly begin: (deed: Deed) => void;
+  },
+): JSX.Element {
+  // What was marked may be gone: another has replayed it, or another page is shown.
+  const ids = all.filter((id) => marked.has(id));
+  const isAll = ids.length === all.length;
+  const count = numberText(ids.length);
+  return (
+    <div class="actions start">
+      <label class="check">
+        <input type="checkbox" checked={isAll} onChange={() => mark(isAll ? [] : all)} />
+        All shown
+      </label>
+      {canReplay && (
+        <button type="button" onClick={() => begin({ verb: "replay", ids })}>
+          {ids.length === 0 ? "Replay all…" : `Replay ${count}…`}
+        </button>
+      )}
+      <button
+        type="button"
+        disabled={ids.length === 0}
+        title={ids.length === 0 ? "Choose what to discard" : undefined}
+        onClick={() => begin({ verb: "discard", ids })}
+      >
+        {ids.length === 0 ? "Discard…" : `Discard ${count}…`}
+      </button>
+    </div>
   );
 }
 
@@ -174,98 +244,5 @@ function Why(
         <Foreign text={error.name} most={60} />
       </span>: <Foreign text={error.message} most={400} />
     </>
-  );
-}
-
-interface DeedProps {
-  readonly consumer: ConsumerRow;
-  readonly ids: readonly string[];
-  readonly close: () => void;
-  readonly done: () => void;
-}
-
-function ReplayDialog({ consumer, ids, close, done }: DeedProps): JSX.Element {
-  const act = async () => {
-    const args = { ...identityOf(consumer), ...(ids.length > 0 && { ids }) };
-    const { replayed, parked, busy } = await call("replayParked", args);
-    const again = parked > 0 ? `, ${parked} of them parked again` : "";
-    announce(
-      `Replayed ${quantity(replayed, "message")}${again}${
-        busy ? "; another process replays the rest" : ""
-      }`,
-    );
-    done();
-  };
-  const what = ids.length === 0 ? "All parked messages" : quantity(ids.length, "parked message");
-  return (
-    <Confirm title="Replay parked messages" verb="Replay" act={act} close={close}>
-      <p>
-        {what} of <code>{consumer.consumerId}</code> {ids.length === 1 ? "is" : "are"}{" "}
-        handled once more, by the handler that this studio was given, in the order in which they
-        were parked. What fails again is parked again. A replayed message takes effect after later
-        messages of its stream.
-      </p>
-    </Confirm>
-  );
-}
-
-function DiscardDialog({ consumer, ids, close, done }: DeedProps): JSX.Element {
-  const [reason, setReason] = useState("");
-  const act = async () => {
-    const { discarded } = await call("discardParked", {
-      ...identityOf(consumer),
-      ids,
-      reason,
-    });
-    announce(`Discarded ${quantity(discarded, "message")}`);
-    done();
-  };
-  return (
-    <Confirm
-      title="Discard parked messages"
-      verb="Discard"
-      act={act}
-      close={close}
-      isReady={reason.trim() !== ""}
-      isDangerous
-    >
-      <p>
-        {quantity(ids.length, "parked message")} of <code>{consumer.consumerId}</code>{" "}
-        {ids.length === 1 ? "is" : "are"}{" "}
-        not handled any more. The messages stay in their streams, and the reason stays with what was
-        parked.
-      </p>
-      <label>
-        Reason, which is kept
-        <input type="text" required value={reason} onInput={valueTo(setReason)} />
-      </label>
-    </Confirm>
-  );
-}
-
-/** A replay runs the handler, which the studio has only if it was given the consumer. */
-function HowToReplay({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
-  const { category, aggregate, consumerId, partition } = consumer;
-  const isOfOne = category === "$all" && partition !== undefined;
-  const sql = isOfOne ? `partitions(sql)[${partition}]` : "sql";
-  const source = category === undefined ? `aggregate: "${aggregate}"` : `category: "${category}"`;
-  return (
-    <div class="note">
-      <p>
-        A replay runs the consumer's handler, and this studio was not given it. In a program that
-        has the handler:
-      </p>
-      <pre class="mono">{[
-        `import { ${isOfOne ? "partitions, " : ""}replayParked } from "@messagedb/client";`,
-        "",
-        `await replayParked(${sql}, { ${source}, consumerId: "${consumerId}", handle });`,
-      ].join("\n")}</pre>
-      <p>
-        Or give the consumer to the studio: <code>studio(sql, {"{ consumers: [consumer] }"})</code>
-        {" "}
-        in a server, <code>messagedb studio --write --module ./consumer.mjs</code>{" "}
-        on the command line.
-      </p>
-    </div>
   );
 }
