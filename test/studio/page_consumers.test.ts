@@ -1,6 +1,6 @@
 /** What the page of the studio says of consumers, and does to them: exactly what one sees. */
 import { drain, type Message, write, writeBatch } from "@messagedb/client";
-import { type ConsumerStatus, discardParked, parked } from "@messagedb/client/operate";
+import { consumers, type ConsumerStatus, discardParked, parked } from "@messagedb/client/operate";
 import { studio } from "@messagedb/client/studio";
 import type { Browser, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -37,6 +37,11 @@ if (chromium === undefined) {
         await write(db.sql, `team-${number}`, messages(1)[0]!);
       }
       await drain(db.sql, { ...reader("team"), consumerGroup: { size: 2 } }, { limit: 3 });
+      await write(db.sql, "far-0", { type: "Came" });
+      await drain(db.sql, { ...reader("far"), consumerGroup: { size: 2 } });
+      for (let number = 0; number < 10; number++) {
+        await writeBatch(db.sql, `far-${number}`, messages(130));
+      }
       served = await serveStudio(studio(db.sql, {
         authorize: () => true,
         readOnly: false,
@@ -69,6 +74,35 @@ if (chromium === undefined) {
         from message_store.messages where stream_name = ${streamName} order by position desc`;
       return rows.map((it) => Number(it["position"]));
     };
+
+    test("says of what was not counted to the end that there is more", async () => {
+      const { page } = await open("/");
+      const tile = page.locator(".tile").filter({ hasText: "Parked" });
+      await tile.getByText("1,002+", { exact: true }).waitFor();
+      await page.getByText("1,000+ parked").waitFor();
+      for (const { behind } of await consumers(db.sql, { category: "far" })) {
+        expect(behind).toBeLessThan(1000);
+        await page.getByRole("row").getByText(`${behind}+ messages behind`).first().waitFor();
+      }
+    });
+
+    test("plots positions if more messages wait than are counted", async () => {
+      const members = await consumers(db.sql, { category: "far" });
+      const text = (count: number) => count.toLocaleString("en");
+      const behind = text(members.reduce((sum, it) => sum + it.behind, 0));
+      const distance = text(Math.max(...members.map(({ head, position }) => head - position)));
+      const { page } = await open("/consumers/far%2Freader");
+      await page.getByRole("img", { name: `${behind}+ messages behind, ${distance} positions now` })
+        .waitFor();
+      await page.getByText("in positions of the store").waitFor();
+      await page.locator(".u-legend").getByText("positions behind")
+        .waitFor({ state: "attached" });
+      // What is counted to the end is plotted as it is.
+      await page.goto(`${served.origin}/consumers/passed%3Aposition-reader`);
+      await page.getByRole("img", { name: /^\d+ messages? behind now$/ }).waitFor();
+      await page.locator(".u-legend").getByText("messages behind")
+        .waitFor({ state: "attached" });
+    });
 
     test("rewinds to what was chosen last, and not before one sees what that means", async () => {
       const { page, sent, act } = await openRewind("typed");

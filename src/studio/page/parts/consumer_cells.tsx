@@ -3,8 +3,10 @@ import {
   behindCount,
   type ConsumerRow,
   healthOf,
-  keyOfConsumer,
   type LagHistory,
+  lagOf,
+  mayHaveParked,
+  mayWait,
   parkedText,
   type ShownHealth,
   sourceOf,
@@ -66,7 +68,7 @@ const BEFORE_LAG: readonly RowColumn<ConsumerRow>[] = [
     isNumber: true,
     phone: "second",
     cell: (it) => (
-      <span class={it.behind > 0 ? "" : "faint"}>
+      <span class={mayWait(it) ? "" : "faint"}>
         {behindCount(it)}
         <span class="phone-only">&nbsp;behind</span>
       </span>
@@ -78,12 +80,14 @@ const BEFORE_LAG: readonly RowColumn<ConsumerRow>[] = [
     isNumber: true,
     phone: "second",
     cell: (it) =>
-      it.parked === 0 ? <span class="faint no-phone">0</span> : (
-        <span class="bad-text">
-          {parkedText(it)}
-          <span class="phone-only">&nbsp;parked</span>
-        </span>
-      ),
+      mayHaveParked(it)
+        ? (
+          <span class="bad-text">
+            {parkedText(it)}
+            <span class="phone-only">&nbsp;parked</span>
+          </span>
+        )
+        : <span class="faint no-phone">0</span>,
   },
 ];
 const AFTER_LAG: readonly RowColumn<ConsumerRow>[] = [
@@ -118,7 +122,7 @@ export function columnsOfConsumers(lags: LagHistory): RowColumn<ConsumerRow>[] {
     {
       name: "Lag",
       width: "76px",
-      cell: (it) => <Spark values={lags.values.get(keyOfConsumer(it))?.slice(-60) ?? []} />,
+      cell: (it) => <Spark values={lagOf(lags, [it]).values.slice(-60)} />,
     },
     ...AFTER_LAG,
   ];

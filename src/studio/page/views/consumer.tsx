@@ -2,12 +2,15 @@ import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import {
   behindCount,
+  behindQuantity,
   byHealth,
   type ConsumerRow,
   healthOf,
   isSameConsumer,
   keyOfConsumer,
   type LagHistory,
+  lagOf,
+  mayHaveParked,
   parkedText,
   SHOWN_HEALTHS,
   type ShownHealth,
@@ -141,10 +144,10 @@ function Sentence(
   return (
     <p class="sentence">
       <Health of={health} /> {texts[health]}
-      {of.parked > 0 && (
+      {mayHaveParked(of) && (
         <span class="bad-text">
           {" "}
-          {of.parked === 1 ? "A message is" : `${parkedText(of)} messages are`} parked.
+          {parkedText(of) === "1" ? "A message is" : `${parkedText(of)} messages are`} parked.
         </span>
       )}
     </p>
@@ -242,23 +245,27 @@ function Member({ of }: { readonly of: ConsumerRow }): JSX.Element {
 function Lag(
   { members, lags }: { readonly members: readonly ConsumerRow[]; readonly lags: LagHistory },
 ): JSX.Element {
-  const data = useMemo(() => {
-    const lines = members
-      .filter(({ health }) => health !== "replaced")
-      .map((member) => lags.values.get(keyOfConsumer(member)) ?? []);
-    const values = lags.times.map((_, at) => lines.reduce((sum, line) => sum + (line[at] ?? 0), 0));
-    return { times: lags.times, values };
-  }, [lags, members]);
-  const now = data.values.at(-1) ?? 0;
+  const live = members.filter(({ health }) => health !== "replaced");
+  const { values, isOfPositions } = useMemo(() => lagOf(lags, live), [lags, members]);
+  const data = useMemo(() => ({ times: lags.times, values }), [lags, values]);
+  const behind = behindQuantity(
+    live.reduce((sum, it) => sum + it.behind, 0),
+    live.some(({ isBehindMore }) => isBehindMore),
+  );
+  const distance = isOfPositions ? `, ${quantity(values.at(-1) ?? 0, "position")}` : "";
   return (
     <section>
       <h2>
-        Lag <span class="faint">while this page is open</span>
+        Lag{" "}
+        <span class="faint">
+          while this page is open{isOfPositions &&
+            ", in positions of the store: more messages wait than are counted"}
+        </span>
       </h2>
       <Plot
         data={data}
-        unit="behind"
-        sentence={`${quantity(now, "message")} behind now`}
+        unit={isOfPositions ? "positions behind" : "messages behind"}
+        sentence={`${behind}${distance} now`}
         height={120}
       />
     </section>

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import type { ListedMessage } from "../../_api.ts";
 import { announce } from "../lib/announce.ts";
 import { call } from "../lib/call.ts";
-import { type ConsumerRow, memberIdentity } from "../lib/consumers.ts";
+import { type ConsumerRow, mayWait, memberIdentity } from "../lib/consumers.ts";
 import { messageUrl } from "../lib/links.ts";
 import { useMayWrite } from "../lib/rights.ts";
 import { useChange } from "../lib/use_change.ts";
@@ -18,9 +18,9 @@ import { Ago } from "../parts/when.tsx";
 
 /** The message that a consumer, or a member of its group, meets next. */
 export function NextOf({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
-  const { consumerGroup, position, behind } = consumer;
+  const { consumerGroup, position } = consumer;
   const called = useCall("nextMessage", memberIdentity(consumer));
-  useChange(`${position} ${behind > 0}`, called.renew);
+  useChange(`${position} ${mayWait(consumer)}`, called.renew);
   const member = consumerGroup
     ? `, member ${consumerGroup.member + 1} of ${consumerGroup.size}`
     : "";

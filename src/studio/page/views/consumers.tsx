@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
-import { byHealth, keyOfConsumer, useConsumers } from "../lib/consumers.ts";
+import { byHealth, keyOfConsumer, mayHaveParked, useConsumers } from "../lib/consumers.ts";
 import { currentPlace, go, goWith } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
 import { columnsOfConsumers, consumerUrl } from "../parts/consumer_cells.tsx";
@@ -20,7 +20,7 @@ export function ConsumersView(): JSX.Element {
     () =>
       (answer?.consumers ?? [])
         .filter(({ health }) => showsReplaced || health !== "replaced")
-        .filter(({ parked }) => !isParkedOnly || parked > 0)
+        .filter((it) => !isParkedOnly || mayHaveParked(it))
         .sort(byHealth),
     [answer, showsReplaced, isParkedOnly],
   );

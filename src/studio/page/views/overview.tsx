@@ -1,15 +1,20 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import {
+  behindQuantity,
   byHealth,
   type ConsumerRow,
   healthOf,
   isSameConsumer,
   keyOfConsumer,
+  leastText,
+  mayHaveParked,
+  mayWait,
+  parkedText,
   SHOWN_HEALTHS,
   useConsumers,
 } from "../lib/consumers.ts";
-import { numberText, quantity, rateText, sizeText } from "../lib/format.ts";
+import { numberText, rateText, sizeText } from "../lib/format.ts";
 import { viewUrl } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
 import {
@@ -116,28 +121,30 @@ function Tiles(
       </Tile>
       <Tile
         name="Parked"
-        value={numberText(parked)}
-        isBad={parked > 0}
+        value={parked}
+        isBad={parked !== "0"}
         url={parkedUrl(live)}
       >
-        {parked === 0 ? "nothing to do" : "messages that failed"}
+        {parked === "0" ? "nothing to do" : "messages that failed"}
       </Tile>
     </div>
   );
 }
 
 /** All members of a group have the parked messages together. */
-function parkedIn(consumers: readonly ConsumerRow[]): number {
-  const counts = new Map<string, number>();
-  for (const { partition, category, aggregate, consumerId, parked } of consumers) {
-    counts.set(`${partition} ${category} ${aggregate} ${consumerId}`, parked);
-  }
-  return [...counts.values()].reduce((sum, parked) => sum + parked, 0);
+function parkedIn(consumers: readonly ConsumerRow[]): string {
+  const each = new Map(
+    consumers.map((it) =>
+      [`${it.partition} ${it.category} ${it.aggregate} ${it.consumerId}`, it] as const
+    ),
+  );
+  const sum = [...each.values()].reduce((sum, { parked }) => sum + parked, 0);
+  return leastText(sum, consumers.some(({ isParkedMore }) => isParkedMore));
 }
 
 /** Where the parked messages are: the consumer that has them, or the list of those that have some. */
 function parkedUrl(consumers: readonly ConsumerRow[]): string | undefined {
-  const having = consumers.filter(({ parked }) => parked > 0);
+  const having = consumers.filter(mayHaveParked);
   const [first] = having;
   if (first === undefined) return undefined;
   return having.every((it) => isSameConsumer(it, first))
@@ -254,10 +261,10 @@ function TopConsumers({ consumers }: { readonly consumers: readonly ConsumerRow[
                 <ConsumerName of={it} />
               </td>
               <td class="number">
-                {it.behind === 0 ? "" : `${quantity(it.behind, "message")} behind`}
+                {mayWait(it) && behindQuantity(it.behind, it.isBehindMore)}
               </td>
               <td class="number">
-                {it.parked > 0 && <span class="bad-text">{numberText(it.parked)} parked</span>}
+                {mayHaveParked(it) && <span class="bad-text">{parkedText(it)} parked</span>}
               </td>
             </tr>
           ))}
