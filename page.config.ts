@@ -41,7 +41,13 @@ for (const { path, text } of outputFiles) {
 }
 const icon = addHashed("icon", "svg", readFileSync("docs/public/favicon.svg", "utf8"));
 const licenses = addHashed("licenses", "txt", licensesOf(Object.keys(metafile.inputs)));
-const page = { script: nameOf("js"), style: nameOf("css"), icon, licenses };
+const page = {
+  script: nameOf("js"),
+  imported: importedName(),
+  style: nameOf("css"),
+  icon,
+  licenses,
+};
 
 writeFileSync(
   "src/studio/_assets.ts",
@@ -61,6 +67,14 @@ writeFileSync(
 function nameOf(ending: string): string {
   const isWanted = new RegExp(`^studio-[^.]+\\.${ending}$`);
   return [...assets.keys()].find((name) => isWanted.test(name))!;
+}
+
+/** The script that the first one imports at once: what it shares with those that are loaded later. */
+function importedName(): string {
+  const { imports } = metafile.outputs[`assets/${nameOf("js")}`]!;
+  const [only, ...others] = imports.filter(({ kind }) => kind === "import-statement");
+  if (only === undefined || others.length > 0) throw new Error("The page has other scripts");
+  return only.path.slice("assets/".length);
 }
 
 function addHashed(name: string, ending: string, text: string): string {

@@ -44,7 +44,7 @@ async function route(request: Request, studio: Studio): Promise<Response> {
   if (refused) return refused;
   const asset = /^\/assets\/(.*)$/s.exec(path)?.[1];
   if (asset === undefined) return answerShell(base);
-  const answer = answerAsset(request, asset);
+  const answer = await answerAsset(request, asset);
   if (answer === undefined) {
     throw new Refusal(404, "There is no such file: the page is of another version, load it again");
   }

@@ -44,6 +44,7 @@ function shellOf(base: string): string {
 <title>Message DB studio</title>
 <link rel="icon" href="${safe}/assets/${PAGE.icon}" type="image/svg+xml">
 <link rel="stylesheet" href="${safe}/assets/${PAGE.style}">
+<link rel="modulepreload" href="${safe}/assets/${PAGE.imported}">
 <script type="module" src="${safe}/assets/${PAGE.script}"></script>
 </head>
 <body>
@@ -54,22 +55,45 @@ function shellOf(base: string): string {
 `;
 }
 
-/** A script or a style. Its name has a hash of its text, so it never changes. Undefined if there is none. */
-export function answerAsset(request: Request, name: string): Response | undefined {
+/**
+ * A script or a style, compressed if that is understood. Its name has a hash of its text, so it never changes. Undefined
+ * if there is none.
+ */
+export async function answerAsset(request: Request, name: string): Promise<Response | undefined> {
   const asset = Object.hasOwn(ASSETS, name) ? ASSETS[name]! : undefined;
   if (asset === undefined) return undefined;
-  const etag = `"${name}"`;
+  const etag = `W/"${name}"`;
   const headers = {
     "content-type": `${asset.type}; charset=utf-8`,
     // What authorize() allows to one person, a shared cache must not hand to others.
     "cache-control": "private, max-age=31536000, immutable",
     etag,
+    vary: "accept-encoding",
   };
   const known = request.headers.get("if-none-match")?.split(",").map((it) =>
-    it.trim().replace(/^W\//, "")
+    it.trim().replace(/^(?!W\/|\*)/, "W/")
   );
   if (known?.some((it) => it === etag || it === "*")) {
     return new Response(null, { status: 304, headers });
   }
-  return new Response(asset.text, { headers });
+  // Not each runtime has it.
+  const isCompressed = typeof CompressionStream === "function" && takesGzip(request);
+  if (!isCompressed) return new Response(asset.text, { headers });
+  let bytes = compressed.get(name);
+  if (bytes === undefined) compressed.set(name, bytes = gzip(asset.text));
+  // By this option, workerd does not compress it again (https://developers.cloudflare.com/workers/runtime-apis/response/).
+  const init = { headers: { ...headers, "content-encoding": "gzip" }, encodeBody: "manual" };
+  return new Response(await bytes, init);
+}
+
+/** By the names of the assets. */
+const compressed = new Map<string, Promise<ArrayBuffer>>();
+
+function takesGzip({ headers }: Request): boolean {
+  return /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(headers.get("accept-encoding") ?? "");
+}
+
+function gzip(text: string): Promise<ArrayBuffer> {
+  return new Response(new Blob([text]).stream().pipeThrough(new CompressionStream("gzip")))
+    .arrayBuffer();
 }

@@ -1,3 +1,4 @@
+import { gunzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "vitest";
 import { fromQuery, type Sql, write, writeBatch } from "../../mod.ts";
 import { fetchSql } from "../../src/http/fetch_sql.ts";
@@ -62,7 +63,11 @@ describe("each answer has the headers that keep it safe:", () => {
 
   test.each(Object.keys(ASSETS))("the asset %s, which is kept for ever", async (name) => {
     const { status, headers, text } = await asked.send(`/assets/${name}`);
-    const kept = { "cache-control": "private, max-age=31536000, immutable", etag: `"${name}"` };
+    const kept = {
+      "cache-control": "private, max-age=31536000, immutable",
+      etag: `W/"${name}"`,
+      vary: "accept-encoding",
+    };
     const type = `${ASSETS[name]!.type}; charset=utf-8`;
     expect(status).toBe(200);
     expect(Object.fromEntries(headers)).toEqual({ ...SAFE, ...kept, "content-type": type });
@@ -76,6 +81,25 @@ describe("each answer has the headers that keep it safe:", () => {
     const head = await asked.send(`/assets/${name}`, { method: "HEAD" });
     expect([head.status, head.text, head.headers.get("etag")]).toEqual([200, "", kept.etag]);
   });
+});
+
+test.each([
+  ["gzip", true],
+  ["gzip, deflate, br, zstd", true],
+  ["br;q=1.0, gzip;q=0.8, *;q=0.1", true],
+  ["br, gzip;q=0", false],
+  ["gzip; q=0.000, br", false],
+  ["br", false],
+  ["identity", false],
+])("an asset is compressed for who takes %s: %s", async (accepted, isCompressed) => {
+  const url = `http://studio/assets/${PAGE.script}`;
+  const answer = await testStudio(db).handle(
+    new Request(url, { headers: { "accept-encoding": accepted } }),
+  );
+  expect(answer.headers.get("content-encoding")).toBe(isCompressed ? "gzip" : null);
+  const bytes = new Uint8Array(await answer.arrayBuffer());
+  const { text } = ASSETS[PAGE.script]!;
+  expect(isCompressed ? gunzipSync(bytes).toString() : new TextDecoder().decode(bytes)).toBe(text);
 });
 
 describe("the page", () => {

@@ -1,0 +1,26 @@
+import type { ComponentType, JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { Empty, Loading } from "./states.tsx";
+
+/** A view whose script is loaded when it is shown for the first time. */
+export function later<Props extends object>(
+  load: () => Promise<ComponentType<Props>>,
+): (props: Props) => JSX.Element {
+  let View: ComponentType<Props> | undefined;
+  return (props) => {
+    const [turn, setTurn] = useState(0);
+    const [hasFailed, setHasFailed] = useState(false);
+    useEffect(() => {
+      if (View !== undefined) return;
+      load().then((loaded) => {
+        View = loaded;
+        setHasFailed(false);
+        setTurn(turn + 1);
+      }, () => setHasFailed(true));
+    }, []);
+    if (View !== undefined) return <View {...props} />;
+    return hasFailed
+      ? <Empty>This view could not be loaded. Load the page again.</Empty>
+      : <Loading />;
+  };
+}
