@@ -54,6 +54,8 @@ export async function findInSource(
       from message_store.messages as reference
       where (select nothing from ours) is not null
         and message_store.category(reference.stream_name) = (select aggregate from asked)
+        and message_store.category(reference.stream_name) >= (select aggregate from asked)
+        and message_store.category(reference.stream_name) <= (select aggregate from asked)
         and reference.global_position > (select global_position from stored)
         and reference.metadata ->> 'causationMessageGlobalPosition' =
           (select global_position::text from stored)

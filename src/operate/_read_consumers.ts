@@ -3,6 +3,7 @@ import type { LastMessage } from "../consume/_read_last_messages.ts";
 import { IS_OWN_MESSAGE, positionStream } from "../names/_own_streams.ts";
 import { category as categoryOf, streamName } from "../names/stream_name.ts";
 import { eachCategory } from "../read/_each_category.ts";
+import { isOfCategory } from "../names/_of_category.ts";
 import type { Sql } from "../types.ts";
 
 /** What the store has of a position. Times are in milliseconds, by the server's clock. */
@@ -282,7 +283,7 @@ const COUNT_STEPS = `
           else (
             select max(global_position)
             from message_store.messages
-            where message_store.category(stream_name) = source
+            where ${isOfCategory("source")}
           )
         end,
         0
@@ -321,9 +322,10 @@ const COUNT_STEPS = `
               global_position, time, stream_name, type
             from message_store.messages
             where not is_of_all
-              and (message_store.category(stream_name), global_position) > (source, after.position)
-              and (message_store.category(stream_name), global_position) <= (source, after.last)
-            order by message_store.category(stream_name), global_position
+              and ${isOfCategory("source")}
+              and global_position > after.position
+              and global_position <= after.last
+            order by global_position
             limit (select case when up_to is null then coalesce(scan + 1, 1000) end from asked)
           ) as of_category
           union all

@@ -1,6 +1,7 @@
 import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
 import { DISTRIBUTION } from "../read/_distribution.ts";
 import { eachCategory } from "../read/_each_category.ts";
+import { isOfCategory } from "../names/_of_category.ts";
 import type { Sql } from "../types.ts";
 import type { CategoryStatus, MessageCount, StoreStatus } from "./status.ts";
 
@@ -75,14 +76,14 @@ const STATUS_STEPS = `
     cross join lateral (
       select time
       from message_store.messages
-      where message_store.category(stream_name) = categories.category
+      where ${isOfCategory("categories.category")}
       order by global_position
       limit 1
     ) as first
     cross join lateral (
       select global_position, time
       from message_store.messages
-      where message_store.category(stream_name) = categories.category
+      where ${isOfCategory("categories.category")}
       order by global_position desc
       limit 1
     ) as last
@@ -98,7 +99,7 @@ const STATUS_STEPS = `
           from (
             select
             from message_store.messages
-            where message_store.category(stream_name) = categories.category
+            where ${isOfCategory("categories.category")}
             order by global_position
             limit (select 1000)
           ) as first

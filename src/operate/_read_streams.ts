@@ -1,4 +1,5 @@
 import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
+import { isOfCategory } from "../names/_of_category.ts";
 import type { Sql } from "../types.ts";
 import { FINITE_MILLISECONDS } from "./_date_or_null.ts";
 
@@ -262,7 +263,7 @@ ${WITH_ENDS},
         select global_position as place
         from message_store.messages
         where (select nothing from ours) is not null
-          and message_store.category(stream_name) = (select category from asked)
+          and ${isOfCategory("(select category from asked)")}
         order by global_position
         limit 1
       )
@@ -271,7 +272,7 @@ ${WITH_ENDS},
         select global_position
         from message_store.messages
         where (select nothing from ours) is not null
-          and message_store.category(stream_name) = (select category from asked)
+          and ${isOfCategory("(select category from asked)")}
         order by global_position desc
         limit 1
       )
@@ -285,7 +286,7 @@ ${WITH_ENDS},
       select stream_name
       from message_store.messages
       where (select nothing from ours) is not null
-        and message_store.category(stream_name) = (select category from asked)
+        and ${isOfCategory("(select category from asked)")}
         and global_position >= (
           low + ((high - low) operator(pg_catalog./) ${MOST_PROBED} operator(pg_catalog.*) number)
         )

@@ -54,8 +54,11 @@ export async function readVerifiedPage(
       limit ${String(batchSize)}::text::bigint`;
   }
   return await verifyPage(sql)`
+      cross join (select ${category}::text as category) as sought
       where (select nothing from ours) is not null
-        and message_store.category(stream_name) = ${category}::text
+        and message_store.category(stream_name) = sought.category
+        and message_store.category(stream_name) >= sought.category
+        and message_store.category(stream_name) <= sought.category
         and global_position >= ${from}::text::bigint
       order by global_position
       limit ${String(batchSize)}::text::bigint`;

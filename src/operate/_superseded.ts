@@ -1,5 +1,6 @@
 import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
 import { IS_OWN_MESSAGE } from "../names/_own_streams.ts";
+import { isOfCategory } from "../names/_of_category.ts";
 import type { Sql } from "../types.ts";
 
 /** Which messages of a category to look at. */
@@ -84,7 +85,7 @@ const JUDGE = /* @__PURE__ */ `
       end as lease
     from message_store.messages
     where (select nothing from ours) is not null
-      and message_store.category(stream_name) = (select category from asked)
+      and ${isOfCategory("(select category from asked)")}
       and global_position > (select after from asked)
     order by global_position
     limit (select most from asked)

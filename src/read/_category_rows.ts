@@ -5,6 +5,7 @@ import type { Direction } from "../types.ts";
  * `correlation`, `member` and `size`.
  *
  * - The first condition needs `ours`, in whose search path `category` has to run if Postgres calls it.
+ * - The conditions on the category are those of `isOfCategory`.
  * - What is wanted comes from a step, and coalesce() is around the rest. Both hide from the planner what is
  *   wanted. Otherwise the planner may expect so few messages that it would fetch and sort all that is left of
  *   the category, for each page.
@@ -20,6 +21,8 @@ export function categoryRows(direction: Direction): string {
     from message_store.messages
     where (select nothing from ours) is not null
       and message_store.category(stream_name) = (select category from wanted)
+      and message_store.category(stream_name) >= (select category from wanted)
+      and message_store.category(stream_name) <= (select category from wanted)
       and global_position ${comparison} (select position from wanted)
       and coalesce(
         (

@@ -55,12 +55,16 @@ select
     'null'
   ) as json`;
   }
-  // `queryStartAfterPrevious` puts the SELECT from `messages as first` in front of the WHERE clause.
-  // The condition on the category needs `ours`, in whose search path `category` has to run.
+  // `queryStartAfterPrevious` puts the SELECT from `messages as first` in front.
+  // The conditions on the category are those of `isOfCategory`. They need `ours`, in whose search path `category` has to
+  // run.
   if (category !== null) {
     return await queryStartAfterPrevious(sql)`
+    cross join (select ${category}::text as category) as sought
     where (select nothing from ours) is not null
-      and message_store.category(stream_name) = ${category}::text
+      and message_store.category(stream_name) = sought.category
+      and message_store.category(stream_name) >= sought.category
+      and message_store.category(stream_name) <= sought.category
       and coalesce(time >= ${since}::text::timestamp, false)`;
   }
   return await queryStartAfterPrevious(sql)`
@@ -70,7 +74,7 @@ select
 /**
  * Asks for the global position after the message before the first message of a scope.
  *
- * The template is the WHERE clause that selects the scope from `messages as first`. The first
+ * The template selects the scope from `messages as first`. The first
  * message is at 148, the message before it in the store at 140: then the answer is 141.
  */
 function queryStartAfterPrevious(sql: Sql): SendStatement<number | null> {

@@ -39,11 +39,14 @@ export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promi
   // `queryReferences` puts the SELECT of the references and their messages in front, as the beginning of
   // `scanned`, and the page as JSON behind. The conditions on the category need `ours`, in whose search path
   // Message DB's functions have to run.
-  // coalesce() hides the share from the planner. Otherwise the planner may expect so few references
+  // The conditions on the category are those of `isOfCategory`. coalesce() hides the share from the planner. Otherwise the planner may expect so few references
   // that it would fetch and sort all of them.
   const answer = await queryReferences(sql)`
+    cross join (select ${name}::text as name) as sought
     where (select nothing from ours) is not null
-      and message_store.category(reference.stream_name) = ${name}::text
+      and message_store.category(reference.stream_name) = sought.name
+      and message_store.category(reference.stream_name) >= sought.name
+      and message_store.category(reference.stream_name) <= sought.name
       and reference.global_position >= ${String(position)}::text::bigint
       and (
         ${size}::text is null
@@ -65,8 +68,11 @@ export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promi
   head as (
     select max(global_position) as position
     from message_store.messages
+    cross join (select ${name}::text as name) as sought
     where (select nothing from ours) is not null
-      and message_store.category(stream_name) = ${name}::text
+      and message_store.category(stream_name) = sought.name
+      and message_store.category(stream_name) >= sought.name
+      and message_store.category(stream_name) <= sought.name
   ),
   wanted as (
     select ${listParameter(types)}::text as types, ${markParameter(wanted.mark)}::text as mark
@@ -124,7 +130,7 @@ function selectReferenced(): string {
 /**
  * Asks for messages by the references to them.
  *
- * The template begins with the WHERE clause that selects the references. That ends the step
+ * The template begins with what selects the references. That ends the step
  * `scanned`. Then the template adds two steps: `head`, the last reference that there is, and
  * `wanted`, the types to return.
  */

@@ -11,6 +11,7 @@ import type { ConsumerGroup, Sql } from "../types.ts";
 import { categoryRows } from "./_category_rows.ts";
 import { listParameter } from "./_list_parameter.ts";
 import { markParameter } from "./_mark.ts";
+import { isOfCategory } from "../names/_of_category.ts";
 import {
   type Extent,
   extentJson,
@@ -126,6 +127,6 @@ function afterWanted(messages: string): string {
     select max(global_position) as head, (select mark from wanted) as mark
     from message_store.messages
     where (select nothing from ours) is not null
-      and message_store.category(stream_name) = (select category from wanted)
+      and ${isOfCategory("(select category from wanted)")}
   )${selectPage(lastRow(json, "caller, extent", RESTORE_READ_SETTINGS))}`;
 }

@@ -1,6 +1,7 @@
 import { queryMessageStore } from "../handle/_statement.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { type EncodedMessage, toColumns } from "../messages/_json.ts";
+import { isOfCategory } from "../names/_of_category.ts";
 import type { Sql } from "../types.ts";
 
 /** Where a message of another store has a global position that is to be one of this store. */
@@ -183,7 +184,7 @@ export async function writeMissing(
       exists (
         select
         from message_store.messages
-        where message_store.category(stream_name) = asked.apart
+        where ${isOfCategory("asked.apart")}
           and global_position < (select first from bound)
       ) or (
         asked.apart = '$all'
