@@ -5,6 +5,7 @@ import {
   SET_SETTINGS,
 } from "../handle/_statement.ts";
 import { safeInteger, WHOLE_MILLISECONDS } from "../messages/_columns.ts";
+import { isOfCategory } from "../names/_of_category.ts";
 import { IS_OWN_MESSAGE } from "../names/_own_streams.ts";
 import type { Direction, Sql } from "../types.ts";
 import type { FoundMessage } from "./found_message.ts";
@@ -72,13 +73,7 @@ export const MESSAGE_TEXTS = `
         coalesce(octet_length(data_text), 0) + coalesce(octet_length(metadata_text), 0) as text_bytes`;
 
 /** Which messages a statement looks at. */
-interface FindScope {
-  /** The column of the positions. */
-  readonly place: "global_position" | "position";
-  /** SQL of what messages are compared by, and of what a position is compared as. */
-  readonly from: string;
-  readonly of: (place: string) => string;
-  readonly order: readonly string[];
+interface FindScope extends TimeScope {
   /** Where times are searched. */
   readonly times: TimeScope;
 }
@@ -110,7 +105,7 @@ const ASKED = /* @__PURE__ */ `${SET_SETTINGS},
  * - `stop` is where the page is full, or the texts are too long. Nothing after that is read.
  */
 function findSteps(scope: FindScope, direction: Direction): string {
-  const { place, from, of, times } = scope;
+  const { place, condition, times } = scope;
   const isForward = direction === "forward";
   const order = isForward ? "" : " desc";
   const timeOf = (name: string) => `(select place from found_time where name = '${name}')`;
@@ -148,9 +143,10 @@ function findSteps(scope: FindScope, direction: Direction): string {
     select *
     from message_store.messages
     where (select nothing from ours) is not null
-      and ${from} >= ${of("(select low from bounds)")}
-      and ${from} <= ${of("(select high from bounds)")}
-    order by ${scope.order.map((it) => `${it}${order}`).join(", ")}
+      and ${condition}
+      and ${place} >= (select low from bounds)
+      and ${place} <= (select high from bounds)
+    order by ${place}${order}
     limit (select size + 1 from bounds)
   ),
   measured as materialized (
@@ -249,36 +245,25 @@ function findSteps(scope: FindScope, direction: Direction): string {
 ) as complete`;
 }
 
-const ALL_MESSAGES: FindScope = {
-  place: "global_position",
-  from: "global_position",
-  of: (place) => place,
-  order: ["global_position"],
-  times: { place: "global_position", condition: "true" },
-};
-const OF_CATEGORY: FindScope = {
-  place: "global_position",
-  from: "(message_store.category(stream_name), global_position)",
-  of: (place) => `((select name from asked), ${place})`,
-  // Compared and sorted as a row, the messages can only come from `messages_category`. For a category that is rare, the
-  // planner would else read all messages by their global positions until it has found enough.
-  order: ["message_store.category(stream_name)", "global_position"],
-  times: { place: "global_position", condition: "true" },
-};
-const OF_STREAM: FindScope = {
+const OF_ALL: TimeScope = { place: "global_position", condition: "true" };
+const OF_STREAM: TimeScope = {
   place: "position",
-  from: "(stream_name, position)",
-  of: (place) => `((select name from asked), ${place})`,
-  order: ["stream_name", "position"],
-  times: { place: "position", condition: "stream_name = (select name from asked)" },
+  condition: "stream_name = (select name from asked)",
 };
+const ALL_MESSAGES: FindScope = { ...OF_ALL, times: OF_ALL };
+const CATEGORY: FindScope = {
+  place: "global_position",
+  condition: isOfCategory("(select name from asked)"),
+  times: OF_ALL,
+};
+const STREAM: FindScope = { ...OF_STREAM, times: OF_STREAM };
 
 const ALL_FORWARD = /* @__PURE__ */ findSteps(ALL_MESSAGES, "forward");
 const ALL_BACKWARD = /* @__PURE__ */ findSteps(ALL_MESSAGES, "backward");
-const CATEGORY_FORWARD = /* @__PURE__ */ findSteps(OF_CATEGORY, "forward");
-const CATEGORY_BACKWARD = /* @__PURE__ */ findSteps(OF_CATEGORY, "backward");
-const STREAM_FORWARD = /* @__PURE__ */ findSteps(OF_STREAM, "forward");
-const STREAM_BACKWARD = /* @__PURE__ */ findSteps(OF_STREAM, "backward");
+const CATEGORY_FORWARD = /* @__PURE__ */ findSteps(CATEGORY, "forward");
+const CATEGORY_BACKWARD = /* @__PURE__ */ findSteps(CATEGORY, "backward");
+const STREAM_FORWARD = /* @__PURE__ */ findSteps(STREAM, "forward");
+const STREAM_BACKWARD = /* @__PURE__ */ findSteps(STREAM, "backward");
 
 /** Finds the next messages of all that match, in either direction. */
 export async function findRows(

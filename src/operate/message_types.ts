@@ -2,6 +2,7 @@ import { storeFor } from "../handle/_store_for.ts";
 import { queryJson, RESTORE_SETTINGS, SET_SETTINGS } from "../handle/_statement.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { checkCategory, checkInteger, checkOptions } from "../names/_check.ts";
+import { isOfCategory } from "../names/_of_category.ts";
 import type { Sql } from "../types.ts";
 import { dateOrNull, FINITE_MILLISECONDS } from "./_date_or_null.ts";
 import { SHORT_TYPE } from "./_short_type.ts";
@@ -107,7 +108,7 @@ interface StoredTypes extends Omit<MessageTypes, "types"> {
  *
  * The first and the last message of a type are those of the lowest and of the highest global position.
  */
-const countSteps = (isLooked: string, isEarlier: string, order: string): string => `
+const countSteps = (condition: string): string => `
     from ours
   ),
   counted as materialized (
@@ -117,8 +118,8 @@ const countSteps = (isLooked: string, isEarlier: string, order: string): string 
       select ${SHORT_TYPE} as type, global_position
       from message_store.messages
       where (select nothing from ours) is not null
-        and ${isLooked}
-      order by ${order}
+        and ${condition}
+      order by global_position desc
       limit (select size from asked)
     ) as looked
     group by type
@@ -136,11 +137,15 @@ const countSteps = (isLooked: string, isEarlier: string, order: string): string 
         '[]'
       ),
       'scanned', coalesce(sum(count), 0),
-      'isComplete', not exists (
-        select
-        from message_store.messages
-        where ${isEarlier}
-          and global_position < (select min(lowest) from counted)
+      'isComplete', coalesce(
+        min(lowest) = (
+          select global_position
+          from message_store.messages
+          where ${condition}
+          order by global_position
+          limit 1
+        ),
+        true
       )
     )::text as json
   from counted
@@ -156,7 +161,7 @@ const countSteps = (isLooked: string, isEarlier: string, order: string): string 
   ) as last
 ) as complete`;
 
-const COUNT_ALL = /* @__PURE__ */ countSteps("true", "true", "global_position desc");
+const COUNT_ALL = /* @__PURE__ */ countSteps("true");
 
 async function countTypes(sql: Sql, limit: string): Promise<StoredTypes> {
   return await queryJson<StoredTypes>(sql, `${SET_SETTINGS},`, COUNT_ALL)`
@@ -164,13 +169,8 @@ async function countTypes(sql: Sql, limit: string): Promise<StoredTypes> {
     select ${limit}::text::bigint as size`;
 }
 
-// Compared and sorted as a row, the messages can only come from `messages_category`.
 const COUNT_OF_CATEGORY = /* @__PURE__ */ countSteps(
-  `(message_store.category(stream_name), global_position) >= ((select name from asked), 0)
-        and (message_store.category(stream_name), global_position)
-          <= ((select name from asked), 9223372036854775807)`,
-  "message_store.category(stream_name) = (select name from asked)",
-  "message_store.category(stream_name) desc, global_position desc",
+  isOfCategory("(select name from asked)"),
 );
 
 async function countTypesOfCategory(

@@ -26,7 +26,7 @@ beforeAll(async () => {
   await db.sql`
     update message_store.messages
     set time = '2026-01-01'::timestamp + global_position * interval '1 s'`;
-  await fillStore(large.sql, { messages: 40_000, streams: 100 });
+  await fillStore(large.sql, { messages: 150_000, streams: 100 });
 });
 
 /** What is in JSON is what the library answers. */

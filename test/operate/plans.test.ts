@@ -4,22 +4,26 @@ import {
   consumers,
   type ConsumerStatus,
   findMessages,
+  messageTypes,
   parked,
   type ParkedMessage,
+  prune,
   storeStatus,
   streams,
   type StreamsPage,
   type Trace,
   trace,
+  verify,
 } from "@messagedb/client/operate";
 import { install } from "@messagedb/client/install";
-import { afterAll, beforeAll, test } from "vitest";
+import { afterAll, beforeAll, onTestFinished, test } from "vitest";
 import { readStream } from "../../mod.ts";
 import { type Explainer, explainer } from "../../bench/_plans.ts";
 import { fillStore } from "../../bench/_store.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
+const single = useDatabase();
 const size = { messages: 100_000, streams: 10_000 };
 let plans: Explainer;
 
@@ -37,6 +41,10 @@ beforeAll(async () => {
     insert into message_store.messages (stream_name, position, type)
     select 'meter-' || number % 20, number / 20, 'Read'
     from generate_series(0, 39999) as number`;
+  await db.sql`
+    insert into message_store.messages (stream_name, position, type)
+    select 'rare-1', number, 'Rare'
+    from generate_series(0, 49) as number`;
   await install(db.sql, { nameIndex: true });
   await db.sql.unsafe("analyze message_store.messages");
   plans = await explainer(db.url);
@@ -81,7 +89,7 @@ async function checkPlanOfStreams(): Promise<void> {
 /** A page without a filter, and each look for a time, reads a few entries of an index. */
 async function checkPlanOfSearches(): Promise<void> {
   const middle = new Date();
-  for (const source of ["$all", "account", "account-1", "none", "none-1"]) {
+  for (const source of ["$all", "account", "account-1", "rare", "none", "none-1"]) {
     for (const direction of ["forward", "backward"] as const) {
       for (const options of [{}, { since: new Date(0), until: middle, startAt: middle }]) {
         const { seqScans, sorts, indexes } = await plans.explain((sql) =>
@@ -93,6 +101,14 @@ async function checkPlanOfSearches(): Promise<void> {
       }
     }
   }
+  for (const category of [undefined, "account", "rare", "none"]) {
+    const { seqScans, sorts, indexes } = await plans.explain((sql) =>
+      messageTypes(sql, { category, scanLimit: 100 })
+    );
+    assert.deepEqual(seqScans, []);
+    assert.deepEqual(sorts.filter((rows) => rows > 100), []);
+    for (const [name, rows] of indexes) assert(rows <= 100, `${category} ${name}: ${rows}`);
+  }
   const { seqScans, indexes } = await plans.explain((sql) =>
     activity(sql, { since: new Date(0), buckets: 60 })
   );
@@ -101,7 +117,7 @@ async function checkPlanOfSearches(): Promise<void> {
 }
 
 test.each(["force_custom_plan", "force_generic_plan"] as const)(
-  "findMessages() and activity() read no more than a page, by %s",
+  "findMessages(), messageTypes() and activity() read no more than a page, by %s",
   async (mode) => {
     await plans.planBy(mode);
     await checkPlanOfSearches();
@@ -117,7 +133,41 @@ test.each(["force_custom_plan", "force_generic_plan"] as const)(
   },
 );
 
-test("consumers() and storeStatus() read no more of a store that was never analyzed", async () => {
+test("what is about a rare category looks at no others, where nearly all messages are of one", async () => {
+  await single.sql`
+    insert into message_store.messages (stream_name, position, type, data)
+    select 'account-' || number % 5000, number, 'Deposited', to_jsonb(repeat(md5(number::text), 20))
+    from generate_series(1, 100000) as number`;
+  await single.sql.unsafe("analyze message_store.messages");
+  await single.sql`
+    insert into message_store.messages (stream_name, position, type)
+    select 'rare-1', number, 'Rare' from generate_series(0, 49) as number`;
+  await single.sql`
+    insert into message_store.messages (stream_name, position, type, data)
+    select 'account:position-it', number, 'Recorded', jsonb_build_object('position', number)
+    from generate_series(0, 49) as number`;
+  const plans = await explainer(single.url);
+  onTestFinished(() => plans.sql.end());
+  for (const mode of ["force_custom_plan", "force_generic_plan"] as const) {
+    await plans.planBy(mode);
+    for (const category of ["rare", "none"]) {
+      for (const direction of ["forward", "backward"] as const) {
+        const { buffers } = await plans.explain((sql) =>
+          findMessages(sql, category, { direction })
+        );
+        assert(buffers <= 50, `${mode} ${category}: ${buffers}`);
+      }
+      const { buffers } = await plans.explain((sql) => messageTypes(sql, { category }));
+      assert(buffers <= 50, `${mode} ${category}: ${buffers}`);
+    }
+    const { buffers } = await plans.explain((sql) => prune(sql, { dryRun: true }));
+    assert(buffers <= 500, `${mode} prune: ${buffers}`);
+    const verified = await plans.explain((sql) => verify(sql, { category: "rare" }).next());
+    assert(verified.buffers <= 500, `${mode} verify: ${verified.buffers}`);
+  }
+});
+
+test("nothing reads more of a store that was never analyzed", async () => {
   await plans.planBy("force_custom_plan");
   await plans.sql`
     delete from pg_catalog.pg_statistic
@@ -125,6 +175,7 @@ test("consumers() and storeStatus() read no more of a store that was never analy
       'message_store.messages'::regclass, 'message_store.messages_category'::regclass
     )`;
   await checkPlan();
+  await checkPlanOfSearches();
 });
 
 test.each(["force_custom_plan", "force_generic_plan"] as const)(
