@@ -74,6 +74,30 @@ export async function hide(page: Page, isHidden: boolean): Promise<void> {
   );
 }
 
+/** What the page sends to an operation from now on. */
+export function sentBy(page: Page, operation: string): { readonly sent: unknown[] } {
+  const sent: unknown[] = [];
+  page.on("request", (request) => {
+    if (request.url().endsWith(`/api/${operation}`)) sent.push(request.postDataJSON());
+  });
+  return { sent };
+}
+
+/** Keeps the answers of an operation back until they are released. */
+export async function hold(page: Page, operation: string): Promise<() => Promise<void>> {
+  let release = () => {};
+  const released = new Promise<void>((resolve) => release = resolve);
+  const url = `**/api/${operation}`;
+  await page.route(url, async (route) => {
+    await released;
+    await route.continue().catch(() => {});
+  });
+  return async () => {
+    release();
+    await page.unroute(url);
+  };
+}
+
 /** What must not happen on a page, as it happens: dialogs, errors, and what the policy of the page forbids. */
 export function troubleOf(page: Page): string[] {
   const trouble: string[] = [];

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { useDatabase } from "../database.ts";
-import { openStudioPage, serveStudio, startBrowser } from "./_browse.ts";
+import { hold, openStudioPage, sentBy, serveStudio, startBrowser } from "./_browse.ts";
 
 type ConsumerRow = { -readonly [Name in keyof ConsumerStatus]: ConsumerStatus[Name] };
 
@@ -268,15 +268,6 @@ async function changeConsumers(page: Page, change: (it: ConsumerRow) => void): P
   });
 }
 
-/** What the page sends to an operation from now on. */
-function sentBy(page: Page, operation: string): { readonly sent: unknown[] } {
-  const sent: unknown[] = [];
-  page.on("request", (request) => {
-    if (request.url().endsWith(`/api/${operation}`)) sent.push(request.postDataJSON());
-  });
-  return { sent };
-}
-
 /** What an element says from now on, each text once. */
 async function textsOf(page: Page, element: Locator): Promise<() => Promise<string[]>> {
   await element.evaluate((it) => {
@@ -286,19 +277,4 @@ async function textsOf(page: Page, element: Locator): Promise<() => Promise<stri
     Object.assign(globalThis, { texts });
   });
   return () => page.evaluate(() => [...(globalThis as unknown as { texts: Set<string> }).texts]);
-}
-
-/** Keeps the answers of an operation back until they are released. */
-async function hold(page: Page, operation: string): Promise<() => Promise<void>> {
-  let release = () => {};
-  const released = new Promise<void>((resolve) => release = resolve);
-  const url = `**/api/${operation}`;
-  await page.route(url, async (route) => {
-    await released;
-    await route.continue().catch(() => {});
-  });
-  return async () => {
-    release();
-    await page.unroute(url);
-  };
 }

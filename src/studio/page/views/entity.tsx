@@ -1,6 +1,6 @@
 import { typedPosition } from "../lib/typed.ts";
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { CallAnswer } from "../lib/call.ts";
 import { numberText, quantity } from "../lib/format.ts";
 import { changesBetween } from "../lib/json_changes.ts";
@@ -9,12 +9,13 @@ import { categoryIn, messageUrl, streamUrl } from "../lib/links.ts";
 import { currentPlace, goWith, viewUrl } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
 import { useCall } from "../lib/use_call.ts";
+import { useSettled } from "../lib/use_settled.ts";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewHead } from "../parts/head.tsx";
 import { JsonView } from "../parts/json_view.tsx";
 import { ViewLink } from "../parts/link.tsx";
 import { RowTable } from "../parts/rows.tsx";
-import { CallOutcome, Empty } from "../parts/states.tsx";
+import { CallOutcome, Empty, Loading } from "../parts/states.tsx";
 import { When } from "../parts/when.tsx";
 
 type States = CallAnswer<"states">;
@@ -22,10 +23,11 @@ type StateOf = States["states"][number];
 
 /** The messages of a stream, and the state after each. */
 export function EntityView({ streamName }: { readonly streamName: string }): JSX.Element {
-  const { query } = useValue(currentPlace);
-  const position = typedPosition(query.get("position"));
-  const window = useWindow(streamName, position);
+  const { position, settled, show } = usePosition();
+  const { called, known } = useWindow(streamName, settled);
   const category = categoryIn(streamName);
+  // While the next states are on their way, those of before are no answer for a position that is not among them.
+  const isWaiting = called.answer === undefined || settled !== position;
   return (
     <div class="page full">
       <ViewHead
@@ -41,14 +43,43 @@ export function EntityView({ streamName }: { readonly streamName: string }): JSX
       >
         <ViewLink url={streamUrl(streamName)} class="button">Messages</ViewLink>
       </ViewHead>
-      <CallOutcome of={window} what="Folding the messages">
+      <CallOutcome of={{ ...called, answer: known }} what={FOLDING}>
         {(answer) =>
           answer.states.length === 0
             ? <Empty>{answer.error ?? "This stream has no messages."}</Empty>
-            : <InTime answer={answer} position={position} />}
+            : (
+              <InTime
+                answer={answer}
+                position={position}
+                show={show}
+                waiting={!isWaiting
+                  ? undefined
+                  : called.failure
+                  ? <p class="state">This state could not be read.</p>
+                  : <Loading what={FOLDING} />}
+              />
+            )}
       </CallOutcome>
     </div>
   );
+}
+
+const FOLDING = "Folding the messages";
+
+/** The position that one looks at. It is in the URL when it has settled: a browser bears few changes of the URL a second. */
+function usePosition() {
+  const { query } = useValue(currentPlace);
+  const ofUrl = typedPosition(query.get("position"));
+  const [moved, setMoved] = useState<{ readonly from: number | undefined; readonly to: number }>();
+  // Whoever goes to another URL meanwhile wants its position.
+  const position = moved?.from === ofUrl ? moved?.to : ofUrl;
+  const settled = useSettled(position);
+  useEffect(() => {
+    if (moved === undefined || settled !== position) return;
+    setMoved(undefined);
+    goWith({ position }, { replaces: true });
+  }, [settled]);
+  return { position, settled, show: (to: number) => setMoved({ from: ofUrl, to }) };
 }
 
 /** The states around a position: they are asked for anew if the position is not among them. */
@@ -63,20 +94,27 @@ function useWindow(streamName: string, position: number | undefined) {
     ...(asked.current !== undefined && { position: asked.current }),
   });
   if (called.answer) known.current = called.answer;
-  return called;
+  return { called, known: known.current };
 }
 
 function InTime(
-  { answer, position }: { readonly answer: States; readonly position: number | undefined },
+  { answer, position: wanted, show, waiting }: {
+    readonly answer: States;
+    readonly position: number | undefined;
+    readonly show: (position: number) => void;
+    /** What is shown of a position that is not among the states, if these are not the last word. */
+    readonly waiting: JSX.Element | undefined;
+  },
 ): JSX.Element {
-  const { states, first, last, by, isCut, error } = answer;
-  const found = states.findLastIndex((it) => it.position <= (position ?? Infinity));
-  const at = Math.max(0, found);
-  const state = states[at]!;
-  const show = (position: number) => goWith({ position }, { replaces: true });
+  const { states, by, isCut, error } = answer;
+  const [first, last] = [answer.first ?? 0, answer.last ?? 0];
+  const position = Math.min(Math.max(wanted ?? last, first), last);
+  const isAmong = position >= states[0]!.position && position <= states.at(-1)!.position;
+  const at = Math.max(0, states.findLastIndex((it) => it.position <= position));
+  const state = isAmong || waiting === undefined ? states[at] : undefined;
   useArrows((step) => {
-    const next = states[at + step]?.position ?? state.position + step;
-    if (next >= (first ?? 0) && next <= (last ?? 0)) show(next);
+    const next = (state && states[at + step]?.position) ?? position + step;
+    if (next >= first && next <= last) show(next);
   });
   return (
     <>
@@ -84,8 +122,7 @@ function InTime(
         {by === "entity"
           ? "The state is what the entity of this category makes of the messages."
           : "The state is the data of the messages, merged: the studio has no entity for this category."}
-        {isCut &&
-          ` Only the first ${numberText((last ?? 0) - (first ?? 0) + 1)} messages are folded.`}
+        {isCut && ` Only the first ${numberText(last - first + 1)} messages are folded.`}
         {error !== null && (
           <strong class="bad-text">
             {" "}
@@ -93,7 +130,7 @@ function InTime(
           </strong>
         )}
       </p>
-      <Slider first={first ?? 0} last={last ?? 0} value={state.position} show={show} />
+      <Slider first={first} last={last} value={position} show={show} />
       <div class="split has-panel entity">
         <RowTable
           label="Messages"
@@ -101,10 +138,10 @@ function InTime(
           rows={states}
           keyOf={({ id }) => id}
           open={({ position }) => show(position)}
-          selected={state.id}
+          selected={state?.id}
         />
         <div class="panel">
-          <StateAt state={state} before={states[at - 1]} />
+          {state ? <StateAt state={state} before={states[at - 1]} /> : waiting}
         </div>
       </div>
     </>

@@ -1,0 +1,76 @@
+/** What the page of the studio shows as time goes by, and while an answer is on its way. */
+import { writeBatch } from "@messagedb/client";
+import { studio } from "@messagedb/client/studio";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { chromium } from "../_browser.ts";
+import { describeSkipped } from "../_describe_skipped.ts";
+import { useDatabase } from "../database.ts";
+import { hold, openStudioPage, sentBy, serveStudio, startBrowser } from "./_browse.ts";
+
+const title = "the page of the studio, in time";
+
+if (chromium === undefined) {
+  describeSkipped(title, "Chromium is not installed");
+} else {
+  describe(title, () => {
+    const db = useDatabase();
+    let browser: Browser;
+    let served: Awaited<ReturnType<typeof serveStudio>>;
+
+    beforeAll(async () => {
+      const messages = Array.from({ length: 625 }, (_, at) => ({ type: "Moved", data: { at } }));
+      await writeBatch(db.sql, "long-1", messages);
+      served = await serveStudio(studio(db.sql, { authorize: () => true }));
+      browser = await startBrowser();
+    });
+
+    afterAll(async () => {
+      await browser?.close();
+      await served?.stop();
+    });
+
+    const open = (path: string) => openStudioPage(browser, served.origin, path);
+
+    test("keeps the slider of an entity, and its focus, while other states are read", async () => {
+      const { page } = await open("/entities/long-1");
+      const slider = page.getByRole("slider", { name: "Position" });
+      await page.getByText("State after position 624").waitFor();
+      const release = await hold(page, "states");
+      await slider.focus();
+      await page.keyboard.press("Home");
+      await page.getByText("0 of 624").waitFor();
+      await page.locator(".panel").getByText("Folding the messages").waitFor();
+      expect(await page.locator(".panel").getByText("State after").count()).toBe(0);
+      await page.keyboard.press("End");
+      // What is known is shown at once.
+      await page.getByText("State after position 624").waitFor();
+      await page.keyboard.press("Home");
+      await page.keyboard.press("ArrowRight");
+      await page.waitForURL(/position=1$/);
+      await release();
+      await page.getByText("State after position 1", { exact: true }).waitFor();
+      expect(await slider.evaluate((it) => it === document.activeElement)).toBe(true);
+      await page.keyboard.press("End");
+      await page.getByText("State after position 624").waitFor();
+      await page.waitForURL(/position=624$/);
+    });
+
+    test("asks for the states at the position at which one stops, and not on the way", async () => {
+      const { page } = await open("/all");
+      await page.clock.install();
+      await page.goto(`${served.origin}/entities/long-1?position=624`);
+      await page.getByText("State after position 624").waitFor();
+      const { sent } = sentBy(page, "states");
+      await page.clock.pauseAt(Date.now() + 60_000);
+      for (let position = 300; position >= 20; position -= 40) {
+        await page.getByRole("slider", { name: "Position" }).fill(String(position));
+        await page.clock.runFor(100);
+      }
+      await page.clock.runFor(1000);
+      await page.getByText("State after position 20", { exact: true }).waitFor();
+      await page.waitForURL(/position=20$/);
+      expect(sent).toMatchObject([{ position: 20 }]);
+    });
+  });
+}
