@@ -1,5 +1,5 @@
 /** What the page of the studio shows as time goes by, and while an answer is on its way. */
-import { writeBatch } from "@messagedb/client";
+import { readLastMessage, write, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -71,6 +71,23 @@ if (chromium === undefined) {
       await page.getByText("State after position 20", { exact: true }).waitFor();
       await page.waitForURL(/position=20$/);
       expect(sent).toMatchObject([{ position: 20 }]);
+    });
+
+    test("names no number of new messages while a list is paused: those of the store are not those of the list", async () => {
+      const { page } = await open("/streams/long-1");
+      const live = page.locator("button.live");
+      await page.getByRole("row").nth(3).waitFor();
+      await live.click();
+      await write(db.sql, "elsewhere-1", { type: "Moved" });
+      const { globalPosition } = (await readLastMessage(db.sql, "elsewhere-1"))!;
+      // The second answer comes after the page has shown the first one.
+      for (let seen = 0; seen < 2; seen++) {
+        await page.waitForResponse(async (response) =>
+          response.url().endsWith("/api/pulse") &&
+          (await response.json()).heads[0] >= globalPosition
+        );
+      }
+      expect(await live.textContent()).toBe("Paused");
     });
   });
 }

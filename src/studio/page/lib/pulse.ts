@@ -42,7 +42,7 @@ export function followPulse(): void {
 }
 
 /** How many positions were given since, in the partitions that answered both times. */
-export function movedSince(before: Pulse, now: Pulse): number {
+function movedSince(before: Pulse, now: Pulse): number {
   const moved = now.heads.reduce<number>((sum, head, at) => {
     const known = before.heads[at];
     return head === null || known == null ? sum : sum + head - known;

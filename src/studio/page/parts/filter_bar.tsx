@@ -1,7 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { isStream } from "../lib/feed.ts";
-import { numberText } from "../lib/format.ts";
 import { currentPlace, goWith } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
 import { readTime, shownTime } from "../lib/times.ts";
@@ -10,11 +9,10 @@ import { directionOf, hidesOwn, NO_FILTERS } from "./message_filters.ts";
 
 /** The filters of a table of messages. They are in the URL. */
 export function FilterBar(
-  { source, isLive, setIsLive, news, jumpToLatest }: {
+  { source, isLive, setIsLive, jumpToLatest }: {
     readonly source: string;
     readonly isLive: boolean;
     readonly setIsLive: (isLive: boolean) => void;
-    readonly news: number;
     /** Given if too much is new to be shown by itself. */
     readonly jumpToLatest: (() => void) | undefined;
   },
@@ -64,7 +62,7 @@ export function FilterBar(
         aria-pressed={isLive}
         onClick={() => setIsLive(!isLive)}
       >
-        {isLive ? "Live" : news > 0 ? `Paused, ${numberText(news)} new` : "Paused"}
+        {isLive ? "Live" : "Paused"}
       </button>
     </div>
   );

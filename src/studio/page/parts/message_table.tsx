@@ -5,7 +5,7 @@ import { type Feed, type FeedFilter, type FeedState, isStream, useFeed } from ".
 import { numberText, quantity } from "../lib/format.ts";
 import { messageUrl } from "../lib/links.ts";
 import { currentPlace, goWith } from "../lib/place.ts";
-import { heartbeat, movedSince } from "../lib/pulse.ts";
+import { heartbeat } from "../lib/pulse.ts";
 import { useValue } from "../lib/store.ts";
 import { every } from "../lib/ticker.ts";
 import { FilterBar } from "./filter_bar.tsx";
@@ -32,7 +32,7 @@ export function MessageTable(
   const feed = useFeed(filter, turn);
   const chosen = query.get("message") ?? undefined;
   const [isLive, setIsLive] = useState(true);
-  const news = useTail(feed, filter, isLive);
+  useTail(feed, filter, isLive);
   const state = feed.state();
   const kind = state.rows[0]?.kind ?? (state.hasMore ? undefined : null);
   useEffect(() => {
@@ -50,7 +50,6 @@ export function MessageTable(
         source={source}
         isLive={isLive}
         setIsLive={setIsLive}
-        news={news}
         jumpToLatest={state.isLeftBehind ? () => setTurn(turn + 1) : undefined}
       />
       <div class={`split${chosen === undefined ? "" : " has-panel"}`}>
@@ -148,8 +147,8 @@ function Foot(
 /** A list in which nothing comes while others are written to is looked at less often, up to each fourth second. */
 const MOST_TURNS = 3;
 
-/** Reads what is new when the store has moved; answers how far it has moved while the tail is paused. */
-function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean): number {
+/** Reads what is new when the store has moved. */
+function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean): void {
   const { pulse } = useValue(heartbeat);
   const done = useRef({ feed, pulse });
   if (done.current.feed !== feed) done.current = { feed, pulse };
@@ -170,8 +169,6 @@ function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean)
       turnsToWait = Math.min(idleLooks, MOST_TURNS);
     }).end;
   }, [feed, isLive, source, direction]);
-  const before = done.current.pulse;
-  return isLive || before === undefined || pulse === undefined ? 0 : movedSince(before, pulse);
 }
 
 function useEscape(isOn: boolean, close: () => void): void {
