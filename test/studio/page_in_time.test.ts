@@ -5,6 +5,7 @@ import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
+import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import { hold, openStudioPage, sentBy, serveStudio, startBrowser } from "./_browse.ts";
 
@@ -88,6 +89,29 @@ if (chromium === undefined) {
         );
       }
       expect(await live.textContent()).toBe("Paused");
+    });
+
+    test("counts what comes, over time, again each minute, and keeps the chart meanwhile", async () => {
+      const { page } = await open("/all");
+      await page.clock.install();
+      await page.goto(served.origin);
+      const chart = page.getByRole("img", { name: /messages? in this span/ });
+      await chart.locator("canvas").waitFor();
+      const before = await chart.getAttribute("aria-label");
+      const { sent } = sentBy(page, "activity");
+      const release = await hold(page, "activity");
+      await write(db.sql, "elsewhere-1", { type: "Moved" });
+      await page.clock.fastForward(60_000);
+      await until(() => sent.length > 0);
+      expect(await chart.locator("canvas").count()).toBe(1);
+      await release();
+      await until(async () => await chart.getAttribute("aria-label") !== before);
+      // Another span is no chart that one has.
+      const releaseOther = await hold(page, "activity");
+      await page.getByRole("button", { name: "7 d" }).click();
+      await chart.waitFor({ state: "detached" });
+      await releaseOther();
+      await chart.waitFor();
     });
   });
 }

@@ -1,8 +1,10 @@
 import type { JSX } from "preact";
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { ActivityAnswer } from "../../_api.ts";
 import { quantity } from "../lib/format.ts";
+import { every } from "../lib/ticker.ts";
 import { useCall } from "../lib/use_call.ts";
+import { useLast } from "../lib/use_last.ts";
 import { Plot } from "../parts/plot.tsx";
 import { CallOutcome } from "../parts/states.tsx";
 
@@ -30,6 +32,10 @@ export function Activity({ first }: { readonly first: string | null }): JSX.Elem
     buckets: BUCKETS,
   };
   const called = useCall("activity", args);
+  useEffect(() => every(MINUTE, () => Promise.resolve(setAt(Date.now()))).end, []);
+  // The chart stays while it goes on. Another span is another chart.
+  const known = useLast(called.answer && { answer: called.answer, span });
+  const answer = known?.span === span ? known.answer : undefined;
   const choose = (span: number | "all") => {
     setAt(Date.now());
     setSpan(span);
@@ -55,7 +61,7 @@ export function Activity({ first }: { readonly first: string | null }): JSX.Elem
           </button>
         </div>
       </div>
-      <CallOutcome of={called}>{(answer) => <Chart answer={answer} />}</CallOutcome>
+      <CallOutcome of={{ ...called, answer }}>{(answer) => <Chart answer={answer} />}</CallOutcome>
     </section>
   );
 }
