@@ -87,6 +87,7 @@ if (chromium === undefined) {
       for (const [name, [path, text]] of Object.entries(views())) {
         const { page, context, trouble } = await open(path);
         await page.getByText(text).first().waitFor();
+        expect(await page.locator("h1").count(), name).toBe(1);
         const requests = await page.evaluate(() =>
           performance.getEntriesByType("resource").map(({ name }) => new URL(name).origin)
         );
@@ -404,6 +405,10 @@ if (chromium === undefined) {
           )
         );
         expect(width, name).toBeLessThanOrEqual(PHONE.width);
+        const bars = await page.locator(".json-bar").evaluateAll((all) =>
+          all.filter((it) => it.scrollWidth > it.clientWidth).map((it) => it.textContent)
+        );
+        expect(bars, name).toEqual([]);
       }
       expect(trouble).toEqual([]);
     });

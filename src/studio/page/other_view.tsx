@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import { ViewHead } from "./parts/head.tsx";
 import { Empty } from "./parts/states.tsx";
 import { CategoriesView } from "./views/categories.tsx";
 import { CategoryView } from "./views/category.tsx";
@@ -28,8 +29,11 @@ export function OtherView(
   if (name !== "" && kind === "trace") return <TraceView start={name} />;
   if (name !== "" && kind === "entities") return <EntityView streamName={name} />;
   return (
-    <Empty>
-      There is no such page. Begin at the overview, or search with <kbd>/</kbd>.
-    </Empty>
+    <div class="page">
+      <ViewHead title="Not found" />
+      <Empty>
+        There is no such page. Begin at the overview, or search with <kbd>/</kbd>.
+      </Empty>
+    </div>
   );
 }
