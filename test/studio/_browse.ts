@@ -84,18 +84,25 @@ export function sentBy(page: Page, operation: string): { readonly sent: unknown[
 }
 
 /** Keeps the answers of an operation back until they are released. */
-export async function hold(page: Page, operation: string): Promise<() => Promise<void>> {
+export async function hold(page: Page, operation: string): Promise<() => void> {
   let release = () => {};
   const released = new Promise<void>((resolve) => release = resolve);
-  const url = `**/api/${operation}`;
-  await page.route(url, async (route) => {
+  await page.route(`**/api/${operation}`, async (route) => {
     await released;
-    await route.continue().catch(() => {});
+    await route.fallback().catch(() => {});
   });
-  return async () => {
-    release();
-    await page.unroute(url);
-  };
+  return release;
+}
+
+/** The colors of the first plot of a page, of what nothing shines through: "47,95,208". */
+export function colorsOfPlot(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    const canvas = document.querySelector<HTMLCanvasElement>(".plot canvas");
+    const drawn = canvas?.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height);
+    const { data } = drawn ?? { data: [] };
+    return Array.from({ length: data.length / 4 }, (_, at) => data.slice(at * 4, at * 4 + 4))
+      .filter((it) => it[3] === 255).map((it) => it.slice(0, 3).join());
+  });
 }
 
 /** What must not happen on a page, as it happens: dialogs, errors, and what the policy of the page forbids. */

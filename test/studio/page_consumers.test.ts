@@ -117,7 +117,7 @@ if (chromium === undefined) {
       await page.getByRole("radio", { name: "a position" }).check();
       await input.fill("4");
       await input.press("Enter");
-      await release();
+      release();
       await page.getByRole("button", { name: "Rewind it to 4" }).waitFor();
       expect(sent).toEqual([]);
       // It never names a position that is not chosen any more.

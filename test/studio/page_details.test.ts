@@ -8,6 +8,7 @@ import { describeSkipped } from "../_describe_skipped.ts";
 import { eventually, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import {
+  colorsOfPlot,
   hide,
   openStudioPage,
   type PageOptions,
@@ -400,15 +401,7 @@ if (chromium === undefined) {
 
     test("draws plots anew when the system changes its theme", async () => {
       const { page } = await open("/", { colorScheme: "light" });
-      const colors = () =>
-        page.evaluate(() => {
-          const canvas = document.querySelector<HTMLCanvasElement>(".plot canvas");
-          const drawn = canvas?.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height);
-          const { data } = drawn ?? { data: [] };
-          return Array.from({ length: data.length / 4 }, (_, at) => data.slice(at * 4, at * 4 + 4))
-            .filter((it) => it[3] === 255).map((it) => it.slice(0, 3).join());
-        });
-      const has = async (color: string) => (await colors()).includes(color);
+      const has = async (color: string) => (await colorsOfPlot(page)).includes(color);
       await until(() => has("47,95,208"));
       await page.emulateMedia({ colorScheme: "dark" });
       await until(() => has("134,169,255"));

@@ -1,5 +1,5 @@
 /** What the page of the studio shows as time goes by, and while an answer is on its way. */
-import { readLastMessage, write, writeBatch } from "@messagedb/client";
+import { drain, readLastMessage, write, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -22,6 +22,10 @@ if (chromium === undefined) {
     beforeAll(async () => {
       const messages = Array.from({ length: 625 }, (_, at) => ({ type: "Moved", data: { at } }));
       await writeBatch(db.sql, "long-1", messages);
+      await writeBatch(db.sql, "visit-1", [{ type: "Came" }, { type: "Left" }]);
+      await drain(db.sql, { category: "visit", consumerId: "guests", handle: () => {} }, {
+        limit: 1,
+      });
       served = await serveStudio(studio(db.sql, { authorize: () => true }));
       browser = await startBrowser();
     });
@@ -49,7 +53,7 @@ if (chromium === undefined) {
       await page.keyboard.press("Home");
       await page.keyboard.press("ArrowRight");
       await page.waitForURL(/position=1$/);
-      await release();
+      release();
       await page.getByText("State after position 1", { exact: true }).waitFor();
       expect(await slider.evaluate((it) => it === document.activeElement)).toBe(true);
       await page.keyboard.press("End");
@@ -95,6 +99,7 @@ if (chromium === undefined) {
       const { page } = await open("/all");
       await page.clock.install();
       await page.goto(served.origin);
+      await page.getByRole("button", { name: "15 min" }).click();
       const chart = page.getByRole("img", { name: /messages? in this span/ });
       await chart.locator("canvas").waitFor();
       const before = await chart.getAttribute("aria-label");
@@ -104,14 +109,23 @@ if (chromium === undefined) {
       await page.clock.fastForward(60_000);
       await until(() => sent.length > 0);
       expect(await chart.locator("canvas").count()).toBe(1);
-      await release();
+      release();
       await until(async () => await chart.getAttribute("aria-label") !== before);
       // Another span is no chart that one has.
       const releaseOther = await hold(page, "activity");
       await page.getByRole("button", { name: "7 d" }).click();
       await chart.waitFor({ state: "detached" });
-      await releaseOther();
+      releaseOther();
       await chart.waitFor();
+    });
+
+    test("leads from a type with a comma to its messages", async () => {
+      await writeBatch(db.sql, "odd-1", [{ type: "Odd, and more" }, { type: "Odd" }]);
+      const { page } = await open("/categories/odd?tab=types");
+      await page.getByRole("row").filter({ hasText: "Odd, and more" }).click();
+      await page.getByText("The end").waitFor();
+      const row = page.getByRole("row").filter({ hasText: "odd-1" });
+      expect(await row.allTextContents()).toEqual([expect.stringContaining("Odd, and more")]);
     });
   });
 }

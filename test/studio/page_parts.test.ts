@@ -11,6 +11,7 @@ import { isOpenAtFirst, jsonLines } from "../../src/studio/page/lib/json_lines.t
 import { type JsonTree, plainString, readJsonText } from "../../src/studio/page/lib/json_nodes.ts";
 import { cutText, piecesOf } from "../../src/studio/page/lib/marks.ts";
 import { readTime } from "../../src/studio/page/lib/times.ts";
+import { textOfType, typedTypes } from "../../src/studio/page/lib/typed.ts";
 import { placesInTime, type TracedOne, traceRows } from "../../src/studio/page/lib/trace_rows.ts";
 
 const FIRST_PAGE = 60_000;
@@ -147,6 +148,17 @@ test("a time can be typed as one says it", () => {
   for (const wrong of ["", "soon", "2 x", "2026-13-45", "12345"]) {
     expect(readTime(wrong, now)).toBeUndefined();
   }
+});
+
+test("any types can be typed, with commas between", () => {
+  fc.assert(fc.property(fc.array(fc.string({ minLength: 1 })), (types) => {
+    expect(typedTypes(types.map(textOfType).join(","))).toEqual(types);
+  }));
+  expect(typedTypes("Opened,Closed\\, for good,,a\\b")).toEqual([
+    "Opened",
+    "Closed, for good",
+    "a\\b",
+  ]);
 });
 
 describe("a trace", () => {

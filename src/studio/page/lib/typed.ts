@@ -8,3 +8,14 @@ export function isMessageId(text: string): boolean {
 export function typedPosition(text: string | null | undefined): number | undefined {
   return /^\d{1,15}$/.test(text ?? "") ? Number(text) : undefined;
 }
+
+/** The types that a text names, with commas between. A comma of a type itself has a backslash before it. */
+export function typedTypes(text: string): string[] {
+  const each = text.match(/(?:\\[\\,]|[^,])+/g) ?? [];
+  return each.map((it) => it.replace(/\\([\\,])/g, "$1"));
+}
+
+/** A type as one types it. */
+export function textOfType(type: string): string {
+  return type.replace(/[\\,]/g, "\\$&");
+}

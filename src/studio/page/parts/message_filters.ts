@@ -1,9 +1,9 @@
-import { typedPosition } from "../lib/typed.ts";
+import { typedPosition, typedTypes } from "../lib/typed.ts";
 import type { FeedFilter } from "../lib/feed.ts";
 
 export function filterOf(source: string, query: URLSearchParams): FeedFilter {
   const text = (name: string) => query.get(name) || undefined;
-  const types = query.getAll("type").flatMap((it) => it.split(",")).filter((it) => it !== "");
+  const types = query.getAll("type").flatMap(typedTypes);
   const position = text("position");
   const given = {
     text: text("text"),

@@ -1,5 +1,6 @@
 import type { JSX } from "preact";
 import type { CallAnswer } from "../lib/call.ts";
+import { textOfType } from "../lib/typed.ts";
 import { numberText } from "../lib/format.ts";
 import { go, viewUrl } from "../lib/place.ts";
 import { useCall } from "../lib/use_call.ts";
@@ -39,7 +40,8 @@ export function TypesOfCategory({ category }: { readonly category: string }): JS
           columns={COLUMNS}
           rows={types}
           keyOf={({ type }) => type}
-          open={({ type }) => go(viewUrl(["categories", category], { tab: "messages", type }))}
+          open={({ type }) =>
+            go(viewUrl(["categories", category], { tab: "messages", type: textOfType(type) }))}
           foot={types.length === 0
             ? <Empty>This category has no messages.</Empty>
             : !isComplete && (
