@@ -7,7 +7,14 @@ import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { hold, openStudioPage, sentBy, serveStudio, startBrowser } from "./_browse.ts";
+import {
+  colorsOfPlot,
+  hold,
+  openStudioPage,
+  sentBy,
+  serveStudio,
+  startBrowser,
+} from "./_browse.ts";
 
 const title = "the page of the studio, in time";
 
@@ -117,6 +124,20 @@ if (chromium === undefined) {
       await chart.waitFor({ state: "detached" });
       releaseOther();
       await chart.waitFor();
+    });
+
+    test("draws the first value of a plot at once, as a point", async () => {
+      const { page } = await openStudioPage(browser, served.origin, "/all", {
+        colorScheme: "light",
+      });
+      // One answer is all that it gets.
+      let answers = 0;
+      await page.route(
+        "**/api/consumers",
+        (route) => answers++ === 0 ? route.continue() : undefined,
+      );
+      await page.goto(`${served.origin}/consumers/visit%3Aposition-guests`);
+      await until(async () => (await colorsOfPlot(page)).includes("47,95,208"));
     });
 
     test("leads from a type with a comma to its messages", async () => {

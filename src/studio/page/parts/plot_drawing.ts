@@ -68,7 +68,8 @@ export function drawPlot(element: HTMLElement, data: PlotData, look: PlotLook): 
         stroke: color("--accent"),
         width: look.isBars ? 0 : 1.5,
         fill: look.isBars ? color("--accent") : color("--accent-faint"),
-        points: { show: false },
+        // A line of one value is a point.
+        points: { show: (plot) => !look.isBars && plot.data[1]![0] === null },
         ...(look.isBars && { paths: bars }),
         value: (_: uPlot, value: number | null) =>
           value === null ? "–" : value.toLocaleString("en"),
