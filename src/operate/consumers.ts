@@ -99,7 +99,10 @@ export interface ConsumerStatus {
    * them together. At most 1,000 messages of the stream are looked at.
    */
   readonly parked: number;
-  /** Whether there are more messages than were looked at. So `parked` is the least that it can be. */
+  /**
+   * Whether there are more messages than were looked at. More may be parked then; or fewer, if it was written further on
+   * that they were replayed or discarded out of turn. `parked()` tells.
+   */
   readonly isParkedMore: boolean;
   /** How the consumer is. */
   readonly health: ConsumerHealth;
