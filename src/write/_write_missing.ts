@@ -1,7 +1,6 @@
 import { queryMessageStore } from "../handle/_statement.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { type EncodedMessage, toColumns } from "../messages/_json.ts";
-import { isOfCategory } from "../names/_of_category.ts";
 import type { Sql } from "../types.ts";
 
 /** Where a message of another store has a global position that is to be one of this store. */
@@ -184,7 +183,9 @@ export async function writeMissing(
       exists (
         select
         from message_store.messages
-        where ${isOfCategory("asked.apart")}
+        where message_store.category(stream_name) = asked.apart
+          and message_store.category(stream_name) >= asked.apart
+          and message_store.category(stream_name) <= asked.apart
           and global_position < (select first from bound)
       ) or (
         asked.apart = '$all'
