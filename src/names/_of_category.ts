@@ -6,8 +6,8 @@
  * category has on average: where a store has few categories, it would go through all messages by their global positions
  * until it has found enough, and for a category that has few, through the whole table.
  */
-export function isOfCategory(category: string, streamName = "stream_name"): string {
+export function isOfCategory(category: string): string {
   return ["=", ">=", "<="]
-    .map((it) => `message_store.category(${streamName}) ${it} ${category}`)
+    .map((it) => `message_store.category(stream_name) ${it} ${category}`)
     .join(" and ");
 }

@@ -68,6 +68,17 @@ if (chromium === undefined) {
       await page.getByRole("row").filter({ hasText: "balances" }).waitFor();
     });
 
+    test("says that a view could not be loaded", async () => {
+      const { page } = await open("/");
+      await page.getByRole("heading", { name: "Overview" }).waitFor();
+      await page.route("**/assets/other_view-*.js", (route) => route.abort());
+      await page.getByRole("link", { name: "Categories", exact: true }).click();
+      await page.getByText("This view could not be loaded. Load the page again.").waitFor();
+      await page.unroute("**/assets/other_view-*.js");
+      await page.reload();
+      await page.getByRole("heading", { name: "Categories" }).waitFor();
+    });
+
     test("says that the page has failed if what is around the view has", async () => {
       const { page, trouble } = await open("/categories");
       await page.getByRole("row").filter({ hasText: "meter" }).waitFor();

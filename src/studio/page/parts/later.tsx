@@ -8,14 +8,13 @@ export function later<Props extends object>(
 ): (props: Props) => JSX.Element {
   let View: ComponentType<Props> | undefined;
   return (props) => {
-    const [turn, setTurn] = useState(0);
+    const [, setIsLoaded] = useState(false);
     const [hasFailed, setHasFailed] = useState(false);
     useEffect(() => {
       if (View !== undefined) return;
       load().then((loaded) => {
         View = loaded;
-        setHasFailed(false);
-        setTurn(turn + 1);
+        setIsLoaded(true);
       }, () => setHasFailed(true));
     }, []);
     if (View !== undefined) return <View {...props} />;
