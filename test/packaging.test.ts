@@ -190,6 +190,7 @@ describe("the npm package", () => {
       }`;
     await writeFile(join(bare, "main.js"), program);
     expect((await run(bare, process.execPath, "main.js")).trim().split("\n").sort()).toEqual([
+      "200 /assets/chunk.js true",
       "200 /assets/icon.svg true",
       "200 /assets/studio.css true",
       "200 /assets/studio.js true",
