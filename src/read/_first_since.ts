@@ -125,11 +125,13 @@ export async function firstReferenceSince(
 ): Promise<number | null> {
   // The statement goes through the references in order and ends at the first one. The two limits
   // make PostgreSQL use an index for the references, and for each message that a reference is to.
-  // The condition on the category needs `ours`, in whose search path `category` has to run.
+  // The conditions on the category are those of `isOfCategory`. They need `ours`, in whose search path `category` has to
+  // run.
   return await queryMessageStore<number | null>(sql)`
   found as materialized (
     select reference.global_position
     from message_store.messages as reference
+    cross join (select ${category}::text as category) as sought
     cross join lateral (
       select time
       from message_store.messages
@@ -138,7 +140,9 @@ export async function firstReferenceSince(
       limit 1
     ) as origin
     where (select nothing from ours) is not null
-      and message_store.category(reference.stream_name) = ${category}::text
+      and message_store.category(reference.stream_name) = sought.category
+      and message_store.category(reference.stream_name) >= sought.category
+      and message_store.category(reference.stream_name) <= sought.category
       and coalesce(origin.time >= ${timestampOf(time)}::text::timestamp, false)
     order by reference.global_position
     limit 1

@@ -90,6 +90,13 @@ const OPERATIONS: Record<string, (sql: Sql, category: string) => Promise<unknown
     const startAt = new Date(Date.now() - 86_400_000);
     await listOf(subscribe(sql, category, { signal: ending.signal, startAt, onCaughtUp }));
   },
+  "subscribe to an aggregate since a time": async (sql, category) => {
+    const ending = new AbortController();
+    const onCaughtUp = () => ending.abort();
+    const startAt = new Date(Date.now() - 86_400_000);
+    const source = { aggregate: category };
+    await listOf(subscribe(sql, source, { signal: ending.signal, startAt, onCaughtUp }));
+  },
   drain: (sql, category) => drain(sql, { category, consumerId: "new", handle: () => {} }),
   "drain of a member": (sql, category) =>
     drain(sql, {
