@@ -76,7 +76,8 @@ async function recordEverywhere(
   //   until then. So neither a position nor a size is missed.
   // - `last` are the last messages. The consumer itself counts only if it has recorded a position, and a
   //   member in any case: a size of which a member lacks a position is no bound for the others.
-  // - `known` is there if the statement was sent twice and has been done.
+  // - `known` is there if the statement was sent twice and has been done. `offset 0` keeps PostgreSQL from reading the
+  //   ids of all messages into a hash: it expects thousands of members.
   return await queryMessageStore<{ streams: number; head: number }>(sql)`
   asked as materialized (
     select
@@ -125,7 +126,7 @@ async function recordEverywhere(
     select
     from last
     where (message).id = id::text
-      or exists (select from message_store.messages where messages.id = last.id)
+      or exists (select from message_store.messages where messages.id = last.id offset 0)
   ),
   recorded as materialized (
     select
