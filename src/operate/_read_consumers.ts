@@ -110,7 +110,8 @@ const IS_OF_SHARE = `recorded.size is null or recorded.size = 1 or (
  * - `streams` goes from one stream of such a category to the next by the index of streams. Where the database's
  *   collation compares punctuation first, as most do, `account:position-…` comes before `account:position.`.
  *   Otherwise every stream behind the first is looked at.
- * - `recorded` is the last message of each stream, if that is a stored position.
+ * - `recorded` is the last message of each stream, if that is a stored position. `is_of_aggregate` has an order, so that
+ *   PostgreSQL uses the index: where it knows of few streams only, it expects to meet any of them soon in the table.
  * - `runs` searches the first message that has the same position, and the first that has the same owner: by steps
  *   backwards that double, and then by halves.
  * - `consumers` counts the messages after the position, or between it and another one. It looks at 1,000 messages of a
@@ -201,11 +202,13 @@ const COUNT_STEPS = `
       streams.*, last.position as version, (last.data ->> 'position')::bigint as position,
       last.data, last.metadata, last.metadata ->> 'owner' as owner, last.metadata -> 'types' as types, last.time,
       source = '$all' or is_aggregate as is_of_all,
-      exists (
-        select
+      (
+        select position
         from message_store.messages
         where stream_name = (source || ':aggregate-' || source)
-      ) as is_of_aggregate
+        order by position
+        limit 1
+      ) is not null as is_of_aggregate
     from streams
     cross join lateral (
       select *

@@ -60,7 +60,8 @@ const WITH_ENDS = `
 /**
  * SQL of `walked`: the names of the streams from the first to the one behind, in the order of the database. It goes from
  * one name to the next by the index of streams, however many messages each stream has. A step reads only as many names
- * as it wants. `named` are those of the category.
+ * as it wants. `named` are those of the category. `bare` has an order, so that PostgreSQL uses the index: where it knows
+ * of few streams only, it expects to meet any of them soon in the table.
  */
 const walked = (condition: string): string => `
   walked as materialized (
@@ -96,6 +97,7 @@ const walked = (condition: string): string => `
     from message_store.messages
     where ${condition}
       and stream_name = (select category from asked)
+    order by position
     limit 1
   ),
   named as (
@@ -147,6 +149,8 @@ ${WITH_ENDS},
 /**
  * Reads the streams whose last message is before a global position, from the last on.
  *
+ * - `looked` has a limit that is a query, so that PostgreSQL does not know it: otherwise it may fetch and sort the whole
+ *   category.
  * - `latest` are the streams of the messages before. A stream whose last message is among these is on this page.
  * - `few` are all streams, where many messages are of few streams.
  * - If there are many of both, the page ends where the look ended.
@@ -175,7 +179,7 @@ ${WITH_ENDS},
       and (message_store.category(stream_name), global_position)
         < ((select category from asked), (select before from asked))
     order by message_store.category(stream_name) desc, global_position desc
-    limit ${MOST_LOOKED_AT + 1}
+    limit (select ${MOST_LOOKED_AT + 1})
   ),
   latest as materialized (
     select seen.stream_name, last.global_position

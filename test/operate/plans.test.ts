@@ -8,6 +8,7 @@ import {
   parked,
   type ParkedMessage,
   prune,
+  rewind,
   storeStatus,
   streams,
   type StreamsPage,
@@ -17,13 +18,14 @@ import {
 } from "@messagedb/client/operate";
 import { install } from "@messagedb/client/install";
 import { afterAll, beforeAll, onTestFinished, test } from "vitest";
-import { readStream } from "../../mod.ts";
+import { readStream, type Sql } from "../../mod.ts";
 import { type Explainer, explainer } from "../../bench/_plans.ts";
 import { fillStore } from "../../bench/_store.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
 const single = useDatabase();
+const few = useDatabase();
 const size = { messages: 100_000, streams: 10_000 };
 let plans: Explainer;
 
@@ -164,6 +166,48 @@ test("what is about a rare category looks at no others, where nearly all message
     assert(buffers <= 500, `${mode} prune: ${buffers}`);
     const verified = await plans.explain((sql) => verify(sql, { category: "rare" }).next());
     assert(verified.buffers <= 500, `${mode} verify: ${verified.buffers}`);
+  }
+});
+
+test("what is about a rare category looks at no others, where there are few streams", async () => {
+  await few.sql.unsafe("alter table message_store.messages set (autovacuum_enabled = off)");
+  const fill = (from: number, to: number) =>
+    few.sql`
+      insert into message_store.messages (stream_name, position, type, data)
+      select
+        case when random() < 0.5 then 'account-' else 'order-' end || number % 10, number, 'Deposited',
+        to_jsonb(repeat(md5(number::text), 20))
+      from generate_series(${from}::int, ${to}::int) as number`;
+  const consumer = { category: "rare", consumerId: "it" };
+  await fill(1, 200);
+  await few.sql.unsafe("vacuum analyze message_store.messages");
+  await few.sql`
+    insert into message_store.messages (stream_name, position, type, data)
+    values
+      ('rare-1', 0, 'Rare', null),
+      ('rare:position-it', 0, 'Recorded', '{"position": 1}')`;
+  await fill(201, 60_000);
+  const plans = await explainer(few.url);
+  onTestFinished(() => plans.sql.end());
+  for (const statistics of ["of the first messages", "of all messages"]) {
+    for (const mode of ["force_custom_plan", "force_generic_plan"] as const) {
+      await plans.planBy(mode);
+      for (
+        const [name, operation] of Object.entries<(sql: Sql) => Promise<unknown>>({
+          consumers: (sql) => consumers(sql, { category: "rare" }),
+          "streams by count": (sql) => streams(sql, "rare", { sort: "count" }),
+          "streams by last": (sql) => streams(sql, "rare"),
+          rewind: (sql) => rewind(sql, consumer, "beginning"),
+        })
+      ) {
+        const { buffers, mostRows } = await plans.explain(operation);
+        assert(buffers <= 500, `${statistics} ${mode} ${name}: ${buffers}`);
+        assert(mostRows <= 1000, `${statistics} ${mode} ${name}: ${mostRows}`);
+      }
+      const { mostRows } = await plans.explain((sql) => streams(sql, "account"));
+      assert(mostRows <= 10_001, `${statistics} ${mode}: ${mostRows}`);
+    }
+    await few.sql.unsafe("vacuum analyze message_store.messages");
   }
 });
 
