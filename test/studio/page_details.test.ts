@@ -245,6 +245,23 @@ if (chromium === undefined) {
       await page.getByRole("row").filter({ hasText: "After" }).waitFor();
     });
 
+    test.each([["", "an empty stream"], ["?type=Gust", "an empty stream with a filter"]])(
+      "shows each message of a burst into a list %s of %s",
+      async (query) => {
+        const name = `gust${query.length}-1`;
+        const { page } = await open(`/streams/${name}${query}`);
+        await page.getByText(/This stream has no messages|No message fits/).waitFor();
+        await page.locator(".beat").filter({ hasText: "Live" }).waitFor();
+        const many = Array.from({ length: 900 }, (_, at) => ({ type: "Gust", data: `Gust${at}` }));
+        await writeBatch(db.sql, name, many);
+        await page.getByRole("row").filter({ hasText: "Gust899" }).waitFor();
+        await eventually(async () => {
+          await page.locator(".rows").evaluate((it) => it.scrollTop = it.scrollHeight);
+          expect(await page.getByRole("row").filter({ hasText: /Gust0\b/ }).count()).toBe(1);
+        });
+      },
+    );
+
     test("catches up with what was written when one scrolls there", async () => {
       await writeBatch(db.sql, "rain-1", [{ type: "Before" }]);
       const { page } = await open("/streams/rain-1");

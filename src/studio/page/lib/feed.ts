@@ -137,6 +137,7 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
     state: () => work.state,
     more: () =>
       guarded(work, async () => {
+        if (isSearch(work) && isStream(source)) work.searched ??= await endOfStream(work);
         if (work.state.hasMore) append(work, await find(work, direction, work.next));
       }),
     searchOn: () => guarded(work, () => search(work)),
@@ -262,7 +263,8 @@ async function refresh(work: Work, heads: Pulse["heads"] | undefined): Promise<b
   const { isLoading, isLeftBehind } = work.state;
   if (isLoading) return false;
   if (isLeftBehind || work.isEnded || (isBackward ? hasBefore : hasMore)) return true;
-  const isSearching = isSearch(work) || isBackward && work.seen < 0;
+  const isSearching = isSearch(work) ||
+    isBackward && work.seen < 0 && !isStream(work.filter.source);
   return await (isSearching ? searchNews(work, heads) : readNews(work, work.seen));
 }
 

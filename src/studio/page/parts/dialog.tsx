@@ -55,12 +55,15 @@ export function Confirm(
 ): JSX.Element {
   const [failure, setFailure] = useState<CallFailure>();
   const [isActing, setIsActing] = useState(false);
+  const isShown = useRef(true);
+  useEffect(() => () => void (isShown.current = false), []);
   const onSubmit = async (event: Event) => {
     event.preventDefault();
     setIsActing(true);
     setFailure(undefined);
     try {
-      if (await act() !== "stay") close();
+      // Closed meanwhile, it must not close another dialog.
+      if (await act() !== "stay" && isShown.current) close();
     } catch (error) {
       setFailure(asFailure(error));
     }
@@ -72,7 +75,7 @@ export function Confirm(
         {children}
         {failure && <Failed failure={failure} />}
         <div class="actions">
-          <button type="button" onClick={close}>Cancel</button>
+          <button type="button" onClick={close}>{isActing ? "Close" : "Cancel"}</button>
           <button
             type="submit"
             class={isDangerous ? "danger" : "primary"}

@@ -1,5 +1,6 @@
 import type { ComponentType, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { ViewHead } from "./head.tsx";
 import { Empty, Loading } from "./states.tsx";
 
 /** A view whose script is loaded when it is shown for the first time. */
@@ -19,7 +20,12 @@ export function later<Props extends object>(
     }, []);
     if (View !== undefined) return <View {...props} />;
     return hasFailed
-      ? <Empty>This view could not be loaded. Load the page again.</Empty>
+      ? (
+        <div class="page" role="alert">
+          <ViewHead title="Not loaded" />
+          <Empty>This view could not be loaded. Load the page again.</Empty>
+        </div>
+      )
       : <Loading />;
   };
 }

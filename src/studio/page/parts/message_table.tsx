@@ -128,7 +128,9 @@ function Foot(
   if (hasMore) return <div class="state" />;
   if (rows.length > 0) {
     const isFiltered = isFilterOf({ ...filter, startAt: undefined });
-    return <div class="state faint">{isFiltered ? `The end. ${looked}.` : "The end"}</div>;
+    // What came live was looked at besides.
+    const isCounted = isFiltered && scanned >= rows.length;
+    return <div class="state faint">{isCounted ? `The end. ${looked}.` : "The end"}</div>;
   }
   return (
     <Empty>

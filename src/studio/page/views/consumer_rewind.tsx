@@ -1,6 +1,6 @@
 import { typedPosition } from "../lib/typed.ts";
 import type { JSX } from "preact";
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { announce } from "../lib/announce.ts";
 import { call, type CallAnswer } from "../lib/call.ts";
 import { type ConsumerRow, identityOf } from "../lib/consumers.ts";
@@ -53,9 +53,10 @@ function RewindDialog(
 ): JSX.Element {
   const [choice, setChoice] = useState<Choice>(() => ({
     goal: "position",
-    position: unchanged(members),
+    position: unchanged(members.map((it) => it.position)),
     time: "",
   }));
+  const [isChanged, setIsChanged] = useState(false);
   // "2 h" is one time, however long one looks at it.
   const chosen = useMemo(() => positionOf(choice), [choice]);
   const settled = useSettled(chosen);
@@ -65,6 +66,11 @@ function RewindDialog(
     settled === undefined ? undefined : { ...identity, position: settled },
   );
   useChange(members.map((it) => it.position).join(), plan.renew);
+  // The table may be some seconds old. Until one chooses, the dialog is to change nothing.
+  const current = plan.answer && unchanged(plan.answer.members.map(({ from }) => from));
+  useEffect(() => {
+    if (current !== undefined && !isChanged) setChoice({ ...choice, position: current });
+  }, [current, isChanged]);
   // What is done is what was chosen, and what one sees: never the plan of a choice before.
   const planned = settled === chosen && !plan.isLoading ? plan.answer?.position : undefined;
   const act = async () => {
@@ -84,7 +90,13 @@ function RewindDialog(
         The consumer goes on from another position, back or forward. A running one notices it with
         its next poll. What it has parked stays parked.
       </p>
-      <ChoiceFields choice={choice} change={(it) => setChoice({ ...choice, ...it })} />
+      <ChoiceFields
+        choice={choice}
+        change={(it) => {
+          setIsChanged(true);
+          setChoice({ ...choice, ...it });
+        }}
+      />
       {settled === chosen
         ? (
           <CallOutcome of={plan} what={COUNTING}>
@@ -159,8 +171,8 @@ function positionOf({ goal, position, time }: Choice): number | string | undefin
 }
 
 /** From where they go on by themselves; empty if that is not one position for all members. */
-function unchanged(members: readonly ConsumerRow[]): string {
-  const [position, ...others] = new Set(members.map((it) => it.position));
+function unchanged(positions: readonly number[]): string {
+  const [position, ...others] = new Set(positions);
   return position === undefined || others.length > 0 ? "" : String(position + 1);
 }
 

@@ -39,7 +39,9 @@ function ReplayDialog({ deed: { ids }, consumer, close, done }: DeedProps): JSX.
       parked: sum.parked + found.parked,
     };
     done();
-    if (ids.length === 0 && found.replayed === AT_ONCE && !busy) {
+    // Where all fail again, a further round would go through the same ones.
+    const isOfUse = found.parked < found.replayed;
+    if (ids.length === 0 && found.replayed === AT_ONCE && !busy && isOfUse) {
       setSum(next);
       return "stay";
     }
@@ -67,10 +69,11 @@ function ReplayDialog({ deed: { ids }, consumer, close, done }: DeedProps): JSX.
 function whichText(ids: readonly string[], consumer: ConsumerRow): string {
   if (ids.length > 0) return quantity(ids.length, "parked message");
   const { parked, isParkedMore } = consumer;
-  const isAll = !isParkedMore && parked <= AT_ONCE;
-  return isAll
-    ? "All parked messages"
-    : `The first ${numberText(AT_ONCE)} of ${parkedText(consumer)} parked messages`;
+  if (!isParkedMore && parked <= AT_ONCE) return "All parked messages";
+  const first = `The first ${numberText(AT_ONCE)}`;
+  return parked < AT_ONCE
+    ? `${first} parked messages, or all if there are fewer,`
+    : `${first} of ${parkedText(consumer)} parked messages`;
 }
 
 function replayedText(
