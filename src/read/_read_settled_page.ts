@@ -96,7 +96,9 @@ export async function readScannedPage(
   // - A subscriber applies the transactions of one subscription in the order of their commits, and its
   //   first copy as one. While the copy is made, and where several subscriptions write the messages,
   //   there is no such order, and no record counts.
-  // The rows are read first and cut off then: so the planner does not expect the range to be small.
+  // The rows are read first and cut off then: so the planner does not expect the range to be small. And coalesce()
+  // hides that there may be a pattern, of which the planner would expect hardly a match: planned while the table is small,
+  // the statement would scan and sort the table for each page, until PostgreSQL has new statistics.
   //
   // The step `gap` first compares the number of positions with their range, which is cheap. Only if
   // a position is missing, the step goes through the positions one by one and finds the first gap.
@@ -149,7 +151,7 @@ export async function readScannedPage(
     select *
     from message_store.messages
     where global_position >= ${String(position)}::text::bigint
-      and (${pattern}::text is null or stream_name ~~ ${pattern}::text)
+      and (coalesce(${pattern}::text is null, false) or stream_name ~~ ${pattern}::text)
     order by global_position
     limit ${String(batchSize)}::text::bigint
   ),

@@ -90,7 +90,10 @@ export async function answerAsset(request: Request, name: string): Promise<Respo
 const compressed = new Map<string, Promise<ArrayBuffer>>();
 
 function takesGzip({ headers }: Request): boolean {
-  return /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(headers.get("accept-encoding") ?? "");
+  return (headers.get("accept-encoding") ?? "").split(",").some((it) => {
+    const [name, quality = ""] = it.split(";").map((part) => part.trim());
+    return name === "gzip" && !/^q=0[.0]*$/.test(quality);
+  });
 }
 
 function gzip(text: string): Promise<ArrayBuffer> {
