@@ -1,5 +1,5 @@
 /** The page of the studio in a browser, where something is not as usual. */
-import { aggregate, drain, write, writeBatch } from "@messagedb/client";
+import { aggregate, drain, readLastMessage, write, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -261,6 +261,26 @@ if (chromium === undefined) {
         });
       },
     );
+
+    test("shows what a transaction has committed late, also if nothing is written after", async () => {
+      await write(db.sql, "hoar-1", { type: "Before" });
+      const { page } = await open("/categories/hoar?tab=messages");
+      await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
+      await page.locator(".beat").filter({ hasText: "Live" }).waitFor();
+      const late = db.connect({ max: 1 });
+      await late.unsafe("begin");
+      await write(late, "hoar-2", { type: "Late" });
+      // Another category: its writer does not wait for the lock of this one.
+      await write(db.sql, "rime-1", { type: "After" });
+      const { globalPosition } = (await readLastMessage(db.sql, "rime-1"))!;
+      await until(async () => {
+        const { heads } = await (await page.waitForResponse("**/api/pulse")).json();
+        return heads[0] >= globalPosition;
+      });
+      await page.waitForResponse("**/api/findMessages");
+      await late.unsafe("commit");
+      await page.getByRole("row").filter({ hasText: "Late" }).waitFor();
+    });
 
     test("catches up with what was written when one scrolls there", async () => {
       await writeBatch(db.sql, "rain-1", [{ type: "Before" }]);

@@ -149,7 +149,13 @@ function Foot(
 /** A list in which nothing comes while others are written to is looked at less often, up to each fourth second. */
 const MOST_TURNS = 3;
 
-/** Reads what is new when the store has moved. */
+/**
+ * A transaction that commits late puts messages before the head, which does not move then: so many seconds after it has
+ * moved last, a list looks again.
+ */
+const LATE_LOOKS: readonly number[] = [5, 30];
+
+/** Reads what is new when the store has moved, and what came late. */
 function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean): void {
   const { pulse } = useValue(heartbeat);
   const done = useRef({ feed, pulse });
@@ -162,9 +168,11 @@ function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean)
     const known = done.current;
     let idleLooks = 0;
     let turnsToWait = 0;
+    let stillFor = 0;
     return every(1000, async () => {
       const target = latest.current;
-      if (String(target?.heads) === String(known.pulse?.heads) || turnsToWait-- > 0) return;
+      stillFor = String(target?.heads) === String(known.pulse?.heads) ? stillFor + 1 : 0;
+      if (stillFor > 0 ? !LATE_LOOKS.includes(stillFor) : turnsToWait-- > 0) return;
       const { rows } = feed.state();
       if (await feed.refresh(known.pulse?.heads)) known.pulse = target;
       idleLooks = feed.state().rows === rows ? idleLooks + 1 : 0;
