@@ -184,7 +184,8 @@ async function handlePages(
   for await (const page of followPages(reading.read, start, following)) {
     if (moved.aborted) return;
     reading.page = page;
-    if (!await takeInHand(kept, page, reader.read) || moved.aborted) return;
+    const isInHand = await retryUntilAborted(() => takeInHand(kept, page, reader.read), following);
+    if (!isInHand || moved.aborted) return;
     let ahead = messagesAhead(page, reader, kept);
     if (ahead.length > 0) {
       report?.({ type: "pageRead", count: ahead.length, next: page.next });

@@ -68,6 +68,32 @@ function includesAll(ids: readonly string[], wanted: readonly string[]): boolean
   return wanted.every((id) => ids.includes(id));
 }
 
+test("no consumer ends, whichever statement after a failover meets a lost connection", async () => {
+  await writeMany(primary.sql, "account-1", 5);
+  const all = Array.from({ length: 24 }, (_, at) => {
+    const noted = noting({ consumerId: `letters${at}`, exclusive: at % 2 === 0 });
+    const lostAt = Math.floor(at / 2);
+    let sent: number | undefined;
+    const { sql, failOver } = routed(() => {
+      if (sent === undefined || sent++ !== lostAt) return;
+      throw Object.assign(new Error("write CONNECTION_CLOSED"), { code: "CONNECTION_CLOSED" });
+    });
+    const leave = () => {
+      sent = 0;
+      failOver();
+    };
+    return { noted, leave, running: start(sql, noted.consumer) };
+  });
+  await until(() => all.every(({ noted }) => noted.handled.length === 5));
+  await replicate();
+  for (const { leave } of all) leave();
+  const fresh = await writeMany(standby.sql, "account-1", 3);
+  for (const { noted, running } of all) {
+    await whileRunning(running, () => includesAll(noted.handled, fresh));
+    await running.stop();
+  }
+});
+
 describe("a position beyond the end of the new server", () => {
   /** Handles 20 messages of the primary; answers the ids of 3 other ones on the standby. */
   async function begin({ consumer, handled }: ReturnType<typeof noting>): Promise<string[]> {
