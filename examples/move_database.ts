@@ -23,7 +23,17 @@
  */
 import { install, type PartitionMark } from "@messagedb/client/install";
 import { isSameStore, storeStatus } from "@messagedb/client/operate";
-import { access, constants, readFile, writeFile } from "node:fs/promises";
+import {
+  access,
+  chown,
+  constants,
+  readFile,
+  realpath,
+  rename,
+  stat,
+  writeFile,
+} from "node:fs/promises";
+import { dirname } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -236,7 +246,7 @@ function poolerAt(adminUrl: string): Pooler {
 
   return {
     async check() {
-      await access(config, constants.W_OK);
+      await access(dirname(await realpath(config)), constants.W_OK);
       lineOf(await readFile(config, "utf8"));
     },
     async state() {
@@ -266,10 +276,7 @@ function poolerAt(adminUrl: string): Pooler {
       const file = await readFile(config, "utf8");
       const old = lineOf(file);
       if (old !== line) {
-        await writeFile(
-          config,
-          file.replace(old, () => `${before}${old}\n${line}`),
-        );
+        await replaceFile(config, file.replace(old, () => `${before}${old}\n${line}`));
       }
       await command("reload");
       if (!(await this.state()).leadsToNew) fail("PgBouncer does not lead to the new server");
@@ -281,10 +288,19 @@ function poolerAt(adminUrl: string): Pooler {
       const old = lines[at - 1];
       if (at < 1 || !old!.startsWith(before)) return;
       lines.splice(at - 1, 2, old!.slice(before.length));
-      await writeFile(config, lines.join("\n"));
+      await replaceFile(config, lines.join("\n"));
       await command("reload");
     },
   };
+}
+
+/** Whoever reads the file meets the old one or the new one, also if this program is killed meanwhile. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const file = await realpath(path);
+  const { mode, uid, gid } = await stat(file);
+  await writeFile(`${file}.new`, text, { mode });
+  await chown(`${file}.new`, uid, gid);
+  await rename(`${file}.new`, file);
 }
 
 const pooler = options.pgbouncer ? poolerAt(options.pgbouncer) : undefined;
