@@ -23,17 +23,7 @@
  */
 import { install, type PartitionMark } from "@messagedb/client/install";
 import { isSameStore, storeStatus } from "@messagedb/client/operate";
-import {
-  access,
-  chown,
-  constants,
-  readFile,
-  realpath,
-  rename,
-  stat,
-  writeFile,
-} from "node:fs/promises";
-import { dirname } from "node:path";
+import { chown, readFile, realpath, rename, stat, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -246,8 +236,10 @@ function poolerAt(adminUrl: string): Pooler {
 
   return {
     async check() {
-      await access(dirname(await realpath(config)), constants.W_OK);
-      lineOf(await readFile(config, "utf8"));
+      const file = await readFile(config, "utf8");
+      lineOf(file);
+      // Whether the file can be replaced shows here, and not when PgBouncer holds its clients.
+      await replaceFile(config, file);
     },
     async state() {
       const row = (await command("show databases")).find((it) => it["name"] === name) ??
