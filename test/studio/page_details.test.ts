@@ -68,6 +68,43 @@ if (chromium === undefined) {
       await page.getByRole("row").filter({ hasText: "balances" }).waitFor();
     });
 
+    test("hears a key as soon as one sees what it is for, and where one was", async () => {
+      const { page } = await open("/");
+      await page.addInitScript(() => {
+        // Before the browser has painted what the page has just made.
+        const observer = new MutationObserver(() => {
+          if (!document.querySelector('[role="row"].body')) return;
+          observer.disconnect();
+          const pressed = { key: "j", bubbles: true, cancelable: true };
+          document.activeElement!.dispatchEvent(new KeyboardEvent("keydown", pressed));
+        });
+        observer.observe(document, { childList: true, subtree: true });
+      });
+      const at = (row: number) => page.locator(`[role="row"][aria-rowindex="${row}"]:focus`);
+      await page.goto(`${served.origin}/consumers`);
+      await at(2).waitFor();
+      await page.keyboard.press("Enter");
+      await page.waitForURL("**/consumers/*");
+      await page.goto(`${served.origin}/streams/account-1007`);
+      await at(2).waitFor();
+      await page.keyboard.press("j");
+      await at(3).waitFor();
+      await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+      await page.keyboard.press("j");
+      await at(4).waitFor();
+      await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+      await page.keyboard.press("k");
+      await at(3).waitFor();
+      await page.keyboard.press("Enter");
+      await page.waitForURL(/message=/);
+      await page.keyboard.press("j");
+      await at(4).waitFor();
+      await page.keyboard.press("Escape");
+      await page.waitForURL((url) => !url.searchParams.has("message"));
+      await page.keyboard.press("j");
+      await at(5).waitFor();
+    });
+
     test("says that a view could not be loaded", async () => {
       const { page } = await open("/");
       await page.getByRole("heading", { name: "Overview" }).waitFor();

@@ -1,4 +1,4 @@
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { go, viewUrl } from "./place.ts";
 
 const GOALS: Readonly<Record<string, readonly string[]>> = {
@@ -11,23 +11,38 @@ const WAIT = 1500;
 
 /** The keys that work everywhere but in an input: `/`, `?`, and `g` with another. */
 export function useKeys(showKeys: () => void): void {
-  useEffect(() => {
-    let wentAt = 0;
+  const wentAt = useRef(0);
+  useKeyDown("input, textarea, select, dialog", (event) => {
+    const { key } = event;
+    const isGoing = Date.now() - wentAt.current < WAIT;
+    wentAt.current = 0;
+    if (isGoing && GOALS[key]) go(viewUrl(GOALS[key]));
+    else if (key === "g") wentAt.current = Date.now();
+    else if (key === "/") document.getElementById("search")?.focus();
+    else if (key === "?") showKeys();
+    else return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, { capture: true });
+}
+
+/**
+ * Hears the keys that are pressed anywhere but in what has keys of its own, and without Ctrl, Alt or Meta.
+ * It hears them as soon as one sees the component, and with what that shows.
+ */
+export function useKeyDown(
+  unheard: string,
+  act: (event: KeyboardEvent) => void,
+  { capture = false }: { readonly capture?: boolean } = {},
+): void {
+  const latest = useRef(act);
+  useLayoutEffect(() => void (latest.current = act));
+  useLayoutEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
-      const { key, target } = event;
       if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
-      if ((target as Element).closest("input, textarea, select, dialog")) return;
-      const isGoing = Date.now() - wentAt < WAIT;
-      wentAt = 0;
-      if (isGoing && GOALS[key]) go(viewUrl(GOALS[key]));
-      else if (key === "g") wentAt = Date.now();
-      else if (key === "/") document.getElementById("search")?.focus();
-      else if (key === "?") showKeys();
-      else return;
-      event.preventDefault();
-      event.stopImmediatePropagation();
+      if (!(event.target as Element).closest(unheard)) latest.current(event);
     };
-    document.addEventListener("keydown", onKeyDown, { capture: true });
-    return () => document.removeEventListener("keydown", onKeyDown, { capture: true });
-  }, []);
+    document.addEventListener("keydown", onKeyDown, { capture });
+    return () => document.removeEventListener("keydown", onKeyDown, { capture });
+  }, [unheard, capture]);
 }

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ListedMessage, MessageKind } from "../../_api.ts";
 import { type Feed, type FeedFilter, type FeedState, isStream, useFeed } from "../lib/feed.ts";
 import { numberText, quantity } from "../lib/format.ts";
+import { useKeyDown } from "../lib/keys.ts";
 import { messageUrl } from "../lib/links.ts";
 import { currentPlace, goWith } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
@@ -42,7 +43,9 @@ export function MessageTable(
   const open = (row: ListedMessage) =>
     goWith({ message: row.id }, { replaces: chosen !== undefined });
   const close = () => goWith({ message: undefined });
-  useEscape(chosen !== undefined, close);
+  useKeyDown("input, dialog", ({ key }) => {
+    if (chosen !== undefined && key === "Escape") close();
+  });
   return (
     <>
       <FilterBar
@@ -179,18 +182,4 @@ function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean)
       turnsToWait = Math.min(idleLooks, MOST_TURNS);
     }).end;
   }, [feed, isLive, source, direction]);
-}
-
-function useEscape(isOn: boolean, close: () => void): void {
-  const latest = useRef(close);
-  latest.current = close;
-  useEffect(() => {
-    if (!isOn) return;
-    const onKeyDown = (event: KeyboardEvent) => {
-      if (event.key !== "Escape" || (event.target as Element).closest("input, dialog")) return;
-      latest.current();
-    };
-    document.addEventListener("keydown", onKeyDown);
-    return () => document.removeEventListener("keydown", onKeyDown);
-  }, [isOn]);
 }

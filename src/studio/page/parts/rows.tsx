@@ -1,5 +1,6 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useKeyDown } from "../lib/keys.ts";
 import { useNarrow } from "../lib/media.ts";
 
 /** A column of a table: on a phone, the cells of a row stand in two lines. */
@@ -82,19 +83,20 @@ function useActiveRow<Row>(
   readonly choose: (key: string) => void;
   readonly onKeyDown: (event: KeyboardEvent) => void;
 } {
-  const [active, setActive] = useState<string>();
+  const [active, setActive] = useState<Active>();
   const wantsFocus = useRef(false);
-  useEffect(() => setActive(undefined), [selected]);
-  const activeKey = active ?? selected ?? (rows[0] && keyOf(rows[0]));
-  const indexOfActive = () => rows.findIndex((row) => keyOf(row) === activeKey);
-  const at = selected === undefined ? -1 : rows.findIndex((row) => keyOf(row) === selected);
+  const wanted = active?.selected === selected ? active?.key : selected ?? active?.key;
+  const index = Math.max(0, rows.findIndex((row) => keyOf(row) === wanted));
+  const activeKey = rows[index] && keyOf(rows[index]);
+  const isThere = selected !== undefined && selected === activeKey;
+  const choose = (key: string) => setActive({ key, selected });
   useLayoutEffect(() => {
-    if (at !== -1 && scroller.current) show(scroller.current, at, height);
-  }, [selected, at === -1]);
+    if (isThere && scroller.current) show(scroller.current, index, height);
+  }, [selected, isThere]);
   const focusRow = (index: number) => {
     const row = rows[index];
     if (row === undefined || !scroller.current) return;
-    setActive(keyOf(row));
+    choose(keyOf(row));
     wantsFocus.current = true;
     show(scroller.current, index, height);
     if (selected !== undefined) open(row);
@@ -107,7 +109,6 @@ function useActiveRow<Row>(
   });
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.target instanceof HTMLAnchorElement && event.key === "Enter") return;
-    const index = indexOfActive();
     const page = Math.floor((scroller.current?.clientHeight ?? 0) / height);
     const target = targetOf(event, index, rows.length, page);
     if (target !== undefined) {
@@ -118,8 +119,20 @@ function useActiveRow<Row>(
       open(rows[index]);
     }
   };
-  useRowKeys(scroller, (step) => focusRow(Math.max(0, indexOfActive() + step)));
-  return { activeKey, choose: setActive, onKeyDown };
+  // Wherever the focus is: the first key goes to the table, the others through it.
+  useKeyDown("input, textarea, select, dialog, [role=tree]", (event) => {
+    const step = event.key === "j" ? 1 : event.key === "k" ? -1 : 0;
+    if (step === 0 || scroller.current?.contains(event.target as Element)) return;
+    event.preventDefault();
+    focusRow(wanted === undefined ? 0 : targetOf(event, index, rows.length, 0)!);
+  });
+  return { activeKey, choose, onKeyDown };
+}
+
+/** The row that was gone to last, and what was selected then: what is selected later comes before it. */
+interface Active {
+  readonly key: string;
+  readonly selected: string | undefined;
 }
 
 /** Scrolls so far that one sees a row. */
@@ -242,26 +255,4 @@ function targetOf(
   };
   const target = wanted[event.key];
   return target === undefined ? undefined : Math.min(Math.max(target, 0), count - 1);
-}
-
-/** j and k, wherever the focus is but in an input: they begin to go through the table. */
-function useRowKeys(
-  scroller: { readonly current: HTMLDivElement | null },
-  go: (step: number) => void,
-): void {
-  const latest = useRef(go);
-  latest.current = go;
-  useEffect(() => {
-    const onKeyDown = (event: KeyboardEvent) => {
-      if (event.key !== "j" && event.key !== "k") return;
-      if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
-      const target = event.target as Element;
-      if (target.closest("input, textarea, select, dialog, [role=tree]")) return;
-      if (scroller.current?.contains(target)) return;
-      event.preventDefault();
-      latest.current(target === document.body || event.key === "k" ? 0 : 1);
-    };
-    document.addEventListener("keydown", onKeyDown);
-    return () => document.removeEventListener("keydown", onKeyDown);
-  }, []);
 }

@@ -5,6 +5,7 @@ import type { CallAnswer } from "../lib/call.ts";
 import { numberText, quantity } from "../lib/format.ts";
 import { changesBetween } from "../lib/json_changes.ts";
 import { readJsonText } from "../lib/json_nodes.ts";
+import { useKeyDown } from "../lib/keys.ts";
 import { categoryIn, messageUrl, streamUrl } from "../lib/links.ts";
 import { currentPlace, goWith, viewUrl } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
@@ -243,17 +244,10 @@ function StateAt(
 
 /** The arrows to the left and to the right, wherever the focus is but in an input. */
 function useArrows(step: (by: number) => void): void {
-  const latest = useRef(step);
-  latest.current = step;
-  useEffect(() => {
-    const onKeyDown = (event: KeyboardEvent) => {
-      const by = event.key === "ArrowLeft" ? -1 : event.key === "ArrowRight" ? 1 : 0;
-      if (by === 0 || event.metaKey || event.ctrlKey || event.altKey) return;
-      if ((event.target as Element).closest("input, textarea, select, dialog")) return;
-      event.preventDefault();
-      latest.current(by);
-    };
-    document.addEventListener("keydown", onKeyDown);
-    return () => document.removeEventListener("keydown", onKeyDown);
-  }, []);
+  useKeyDown("input, textarea, select, dialog", (event) => {
+    const by = event.key === "ArrowLeft" ? -1 : event.key === "ArrowRight" ? 1 : 0;
+    if (by === 0) return;
+    event.preventDefault();
+    step(by);
+  });
 }
