@@ -11,6 +11,11 @@ import { storeIn, type Studio } from "./_studio.ts";
 import type { StudioCall } from "./call.ts";
 
 const MOST_BODY_BYTES = 1_048_576;
+/**
+ * Says what the page knows when it asks again by itself: pages that know the same have one answer. Without a statement
+ * left for it, the answer is 204, and the page asks later.
+ */
+const AGAIN = "x-messagedb-again";
 
 /** Answers a request, and never rejects. */
 export async function answerStudio(request: Request, studio: Studio): Promise<Response> {
@@ -60,7 +65,7 @@ async function answerApi(request: Request, studio: Studio, name: string): Promis
   checkOwnPage(request);
   checkContentType(request);
   const given = await readJson(request, MOST_BODY_BYTES) as object;
-  const { writes } = operation;
+  const { writes, statements } = operation;
   const call = { ...operation.place(given), operation: name as StudioCall["operation"], writes };
   if (writes && studio.readOnly) {
     throw new Refusal(403, `Cannot call ${name}: this studio only reads`, { code: "READ_ONLY" });
@@ -73,7 +78,16 @@ async function answerApi(request: Request, studio: Studio, name: string): Promis
   // A statement that runs is not cancelled: PostgreSQL cancels whatever its connection does by then, which may be the
   // statement of somebody else. So each has a bound, and none begins for whoever has left.
   signal.throwIfAborted();
-  const answer = await operation.run(studio, given, signal, request);
+  const run = (signal: AbortSignal) => operation.run(studio, given, signal, request);
+  const known = writes ? null : request.headers.get(AGAIN);
+  // Whoever has asked first may leave, while others wait for the same answer.
+  const answer = known === null ? await run(signal) : await studio.again({
+    what: `${name} ${JSON.stringify(given)}`,
+    known,
+    statements,
+    ask: () => run(studio.signal ?? new AbortController().signal),
+  });
+  if (answer === undefined) return new Response(null, { status: 204 });
   return new Response(JSON.stringify(answer), {
     headers: { "content-type": "application/json" },
   });

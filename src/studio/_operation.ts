@@ -17,6 +17,12 @@ export type Unwired<T> = T extends string ? string | Date
 /** What an operation is: how its arguments are checked, what `authorize` is told of it, and what it does. */
 export interface OperationOf<Name extends OperationName> {
   readonly writes: boolean;
+  /**
+   * How many statements it sends at most.
+   *
+   * @default 1
+   */
+  readonly statements?: number;
   readonly members: Members<ArgumentsOf<Name>>;
   /** Checks the arguments, and says what they are about. */
   readonly place: (given: ArgumentsOf<Name>) => CallPlace;
@@ -31,6 +37,7 @@ export interface OperationOf<Name extends OperationName> {
 /** An operation, with arguments that fit it. */
 export interface AnyOperation {
   readonly writes: boolean;
+  readonly statements: number;
   place(given: object): CallPlace;
   run(studio: Studio, given: object, signal: AbortSignal, request: Request): Promise<unknown>;
 }

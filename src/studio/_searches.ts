@@ -153,6 +153,7 @@ export const SEARCHES: Operations<
   },
   planRewind: {
     writes: false,
+    statements: 5,
     members: { consumer: true, partition: true, position: true },
     place: ({ position, ...given }) => {
       startIn("position", position);
@@ -167,6 +168,7 @@ export const SEARCHES: Operations<
   },
   nextMessage: {
     writes: false,
+    statements: 5,
     members: { consumer: true, partition: true },
     place: (given) => {
       const place = placeOfConsumer(given);

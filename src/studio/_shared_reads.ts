@@ -17,6 +17,12 @@ const SHARE = 20;
 const LONGEST_GOOD = 30_000;
 /** How long a failure is the answer for all, in milliseconds. */
 const FAILURE_GOOD = 1000;
+/** How long what a page has looked at again is the answer for others, in milliseconds. */
+const AGAIN_GOOD = 1000;
+/** What all pages see alike has the other half of the statements. */
+const AGAIN_A_SECOND = 0.5;
+/** Who waits and has not asked for so many milliseconds has left. */
+const LONGEST_TURN = 5000;
 
 /** A look at the store that pages have together. */
 export interface SharedLook<Answer> {
@@ -32,6 +38,30 @@ export interface SharedLook<Answer> {
 /** Looks once for all who want to see the same. */
 export type ShareLook = <Answer>(look: SharedLook<Answer>) => Promise<Answer>;
 
+/** A look at what pages show already. */
+export interface AgainLook<Answer> {
+  /** What tells what they show from others. */
+  readonly what: string;
+  /** What they know of the store: the answer is no older than that. */
+  readonly known: string;
+  /** How many statements it is at most. */
+  readonly statements: number;
+  readonly ask: () => Promise<Answer>;
+}
+
+/**
+ * Looks at something again, once for all who show the same and know the same.
+ *
+ * @returns Undefined if others come first: it is to be asked for again in a moment.
+ */
+export type LookAgain = <Answer>(look: AgainLook<Answer>) => Promise<Answer> | undefined;
+
+/** What the pages of a studio have together. */
+export interface SharedReads {
+  readonly share: ShareLook;
+  readonly again: LookAgain;
+}
+
 interface KeptAnswer {
   pending: Promise<unknown> | undefined;
   answer: { readonly value: unknown } | undefined;
@@ -42,16 +72,22 @@ interface KeptAnswer {
 }
 
 /**
- * Makes a function that looks once for all who want to see the same, and sends no more than a statement a second.
+ * Makes functions that look once for all who want to see the same, and send no more than a statement a second together.
  *
  * A later look is put off when others have used up what there is: then the answer is the last one. So the cost of open
  * pages does not grow with their number, or with the number of things that each shows. A first look is not put off until
  * there were many of them: then each waits for its turn, so that later looks have half of the statements.
  */
-export function shareReads(): ShareLook {
+export function shareReads(partitions: number): SharedReads {
+  const statementsLeft = budgetOf(BURST, 1);
+  // Who looks at one partition is not to take what a look at all of them waits for.
+  const least = Math.min(partitions, BURST);
+  return { share: sharing(statementsLeft), again: lookingAgain(statementsLeft, least) };
+}
+
+function sharing(statementsLeft: Budget): ShareLook {
   const kept = new Map<string, KeptAnswer>();
-  const statementsLeft = budgetOf(BURST, 1, -MOST_OWED);
-  const firstLooksLeft = budgetOf(FIRST_LOOKS, FIRST_LOOKS_A_SECOND, -MOST_WAITING);
+  const firstLooksLeft = budgetOf(FIRST_LOOKS, FIRST_LOOKS_A_SECOND);
   return async <Answer>({ key, goodFor, statements, ask }: SharedLook<Answer>): Promise<Answer> => {
     const now = performance.now();
     const known: KeptAnswer = kept.get(key) ?? {
@@ -74,8 +110,8 @@ export function shareReads(): ShareLook {
     const isGood = known.answer && now - known.readAt < Math.max(goodFor, known.goodFor);
     const mayAsk = statementsLeft.now() >= Math.min(statements, BURST);
     if (known.answer && (isGood || !mayAsk)) return known.answer.value as Answer;
-    statementsLeft.take(statements);
-    if (!known.answer) firstLooksLeft.take(1);
+    statementsLeft.take(statements, -MOST_OWED);
+    if (!known.answer) firstLooksLeft.take(1, -MOST_WAITING);
     const wait = known.answer ? 0 : Math.max(0, -firstLooksLeft.now()) / FIRST_LOOKS_A_SECOND;
     known.pending = lookAfter(wait, known, ask).finally(() => known.pending = undefined);
     for (const [oldest, it] of kept) {
@@ -86,13 +122,43 @@ export function shareReads(): ShareLook {
   };
 }
 
+function lookingAgain(statementsLeft: Budget, least: number): LookAgain {
+  const looksLeft = budgetOf(BURST, AGAIN_A_SECOND);
+  const kept = new Map<string, { readonly answer: Promise<unknown>; readonly at: number }>();
+  /** When what was put off was asked for last: whoever has waited longest is first. */
+  const waiting = new Map<string, number>();
+  return <Answer>({ what, known, statements, ask }: AgainLook<Answer>) => {
+    const at = performance.now();
+    for (const [oldest, it] of kept) if (at - it.at > AGAIN_GOOD) kept.delete(oldest);
+    for (const [oldest, askedAt] of waiting) {
+      if (at - askedAt > LONGEST_TURN) waiting.delete(oldest);
+    }
+    const key = `${known} ${what}`;
+    const found = kept.get(key);
+    if (found) return found.answer as Promise<Answer>;
+    const turns = Math.min(statementsLeft.now() - least + 1, looksLeft.now());
+    const before = waiting.has(what) ? [...waiting.keys()].indexOf(what) : waiting.size;
+    if (turns < before + 1) {
+      if (before < MOST_KEPT) waiting.set(what, at);
+      return undefined;
+    }
+    waiting.delete(what);
+    statementsLeft.take(statements);
+    looksLeft.take(statements);
+    const answer = ask();
+    kept.set(key, { answer, at });
+    return answer;
+  };
+}
+
 /** So much of something, which grows with time. */
 interface Budget {
   now(): number;
-  take(count: number): void;
+  /** @param least What is left then at least. */
+  take(count: number, least?: number): void;
 }
 
-function budgetOf(most: number, aSecond: number, least: number): Budget {
+function budgetOf(most: number, aSecond: number): Budget {
   let left = most;
   let countedAt = performance.now();
   const now = (): number => {
@@ -101,7 +167,7 @@ function budgetOf(most: number, aSecond: number, least: number): Budget {
     countedAt = at;
     return left;
   };
-  return { now, take: (count) => left = Math.max(now() - count, least) };
+  return { now, take: (count, least = -Infinity) => left = Math.max(now() - count, least) };
 }
 
 /** Looks after so many seconds. */

@@ -12,11 +12,11 @@ import type { Sql } from "../types.ts";
 import type { StudioConsumer } from "./_api.ts";
 import { type AskPartitions, askPartitions } from "./_ask_partitions.ts";
 import { checkGiven } from "./_refusals.ts";
-import { type ShareLook, shareReads } from "./_shared_reads.ts";
+import { type SharedReads, shareReads } from "./_shared_reads.ts";
 import type { StudioOptions } from "./options.ts";
 
 /** What the operations of a studio share: its handle and its options, checked and with their defaults. */
-export interface Studio {
+export interface Studio extends SharedReads {
   readonly sql: Sql;
   readonly authorize: StudioOptions["authorize"];
   /** Without a "/" at the end: "" is the root. */
@@ -32,7 +32,6 @@ export interface Studio {
   readonly signal: AbortSignal | undefined;
   /** Never throws. */
   readonly onError: (error: unknown, request: Request) => void;
-  readonly share: ShareLook;
 }
 
 export function makeStudio(sql: Sql, options: StudioOptions): Studio {
@@ -74,7 +73,7 @@ export function makeStudio(sql: Sql, options: StudioOptions): Studio {
     ask: askPartitions(stores, tell),
     signal,
     onError: tell,
-    share: shareReads(),
+    ...shareReads(stores.length),
   };
 }
 

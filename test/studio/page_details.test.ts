@@ -1,8 +1,8 @@
 /** The page of the studio in a browser, where something is not as usual. */
-import { aggregate, drain, readLastMessage, write, writeBatch } from "@messagedb/client";
+import { aggregate, drain, fromQuery, readLastMessage, write, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { eventually, until } from "../_until.ts";
@@ -298,6 +298,44 @@ if (chromium === undefined) {
         });
       },
     );
+
+    test("shows all that is written into five open lists, for a statement a second", async () => {
+      let statements = 0;
+      const counted = fromQuery((text, parameters) => {
+        statements++;
+        return db.sql.unsafe(text, parameters);
+      });
+      const { origin, stop } = await serveStudio(studio(counted, { authorize: () => true }));
+      onTestFinished(stop);
+      const names = Array.from({ length: 5 }, (_, at) => `open${at}`);
+      const pages: Page[] = [];
+      for (const name of names) {
+        await write(db.sql, `${name}-1`, { type: "Before" });
+        const { page } = await open(`/categories/${name}?tab=messages`, { origin });
+        await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
+        await page.locator(".beat").filter({ hasText: "Live" }).waitFor();
+        pages.push(page);
+      }
+      const began = performance.now();
+      statements = 0;
+      let written = 0;
+      await until(async () => {
+        for (const name of names) await write(db.sql, `${name}-1`, { type: `Number${written}` });
+        written++;
+        return performance.now() - began > 3000;
+      });
+      for (const page of pages) {
+        await page.getByRole("row").filter({ hasText: `Number${written - 1}` }).waitFor();
+      }
+      const seconds = (performance.now() - began) / 1000;
+      // The first five, and five of a look that begins with the last that is left.
+      expect(statements).toBeLessThanOrEqual(10 + Math.ceil(seconds));
+      for (const page of pages) {
+        const rows = await page.getByRole("table").getAttribute("aria-rowcount");
+        // The head, and the first message.
+        expect(rows).toBe(String(written + 2));
+      }
+    });
 
     test("shows what a transaction has committed late, also if nothing is written after", async () => {
       await write(db.sql, "hoar-1", { type: "Before" });

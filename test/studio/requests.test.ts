@@ -1,13 +1,13 @@
 import { gunzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "vitest";
-import { fromQuery, type Sql, write, writeBatch } from "../../mod.ts";
+import { drain, fromQuery, type Sql, write, writeBatch } from "../../mod.ts";
 import { fetchSql } from "../../src/http/fetch_sql.ts";
 import { gateway } from "../../src/http/gateway.ts";
 import { ASSETS, PAGE } from "../../src/studio/_assets.ts";
 import { studio, type StudioCall, type StudioOptions } from "../../src/studio/studio.ts";
 import { useDatabase } from "../database.ts";
 import { until } from "../_until.ts";
-import { pageHeaders, testStudio } from "./_ask.ts";
+import { pageHeaders, type TestStudio, testStudio } from "./_ask.ts";
 
 const db = useDatabase();
 const id = crypto.randomUUID();
@@ -588,6 +588,110 @@ test("many different looks are bounded, and do not keep the head from being seen
   const answered = [...await statuses, ...await Promise.all(more)];
   expect(new Set(answered)).toEqual(new Set([200, 503]));
   expect(answered.filter((it) => it === 200).length).toBeGreaterThanOrEqual(30);
+});
+
+/** Asks as an open page does by itself, which knows something of the store. */
+function askAgain(asked: TestStudio, operation: string, given: object, known: string) {
+  const headers = pageHeaders({ "x-messagedb-again": known });
+  return asked.ask(operation, given, { body: JSON.stringify(given), headers });
+}
+
+test("what open pages ask again is one small statement a second, whatever each shows", async () => {
+  const { counted, handle } = counting(db.sql);
+  const asked = testStudio({ sql: handle });
+  const consumer = { category: "asking", consumerId: "asked" };
+  await writeBatch(db.sql, "asking-1", [{ type: "A" }, { type: "B" }]);
+  await drain(db.sql, { ...consumer, handle: () => {} });
+  await write(db.sql, "asking-1", { type: "C" });
+  for (const [operation, most] of [["parked", 1], ["nextMessage", 5], ["planRewind", 5]] as const) {
+    const before = counted.statements;
+    const given = { consumer, ...(operation === "planRewind" && { position: "beginning" }) };
+    expect((await asked.ask(operation, given)).status).toBe(200);
+    expect(counted.statements - before, operation).toBeLessThanOrEqual(most);
+  }
+  counted.statements = 0;
+  const looks: (readonly [string, object])[] = [
+    ["parked", { consumer }],
+    ["nextMessage", { consumer }],
+    ...Array.from({ length: 18 }, (_, at) => ["findMessages", { source: `ask${at}` }] as const),
+  ];
+  const began = performance.now();
+  const answered = new Set<unknown>();
+  let pulses = 0;
+  let known = 0;
+  await until(async () => {
+    known++;
+    const before = counted.statements;
+    const { status } = await asked.ask("pulse");
+    expect(status).toBe(200);
+    if (counted.statements > before) pulses++;
+    const answers = await Promise.all(
+      looks.map(([operation, given]) => askAgain(asked, operation, given, String(known))),
+    );
+    for (const [at, { status, text }] of answers.entries()) {
+      expect([200, 204]).toContain(status);
+      expect(text === "").toBe(status === 204);
+      if (status === 200) answered.add(looks[at]);
+    }
+    return pulses > 2 && answered.size > 4;
+  });
+  const seconds = (performance.now() - began) / 1000;
+  // The first five, and five of a look that begins with the last that is left.
+  expect(counted.statements).toBeLessThanOrEqual(10 + Math.ceil(seconds));
+});
+
+test("pages that know the same of the store have one answer, and it is no older than that", async () => {
+  const { counted, handle } = counting(db.sql);
+  const asked = testStudio({ sql: handle });
+  const given = { source: "alike-1" };
+  const found = async (known: string) => {
+    const { body } = await askAgain(asked, "findMessages", given, known);
+    return body.messages.length;
+  };
+  expect(await Promise.all(Array.from({ length: 20 }, () => found("1")))).toEqual(
+    Array(20).fill(0),
+  );
+  expect(counted.statements).toBe(1);
+  await write(db.sql, "alike-1", { type: "A" });
+  expect(await found("2")).toBe(1);
+  expect(counted.statements).toBe(2);
+  // What somebody asks for is always asked of the store, and does not wait.
+  for (let time = 1; time <= 20; time++) {
+    const { body } = await asked.ask("findMessages", given);
+    expect(body.messages).toHaveLength(1);
+  }
+  expect(counted.statements).toBe(22);
+});
+
+test("who leaves does not take the answer from others who wait for it", async () => {
+  const answers: (() => void)[] = [];
+  const sql = fromQuery(async (text, parameters) => {
+    await new Promise<void>((resolve) => answers.push(resolve));
+    return await db.sql.unsafe(text, parameters);
+  });
+  const asked = testStudio({ sql });
+  const leaving = new AbortController();
+  const given = { source: "leaving-1" };
+  const init = {
+    body: JSON.stringify(given),
+    headers: pageHeaders({ "x-messagedb-again": "1" }),
+  };
+  const first = asked.ask("findMessages", given, { ...init, signal: leaving.signal });
+  await until(() => answers.length === 1);
+  const second = asked.ask("findMessages", given, init);
+  leaving.abort();
+  answers[0]!();
+  expect((await second).status).toBe(200);
+  await first;
+  expect(answers).toHaveLength(1);
+});
+
+test("a change is made each time, whatever the page says that it knows", async () => {
+  const asked = testStudio(db, { readOnly: false });
+  const given = { streamName: "changing-1", type: "A", data: {} };
+  for (const position of [0, 1]) {
+    expect((await askAgain(asked, "write", given, "1")).body).toEqual({ position });
+  }
 });
 
 test("no statement is begun for who has left before it was allowed", async () => {

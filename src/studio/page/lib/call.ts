@@ -12,15 +12,32 @@ export interface CallFailure {
   readonly status: number;
 }
 
-/** Calls an operation of the server. Rejects with a `CallFailure`, or with the signal's reason. */
+/** What an operation is called with besides. */
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /**
+   * That the page asks by itself, and what it knows of the store: the answer may be that of another page which knew
+   * the same.
+   */
+  readonly again?: string | undefined;
+}
+
+/** Says that it is not the page's turn: it is to ask later. */
+export const NOT_YET: CallFailure = failed(204, "Later", "Other pages have asked before this one");
+
+/** Calls an operation of the server. Rejects with a `CallFailure`, with `NOT_YET`, or with the signal's reason. */
 export async function call<Name extends OperationName>(
   operation: Name,
   args: CallArguments<Name>,
-  signal?: AbortSignal,
+  { signal, again }: CallOptions = {},
 ): Promise<CallAnswer<Name>> {
   const response = await fetch(`${BASE}/api/${operation}`, {
     method: "POST",
-    headers: { "content-type": "application/json", "x-messagedb-studio": "1" },
+    headers: {
+      "content-type": "application/json",
+      "x-messagedb-studio": "1",
+      ...(again !== undefined && { "x-messagedb-again": again }),
+    },
     body: JSON.stringify(args),
     redirect: "manual",
     ...(signal && { signal }),
@@ -31,6 +48,7 @@ export async function call<Name extends OperationName>(
   if (response.type === "opaqueredirect" || response.status === 401) {
     throw failed(401, "Not logged in", "Log in again: reload the page");
   }
+  if (response.status === 204) throw NOT_YET;
   if (!response.ok) throw await failureOf(response);
   return await response.json();
 }

@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { FindArguments, FoundAnswer, ListedMessage, Pulse } from "../../_api.ts";
-import { asFailure, call, type CallFailure } from "./call.ts";
+import { asFailure, call, type CallFailure, NOT_YET } from "./call.ts";
+import { heartbeat } from "./pulse.ts";
 import { type TableMessage, withReferred } from "./referred.ts";
 
 /** What a table of messages shows, without where it begins. */
@@ -39,7 +40,11 @@ export interface Feed {
   /** Searches on until a page is full, or all is looked at, or `cancel` is called. */
   readonly searchOn: () => Promise<void>;
   readonly cancel: () => void;
-  /** Reads what was written since the partitions had these heads, as far as they are known. */
+  /**
+   * Reads what was written since the partitions had these heads, as far as they are known.
+   *
+   * @returns Whether it has; false if it is to be asked again.
+   */
   readonly refresh: (heads: Pulse["heads"] | undefined) => Promise<boolean>;
 }
 
@@ -107,8 +112,9 @@ interface Work {
   seen: number;
   /** The partition that the messages are in. */
   partition: number;
-  /** The end of the stream, or the head, at the last look for what is new to a search; undefined before the first. */
+  /** The last position that was looked at for what is new to a search; undefined before the first look. */
   searched: number | undefined;
+  news: News | undefined;
   controller: AbortController;
   isEnded: boolean;
 }
@@ -130,6 +136,7 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
     seen: -1,
     partition: 0,
     searched: undefined,
+    news: undefined,
     controller: new AbortController(),
     isEnded: false,
   };
@@ -162,12 +169,12 @@ async function find(
   work: Work,
   direction: FeedFilter["direction"],
   startAt: number | string,
-  limit = PAGE,
+  { limit = PAGE, again }: { readonly limit?: number; readonly again?: string } = {},
 ): Promise<FoundRows> {
   const { startAt: _, hidesOwn, ...filter } = work.filter;
   const { signal } = work.controller;
   const args = { ...filter, direction, startAt, limit, ...(hidesOwn && { own: false }) };
-  const found = await call("findMessages", args, signal);
+  const found = await call("findMessages", args, { signal, again });
   const keys = found.messages.map(work.keyOf);
   const end = direction === "forward" ? (found.next ?? 0) - 1 : -1;
   work.seen = Math.max(work.seen, end, ...keys);
@@ -268,27 +275,58 @@ async function refresh(work: Work, heads: Pulse["heads"] | undefined): Promise<b
   return await (isSearching ? searchNews(work, heads) : readNews(work, work.seen));
 }
 
-/** Reads what comes after a position, with an overlap. */
-async function readNews(work: Work, known: number): Promise<boolean> {
-  const overlap = isStream(work.filter.source) ? -1 : OVERLAP;
-  const news: TableMessage[] = [];
-  let from: number | null = Math.max(0, known - overlap);
-  for (let page = 0; page < MOST_NEWS && from !== null; page++) {
-    const found: FoundRows = await find(work, "forward", from, NEWS);
-    if (work.state.isLoading || work.isEnded) return work.isEnded;
-    news.push(...found.messages);
-    from = found.next;
+/** Finds what is new; undefined if it is not the page's turn. */
+async function findNews(
+  work: Work,
+  direction: FeedFilter["direction"],
+  startAt: number | string,
+): Promise<FoundRows | undefined> {
+  const again = String(heartbeat.get().pulse?.heads);
+  try {
+    return await find(work, direction, startAt, { limit: NEWS, again });
+  } catch (error) {
+    if (error === NOT_YET) return undefined;
+    throw error;
   }
-  if (from !== null && work.isBackward) {
+}
+
+/** What is new to a table, as far as it was the page's turn to read it. */
+interface News {
+  readonly rows: TableMessage[];
+  /** Where to read on; null at the end. */
+  from: number | null;
+  /** The last position that was looked at. */
+  seen: number;
+  pages: number;
+}
+
+/** Reads what comes after a position, with an overlap; or goes on with what was begun. */
+async function readNews(work: Work, known: number): Promise<boolean> {
+  const isOfStream = isStream(work.filter.source);
+  const first = Math.max(0, known + (isOfStream ? 1 : -OVERLAP));
+  const news = work.news ??= { rows: [], from: first, seen: first - 1, pages: 0 };
+  while (news.from !== null && news.pages < MOST_NEWS) {
+    const found = await findNews(work, "forward", news.from);
+    if (work.state.isLoading || work.isEnded) return work.isEnded;
+    if (found === undefined) return false;
+    news.rows.push(...found.messages);
+    news.from = found.next;
+    // Of a stream, each message that was looked at is a position.
+    news.seen = found.next === null ? news.seen + found.scanned : found.next - 1;
+    news.pages++;
+  }
+  work.news = undefined;
+  if (news.from !== null && work.isBackward) {
     work.update({ hasBefore: true, isLeftBehind: true });
     return true;
   }
-  const rows = newOf(work, news);
+  if (isOfStream) work.searched = news.seen;
+  const rows = newOf(work, news.rows);
   if (work.isBackward && rows.length > 0) {
     prepend(work, rows.toReversed(), { hasBefore: false, isFresh: true });
-  } else if (rows.length > 0 || from !== null) {
-    if (from !== null) work.next = from;
-    work.update({ rows: [...work.state.rows, ...rows], hasMore: from !== null });
+  } else if (rows.length > 0 || news.from !== null) {
+    if (news.from !== null) work.next = news.from;
+    work.update({ rows: [...work.state.rows, ...rows], hasMore: news.from !== null });
   }
   return true;
 }
@@ -298,26 +336,27 @@ function isSearch({ filter: { types, text, correlation, since, until } }: Work):
 }
 
 /**
- * Looks for what is new to a search: after the end that the stream had at the last look, or after the head of all
- * messages at that time. The last message that the search has found may be long ago.
+ * Looks for what is new to a search: after what was looked at of a stream, or after the head of all messages at the last
+ * look. The last message that the search has found may be long ago.
  */
 async function searchNews(work: Work, heads: Pulse["heads"] | undefined): Promise<boolean> {
-  const isOfStream = isStream(work.filter.source);
-  const end = isOfStream ? await endOfStream(work) : heads?.[work.partition] ?? undefined;
-  const known = isOfStream ? work.searched : end;
-  if (isOfStream && known === end) return true;
-  const isDone = work.searched !== undefined && known !== undefined
-    ? await readNews(work, known)
+  const { searched } = work;
+  if (isStream(work.filter.source)) {
+    return searched !== undefined && await readNews(work, searched);
+  }
+  const head = heads?.[work.partition] ?? undefined;
+  const isDone = searched !== undefined && head !== undefined
+    ? await readNews(work, head)
     : work.isBackward
-    ? await searchNewest(work, end)
+    ? await searchNewest(work, head)
     : await readNews(work, work.seen);
-  if (isDone) work.searched = end ?? 0;
+  if (isDone) work.searched = head ?? 0;
   return isDone;
 }
 
 async function endOfStream({ filter: { source }, controller }: Work): Promise<number> {
   const end = { source, direction: "backward", startAt: "end", limit: 1 } as const;
-  const { messages: [last] } = await call("findMessages", end, controller.signal);
+  const { messages: [last] } = await call("findMessages", end, { signal: controller.signal });
   return last?.position ?? -1;
 }
 
@@ -326,8 +365,10 @@ async function endOfStream({ filter: { source }, controller }: Work): Promise<nu
  * and may have begun before a head was known. Later looks go on from the head.
  */
 async function searchNewest(work: Work, head: number | undefined): Promise<boolean> {
-  const { messages, next } = await find(work, "backward", "end", NEWS);
+  const found = await findNews(work, "backward", "end");
   if (work.state.isLoading || work.isEnded) return work.isEnded;
+  if (found === undefined) return false;
+  const { messages, next } = found;
   const isGap = next !== null && head !== undefined && !isStream(work.filter.source) && next > head;
   const rows = newOf(work, messages);
   if (isGap) {

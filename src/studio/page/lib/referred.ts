@@ -31,7 +31,9 @@ export async function withReferred(
     : Math.max(...places) - position + 1;
   const args = { name, position, batchSize: Math.min(count, MOST) };
   try {
-    const found = await call("readAggregate", partition ? { ...args, partition } : args, signal);
+    const found = await call("readAggregate", partition ? { ...args, partition } : args, {
+      signal,
+    });
     const byPlace = new Map(found.map((it) => [it.reference.globalPosition, it]));
     return messages.map((it) => {
       const referred = byPlace.get(it.globalPosition);

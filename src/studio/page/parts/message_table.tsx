@@ -177,7 +177,8 @@ function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean)
       stillFor = String(target?.heads) === String(known.pulse?.heads) ? stillFor + 1 : 0;
       if (stillFor > 0 ? !LATE_LOOKS.includes(stillFor) : turnsToWait-- > 0) return;
       const { rows } = feed.state();
-      if (await feed.refresh(known.pulse?.heads)) known.pulse = target;
+      if (!await feed.refresh(known.pulse?.heads)) return void stillFor--;
+      known.pulse = target;
       idleLooks = feed.state().rows === rows ? idleLooks + 1 : 0;
       turnsToWait = Math.min(idleLooks, MOST_TURNS);
     }).end;

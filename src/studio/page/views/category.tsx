@@ -161,7 +161,7 @@ function useStreams(category: string, sort: Sort): StreamPages & { readonly more
       setState((it) => ({ ...it, isLoading: true, failure: undefined }));
       try {
         const args = { category, sort, limit: LIMIT, ...(after && { after }) };
-        const page = await call("streams", args, controller.signal);
+        const page = await call("streams", args, { signal: controller.signal });
         const known = new Set(rows.map(({ streamName }) => streamName));
         const fresh = page.streams.filter(({ streamName }) => !known.has(streamName));
         setState({

@@ -6,7 +6,6 @@ import { call } from "../lib/call.ts";
 import { type ConsumerRow, mayWait, memberIdentity } from "../lib/consumers.ts";
 import { messageUrl } from "../lib/links.ts";
 import { useMayWrite } from "../lib/rights.ts";
-import { useChange } from "../lib/use_change.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Confirm } from "../parts/dialog.tsx";
 import { Foreign } from "../parts/foreign.tsx";
@@ -19,8 +18,8 @@ import { Ago } from "../parts/when.tsx";
 /** The message that a consumer, or a member of its group, meets next. */
 export function NextOf({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
   const { consumerGroup, position } = consumer;
-  const called = useCall("nextMessage", memberIdentity(consumer));
-  useChange(`${position} ${mayWait(consumer)}`, called.renew);
+  const known = `${position} ${mayWait(consumer)}`;
+  const called = useCall("nextMessage", memberIdentity(consumer), Infinity, known);
   const member = consumerGroup
     ? `, member ${consumerGroup.member + 1} of ${consumerGroup.size}`
     : "";

@@ -1,12 +1,11 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { CallAnswer } from "../lib/call.ts";
-import { type ConsumerRow, identityOf } from "../lib/consumers.ts";
+import { type ConsumerRow, identityOf, parkedText } from "../lib/consumers.ts";
 import { numberText } from "../lib/format.ts";
 import { messageUrl } from "../lib/links.ts";
 import { viewUrl } from "../lib/place.ts";
 import { hasHandlers, useMayWrite, useOpened } from "../lib/rights.ts";
-import { useChange } from "../lib/use_change.ts";
 import { useCall } from "../lib/use_call.ts";
 import { useLast } from "../lib/use_last.ts";
 import { Foreign } from "../parts/foreign.tsx";
@@ -29,8 +28,8 @@ const FIRST: ParkedPage = { position: 0, batchSize: 100 };
 /** What a consumer has parked: why, how often it was tried, and what can be done. */
 export function ParkedSection({ consumer }: { readonly consumer: ConsumerRow }): JSX.Element {
   const [page, setPage] = useState(FIRST);
-  const called = useCall("parked", { ...identityOf(consumer), ...page });
-  useChange(consumer.parked, called.renew);
+  const args = { ...identityOf(consumer), ...page };
+  const called = useCall("parked", args, Infinity, parkedText(consumer));
   const { answer } = called;
   const shown = useLast(answer && { parked: answer, page });
   return (

@@ -7,7 +7,6 @@ import { type ConsumerRow, identityOf } from "../lib/consumers.ts";
 import { numberText, quantity } from "../lib/format.ts";
 import { readTime } from "../lib/times.ts";
 import { useCall } from "../lib/use_call.ts";
-import { useChange } from "../lib/use_change.ts";
 import { useSettled } from "../lib/use_settled.ts";
 import { Confirm } from "../parts/dialog.tsx";
 import { CallOutcome, Loading } from "../parts/states.tsx";
@@ -64,8 +63,9 @@ function RewindDialog(
   const plan = useCall(
     "planRewind",
     settled === undefined ? undefined : { ...identity, position: settled },
+    Infinity,
+    members.map((it) => it.position).join(),
   );
-  useChange(members.map((it) => it.position).join(), plan.renew);
   // The table may be some seconds old. Until one chooses, the dialog is to change nothing.
   const current = plan.answer && unchanged(plan.answer.members.map(({ from }) => from));
   useEffect(() => {
