@@ -47,6 +47,8 @@ export interface WantedFound {
   readonly scanLimit: number;
   readonly types: readonly string[] | null;
   readonly text: string | null;
+  /** The text as JSON writes it; null if that is no other. */
+  readonly escaped: string | null;
   readonly correlation: string | null;
   readonly ownMessages: boolean;
   readonly textLength: number;
@@ -85,6 +87,7 @@ const ASKED = /* @__PURE__ */ `${SET_SETTINGS},
       given ->> 'name' as name, (given ->> 'start')::bigint as start,
       (given ->> 'limit')::bigint as most, (given ->> 'scanLimit')::bigint as most_scanned,
       (given ->> 'types')::jsonb as types, lower(given ->> 'text') as text,
+      lower(given ->> 'escaped') as escaped,
       given ->> 'correlation' as correlation,
       (given ->> 'ownMessages')::boolean as with_own, (given ->> 'textLength')::int as text_length,
       (given ->> 'startTime')::timestamp as start_time, (given ->> 'since')::timestamp as since,
@@ -173,14 +176,18 @@ function findSteps(scope: FindScope, direction: Direction): string {
     from (
       select
         id, stream_name, type, position, global_position, time, number,${MESSAGE_TEXTS},
-        is_wanted and (wanted_text is null or strpos(lower(data_text), wanted_text) > 0) as is_found
+        is_wanted and (
+          wanted_text is null
+          or strpos(lower(data_text), wanted_text) > 0
+          or (escaped_text is not null and strpos(lower(data_text), escaped_text) > 0)
+        ) as is_found
       from (
         select
           *, case when is_wanted then data::text end as data_text,
           case when is_wanted then metadata::text end as metadata_text
         from (
           select
-            looked.*, text_length, asked.text as wanted_text,
+            looked.*, text_length, asked.text as wanted_text, asked.escaped as escaped_text,
             case
               when since is not null and time < since then false
               when until is not null and time >= until then false

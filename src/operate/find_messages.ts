@@ -38,8 +38,9 @@ export interface FindMessagesOptions {
    */
   readonly types?: readonly string[] | undefined;
   /**
-   * Finds the messages only whose data contain this text, in capitals or not. It is looked for in the JSON as the store
-   * writes it: `"amount": 11`, with a space. A `%` or a `_` is what it is.
+   * Finds the messages only whose data contain this text, in capitals or not. It is looked for as what a text of the
+   * data says, `C:\temp "new"`, and in the JSON as the store writes it: `"amount": 11`, with a space. A `%` or a `_` is
+   * what it is.
    *
    * @default all
    */
@@ -193,10 +194,17 @@ function checkWanted(options: FindMessagesOptions): Omit<WantedFound, "name"> {
     scanLimit,
     types: types ?? null,
     text: text ?? null,
+    escaped: text === undefined ? null : escapedOf(text),
     correlation: correlation ?? null,
     ownMessages,
     textLength,
   };
+}
+
+/** The text as JSON writes it; null if that is no other. */
+function escapedOf(text: string): string | null {
+  const escaped = JSON.stringify(text).slice(1, -1);
+  return escaped === text ? null : escaped;
 }
 
 /** Beyond all positions: whoever starts there forward finds nothing. */

@@ -27,6 +27,7 @@ import {
   startIn,
 } from "./_arguments.ts";
 import type { Operations } from "./_operation.ts";
+import { parkedStoreIn } from "./_parked_store.ts";
 import { storeIn, type Studio } from "./_studio.ts";
 
 const PASS_MEMBERS: Members<PassArguments> = {
@@ -66,9 +67,10 @@ export const CHANGES: Operations<ChangeName> = {
       checkName("reason", reason);
       return { ...placeOfConsumer(given), ids };
     },
-    run: async (studio, { consumer, partition, ids, reason }) => ({
-      discarded: await discardParked(storeIn(studio, partition), consumer, ids, { reason }),
-    }),
+    run: async (studio, { ids, reason, ...place }) => {
+      const store = await parkedStoreIn(studio, place);
+      return { discarded: await discardParked(store, place.consumer, ids, { reason }) };
+    },
   },
   rewind: {
     writes: true,
@@ -89,8 +91,8 @@ export const CHANGES: Operations<ChangeName> = {
     writes: true,
     members: PASS_MEMBERS,
     place: placeOfPass,
-    run: async (studio, { consumer, partition, id, reason, types }) => {
-      await skip(storeIn(studio, partition), consumer, id, { reason, types });
+    run: async (studio, { id, reason, types, ...place }) => {
+      await skip(await parkedStoreIn(studio, place), place.consumer, id, { reason, types });
       return {};
     },
   },
@@ -98,8 +100,8 @@ export const CHANGES: Operations<ChangeName> = {
     writes: true,
     members: PASS_MEMBERS,
     place: placeOfPass,
-    run: async (studio, { consumer, partition, id, reason, types }) => {
-      await park(storeIn(studio, partition), consumer, id, { reason, types });
+    run: async (studio, { id, reason, types, ...place }) => {
+      await park(await parkedStoreIn(studio, place), place.consumer, id, { reason, types });
       return {};
     },
   },

@@ -26,6 +26,7 @@ import type { ConsumerGroup, Sql } from "../types.ts";
 import { checkTexts, placeOfConsumer, placeOfStream, startIn, timeIn } from "./_arguments.ts";
 import { listed } from "./_kind.ts";
 import type { AnswerOf, Operations, Unwired } from "./_operation.ts";
+import { parkedStoreIn } from "./_parked_store.ts";
 import { readStates } from "./_states.ts";
 import { storeIn } from "./_studio.ts";
 
@@ -142,14 +143,15 @@ export const SEARCHES: Operations<
   },
   parked: {
     writes: false,
+    statements: 2,
     members: { consumer: true, partition: true, position: true, batchSize: true },
     place: ({ position = 0, batchSize = 100, ...given }) => {
       checkInteger("position", position, 0);
       checkInteger("batchSize", batchSize, 1, 1000);
       return placeOfConsumer(given);
     },
-    run: async (studio, { consumer, partition, position, batchSize = 100 }) =>
-      await parked(storeIn(studio, partition), consumer, { position, batchSize }),
+    run: async (studio, { position, batchSize = 100, ...place }) =>
+      await parked(await parkedStoreIn(studio, place), place.consumer, { position, batchSize }),
   },
   planRewind: {
     writes: false,

@@ -196,6 +196,7 @@ test("findMessages() looks for a text as it is, in capitals or not", async () =>
     return messages.map(({ data }) => JSON.parse(data!)[0]);
   };
   for (const text of TEXTS) {
+    expect(await textsFound(text)).toEqual([text]);
     // In JSON, some have a "\\" before.
     expect(await textsFound(JSON.stringify(text).slice(1, -1))).toEqual([text]);
   }

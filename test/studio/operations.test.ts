@@ -370,6 +370,34 @@ describe("states", () => {
   });
 });
 
+test("what is parked is looked at to its end, but not if that is a million messages away", async () => {
+  const names = { category: "mountain", consumerId: "climber" };
+  const put = async (streamName: string, position: number, type: string, data: unknown) => {
+    await db.sql`
+      insert into message_store.messages (stream_name, position, type, data)
+      values (${streamName}, ${position}, ${type}, ${JSON.stringify(data)}::text::jsonb)`;
+  };
+  await put("mountain:parked-climber", 999_999, "Noted", {});
+  expect(await looking.ask("parked", { consumer: names })).toMatchObject({ status: 200, body: [] });
+  await put("mountain:parked-climber", 1_000_000, "Noted", {});
+  const id = crypto.randomUUID();
+  const reason = "too much";
+  for (
+    const [operation, given] of [
+      ["parked", {}],
+      ["discardParked", { ids: [id], reason }],
+      ["park", { id, reason }],
+      ["skip", { id, reason }],
+    ] as const
+  ) {
+    const refused = await changing.ask(operation, { consumer: names, ...given });
+    expect(refused, operation).toMatchObject({ status: 422, body: { code: "TOO_MANY_PARKED" } });
+    expect(refused.body.detail).toContain("messagedb parked");
+  }
+  await put("mountain:position-climber+parked", 0, "Recorded", { position: 1 });
+  expect(await looking.ask("parked", { consumer: names })).toMatchObject({ status: 200, body: [] });
+});
+
 describe("what changes something does it, and only with readOnly: false:", () => {
   const messagesIn = async (streamName: string) =>
     (await readStream(db.sql, streamName)).map(({ type, data }) => [type, data]);

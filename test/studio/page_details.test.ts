@@ -282,6 +282,51 @@ if (chromium === undefined) {
       await page.getByRole("row").filter({ hasText: "After" }).waitFor();
     });
 
+    test("comes back to where one was in a list, and goes on there", async () => {
+      const many = Array.from({ length: 1200 }, (_, at) => ({ type: `Step${at}` }));
+      await writeBatch(db.sql, "walked-1", many);
+      for (const query of ["", "?direction=forward"]) {
+        const { page } = await open(`/streams/walked-1${query}`);
+        const rows = page.locator(".rows");
+        const shown = (type: RegExp) => page.getByRole("row").filter({ hasText: type }).count();
+        await eventually(async () => {
+          await rows.evaluate((it) => it.scrollTop = it.scrollHeight);
+          expect(await rows.evaluate((it) => it.scrollTop)).toBeGreaterThan(10_000);
+        });
+        const first = await page.evaluate(() => {
+          const { bottom } = document.querySelector(".rows-head")!.getBoundingClientRect();
+          const all = [...document.querySelectorAll('[role="row"].body')];
+          const seen = all.find((it) => it.getBoundingClientRect().bottom > bottom + 1);
+          return /Step\d+/.exec(seen!.textContent)![0];
+        });
+        await page.getByRole("link", { name: "Categories", exact: true }).first().click();
+        await page.getByRole("heading", { name: "Categories" }).waitFor();
+        await page.goBack();
+        await page.getByRole("row").filter({ hasText: new RegExp(`${first}\\b`) }).waitFor();
+        // What is before it and behind it is there as well.
+        await eventually(async () => {
+          await rows.evaluate((it) => it.scrollTop = 0);
+          expect(await shown(query === "" ? /Step1199\b/ : /Step0\b/)).toBe(1);
+        });
+        await eventually(async () => {
+          await rows.evaluate((it) => it.scrollTop = it.scrollHeight);
+          expect(await shown(query === "" ? /Step0\b/ : /Step1199\b/)).toBe(1);
+        });
+        expect(await page.getByRole("table").getAttribute("aria-rowcount")).toBe("1201");
+      }
+    });
+
+    test("reads on by itself where messages are large", async () => {
+      const text = "x".repeat(10_000_000);
+      for (let at = 0; at < 5; at++) {
+        await write(db.sql, "bulky-1", { type: `Big${at}`, data: text });
+      }
+      const { page } = await open("/streams/bulky-1");
+      await page.getByRole("row").filter({ hasText: "Big0" }).waitFor();
+      expect(await page.getByRole("table").getAttribute("aria-rowcount")).toBe("6");
+      expect(await page.getByRole("button", { name: "Search on" }).count()).toBe(0);
+    });
+
     test.each([["", "an empty stream"], ["?type=Gust", "an empty stream with a filter"]])(
       "shows each message of a burst into a list %s of %s",
       async (query) => {

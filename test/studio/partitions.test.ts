@@ -20,7 +20,7 @@ import { startTcpProxy, type TcpProxy } from "../_proxy.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import { type TestStudio, testStudio } from "./_ask.ts";
-import { hide, openStudioPage, serveStudio, startBrowser } from "./_browse.ts";
+import { hide, openStudioPage, seriousOf, serveStudio, startBrowser } from "./_browse.ts";
 
 const databases = [useDatabase(), useDatabase()] as const;
 let proxy: TcpProxy;
@@ -222,6 +222,23 @@ if (chromium === undefined) {
       await page.goto(`${served.origin}/`);
       await page.getByRole("row").filter({ hasText: "partition 1" })
         .filter({ hasText: "1 message behind" }).waitFor();
+    });
+
+    test("looks for a text in a category, and offers no place among all messages", async () => {
+      const { page } = await openStudioPage(browser, served.origin, "/", { bypassCSP: true });
+      const search = page.getByRole("combobox").first();
+      await page.getByRole("row").filter({ hasText: names[0]! }).first().waitFor();
+      await search.fill("123");
+      await page.getByRole("option", { name: "Text in a category" }).waitFor();
+      expect(await page.locator("#search-targets").getByRole("option").count()).toBe(1);
+      await search.press("Enter");
+      await page.waitForURL("**/all?text=123");
+      const category = page.getByRole("link", { name: names[0]!, exact: true });
+      await category.waitFor();
+      expect(await seriousOf(page)).toEqual([]);
+      await category.click();
+      await page.waitForURL(`**/categories/${names[0]}?tab=messages&text=123`);
+      await page.getByText("No message fits the filters.").waitFor();
     });
 
     test("shows a category that is in two partitions twice, with the partition", async () => {

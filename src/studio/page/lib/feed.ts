@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { FindArguments, FoundAnswer, ListedMessage, Pulse } from "../../_api.ts";
 import { asFailure, call, type CallFailure, NOT_YET } from "./call.ts";
+import { currentPlace } from "./place.ts";
 import { heartbeat } from "./pulse.ts";
 import { type TableMessage, withReferred } from "./referred.ts";
 
@@ -33,6 +34,8 @@ export interface FeedState {
 }
 
 export interface Feed {
+  /** What tells the place of a message: in its stream, or among all. */
+  readonly keyOf: (row: ListedMessage) => number;
   readonly state: () => FeedState;
   /** Reads a page below, or on top. */
   readonly more: () => Promise<void>;
@@ -72,12 +75,16 @@ const EMPTY: FeedState = {
   failure: undefined,
 };
 
-/** Makes the feed of a table: another one for another filter, or in another turn. */
+/** Makes the feed of a table: another one for another filter, or in another turn. The first begins where one was. */
 export function useFeed(filter: FeedFilter, turn: number): Feed {
   const key = JSON.stringify(filter);
   const [, draw] = useState(0);
   const { feed, end } = useMemo(
-    () => makeFeed(JSON.parse(key), () => draw((it) => it + 1)),
+    () => {
+      const given: FeedFilter = JSON.parse(key);
+      const startAt = (turn === 0 ? currentPlace.get().leftAt : undefined) ?? given.startAt;
+      return makeFeed({ ...given, startAt }, () => draw((it) => it + 1));
+    },
     [key, turn],
   );
   useEffect(() => {
@@ -141,6 +148,7 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
     isEnded: false,
   };
   const feed: Feed = {
+    keyOf: work.keyOf,
     state: () => work.state,
     more: () =>
       guarded(work, async () => {
@@ -217,7 +225,8 @@ function append(work: Work, { messages, next, scanned }: FoundRows): void {
     shift: state.shift - dropped,
     hasBefore: state.hasBefore || dropped > 0,
     hasMore: next !== null,
-    isPaused: next !== null && messages.length < PAGE,
+    // Without a filter, a page that is not full has large messages.
+    isPaused: next !== null && messages.length < PAGE && (isSearch(work) || work.filter.hidesOwn),
     scanned: state.scanned + scanned,
   });
 }

@@ -8,11 +8,15 @@ export interface ViewPlace {
   /** The decoded segments of the path: `["streams", "account-123"]`; undefined if one is no valid text. */
   readonly path: readonly string[] | undefined;
   readonly query: URLSearchParams;
+  /** The position in the view's list that one has left it at, where one has come back to it. */
+  readonly leftAt: number | undefined;
 }
 
 export type Query = Readonly<Record<string, string | number | undefined>>;
 
 export const currentPlace: Shared<ViewPlace> = shared(placeNow());
+
+let tellPosition = (): number | undefined => undefined;
 
 /** The URL of a view. A filter that is undefined or empty is left out. */
 export function viewUrl(path: readonly string[], query: Query = {}): string {
@@ -26,7 +30,11 @@ export function viewUrl(path: readonly string[], query: Query = {}): string {
 
 export function go(url: string, { replaces = false } = {}): void {
   if (url === location.pathname + location.search) return;
-  history[replaces ? "replaceState" : "pushState"](null, "", url);
+  if (replaces) history.replaceState(history.state, "", url);
+  else {
+    history.replaceState({ leftAt: tellPosition() }, "");
+    history.pushState(null, "", url);
+  }
   currentPlace.set(placeNow());
 }
 
@@ -36,6 +44,14 @@ export function goWith(changes: Query, options: { readonly replaces?: boolean } 
   go(viewUrl(path ?? [], { ...Object.fromEntries(query), ...changes }), options);
 }
 
+/** Where one is in the view's list, for whoever comes back; answers how to end that. */
+export function tellsPosition(tell: () => number | undefined): () => void {
+  tellPosition = tell;
+  return () => {
+    if (tellPosition === tell) tellPosition = () => undefined;
+  };
+}
+
 export function followHistory(): void {
   addEventListener("popstate", () => currentPlace.set(placeNow()));
 }
@@ -43,9 +59,10 @@ export function followHistory(): void {
 function placeNow(): ViewPlace {
   const path = location.pathname.slice(BASE.length).split("/").filter((it) => it !== "");
   const query = new URLSearchParams(location.search);
+  const leftAt = history.state?.leftAt;
   try {
-    return { path: path.map(decodeURIComponent), query };
+    return { path: path.map(decodeURIComponent), query, leftAt };
   } catch {
-    return { path: undefined, query };
+    return { path: undefined, query, leftAt };
   }
 }

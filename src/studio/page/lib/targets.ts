@@ -11,15 +11,19 @@ export interface SearchTarget {
 
 const MOST_CATEGORIES = 6;
 
-/** What a text that one types may be, the likeliest first. */
-export function targetsOf(typed: string, categories: readonly CategoryOf[]): SearchTarget[] {
+/** What a text that one types may be, the likeliest first. Over partitions, there are no global positions. */
+export function targetsOf(
+  typed: string,
+  categories: readonly CategoryOf[],
+  hasPartitions: boolean,
+): SearchTarget[] {
   const text = typed.trim();
   if (text === "") return [];
   const targets: SearchTarget[] = [];
   const add = (kind: string, url: string, name = text) => targets.push({ kind, text: name, url });
   if (isMessageId(text)) add("Message", viewUrl(["messages", text.toLowerCase()]));
   const position = /^[#@]?([\d,]+)$/.exec(text)?.[1]?.replaceAll(",", "");
-  if (position !== undefined && position.length < 16) {
+  if (position !== undefined && position.length < 16 && !hasPartitions) {
     add("Global position", viewUrl(["all"], { position }));
   }
   if (text.includes("-") && !text.startsWith("-")) add("Stream", viewUrl(["streams", text]));
@@ -29,7 +33,7 @@ export function targetsOf(typed: string, categories: readonly CategoryOf[]): Sea
     .sort((a, b) => rank(a.category, lower) - rank(b.category, lower))
     .slice(0, MOST_CATEGORIES);
   for (const { category } of found) add("Category", viewUrl(["categories", category]), category);
-  add("Text in all messages", viewUrl(["all"], { text }));
+  add(hasPartitions ? "Text in a category" : "Text in all messages", viewUrl(["all"], { text }));
   return targets;
 }
 

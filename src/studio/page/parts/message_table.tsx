@@ -1,11 +1,11 @@
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ListedMessage, MessageKind } from "../../_api.ts";
 import { type Feed, type FeedFilter, type FeedState, isStream, useFeed } from "../lib/feed.ts";
 import { numberText, quantity } from "../lib/format.ts";
 import { useKeyDown } from "../lib/keys.ts";
 import { messageUrl } from "../lib/links.ts";
-import { currentPlace, goWith } from "../lib/place.ts";
+import { currentPlace, goWith, tellsPosition } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
 import { useValue } from "../lib/store.ts";
 import { every } from "../lib/ticker.ts";
@@ -40,6 +40,13 @@ export function MessageTable(
     if (kind !== undefined) learnKind?.(kind);
   }, [source, kind]);
   const columns = useMemo(() => columnsOfMessages(source), [source]);
+  const top = useRef(0);
+  useLayoutEffect(() =>
+    tellsPosition(() => {
+      const { rows, hasBefore } = feed.state();
+      const row = top.current > 0 || hasBefore ? rows[top.current] : undefined;
+      return row && feed.keyOf(row);
+    }), [feed]);
   const open = (row: ListedMessage) =>
     goWith({ message: row.id }, { replaces: chosen !== undefined });
   const close = () => goWith({ message: undefined });
@@ -68,6 +75,7 @@ export function MessageTable(
             `${isBookkeeping(row) ? "own" : ""}${isTarget(row, filter) ? " target" : ""}`}
           shift={state.shift}
           fresh={state.fresh}
+          onScrolled={(index) => void (top.current = index)}
           onTop={state.hasBefore ? feed.before : nothing}
           onBottom={state.hasMore && !state.isPaused && !state.failure ? feed.more : nothing}
           foot={<Foot feed={feed} state={state} filter={filter} />}

@@ -28,6 +28,8 @@ interface RowsProps<Row> {
   readonly shift?: number;
   /** How many of them are new: who is at the very top follows those. */
   readonly fresh?: number;
+  /** Told which row is the first that one sees. */
+  readonly onScrolled?: (index: number) => void;
   readonly onTop?: () => void;
   readonly onBottom?: () => void;
   readonly foot?: ComponentChildren;
@@ -200,7 +202,7 @@ function BodyRow<Row>(
 /** Follows the scrolling, and keeps what one reads in its place when rows come on top. */
 function useScrolling<Row>(
   scroller: { readonly current: HTMLDivElement | null },
-  { shift = 0, fresh = 0, rows, onTop, onBottom }: RowsProps<Row>,
+  { shift = 0, fresh = 0, rows, onScrolled, onTop, onBottom }: RowsProps<Row>,
   height: number,
 ): { readonly top: number; readonly room: number; readonly onScroll: () => void } {
   const [[top, room], setPlace] = useState<readonly [number, number]>([0, 800]);
@@ -212,6 +214,7 @@ function useScrolling<Row>(
     setPlace(([top, room]) =>
       top === scrollTop && room === clientHeight ? [top, room] : [scrollTop, clientHeight]
     );
+    onScrolled?.(Math.floor(scrollTop / height));
     if (scrollTop < NEAR) onTop?.();
     if (scrollHeight - scrollTop - clientHeight < NEAR) onBottom?.();
   };

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { go } from "../lib/place.ts";
+import { useOpened } from "../lib/rights.ts";
 import { useValue } from "../lib/store.ts";
 import { askForCategories, knownCategories } from "../lib/status.ts";
 import { type SearchTarget, targetsOf } from "../lib/targets.ts";
@@ -12,7 +13,8 @@ export function Search(): JSX.Element {
   const [chosen, setChosen] = useState(0);
   const [isOpen, setIsOpen] = useState(false);
   const input = useRef<HTMLInputElement>(null);
-  const targets = targetsOf(text, useValue(knownCategories));
+  const hasPartitions = (useOpened()?.partitions ?? 1) > 1;
+  const targets = targetsOf(text, useValue(knownCategories), hasPartitions);
   const isShown = isOpen && targets.length > 0;
   const goTo = (target: SearchTarget | undefined) => {
     if (target === undefined) return;

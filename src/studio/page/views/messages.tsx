@@ -1,17 +1,48 @@
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { MessageKind } from "../../_api.ts";
 import { isStream } from "../lib/feed.ts";
 import { isOfLibrary } from "../lib/kinds.ts";
 import { categoryIn, correlatedUrl } from "../lib/links.ts";
-import { viewUrl } from "../lib/place.ts";
+import { currentPlace, viewUrl } from "../lib/place.ts";
 import { useOpened } from "../lib/rights.ts";
+import { askForCategories, byLast, isOwnCategory, knownCategories } from "../lib/status.ts";
+import { useValue } from "../lib/store.ts";
 import { Foreign } from "../parts/foreign.tsx";
-import { Empty } from "../parts/states.tsx";
 import { ViewHead } from "../parts/head.tsx";
 import { ViewLink } from "../parts/link.tsx";
 import { MessageTable } from "../parts/message_table.tsx";
 import { WriteButton } from "../parts/write_dialog.tsx";
+
+/** The categories, with what is looked for: partitions have no messages in one order. */
+function ByCategory(): JSX.Element {
+  useEffect(() => void askForCategories(), []);
+  const { query } = useValue(currentPlace);
+  const text = query.get("text") ?? "";
+  const categories = [...useValue(knownCategories)].sort(byLast)
+    .map(({ category }) => category)
+    .filter((it, at, all) => !isOwnCategory(it) && all.indexOf(it) === at);
+  return (
+    <div class="state">
+      <p class="sentence">
+        Each partition has an order of its own. {text === "" ? "Choose a category:" : (
+          <>
+            Look for <Foreign text={text} most={100} /> in a category:
+          </>
+        )}
+      </p>
+      <ul class="choices">
+        {categories.map((category) => (
+          <li key={category}>
+            <ViewLink url={viewUrl(["categories", category], { tab: "messages", text })}>
+              <Foreign text={category} most={100} />
+            </ViewLink>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
 
 /** The messages of a stream, or all. */
 export function MessagesView({ source }: { readonly source: string }): JSX.Element {
@@ -24,12 +55,7 @@ export function MessagesView({ source }: { readonly source: string }): JSX.Eleme
       <div class="page full">
         <ViewHead title="All messages" />
         {studio !== undefined && studio.partitions > 1
-          ? (
-            <Empty>
-              Each partition has an order of its own: choose{" "}
-              <ViewLink url={viewUrl(["categories"])}>a category</ViewLink>.
-            </Empty>
-          )
+          ? <ByCategory />
           : <MessageTable source={source} label="All messages" />}
       </div>
     );
