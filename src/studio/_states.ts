@@ -12,7 +12,7 @@ import { parseKeepingNumbers } from "./_kept_numbers.ts";
 import type { Studio } from "./_studio.ts";
 
 /** How many messages of a stream are folded at most. */
-const MOST_FOLDED = 10_000;
+const MOST_FOLDED = 100_000;
 /** How many states are answered at most, and how many characters of each and of all. */
 const MOST_STATES = 500;
 const MOST_OF_A_STATE = 64_000;

@@ -297,10 +297,10 @@ describe("states", () => {
     await db.sql`
       insert into message_store.messages (stream_name, position, type, data)
       select 'pruned-1', number, 'A', jsonb_build_object('number', number)
-      from generate_series(20000, 30049) as number`;
+      from generate_series(20000, 120049) as number`;
     const given = { streamName: "pruned-1" };
     const { body } = await looking.ask("states", given);
-    expect(body).toMatchObject({ first: 20_000, last: 29_999, isCut: true, error: null });
+    expect(body).toMatchObject({ first: 20_000, last: 119_999, isCut: true, error: null });
     expect(body.states.length).toBe(500);
     const { body: early } = await looking.ask("states", { ...given, position: 20_003 });
     expect(early.states[0]).toMatchObject({ position: 20_000, state: '{"number":20000}' });
@@ -345,14 +345,14 @@ describe("states", () => {
       .toEqual({ by: "merge", states: [], first: null, last: null, isCut: false, error: null });
   });
 
-  test("are at most 500, around a position, of 10,000 messages", async () => {
+  test("are at most 500, around a position, of 100,000 messages", async () => {
     await db.sql`
       insert into message_store.messages (stream_name, position, type, data)
       select 'long-1', number, 'A', jsonb_build_object('number', number)
-      from generate_series(0, 10049) as number`;
-    for (const [position, from] of [[0, 0], [5000, 4750], [9999, 9500], [20_000, 9500]]) {
+      from generate_series(0, 100049) as number`;
+    for (const [position, from] of [[0, 0], [50_000, 49_750], [200_000, 99_500]]) {
       const { body } = await looking.ask("states", { streamName: "long-1", position });
-      expect(body).toMatchObject({ first: 0, last: 9999, isCut: true });
+      expect(body).toMatchObject({ first: 0, last: 99_999, isCut: true });
       expect(body.states.length).toBe(500);
       expect(body.states[0]).toMatchObject({ position: from, state: `{"number":${from}}` });
     }
