@@ -48,7 +48,7 @@ function shellOf(base: string): string {
 <script type="module" src="${safe}/assets/${PAGE.script}"></script>
 </head>
 <body>
-<div id="app"></div>
+<div id="app"><p class="state unstarted">The script of the page is not here. Load the page again.</p></div>
 <noscript>The studio needs JavaScript.</noscript>
 </body>
 </html>

@@ -68,6 +68,18 @@ if (chromium === undefined) {
       await page.getByRole("row").filter({ hasText: "balances" }).waitFor();
     });
 
+    test("says that its script could not be loaded", async () => {
+      const { page } = await open("/");
+      await page.getByRole("heading", { name: "Overview" }).waitFor();
+      expect(await page.getByText("The script of the page is not here").count()).toBe(0);
+      await page.route("**/assets/studio-*.js", (route) => route.abort());
+      await page.reload();
+      await page.getByText("The script of the page is not here. Load the page again.").waitFor();
+      await page.unroute("**/assets/studio-*.js");
+      await page.reload();
+      await page.getByRole("heading", { name: "Overview" }).waitFor();
+    });
+
     test("hears a key as soon as one sees what it is for, and where one was", async () => {
       const { page } = await open("/");
       await page.addInitScript(() => {
