@@ -203,6 +203,7 @@ if (chromium === undefined) {
       await page.getByRole("dialog").getByRole("button", { name: "Discard" }).click();
       await page.getByText("Discarded 204 messages").waitFor();
       await page.getByText("None after those that were shown").waitFor();
+      expect(await page.getByText("are shown.").count()).toBe(0);
       await page.getByRole("button", { name: "Show the first" }).click();
       await page.getByText("The first 100 are shown").waitFor();
     });

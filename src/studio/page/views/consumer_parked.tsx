@@ -66,10 +66,12 @@ function Pages(
   const next = batchSize < AT_ONCE ? position : (last?.position ?? 0) + 1;
   return (
     <div class="actions start">
-      <span class="faint">
-        {position === 0 ? "The first " : ""}
-        {numberText(parked.length)} are shown.
-      </span>
+      {parked.length > 0 && (
+        <span class="faint">
+          {position === 0 ? "The first " : ""}
+          {numberText(parked.length)} are shown.
+        </span>
+      )}
       {last && (
         <button type="button" onClick={() => show({ position: next, batchSize: AT_ONCE })}>
           {isLoading ? "Loading…" : onward}
