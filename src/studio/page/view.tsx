@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { currentPlace } from "./lib/place.ts";
+import { markedText } from "./lib/marks.ts";
 import { databaseText, useOpened } from "./lib/rights.ts";
 import { useValue } from "./lib/store.ts";
 import { later } from "./parts/later.tsx";
@@ -13,8 +14,8 @@ export function View(): JSX.Element {
   const name = rest.join("/");
   const database = databaseText(useOpened());
   useEffect(() => {
-    const parts = [name, kind ?? "overview", database, "Studio"];
-    document.title = parts.filter((it) => it !== "").join(" · ");
+    const parts = [name, kind ?? "overview", database].map((it) => markedText(it));
+    document.title = [...parts.filter((it) => it !== ""), "Studio"].join(" · ");
   }, [kind, name, database]);
   return kind === undefined ? <OverviewView /> : <OtherView kind={kind} name={name} />;
 }

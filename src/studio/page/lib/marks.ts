@@ -47,6 +47,19 @@ export function piecesOf(text: string, keeps = ""): Piece[] {
   return pieces;
 }
 
+/** A text where no element can be, a label or a title: what is hidden in it stands between brackets. */
+export function markedText(text: string, most = 120): string {
+  const cut = cutText(text, most);
+  const pieces = piecesOf(cut).map(({ text, isMark }) => isMark ? `[${text}]` : text);
+  return `${pieces.join("")}${cut.length < text.length ? "…" : ""}`;
+}
+
+/** A text as code has it: it cannot end there, and what is hidden in it is escaped. */
+export function codeText(text: string): string {
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(HIDDEN, (it) => it.split("").map(escaped).join(""));
+}
+
 function markOf(character: string): string {
   const code = character.codePointAt(0)!.toString(16).toUpperCase();
   return NAMES[code] ?? code.padStart(4, "0");

@@ -12,6 +12,7 @@ import {
   sourceOf,
 } from "../lib/consumers.ts";
 import { ageText, numberText } from "../lib/format.ts";
+import { markedText } from "../lib/marks.ts";
 import { viewUrl } from "../lib/place.ts";
 import { Foreign } from "./foreign.tsx";
 import { ViewLink } from "./link.tsx";
@@ -108,11 +109,13 @@ const AFTER_LAG: readonly RowColumn<ConsumerRow>[] = [
     name: "Owner",
     width: "84px",
     cell: ({ owner }) =>
-      owner === null ? <span class="faint">nobody</span> : (
-        <span class="mono" title={owner}>
-          <Foreign text={owner} most={8} />
-        </span>
-      ),
+      owner === null
+        ? <span class="faint">nobody</span>
+        : (
+          <span class="mono" title={markedText(owner)}>
+            <Foreign text={owner} most={8} />
+          </span>
+        ),
   },
 ];
 

@@ -21,3 +21,12 @@ export function Foreign(
     </bdi>
   );
 }
+
+/** A name within a sentence. */
+export function ForeignCode({ text }: { readonly text: string }): JSX.Element {
+  return (
+    <code>
+      <Foreign text={text} most={120} />
+    </code>
+  );
+}

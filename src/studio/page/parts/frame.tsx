@@ -1,4 +1,5 @@
 import type { ComponentChildren, JSX } from "preact";
+import { markedText } from "../lib/marks.ts";
 import { currentPlace, viewUrl } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
 import { databaseText, useOpened } from "../lib/rights.ts";
@@ -56,7 +57,7 @@ function Navigation(): JSX.Element {
           {studio.may.length === 0 ? "Read only" : "May write"}
           <br />
           {studio.databases.length > 0 && (
-            <span title={studio.databases.join(", ")}>
+            <span title={markedText(studio.databases.join(", "), 1000)}>
               database{" "}
               <span class="mono">
                 <Foreign text={databaseText(studio)} most={60} />
@@ -82,7 +83,10 @@ function Beat(): JSX.Element {
   const { failure, pulse } = useValue(heartbeat);
   const text = failure ? "No answer" : pulse ? "Live" : "Connecting";
   return (
-    <span class={`beat ${failure ? "bad" : pulse ? "good" : ""}`} title={failure?.detail}>
+    <span
+      class={`beat ${failure ? "bad" : pulse ? "good" : ""}`}
+      title={failure && markedText(failure.detail, 1000)}
+    >
       {text}
     </span>
   );

@@ -5,6 +5,7 @@ import { numberText, quantity, sizeText } from "../lib/format.ts";
 import type { JsonChanges } from "../lib/json_changes.ts";
 import { isOpenAtFirst, type JsonLine, jsonLines } from "../lib/json_lines.ts";
 import { type JsonNode, type JsonTree, plainString, readJsonText } from "../lib/json_nodes.ts";
+import { markedText } from "../lib/marks.ts";
 import { Dialog } from "./dialog.tsx";
 import { Foreign } from "./foreign.tsx";
 
@@ -234,7 +235,7 @@ function textOfNode({ text, nodes }: JsonTree, index: number): string {
 }
 
 function keyText({ text }: JsonTree, { key }: JsonNode): string {
-  return key === undefined ? "" : text.slice(key[0] + 1, Math.min(key[1] - 1, key[0] + 80));
+  return key === undefined ? "" : markedText(text.slice(key[0] + 1, key[1] - 1), 80);
 }
 
 function sizeOf({ kind, size }: JsonNode): string {

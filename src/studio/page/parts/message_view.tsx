@@ -8,7 +8,7 @@ import { categoryIn, correlatedUrl, linksIn, messageUrl, streamUrl } from "../li
 import { BASE, viewUrl } from "../lib/place.ts";
 import { useOpened } from "../lib/rights.ts";
 import { useCall } from "../lib/use_call.ts";
-import { Foreign } from "./foreign.tsx";
+import { Foreign, ForeignCode } from "./foreign.tsx";
 import { JsonView } from "./json_view.tsx";
 import { ViewLink } from "./link.tsx";
 import { StreamLink, TypeName } from "./message_cells.tsx";
@@ -30,7 +30,7 @@ export function MessageView(
         message === null
           ? (
             <Empty>
-              No message has the id <code>{id}</code>. It may have been deleted.
+              No message has the id <ForeignCode text={id} />. It may have been deleted.
             </Empty>
           )
           : <Whole message={message} isTraced={isTraced} />}

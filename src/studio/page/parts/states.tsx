@@ -1,6 +1,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import type { CallFailure } from "../lib/call.ts";
 import type { Called } from "../lib/use_call.ts";
+import { Foreign } from "./foreign.tsx";
 
 export function Loading({ what = "Loading" }: { readonly what?: string }): JSX.Element {
   return <p class="state loading" role="status">{what}…</p>;
@@ -17,8 +18,12 @@ export function Failed(
   const isRefused = failure.status === 403;
   return (
     <div class={`state failed${isRefused ? " refused" : ""}`} role="alert">
-      <strong>{isRefused ? "Not allowed" : failure.title}</strong>
-      <p>{failure.detail}</p>
+      <strong>
+        {isRefused ? "Not allowed" : <Foreign text={failure.title} />}
+      </strong>
+      <p>
+        <Foreign text={failure.detail} most={2000} />
+      </p>
       {retry && <button type="button" onClick={retry}>Try again</button>}
     </div>
   );

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { announce } from "../lib/announce.ts";
 import { call } from "../lib/call.ts";
 import { Confirm } from "./dialog.tsx";
+import { Foreign, ForeignCode } from "./foreign.tsx";
 
 /** A button that opens a form to write a message to a stream. */
 export function WriteButton({ streamName }: { readonly streamName: string }): JSX.Element {
@@ -44,38 +45,40 @@ function WriteDialog(
     >
       <p>
         The message is written at the end of{" "}
-        <code>{streamName}</code>, and the consumers of its category handle it. A message stays for
-        good.
+        <ForeignCode text={streamName} />, and the consumers of its category handle it. A message
+        stays for good.
       </p>
       <label>
         Type<input type="text" required value={type} onInput={valueTo(setType)} />
       </label>
-      <label>
-        Data, as JSON
-        <textarea
-          rows={6}
-          class="mono"
-          value={data}
-          onInput={valueTo(setData)}
-          spellcheck={false}
-        />
-      </label>
-      <label>
-        Metadata, as JSON
-        <textarea
-          rows={3}
-          class="mono"
-          value={metadata}
-          onInput={valueTo(setMetadata)}
-          spellcheck={false}
-        />
-      </label>
+      <JsonField name="Data" rows={6} value={data} set={setData} />
+      <JsonField name="Metadata" rows={3} value={metadata} set={setMetadata} />
       <label>
         Expected version: the position of the last message, -1 for no stream
         <input type="number" min={-1} value={version} onInput={valueTo(setVersion)} />
       </label>
-      {problems.map((problem) => <p key={problem} class="problem" role="alert">{problem}</p>)}
+      {problems.map((problem) => (
+        <p key={problem} class="problem" role="alert">
+          <Foreign text={problem} />
+        </p>
+      ))}
     </Confirm>
+  );
+}
+
+function JsonField(
+  { name, rows, value, set }: {
+    readonly name: string;
+    readonly rows: number;
+    readonly value: string;
+    readonly set: (value: string) => void;
+  },
+): JSX.Element {
+  return (
+    <label>
+      {name}, as JSON
+      <textarea rows={rows} class="mono" value={value} onInput={valueTo(set)} spellcheck={false} />
+    </label>
   );
 }
 

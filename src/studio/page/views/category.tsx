@@ -4,6 +4,7 @@ import type { CallAnswer, CallArguments, CallFailure } from "../lib/call.ts";
 import { asFailure, call } from "../lib/call.ts";
 import { numberText } from "../lib/format.ts";
 import { streamUrl } from "../lib/links.ts";
+import { markedText } from "../lib/marks.ts";
 import { currentPlace, go, goWith, viewUrl } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
 import { Foreign } from "../parts/foreign.tsx";
@@ -48,7 +49,7 @@ export function CategoryView({ category }: { readonly category: string }): JSX.E
         </nav>
       </ViewHead>
       {tab === "messages"
-        ? <MessageTable source={category} label={`Messages of ${category}`} />
+        ? <MessageTable source={category} label={`Messages of ${markedText(category)}`} />
         : tab === "types"
         ? <TypesOfCategory category={category} />
         : <Streams key={sortOf(query)} category={category} sort={sortOf(query)} />}
@@ -106,7 +107,7 @@ function Streams(
         </select>
       </div>
       <RowTable
-        label={`Streams of ${category}`}
+        label={`Streams of ${markedText(category)}`}
         columns={COLUMNS}
         rows={rows}
         keyOf={({ streamName }) => streamName}

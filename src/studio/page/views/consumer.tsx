@@ -234,7 +234,11 @@ function Member({ of }: { readonly of: ConsumerRow }): JSX.Element {
       </td>
       <td>
         {isOfPartition && of.category === "$all"
-          ? <span class="mono">{of.streamName}</span>
+          ? (
+            <span class="mono">
+              <Foreign text={of.streamName} most={120} />
+            </span>
+          )
           : <StreamLink name={of.streamName} />}
       </td>
     </tr>

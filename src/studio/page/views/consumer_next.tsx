@@ -8,7 +8,7 @@ import { messageUrl } from "../lib/links.ts";
 import { useMayWrite } from "../lib/rights.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Confirm } from "../parts/dialog.tsx";
-import { Foreign } from "../parts/foreign.tsx";
+import { Foreign, ForeignCode } from "../parts/foreign.tsx";
 import { ViewLink } from "../parts/link.tsx";
 import { StreamLink, TypeName } from "../parts/message_cells.tsx";
 import { CallOutcome } from "../parts/states.tsx";
@@ -106,11 +106,7 @@ function PassDialog({ how, message, consumer, close, done }: PassProps): JSX.Ele
         <strong>
           <Foreign text={message.type} most={80} />
         </strong>{" "}
-        at position {message.position} of{" "}
-        <code>
-          <Foreign text={message.streamName} most={120} />
-        </code>{" "}
-        {how === "park"
+        at position {message.position} of <ForeignCode text={message.streamName} /> {how === "park"
           ? "is put aside, and the consumer goes on with the next message. It can be replayed later."
           : "is never handled by this consumer, which goes on with the next message."}
       </p>

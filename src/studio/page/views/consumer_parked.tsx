@@ -4,6 +4,7 @@ import type { CallAnswer } from "../lib/call.ts";
 import { type ConsumerRow, identityOf, parkedText } from "../lib/consumers.ts";
 import { numberText } from "../lib/format.ts";
 import { messageUrl } from "../lib/links.ts";
+import { markedText } from "../lib/marks.ts";
 import { viewUrl } from "../lib/place.ts";
 import { hasHandlers, useMayWrite, useOpened } from "../lib/rights.ts";
 import { useCall } from "../lib/use_call.ts";
@@ -202,7 +203,9 @@ function ParkedTable(
                 <td>
                   <input
                     type="checkbox"
-                    aria-label={`Choose ${message.type} of ${message.streamName}`}
+                    aria-label={`Choose ${markedText(message.type)} of ${
+                      markedText(message.streamName)
+                    }`}
                     checked={chosen.has(message.id)}
                     onChange={() => choose(message.id)}
                   />

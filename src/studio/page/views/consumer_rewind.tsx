@@ -9,6 +9,7 @@ import { readTime } from "../lib/times.ts";
 import { useCall } from "../lib/use_call.ts";
 import { useSettled } from "../lib/use_settled.ts";
 import { Confirm } from "../parts/dialog.tsx";
+import { ForeignCode } from "../parts/foreign.tsx";
 import { CallOutcome, Loading } from "../parts/states.tsx";
 import { valueTo } from "../parts/write_dialog.tsx";
 
@@ -185,7 +186,8 @@ function Plan({ plan }: { readonly plan: CallAnswer<"planRewind"> }): JSX.Elemen
       <ul>
         {plan.members.map(({ streamName, from, again, never, isMore, owner }) => (
           <li key={streamName}>
-            <code>{streamName}</code>, now at {numberText(from)}: {again === 0 && never === 0
+            <ForeignCode text={streamName} />, now at {numberText(from)}:{" "}
+            {again === 0 && never === 0
               ? "nothing is handled again, nothing is left out"
               : again > 0
               ? `${quantity(again, "message")}${isMore ? " or more" : ""} handled again`

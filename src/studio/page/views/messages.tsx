@@ -4,6 +4,7 @@ import type { MessageKind } from "../../_api.ts";
 import { isStream } from "../lib/feed.ts";
 import { isOfLibrary } from "../lib/kinds.ts";
 import { categoryIn, correlatedUrl } from "../lib/links.ts";
+import { markedText } from "../lib/marks.ts";
 import { currentPlace, viewUrl } from "../lib/place.ts";
 import { useOpened } from "../lib/rights.ts";
 import { askForCategories, byLast, isOwnCategory, knownCategories } from "../lib/status.ts";
@@ -91,7 +92,7 @@ export function MessagesView({ source }: { readonly source: string }): JSX.Eleme
       </ViewHead>
       <MessageTable
         source={source}
-        label={`Messages of ${source}`}
+        label={`Messages of ${markedText(source)}`}
         learnKind={(kind) => learn({ source, kind })}
       />
     </div>

@@ -104,7 +104,9 @@ export function Transactions(
             {transactions.map((it) => (
               <tr key={`${it.partition} ${it.pid} ${it.prepared}`}>
                 {hasPartitions && <td class="number">{it.partition}</td>}
-                <td class="number">{it.pid ?? it.prepared}</td>
+                <td class="number">
+                  {it.pid ?? (it.prepared && <Foreign text={it.prepared} most={60} />)}
+                </td>
                 <td>{it.age === null ? "" : ageText(it.age)}</td>
                 <td>{it.state}</td>
                 <td>{it.user && <Foreign text={it.user} most={60} />}</td>

@@ -4,7 +4,9 @@ import { announce } from "../lib/announce.ts";
 import { call } from "../lib/call.ts";
 import { type ConsumerRow, identityOf, parkedText } from "../lib/consumers.ts";
 import { numberText, quantity } from "../lib/format.ts";
+import { codeText } from "../lib/marks.ts";
 import { Confirm } from "../parts/dialog.tsx";
+import { ForeignCode } from "../parts/foreign.tsx";
 import { valueTo } from "../parts/write_dialog.tsx";
 
 /** So many parked messages are shown, replayed or discarded at once, at most. */
@@ -55,7 +57,7 @@ function ReplayDialog({ deed: { ids }, consumer, close, done }: DeedProps): JSX.
       close={close}
     >
       <p>
-        {whichText(ids, consumer)} of <code>{consumer.consumerId}</code>{" "}
+        {whichText(ids, consumer)} of <ForeignCode text={consumer.consumerId ?? ""} />{" "}
         {ids.length === 1 ? "is" : "are"}{" "}
         handled once more, by the handler that this studio was given, in the order in which they
         were parked. What fails again is parked again. A replayed message takes effect after later
@@ -104,7 +106,8 @@ function DiscardDialog({ deed: { ids }, consumer, close, done }: DeedProps): JSX
       isDangerous
     >
       <p>
-        {quantity(ids.length, "parked message")} of <code>{consumer.consumerId}</code>{" "}
+        {quantity(ids.length, "parked message")} of <ForeignCode text={consumer.consumerId ?? ""} />
+        {" "}
         {ids.length === 1 ? "is" : "are"}{" "}
         not handled any more. The messages stay in their streams, and the reason stays with what was
         parked.
@@ -122,7 +125,10 @@ export function HowToReplay({ consumer }: { readonly consumer: ConsumerRow }): J
   const { category, aggregate, consumerId, partition } = consumer;
   const isOfOne = category === "$all" && partition !== undefined;
   const sql = isOfOne ? `partitions(sql)[${partition}]` : "sql";
-  const source = category === undefined ? `aggregate: "${aggregate}"` : `category: "${category}"`;
+  const kind = category === undefined ? "aggregate" : "category";
+  const names = `${kind}: ${codeText(category ?? aggregate ?? "")}, consumerId: ${
+    codeText(consumerId ?? "")
+  }`;
   return (
     <div class="note">
       <p>
@@ -132,7 +138,7 @@ export function HowToReplay({ consumer }: { readonly consumer: ConsumerRow }): J
       <pre class="mono">{[
         `import { ${isOfOne ? "partitions, " : ""}replayParked } from "@messagedb/client";`,
         "",
-        `await replayParked(${sql}, { ${source}, consumerId: "${consumerId}", handle });`,
+        `await replayParked(${sql}, { ${names}, handle });`,
       ].join("\n")}</pre>
       <p>
         Or give the consumer to the studio: <code>studio(sql, {"{ consumers: [consumer] }"})</code>

@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import type { CallAnswer } from "../lib/call.ts";
 import { textOfType } from "../lib/typed.ts";
 import { numberText } from "../lib/format.ts";
+import { markedText } from "../lib/marks.ts";
 import { go, viewUrl } from "../lib/place.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Foreign } from "../parts/foreign.tsx";
@@ -36,7 +37,7 @@ export function TypesOfCategory({ category }: { readonly category: string }): JS
     <CallOutcome of={called} what="Counting the types">
       {({ types, scanned, isComplete }) => (
         <RowTable
-          label={`Types of ${category}`}
+          label={`Types of ${markedText(category)}`}
           columns={COLUMNS}
           rows={types}
           keyOf={({ type }) => type}
