@@ -7,19 +7,24 @@ import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
 import type { ConsumerArguments } from "./_api.ts";
 import type { StudioCall } from "./call.ts";
+import { isoTime } from "./_iso_time.ts";
 
 /** Reads a time of a page: ISO text, or left out. */
 export function timeIn(name: string, value: unknown): Date | undefined {
   if (value === undefined) return undefined;
-  const time = typeof value === "string" && value.length < 40 ? new Date(value) : undefined;
-  if (time === undefined || isNaN(Number(time))) throw invalid(name, value, "an ISO time");
+  const time = typeof value === "string" ? isoTime(value) : undefined;
+  if (time === undefined) throw invalid(name, value, TIME);
   return time;
 }
 
+const TIME = "an ISO time of the years 1 to 9999";
+
 /** Reads where to start: as a `StartAt`, but a time is ISO text. */
 export function startIn(name: string, value: unknown): StartAt {
-  const isWord = value === "beginning" || value === "end" || typeof value !== "string";
-  const start = isWord ? value : timeIn(name, value);
+  const start = typeof value === "string" ? isoTime(value) ?? value : value;
+  if (typeof start === "string" && start !== "beginning" && start !== "end") {
+    throw invalid(name, value, `a position, "beginning", "end" or ${TIME}`);
+  }
   checkStartAt(start, name);
   return start;
 }

@@ -10,6 +10,7 @@ import type { StoreStatus } from "../operate/status.ts";
 import { storeStatus } from "../operate/store_status.ts";
 import type { Sql } from "../types.ts";
 import { timeIn } from "./_arguments.ts";
+import { FIRST_TIME, LAST_TIME } from "./_iso_time.ts";
 import { silenceText } from "./_ask_partitions.ts";
 import { type ArgumentsOf, nowhere, type Operations } from "./_operation.ts";
 import type { Studio } from "./_studio.ts";
@@ -186,5 +187,9 @@ function wholeSpans(
   const width = Math.max(1, Math.ceil((to - from) / buckets / 1000)) * 1000;
   const first = Math.floor(from / width) * width;
   const count = Math.ceil((to - first) / width);
-  return { since: new Date(first), until: new Date(first + count * width), buckets: count };
+  return {
+    since: new Date(Math.max(first, FIRST_TIME)),
+    until: new Date(Math.min(first + count * width, LAST_TIME)),
+    buckets: count,
+  };
 }

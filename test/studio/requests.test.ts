@@ -377,6 +377,9 @@ describe("what is wrong is said in words:", () => {
     ["open", null, "arguments"],
     ["activity", {}, '"since"'],
     ["activity", { since: "yesterday" }, '"yesterday"'],
+    ["activity", { since: "-001808-01-01T00:00:00.000Z" }, "the years 1 to 9999"],
+    ["activity", { since: "2026-02-31T00:00:00Z" }, "2026-02-31"],
+    ["activity", { since, until: "+010000-01-01T00:00:00.000Z" }, "the years 1 to 9999"],
     ["activity", { since, until: since }, "after since"],
     ["activity", { since, buckets: 121 }, "120"],
     ["streams", { category: "a-1" }, '"a-1"'],
@@ -387,7 +390,10 @@ describe("what is wrong is said in words:", () => {
     ["findMessages", {}, '"source"'],
     ["findMessages", { source: "$all", limit: 501 }, "500"],
     ["findMessages", { source: "$all", startAt: "now" }, '"now"'],
+    ["findMessages", { source: "$all", startAt: "-1" }, '"-1"'],
     ["findMessages", { source: "$all", since: 7 }, "7"],
+    ["findMessages", { source: "$all", since: "-001808-01-01T00:00:00.000Z" }, "-001808"],
+    ["findMessages", { source: "$all", until: "+275760-09-13T00:00:00.000Z" }, "+275760"],
     ["findMessages", { source: "$all", text: "" }, '"text"'],
     ["findMessages", { source: "$all", own: 1 }, '"own"'],
     ["findMessages", { source: "$all", types: [7] }, "7"],
@@ -400,6 +406,7 @@ describe("what is wrong is said in words:", () => {
     ["parked", { consumer: null }, "consumer"],
     ["parked", { consumer: { ...consumer, handle: 1 } }, '"handle"'],
     ["planRewind", { consumer }, "position"],
+    ["planRewind", { consumer, position: "2026-13-01" }, "the years 1 to 9999"],
     ["nextMessage", {}, "consumer"],
     ["nextMessage", { consumer: { ...consumer, consumerGroup: { size: 2 } } }, "member"],
     ["rewind", { consumer, position: 1e9 }, "the store ends before"],
@@ -522,6 +529,15 @@ function counting(sql: Sql & { unsafe: typeof db.sql.unsafe }) {
   });
   return { counted, handle };
 }
+
+test.each([["0001-01-01T00:00:00.001Z", since], [since, "9999-12-31T23:59:59.998Z"]])(
+  "the first and the last time that there are can be asked for: %s to %s",
+  async (since, until) => {
+    const { status, body } = await testStudio(db).ask("activity", { since, until });
+    expect(body.buckets.length).toBeGreaterThan(59);
+    expect(status).toBe(200);
+  },
+);
 
 test("the store is examined with the status that the overview shows", async () => {
   const { counted, handle } = counting(db.sql);
