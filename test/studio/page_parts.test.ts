@@ -10,7 +10,7 @@ import { changesBetween, pathOf } from "../../src/studio/page/lib/json_changes.t
 import { isOpenAtFirst, jsonLines } from "../../src/studio/page/lib/json_lines.ts";
 import { type JsonTree, plainString, readJsonText } from "../../src/studio/page/lib/json_nodes.ts";
 import { cutText, piecesOf } from "../../src/studio/page/lib/marks.ts";
-import { readTime } from "../../src/studio/page/lib/times.ts";
+import { readTime, shownTime, timeProblem } from "../../src/studio/page/lib/times.ts";
 import { textOfType, typedTypes } from "../../src/studio/page/lib/typed.ts";
 import { placesInTime, type TracedOne, traceRows } from "../../src/studio/page/lib/trace_rows.ts";
 
@@ -145,9 +145,35 @@ test("a time can be typed as one says it", () => {
   expect(readTime("2026-01-02", now)).toBe(local(2026, 0, 2));
   expect(readTime("2026-01-02 03:04", now)).toBe(local(2026, 0, 2, 3, 4));
   expect(readTime("2026-01-02T03:04:00.000Z", now)).toBe("2026-01-02T03:04:00.000Z");
-  for (const wrong of ["", "soon", "2 x", "2026-13-45", "12345"]) {
+  expect(readTime("2026-1-2", now)).toBeUndefined();
+  expect(readTime("2026-01-02 3:04:05", now)).toBe(new Date(2026, 0, 2, 3, 4, 5).toISOString());
+  for (const wrong of ["", "soon", "2 x", "2026-13-45", "12345", "a\nb"]) {
     expect(readTime(wrong, now)).toBeUndefined();
   }
+});
+
+test("a time that there is not is not taken for another", () => {
+  for (
+    const wrong of [
+      "25:00",
+      "24:00",
+      "12:60",
+      "12:30:61",
+      "2026-02-31",
+      "2026-02-31 12:00",
+      "2026-01-31 25:00",
+      "0000-01-01",
+      "200000 w",
+      "99999999999999999999 w",
+      "-1",
+    ]
+  ) {
+    expect(readTime(wrong), wrong).toBeUndefined();
+    expect(timeProblem(wrong), wrong).toContain("2026-01-31 12:00");
+    expect(shownTime(wrong), wrong).toBe(wrong);
+  }
+  expect(readTime("2024-02-29")).toBe(new Date(2024, 1, 29).toISOString());
+  expect(timeProblem("")).toBeUndefined();
 });
 
 test("any types can be typed, with commas between", () => {

@@ -1,4 +1,6 @@
+import { isoTime } from "../../_iso_time.ts";
 import { localTime } from "./format.ts";
+import { markedText } from "./marks.ts";
 
 const UNITS: Readonly<Record<string, number>> = {
   s: 1000,
@@ -26,23 +28,28 @@ export function readTime(text: string, now: Date = new Date()): string | undefin
     midnight.setDate(midnight.getDate() - 1);
     return iso(midnight);
   }
-  const [, hour, minute, second = "0"] = /^(\d{1,2}):(\d{2})(?::(\d{2}))?$/.exec(typed) ?? [];
-  if (hour !== undefined) {
-    midnight.setHours(Number(hour), Number(minute), Number(second));
-    return iso(midnight);
-  }
-  if (!/^\d{4}-\d{2}-\d{2}/.test(typed)) return undefined;
+  const [, day, rest] = /^(?:(\d{4}-\d{2}-\d{2})(?:[ t]+|$))?(.*)$/s.exec(typed) ?? [];
+  const time = /^\d:/.test(rest!) ? `0${rest}` : rest;
   // A date alone would be read in UTC.
-  return iso(
-    new Date(typed.length === 10 ? `${typed}T00:00` : typed.replace(" ", "T").toUpperCase()),
+  const found = isoTime(
+    `${day ?? localTime(now.toISOString()).slice(0, 10)}T${time || "00:00"}`.toUpperCase(),
   );
+  return typed === "" ? undefined : found?.toISOString();
 }
+
+/** What a text that is no time is told: what is taken. */
+export function timeProblem(text: string, wanted = "a time"): string | undefined {
+  if (text.trim() === "" || readTime(text) !== undefined) return undefined;
+  return `Cannot read "${markedText(text, 40)}" as ${wanted} of the years 1 to 9999: type ${TIMES}`;
+}
+
+export const TIMES = "2 h, 15 min, today, 12:30, 2026-01-31 or 2026-01-31 12:00";
 
 /** How a time of the URL is shown in a field: without what is zero. */
 export function shownTime(value: string): string {
-  return Number.isNaN(Date.parse(value)) ? value : localTime(value).replace(/(:00)?\.000$/, "");
+  return isoTime(value) ? localTime(value).replace(/(:00)?\.000$/, "") : value;
 }
 
 function iso(time: Date): string | undefined {
-  return Number.isNaN(time.valueOf()) ? undefined : time.toISOString();
+  return Number.isNaN(time.valueOf()) ? undefined : isoTime(time.toISOString())?.toISOString();
 }

@@ -1,9 +1,9 @@
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useId, useState } from "preact/hooks";
 import { isStream } from "../lib/feed.ts";
 import { currentPlace, goWith } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
-import { readTime, shownTime } from "../lib/times.ts";
+import { readTime, shownTime, timeProblem, TIMES } from "../lib/times.ts";
 import { typedPosition } from "../lib/typed.ts";
 import { directionOf, hidesOwn, NO_FILTERS } from "./message_filters.ts";
 
@@ -94,25 +94,46 @@ function Field(
   );
 }
 
-/** A text that is applied by Enter, or when one leaves the field. */
+/** A text that is applied by Enter, or when one leaves the field. What is wrong with it is said when one has tried. */
 function TypedText(
-  { setValue, apply, ...attributes }:
+  { setValue, apply, leave = apply, problem, ...attributes }:
     & Pick<
       JSX.IntrinsicElements["input"],
-      "class" | "aria-label" | "aria-invalid" | "title" | "placeholder" | "value"
+      "class" | "aria-label" | "title" | "placeholder" | "value"
     >
-    & { readonly setValue: (value: string) => void; readonly apply: () => void },
+    & {
+      readonly setValue: (value: string) => void;
+      readonly apply: () => void;
+      /** What to do when one leaves the field, if not the same. */
+      readonly leave?: () => void;
+      readonly problem?: string | undefined;
+    },
 ): JSX.Element {
+  const id = useId();
+  const [isTried, setIsTried] = useState(false);
+  const isTold = isTried && problem !== undefined;
+  const attempt = (act: () => void) => {
+    setIsTried(true);
+    if (problem === undefined) act();
+  };
   return (
-    <input
-      type="text"
-      {...attributes}
-      spellcheck={false}
-      autocomplete="off"
-      onInput={({ currentTarget }) => setValue(currentTarget.value)}
-      onBlur={apply}
-      onKeyDown={({ key }) => key === "Enter" && apply()}
-    />
+    <>
+      <input
+        type="text"
+        {...attributes}
+        aria-invalid={problem !== undefined}
+        aria-describedby={isTold ? id : undefined}
+        spellcheck={false}
+        autocomplete="off"
+        onInput={({ currentTarget }) => {
+          setValue(currentTarget.value);
+          if (problem === undefined) setIsTried(false);
+        }}
+        onBlur={() => attempt(leave)}
+        onKeyDown={({ key, isComposing }) => key === "Enter" && !isComposing && attempt(apply)}
+      />
+      {isTold && <p id={id} class="problem" role="alert">{problem}</p>}
+    </>
   );
 }
 
@@ -124,50 +145,49 @@ function TimeField(
   const current = query.get(name) ?? "";
   const [value, setValue] = useState("");
   useEffect(() => setValue(shownTime(current)), [current]);
-  const isWrong = value.trim() !== "" && readTime(value) === undefined;
+  const isOfUrl = value === shownTime(current);
   const apply = () => {
-    if (value === shownTime(current) || isWrong) return;
+    if (isOfUrl) return;
     goWith({ [name]: value.trim() === "" ? undefined : readTime(value) });
   };
   return (
     <TypedText
       class="field-time"
       aria-label={`${label} a time`}
-      aria-invalid={isWrong}
-      title={`${label}: ${EXAMPLES}`}
+      title={`${label}: ${TIMES}`}
       placeholder={label}
       value={value}
       setValue={setValue}
       apply={apply}
+      problem={isOfUrl ? undefined : timeProblem(value)}
     />
   );
 }
-
-const EXAMPLES = "2 h, 15 min, today, 12:30, 2026-01-31, 2026-01-31 12:00";
 
 /** Goes to a position, or to a time. */
 function Jump({ source }: { readonly source: string }): JSX.Element {
   const [value, setValue] = useState("");
+  const text = value.trim().replaceAll(",", "");
+  const isPosition = typedPosition(text) !== undefined;
   const jump = () => {
-    const text = value.trim().replaceAll(",", "");
     if (text === "") return;
-    const position = typedPosition(text) === undefined ? readTime(text) : text;
-    if (position === undefined) return;
-    goWith({ position });
+    goWith({ position: isPosition ? text : readTime(text) });
     setValue("");
   };
   const what = isStream(source) ? "position" : "global position";
   return (
-    <input
-      type="text"
+    <TypedText
       class="field-jump"
       aria-label={`Jump to a ${what} or a time`}
-      title={`A ${what}, or a time: ${EXAMPLES}`}
+      title={`A ${what}, or a time: ${TIMES}`}
       placeholder="Go to position or time"
       value={value}
-      autocomplete="off"
-      onInput={({ currentTarget }) => setValue(currentTarget.value)}
-      onKeyDown={({ key }) => key === "Enter" && jump()}
+      setValue={setValue}
+      apply={jump}
+      leave={stay}
+      problem={isPosition ? undefined : timeProblem(text, "a position, or a time")}
     />
   );
 }
+
+function stay(): void {}

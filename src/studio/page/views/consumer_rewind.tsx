@@ -1,11 +1,12 @@
 import { typedPosition } from "../lib/typed.ts";
 import type { JSX } from "preact";
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useId, useMemo, useState } from "preact/hooks";
 import { announce } from "../lib/announce.ts";
 import { call, type CallAnswer } from "../lib/call.ts";
 import { type ConsumerRow, identityOf } from "../lib/consumers.ts";
+import { markedText } from "../lib/marks.ts";
 import { numberText, quantity } from "../lib/format.ts";
-import { readTime } from "../lib/times.ts";
+import { readTime, timeProblem, TIMES } from "../lib/times.ts";
 import { useCall } from "../lib/use_call.ts";
 import { useSettled } from "../lib/use_settled.ts";
 import { Confirm } from "../parts/dialog.tsx";
@@ -141,33 +142,67 @@ function ChoiceFields(
         ))}
       </fieldset>
       {goal === "position" && (
-        <label>
-          Global position of the first message to handle
-          <input
-            type="number"
-            min={0}
-            value={position}
-            onInput={valueTo((position) => change({ position }))}
-          />
-        </label>
+        <GoalField
+          key={goal}
+          label="Global position of the first message to handle"
+          example="a whole number from 0"
+          value={position}
+          set={(position) => change({ position })}
+          problem={positionProblem(position)}
+        />
       )}
       {goal === "time" && (
-        <label>
-          Messages written then or later
-          <input
-            type="text"
-            placeholder="2 h, today, 2026-01-31 12:00"
-            value={time}
-            onInput={valueTo((time) => change({ time }))}
-          />
-        </label>
+        <GoalField
+          key={goal}
+          label="Messages written then or later"
+          example={TIMES}
+          value={time}
+          set={(time) => change({ time })}
+          problem={timeProblem(time)}
+        />
       )}
     </>
   );
 }
 
+/** A field, and what is wrong in it or, as long as it is empty, what is taken. */
+function GoalField(
+  { label, example, value, set, problem }: {
+    readonly label: string;
+    readonly example: string;
+    readonly value: string;
+    readonly set: (value: string) => void;
+    readonly problem: string | undefined;
+  },
+): JSX.Element {
+  const id = useId();
+  return (
+    <>
+      <label>
+        {label}
+        <input
+          type="text"
+          autocomplete="off"
+          aria-invalid={problem !== undefined}
+          aria-describedby={id}
+          value={value}
+          onInput={valueTo(set)}
+        />
+      </label>
+      <p id={id} role="status" class={problem === undefined ? "faint" : "problem"}>
+        {problem ?? (value.trim() === "" && `Type ${example}`)}
+      </p>
+    </>
+  );
+}
+
+function positionProblem(text: string): string | undefined {
+  if (text.trim() === "" || typedPosition(text.trim()) !== undefined) return undefined;
+  return `Cannot read "${markedText(text, 40)}" as a position: type a whole number from 0`;
+}
+
 function positionOf({ goal, position, time }: Choice): number | string | undefined {
-  if (goal === "position") return typedPosition(position);
+  if (goal === "position") return typedPosition(position.trim());
   return goal === "time" ? readTime(time) : goal;
 }
 

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { ActivityAnswer } from "../../_api.ts";
+import { FIRST_TIME, LAST_TIME } from "../../_iso_time.ts";
 import { quantity } from "../lib/format.ts";
 import { every } from "../lib/ticker.ts";
 import { useCall } from "../lib/use_call.ts";
@@ -27,8 +28,8 @@ export function Activity({ first }: { readonly first: string | null }): JSX.Elem
   const [at, setAt] = useState(Date.now());
   const since = span === "all" ? (first === null ? undefined : Date.parse(first)) : at - span;
   const args = since === undefined ? undefined : {
-    since: new Date(since).toISOString(),
-    until: new Date(Math.max(at, since + MINUTE)).toISOString(),
+    since: isoWithin(since, LAST_TIME - MINUTE),
+    until: isoWithin(Math.max(at, since + MINUTE), LAST_TIME),
     buckets: BUCKETS,
   };
   const called = useCall("activity", args);
@@ -64,6 +65,11 @@ export function Activity({ first }: { readonly first: string | null }): JSX.Elem
       <CallOutcome of={{ ...called, answer }}>{(answer) => <Chart answer={answer} />}</CallOutcome>
     </section>
   );
+}
+
+/** The time, or the nearest that can be asked for: a message may say that it is of any year. */
+function isoWithin(time: number, last: number): string {
+  return new Date(Math.min(Math.max(time, FIRST_TIME), last)).toISOString();
 }
 
 function Chart({ answer: { buckets } }: { readonly answer: ActivityAnswer }): JSX.Element {
