@@ -364,7 +364,7 @@ if (chromium === undefined) {
         ]
       ) {
         const path = encodeURIComponent(stream);
-        for (const view of ["streams", "entities", "trace"]) {
+        for (const view of ["streams", "entities", "trace/streams"]) {
           await page.goto(`${served.origin}/studio/${view}/${path}`);
           await page.locator("h1").waitFor();
           await page.locator('[role="row"][tabindex], [role="treeitem"], .state').first().waitFor();

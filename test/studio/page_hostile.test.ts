@@ -5,8 +5,9 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
+import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { openStudioPage, serveStudio, startBrowser } from "./_browse.ts";
+import { openStudioPage, sentBy, seriousOf, serveStudio, startBrowser } from "./_browse.ts";
 
 const title = "the page of the studio, where names make trouble";
 
@@ -15,6 +16,11 @@ const HIDING = "r\u202Eev\u200Bil";
 const CATEGORY = `c${HIDING}`;
 const STREAM = `${CATEGORY}-${HIDING}`;
 const ATTACK = `evil", handle: () => fetch("http://evil") }); //${HIDING}\n`;
+
+/** What is nearly nothing, and what a browser takes out of a path. */
+const ODD_CATEGORIES: readonly string[] = ["", " ", ".", "..", "~", "~..", "spaced"];
+/** A stream, and no message. */
+const UUID = "00000000-0000-4000-8000-000000000001";
 
 if (chromium === undefined) {
   describeSkipped(title, "Chromium is not installed");
@@ -36,6 +42,13 @@ if (chromium === undefined) {
       await drain(db.sql, parking(HIDING));
       await drain(db.sql, parking(ATTACK));
       await write(db.sql, STREAM, message);
+      for (const name of ODD_CATEGORIES) {
+        await db.sql`
+          insert into message_store.messages (id, stream_name, type, position, data)
+          values (gen_random_uuid(), ${`${name}-1`}, '', 0, '{}')`;
+      }
+      await drain(db.sql, parking(" ", "spaced"));
+      await write(db.sql, UUID, { type: "OfUuid" });
       served = await serveStudio(studio(db.sql, {
         authorize: () => true,
         readOnly: false,
@@ -82,6 +95,7 @@ if (chromium === undefined) {
           `/categories/${category}?tab=types`,
           `/streams/${stream}`,
           `/entities/${stream}`,
+          `/trace/streams/${stream}`,
           `/trace/${stream}`,
           "/consumers",
           consumerPath(HIDING),
@@ -117,6 +131,50 @@ if (chromium === undefined) {
       }
     });
 
+    test("names what is nearly nothing: each link has a name, each type and title, too", async () => {
+      const { page } = await openStudioPage(browser, served.origin, "/categories", {
+        bypassCSP: true,
+      });
+      await page.getByRole("link", { name: "(empty)" }).waitFor();
+      await page.getByRole("link", { name: "SP", exact: true }).waitFor();
+      expect(await seriousOf(page)).toEqual([]);
+      await page.goto(`${served.origin}/consumers`);
+      await page.getByRole("link", { name: "SP", exact: true }).waitFor();
+      expect(await seriousOf(page)).toEqual([]);
+      await page.goto(`${served.origin}/streams/${encodeURIComponent(" -1")}`);
+      await page.getByRole("row").nth(1).click();
+      await page.locator("h2").filter({ hasText: "(empty)" }).waitFor();
+      expect(await seriousOf(page)).toEqual([]);
+      await page.goto(`${served.origin}/categories`);
+      await page.getByRole("link", { name: "(empty)" }).click();
+      await page.getByRole("heading", { name: "(empty)" }).waitFor();
+      expect(await page.title()).toMatch(/^\(empty\) · categories/);
+    });
+
+    test.each(ODD_CATEGORIES)("leads to the category %j, and loads it again", async (category) => {
+      const { page } = await open("/categories");
+      const ofCategory = page.getByRole("row").filter({
+        has: page.locator(`a[href="/categories/${pathOf(category)}"]`),
+      });
+      await ofCategory.getByRole("link").click();
+      const tab = page.getByRole("link", { name: "Messages", exact: true });
+      await tab.click();
+      const shown = category === "" ? "(empty)" : category === " " ? "SP" : category;
+      const { sent } = sentBy(page, "findMessages");
+      await page.reload();
+      await page.getByRole("heading", { name: shown, exact: true, level: 1 }).waitFor();
+      await until(() => sent.length > 0);
+      expect(sent).toMatchObject([{ source: category }]);
+    });
+
+    test("traces a stream whose name is a UUID", async () => {
+      const { page } = await open(`/streams/${UUID}`);
+      await page.getByRole("link", { name: "Cause and effect" }).click();
+      await page.getByRole("treeitem").filter({ hasText: "OfUuid" }).waitFor();
+      await page.goto(`${served.origin}/trace/${UUID}`);
+      await page.getByText("The store has no such message").waitFor();
+    });
+
     test("shows what a name hides, in the search and in what the server refuses", async () => {
       const { page } = await open("/");
       await page.getByRole("combobox", { name: "Go to" }).fill(STREAM);
@@ -133,6 +191,11 @@ if (chromium === undefined) {
       expect(await hiddenIn(page)).toEqual([]);
     });
   });
+}
+
+/** How the path of a category ends. */
+function pathOf(category: string): string {
+  return encodeURIComponent(/^~*\.{0,2}$/.test(category) ? `~${category}` : category);
 }
 
 /** Texts, labels and titles of a page that have what nobody sees, as it is. */

@@ -9,7 +9,13 @@ import { pathOf as fileOf } from "../_path_of.ts";
 import { changesBetween, pathOf } from "../../src/studio/page/lib/json_changes.ts";
 import { isOpenAtFirst, jsonLines } from "../../src/studio/page/lib/json_lines.ts";
 import { type JsonTree, plainString, readJsonText } from "../../src/studio/page/lib/json_nodes.ts";
-import { cutText, piecesOf } from "../../src/studio/page/lib/marks.ts";
+import {
+  codeText,
+  cutText,
+  markedText,
+  piecesOf,
+  piecesUpTo,
+} from "../../src/studio/page/lib/marks.ts";
 import { readTime, shownTime, timeProblem } from "../../src/studio/page/lib/times.ts";
 import { textOfType, typedTypes } from "../../src/studio/page/lib/typed.ts";
 import { placesInTime, type TracedOne, traceRows } from "../../src/studio/page/lib/trace_rows.ts";
@@ -125,6 +131,26 @@ describe("a foreign text", () => {
     expect(piecesOf("\u0000\n\t", "\n\t").map(({ text }) => text)).toEqual(["NUL", "\n\t"]);
     expect(piecesOf("\ud800x")[0]).toEqual({ text: "D800", isMark: true });
     expect(piecesOf("שלום 😀 e\u0301")).toEqual([{ text: "שלום 😀 e\u0301", isMark: false }]);
+  });
+
+  test("has the spaces at its ends shown, and that it is empty", () => {
+    const shown = (text: string, most = 10) =>
+      piecesUpTo(most, text).map(({ text, isMark }) => isMark ? `<${text}>` : text).join("");
+    expect(shown(" ")).toBe("<SP>");
+    expect(shown(" a b\u00a0")).toBe("<SP>a b<NBSP>");
+    expect(shown("a bc", 2)).toBe("a…");
+    expect(shown("")).toBe("<(empty)>");
+    expect(markedText("a\u202eb ")).toBe("a[RLO]b[SP]");
+    expect(markedText("")).toBe("(empty)");
+  });
+
+  test("is a text in code, whatever it holds", () => {
+    fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => {
+      const code = codeText(text);
+      expect(JSON.parse(code)).toBe(text);
+      expect(piecesOf(code)).toEqual([{ text: code, isMark: false }]);
+    }));
+    expect(codeText('a\u202e"\u{e0041}')).toBe('"a\\u202e\\"\\udb40\\udc41"');
   });
 
   test("is not cut within a character", () => {

@@ -29,7 +29,7 @@ export function App(): JSX.Element {
         {isFailure(studio)
           ? <Failed failure={studio} retry={openStudio} />
           : (
-            <Boundary key={path?.slice(0, 2).join("/")}>
+            <Boundary key={path?.slice(0, 3).join("/")}>
               <View />
             </Boundary>
           )}

@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import type { TraceArguments } from "../_api.ts";
 import { ViewHead } from "./parts/head.tsx";
 import { Empty } from "./parts/states.tsx";
 import { CategoriesView } from "./views/categories.tsx";
@@ -15,19 +16,21 @@ export function OtherView(
   { kind, name }: {
     /** What the path begins with. */
     readonly kind: string;
-    /** What is behind that. */
-    readonly name: string;
+    /** What is behind that; undefined for nothing. */
+    readonly name: string | undefined;
   },
 ): JSX.Element {
-  if (kind === "all" && name === "") return <MessagesView source="$all" />;
+  if (kind === "all" && name === undefined) return <MessagesView source="$all" />;
   if (kind === "categories") {
-    return name === "" ? <CategoriesView /> : <CategoryView category={name} />;
+    return name === undefined ? <CategoriesView /> : <CategoryView category={name} />;
   }
-  if (kind === "consumers") return name === "" ? <ConsumersView /> : <ConsumerView name={name} />;
-  if (name !== "" && kind === "streams") return <MessagesView source={name} />;
-  if (name !== "" && kind === "messages") return <MessageAlone id={name} />;
-  if (name !== "" && kind === "trace") return <TraceView start={name} />;
-  if (name !== "" && kind === "entities") return <EntityView streamName={name} />;
+  if (kind === "consumers") {
+    return name === undefined ? <ConsumersView /> : <ConsumerView name={name} />;
+  }
+  if (name !== undefined && kind === "streams") return <MessagesView source={name} />;
+  if (name !== undefined && kind === "messages") return <MessageAlone id={name} />;
+  if (name !== undefined && kind === "trace") return <TraceView start={traceStart(name)} />;
+  if (name !== undefined && kind === "entities") return <EntityView streamName={name} />;
   return (
     <div class="page">
       <ViewHead title="Not found" />
@@ -36,4 +39,10 @@ export function OtherView(
       </Empty>
     </div>
   );
+}
+
+/** The name of a stream may be a UUID, as the id of a message is: the URL says which of both is traced. */
+function traceStart(name: string): TraceArguments {
+  const [, streamName] = /^streams\/(.*)$/s.exec(name) ?? [];
+  return streamName === undefined ? { id: name } : { streamName };
 }

@@ -11,11 +11,11 @@ import { OverviewView } from "./views/overview.tsx";
 export function View(): JSX.Element {
   const { path } = useValue(currentPlace);
   const [kind, ...rest] = path ?? ["?"];
-  const name = rest.join("/");
+  const name = rest.length === 0 ? undefined : rest.join("/");
   const database = databaseText(useOpened());
   useEffect(() => {
-    const parts = [name, kind ?? "overview", database].map((it) => markedText(it));
-    document.title = [...parts.filter((it) => it !== ""), "Studio"].join(" · ");
+    const parts = [name, kind ?? "overview", database || undefined, "Studio"];
+    document.title = parts.flatMap((it) => it === undefined ? [] : markedText(it)).join(" · ");
   }, [kind, name, database]);
   return kind === undefined ? <OverviewView /> : <OtherView kind={kind} name={name} />;
 }

@@ -9,12 +9,16 @@ const HIDDEN =
   // deno-lint-ignore no-control-regex
   /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffc\p{Cs}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
 
+const HIDDEN_OR_SPACE = new RegExp(`${HIDDEN.source}|\\p{Zs}`, "gu");
+
 const NAMES: Readonly<Record<string, string>> = {
   "0": "NUL",
   "9": "TAB",
   A: "LF",
   D: "CR",
   "1B": "ESC",
+  "20": "SP",
+  A0: "NBSP",
   AD: "SHY",
   "200B": "ZWSP",
   "200C": "ZWNJ",
@@ -33,12 +37,15 @@ const NAMES: Readonly<Record<string, string>> = {
   FEFF: "BOM",
 };
 
-/** Splits a text so that hidden code points can be shown by their names. */
+/** Splits a text so that hidden code points, and spaces at its ends, can be shown by their names. */
 export function piecesOf(text: string, keeps = ""): Piece[] {
   const pieces: Piece[] = [];
+  const begin = text.length - text.trimStart().length;
+  const end = text.trimEnd().length;
   let done = 0;
-  for (const { 0: found, index } of text.matchAll(HIDDEN)) {
+  for (const { 0: found, index } of text.matchAll(HIDDEN_OR_SPACE)) {
     if (keeps.includes(found)) continue;
+    if (index >= begin && index < end && SPACE.test(found)) continue;
     if (index > done) pieces.push({ text: text.slice(done, index), isMark: false });
     pieces.push({ text: markOf(found), isMark: true });
     done = index + found.length;
@@ -47,11 +54,23 @@ export function piecesOf(text: string, keeps = ""): Piece[] {
   return pieces;
 }
 
+const SPACE = /^\p{Zs}$/u;
+const EMPTY: Piece = { text: "(empty)", isMark: true };
+const ELLIPSIS: Piece = { text: "…", isMark: false };
+
+/** The pieces of a text, or of its first part; of an empty one, what says so. */
+export function piecesUpTo(most: number, text: string, keeps = ""): Piece[] {
+  if (text === "") return [EMPTY];
+  const cut = cutText(text, most);
+  if (cut.length === text.length) return piecesOf(text, keeps);
+  // Spaces where a text is cut are not at its end.
+  return [...piecesOf(cut.trimEnd() || cut, keeps), ELLIPSIS];
+}
+
 /** A text where no element can be, a label or a title: what is hidden in it stands between brackets. */
 export function markedText(text: string, most = 120): string {
-  const cut = cutText(text, most);
-  const pieces = piecesOf(cut).map(({ text, isMark }) => isMark ? `[${text}]` : text);
-  return `${pieces.join("")}${cut.length < text.length ? "…" : ""}`;
+  const pieces = piecesUpTo(most, text);
+  return pieces.map((it) => it.isMark && it !== EMPTY ? `[${it.text}]` : it.text).join("");
 }
 
 /** A text as code has it: it cannot end there, and what is hidden in it is escaped. */

@@ -5,7 +5,7 @@ export const BASE: string = document.documentElement.dataset["base"] ?? "";
 
 /** Where the page is: a view, what it shows, and with which filters. */
 export interface ViewPlace {
-  /** The decoded segments of the path: `["streams", "account-123"]`; undefined if one is no valid text. */
+  /** The texts of the path: `["streams", "account-123"]`; undefined if one is no valid text. */
   readonly path: readonly string[] | undefined;
   readonly query: URLSearchParams;
   /** The position in the view's list that one has left it at, where one has come back to it. */
@@ -25,7 +25,7 @@ export function viewUrl(path: readonly string[], query: Query = {}): string {
     if (value !== undefined && value !== "") search.set(name, String(value));
   }
   const text = search.toString().replaceAll("%3A", ":");
-  return `${BASE}/${path.map(encodeURIComponent).join("/")}${text === "" ? "" : `?${text}`}`;
+  return `${BASE}/${path.map(segmentOf).join("/")}${text === "" ? "" : `?${text}`}`;
 }
 
 export function go(url: string, { replaces = false } = {}): void {
@@ -56,12 +56,21 @@ export function followHistory(): void {
   addEventListener("popstate", () => currentPlace.set(placeNow()));
 }
 
+/** A browser takes "." and ".." out of a path, and what is empty is no segment: such a text has a "~" in front. */
+function segmentOf(text: string): string {
+  return encodeURIComponent(/^~*\.{0,2}$/.test(text) ? `~${text}` : text);
+}
+
+function textOfSegment(segment: string): string {
+  return decodeURIComponent(segment).replace(/^~(?=~*\.{0,2}$)/, "");
+}
+
 function placeNow(): ViewPlace {
   const path = location.pathname.slice(BASE.length).split("/").filter((it) => it !== "");
   const query = new URLSearchParams(location.search);
   const leftAt = history.state?.leftAt;
   try {
-    return { path: path.map(decodeURIComponent), query, leftAt };
+    return { path: path.map(textOfSegment), query, leftAt };
   } catch {
     return { path: undefined, query, leftAt };
   }

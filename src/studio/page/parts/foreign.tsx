@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { cutText, piecesOf } from "../lib/marks.ts";
+import { piecesUpTo } from "../lib/marks.ts";
 
 /** Someone else's text: its direction does not reach what is around it, and nothing in it is hidden. */
 export function Foreign(
@@ -11,13 +11,11 @@ export function Foreign(
     readonly keeps?: string;
   },
 ): JSX.Element {
-  const shown = cutText(text, most);
   return (
     <bdi>
-      {piecesOf(shown, keeps).map(({ text, isMark }, index) =>
+      {piecesUpTo(most, text, keeps).map(({ text, isMark }, index) =>
         isMark ? <span key={index} class="mark">{text}</span> : text
       )}
-      {shown.length < text.length ? "…" : ""}
     </bdi>
   );
 }

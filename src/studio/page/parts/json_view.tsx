@@ -79,7 +79,8 @@ export function JsonView(
   );
 }
 
-const LINES_AND_TABS = "\n\t";
+/** What a long text shows by its layout. */
+const LAYOUT = " \n\t";
 const NOTHING: ReadonlyMap<number, boolean> = new Map();
 
 function Lines(
@@ -191,8 +192,10 @@ function Value(
       </>
     );
   }
-  const text = viewed.tree.text.slice(start, Math.min(end, start + LONGEST_STRING));
   const isLong = end - start > LONGEST_STRING;
+  const text = isLong
+    ? viewed.tree.text.slice(start, start + LONGEST_STRING).trimEnd()
+    : viewed.tree.text.slice(start, end);
   return (
     <>
       <span class={`json-${kind}`}>
@@ -217,7 +220,7 @@ function LongText({ text, close }: { readonly text: string; readonly close: () =
       <pre
         class="long-text"
         tabIndex={0}
-      ><Foreign text={text} most={most} keeps={LINES_AND_TABS} /></pre>
+      ><Foreign text={text} most={most} keeps={LAYOUT} /></pre>
       <div class="actions">
         {most < text.length && (
           <button type="button" onClick={() => setMost(most + STEP)}>Show more</button>

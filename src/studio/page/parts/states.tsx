@@ -21,9 +21,11 @@ export function Failed(
       <strong>
         {isRefused ? "Not allowed" : <Foreign text={failure.title} />}
       </strong>
-      <p>
-        <Foreign text={failure.detail} most={2000} />
-      </p>
+      {failure.detail !== "" && (
+        <p>
+          <Foreign text={failure.detail} most={2000} />
+        </p>
+      )}
       {retry && <button type="button" onClick={retry}>Try again</button>}
     </div>
   );

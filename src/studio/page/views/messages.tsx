@@ -83,7 +83,9 @@ export function MessagesView({ source }: { readonly source: string }): JSX.Eleme
           <ViewLink url={viewUrl(["entities", source])} class="button">Entity in time</ViewLink>
         )}
         {isKnown && learned.kind !== null && (
-          <ViewLink url={viewUrl(["trace", source])} class="button">Cause and effect</ViewLink>
+          <ViewLink url={viewUrl(["trace", "streams", source])} class="button">
+            Cause and effect
+          </ViewLink>
         )}
         {isOfEntity && studio?.partitions === 1 && (
           <ViewLink url={correlatedUrl(source, undefined)} class="button">Correlated</ViewLink>

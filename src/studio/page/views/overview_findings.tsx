@@ -112,10 +112,12 @@ export function Transactions(
                 <td>{it.user && <Foreign text={it.user} most={60} />}</td>
                 <td>{it.applicationName && <Foreign text={it.applicationName} most={60} />}</td>
                 <td class="mono">
-                  <Foreign
-                    text={[...it.holdsAll ? ["all messages"] : [], ...it.categories].join(", ")}
-                    most={200}
-                  />
+                  {(it.holdsAll || it.categories.length > 0) && (
+                    <Foreign
+                      text={[...it.holdsAll ? ["all messages"] : [], ...it.categories].join(", ")}
+                      most={200}
+                    />
+                  )}
                 </td>
                 <td class="number">{numberText(it.waiting)}</td>
               </tr>

@@ -1,5 +1,5 @@
-import { isMessageId } from "../lib/typed.ts";
 import type { JSX } from "preact";
+import type { TraceArguments } from "../../_api.ts";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ageText, numberText, quantity } from "../lib/format.ts";
 import { currentPlace, go, goWith, viewUrl } from "../lib/place.ts";
@@ -24,9 +24,8 @@ import { TracePicture } from "./trace_picture.tsx";
 const LIMIT = 500;
 
 /** What led to a message, and what followed from it. Also of all messages of a stream. */
-export function TraceView({ start }: { readonly start: string }): JSX.Element {
-  const args = isMessageId(start) ? { id: start } : { streamName: start };
-  const called = useCall("trace", { ...args, limit: LIMIT });
+export function TraceView({ start }: { readonly start: TraceArguments }): JSX.Element {
+  const called = useCall("trace", { ...start, limit: LIMIT });
   return (
     <div class="page full">
       <ViewHead
