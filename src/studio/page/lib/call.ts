@@ -20,7 +20,17 @@ export interface CallOptions {
    * the same.
    */
   readonly again?: string | undefined;
+  /** Milliseconds after which the answer is not waited for any more; for ever if left out. */
+  readonly within?: number | undefined;
 }
+
+/** So many milliseconds the page waits for what is new: a bit longer than the studio waits for a partition. */
+export const ANSWER_WITHIN = 12_000;
+const NO_ANSWER: CallFailure = failed(
+  0,
+  "The studio does not answer",
+  `No answer came within ${ANSWER_WITHIN / 1000} seconds`,
+);
 
 /** Says that it is not the page's turn: it is to ask later. */
 export const NOT_YET: CallFailure = failed(204, "Later", "Other pages have asked before this one");
@@ -29,7 +39,26 @@ export const NOT_YET: CallFailure = failed(204, "Later", "Other pages have asked
 export async function call<Name extends OperationName>(
   operation: Name,
   args: CallArguments<Name>,
-  { signal, again }: CallOptions = {},
+  { signal, within, again }: CallOptions = {},
+): Promise<CallAnswer<Name>> {
+  const late = new AbortController();
+  const timer = within && setTimeout(() => late.abort(NO_ANSWER), within);
+  const ending = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
+  try {
+    return await send(operation, args, ending, again);
+  } catch (error) {
+    ending.throwIfAborted();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function send<Name extends OperationName>(
+  operation: Name,
+  args: CallArguments<Name>,
+  signal: AbortSignal,
+  again: string | undefined,
 ): Promise<CallAnswer<Name>> {
   const response = await fetch(`${BASE}/api/${operation}`, {
     method: "POST",
@@ -40,9 +69,8 @@ export async function call<Name extends OperationName>(
     },
     body: JSON.stringify(args),
     redirect: "manual",
-    ...(signal && { signal }),
+    signal,
   }).catch((error) => {
-    signal?.throwIfAborted();
     throw failed(0, "The studio does not answer", String(error?.message ?? error));
   });
   if (response.type === "opaqueredirect" || response.status === 401) {
@@ -61,6 +89,11 @@ export function isFailure(error: unknown): error is CallFailure {
 export function asFailure(error: unknown): CallFailure {
   if (isFailure(error)) return error;
   return failed(0, "The page failed", String((error as Error | undefined)?.message ?? error));
+}
+
+/** What a failure is, in one sentence. What the browser says of an answer that did not come tells nobody anything. */
+export function failureText({ status, title, detail }: CallFailure): string {
+  return status === 0 ? title : detail;
 }
 
 async function failureOf(response: Response): Promise<CallFailure> {

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { FindArguments, FoundAnswer, ListedMessage, Pulse } from "../../_api.ts";
-import { asFailure, call, type CallFailure, NOT_YET } from "./call.ts";
+import { ANSWER_WITHIN, asFailure, call, type CallFailure, NOT_YET } from "./call.ts";
 import { currentPlace } from "./place.ts";
 import { heartbeat } from "./pulse.ts";
 import { type TableMessage, withReferred } from "./referred.ts";
@@ -46,7 +46,7 @@ export interface Feed {
   /**
    * Reads what was written since the partitions had these heads, as far as they are known.
    *
-   * @returns Whether it has; false if it is to be asked again.
+   * @returns Whether it has; false if it is to be asked again. Rejects with a `CallFailure`.
    */
   readonly refresh: (heads: Pulse["heads"] | undefined) => Promise<boolean>;
 }
@@ -182,7 +182,8 @@ async function find(
   const { startAt: _, hidesOwn, ...filter } = work.filter;
   const { signal } = work.controller;
   const args = { ...filter, direction, startAt, limit, ...(hidesOwn && { own: false }) };
-  const found = await call("findMessages", args, { signal, again });
+  const within = again === undefined ? undefined : ANSWER_WITHIN;
+  const found = await call("findMessages", args, { signal, again, within });
   const keys = found.messages.map(work.keyOf);
   const end = direction === "forward" ? (found.next ?? 0) - 1 : -1;
   work.seen = Math.max(work.seen, end, ...keys);
@@ -281,7 +282,14 @@ async function refresh(work: Work, heads: Pulse["heads"] | undefined): Promise<b
   if (isLeftBehind || work.isEnded || (isBackward ? hasBefore : hasMore)) return true;
   const isSearching = isSearch(work) ||
     isBackward && work.seen < 0 && !isStream(work.filter.source);
-  return await (isSearching ? searchNews(work, heads) : readNews(work, work.seen));
+  const { signal } = work.controller;
+  try {
+    return await (isSearching ? searchNews(work, heads) : readNews(work, work.seen));
+  } catch (error) {
+    // Somebody has cancelled a search, or has left.
+    if (signal.aborted) return false;
+    throw asFailure(error);
+  }
 }
 
 /** Finds what is new; undefined if it is not the page's turn. */

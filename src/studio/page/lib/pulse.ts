@@ -1,5 +1,5 @@
 import type { Opened, Pulse } from "../../_api.ts";
-import { asFailure, call, type CallFailure } from "./call.ts";
+import { ANSWER_WITHIN, asFailure, call, type CallFailure } from "./call.ts";
 import { type Shared, shared } from "./store.ts";
 import { every } from "./ticker.ts";
 
@@ -52,7 +52,7 @@ function movedSince(before: Pulse, now: Pulse): number {
 
 async function beat(): Promise<void> {
   try {
-    const pulse = await call("pulse", {});
+    const pulse = await call("pulse", {}, { within: ANSWER_WITHIN });
     seen.push(pulse);
     const now = Date.parse(pulse.serverTime);
     while (seen.length > 2 && now - Date.parse(seen[1]!.serverTime) >= WINDOW) seen.shift();

@@ -1,5 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useId, useState } from "preact/hooks";
+import { type CallFailure, failureText } from "../lib/call.ts";
 import { isStream } from "../lib/feed.ts";
 import { currentPlace, goWith } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
@@ -9,10 +10,12 @@ import { directionOf, hidesOwn, NO_FILTERS } from "./message_filters.ts";
 
 /** The filters of a table of messages. They are in the URL. */
 export function FilterBar(
-  { source, isLive, setIsLive, jumpToLatest }: {
+  { source, isLive, setIsLive, liveFailure, jumpToLatest }: {
     readonly source: string;
     readonly isLive: boolean;
     readonly setIsLive: (isLive: boolean) => void;
+    /** Why what is new is not shown. */
+    readonly liveFailure: CallFailure | undefined;
     /** Given if too much is new to be shown by itself. */
     readonly jumpToLatest: (() => void) | undefined;
   },
@@ -56,9 +59,12 @@ export function FilterBar(
           Much is new. <button type="button" onClick={jumpToLatest}>Jump to the latest</button>
         </span>
       )}
+      <span role="status" class="news bad-text">
+        {liveFailure && `Not live: ${failureText(liveFailure)}`}
+      </span>
       <button
         type="button"
-        class={`live${isLive ? " on" : ""}`}
+        class={`live${!isLive ? "" : liveFailure ? " bad" : " on"}`}
         aria-pressed={isLive}
         onClick={() => setIsLive(!isLive)}
       >

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ListedMessage, MessageKind } from "../../_api.ts";
+import { asFailure, type CallFailure } from "../lib/call.ts";
 import { type Feed, type FeedFilter, type FeedState, isStream, useFeed } from "../lib/feed.ts";
 import { numberText, quantity } from "../lib/format.ts";
 import { useKeyDown } from "../lib/keys.ts";
@@ -33,7 +34,7 @@ export function MessageTable(
   const feed = useFeed(filter, turn);
   const chosen = query.get("message") ?? undefined;
   const [isLive, setIsLive] = useState(true);
-  useTail(feed, filter, isLive);
+  const liveFailure = useTail(feed, filter, isLive);
   const state = feed.state();
   const kind = state.rows[0]?.kind ?? (state.hasMore ? undefined : null);
   useEffect(() => {
@@ -60,6 +61,7 @@ export function MessageTable(
         source={source}
         isLive={isLive}
         setIsLive={setIsLive}
+        liveFailure={liveFailure}
         jumpToLatest={state.isLeftBehind ? () => setTurn(turn + 1) : undefined}
       />
       <div class={`split${chosen === undefined ? "" : " has-panel"}`}>
@@ -166,29 +168,53 @@ const MOST_TURNS = 3;
  */
 const LATE_LOOKS: readonly number[] = [5, 30];
 
-/** Reads what is new when the store has moved, and what came late. */
-function useTail(feed: Feed, { source, direction }: FeedFilter, isLive: boolean): void {
+/** So many milliseconds after a look, a list looks again that is not told whether the store has moved. */
+const BLIND_LOOKS = 5000;
+
+/**
+ * Reads what is new when the store has moved, and what came late.
+ *
+ * @returns Why the last look has failed.
+ */
+function useTail(
+  feed: Feed,
+  { source, direction }: FeedFilter,
+  isLive: boolean,
+): CallFailure | undefined {
   const { pulse } = useValue(heartbeat);
+  const [failure, setFailure] = useState<CallFailure>();
   const done = useRef({ feed, pulse });
   if (done.current.feed !== feed) done.current = { feed, pulse };
   done.current.pulse ??= pulse;
-  const latest = useRef(pulse);
-  latest.current = pulse;
   useEffect(() => {
+    setFailure(undefined);
     if (!isLive) return;
     const known = done.current;
     let idleLooks = 0;
     let turnsToWait = 0;
     let stillFor = 0;
+    let lookedAt = Date.now();
     return every(1000, async () => {
-      const target = latest.current;
+      const { pulse: target, failure: silence } = heartbeat.get();
       stillFor = String(target?.heads) === String(known.pulse?.heads) ? stillFor + 1 : 0;
-      if (stillFor > 0 ? !LATE_LOOKS.includes(stillFor) : turnsToWait-- > 0) return;
+      if (silence) {
+        if (Date.now() - lookedAt < BLIND_LOOKS) return;
+      } else if (stillFor > 0 ? !LATE_LOOKS.includes(stillFor) : turnsToWait-- > 0) return;
       const { rows } = feed.state();
-      if (!await feed.refresh(known.pulse?.heads)) return void stillFor--;
-      known.pulse = target;
-      idleLooks = feed.state().rows === rows ? idleLooks + 1 : 0;
-      turnsToWait = Math.min(idleLooks, MOST_TURNS);
+      try {
+        if (!await feed.refresh(known.pulse?.heads)) return void stillFor--;
+        setFailure(undefined);
+        known.pulse = target;
+        idleLooks = feed.state().rows === rows ? idleLooks + 1 : 0;
+        turnsToWait = Math.min(idleLooks, MOST_TURNS);
+      } catch (error) {
+        setFailure(asFailure(error));
+        // A server in trouble is not asked at each turn, and no look is forgotten.
+        stillFor = 0;
+        turnsToWait = MOST_TURNS;
+      }
+      lookedAt = Date.now();
     }).end;
   }, [feed, isLive, source, direction]);
+  return failure;
 }

@@ -1,0 +1,122 @@
+/** What the page of the studio says when what is to be live is not. */
+import { write } from "@messagedb/client";
+import { studio } from "@messagedb/client/studio";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { chromium } from "../_browser.ts";
+import { describeSkipped } from "../_describe_skipped.ts";
+import { until } from "../_until.ts";
+import { useDatabase } from "../database.ts";
+import { openStudioPage, type PageOptions, serveStudio, startBrowser } from "./_browse.ts";
+
+const title = "the page of the studio, live";
+const PHONE = { width: 390, height: 844 };
+
+if (chromium === undefined) {
+  describeSkipped(title, "Chromium is not installed");
+} else {
+  describe(title, () => {
+    const db = useDatabase();
+    let browser: Browser;
+    let served: Awaited<ReturnType<typeof serveStudio>>;
+
+    beforeAll(async () => {
+      served = await serveStudio(studio(db.sql, { authorize: () => true }));
+      browser = await startBrowser();
+    });
+
+    afterAll(async () => {
+      await browser?.close();
+      await served?.stop();
+    });
+
+    const open = (path: string, options: PageOptions = {}) =>
+      openStudioPage(browser, served.origin, path, options);
+
+    /** Writes messages until it is so. */
+    const writeUntil = async (streamName: string, isSo: () => Promise<boolean>) => {
+      let number = 0;
+      await until(async () => {
+        await write(db.sql, streamName, { type: `Number${number++}` });
+        return await isSo();
+      });
+    };
+
+    test.each([["a screen", {}], ["a phone", { viewport: PHONE, hasTouch: true }]])(
+      "says on %s that a list is not live, and why, until it is again",
+      async (_, options) => {
+        await write(db.sql, "mute-1", { type: "Before" });
+        const { page } = await open("/all", options);
+        await page.getByRole("row").filter({ hasText: "Before" }).first().waitFor();
+        await page.locator(".beat").filter({ hasText: "Live" }).waitFor({ state: "attached" });
+        await page.route("**/api/findMessages", (route) =>
+          route.fulfill({
+            status: 503,
+            contentType: "application/problem+json",
+            body: JSON.stringify({ title: "Service Unavailable", detail: "The store is away" }),
+          }));
+        const said = page.getByRole("status").filter({ hasText: "Not live: The store is away" });
+        await writeUntil("mute-1", () => said.isVisible());
+        const { x, width } = (await said.boundingBox())!;
+        expect(x + Math.min(width, 60)).toBeLessThanOrEqual(page.viewportSize()!.width);
+        await page.unroute("**/api/findMessages");
+        await write(db.sql, "mute-1", { type: `After${page.viewportSize()!.width}` });
+        await said.waitFor({ state: "detached" });
+        await page.getByRole("row").filter({ hasText: `After${page.viewportSize()!.width}` })
+          .waitFor();
+      },
+    );
+
+    test("says of a list that is paused nothing of what it does not read", async () => {
+      await write(db.sql, "mute-1", { type: "Before" });
+      const { page } = await open("/streams/mute-1");
+      await page.getByRole("row").filter({ hasText: "Before" }).first().waitFor();
+      await page.route("**/api/findMessages", (route) => route.abort());
+      const said = page.getByText("Not live: The studio does not answer");
+      await writeUntil("mute-1", () => said.isVisible());
+      await page.getByRole("button", { name: "Live" }).click();
+      await said.waitFor({ state: "detached" });
+    });
+
+    test.each([["a screen", {}], ["a phone", { viewport: PHONE, hasTouch: true }]])(
+      "does not wait for ever for an answer: on %s",
+      async (_, options) => {
+        const { page } = await open("/nowhere", options);
+        await page.clock.install();
+        await page.reload();
+        const beat = page.locator(".beat");
+        await beat.filter({ hasText: "Live" }).waitFor({ state: "attached" });
+        await page.goto(`${served.origin}/streams/mute-1`);
+        await beat.filter({ hasText: "Live" }).waitFor({ state: "attached" });
+        await page.clock.pauseAt(Date.now() + 60_000);
+        let isAsked = false;
+        let isLeft = false;
+        page.on("requestfailed", () => isLeft = true);
+        // Nobody answers.
+        await page.route("**/api/**", () => void (isAsked = true));
+        await until(async () => {
+          await page.clock.runFor(1000);
+          return isAsked;
+        });
+        await page.clock.runFor(9000);
+        expect(await beat.textContent()).toBe("Live");
+        await page.clock.runFor(5000);
+        await beat.filter({ hasText: "No answer" }).waitFor();
+        // Else the browser would have no connection left for what comes.
+        expect(isLeft).toBe(true);
+        const width = await page.evaluate(() => document.documentElement.scrollWidth);
+        expect(width).toBeLessThanOrEqual(page.viewportSize()!.width);
+        await until(async () => {
+          await page.clock.runFor(1000);
+          return await page.getByText("Not live: The studio does not answer").isVisible();
+        });
+        await page.unroute("**/api/**");
+        await until(async () => {
+          await page.clock.runFor(1000);
+          return await beat.textContent() === "Live" &&
+            await page.getByText("Not live").count() === 0;
+        });
+      },
+    );
+  });
+}
