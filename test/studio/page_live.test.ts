@@ -1,8 +1,8 @@
-/** What the page of the studio says when what is to be live is not. */
-import { write } from "@messagedb/client";
-import { studio } from "@messagedb/client/studio";
+/** What the page of the studio says when what is to be live is not, and to whom the head of the store is not shown. */
+import { category, readMessage, write } from "@messagedb/client";
+import { studio, type StudioCall } from "@messagedb/client/studio";
 import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { until } from "../_until.ts";
@@ -118,5 +118,38 @@ if (chromium === undefined) {
         });
       },
     );
+
+    test("shows one category to whom no more is allowed, live, and says what is not allowed", async () => {
+      const operations = ["findMessages", "streams", "states", "messageTypes"];
+      const authorize = async (_: Request, call: StudioCall) => {
+        if (call.operation === "open") return true;
+        if (call.operation === "readMessage") {
+          const message = await readMessage(db.sql, call.ids![0]!);
+          return message !== null && category(message.streamName) === "own";
+        }
+        return operations.includes(call.operation) && call.category === "own";
+      };
+      const { origin, stop } = await serveStudio(studio(db.sql, { authorize }));
+      onTestFinished(stop);
+      await write(db.sql, "own-1", { type: "Before", data: { note: "of mine" } });
+      const { page } = await open("/categories/own?tab=messages", { origin });
+      const beat = page.locator(".beat");
+      await beat.filter({ hasText: "Not allowed" }).waitFor();
+      expect(await beat.getAttribute("title")).toContain("pulse");
+      const row = (text: string) => page.getByRole("row").filter({ hasText: text });
+      // More often than a list looks that waits for what comes late.
+      for (const type of ["First", "Second", "Third", "Fourth"]) {
+        await write(db.sql, "own-1", { type });
+        await row(type).waitFor();
+      }
+      expect(await page.getByText("Not live").count()).toBe(0);
+      await row("Before").click();
+      await page.getByRole("complementary").getByText("of mine").waitFor();
+      await write(db.sql, "other-1", { type: "Secret" });
+      const [other] = await db.sql`select id from message_store.messages where type = 'Secret'`;
+      await page.goto(`${origin}/messages/${other!["id"]}`);
+      await page.getByText("Cannot call readMessage").waitFor();
+      expect(await page.getByText("Secret").count()).toBe(0);
+    });
   });
 }

@@ -78,15 +78,15 @@ function Navigation(): JSX.Element {
   );
 }
 
+const REFUSALS: Readonly<Record<number, string>> = { 401: "Not logged in", 403: "Not allowed" };
+
 /** Whether the store answers. */
 function Beat(): JSX.Element {
   const { failure, pulse } = useValue(heartbeat);
-  const text = failure ? "No answer" : pulse ? "Live" : "Connecting";
+  const text = failure ? REFUSALS[failure.status] ?? "No answer" : pulse ? "Live" : "Connecting";
+  const kind = failure ? failure.status === 403 ? "" : "bad" : pulse ? "good" : "";
   return (
-    <span
-      class={`beat ${failure ? "bad" : pulse ? "good" : ""}`}
-      title={failure && markedText(failure.detail, 1000)}
-    >
+    <span class={`beat ${kind}`} title={failure && markedText(failure.detail, 1000)}>
       {text}
     </span>
   );
