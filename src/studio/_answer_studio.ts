@@ -65,7 +65,7 @@ async function answerApi(request: Request, studio: Studio, name: string): Promis
   checkOwnPage(request);
   checkContentType(request);
   const given = await readJson(request, MOST_BODY_BYTES) as object;
-  const { writes, statements } = operation;
+  const { writes, again } = operation;
   const call = { ...operation.place(given), operation: name as StudioCall["operation"], writes };
   if (writes && studio.readOnly) {
     throw new Refusal(403, `Cannot call ${name}: this studio only reads`, { code: "READ_ONLY" });
@@ -79,12 +79,12 @@ async function answerApi(request: Request, studio: Studio, name: string): Promis
   // statement of somebody else. So each has a bound, and none begins for whoever has left.
   signal.throwIfAborted();
   const run = (signal: AbortSignal) => operation.run(studio, given, signal, request);
-  const known = writes ? null : request.headers.get(AGAIN);
+  const known = request.headers.get(AGAIN);
   // Whoever has asked first may leave, while others wait for the same answer.
-  const answer = known === null ? await run(signal) : await studio.again({
+  const answer = known === null || again === undefined ? await run(signal) : await studio.again({
     what: `${name} ${JSON.stringify(given)}`,
     known,
-    statements,
+    ...again,
     ask: () => run(studio.signal ?? new AbortController().signal),
   });
   if (answer === undefined) return new Response(null, { status: 204 });

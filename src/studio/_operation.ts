@@ -1,6 +1,7 @@
 import type { Members } from "../names/_check.ts";
 import type { OperationName, StudioApi } from "./_api.ts";
 import type { CallPlace } from "./_arguments.ts";
+import type { AskedAgain } from "./_shared_reads.ts";
 import type { Studio } from "./_studio.ts";
 
 /** What an operation takes. */
@@ -17,12 +18,8 @@ export type Unwired<T> = T extends string ? string | Date
 /** What an operation is: how its arguments are checked, what `authorize` is told of it, and what it does. */
 export interface OperationOf<Name extends OperationName> {
   readonly writes: boolean;
-  /**
-   * How many statements it sends at most.
-   *
-   * @default 1
-   */
-  readonly statements?: number;
+  /** What it costs that a page asks again by itself; undefined if none does. */
+  readonly again?: AskedAgain;
   readonly members: Members<ArgumentsOf<Name>>;
   /** Checks the arguments, and says what they are about. */
   readonly place: (given: ArgumentsOf<Name>) => CallPlace;
@@ -37,7 +34,7 @@ export interface OperationOf<Name extends OperationName> {
 /** An operation, with arguments that fit it. */
 export interface AnyOperation {
   readonly writes: boolean;
-  readonly statements: number;
+  readonly again: AskedAgain | undefined;
   place(given: object): CallPlace;
   run(studio: Studio, given: object, signal: AbortSignal, request: Request): Promise<unknown>;
 }

@@ -46,13 +46,12 @@ async function changesAllowed(studio: Studio, request: Request): Promise<ChangeN
 /** The operation of a name; undefined if there is none. */
 export function studioOperation(name: string): AnyOperation | undefined {
   if (!Object.hasOwn(OPERATIONS, name)) return undefined;
-  const { writes, statements = 1, members, place, run } =
-    OPERATIONS[name as OperationName] as OperationOf<
-      OperationName
-    >;
+  const { writes, again, members, place, run } = OPERATIONS[name as OperationName] as OperationOf<
+    OperationName
+  >;
   return {
     writes,
-    statements,
+    again,
     place: (given) =>
       checkGiven(() => {
         checkMembers("arguments", given as never, members as never);

@@ -27,7 +27,7 @@ export async function parkedStoreIn(
   const lastOf = (name: string) => lasts.find(({ streamName }) => streamName === name);
   const version = lastOf(parkedStream(identity))?.version ?? -1;
   const { position } = lastOf(replayStream(identity))?.data as { position?: unknown } ?? {};
-  const next = typeof position === "number" ? position : 0;
+  const next = /^\d{1,15}$/.test(String(position)) ? Number(position) : 0;
   if (version - next < LONGEST_PARKED) return store;
   throw new Refusal(
     422,

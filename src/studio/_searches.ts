@@ -74,6 +74,7 @@ export const SEARCHES: Operations<
   },
   findMessages: {
     writes: false,
+    again: { statements: 1, isPutOff: true },
     members: {
       source: true,
       direction: true,
@@ -143,7 +144,7 @@ export const SEARCHES: Operations<
   },
   parked: {
     writes: false,
-    statements: 2,
+    again: { statements: 2, isPutOff: true },
     members: { consumer: true, partition: true, position: true, batchSize: true },
     place: ({ position = 0, batchSize = 100, ...given }) => {
       checkInteger("position", position, 0);
@@ -155,7 +156,7 @@ export const SEARCHES: Operations<
   },
   planRewind: {
     writes: false,
-    statements: 5,
+    again: { statements: 5, isPutOff: true },
     members: { consumer: true, partition: true, position: true },
     place: ({ position, ...given }) => {
       startIn("position", position);
@@ -170,7 +171,7 @@ export const SEARCHES: Operations<
   },
   nextMessage: {
     writes: false,
-    statements: 5,
+    again: { statements: 5, isPutOff: true },
     members: { consumer: true, partition: true },
     place: (given) => {
       const place = placeOfConsumer(given);
@@ -188,6 +189,8 @@ export const SEARCHES: Operations<
   },
   readAggregate: {
     writes: false,
+    // It belongs to what was found, which has waited.
+    again: { statements: 2, isPutOff: false },
     members: { name: true, partition: true, position: true, batchSize: true },
     place: ({ name, partition, position = 0, batchSize = 100 }) => {
       checkAggregateName("name", name);

@@ -19,10 +19,10 @@ const LONGEST_GOOD = 30_000;
 const FAILURE_GOOD = 1000;
 /** How long what a page has looked at again is the answer for others, in milliseconds. */
 const AGAIN_GOOD = 1000;
-/** What all pages see alike has the other half of the statements. */
+/** What all pages see alike has what is left of a statement a second. */
 const AGAIN_A_SECOND = 0.5;
-/** Who waits and has not asked for so many milliseconds has left. */
-const LONGEST_TURN = 5000;
+/** Who waits and has not asked for so many milliseconds has left: a page asks for one of its things a second. */
+const LONGEST_TURN = 20_000;
 
 /** A look at the store that pages have together. */
 export interface SharedLook<Answer> {
@@ -38,14 +38,20 @@ export interface SharedLook<Answer> {
 /** Looks once for all who want to see the same. */
 export type ShareLook = <Answer>(look: SharedLook<Answer>) => Promise<Answer>;
 
+/** What it costs that a page asks again by itself. */
+export interface AskedAgain {
+  /** How many statements it is at most. */
+  readonly statements: number;
+  /** Whether others may come first. If not, they come later. */
+  readonly isPutOff: boolean;
+}
+
 /** A look at what pages show already. */
-export interface AgainLook<Answer> {
+export interface AgainLook<Answer> extends AskedAgain {
   /** What tells what they show from others. */
   readonly what: string;
   /** What they know of the store: the answer is no older than that. */
   readonly known: string;
-  /** How many statements it is at most. */
-  readonly statements: number;
   readonly ask: () => Promise<Answer>;
 }
 
@@ -78,16 +84,15 @@ interface KeptAnswer {
  * pages does not grow with their number, or with the number of things that each shows. A first look is not put off until
  * there were many of them: then each waits for its turn, so that later looks have half of the statements.
  */
-export function shareReads(partitions: number): SharedReads {
+export function shareReads(): SharedReads {
   const statementsLeft = budgetOf(BURST, 1);
-  // Who looks at one partition is not to take what a look at all of them waits for.
-  const least = Math.min(partitions, BURST);
-  return { share: sharing(statementsLeft), again: lookingAgain(statementsLeft, least) };
+  return { share: sharing(statementsLeft), again: lookingAgain(statementsLeft) };
 }
 
 function sharing(statementsLeft: Budget): ShareLook {
   const kept = new Map<string, KeptAnswer>();
   const firstLooksLeft = budgetOf(FIRST_LOOKS, FIRST_LOOKS_A_SECOND);
+  const queue = makeQueue();
   return async <Answer>({ key, goodFor, statements, ask }: SharedLook<Answer>): Promise<Answer> => {
     const now = performance.now();
     const known: KeptAnswer = kept.get(key) ?? {
@@ -108,8 +113,14 @@ function sharing(statementsLeft: Budget): ShareLook {
     // A store that is down is not asked by each page.
     if (known.failure && now - known.failure.at < FAILURE_GOOD) throw known.failure.error;
     const isGood = known.answer && now - known.readAt < Math.max(goodFor, known.goodFor);
-    const mayAsk = statementsLeft.now() >= Math.min(statements, BURST);
-    if (known.answer && (isGood || !mayAsk)) return known.answer.value as Answer;
+    if (known.answer && isGood) return known.answer.value as Answer;
+    // Something is left for each that has waited longer.
+    const wanted = Math.min(statements + queue.before(key), BURST);
+    if (known.answer && statementsLeft.now() < wanted) {
+      queue.wait(key);
+      return known.answer.value as Answer;
+    }
+    queue.leave(key);
     statementsLeft.take(statements, -MOST_OWED);
     if (!known.answer) firstLooksLeft.take(1, -MOST_WAITING);
     const wait = known.answer ? 0 : Math.max(0, -firstLooksLeft.now()) / FIRST_LOOKS_A_SECOND;
@@ -122,32 +133,51 @@ function sharing(statementsLeft: Budget): ShareLook {
   };
 }
 
-function lookingAgain(statementsLeft: Budget, least: number): LookAgain {
+function lookingAgain(statementsLeft: Budget): LookAgain {
   const looksLeft = budgetOf(BURST, AGAIN_A_SECOND);
   const kept = new Map<string, { readonly answer: Promise<unknown>; readonly at: number }>();
-  /** When what was put off was asked for last: whoever has waited longest is first. */
-  const waiting = new Map<string, number>();
-  return <Answer>({ what, known, statements, ask }: AgainLook<Answer>) => {
+  const queue = makeQueue();
+  return <Answer>({ what, known, statements, isPutOff, ask }: AgainLook<Answer>) => {
     const at = performance.now();
     for (const [oldest, it] of kept) if (at - it.at > AGAIN_GOOD) kept.delete(oldest);
-    for (const [oldest, askedAt] of waiting) {
-      if (at - askedAt > LONGEST_TURN) waiting.delete(oldest);
-    }
     const key = `${known} ${what}`;
     const found = kept.get(key);
     if (found) return found.answer as Promise<Answer>;
-    const turns = Math.min(statementsLeft.now() - least + 1, looksLeft.now());
-    const before = waiting.has(what) ? [...waiting.keys()].indexOf(what) : waiting.size;
-    if (turns < before + 1) {
-      if (before < MOST_KEPT) waiting.set(what, at);
+    if (isPutOff && looksLeft.now() < queue.before(what) + 1) {
+      queue.wait(what);
       return undefined;
     }
-    waiting.delete(what);
+    queue.leave(what);
     statementsLeft.take(statements);
     looksLeft.take(statements);
     const answer = ask();
     kept.set(key, { answer, at });
     return answer;
+  };
+}
+
+/** Who was put off: whoever has waited longest is first. */
+interface Queue {
+  /** How many come before it. */
+  before(what: string): number;
+  wait(what: string): void;
+  leave(what: string): void;
+}
+
+function makeQueue(): Queue {
+  /** When each has asked last, in the order in which they were put off. */
+  const waiting = new Map<string, number>();
+  const leave = (what: string) => void waiting.delete(what);
+  return {
+    before: (what) => {
+      const longAgo = performance.now() - LONGEST_TURN;
+      for (const [it, askedAt] of waiting) if (askedAt < longAgo) leave(it);
+      return waiting.has(what) ? [...waiting.keys()].indexOf(what) : waiting.size;
+    },
+    wait: (what) => {
+      if (waiting.has(what) || waiting.size < MOST_KEPT) waiting.set(what, performance.now());
+    },
+    leave,
   };
 }
 

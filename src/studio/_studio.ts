@@ -73,7 +73,7 @@ export function makeStudio(sql: Sql, options: StudioOptions): Studio {
     ask: askPartitions(stores, tell),
     signal,
     onError: tell,
-    ...shareReads(stores.length),
+    ...shareReads(),
   };
 }
 

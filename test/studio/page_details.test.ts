@@ -1,5 +1,13 @@
 /** The page of the studio in a browser, where something is not as usual. */
-import { aggregate, drain, fromQuery, readLastMessage, write, writeBatch } from "@messagedb/client";
+import {
+  aggregate,
+  drain,
+  fromQuery,
+  readLastMessage,
+  readStream,
+  write,
+  writeBatch,
+} from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -12,6 +20,7 @@ import {
   hide,
   openStudioPage,
   type PageOptions,
+  sentBy,
   seriousOf,
   serveStudio,
   startBrowser,
@@ -326,6 +335,120 @@ if (chromium === undefined) {
         });
         expect(await page.getByRole("table").getAttribute("aria-rowcount")).toBe("1201");
       }
+    });
+
+    test("is where one was when one loads a list again, or goes forward to it", async () => {
+      const many = Array.from({ length: 500 }, (_, at) => ({ type: `Stride${at}` }));
+      await writeBatch(db.sql, "strode-1", many);
+      const { page } = await open("/categories");
+      await page.evaluate(() => history.pushState(null, "", "/streams/strode-1"));
+      await page.reload();
+      await page.getByRole("row").filter({ hasText: "Stride499" }).waitFor();
+      const rows = page.locator(".rows");
+      const leftAt = () => page.evaluate(() => history.state?.leftAt);
+      await rows.evaluate((it) => it.scrollTop = 1400);
+      await until(async () => await leftAt() === 449);
+      await page.goBack();
+      await page.getByRole("heading", { name: "Categories" }).waitFor();
+      await page.goForward();
+      await page.getByRole("row").filter({ hasText: "Stride449" }).waitFor();
+      await eventually(async () => {
+        await rows.evaluate((it) => it.scrollTop = 0);
+        expect(await page.getByRole("row").filter({ hasText: "Stride499" }).count()).toBe(1);
+      });
+      await until(async () => await leftAt() === undefined);
+      await page.reload();
+      await page.getByRole("row").filter({ hasText: "Stride499" }).waitFor();
+      await write(db.sql, "strode-1", { type: "After" });
+      await page.getByRole("row").filter({ hasText: "After" }).waitFor();
+    });
+
+    test("does not jump to the chosen message when that comes with later rows", async () => {
+      const many = Array.from({ length: 400 }, (_, at) => ({ type: `Far${at}` }));
+      await writeBatch(db.sql, "distant-1", many);
+      const [far] = await readStream(db.sql, "distant-1", { position: 240, batchSize: 1 });
+      const { page } = await open(`/streams/distant-1?message=${far!.id}`);
+      await page.getByRole("row").filter({ hasText: "Far399" }).waitFor();
+      const rows = page.locator(".rows");
+      await rows.evaluate((it) => it.scrollTop = 60 * 28);
+      await page.locator('[aria-rowcount="201"]').waitFor();
+      await page.locator('[aria-rowcount="201"]').evaluate(() =>
+        new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)))
+      );
+      expect(await rows.evaluate((it) => it.scrollTop)).toBe(60 * 28);
+    });
+
+    test("loses and repeats nothing, whatever one does while news are on their way", async () => {
+      const type = (at: number) => ({ type: `Step${at}` });
+      await writeBatch(db.sql, "gap-1", Array.from({ length: 3300 }, (_, at) => type(at)));
+      const { page } = await open("/streams/gap-1");
+      const rows = page.locator(".rows");
+      const count = async () =>
+        Number(await page.getByRole("table").getAttribute("aria-rowcount")) - 1;
+      const scrollTo = (count_: number) =>
+        until(async () => {
+          await rows.evaluate((it) => it.scrollTop = it.scrollHeight);
+          return await count() >= count_;
+        });
+      await scrollTo(2900);
+      const held: (() => void)[] = [];
+      await page.route("**/api/findMessages", async (route) => {
+        if (route.request().headers()["x-messagedb-again"] !== undefined) {
+          await new Promise<void>((resolve) => held.push(resolve));
+        }
+        await route.fallback();
+      });
+      await write(db.sql, "gap-1", type(3300));
+      await until(() => held.length === 1);
+      // Those on top are dropped.
+      await until(async () => {
+        await rows.evaluate((it) => it.scrollTop = it.scrollHeight);
+        return await count() < 2900;
+      });
+      // Live off and on: there is to be one look at a time.
+      await page.getByRole("button", { name: "Live" }).click();
+      await page.getByRole("button", { name: "Paused" }).click();
+      await page.unroute("**/api/findMessages");
+      for (const release of held) release();
+      await until(async () => {
+        await rows.evaluate((it) => it.scrollTop = 0);
+        return await page.getByRole("row").filter({ hasText: "Step3300" }).count() === 1;
+      });
+      const positions = await page.evaluate(async () => {
+        const list = document.querySelector(".rows")!;
+        const seen = new Set<number>();
+        for (let top = 0; top < list.scrollHeight; top += 280) {
+          list.scrollTop = top;
+          await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+          for (const it of document.querySelectorAll('[role="row"].body')) {
+            seen.add(Number(/Step(\d+)/.exec(it.textContent)![1]));
+          }
+        }
+        return [...seen].sort((a, b) => b - a);
+      });
+      expect(positions).toEqual(positions.map((_, at) => 3300 - at));
+      expect(positions.length).toBeGreaterThan(2000);
+    });
+
+    test("shows a burst once, if Live is off and on while it is on its way", async () => {
+      await writeBatch(db.sql, "twice-1", Array.from({ length: 10 }, () => ({ type: "Before" })));
+      const { page } = await open("/streams/twice-1");
+      await page.getByRole("row").filter({ hasText: "Before" }).first().waitFor();
+      const held: (() => void)[] = [];
+      await page.route("**/api/findMessages", async (route) => {
+        await new Promise<void>((resolve) => held.push(resolve));
+        await route.fallback();
+      });
+      await writeBatch(db.sql, "twice-1", Array.from({ length: 900 }, () => ({ type: "Burst" })));
+      await until(() => held.length === 1);
+      await page.getByRole("button", { name: "Live" }).click();
+      await page.getByRole("button", { name: "Paused" }).click();
+      // The page asks for other things meanwhile: then this was its turn.
+      const asked = sentBy(page, "pulse");
+      await until(() => asked.sent.length > 3);
+      await page.unroute("**/api/findMessages");
+      for (const release of held) release();
+      await page.locator('[aria-rowcount="911"]').waitFor();
     });
 
     test("reads on by itself where messages are large", async () => {

@@ -122,6 +122,7 @@ interface Work {
   /** The last position that was looked at for what is new to a search; undefined before the first look. */
   searched: number | undefined;
   news: News | undefined;
+  isRefreshing: boolean;
   controller: AbortController;
   isEnded: boolean;
 }
@@ -144,6 +145,7 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
     partition: 0,
     searched: undefined,
     news: undefined,
+    isRefreshing: false,
     controller: new AbortController(),
     isEnded: false,
   };
@@ -188,7 +190,7 @@ async function find(
   const end = direction === "forward" ? (found.next ?? 0) - 1 : -1;
   work.seen = Math.max(work.seen, end, ...keys);
   work.partition = found.partition;
-  return { ...found, messages: await withReferred(filter, found.messages, signal) };
+  return { ...found, messages: await withReferred(filter, found.messages, { signal, again }) };
 }
 
 /** One thing at a time. A failure stays until something is tried again. */
@@ -214,7 +216,10 @@ async function search(work: Work): Promise<void> {
 }
 
 /** Puts a page below. Far above, rows are dropped. */
-function append(work: Work, { messages, next, scanned }: FoundRows): void {
+function append(
+  work: Work,
+  { messages, next, scanned }: Omit<FoundRows, "partition">,
+): void {
   const { state } = work;
   const rows = newOf(work, messages);
   const isDropping = state.rows.length + rows.length > MOST_ROWS;
@@ -276,20 +281,27 @@ async function readBefore(work: Work): Promise<void> {
  * @returns Whether it has looked, or need not; false while another read is under way.
  */
 async function refresh(work: Work, heads: Pulse["heads"] | undefined): Promise<boolean> {
-  const { state: { hasBefore, hasMore }, isBackward } = work;
   const { isLoading, isLeftBehind } = work.state;
-  if (isLoading) return false;
-  if (isLeftBehind || work.isEnded || (isBackward ? hasBefore : hasMore)) return true;
+  if (isLoading || work.isRefreshing) return false;
+  if (isLeftBehind || work.isEnded || isElsewhere(work)) return true;
   const isSearching = isSearch(work) ||
-    isBackward && work.seen < 0 && !isStream(work.filter.source);
+    work.isBackward && work.seen < 0 && !isStream(work.filter.source);
   const { signal } = work.controller;
+  work.isRefreshing = true;
   try {
     return await (isSearching ? searchNews(work, heads) : readNews(work, work.seen));
   } catch (error) {
     // Somebody has cancelled a search, or has left.
     if (signal.aborted) return false;
     throw asFailure(error);
+  } finally {
+    work.isRefreshing = false;
   }
+}
+
+/** Whether the end at which news come is not in the table: they come when one scrolls there. */
+function isElsewhere({ state: { hasBefore, hasMore }, isBackward }: Work): boolean {
+  return isBackward ? hasBefore : hasMore;
 }
 
 /** Finds what is new; undefined if it is not the page's turn. */
@@ -320,11 +332,16 @@ interface News {
 /** Reads what comes after a position, with an overlap; or goes on with what was begun. */
 async function readNews(work: Work, known: number): Promise<boolean> {
   const isOfStream = isStream(work.filter.source);
-  const first = Math.max(0, known + (isOfStream ? 1 : -OVERLAP));
+  // Pages that show the same are to ask for the same, although they have not looked at the same time.
+  const first = isOfStream ? known + 1 : Math.max(0, Math.floor(known / OVERLAP - 1) * OVERLAP);
   const news = work.news ??= { rows: [], from: first, seen: first - 1, pages: 0 };
   while (news.from !== null && news.pages < MOST_NEWS) {
     const found = await findNews(work, "forward", news.from);
     if (work.state.isLoading || work.isEnded) return work.isEnded;
+    if (isElsewhere(work)) {
+      work.news = undefined;
+      return true;
+    }
     if (found === undefined) return false;
     news.rows.push(...found.messages);
     news.from = found.next;
@@ -333,17 +350,11 @@ async function readNews(work: Work, known: number): Promise<boolean> {
     news.pages++;
   }
   work.news = undefined;
-  if (news.from !== null && work.isBackward) {
-    work.update({ hasBefore: true, isLeftBehind: true });
-    return true;
-  }
   if (isOfStream) work.searched = news.seen;
-  const rows = newOf(work, news.rows);
-  if (work.isBackward && rows.length > 0) {
-    prepend(work, rows.toReversed(), { hasBefore: false, isFresh: true });
-  } else if (rows.length > 0 || news.from !== null) {
-    if (news.from !== null) work.next = news.from;
-    work.update({ rows: [...work.state.rows, ...rows], hasMore: news.from !== null });
+  if (!work.isBackward) append(work, { messages: news.rows, next: news.from, scanned: 0 });
+  else if (news.from !== null) work.update({ hasBefore: true, isLeftBehind: true });
+  else if (newOf(work, news.rows).length > 0) {
+    prepend(work, news.rows.toReversed(), { hasBefore: false, isFresh: true });
   }
   return true;
 }
@@ -384,6 +395,7 @@ async function endOfStream({ filter: { source }, controller }: Work): Promise<nu
 async function searchNewest(work: Work, head: number | undefined): Promise<boolean> {
   const found = await findNews(work, "backward", "end");
   if (work.state.isLoading || work.isEnded) return work.isEnded;
+  if (isElsewhere(work)) return true;
   if (found === undefined) return false;
   const { messages, next } = found;
   const isGap = next !== null && head !== undefined && !isStream(work.filter.source) && next > head;
@@ -401,5 +413,5 @@ function newOf(
   found: readonly TableMessage[],
 ): TableMessage[] {
   const known = new Set(state.rows.map(({ id }) => id));
-  return found.filter(({ id }) => !known.has(id));
+  return found.filter(({ id }) => !known.has(id) && known.add(id));
 }

@@ -32,7 +32,7 @@ export function go(url: string, { replaces = false } = {}): void {
   if (url === location.pathname + location.search) return;
   if (replaces) history.replaceState(history.state, "", url);
   else {
-    history.replaceState({ leftAt: tellPosition() }, "");
+    rememberPosition();
     history.pushState(null, "", url);
   }
   currentPlace.set(placeNow());
@@ -44,7 +44,12 @@ export function goWith(changes: Query, options: { readonly replaces?: boolean } 
   go(viewUrl(path ?? [], { ...Object.fromEntries(query), ...changes }), options);
 }
 
-/** Where one is in the view's list, for whoever comes back; answers how to end that. */
+/** Remembers where one is in the view's list, for whoever comes back, or loads the page again. */
+export function rememberPosition(): void {
+  history.replaceState({ leftAt: tellPosition() }, "");
+}
+
+/** Where one is in the view's list; answers how to end that. */
 export function tellsPosition(tell: () => number | undefined): () => void {
   tellPosition = tell;
   return () => {

@@ -1,5 +1,5 @@
 import type { ListedMessage } from "../../_api.ts";
-import { call } from "./call.ts";
+import { call, type CallOptions } from "./call.ts";
 
 /** A message of a table; of a reference, with the message that it refers to. */
 export interface TableMessage extends ListedMessage {
@@ -16,7 +16,7 @@ const MOST = 500;
 export async function withReferred(
   { source, types }: { readonly source: string; readonly types?: readonly string[] },
   messages: readonly ListedMessage[],
-  signal: AbortSignal,
+  options: CallOptions & { readonly signal: AbortSignal },
 ): Promise<readonly TableMessage[]> {
   const references = messages.filter(({ kind }) => kind === "reference");
   if (source === "$all" || references.length === 0) return messages;
@@ -31,16 +31,14 @@ export async function withReferred(
     : Math.max(...places) - position + 1;
   const args = { name, position, batchSize: Math.min(count, MOST) };
   try {
-    const found = await call("readAggregate", partition ? { ...args, partition } : args, {
-      signal,
-    });
+    const found = await call("readAggregate", partition ? { ...args, partition } : args, options);
     const byPlace = new Map(found.map((it) => [it.reference.globalPosition, it]));
     return messages.map((it) => {
       const referred = byPlace.get(it.globalPosition);
       return referred === undefined ? it : { ...it, referred };
     });
   } catch {
-    signal.throwIfAborted();
+    options.signal.throwIfAborted();
     return messages;
   }
 }

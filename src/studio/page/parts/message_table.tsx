@@ -6,7 +6,7 @@ import { type Feed, type FeedFilter, type FeedState, isStream, useFeed } from ".
 import { numberText, quantity } from "../lib/format.ts";
 import { useKeyDown } from "../lib/keys.ts";
 import { messageUrl } from "../lib/links.ts";
-import { currentPlace, goWith, tellsPosition } from "../lib/place.ts";
+import { currentPlace, goWith, rememberPosition, tellsPosition } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
 import { useValue } from "../lib/store.ts";
 import { every } from "../lib/ticker.ts";
@@ -42,12 +42,22 @@ export function MessageTable(
   }, [source, kind]);
   const columns = useMemo(() => columnsOfMessages(source), [source]);
   const top = useRef(0);
-  useLayoutEffect(() =>
-    tellsPosition(() => {
+  const remembering = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useLayoutEffect(() => {
+    const end = tellsPosition(() => {
       const { rows, hasBefore } = feed.state();
       const row = top.current > 0 || hasBefore ? rows[top.current] : undefined;
       return row && feed.keyOf(row);
-    }), [feed]);
+    });
+    return () => {
+      clearTimeout(remembering.current);
+      end();
+    };
+  }, [feed]);
+  const jumpToLatest = () => {
+    setTurn(turn + 1);
+    if (query.has("position")) goWith({ position: undefined });
+  };
   const open = (row: ListedMessage) =>
     goWith({ message: row.id }, { replaces: chosen !== undefined });
   const close = () => goWith({ message: undefined });
@@ -62,7 +72,7 @@ export function MessageTable(
         isLive={isLive}
         setIsLive={setIsLive}
         liveFailure={liveFailure}
-        jumpToLatest={state.isLeftBehind ? () => setTurn(turn + 1) : undefined}
+        jumpToLatest={state.isLeftBehind ? jumpToLatest : undefined}
       />
       <div class={`split${chosen === undefined ? "" : " has-panel"}`}>
         <RowTable
@@ -77,7 +87,11 @@ export function MessageTable(
             `${isBookkeeping(row) ? "own" : ""}${isTarget(row, filter) ? " target" : ""}`}
           shift={state.shift}
           fresh={state.fresh}
-          onScrolled={(index) => void (top.current = index)}
+          onScrolled={(index) => {
+            top.current = index;
+            clearTimeout(remembering.current);
+            remembering.current = setTimeout(rememberPosition, 300);
+          }}
           onTop={state.hasBefore ? feed.before : nothing}
           onBottom={state.hasMore && !state.isPaused && !state.failure ? feed.more : nothing}
           foot={<Foot feed={feed} state={state} filter={filter} />}
@@ -159,7 +173,7 @@ function Foot(
   );
 }
 
-/** A list in which nothing comes while others are written to is looked at less often, up to each fourth second. */
+/** A list in which nothing comes while others are written to is looked at less often: up to each fourth turn. */
 const MOST_TURNS = 3;
 
 /**

@@ -88,13 +88,18 @@ function useActiveRow<Row>(
   const [active, setActive] = useState<Active>();
   const wantsFocus = useRef(false);
   const wanted = active?.selected === selected ? active?.key : selected ?? active?.key;
-  const index = Math.max(0, rows.findIndex((row) => keyOf(row) === wanted));
+  const found = rows.findIndex((row) => keyOf(row) === wanted);
+  const index = Math.max(0, found);
   const activeKey = rows[index] && keyOf(rows[index]);
-  const isThere = selected !== undefined && selected === activeKey;
+  const sought = useRef<string | undefined>(undefined);
   const choose = (key: string) => setActive({ key, selected });
   useLayoutEffect(() => {
+    if (rows.length === 0 || sought.current === selected) return;
+    // If it comes with later rows, one reads something else by then.
+    sought.current = selected;
+    const isThere = selected !== undefined && selected === activeKey;
     if (isThere && scroller.current) show(scroller.current, index, height);
-  }, [selected, isThere]);
+  });
   const focusRow = (index: number) => {
     const row = rows[index];
     if (row === undefined || !scroller.current) return;
@@ -126,7 +131,7 @@ function useActiveRow<Row>(
     const step = event.key === "j" ? 1 : event.key === "k" ? -1 : 0;
     if (step === 0 || scroller.current?.contains(event.target as Element)) return;
     event.preventDefault();
-    focusRow(wanted === undefined ? 0 : targetOf(event, index, rows.length, 0)!);
+    focusRow(found === -1 ? 0 : targetOf(event, index, rows.length, 0)!);
   });
   return { activeKey, choose, onKeyDown };
 }
