@@ -1,0 +1,118 @@
+/** What the page of the studio changes: once, by whom it is allowed, and with what came of it told. */
+import { readStream } from "@messagedb/client";
+import { studio } from "@messagedb/client/studio";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { chromium } from "../_browser.ts";
+import { describeSkipped } from "../_describe_skipped.ts";
+import { useDatabase } from "../database.ts";
+import { openStudioPage, sentBy, serveStudio, startBrowser } from "./_browse.ts";
+
+const title = "the page of the studio, when it changes something";
+
+if (chromium === undefined) {
+  describeSkipped(title, "Chromium is not installed");
+} else {
+  describe(title, () => {
+    const db = useDatabase();
+    let browser: Browser;
+    let served: Awaited<ReturnType<typeof serveStudio>>;
+
+    beforeAll(async () => {
+      served = await serveStudio(studio(db.sql, {
+        authorize: () => true,
+        readOnly: false,
+      }));
+      browser = await startBrowser();
+    });
+
+    afterAll(async () => {
+      await browser?.close();
+      await served?.stop();
+    });
+
+    const open = (path: string) => openStudioPage(browser, served.origin, path);
+
+    /** Opens the dialog to write to a stream, with a message in it. */
+    const openWrite = async (streamName: string, before?: (page: Page) => Promise<unknown>) => {
+      const { page } = await open(`/streams/${streamName}`);
+      await before?.(page);
+      await page.getByRole("button", { name: "Write a message" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByLabel("Type").fill("Noted");
+      return {
+        page,
+        dialog,
+        data: dialog.getByLabel("Data, as JSON", { exact: true }),
+        act: dialog.getByRole("button", { name: "Write it" }),
+        ...sentBy(page, "write"),
+      };
+    };
+
+    const dataOf = async (streamName: string) =>
+      (await readStream(db.sql, streamName)).map(({ data }) => data);
+
+    test("writes once what is sent again because the answer was lost", async () => {
+      const { page, dialog, act } = await openWrite("lost-1", async (page) => {
+        // As on a page that was loaded over plain HTTP.
+        await page.evaluate(() =>
+          Object.defineProperty(crypto, "randomUUID", { value: undefined })
+        );
+        await loseOneAnswer(page, "write");
+      });
+      await act.click();
+      await dialog.getByRole("alert").filter({ hasText: "does not answer" }).waitFor();
+      await dialog.getByText("it is written once").waitFor();
+      await dialog.getByLabel("Expected version").fill("-1");
+      await act.click();
+      await page.getByText("Written at position 0").waitFor();
+      expect(await dataOf("lost-1")).toEqual([{}]);
+    });
+
+    test("writes what was changed after the answer was lost, and says that it is one more", async () => {
+      const { page, dialog, data, act } = await openWrite(
+        "lost-2",
+        (page) => loseOneAnswer(page, "write"),
+      );
+      await act.click();
+      await dialog.getByText("it is written once").waitFor();
+      await data.fill('{"b":2}');
+      await dialog.getByText("would be one more").waitFor();
+      await data.fill(" { } ");
+      await dialog.getByText("it is written once").waitFor();
+      await data.fill('{"b":2}');
+      await act.click();
+      await page.getByText("Written at position 1").waitFor();
+      expect(await dataOf("lost-2")).toEqual([{}, { b: 2 }]);
+    });
+
+    test("says nothing of a message that may be written if it was refused", async () => {
+      const { dialog, act } = await openWrite("lost-3");
+      await dialog.getByLabel("Expected version").fill("7");
+      await act.click();
+      await dialog.getByRole("alert").filter({ hasText: "expected version 7" }).waitFor();
+      expect(await dialog.getByText(/it is written once|one more/).count()).toBe(0);
+    });
+
+    test("writes the same message twice for whoever writes it twice", async () => {
+      const { page, dialog, act, sent } = await openWrite("twice-1");
+      await act.click();
+      await page.getByText("Written at position 0").waitFor();
+      await page.getByRole("button", { name: "Write a message" }).click();
+      await dialog.getByLabel("Type").fill("Noted");
+      await act.click();
+      await page.getByText("Written at position 1").waitFor();
+      const [first, second] = sent as { readonly id?: string }[];
+      expect(first!.id).toMatch(/^[\da-f-]{36}$/);
+      expect(second!.id).not.toBe(first!.id);
+    });
+  });
+}
+
+/** Lets the server do what it is asked next, and the page hear nothing of it. */
+async function loseOneAnswer(page: Page, operation: string): Promise<void> {
+  await page.route(`**/api/${operation}`, async (route) => {
+    await route.fetch();
+    await route.abort();
+  }, { times: 1 });
+}
