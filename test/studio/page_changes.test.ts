@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { useDatabase } from "../database.ts";
-import { openStudioPage, sentBy, serveStudio, startBrowser } from "./_browse.ts";
+import { hold, openStudioPage, sentBy, serveStudio, startBrowser } from "./_browse.ts";
 
 const title = "the page of the studio, when it changes something";
 
@@ -105,6 +105,20 @@ if (chromium === undefined) {
       const [first, second] = sent as { readonly id?: string }[];
       expect(first!.id).toMatch(/^[\da-f-]{36}$/);
       expect(second!.id).not.toBe(first!.id);
+    });
+
+    test("says what has failed though its dialog was closed meanwhile", async () => {
+      const { page, dialog, act } = await openWrite("late-1");
+      const release = await hold(page, "write");
+      await dialog.getByLabel("Expected version").fill("7");
+      await act.click();
+      await dialog.getByRole("button", { name: "Working…" }).waitFor();
+      await dialog.getByRole("button", { name: "Close" }).last().click();
+      await dialog.waitFor({ state: "detached" });
+      release();
+      const said = page.locator(".said").filter({ hasText: "expected version 7" });
+      await said.waitFor();
+      expect(await said.textContent()).toContain("Write a message");
     });
   });
 }

@@ -5,10 +5,11 @@ export const announcement: Shared<string> = shared("");
 
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-export function announce(text: string): void {
+/** @param shownFor Milliseconds. */
+export function announce(text: string, shownFor = 5000): void {
   announcement.set(text);
   clearTimeout(timer);
-  timer = setTimeout(() => announcement.set(""), 5000);
+  timer = setTimeout(() => announcement.set(""), shownFor);
 }
 
 export async function copyText(text: string, what: string): Promise<void> {

@@ -1,6 +1,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { asFailure, type CallFailure } from "../lib/call.ts";
+import { announce } from "../lib/announce.ts";
+import { asFailure, type CallFailure, failureText } from "../lib/call.ts";
 import { Failed } from "./states.tsx";
 
 export function Dialog(
@@ -38,6 +39,9 @@ export function Dialog(
   );
 }
 
+/** What has failed after its dialog was closed is shown for so many milliseconds: nobody looks for it. */
+const FAILURE_SHOWN = 20_000;
+
 /** A dialog that says what will be done, and does it when one agrees. */
 export function Confirm(
   { title, verb, act, close, children, isReady = true, isDangerous = false }: {
@@ -65,7 +69,9 @@ export function Confirm(
       // Closed meanwhile, it must not close another dialog.
       if (await act() !== "stay" && isShown.current) close();
     } catch (error) {
-      setFailure(asFailure(error));
+      const failure = asFailure(error);
+      setFailure(failure);
+      if (!isShown.current) announce(`${title}: failed. ${failureText(failure)}`, FAILURE_SHOWN);
     }
     setIsActing(false);
   };
