@@ -1,12 +1,20 @@
 /** What the page of the studio changes: once, by whom it is allowed, and with what came of it told. */
-import { readStream } from "@messagedb/client";
+import { drain, readStream, write, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
+import { eventually } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { hold, openStudioPage, sentBy, serveStudio, startBrowser } from "./_browse.ts";
+import {
+  hold,
+  openStudioPage,
+  type PageOptions,
+  sentBy,
+  serveStudio,
+  startBrowser,
+} from "./_browse.ts";
 
 const title = "the page of the studio, when it changes something";
 
@@ -19,9 +27,16 @@ if (chromium === undefined) {
     let served: Awaited<ReturnType<typeof serveStudio>>;
 
     beforeAll(async () => {
+      for (const category of ["some", "one", "all", "two"]) {
+        await writeBatch(db.sql, `${category}-1`, [{ type: "Came" }, { type: "Went" }]);
+        await drain(db.sql, { ...reader(category), handle: () => "park" });
+      }
+      await write(db.sql, "some-1", { type: "Waits" });
+      await write(db.sql, "two-1", { type: "Waits" });
       served = await serveStudio(studio(db.sql, {
         authorize: () => true,
         readOnly: false,
+        consumers: [reader("all"), reader("some")],
       }));
       browser = await startBrowser();
     });
@@ -31,7 +46,8 @@ if (chromium === undefined) {
       await served?.stop();
     });
 
-    const open = (path: string) => openStudioPage(browser, served.origin, path);
+    const open = (path: string, options: PageOptions = {}) =>
+      openStudioPage(browser, served.origin, path, options);
 
     /** Opens the dialog to write to a stream, with a message in it. */
     const openWrite = async (streamName: string, before?: (page: Page) => Promise<unknown>) => {
@@ -120,7 +136,53 @@ if (chromium === undefined) {
       await said.waitFor();
       expect(await said.textContent()).toContain("Write a message");
     });
+
+    test.each([
+      ["replayParked", ["Replay all…"], true],
+      ["discardParked", ["Discard…"], true],
+      ["rewind", ["Rewind…"], false],
+      ["skip", ["Skip…"], false],
+      ["park", ["Park…"], false],
+      ["write", [], false],
+    ])("offers no more than is allowed: %s", async (allowed, names, choosesParked) => {
+      const { origin, stop } = await serveStudio(studio(db.sql, {
+        authorize: (_, { operation, writes }) => !writes || operation === allowed,
+        readOnly: false,
+        consumers: [reader("some")],
+      }));
+      onTestFinished(stop);
+      const { page } = await open("/consumers/some%3Aposition-reader", { origin });
+      await page.locator(".next").getByText("Waits").waitFor();
+      await page.getByRole("row").filter({ hasText: "Went" }).waitFor();
+      const offered = page.getByRole("button", { name: /replay|discard|rewind|park|skip/i });
+      await eventually(async () => expect(await offered.allTextContents()).toEqual(names));
+      expect(await page.getByLabel("All shown").count()).toBe(choosesParked ? 1 : 0);
+      expect(await page.getByLabel("Choose Came of some-1").count()).toBe(choosesParked ? 1 : 0);
+      await page.goto(`${origin}/streams/some-1`);
+      await page.getByRole("row").filter({ hasText: "Waits" }).waitFor();
+      const writing = page.getByRole("button", { name: "Write a message" });
+      expect(await writing.count()).toBe(allowed === "write" ? 1 : 0);
+    });
+
+    test.each([["discardParked", 0], ["replayParked", 1]])(
+      "says how to replay to whom it is allowed: %s",
+      async (allowed, count) => {
+        const { origin, stop } = await serveStudio(studio(db.sql, {
+          authorize: (_, { operation, writes }) => !writes || operation === allowed,
+          readOnly: false,
+        }));
+        onTestFinished(stop);
+        const { page } = await open("/consumers/some%3Aposition-reader", { origin });
+        await page.getByRole("row").filter({ hasText: "Went" }).waitFor();
+        expect(await page.getByText("was not given it").count()).toBe(count);
+        expect(await page.getByLabel("All shown").count()).toBe(1 - count);
+      },
+    );
   });
+}
+
+function reader(category: string) {
+  return { category, consumerId: "reader", handle: () => {} };
 }
 
 /** Lets the server do what it is asked next, and the page hear nothing of it. */

@@ -1,4 +1,4 @@
-import type { Opened } from "../../_api.ts";
+import type { ChangeName, Opened } from "../../_api.ts";
 import { isFailure } from "./call.ts";
 import { type ConsumerRow, sourceOf } from "./consumers.ts";
 import { opened } from "./pulse.ts";
@@ -10,9 +10,10 @@ export function useOpened(): Opened | undefined {
   return studio === undefined || isFailure(studio) ? undefined : studio;
 }
 
-/** Whether whoever looks may change something. */
-export function useMayWrite(): boolean {
-  return (useOpened()?.may.length ?? 0) > 0;
+/** Whether whoever looks may make a change. */
+export function useMay(): (change: ChangeName) => boolean {
+  const may = useOpened()?.may;
+  return (change) => may?.includes(change) === true;
 }
 
 /** Whether the studio has the handlers of a consumer. */

@@ -19,7 +19,7 @@ import {
 } from "../lib/consumers.ts";
 import { ageText, numberText, quantity } from "../lib/format.ts";
 import { currentPlace, viewUrl } from "../lib/place.ts";
-import { useMayWrite } from "../lib/rights.ts";
+import { useMay } from "../lib/rights.ts";
 import { useValue } from "../lib/store.ts";
 import { Health } from "../parts/consumer_cells.tsx";
 import { Foreign } from "../parts/foreign.tsx";
@@ -77,7 +77,7 @@ function Found(
     readonly lags: LagHistory;
   },
 ): JSX.Element {
-  const mayWrite = useMayWrite();
+  const may = useMay();
   const { consumerId, aggregate, partition } = consumer;
   const name = consumerId ?? aggregate ?? "";
   const live = members.filter(({ health }) => health !== "replaced");
@@ -100,7 +100,12 @@ function Found(
         }
         trail={[{ url: viewUrl(["consumers"]), text: "Consumers" }]}
       >
-        {mayWrite && consumerId !== null && <RewindButton consumer={consumer} members={live} />}
+        {may("rewind") && consumerId !== null && (
+          <RewindButton
+            consumer={consumer}
+            members={live}
+          />
+        )}
       </ViewHead>
       <Sentence of={consumer} members={members} />
       <Types of={consumer} />

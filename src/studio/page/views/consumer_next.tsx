@@ -5,7 +5,7 @@ import { announce } from "../lib/announce.ts";
 import { call } from "../lib/call.ts";
 import { type ConsumerRow, mayWait, memberIdentity } from "../lib/consumers.ts";
 import { messageUrl } from "../lib/links.ts";
-import { useMayWrite } from "../lib/rights.ts";
+import { useMay } from "../lib/rights.ts";
 import { useCall } from "../lib/use_call.ts";
 import { Confirm } from "../parts/dialog.tsx";
 import { Foreign, ForeignCode } from "../parts/foreign.tsx";
@@ -47,7 +47,7 @@ function Next(
     readonly reload: () => void;
   },
 ): JSX.Element {
-  const mayWrite = useMayWrite();
+  const may = useMay();
   // A consumer that goes on meanwhile meets another message: what one has agreed to is the one that was shown.
   const [passing, setPassing] = useState<Pick<PassProps, "how" | "message">>();
   return (
@@ -60,11 +60,11 @@ function Next(
         <Ago time={message.time} />
       </span>
       <span class="grow" />
-      {mayWrite && (
-        <>
-          <button type="button" onClick={() => setPassing({ how: "park", message })}>Park…</button>
-          <button type="button" onClick={() => setPassing({ how: "skip", message })}>Skip…</button>
-        </>
+      {may("park") && (
+        <button type="button" onClick={() => setPassing({ how: "park", message })}>Park…</button>
+      )}
+      {may("skip") && (
+        <button type="button" onClick={() => setPassing({ how: "skip", message })}>Skip…</button>
       )}
       {passing && (
         <PassDialog

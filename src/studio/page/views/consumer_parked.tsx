@@ -6,7 +6,7 @@ import { numberText } from "../lib/format.ts";
 import { messageUrl } from "../lib/links.ts";
 import { markedText } from "../lib/marks.ts";
 import { viewUrl } from "../lib/place.ts";
-import { hasHandlers, useMayWrite, useOpened } from "../lib/rights.ts";
+import { hasHandlers, useMay, useOpened } from "../lib/rights.ts";
 import { useCall } from "../lib/use_call.ts";
 import { useLast } from "../lib/use_last.ts";
 import { Foreign } from "../parts/foreign.tsx";
@@ -91,10 +91,12 @@ function List(
     readonly reload: () => void;
   },
 ): JSX.Element {
-  const mayWrite = useMayWrite();
+  const may = useMay();
   const [marked, setMarked] = useState<ReadonlySet<string>>(new Set());
   const [deed, setDeed] = useState<Deed>();
-  const canReplay = hasHandlers(useOpened(), consumer);
+  const hasHandler = hasHandlers(useOpened(), consumer);
+  const can = { replay: may("replayParked") && hasHandler, discard: may("discardParked") };
+  const canChoose = can.replay || can.discard;
   const choose = (id: string) => {
     const next = new Set(marked);
     if (!next.delete(id)) next.add(id);
@@ -108,17 +110,17 @@ function List(
     <>
       {parked.length > 0 && (
         <>
-          {mayWrite && (
+          {canChoose && (
             <Actions
               all={parked.map(({ message }) => message.id)}
               marked={marked}
               mark={(ids) => setMarked(new Set(ids))}
-              canReplay={canReplay}
+              can={can}
               begin={setDeed}
             />
           )}
-          <ParkedTable parked={parked} chosen={marked} choose={mayWrite ? choose : undefined} />
-          {mayWrite && !canReplay && <HowToReplay consumer={consumer} />}
+          <ParkedTable parked={parked} chosen={marked} choose={canChoose ? choose : undefined} />
+          {may("replayParked") && !hasHandler && <HowToReplay consumer={consumer} />}
         </>
       )}
       {deed && (
@@ -134,11 +136,11 @@ function List(
 }
 
 function Actions(
-  { all, marked, mark, canReplay, begin }: {
+  { all, marked, mark, can, begin }: {
     readonly all: readonly string[];
     readonly marked: ReadonlySet<string>;
     readonly mark: (ids: readonly string[]) => void;
-    readonly canReplay: boolean;
+    readonly can: Readonly<Record<Deed["verb"], boolean>>;
     readonly begin: (deed: Deed) => void;
   },
 ): JSX.Element {
@@ -152,19 +154,21 @@ function Actions(
         <input type="checkbox" checked={isAll} onChange={() => mark(isAll ? [] : all)} />
         All shown
       </label>
-      {canReplay && (
+      {can.replay && (
         <button type="button" onClick={() => begin({ verb: "replay", ids })}>
           {ids.length === 0 ? "Replay all…" : `Replay ${count}…`}
         </button>
       )}
-      <button
-        type="button"
-        disabled={ids.length === 0}
-        title={ids.length === 0 ? "Choose what to discard" : undefined}
-        onClick={() => begin({ verb: "discard", ids })}
-      >
-        {ids.length === 0 ? "Discard…" : `Discard ${count}…`}
-      </button>
+      {can.discard && (
+        <button
+          type="button"
+          disabled={ids.length === 0}
+          title={ids.length === 0 ? "Choose what to discard" : undefined}
+          onClick={() => begin({ verb: "discard", ids })}
+        >
+          {ids.length === 0 ? "Discard…" : `Discard ${count}…`}
+        </button>
+      )}
     </div>
   );
 }

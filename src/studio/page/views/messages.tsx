@@ -6,7 +6,7 @@ import { isOfLibrary } from "../lib/kinds.ts";
 import { categoryIn, correlatedUrl } from "../lib/links.ts";
 import { markedText } from "../lib/marks.ts";
 import { currentPlace, viewUrl } from "../lib/place.ts";
-import { useOpened } from "../lib/rights.ts";
+import { useMay, useOpened } from "../lib/rights.ts";
 import { askForCategories, byLast, isOwnCategory, knownCategories } from "../lib/status.ts";
 import { useValue } from "../lib/store.ts";
 import { Foreign } from "../parts/foreign.tsx";
@@ -48,6 +48,7 @@ function ByCategory(): JSX.Element {
 /** The messages of a stream, or all. */
 export function MessagesView({ source }: { readonly source: string }): JSX.Element {
   const studio = useOpened();
+  const may = useMay();
   const [learned, learn] = useState<
     { readonly source: string; readonly kind: MessageKind | null }
   >();
@@ -90,7 +91,7 @@ export function MessagesView({ source }: { readonly source: string }): JSX.Eleme
         {isOfEntity && studio?.partitions === 1 && (
           <ViewLink url={correlatedUrl(source, undefined)} class="button">Correlated</ViewLink>
         )}
-        {isOfEntity && studio?.may.includes("write") && <WriteButton streamName={source} />}
+        {isOfEntity && may("write") && <WriteButton streamName={source} />}
       </ViewHead>
       <MessageTable
         source={source}
