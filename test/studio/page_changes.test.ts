@@ -178,11 +178,92 @@ if (chromium === undefined) {
         expect(await page.getByLabel("All shown").count()).toBe(1 - count);
       },
     );
+
+    test("gives the focus back to the row of a message that is closed", async () => {
+      const { page } = await open("/streams/some-1");
+      const row = page.getByRole("row").filter({ hasText: "Went" });
+      const close = page.getByRole("complementary").getByRole("button", { name: "Close" });
+      const isAtRow = () => eventually(async () => expect(await focusedText(page)).toMatch(/Went/));
+      await row.focus();
+      await page.keyboard.press("Enter");
+      await close.focus();
+      await page.keyboard.press("Enter");
+      await close.waitFor({ state: "detached" });
+      await isAtRow();
+      // Also if the message was open from the beginning, and by another key.
+      await page.goBack();
+      await page.reload();
+      await close.focus();
+      await page.keyboard.press("Escape");
+      await close.waitFor({ state: "detached" });
+      await isAtRow();
+      await page.keyboard.press("k");
+      await eventually(async () => expect(await focusedText(page)).toMatch(/Waits/));
+    });
+
+    test("leaves the focus where one has put it when a message is closed", async () => {
+      const { page } = await open("/streams/some-1");
+      await page.getByRole("row").filter({ hasText: "Went" }).click();
+      await page.getByRole("complementary").waitFor();
+      await page.getByLabel("Order").focus();
+      await page.keyboard.press("Escape");
+      await page.getByRole("complementary").waitFor({ state: "detached" });
+      expect(await page.evaluate(() => document.activeElement?.ariaLabel)).toBe("Order");
+    });
+
+    test.each([["one", 1], ["two", 2]])(
+      "gives the focus to the heading when what is chosen is discarded: of %s, %s",
+      async (category, count) => {
+        const { page } = await open(`/consumers/${category}%3Aposition-reader`);
+        const boxes = page.getByLabel(`of ${category}-1`);
+        for (let at = 0; at < count; at++) await boxes.nth(at).check();
+        await page.getByRole("button", { name: `Discard ${count}…` }).focus();
+        await page.keyboard.press("Enter");
+        await page.getByLabel("Reason, which is kept").fill("a test");
+        await page.keyboard.press("Enter");
+        await page.getByText(`Discarded ${quantityOf(count)}`).waitFor();
+        await page.getByRole("dialog").waitFor({ state: "detached" });
+        await eventually(async () => expect(await boxes.count()).toBe(2 - count));
+        expect(await focusedText(page)).toBe("Parked messages");
+      },
+    );
+
+    test("gives the focus to the heading when all that was parked is gone", async () => {
+      const { page } = await open("/consumers/all%3Aposition-reader");
+      const opener = page.getByRole("button", { name: "Replay all…" });
+      await opener.focus();
+      await page.keyboard.press("Enter");
+      await page.getByRole("dialog").getByRole("button", { name: "Replay" }).focus();
+      await page.keyboard.press("Enter");
+      await opener.waitFor({ state: "detached" });
+      await eventually(async () => expect(await focusedText(page)).toBe("Parked messages"));
+    });
+
+    test("gives the focus to the heading when the message that was skipped was the last", async () => {
+      const { page } = await open("/consumers/two%3Aposition-reader");
+      const opener = page.getByRole("button", { name: "Skip…" });
+      await opener.focus();
+      await page.keyboard.press("Enter");
+      await page.getByLabel("Reason, which is kept").fill("a test");
+      await page.keyboard.press("Enter");
+      await opener.waitFor({ state: "detached" });
+      await eventually(async () => expect(await focusedText(page)).toBe("Next message"));
+    });
   });
 }
 
 function reader(category: string) {
   return { category, consumerId: "reader", handle: () => {} };
+}
+
+function quantityOf(count: number): string {
+  return count === 1 ? "1 message" : `${count} messages`;
+}
+
+function focusedText(page: Page): Promise<string | null | undefined> {
+  return page.evaluate(() =>
+    document.activeElement === document.body ? "nothing" : document.activeElement?.textContent
+  );
 }
 
 /** Lets the server do what it is asked next, and the page hear nothing of it. */

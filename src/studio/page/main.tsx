@@ -1,5 +1,6 @@
 import { render } from "preact";
 import { App } from "./app.tsx";
+import { keepFocus } from "./lib/kept_focus.ts";
 import { followHistory } from "./lib/place.ts";
 import { followPulse, openStudio } from "./lib/pulse.ts";
 import { setTheme, theme } from "./lib/theme.ts";
@@ -7,6 +8,7 @@ import "./style.css";
 
 setTheme(theme.get());
 followHistory();
+keepFocus();
 render(<App />, document.getElementById("app")!);
 void openStudio();
 followPulse();

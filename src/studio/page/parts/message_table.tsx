@@ -1,4 +1,4 @@
-import type { JSX } from "preact";
+import type { JSX, RefObject } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ListedMessage, MessageKind } from "../../_api.ts";
 import { asFailure, type CallFailure } from "../lib/call.ts";
@@ -41,23 +41,12 @@ export function MessageTable(
     if (kind !== undefined) learnKind?.(kind);
   }, [source, kind]);
   const columns = useMemo(() => columnsOfMessages(source), [source]);
-  const top = useRef(0);
-  const remembering = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
-  useLayoutEffect(() => {
-    const end = tellsPosition(() => {
-      const { rows, hasBefore } = feed.state();
-      const row = top.current > 0 || hasBefore ? rows[top.current] : undefined;
-      return row && feed.keyOf(row);
-    });
-    return () => {
-      clearTimeout(remembering.current);
-      end();
-    };
-  }, [feed]);
+  const onScrolled = useRemembered(feed);
   const jumpToLatest = () => {
     setTurn(turn + 1);
     if (query.has("position")) goWith({ position: undefined });
   };
+  const split = useRowOfClosed(chosen, state.rows);
   const open = (row: ListedMessage) =>
     goWith({ message: row.id }, { replaces: chosen !== undefined });
   const close = () => goWith({ message: undefined });
@@ -74,7 +63,7 @@ export function MessageTable(
         liveFailure={liveFailure}
         jumpToLatest={state.isLeftBehind ? jumpToLatest : undefined}
       />
-      <div class={`split${chosen === undefined ? "" : " has-panel"}`}>
+      <div ref={split} class={`split${chosen === undefined ? "" : " has-panel"}`}>
         <RowTable
           key={turn}
           label={label}
@@ -87,11 +76,7 @@ export function MessageTable(
             `${isBookkeeping(row) ? "own" : ""}${isTarget(row, filter) ? " target" : ""}`}
           shift={state.shift}
           fresh={state.fresh}
-          onScrolled={(index) => {
-            top.current = index;
-            clearTimeout(remembering.current);
-            remembering.current = setTimeout(rememberPosition, 300);
-          }}
+          onScrolled={onScrolled}
           onTop={state.hasBefore ? feed.before : nothing}
           onBottom={state.hasMore && !state.isPaused && !state.failure ? feed.more : nothing}
           foot={<Foot feed={feed} state={state} filter={filter} />}
@@ -106,6 +91,26 @@ function nothing(): void {}
 
 function idOf({ id }: ListedMessage): string {
   return id;
+}
+
+/** Gives the focus to the row of a message that is closed, if it was in the message: the browser would put it nowhere. */
+function useRowOfClosed(
+  chosen: string | undefined,
+  rows: readonly ListedMessage[],
+): RefObject<HTMLDivElement | null> {
+  const table = useRef<HTMLDivElement>(null);
+  const before = useRef(chosen);
+  useLayoutEffect(() => {
+    const closed = chosen === undefined ? before.current : undefined;
+    before.current = chosen;
+    if (closed === undefined || document.activeElement !== document.body) return;
+    const at = rows.findIndex(({ id }) => id === closed);
+    const row = at < 0 ? null : table.current?.querySelector(`[aria-rowindex="${at + 2}"]`);
+    // A row that is far from what one sees is not made: what one reads stays where it is.
+    const target = row ?? document.querySelector("main");
+    (target as HTMLElement | null)?.focus({ preventScroll: true });
+  }, [chosen]);
+  return table;
 }
 
 /** Whether one has jumped to the message. */
@@ -124,6 +129,28 @@ function Panel({ id, close }: { readonly id: string; readonly close: () => void 
       <MessageView id={id} />
     </aside>
   );
+}
+
+/** Remembers where one is in the list, as soon as one has stopped to scroll. */
+function useRemembered(feed: Feed): (index: number) => void {
+  const top = useRef(0);
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useLayoutEffect(() => {
+    const end = tellsPosition(() => {
+      const { rows, hasBefore } = feed.state();
+      const row = top.current > 0 || hasBefore ? rows[top.current] : undefined;
+      return row && feed.keyOf(row);
+    });
+    return () => {
+      clearTimeout(timer.current);
+      end();
+    };
+  }, [feed]);
+  return (index) => {
+    top.current = index;
+    clearTimeout(timer.current);
+    timer.current = setTimeout(rememberPosition, 300);
+  };
 }
 
 /** What is below the last row: more to come, the end, or how far the search has looked. */
