@@ -137,6 +137,24 @@ if (chromium === undefined) {
       expect(await said.textContent()).toContain("Write a message");
     });
 
+    test("says what was replayed though its dialog was closed meanwhile, and more is parked", async () => {
+      const { page } = await open("/consumers/all%3Aposition-reader");
+      await page.route(
+        "**/api/replayParked",
+        (route) => route.fulfill({ json: { replayed: 1000, parked: 3, busy: false } }),
+      );
+      const release = await hold(page, "replayParked");
+      await page.getByRole("button", { name: "Replay all…" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByRole("button", { name: "Replay" }).click();
+      await dialog.getByRole("button", { name: "Close" }).last().click();
+      await dialog.waitFor({ state: "detached" });
+      release();
+      await page.locator(".said").getByText(
+        "Replayed 1,000 messages, 3 of them parked again. More may be parked",
+      ).waitFor();
+    });
+
     test.each([
       ["replayParked", ["Replay all…"], true],
       ["discardParked", ["Discard…"], true],

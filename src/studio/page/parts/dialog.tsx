@@ -48,8 +48,8 @@ export function Confirm(
     readonly title: string;
     /** What the button says. */
     readonly verb: string;
-    /** Answers "stay" if the dialog stays: there is more to do. */
-    readonly act: () => Promise<"stay" | void>;
+    /** If the dialog stays because there is more to do, answers what is to be said when it was closed meanwhile. */
+    readonly act: () => Promise<string | void>;
     readonly close: () => void;
     readonly children: ComponentChildren;
     /** Whether all that is needed is there. */
@@ -66,8 +66,10 @@ export function Confirm(
     setIsActing(true);
     setFailure(undefined);
     try {
+      const more = await act();
       // Closed meanwhile, it must not close another dialog.
-      if (await act() !== "stay" && isShown.current) close();
+      if (isShown.current && !more) close();
+      if (!isShown.current && more) announce(more);
     } catch (error) {
       const failure = asFailure(error);
       setFailure(failure);

@@ -45,7 +45,7 @@ function ReplayDialog({ deed: { ids }, consumer, close, done }: DeedProps): JSX.
     const isOfUse = found.parked < found.replayed;
     if (ids.length === 0 && found.replayed === AT_ONCE && !busy && isOfUse) {
       setSum(next);
-      return "stay";
+      return `${replayedText(next)}. More may be parked`;
     }
     announce(`${replayedText(next)}${busy ? "; another process replays the rest" : ""}`);
   };
