@@ -11,53 +11,76 @@ export interface LimitedJson {
  * costs no more than a small one. What JSON does not have is shown as what is nearest to it.
  */
 export function jsonUpTo(limit: number, value: unknown): LimitedJson {
-  const pieces: string[] = [];
-  const around = new Set<unknown>();
-  let left = limit;
-  const add = (piece: string) => {
-    pieces.push(piece);
-    left -= piece.length;
-  };
-  const addMembers = (
-    begin: string,
-    members: Iterable<readonly [string, unknown]>,
-    end: string,
-  ) => {
-    let separator = begin;
-    for (const [name, member] of members) {
-      if (left < 0) return;
-      add(separator + name);
-      addValue(member);
-      separator = ",";
-    }
-    add(separator === begin ? begin + end : end);
-  };
-  const addObject = (object: object) => {
-    if (around.has(object)) return add('"[circular]"');
-    around.add(object);
-    if (Array.isArray(object) || object instanceof Set) {
-      addMembers("[", itemsIn(object), "]");
-    } else addMembers("{", membersIn(object, () => left), "}");
-    around.delete(object);
-  };
-  const addValue = (given: unknown): void => {
-    const value = asJson(given);
-    if (typeof value === "string") {
-      const number = keptNumber(value);
-      if (number !== undefined) return add(number);
-      // No part of a text that is left out is kept, nor escaped.
-      return add(JSON.stringify(value.slice(0, Math.max(0, left) + 1)));
-    }
-    if (typeof value === "object" && value !== null) return addObject(value);
-    add(String(value));
-  };
+  const writing: JsonWriting = { pieces: [], left: limit, open: [], around: new Set() };
   try {
-    addValue(value);
+    addValue(writing, value);
+    while (writing.open.length > 0 && writing.left >= 0) addNext(writing);
   } catch (error) {
-    return { text: JSON.stringify(`Cannot show this state as JSON: ${error}`), isCut: false };
+    return { text: JSON.stringify(`Cannot show this state as JSON: ${error}`), isCut: true };
   }
-  const text = pieces.join("");
+  const text = writing.pieces.join("");
   return { text: text.slice(0, limit), isCut: text.length > limit };
+}
+
+/** How far a value is written. A value may be so deep that recursion would overflow the stack. */
+interface JsonWriting {
+  readonly pieces: string[];
+  /** How many characters there is room for. */
+  left: number;
+  /** The objects whose members are not all written, the innermost last. */
+  readonly open: OpenObject[];
+  /** The same objects. */
+  readonly around: Set<unknown>;
+}
+
+interface OpenObject {
+  readonly object: object;
+  readonly members: Iterator<readonly [string, unknown]>;
+  readonly end: string;
+  /** What is written before the next member. */
+  separator: string;
+}
+
+function addPiece(writing: JsonWriting, piece: string): void {
+  writing.pieces.push(piece);
+  writing.left -= piece.length;
+}
+
+/** Writes a value, or the beginning of one that has members. */
+function addValue(writing: JsonWriting, given: unknown): void {
+  const value = asJson(given);
+  if (typeof value === "string") {
+    // No part of a text that is left out is kept, nor escaped.
+    const begin = () => value.slice(0, Math.max(0, writing.left) + 1);
+    return addPiece(writing, keptNumber(value) ?? JSON.stringify(begin()));
+  }
+  if (typeof value !== "object" || value === null) return addPiece(writing, String(value));
+  if (writing.around.has(value)) return addPiece(writing, '"[circular]"');
+  writing.around.add(value);
+  const isList = Array.isArray(value) || value instanceof Set;
+  addPiece(writing, isList ? "[" : "{");
+  writing.open.push({
+    object: value,
+    members: isList ? itemsIn(value) : membersIn(value, () => writing.left),
+    end: isList ? "]" : "}",
+    separator: "",
+  });
+}
+
+/** Writes the next member of the innermost object, or its end. */
+function addNext(writing: JsonWriting): void {
+  const object = writing.open.at(-1)!;
+  const next = object.members.next();
+  if (next.done) {
+    addPiece(writing, object.end);
+    writing.open.pop();
+    writing.around.delete(object.object);
+    return;
+  }
+  const [name, member] = next.value;
+  addPiece(writing, object.separator + name);
+  object.separator = ",";
+  addValue(writing, member);
 }
 
 /** The value that stands for another in JSON: a text, an object, or what is written as it is. */

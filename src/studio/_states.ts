@@ -123,18 +123,28 @@ function stateMakerOf(entity: CheckedEntity | undefined): StateMaker {
  * is changed: it is text already.
  */
 function merge(state: unknown, { data }: Message): unknown {
-  return data === null ? state : mergeInto(state, data);
+  if (data === null) return state;
+  if (!isJsonObject(data)) return data;
+  const merged = jsonObjectOf(state);
+  // Without recursion: data may be deeper than the stack.
+  const pairs: [Record<string, unknown>, Record<string, unknown>][] = [[merged, data]];
+  for (let pair = pairs.pop(); pair !== undefined; pair = pairs.pop()) {
+    const [next, changes] = pair;
+    for (const name of Object.keys(changes)) {
+      const value = changes[name];
+      if (value === null) delete next[name];
+      else if (isJsonObject(value)) {
+        const inner = jsonObjectOf(next[name]);
+        next[name] = inner;
+        pairs.push([inner, value]);
+      } else next[name] = value;
+    }
+  }
+  return merged;
 }
 
-function mergeInto(state: unknown, data: unknown): unknown {
-  if (!isJsonObject(data)) return data;
-  const next = isJsonObject(state) ? state : Object.create(null);
-  for (const name of Object.keys(data)) {
-    const value = data[name];
-    if (value === null) delete next[name];
-    else next[name] = mergeInto(next[name], value);
-  }
-  return next;
+function jsonObjectOf(value: unknown): Record<string, unknown> {
+  return isJsonObject(value) ? value : Object.create(null);
 }
 
 function isJsonObject(value: unknown): value is Record<string, unknown> {

@@ -22,7 +22,9 @@ test("what JSON does not have is shown as what is nearest to it", () => {
   );
   expect(jsonUpTo(1000, Object.fromEntries([["__proto__", 1]])).text).toBe('{"__proto__":1}');
   const failing = { toJSON: () => [].at(0)!["name"] };
-  expect(jsonUpTo(1000, failing).text).toMatch(/^"Cannot show this state as JSON: TypeError/);
+  const failed = jsonUpTo(1000, failing);
+  expect(failed.text).toMatch(/^"Cannot show this state as JSON: TypeError/);
+  expect(failed.isCut).toBe(true);
 });
 
 test("what is beyond the limit is not looked at", () => {
@@ -36,9 +38,11 @@ test("what is beyond the limit is not looked at", () => {
   });
 });
 
-test("a value may be a thousand levels deep", () => {
-  const deep = JSON.parse("[".repeat(1000) + "]".repeat(1000));
-  expect(jsonUpTo(5000, deep).text).toBe(JSON.stringify(deep));
+test("a value may be 100,000 levels deep", () => {
+  const [begin, end] = ['[{"a":'.repeat(50_000), "}]".repeat(50_000)];
+  const deep = JSON.parse(`${begin}1${end}`);
+  expect(jsonUpTo(1_000_000, deep)).toEqual({ text: `${begin}1${end}`, isCut: false });
+  expect(jsonUpTo(100, deep)).toEqual({ text: begin.slice(0, 100), isCut: true });
 });
 
 test("numbers are kept as the store has them, and all else is as JSON.parse() reads it", () => {

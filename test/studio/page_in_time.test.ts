@@ -33,6 +33,10 @@ if (chromium === undefined) {
       await drain(db.sql, { category: "visit", consumerId: "guests", handle: () => {} }, {
         limit: 1,
       });
+      for (const [name, pad] of [["deep-1", ""], ["large-1", "x".repeat(70_000)]] as const) {
+        await writeBatch(db.sql, name, [{ type: "Made", data: { pad, deep: deepOf(1) } }]);
+        await writeBatch(db.sql, name, [{ type: "Changed", data: { deep: deepOf(2) } }]);
+      }
       served = await serveStudio(studio(db.sql, { authorize: () => true }));
       browser = await startBrowser();
     });
@@ -66,6 +70,18 @@ if (chromium === undefined) {
       await page.keyboard.press("End");
       await page.getByText("State after position 624").waitFor();
       await page.waitForURL(/position=624$/);
+    });
+
+    test("marks what has changed thousands of levels deep", async () => {
+      const { page, trouble } = await open("/entities/deep-1");
+      await page.getByText("which has changed 1 value").waitFor();
+      await page.getByRole("region", { name: "State after position 1, 20,004 lines" }).waitFor();
+      expect(trouble).toEqual([]);
+    });
+
+    test("does not say of a state that is cut that nothing has changed", async () => {
+      const { page } = await open("/entities/large-1");
+      await page.getByText("which has changed nothing in what is shown").waitFor();
     });
 
     test("asks for the states at the position at which one stops, and not on the way", async () => {
@@ -149,4 +165,11 @@ if (chromium === undefined) {
       expect(await row.allTextContents()).toEqual([expect.stringContaining("Odd, and more")]);
     });
   });
+}
+
+/** A number, 10,000 levels deep. */
+function deepOf(number: number): object {
+  let deep: object = { number };
+  for (let level = 1; level < 10_000; level++) deep = { a: deep };
+  return deep;
 }

@@ -206,6 +206,7 @@ function StateAt(
     () => before && changesBetween(readJsonText(before.state), readJsonText(state.state)),
     [before, state],
   );
+  const isPart = state.isCut || before?.isCut === true;
   const removed = changes?.removed ?? [];
   const count = (changes?.added.size ?? 0) + (changes?.changed.size ?? 0) + removed.length;
   return (
@@ -219,7 +220,7 @@ function StateAt(
         <When time={state.time} />, {before === undefined
           ? "the first state that is shown"
           : count === 0
-          ? "which has changed nothing"
+          ? `which has changed nothing${isPart ? " in what is shown" : ""}`
           : `which has changed ${quantity(count, "value")}`}
       </p>
       <JsonView
