@@ -85,6 +85,26 @@ if (chromium === undefined) {
       expect(sent).toHaveLength(2);
     });
 
+    test("does nothing by an Enter that ends what an input method composes", async () => {
+      const { page } = await open("/categories");
+      await page.keyboard.press("/");
+      const search = page.getByRole("combobox", { name: "Go to" });
+      const compose = (key: string) => search.dispatchEvent("keydown", { key, isComposing: true });
+      await search.fill("typed-1");
+      await compose("Enter");
+      await compose("Escape");
+      expect(await search.inputValue()).toBe("typed-1");
+      expect(await search.evaluate((it) => it === document.activeElement)).toBe(true);
+      await search.press("Enter");
+      await page.waitForURL("**/streams/typed-1");
+      const text = page.getByLabel("Text in the data");
+      await text.fill("a");
+      await text.dispatchEvent("keydown", { key: "Enter", isComposing: true });
+      expect(new URL(page.url()).search).toBe("");
+      await text.press("Enter");
+      await page.waitForURL("**/streams/typed-1?text=a");
+    });
+
     test("says of a position of the URL that it is none", async () => {
       const { page } = await open("/all?position=-1");
       await page.getByText('Cannot use "-1" as "startAt": it must be a position').waitFor();

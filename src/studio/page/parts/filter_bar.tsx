@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useEffect, useId, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useState } from "preact/hooks";
 import { type CallFailure, failureText } from "../lib/call.ts";
 import { isStream } from "../lib/feed.ts";
 import { currentPlace, goWith } from "../lib/place.ts";
@@ -84,7 +84,8 @@ function Field(
   const { query } = useValue(currentPlace);
   const current = query.get(name) ?? "";
   const [value, setValue] = useState(current);
-  useEffect(() => setValue(current), [current]);
+  // At once: what one types next is not to be replaced.
+  useLayoutEffect(() => setValue(current), [current]);
   const apply = () => {
     if (value.trim() !== current) goWith({ [name]: value.trim() });
   };
@@ -150,7 +151,7 @@ function TimeField(
   const { query } = useValue(currentPlace);
   const current = query.get(name) ?? "";
   const [value, setValue] = useState("");
-  useEffect(() => setValue(shownTime(current)), [current]);
+  useLayoutEffect(() => setValue(shownTime(current)), [current]);
   const isOfUrl = value === shownTime(current);
   const apply = () => {
     if (isOfUrl) return;

@@ -62,7 +62,7 @@ export function Search(): JSX.Element {
           setChosen(0);
           setIsOpen(true);
         }}
-        onKeyDown={onKeyDown}
+        onKeyDown={(event) => !event.isComposing && onKeyDown(event)}
       />
       <kbd aria-hidden="true">/</kbd>
       <Targets targets={isShown ? targets : []} chosen={chosen} goTo={goTo} />
