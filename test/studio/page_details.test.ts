@@ -640,7 +640,7 @@ if (chromium === undefined) {
           await button.focus();
           await page.keyboard.press("Enter");
           await dialog.waitFor();
-          expect(await dialog.locator(":focus").count()).toBe(1);
+          expect(await page.locator("dialog:focus, dialog :focus").count()).toBe(1);
           if (close === "Enter") await dialog.getByRole("button", { name: "Close" }).focus();
           await page.keyboard.press(close);
           await dialog.waitFor({ state: "detached" });

@@ -3,10 +3,10 @@ import { App } from "./app.tsx";
 import { keepFocus } from "./lib/kept_focus.ts";
 import { followHistory } from "./lib/place.ts";
 import { followPulse, openStudio } from "./lib/pulse.ts";
-import { setTheme, theme } from "./lib/theme.ts";
+import { followTheme } from "./lib/theme.ts";
 import "./style.css";
 
-setTheme(theme.get());
+followTheme();
 followHistory();
 keepFocus();
 render(<App />, document.getElementById("app")!);

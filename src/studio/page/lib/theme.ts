@@ -7,12 +7,25 @@ const KEY = "messagedb-studio-theme";
 export const theme: Shared<Theme> = shared<Theme>(remembered());
 
 export function setTheme(chosen: Theme): void {
-  document.documentElement.dataset["theme"] = chosen;
+  show(chosen);
   try {
     localStorage.setItem(KEY, chosen);
   } catch {
     // The browser keeps nothing: the theme is of this page alone.
   }
+}
+
+/** Shows the theme that was chosen last, here or in another tab. */
+export function followTheme(): void {
+  show(theme.get());
+  // What has no key is that all was taken out.
+  addEventListener("storage", ({ key }) => {
+    if (key === KEY || key === null) show(remembered());
+  });
+}
+
+function show(chosen: Theme): void {
+  document.documentElement.dataset["theme"] = chosen;
   theme.set(chosen);
 }
 

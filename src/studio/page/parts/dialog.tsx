@@ -4,6 +4,9 @@ import { announce } from "../lib/announce.ts";
 import { asFailure, type CallFailure, failureText } from "../lib/call.ts";
 import { Failed } from "./states.tsx";
 
+/** Of radio buttons, the Tab key goes to the chosen one. */
+const FIRST_FIELD = "input:not([type=radio]), input:checked, select, textarea";
+
 export function Dialog(
   { title, close, children, isWide = false }: {
     readonly title: string;
@@ -17,6 +20,8 @@ export function Dialog(
   useEffect(() => {
     const before = document.activeElement as HTMLElement | null;
     element.current?.showModal();
+    // The browser would begin at "Close".
+    (element.current?.querySelector<HTMLElement>(FIRST_FIELD) ?? element.current)?.focus();
     return () => before?.focus?.();
   }, []);
   const onClick = (event: MouseEvent) => {
@@ -25,6 +30,7 @@ export function Dialog(
   return (
     <dialog
       ref={element}
+      tabIndex={-1}
       class={isWide ? "wide" : ""}
       aria-labelledby={id}
       onClose={close}

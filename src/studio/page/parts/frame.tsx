@@ -1,11 +1,12 @@
 import type { ComponentChildren, JSX } from "preact";
 import { markedText } from "../lib/marks.ts";
+import { useNarrow } from "../lib/media.ts";
 import { currentPlace, viewUrl } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
-import { databaseText, useOpened } from "../lib/rights.ts";
+import { useOpened } from "../lib/rights.ts";
 import { useValue } from "../lib/store.ts";
 import { setTheme, theme } from "../lib/theme.ts";
-import { Foreign } from "./foreign.tsx";
+import { AboutStore } from "./about_store.tsx";
 import { ViewLink } from "./link.tsx";
 import { Search } from "./search.tsx";
 
@@ -38,6 +39,7 @@ export function Frame(
 function Navigation(): JSX.Element {
   const { path } = useValue(currentPlace);
   const studio = useOpened();
+  const isNarrow = useNarrow();
   const kind = path?.[0];
   const ofCategories = ["categories", "streams", "entities"];
   const ofAll = ["all", "messages", "trace"];
@@ -52,28 +54,7 @@ function Navigation(): JSX.Element {
       </ViewLink>
       <ViewLink url={viewUrl(["consumers"])} isCurrent={kind === "consumers"}>Consumers</ViewLink>
       <span class="grow" />
-      {studio && (
-        <p class="about">
-          {studio.may.length === 0 ? "Read only" : "May write"}
-          <br />
-          {studio.databases.length > 0 && (
-            <span title={markedText(studio.databases.join(", "), 1000)}>
-              database{" "}
-              <span class="mono">
-                <Foreign text={databaseText(studio)} most={60} />
-              </span>
-              <br />
-            </span>
-          )}
-          {studio.schema !== "message_store" && (
-            <>
-              schema <span class="mono">{studio.schema}</span>
-              <br />
-            </>
-          )}
-          {studio.version}
-        </p>
-      )}
+      {!isNarrow && <AboutStore />}
     </nav>
   );
 }

@@ -66,13 +66,14 @@ export function CategoriesView(): JSX.Element {
   const text = (query.get("text") ?? "").toLowerCase();
   const sort = SORTS[query.get("sort") ?? "name"] ?? SORTS["name"]!;
   const showsOwn = query.get("own") === "1";
+  const all = useMemo(() => categoriesOf(answer?.stores ?? []), [answer]);
   const rows = useMemo(
     () =>
-      categoriesOf(answer?.stores ?? [])
+      all
         .filter(({ category }) => showsOwn || !isOwnCategory(category))
         .filter(({ category }) => category.toLowerCase().includes(text))
         .sort(sort),
-    [answer, text, sort, showsOwn],
+    [all, text, sort, showsOwn],
   );
   return (
     <div class="page full">
@@ -86,7 +87,11 @@ export function CategoriesView(): JSX.Element {
             rows={rows}
             keyOf={({ category, partition }) => `${partition} ${category}`}
             open={({ category }) => go(viewUrl(["categories", category]))}
-            foot={rows.length === 0 && <Empty>No such category.</Empty>}
+            foot={rows.length === 0 && (
+              <Empty>
+                {all.length === 0 ? "The store has no messages yet." : "No such category."}
+              </Empty>
+            )}
           />
         )}
       </CallOutcome>

@@ -15,6 +15,7 @@ import {
   useConsumers,
 } from "../lib/consumers.ts";
 import { numberText, rateText, sizeText } from "../lib/format.ts";
+import { useNarrow } from "../lib/media.ts";
 import { viewUrl } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
 import {
@@ -26,6 +27,7 @@ import {
 } from "../lib/status.ts";
 import { useValue } from "../lib/store.ts";
 import { useCall } from "../lib/use_call.ts";
+import { AboutStore } from "../parts/about_store.tsx";
 import { ConsumerName, consumerUrl, Health } from "../parts/consumer_cells.tsx";
 import { Foreign } from "../parts/foreign.tsx";
 import { ViewHead } from "../parts/head.tsx";
@@ -39,6 +41,7 @@ import { Findings, Transactions } from "./overview_findings.tsx";
 export function OverviewView(): JSX.Element {
   const status = useCall("storeStatus", {}, 10_000);
   const consumers = useConsumers();
+  const isNarrow = useNarrow();
   const { answer } = status;
   useEffect(() => {
     if (answer) rememberCategories(answer);
@@ -46,6 +49,7 @@ export function OverviewView(): JSX.Element {
   return (
     <div class="page">
       <ViewHead title="Overview" />
+      {isNarrow && <AboutStore />}
       <CallOutcome of={status}>
         {({ stores }) => <Tiles stores={stores} consumers={consumers.answer?.consumers} />}
       </CallOutcome>

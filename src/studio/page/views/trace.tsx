@@ -51,7 +51,6 @@ function Walk(
   const start = Math.max(0, rows.findIndex(({ message }) => message.role === "start"));
   const found = rows.findIndex(({ message }) => message.id === query.get("message"));
   const active = found === -1 ? start : found;
-  const first = rows[0]!.message;
   const times = timesOf(messages);
   const span = Math.max(...times) - Math.min(...times);
   const streams = new Set(messages.map(({ streamName }) => streamName)).size;
@@ -61,12 +60,7 @@ function Walk(
         {quantity(messages.length, "message")} in {quantity(streams, "stream")}, within{" "}
         {ageText(span)}.
         {hasMore && ` There are more: the first ${numberText(LIMIT)} are shown.`}
-        {first.namedCause !== null && first.cause === null && (
-          <>
-            {" "}The first names a cause that the store does not have:{" "}
-            <StreamLink name={first.namedCause.streamName} position={first.namedCause.position} />.
-          </>
-        )}
+        <CauseOfFirst rows={rows} hasMore={hasMore} />
       </p>
       <div class="split has-panel">
         <Tree rows={rows} places={places} active={active} />
@@ -83,6 +77,35 @@ function Walk(
       </div>
     </>
   );
+}
+
+/** What is so of the cause that the first message names: it is not before the message in the trace. */
+function CauseOfFirst(
+  { rows, hasMore }: { readonly rows: readonly TraceRow[]; readonly hasMore: boolean },
+): JSX.Element | null {
+  const { namedCause, cause } = rows[0]!.message;
+  if (namedCause === null || cause !== null) return null;
+  const { streamName, position } = namedCause;
+  const at = rows.findIndex(({ message }) =>
+    message.streamName === streamName && message.position === position
+  );
+  if (at === 0) return <>{" "}The first names itself as its cause.</>;
+  return (
+    <>
+      {" "}The first names {at === -1
+        ? `a cause that ${hasMore ? "is not shown" : "the store does not have"}`
+        : `as its cause a message that ${
+          isFirstBefore(rows, at) ? "followed from it" : "was written later"
+        }`}: <StreamLink name={streamName} position={position} />.
+    </>
+  );
+}
+
+/** Whether a message followed from the first one. */
+function isFirstBefore(rows: readonly TraceRow[], at: number): boolean {
+  let row = at;
+  while (row > 0) row = rows[row]!.cause;
+  return row === 0;
 }
 
 interface TreeProps {

@@ -1,0 +1,148 @@
+/** The page of the studio at its edges: an empty store, a small screen, causes in a circle, two tabs. */
+import { writeBatch } from "@messagedb/client";
+import { studio } from "@messagedb/client/studio";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { chromium } from "../_browser.ts";
+import { describeSkipped } from "../_describe_skipped.ts";
+import { eventually } from "../_until.ts";
+import { useDatabase } from "../database.ts";
+import { openStudioPage, type PageOptions, serveStudio, startBrowser } from "./_browse.ts";
+import { bankBalances, fillHistory, fillToday } from "./_story.ts";
+
+const title = "the page of the studio, at its edges";
+const SMALL = { width: 320, height: 640 };
+
+if (chromium === undefined) {
+  describeSkipped(title, "Chromium is not installed");
+} else {
+  describe(title, () => {
+    const db = useDatabase();
+    const empty = useDatabase();
+    let browser: Browser;
+    let served: Awaited<ReturnType<typeof serveStudio>>;
+    let servedEmpty: Awaited<ReturnType<typeof serveStudio>>;
+
+    beforeAll(async () => {
+      await fillHistory(db.sql, 200);
+      await fillToday(db.sql);
+      await writeBatch(db.sql, "circle-1", [named("circle-1", 1), named("circle-1", 0)]);
+      await writeBatch(db.sql, "loop-1", [named("loop-1", 0)]);
+      await writeBatch(db.sql, "later-1", [named("later-1", 1), { type: "Later" }]);
+      await writeBatch(db.sql, "gone-1", [named("gone-2", 7)]);
+      const options = { authorize: () => true, readOnly: false };
+      served = await serveStudio(studio(db.sql, { ...options, consumers: [bankBalances] }));
+      servedEmpty = await serveStudio(studio(empty.sql, { authorize: () => true }));
+      browser = await startBrowser();
+    });
+
+    afterAll(async () => {
+      await browser?.close();
+      await served?.stop();
+      await servedEmpty?.stop();
+    });
+
+    const open = (path: string, options: PageOptions = {}) =>
+      openStudioPage(browser, served.origin, path, options);
+
+    test.each([
+      ["circle", "The first names as its cause a message that followed from it: circle-1."],
+      ["loop", "The first names itself as its cause."],
+      ["later", "The first names as its cause a message that was written later: later-1."],
+      ["gone", "The first names a cause that the store does not have: gone-2."],
+    ])("says what is so of a cause that is not before its effect: %s", async (name, sentence) => {
+      const { page } = await open(`/trace/streams/${name}-1`);
+      await page.getByRole("treeitem").first().waitFor();
+      const said = (await page.locator(".sentence").textContent())!.replace(/\s+/g, " ");
+      expect(said).toContain(sentence);
+    });
+
+    test("opens a dialog at its first field, and else at the dialog itself", async () => {
+      const { page } = await open("/streams/account-1007");
+      await page.getByRole("button", { name: "Write a message" }).click();
+      expect(await focusedIn(page)).toBe("Type");
+      await page.keyboard.press("Escape");
+      await page.keyboard.press("?");
+      await page.getByRole("dialog", { name: "Keys" }).waitFor();
+      expect(await focusedIn(page)).toBe("Keys");
+      await page.keyboard.press("Escape");
+      await page.getByRole("dialog").waitFor({ state: "detached" });
+      await page.goto(`${served.origin}/consumers/account%2Fbalances`);
+      await page.getByRole("button", { name: "Rewind…" }).click();
+      expect(await focusedIn(page)).toBe("a position");
+      await page.keyboard.press("Escape");
+      await page.getByRole("button", { name: "Replay all…" }).click();
+      expect(await focusedIn(page)).toBe("Replay parked messages");
+    });
+
+    test("says of an empty store that it has no messages yet", async () => {
+      const { page } = await open("/categories", { origin: servedEmpty.origin });
+      await page.getByText("The store has no messages yet.").waitFor();
+      await page.goto(`${served.origin}/categories?text=no-such`);
+      await page.getByText("No such category.").waitFor();
+    });
+
+    test("follows the theme that one chooses in another tab", async () => {
+      const { page, context } = await open("/", { colorScheme: "light" });
+      const other = await context.newPage();
+      await other.goto(`${served.origin}/consumers`);
+      const color = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+      const light = await color();
+      await other.getByLabel("Theme").selectOption("dark");
+      await eventually(async () => expect(await color()).not.toBe(light));
+      expect(await page.getByLabel("Theme").inputValue()).toBe("dark");
+      await other.evaluate(() => localStorage.clear());
+      await eventually(async () => expect(await color()).toBe(light));
+    });
+
+    test("fits a screen of 320 pixels, and says there which database it is", async () => {
+      const { page } = await open("/", { viewport: SMALL, hasTouch: true });
+      const { options: { database } } = db.sql;
+      const about = page.locator("main .about");
+      await about.filter({ hasText: database }).waitFor();
+      expect(await about.textContent()).toContain("May write");
+      for (const path of ["/", "/consumers", "/consumers/account%2Fbalances", "/categories"]) {
+        await page.goto(served.origin + path);
+        await page.locator("h1").waitFor();
+        await page.waitForFunction(() => document.querySelector(".loading") === null);
+        const wide = await page.evaluate(
+          (width) =>
+            [...document.querySelectorAll("main, main *")]
+              .filter((it) => it.closest(".scroll-x") === null || it.matches(".scroll-x"))
+              .filter((it) => it.closest(".filters *, .plot *, svg") === null)
+              .filter((it) => it.getBoundingClientRect().right > width)
+              .map((it) => `${it.tagName} ${it.className} ${it.getBoundingClientRect().right}`),
+          SMALL.width,
+        );
+        const scrolled = await page.evaluate(() => document.querySelector("main")!.scrollWidth);
+        expect([path, scrolled, wide]).toEqual([path, SMALL.width, []]);
+      }
+      await page.goto(`${served.origin}/all`);
+      await page.getByLabel("Since a time").fill("blah");
+      await page.getByLabel("Since a time").press("Enter");
+      const { x, width } = (await page.getByRole("alert").boundingBox())!;
+      expect([x >= 0, x + width <= SMALL.width]).toEqual([true, true]);
+      await page.setViewportSize({ width: 1280, height: 800 });
+      await page.goto(served.origin);
+      await page.locator("nav .about").waitFor();
+      expect(await about.count()).toBe(0);
+    });
+  });
+}
+
+/** A message that names a place as its cause. */
+function named(causationMessageStreamName: string, causationMessagePosition: number) {
+  const metadata = { causationMessageStreamName, causationMessagePosition };
+  return { type: "Named", metadata };
+}
+
+/** The label of what has the focus; it is in a dialog. */
+async function focusedIn(page: Page): Promise<string> {
+  const focused = page.locator("dialog:focus, dialog :focus");
+  await focused.waitFor();
+  return await focused.evaluate((it) => {
+    const { labels } = it as HTMLInputElement;
+    const label = labels?.[0] ?? document.getElementById(it.getAttribute("aria-labelledby") ?? "");
+    return (label?.textContent ?? it.textContent ?? "").trim();
+  });
+}
