@@ -18,18 +18,20 @@ async function openTogether(
   let sent = 0;
   const pages = makePages({
     look: (key, goodFor, statements) => (second) => {
-      const ask = async () => {
+      const ask = () => {
         sent += statements;
         answered.set(key, [...answered.get(key) ?? [], second]);
+        return Promise.resolve();
       };
       void share({ key, goodFor, statements, ask });
     },
     again: (what, statements) => {
       answered.set(what, [0]);
       return (second) => {
-        const ask = async () => {
+        const ask = () => {
           sent += statements;
           answered.get(what)!.push(second);
+          return Promise.resolve();
         };
         const known = String(second);
         void again({ what, known, statements, isPutOff: true, ask });
