@@ -28,6 +28,7 @@ interface Expression {
 /** Expressions that are made of a template: their sources. */
 const MADE: Readonly<Record<string, readonly string[]>> = {
   "`^[^-]*[:+](${kinds})-`": OWN.map(({ streams }) => streams.source),
+  "`${HIDDEN.source}|\\\\p{Zs}`": [String.raw`\p{Zs}`],
   "`^${types}$`": OWN.map(({ types }) => types.source),
   "`(?<![\\\\w.])${schema}(?!\\\\w)`": [String.raw`(?<![\w.])message_store(?!\w)`],
 };

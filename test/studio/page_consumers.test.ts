@@ -127,6 +127,24 @@ if (chromium === undefined) {
       expect(sent).toMatchObject([{ position: 4 }]);
     });
 
+    test("rewinds to what one chooses, also if one chooses as the preview comes", async () => {
+      const { page } = await open("/consumers/untouched%3Aposition-reader");
+      await page.getByRole("button", { name: "Rewind…" }).waitFor();
+      await page.evaluate(() => {
+        // Before the browser has painted the preview.
+        const observer = new MutationObserver(() => {
+          const dialog = document.querySelector("dialog");
+          if (!/Rewind it to \d/.test(dialog?.textContent ?? "")) return;
+          observer.disconnect();
+          dialog!.querySelector<HTMLInputElement>("input[type=radio]")!.click();
+        });
+        observer.observe(document, { childList: true, subtree: true, characterData: true });
+      });
+      await page.getByRole("button", { name: "Rewind…" }).click();
+      await page.getByRole("button", { name: "Rewind it to 1" }).waitFor();
+      expect(await page.getByRole("radio", { name: "the beginning" }).isChecked()).toBe(true);
+    });
+
     test("begins with a rewind that changes nothing", async () => {
       const { page, act } = await openRewind("untouched");
       const [before] = await positionsOf("untouched:position-reader");

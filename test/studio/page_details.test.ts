@@ -363,6 +363,61 @@ if (chromium === undefined) {
       await page.getByRole("row").filter({ hasText: "After" }).waitFor();
     });
 
+    test("goes on with the keys where one sees, and back to the latest", async () => {
+      const many = Array.from({ length: 700 }, (_, at) => ({ type: `Pace${at}` }));
+      await writeBatch(db.sql, "paced-1", many);
+      const { page } = await open("/streams/paced-1");
+      await page.getByRole("row").filter({ hasText: "Pace699" }).waitFor();
+      const rows = page.locator(".rows");
+      const jump = page.getByRole("button", { name: "Jump to the latest" });
+      const isGreen = () =>
+        page.getByRole("button", { name: "Live" }).evaluate((it) => it.classList.contains("on"));
+      expect(await jump.count()).toBe(0);
+      expect(await isGreen()).toBe(true);
+      const pressJ = async (type: RegExp) => {
+        await page.keyboard.press("j");
+        await page.locator('[role="row"]:focus').filter({ hasText: type }).waitFor();
+      };
+      await rows.evaluate((it) => it.scrollTop = 50 * 28);
+      await pressJ(/Pace649\b/);
+      await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+      await until(async () => await page.evaluate(() => history.state?.leftAt) === 649);
+      await page.reload();
+      await page.getByRole("row").filter({ hasText: "Pace649" }).waitFor();
+      await pressJ(/Pace649\b/);
+      await pressJ(/Pace648\b/);
+      await page.goto(`${served.origin}/streams/paced-1?position=300`);
+      await page.getByRole("row").filter({ hasText: /Pace300\b/ }).waitFor();
+      await pressJ(/Pace300\b/);
+      expect(await isGreen()).toBe(false);
+      await jump.click();
+      await page.getByRole("row").filter({ hasText: "Pace699" }).waitFor();
+      await jump.waitFor({ state: "detached" });
+      expect(await isGreen()).toBe(true);
+      expect(new URL(page.url()).search).toBe("");
+    });
+
+    test("begins anew where one goes to the view that one is in", async () => {
+      await writeBatch(db.sql, "anew-1", Array.from({ length: 300 }, () => ({ type: "Anew" })));
+      const { page } = await open("/all");
+      const { globalPosition } = (await readLastMessage(db.sql, "anew-1"))!;
+      const last = page.getByRole("row").filter({ hasText: globalPosition.toLocaleString("en") });
+      await last.waitFor();
+      const rows = page.locator(".rows");
+      for (
+        const goAgain of [
+          () => page.getByRole("link", { name: "All messages" }).first().click(),
+          () => page.keyboard.press("g").then(() => page.keyboard.press("a")),
+        ]
+      ) {
+        await rows.evaluate((it) => it.scrollTop = 50 * 28);
+        await until(async () => await page.evaluate(() => history.state?.leftAt) !== undefined);
+        await goAgain();
+        await last.waitFor();
+        expect(await rows.evaluate((it) => it.scrollTop)).toBe(0);
+      }
+    });
+
     test("does not jump to the chosen message when that comes with later rows", async () => {
       const many = Array.from({ length: 400 }, (_, at) => ({ type: `Far${at}` }));
       await writeBatch(db.sql, "distant-1", many);

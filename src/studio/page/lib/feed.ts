@@ -76,7 +76,7 @@ const EMPTY: FeedState = {
 };
 
 /** Makes the feed of a table: another one for another filter, or in another turn. The first begins where one was. */
-export function useFeed(filter: FeedFilter, turn: number): Feed {
+export function useFeed(filter: FeedFilter, turn: number, visits: number): Feed {
   const key = JSON.stringify(filter);
   const [, draw] = useState(0);
   const { feed, end } = useMemo(
@@ -85,7 +85,7 @@ export function useFeed(filter: FeedFilter, turn: number): Feed {
       const startAt = (turn === 0 ? currentPlace.get().leftAt : undefined) ?? given.startAt;
       return makeFeed({ ...given, startAt }, () => draw((it) => it + 1));
     },
-    [key, turn],
+    [key, turn, visits],
   );
   useEffect(() => {
     void feed.more();

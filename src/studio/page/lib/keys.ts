@@ -1,5 +1,5 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { go, viewUrl } from "./place.ts";
+import { viewUrl, visit } from "./place.ts";
 
 const GOALS: Readonly<Record<string, readonly string[]>> = {
   o: [],
@@ -16,7 +16,7 @@ export function useKeys(showKeys: () => void): void {
     const { key } = event;
     const isGoing = Date.now() - wentAt.current < WAIT;
     wentAt.current = 0;
-    if (isGoing && GOALS[key]) go(viewUrl(GOALS[key]));
+    if (isGoing && GOALS[key]) visit(viewUrl(GOALS[key]));
     else if (key === "g") wentAt.current = Date.now();
     else if (key === "/") document.getElementById("search")?.focus();
     else if (key === "?") showKeys();

@@ -10,10 +10,13 @@ export interface ViewPlace {
   readonly query: URLSearchParams;
   /** The position in the view's list that one has left it at, where one has come back to it. */
   readonly leftAt: number | undefined;
+  /** How often one has gone to where one was already: then the view begins anew. */
+  readonly visits: number;
 }
 
 export type Query = Readonly<Record<string, string | number | undefined>>;
 
+let visits = 0;
 export const currentPlace: Shared<ViewPlace> = shared(placeNow());
 
 let tellPosition = (): number | undefined => undefined;
@@ -29,12 +32,24 @@ export function viewUrl(path: readonly string[], query: Query = {}): string {
 }
 
 export function go(url: string, { replaces = false } = {}): void {
-  if (url === location.pathname + location.search) return;
+  if (isHere(url)) return;
   if (replaces) history.replaceState(history.state, "", url);
   else {
     rememberPosition();
     history.pushState(null, "", url);
   }
+  currentPlace.set(placeNow());
+}
+
+function isHere(url: string): boolean {
+  return url === location.pathname + location.search;
+}
+
+/** Goes to a view; where one is there already, the view begins anew. */
+export function visit(url: string): void {
+  if (!isHere(url)) return go(url);
+  visits++;
+  history.replaceState(null, "");
   currentPlace.set(placeNow());
 }
 
@@ -59,6 +74,7 @@ export function tellsPosition(tell: () => number | undefined): () => void {
 
 export function followHistory(): void {
   addEventListener("popstate", () => currentPlace.set(placeNow()));
+  addEventListener("pagehide", rememberPosition);
 }
 
 /** A browser takes "." and ".." out of a path, and what is empty is no segment: such a text has a "~" in front. */
@@ -75,8 +91,8 @@ function placeNow(): ViewPlace {
   const query = new URLSearchParams(location.search);
   const leftAt = history.state?.leftAt;
   try {
-    return { path: path.map(textOfSegment), query, leftAt };
+    return { path: path.map(textOfSegment), query, leftAt, visits };
   } catch {
-    return { path: undefined, query, leftAt };
+    return { path: undefined, query, leftAt, visits };
   }
 }

@@ -10,14 +10,16 @@ import { directionOf, hidesOwn, NO_FILTERS } from "./message_filters.ts";
 
 /** The filters of a table of messages. They are in the URL. */
 export function FilterBar(
-  { source, isLive, setIsLive, liveFailure, jumpToLatest }: {
+  { source, isLive, setIsLive, liveFailure, jumpToLatest, isLeftBehind }: {
     readonly source: string;
     readonly isLive: boolean;
     readonly setIsLive: (isLive: boolean) => void;
     /** Why what is new is not shown. */
     readonly liveFailure: CallFailure | undefined;
-    /** Given if too much is new to be shown by itself. */
+    /** Given if what is new does not come where one is. */
     readonly jumpToLatest: (() => void) | undefined;
+    /** Whether too much is new to be shown by itself. */
+    readonly isLeftBehind: boolean;
   },
 ): JSX.Element {
   const { query } = useValue(currentPlace);
@@ -56,7 +58,8 @@ export function FilterBar(
       <span class="grow" />
       {jumpToLatest && (
         <span role="status" class="news">
-          Much is new. <button type="button" onClick={jumpToLatest}>Jump to the latest</button>
+          {isLeftBehind && "Much is new. "}
+          <button type="button" onClick={jumpToLatest}>Jump to the latest</button>
         </span>
       )}
       <span role="status" class="news bad-text">
@@ -64,7 +67,7 @@ export function FilterBar(
       </span>
       <button
         type="button"
-        class={`live${!isLive ? "" : liveFailure ? " bad" : " on"}`}
+        class={`live${!isLive || jumpToLatest ? "" : liveFailure ? " bad" : " on"}`}
         aria-pressed={isLive}
         onClick={() => setIsLive(!isLive)}
       >

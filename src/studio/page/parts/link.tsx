@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from "preact";
-import { go } from "../lib/place.ts";
+import { visit } from "../lib/place.ts";
 
 /** A link to a view. With a modifier key, the browser opens it as it opens any link. */
 export function ViewLink(
@@ -18,7 +18,7 @@ export function ViewLink(
       return;
     }
     event.preventDefault();
-    go(url);
+    visit(url);
   };
   return (
     <a

@@ -28,10 +28,10 @@ export function MessageTable(
     readonly learnKind?: (kind: MessageKind | null) => void;
   },
 ): JSX.Element {
-  const { query } = useValue(currentPlace);
+  const { query, visits } = useValue(currentPlace);
   const filter = filterOf(source, query);
   const [turn, setTurn] = useState(0);
-  const feed = useFeed(filter, turn);
+  const feed = useFeed(filter, turn, visits);
   const chosen = query.get("message") ?? undefined;
   const [isLive, setIsLive] = useState(true);
   const liveFailure = useTail(feed, filter, isLive);
@@ -42,9 +42,11 @@ export function MessageTable(
   }, [source, kind]);
   const columns = useMemo(() => columnsOfMessages(source), [source]);
   const onScrolled = useRemembered(feed);
+  const isJumped = query.has("position");
+  const canJump = filter.direction === "backward" ? state.hasBefore : isJumped && state.hasMore;
   const jumpToLatest = () => {
     setTurn(turn + 1);
-    if (query.has("position")) goWith({ position: undefined });
+    if (isJumped) goWith({ position: undefined, direction: undefined });
   };
   const split = useRowOfClosed(chosen, state.rows);
   const open = (row: ListedMessage) =>
@@ -61,11 +63,12 @@ export function MessageTable(
         isLive={isLive}
         setIsLive={setIsLive}
         liveFailure={liveFailure}
-        jumpToLatest={state.isLeftBehind ? jumpToLatest : undefined}
+        jumpToLatest={canJump ? jumpToLatest : undefined}
+        isLeftBehind={state.isLeftBehind}
       />
       <div ref={split} class={`split${chosen === undefined ? "" : " has-panel"}`}>
         <RowTable
-          key={turn}
+          key={`${turn} ${visits}`}
           label={label}
           columns={columns}
           rows={state.rows}

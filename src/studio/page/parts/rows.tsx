@@ -131,7 +131,11 @@ function useActiveRow<Row>(
     const step = event.key === "j" ? 1 : event.key === "k" ? -1 : 0;
     if (step === 0 || scroller.current?.contains(event.target as Element)) return;
     event.preventDefault();
-    focusRow(found === -1 ? 0 : targetOf(event, index, rows.length, 0)!);
+    // Where nothing is chosen, one begins with what one sees.
+    const seen = Math.ceil((scroller.current?.scrollTop ?? 0) / height);
+    focusRow(
+      found === -1 ? Math.min(seen, rows.length - 1) : targetOf(event, index, rows.length, 0)!,
+    );
   });
   return { activeKey, choose, onKeyDown };
 }

@@ -21,6 +21,8 @@ interface Choice {
   readonly goal: Goal;
   readonly position: string;
   readonly time: string;
+  /** Whether somebody has chosen it. */
+  readonly isChanged: boolean;
 }
 
 export function RewindButton(
@@ -56,8 +58,8 @@ function RewindDialog(
     goal: "position",
     position: unchanged(members.map((it) => it.position)),
     time: "",
+    isChanged: false,
   }));
-  const [isChanged, setIsChanged] = useState(false);
   // "2 h" is one time, however long one looks at it.
   const chosen = useMemo(() => positionOf(choice), [choice]);
   const settled = useSettled(chosen);
@@ -71,8 +73,9 @@ function RewindDialog(
   // The table may be some seconds old. Until one chooses, the dialog is to change nothing.
   const current = plan.answer && unchanged(plan.answer.members.map(({ from }) => from));
   useEffect(() => {
-    if (current !== undefined && !isChanged) setChoice({ ...choice, position: current });
-  }, [current, isChanged]);
+    if (current === undefined) return;
+    setChoice((it) => it.isChanged ? it : { ...it, position: current });
+  }, [current]);
   // What is done is what was chosen, and what one sees: never the plan of a choice before.
   const planned = settled === chosen && !plan.isLoading ? plan.answer?.position : undefined;
   const act = async () => {
@@ -94,10 +97,7 @@ function RewindDialog(
       </p>
       <ChoiceFields
         choice={choice}
-        change={(it) => {
-          setIsChanged(true);
-          setChoice({ ...choice, ...it });
-        }}
+        change={(it) => setChoice((before) => ({ ...before, ...it, isChanged: true }))}
       />
       {settled === chosen
         ? (
