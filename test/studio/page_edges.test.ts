@@ -1,5 +1,5 @@
 /** The page of the studio at its edges: an empty store, a small screen, causes in a circle, two tabs. */
-import { writeBatch } from "@messagedb/client";
+import { write, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -116,6 +116,23 @@ if (chromium === undefined) {
         );
         const scrolled = await page.evaluate(() => document.querySelector("main")!.scrollWidth);
         expect([path, scrolled, wide]).toEqual([path, SMALL.width, []]);
+      }
+      await write(db.sql, "narrow-1", { type: "TransferredFromAnotherAccount" });
+      for (const path of ["/streams/narrow-1", "/categories/account?tab=messages", "/all"]) {
+        await page.goto(served.origin + path);
+        await page.locator('[role="row"].body').first().waitFor();
+        const tops = await page.locator('[role="row"].body').evaluateAll((rows) =>
+          rows.map((row) => {
+            const { top } = row.getBoundingClientRect();
+            const lines = [...row.querySelectorAll(".phone-first, .phone-second")];
+            return new Set(
+              lines.map((it) => Math.round((it.getBoundingClientRect().top - top) / 10)),
+            )
+              .size;
+          })
+        );
+        // Each row has two lines.
+        expect([path, new Set(tops)]).toEqual([path, new Set([2])]);
       }
       await page.goto(`${served.origin}/all`);
       await page.getByLabel("Since a time").fill("blah");
