@@ -95,6 +95,14 @@ if (chromium === undefined) {
       await eventually(async () => expect(await color()).toBe(light));
     });
 
+    test("says of which stream it shows what led to its messages", async () => {
+      const { page } = await open("/trace/streams/later-1");
+      await page.locator(".trail").getByRole("link", { name: "later-1" }).click();
+      await page.waitForURL("**/streams/later-1");
+      await page.goto(`${served.origin}/trace/streams/none-1`);
+      await page.getByText("This stream has no messages.").waitFor();
+    });
+
     test("fits a screen of 320 pixels, and says there which database it is", async () => {
       const { page } = await open("/", { viewport: SMALL, hasTouch: true });
       const { options: { database } } = db.sql;

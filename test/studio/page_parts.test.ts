@@ -168,6 +168,7 @@ test("a time can be typed as one says it", () => {
   expect(readTime("today", now)).toBe(local(2026, 0, 31));
   expect(readTime("yesterday", now)).toBe(local(2026, 0, 30));
   expect(readTime("9:30", now)).toBe(local(2026, 0, 31, 9, 30));
+  expect(readTime("12:30", now)).toBe(local(2026, 0, 30, 12, 30));
   expect(readTime("2026-01-02", now)).toBe(local(2026, 0, 2));
   expect(readTime("2026-01-02 03:04", now)).toBe(local(2026, 0, 2, 3, 4));
   expect(readTime("2026-01-02T03:04:00.000Z", now)).toBe("2026-01-02T03:04:00.000Z");

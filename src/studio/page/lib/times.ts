@@ -12,7 +12,7 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /**
- * The time that a text names, as ISO: "2 h" and "15 min" ago, "today", "yesterday", "12:30", or a date with or without a
+ * The time that a text names, as ISO: "2 h" and "15 min" ago, "today", "yesterday", the last "12:30", or a date with or without a
  * time, in the time zone of the browser. Undefined if it names none.
  */
 export function readTime(text: string, now: Date = new Date()): string | undefined {
@@ -34,6 +34,8 @@ export function readTime(text: string, now: Date = new Date()): string | undefin
   const found = isoTime(
     `${day ?? localTime(now.toISOString()).slice(0, 10)}T${time || "00:00"}`.toUpperCase(),
   );
+  // One looks for what was: at 8:25, "9:30" is yesterday's.
+  if (found && day === undefined && found > now) found.setDate(found.getDate() - 1);
   return typed === "" ? undefined : found?.toISOString();
 }
 

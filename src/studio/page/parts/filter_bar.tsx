@@ -68,7 +68,6 @@ export function FilterBar(
       <button
         type="button"
         class={`live${!isLive || jumpToLatest ? "" : liveFailure ? " bad" : " on"}`}
-        aria-pressed={isLive}
         onClick={() => setIsLive(!isLive)}
       >
         {isLive ? "Live" : "Paused"}

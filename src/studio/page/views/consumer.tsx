@@ -148,7 +148,7 @@ function Sentence(
   };
   return (
     <p class="sentence">
-      <Health of={health} /> {texts[health]}
+      <Health of={health} />: {texts[health]}
       {mayHaveParked(of) && (
         <span class="bad-text">
           {" "}

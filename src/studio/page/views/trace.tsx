@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import type { TraceArguments } from "../../_api.ts";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ageText, numberText, quantity } from "../lib/format.ts";
+import { streamUrl } from "../lib/links.ts";
 import { currentPlace, go, goWith, viewUrl } from "../lib/place.ts";
 import { useValue } from "../lib/store.ts";
 import { indentOf } from "../lib/trace_layout.ts";
@@ -26,16 +27,27 @@ const LIMIT = 500;
 /** What led to a message, and what followed from it. Also of all messages of a stream. */
 export function TraceView({ start }: { readonly start: TraceArguments }): JSX.Element {
   const called = useCall("trace", { ...start, limit: LIMIT });
+  const { streamName } = start;
   return (
     <div class="page full">
       <ViewHead
         title="Cause and effect"
-        trail={[{ url: viewUrl(["all"]), text: "All messages" }]}
+        trail={[
+          streamName === undefined
+            ? { url: viewUrl(["all"]), text: "All messages" }
+            : { url: streamUrl(streamName), text: <Foreign text={streamName} most={60} /> },
+        ]}
       />
       <CallOutcome of={called} what="Looking at all later messages">
         {({ messages, hasMore }) =>
           messages.length === 0
-            ? <Empty>The store has no such message. It may have been deleted.</Empty>
+            ? (
+              <Empty>
+                {streamName === undefined
+                  ? "The store has no such message. It may have been deleted."
+                  : "This stream has no messages."}
+              </Empty>
+            )
             : <Walk messages={messages} hasMore={hasMore} />}
       </CallOutcome>
     </div>
