@@ -48,6 +48,21 @@ if (chromium === undefined) {
 
     const open = (path: string) => openStudioPage(browser, served.origin, path);
 
+    test("looks less often at a list to whose end nothing comes, while others are written", async () => {
+      const { page } = await open("/streams/visit-1?direction=forward");
+      await page.getByText("The end").waitFor();
+      await page.locator(".beat").filter({ hasText: "Live" }).waitFor();
+      const looks = sentBy(page, "findMessages");
+      const pulses = sentBy(page, "pulse");
+      await until(async () => {
+        await write(db.sql, "bustle-1", { type: "Moved" });
+        return pulses.sent.length >= 12;
+      });
+      expect(looks.sent.length).toBeGreaterThan(0);
+      // Without a pause, it looks as often as it asks for the head.
+      expect(looks.sent.length).toBeLessThanOrEqual(6);
+    });
+
     test("keeps the slider of an entity, and its focus, while other states are read", async () => {
       const { page } = await open("/entities/long-1");
       const slider = page.getByRole("slider", { name: "Position" });

@@ -184,13 +184,13 @@ async function find(
   const { startAt: _, hidesOwn, ...filter } = work.filter;
   const { signal } = work.controller;
   const args = { ...filter, direction, startAt, limit, ...(hidesOwn && { own: false }) };
-  const within = again === undefined ? undefined : ANSWER_WITHIN;
-  const found = await call("findMessages", args, { signal, again, within });
+  const options = { signal, again, within: again === undefined ? undefined : ANSWER_WITHIN };
+  const found = await call("findMessages", args, options);
   const keys = found.messages.map(work.keyOf);
   const end = direction === "forward" ? (found.next ?? 0) - 1 : -1;
   work.seen = Math.max(work.seen, end, ...keys);
   work.partition = found.partition;
-  return { ...found, messages: await withReferred(filter, found.messages, { signal, again }) };
+  return { ...found, messages: await withReferred(filter, found.messages, options) };
 }
 
 /** One thing at a time. A failure stays until something is tried again. */
@@ -351,10 +351,14 @@ async function readNews(work: Work, known: number): Promise<boolean> {
   }
   work.news = undefined;
   if (isOfStream) work.searched = news.seen;
-  if (!work.isBackward) append(work, { messages: news.rows, next: news.from, scanned: 0 });
-  else if (news.from !== null) work.update({ hasBefore: true, isLeftBehind: true });
-  else if (newOf(work, news.rows).length > 0) {
+  // A table to which nothing is new is not drawn again, and looks less often.
+  const hasNews = newOf(work, news.rows).length > 0;
+  if (work.isBackward && news.from !== null) {
+    work.update({ hasBefore: true, isLeftBehind: true });
+  } else if (work.isBackward && hasNews) {
     prepend(work, news.rows.toReversed(), { hasBefore: false, isFresh: true });
+  } else if (hasNews || news.from !== null) {
+    append(work, { messages: news.rows, next: news.from, scanned: 0 });
   }
   return true;
 }

@@ -12,8 +12,8 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /**
- * The time that a text names, as ISO: "2 h" and "15 min" ago, "today", "yesterday", the last "12:30", or a date with or without a
- * time, in the time zone of the browser. Undefined if it names none.
+ * The time that a text names, as ISO: "2 h" and "15 min" ago, "today", "yesterday", the last "12:30", or a date with or
+ * without a time, in the time zone of the browser. Undefined if it names none.
  */
 export function readTime(text: string, now: Date = new Date()): string | undefined {
   const typed = text.trim().toLowerCase();
