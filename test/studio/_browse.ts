@@ -8,7 +8,7 @@ import {
   chromium as playwright,
   type Page,
 } from "playwright-core";
-import { onTestFinished } from "vitest";
+import { afterAll, beforeAll, onTestFinished } from "vitest";
 import { pathOf } from "../_path_of.ts";
 import { chromium } from "../_browser.ts";
 import { PATIENCE } from "../_until.ts";
@@ -64,6 +64,49 @@ export async function openStudioPage(
   const trouble = troubleOf(page);
   await page.goto(origin + path);
   return { page, context, trouble };
+}
+
+/** A studio, and a browser that looks at it, for the tests of a file. */
+export interface StudioInBrowser {
+  /** Where the studio is served; only within a test. */
+  readonly origin: string;
+  /** Only within a test. */
+  readonly browser: Browser;
+  /** Opens a page of the studio, which is closed with the test. */
+  readonly open: (path: string, options?: PageOptions) => ReturnType<typeof openStudioPage>;
+}
+
+type StudioHandler = Parameters<typeof serveStudio>[0];
+
+/**
+ * Serves a studio before the tests, starts a browser for it, and ends both after them.
+ *
+ * @param make Fills the store, and makes the studio.
+ * @param basePath Of the studio, if it has one.
+ */
+export function useStudio(
+  make: () => StudioHandler | Promise<StudioHandler>,
+  basePath = "",
+): StudioInBrowser {
+  let browser: Browser;
+  let served: Awaited<ReturnType<typeof serveStudio>>;
+  beforeAll(async () => {
+    served = await serveStudio(await make());
+    browser = await startBrowser();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await served?.stop();
+  });
+  return {
+    get origin() {
+      return served.origin;
+    },
+    get browser() {
+      return browser;
+    },
+    open: (path, options) => openStudioPage(browser, served.origin + basePath, path, options),
+  };
 }
 
 /** Has the page believe that nobody sees it, or that somebody does. */

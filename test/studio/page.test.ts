@@ -1,19 +1,13 @@
 /** The page of the studio in a browser, before a real store of a million messages with consumers that run. */
 import { studio } from "@messagedb/client/studio";
 import { write } from "@messagedb/client";
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import type { Page } from "playwright-core";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { PATIENCE, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import {
-  openStudioPage,
-  type PageOptions,
-  seriousOf,
-  serveStudio,
-  startBrowser,
-} from "./_browse.ts";
+import { seriousOf, serveStudio, useStudio } from "./_browse.ts";
 import { HOSTILE_TEXTS, writeHostile } from "./_store.ts";
 import { bankAccount, bankBalances, fillHistory, fillToday, runBank } from "./_story.ts";
 
@@ -27,38 +21,31 @@ if (chromium === undefined) {
   describe(title, () => {
     const db = useDatabase();
     const stopping = new AbortController();
-    let browser: Browser;
-    let served: Awaited<ReturnType<typeof serveStudio>>;
     let readOnly: Awaited<ReturnType<typeof serveStudio>>;
     let running: Promise<void>;
     /** The message that an import wrote, from which the trouble comes. */
     let command: string;
 
-    beforeAll(async () => {
+    const served = useStudio(async () => {
       await fillHistory(db.sql, MESSAGES);
       await fillToday(db.sql);
       await writeHostile(db.sql);
       running = runBank(db.sql, stopping.signal);
       const given = { authorize: () => true, entities: [bankAccount], signal: stopping.signal };
       const may = { ...given, readOnly: false, consumers: [bankBalances], basePath: "/studio" };
-      served = await serveStudio(studio(db.sql, may));
       readOnly = await serveStudio(studio(db.sql, given));
-      browser = await startBrowser();
       const [row] = await db.sql`
         select id from message_store.messages where stream_name = 'import:command-2026'`;
       command = row!["id"];
-    });
+      return studio(db.sql, may);
+    }, "/studio");
+    const { open } = served;
 
     afterAll(async () => {
       stopping.abort();
       await running;
-      await browser?.close();
-      await served?.stop();
       await readOnly?.stop();
     });
-
-    const open = (path: string, options: PageOptions = {}) =>
-      openStudioPage(browser, `${served.origin}/studio`, path, options);
 
     const views = (): Record<string, readonly [path: string, text: string]> => ({
       overview: ["/", "Messages over time"],
@@ -414,7 +401,7 @@ if (chromium === undefined) {
     });
 
     test("asks the server for one thing a second at most, and for nothing while nobody sees it", async () => {
-      const context = await browser.newContext();
+      const context = await served.browser.newContext();
       context.setDefaultTimeout(PATIENCE);
       onTestFinished(() => context.close());
       const page = await context.newPage();

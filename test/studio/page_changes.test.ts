@@ -1,20 +1,13 @@
 /** What the page of the studio changes: once, by whom it is allowed, and with what came of it told. */
 import { drain, readStream, write, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { eventually } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import {
-  hold,
-  openStudioPage,
-  type PageOptions,
-  sentBy,
-  serveStudio,
-  startBrowser,
-} from "./_browse.ts";
+import { hold, sentBy, serveStudio, useStudio } from "./_browse.ts";
 
 const title = "the page of the studio, when it changes something";
 
@@ -23,31 +16,20 @@ if (chromium === undefined) {
 } else {
   describe(title, () => {
     const db = useDatabase();
-    let browser: Browser;
-    let served: Awaited<ReturnType<typeof serveStudio>>;
 
-    beforeAll(async () => {
+    const { open } = useStudio(async () => {
       for (const category of ["some", "one", "all", "two"]) {
         await writeBatch(db.sql, `${category}-1`, [{ type: "Came" }, { type: "Went" }]);
         await drain(db.sql, { ...reader(category), handle: () => "park" });
       }
       await write(db.sql, "some-1", { type: "Waits" });
       await write(db.sql, "two-1", { type: "Waits" });
-      served = await serveStudio(studio(db.sql, {
+      return studio(db.sql, {
         authorize: () => true,
         readOnly: false,
         consumers: [reader("all"), reader("some")],
-      }));
-      browser = await startBrowser();
+      });
     });
-
-    afterAll(async () => {
-      await browser?.close();
-      await served?.stop();
-    });
-
-    const open = (path: string, options: PageOptions = {}) =>
-      openStudioPage(browser, served.origin, path, options);
 
     /** Opens the dialog to write to a stream, with a message in it. */
     const openWrite = async (streamName: string, before?: (page: Page) => Promise<unknown>) => {

@@ -2,12 +2,12 @@
 import { drain, type Message, write, writeBatch } from "@messagedb/client";
 import { consumers, type ConsumerStatus, discardParked, parked } from "@messagedb/client/operate";
 import { studio } from "@messagedb/client/studio";
-import type { Browser, Locator, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Locator, Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { useDatabase } from "../database.ts";
-import { hold, openStudioPage, sentBy, serveStudio, startBrowser } from "./_browse.ts";
+import { hold, sentBy, useStudio } from "./_browse.ts";
 
 type ConsumerRow = { -readonly [Name in keyof ConsumerStatus]: ConsumerStatus[Name] };
 
@@ -20,10 +20,8 @@ if (chromium === undefined) {
 } else {
   describe(title, () => {
     const db = useDatabase();
-    let browser: Browser;
-    let served: Awaited<ReturnType<typeof serveStudio>>;
 
-    beforeAll(async () => {
+    const served = useStudio(async () => {
       // All are there before the first page looks: consumers are read again after some seconds only.
       for (const category of ["typed", "untouched", "timed", "passed"]) {
         await writeBatch(db.sql, `${category}-1`, messages(10));
@@ -42,20 +40,13 @@ if (chromium === undefined) {
       for (let number = 0; number < 10; number++) {
         await writeBatch(db.sql, `far-${number}`, messages(130));
       }
-      served = await serveStudio(studio(db.sql, {
+      return studio(db.sql, {
         authorize: () => true,
         readOnly: false,
         consumers: [{ ...reader("heap"), handle: parkLast }, reader("pair")],
-      }));
-      browser = await startBrowser();
+      });
     });
-
-    afterAll(async () => {
-      await browser?.close();
-      await served?.stop();
-    });
-
-    const open = (path: string) => openStudioPage(browser, served.origin, path);
+    const { open } = served;
 
     /** Opens the dialog to rewind a category's consumer. */
     const openRewind = async (category: string) => {

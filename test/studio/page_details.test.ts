@@ -9,22 +9,13 @@ import {
   writeBatch,
 } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { eventually, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import {
-  colorsOfPlot,
-  hide,
-  openStudioPage,
-  type PageOptions,
-  sentBy,
-  seriousOf,
-  serveStudio,
-  startBrowser,
-} from "./_browse.ts";
+import { colorsOfPlot, hide, sentBy, seriousOf, serveStudio, useStudio } from "./_browse.ts";
 import { bankAccount, bankBalances, fillHistory, fillToday } from "./_story.ts";
 
 const title = "the page of the studio";
@@ -34,31 +25,21 @@ if (chromium === undefined) {
 } else {
   describe(title, () => {
     const db = useDatabase();
-    let browser: Browser;
-    let served: Awaited<ReturnType<typeof serveStudio>>;
 
-    beforeAll(async () => {
+    const served = useStudio(async () => {
       await fillHistory(db.sql, 2000);
       await fillToday(db.sql);
       await aggregate(db.sql, { name: "ledger", from: ["account"], partition: () => 0 }, {
         once: true,
       });
-      served = await serveStudio(studio(db.sql, {
+      return studio(db.sql, {
         authorize: () => true,
         readOnly: false,
         entities: [bankAccount],
         consumers: [bankBalances],
-      }));
-      browser = await startBrowser();
+      });
     });
-
-    afterAll(async () => {
-      await browser?.close();
-      await served?.stop();
-    });
-
-    const open = (path: string, options: PageOptions = {}) =>
-      openStudioPage(browser, served.origin, path, options);
+    const { open } = served;
 
     test("says that a view has failed, and goes on with the others", async () => {
       const { page, trouble } = await open("/consumers");

@@ -1,13 +1,13 @@
 /** The page of the studio at its edges: an empty store, a small screen, causes in a circle, two tabs. */
 import { write, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { afterAll, describe, expect, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { eventually } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { openStudioPage, type PageOptions, serveStudio, startBrowser } from "./_browse.ts";
+import { serveStudio, useStudio } from "./_browse.ts";
 import { bankBalances, fillHistory, fillToday } from "./_story.ts";
 
 const title = "the page of the studio, at its edges";
@@ -19,11 +19,9 @@ if (chromium === undefined) {
   describe(title, () => {
     const db = useDatabase();
     const empty = useDatabase();
-    let browser: Browser;
-    let served: Awaited<ReturnType<typeof serveStudio>>;
     let servedEmpty: Awaited<ReturnType<typeof serveStudio>>;
 
-    beforeAll(async () => {
+    const served = useStudio(async () => {
       await fillHistory(db.sql, 200);
       await fillToday(db.sql);
       await writeBatch(db.sql, "circle-1", [named("circle-1", 1), named("circle-1", 0)]);
@@ -31,19 +29,14 @@ if (chromium === undefined) {
       await writeBatch(db.sql, "later-1", [named("later-1", 1), { type: "Later" }]);
       await writeBatch(db.sql, "gone-1", [named("gone-2", 7)]);
       const options = { authorize: () => true, readOnly: false };
-      served = await serveStudio(studio(db.sql, { ...options, consumers: [bankBalances] }));
       servedEmpty = await serveStudio(studio(empty.sql, { authorize: () => true }));
-      browser = await startBrowser();
+      return studio(db.sql, { ...options, consumers: [bankBalances] });
     });
+    const { open } = served;
 
     afterAll(async () => {
-      await browser?.close();
-      await served?.stop();
       await servedEmpty?.stop();
     });
-
-    const open = (path: string, options: PageOptions = {}) =>
-      openStudioPage(browser, served.origin, path, options);
 
     test.each([
       ["circle", "The first names as its cause a message that followed from it: circle-1."],

@@ -1,13 +1,13 @@
 /** The page of the studio where the names themselves make trouble. */
 import { drain, type Message, write, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { openStudioPage, sentBy, seriousOf, serveStudio, startBrowser } from "./_browse.ts";
+import { sentBy, seriousOf, useStudio } from "./_browse.ts";
 
 const title = "the page of the studio, where names make trouble";
 
@@ -27,8 +27,6 @@ if (chromium === undefined) {
 } else {
   describe(title, () => {
     const db = useDatabase();
-    let browser: Browser;
-    let served: Awaited<ReturnType<typeof serveStudio>>;
 
     const parking = (consumerId: string, category = CATEGORY) => ({
       category,
@@ -36,7 +34,7 @@ if (chromium === undefined) {
       handle: (_: Message) => "park" as const,
     });
 
-    beforeAll(async () => {
+    const served = useStudio(async () => {
       const message = { type: HIDING, data: { [HIDING]: { [HIDING]: [HIDING] } } };
       await writeBatch(db.sql, STREAM, [message, message]);
       await drain(db.sql, parking(HIDING));
@@ -49,20 +47,13 @@ if (chromium === undefined) {
       }
       await drain(db.sql, parking(" ", "spaced"));
       await write(db.sql, UUID, { type: "OfUuid" });
-      served = await serveStudio(studio(db.sql, {
+      return studio(db.sql, {
         authorize: () => true,
         readOnly: false,
         consumers: [parking(HIDING)],
-      }));
-      browser = await startBrowser();
+      });
     });
-
-    afterAll(async () => {
-      await browser?.close();
-      await served?.stop();
-    });
-
-    const open = (path: string) => openStudioPage(browser, served.origin, path);
+    const { open } = served;
     const consumerPath = (consumerId: string) =>
       `/consumers/${encodeURIComponent(`${CATEGORY}/${consumerId}`)}`;
 
@@ -132,7 +123,7 @@ if (chromium === undefined) {
     });
 
     test("names what is nearly nothing: each link has a name, each type and title, too", async () => {
-      const { page } = await openStudioPage(browser, served.origin, "/categories", {
+      const { page } = await open("/categories", {
         bypassCSP: true,
       });
       await page.getByRole("link", { name: "(empty)" }).waitFor();

@@ -1,20 +1,12 @@
 /** What the page of the studio shows as time goes by, and while an answer is on its way. */
 import { drain, readLastMessage, write, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import {
-  colorsOfPlot,
-  hold,
-  openStudioPage,
-  sentBy,
-  serveStudio,
-  startBrowser,
-} from "./_browse.ts";
+import { colorsOfPlot, hold, sentBy, useStudio } from "./_browse.ts";
 
 const title = "the page of the studio, in time";
 
@@ -23,10 +15,8 @@ if (chromium === undefined) {
 } else {
   describe(title, () => {
     const db = useDatabase();
-    let browser: Browser;
-    let served: Awaited<ReturnType<typeof serveStudio>>;
 
-    beforeAll(async () => {
+    const served = useStudio(async () => {
       const messages = Array.from({ length: 625 }, (_, at) => ({ type: "Moved", data: { at } }));
       await writeBatch(db.sql, "long-1", messages);
       await writeBatch(db.sql, "visit-1", [{ type: "Came" }, { type: "Left" }]);
@@ -37,16 +27,9 @@ if (chromium === undefined) {
         await writeBatch(db.sql, name, [{ type: "Made", data: { pad, deep: deepOf(1) } }]);
         await writeBatch(db.sql, name, [{ type: "Changed", data: { deep: deepOf(2) } }]);
       }
-      served = await serveStudio(studio(db.sql, { authorize: () => true }));
-      browser = await startBrowser();
+      return studio(db.sql, { authorize: () => true });
     });
-
-    afterAll(async () => {
-      await browser?.close();
-      await served?.stop();
-    });
-
-    const open = (path: string) => openStudioPage(browser, served.origin, path);
+    const { open } = served;
 
     test("looks less often at a list to whose end nothing comes, while others are written", async () => {
       const { page } = await open("/streams/visit-1?direction=forward");
@@ -158,7 +141,7 @@ if (chromium === undefined) {
     });
 
     test("draws the first value of a plot at once, as a point", async () => {
-      const { page } = await openStudioPage(browser, served.origin, "/all", {
+      const { page } = await open("/all", {
         colorScheme: "light",
       });
       // One answer is all that it gets.

@@ -1,13 +1,12 @@
 /** What the page of the studio says when what is to be live is not, and to whom the head of the store is not shown. */
 import { category, readMessage, write } from "@messagedb/client";
 import { studio, type StudioCall } from "@messagedb/client/studio";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { openStudioPage, type PageOptions, serveStudio, startBrowser } from "./_browse.ts";
+import { serveStudio, useStudio } from "./_browse.ts";
 
 const title = "the page of the studio, live";
 const PHONE = { width: 390, height: 844 };
@@ -17,21 +16,9 @@ if (chromium === undefined) {
 } else {
   describe(title, () => {
     const db = useDatabase();
-    let browser: Browser;
-    let served: Awaited<ReturnType<typeof serveStudio>>;
 
-    beforeAll(async () => {
-      served = await serveStudio(studio(db.sql, { authorize: () => true }));
-      browser = await startBrowser();
-    });
-
-    afterAll(async () => {
-      await browser?.close();
-      await served?.stop();
-    });
-
-    const open = (path: string, options: PageOptions = {}) =>
-      openStudioPage(browser, served.origin, path, options);
+    const served = useStudio(() => studio(db.sql, { authorize: () => true }));
+    const { open } = served;
 
     /** Writes messages until it is so. */
     const writeUntil = async (streamName: string, isSo: () => Promise<boolean>) => {

@@ -1,13 +1,13 @@
 /** What one types into the page of the studio, and what it says when that is wrong. */
 import { drain, type Message, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { eventually } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { openStudioPage, sentBy, serveStudio, startBrowser } from "./_browse.ts";
+import { sentBy, useStudio } from "./_browse.ts";
 
 const title = "the page of the studio, where one types";
 
@@ -16,24 +16,14 @@ if (chromium === undefined) {
 } else {
   describe(title, () => {
     const db = useDatabase();
-    let browser: Browser;
-    let served: Awaited<ReturnType<typeof serveStudio>>;
 
-    beforeAll(async () => {
+    const { open } = useStudio(async () => {
       await writeBatch(db.sql, "typed-1", [{ type: "A" }, { type: "B" }, { type: "C" }]);
       await drain(db.sql, { category: "typed", consumerId: "reader", handle: (_: Message) => {} });
       // Longer ago than a time can be asked for.
       await db.sql`update message_store.messages set time = '0100-01-01 BC' where type = 'A'`;
-      served = await serveStudio(studio(db.sql, { authorize: () => true, readOnly: false }));
-      browser = await startBrowser();
+      return studio(db.sql, { authorize: () => true, readOnly: false });
     });
-
-    afterAll(async () => {
-      await browser?.close();
-      await served?.stop();
-    });
-
-    const open = (path: string) => openStudioPage(browser, served.origin, path);
 
     test.each([
       ["Jump to a global position or a time", "tomorrow-ish", "a position, or a time"],

@@ -11,7 +11,6 @@ import {
 } from "@messagedb/client";
 import { install } from "@messagedb/client/install";
 import postgres from "postgres";
-import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
@@ -20,7 +19,7 @@ import { startTcpProxy, type TcpProxy } from "../_proxy.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import { type TestStudio, testStudio } from "./_ask.ts";
-import { hide, openStudioPage, seriousOf, serveStudio, startBrowser } from "./_browse.ts";
+import { hide, seriousOf, useStudio } from "./_browse.ts";
 
 const databases = [useDatabase(), useDatabase()] as const;
 let proxy: TcpProxy;
@@ -171,22 +170,13 @@ if (chromium === undefined) {
   describeSkipped(title, "Chromium is not installed");
 } else {
   describe(title, () => {
-    let browser: Browser;
     let shown: TestStudio;
-    let served: Awaited<ReturnType<typeof serveStudio>>;
 
-    beforeAll(async () => {
+    const served = useStudio(() => {
       shown = testStudio({ sql }, { readOnly: false, onError: () => {} });
-      served = await serveStudio(shown.handle);
-      browser = await startBrowser();
+      return shown.handle;
     });
-
-    afterAll(async () => {
-      await browser?.close();
-      await served?.stop();
-    });
-
-    const open = (path: string) => openStudioPage(browser, served.origin, path);
+    const { open } = served;
 
     test("names the partition that does not answer, and shows the others", async () => {
       await whileAway(async () => {
@@ -225,7 +215,7 @@ if (chromium === undefined) {
     });
 
     test("looks for a text in a category, and offers no place among all messages", async () => {
-      const { page } = await openStudioPage(browser, served.origin, "/", { bypassCSP: true });
+      const { page } = await open("/", { bypassCSP: true });
       const search = page.getByRole("combobox").first();
       await page.getByRole("row").filter({ hasText: names[0]! }).first().waitFor();
       await search.fill("123");
