@@ -295,12 +295,7 @@ if (chromium === undefined) {
           await rows.evaluate((it) => it.scrollTop = it.scrollHeight);
           expect(await rows.evaluate((it) => it.scrollTop)).toBeGreaterThan(10_000);
         });
-        const first = await page.evaluate(() => {
-          const { bottom } = document.querySelector(".rows-head")!.getBoundingClientRect();
-          const all = [...document.querySelectorAll('[role="row"].body')];
-          const seen = all.find((it) => it.getBoundingClientRect().bottom > bottom + 1);
-          return /Step\d+/.exec(seen!.textContent)![0];
-        });
+        const first = await firstSeen(page);
         await page.getByRole("link", { name: "Categories", exact: true }).first().click();
         await page.getByRole("heading", { name: "Categories" }).waitFor();
         await page.goBack();
@@ -784,4 +779,19 @@ async function scrollUpTo(page: Page, text: string): Promise<void> {
     await page.locator(".rows").evaluate((it) => it.scrollTop = 0);
     expect(await page.getByRole("row").filter({ hasText: text }).count()).toBe(1);
   });
+}
+
+/** The type of the first message that one sees of a list, once what is there is drawn. */
+async function firstSeen(page: Page): Promise<string> {
+  let type: string | undefined;
+  await until(async () => {
+    type = await page.evaluate(() => {
+      const { bottom } = document.querySelector(".rows-head")!.getBoundingClientRect();
+      const all = [...document.querySelectorAll('[role="row"].body')];
+      const seen = all.find((it) => it.getBoundingClientRect().bottom > bottom + 1);
+      return /Step\d+/.exec(seen?.textContent ?? "")?.[0];
+    });
+    return type !== undefined;
+  });
+  return type!;
 }
