@@ -108,10 +108,15 @@ function useActiveRow<Row>(
     show(scroller.current, index, height);
     if (selected !== undefined) open(row);
   };
+  // The row that has the focus may be made anew, or not be made until one comes back to it.
+  const hadFocus = useRef(false);
+  hadFocus.current ||= scroller.current?.contains(document.activeElement) === true;
   useLayoutEffect(() => {
+    const isNowhere = document.activeElement === document.body;
+    hadFocus.current &&= isNowhere;
     const row = scroller.current?.querySelector<HTMLElement>('[role="row"][tabindex="0"]');
-    if (!wantsFocus.current || !row) return;
-    wantsFocus.current = false;
+    if (!row || !wantsFocus.current && !hadFocus.current) return;
+    wantsFocus.current = hadFocus.current = false;
     row.focus({ preventScroll: true });
   });
   const onKeyDown = (event: KeyboardEvent) => {
@@ -214,8 +219,13 @@ function useScrolling<Row>(
   { shift = 0, fresh = 0, rows, onScrolled, onTop, onBottom }: RowsProps<Row>,
   height: number,
 ): { readonly top: number; readonly room: number; readonly onScroll: () => void } {
-  const [[top, room], setPlace] = useState<readonly [number, number]>([0, 800]);
+  const [[, room], setPlace] = useState<readonly [number, number]>([0, 800]);
   const known = useRef([shift, fresh]);
+  // As it is now: rows that are made for a place that was left lose the focus, and are not seen.
+  const place = scroller.current?.scrollTop ?? 0;
+  const [knownShift, knownFresh] = known.current as [number, number];
+  const followed = place === 0 ? fresh - knownFresh : 0;
+  const top = place + (shift - knownShift - followed) * height;
   const measure = () => {
     const element = scroller.current;
     if (!element) return;
@@ -230,13 +240,8 @@ function useScrolling<Row>(
   const latest = useRef(measure);
   latest.current = measure;
   useLayoutEffect(() => {
-    const element = scroller.current;
-    const [knownShift, knownFresh] = known.current as [number, number];
     known.current = [shift, fresh];
-    if (!element) return;
-    const followed = element.scrollTop === 0 ? fresh - knownFresh : 0;
-    const moved = shift - knownShift - followed;
-    if (moved !== 0) element.scrollTop += moved * height;
+    if (scroller.current && top !== place) scroller.current.scrollTop = top;
   }, [shift, rows]);
   useEffect(measure, [rows, onTop, onBottom]);
   useEffect(() => {
