@@ -78,7 +78,13 @@ async function answerApi(request: Request, studio: Studio, name: string): Promis
   // A statement that runs is not cancelled: PostgreSQL cancels whatever its connection does by then, which may be the
   // statement of somebody else. So each has a bound, and none begins for whoever has left.
   signal.throwIfAborted();
-  const run = (signal: AbortSignal) => operation.run(studio, given, signal, request);
+  const run = async (signal: AbortSignal) => {
+    try {
+      return await operation.run(studio, given, signal, request);
+    } finally {
+      if (writes) studio.outdate();
+    }
+  };
   const known = request.headers.get(AGAIN);
   // Whoever has asked first may leave, while others wait for the same answer.
   const answer = known === null || again === undefined ? await run(signal) : await studio.again({

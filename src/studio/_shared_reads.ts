@@ -63,9 +63,14 @@ export interface AgainLook<Answer> extends AskedAgain {
 export type LookAgain = <Answer>(look: AgainLook<Answer>) => Promise<Answer> | undefined;
 
 /** What the pages of a studio have together. */
-export interface SharedReads {
-  readonly share: ShareLook;
+export interface SharedReads extends SharedLooks {
   readonly again: LookAgain;
+}
+
+interface SharedLooks {
+  readonly share: ShareLook;
+  /** Says that something has been changed: what was looked at before is no answer for who asks from now on. */
+  readonly outdate: () => void;
 }
 
 interface KeptAnswer {
@@ -86,14 +91,16 @@ interface KeptAnswer {
  */
 export function shareReads(): SharedReads {
   const statementsLeft = budgetOf(BURST, 1);
-  return { share: sharing(statementsLeft), again: lookingAgain(statementsLeft) };
+  return { ...sharing(statementsLeft), again: lookingAgain(statementsLeft) };
 }
 
-function sharing(statementsLeft: Budget): ShareLook {
+function sharing(statementsLeft: Budget): SharedLooks {
   const kept = new Map<string, KeptAnswer>();
   const firstLooksLeft = budgetOf(FIRST_LOOKS, FIRST_LOOKS_A_SECOND);
   const queue = makeQueue();
-  return async <Answer>({ key, goodFor, statements, ask }: SharedLook<Answer>): Promise<Answer> => {
+  const share = async <Answer>(
+    { key, goodFor, statements, ask }: SharedLook<Answer>,
+  ): Promise<Answer> => {
     const now = performance.now();
     const known: KeptAnswer = kept.get(key) ?? {
       pending: undefined,
@@ -131,6 +138,11 @@ function sharing(statementsLeft: Budget): ShareLook {
     }
     return await known.pending as Answer;
   };
+  const outdate = () => {
+    // What is looked at now is for those who wait for it already.
+    for (const [key, it] of kept) kept.set(key, { ...it, pending: undefined, readAt: -Infinity });
+  };
+  return { share, outdate };
 }
 
 function lookingAgain(statementsLeft: Budget): LookAgain {

@@ -6,6 +6,7 @@ import type { Locator, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
+import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import { hold, sentBy, useStudio } from "./_browse.ts";
 
@@ -23,7 +24,7 @@ if (chromium === undefined) {
 
     const served = useStudio(async () => {
       // All are there before the first page looks: consumers are read again after some seconds only.
-      for (const category of ["typed", "untouched", "timed", "passed"]) {
+      for (const category of ["typed", "untouched", "timed", "passed", "changed"]) {
         await writeBatch(db.sql, `${category}-1`, messages(10));
         await drain(db.sql, reader(category));
       }
@@ -186,6 +187,35 @@ if (chromium === undefined) {
       await dialog.getByRole("alert").waitFor();
       const [agreed] = await db.sql`select id from message_store.messages where type = 'Agreed'`;
       expect(sent).toMatchObject([{ id: agreed!["id"] }]);
+    });
+
+    test("looks at the consumers again as soon as one has changed something", async () => {
+      await write(db.sql, "changed-1", { type: "Agreed" });
+      const { page } = await open("/");
+      await page.clock.install();
+      await page.goto(`${served.origin}/consumers/changed%3Aposition-reader`);
+      await page.locator(".next").getByText("Agreed").waitFor();
+      await page.getByRole("button", { name: "Skip…" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByLabel("Reason, which is kept").fill("a test");
+      const behind = page.getByRole("img", { name: "1 message behind now" });
+      await behind.waitFor();
+      await page.clock.pauseAt(Date.now() + 60_000);
+      const { sent } = sentBy(page, "consumers");
+      await until(async () => {
+        await page.clock.runFor(1000);
+        return sent.length > 0;
+      });
+      sent.length = 0;
+      await dialog.getByRole("button", { name: "Skip it" }).click();
+      await dialog.waitFor({ state: "detached" });
+      // Less than the interval in which it is asked for.
+      await page.clock.runFor(3000);
+      await until(() => sent.length > 0);
+      await until(async () => {
+        await page.clock.runFor(100);
+        return await behind.count() === 0;
+      });
     });
 
     test("shows what is parked page by page, and discards what is chosen on a page", async () => {

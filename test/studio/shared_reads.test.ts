@@ -94,3 +94,27 @@ test("each member of a group on a page has its turn, beside two lists", async ()
   expect(waits.size).toBe(13);
   for (const [name, wait] of waits) expect(wait, name).toBeLessThan(200);
 });
+
+test("what was looked at before a change is no answer for who asks after it", async () => {
+  const { share, outdate } = shareReads();
+  const asked: ((value: string) => void)[] = [];
+  const look = () =>
+    share({
+      key: "consumers",
+      goodFor: 5000,
+      statements: 1,
+      ask: () => new Promise<string>((resolve) => asked.push(resolve)),
+    });
+  const before = look();
+  outdate();
+  const [after, together] = [look(), look()];
+  expect(asked.length).toBe(2);
+  asked[1]!("after");
+  asked[0]!("before");
+  expect(await Promise.all([before, after, together, look()]))
+    .toEqual(["before", "after", "after", "after"]);
+  outdate();
+  const later = look();
+  asked[2]!("later");
+  expect(await later).toBe("later");
+});

@@ -31,6 +31,11 @@ export function every(interval: number, run: () => Promise<unknown>): Repeated {
   };
 }
 
+/** Has all run in their next turns that run again by themselves: somebody has changed what they show. */
+export function allSoon(): void {
+  for (const task of tasks) if (task.interval < Infinity) task.due = Math.min(task.due, Date.now());
+}
+
 function tick(): void {
   if (document.hidden) return;
   const now = Date.now();

@@ -2,6 +2,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { announce } from "../lib/announce.ts";
 import { asFailure, type CallFailure, failureText } from "../lib/call.ts";
+import { allSoon } from "../lib/ticker.ts";
 import { Failed } from "./states.tsx";
 
 /** Of radio buttons, the Tab key goes to the chosen one. */
@@ -81,6 +82,7 @@ export function Confirm(
       setFailure(failure);
       if (!isShown.current) announce(`${title}: failed. ${failureText(failure)}`, FAILURE_SHOWN);
     }
+    allSoon();
     setIsActing(false);
   };
   return (
