@@ -6,9 +6,16 @@ import { delimiter, join } from "node:path";
 import process from "node:process";
 import { chromium as playwright, type Page } from "playwright-core";
 
-/** Where Chromium is installed, or Chrome, if either is. */
-export const chromium: string | undefined = (process.env["PATH"] ?? "").split(delimiter)
-  .flatMap((directory) => ["chromium", "google-chrome"].map((name) => join(directory, name)))
+/**
+ * Where Chromium is installed, or Chrome, if either is. Chromium without its own windows comes first: a page takes an
+ * eighth of the time to open.
+ */
+export const chromium: string | undefined = [
+  "chromium-headless-shell",
+  "chromium",
+  "google-chrome",
+]
+  .flatMap((name) => (process.env["PATH"] ?? "").split(delimiter).map((it) => join(it, name)))
   .find((path) => existsSync(path));
 
 /** A page in a browser. */

@@ -8,7 +8,7 @@ import { startEmbedded } from "../src/database/embedded.ts";
 import { install } from "../src/database/install.ts";
 
 /** How many test files run at once. */
-export const FILES_AT_ONCE = 3;
+export const FILES_AT_ONCE = 4;
 
 /**
  * How many connections a test file may have open at once. The most that one needs is 60: fifty that

@@ -64,7 +64,7 @@ async function startPostgres<T>(
     port,
     listen_addresses: "127.0.0.1",
     unix_socket_directories: "",
-    max_connections: 200,
+    max_connections: 300,
     // Without the errors of statements: these reach the client that sent the statement.
     log_min_messages: "log",
     log_checkpoints: "off",
