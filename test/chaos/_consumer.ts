@@ -74,7 +74,7 @@ export const ledger: Aggregate = {
   partitions: PARTITIONS,
 };
 
-/** How a process ends that could not begin, because the database was not there. */
+/** How a process ends that could not begin, because the database was not there, or silent. */
 export const NOT_BEGUN = 75;
 
 if (process.argv[2] !== undefined) await main(JSON.parse(process.argv[2]));
@@ -186,7 +186,7 @@ async function main(
     process.exit();
   } catch (error) {
     const { code } = error as { code?: unknown };
-    const isDown = /^(57P|08|53|CONN|E[A-Z]+$)/.test(String(code));
+    const isDown = /^(57P|08|53|CONN|E[A-Z]+$|ANSWER_TIMEOUT$)/.test(String(code));
     if (isDown && !hasWorked) process.exit(NOT_BEGUN);
     console.error(hasWorked ? "It had begun, and then:" : "It could not begin:", error);
     process.exit(1);
