@@ -149,7 +149,9 @@ if (chromium === undefined) {
       });
       await ofCategory.getByRole("link").click();
       const tab = page.getByRole("link", { name: "Messages", exact: true });
+      const asked = page.waitForRequest("**/api/findMessages");
       await tab.click();
+      await asked;
       const shown = category === "" ? "(empty)" : category === " " ? "SP" : category;
       const { sent } = sentBy(page, "findMessages");
       await page.reload();
