@@ -19,7 +19,9 @@ export type Query = Readonly<Record<string, string | number | undefined>>;
 let visits = 0;
 export const currentPlace: Shared<ViewPlace> = shared(placeNow());
 
-let tellPosition = (): number | undefined => undefined;
+type TellPosition = (before: number | undefined) => number | undefined;
+const asBefore: TellPosition = (before) => before;
+let tellPosition = asBefore;
 
 /** The URL of a view. A filter that is undefined or empty is left out. */
 export function viewUrl(path: readonly string[], query: Query = {}): string {
@@ -61,14 +63,14 @@ export function goWith(changes: Query, options: { readonly replaces?: boolean } 
 
 /** Remembers where one is in the view's list, for whoever comes back, or loads the page again. */
 export function rememberPosition(): void {
-  history.replaceState({ leftAt: tellPosition() }, "");
+  history.replaceState({ leftAt: tellPosition(history.state?.leftAt) }, "");
 }
 
-/** Where one is in the view's list; answers how to end that. */
-export function tellsPosition(tell: () => number | undefined): () => void {
+/** Where one is in the view's list, by where one was before; answers how to end that. */
+export function tellsPosition(tell: TellPosition): () => void {
   tellPosition = tell;
   return () => {
-    if (tellPosition === tell) tellPosition = () => undefined;
+    if (tellPosition === tell) tellPosition = asBefore;
   };
 }
 

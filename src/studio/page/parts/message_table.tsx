@@ -139,8 +139,10 @@ function useRemembered(feed: Feed): (index: number) => void {
   const top = useRef(0);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   useLayoutEffect(() => {
-    const end = tellsPosition(() => {
+    const end = tellsPosition((before) => {
       const { rows, hasBefore } = feed.state();
+      // Whoever leaves a list that has not come yet comes back to where it was to begin.
+      if (rows.length === 0) return before;
       const row = top.current > 0 || hasBefore ? rows[top.current] : undefined;
       return row && feed.keyOf(row);
     });

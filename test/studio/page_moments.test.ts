@@ -1,0 +1,54 @@
+/** The page of the studio, where something comes, or does not come yet, just as somebody does something. */
+import { writeBatch } from "@messagedb/client";
+import { studio } from "@messagedb/client/studio";
+import type { Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import { chromium } from "../_browser.ts";
+import { describeSkipped } from "../_describe_skipped.ts";
+import { until } from "../_until.ts";
+import { useDatabase } from "../database.ts";
+import { hold, useStudio } from "./_browse.ts";
+
+const title = "the page of the studio, as something comes";
+
+if (chromium === undefined) {
+  describeSkipped(title, "Chromium is not installed");
+} else {
+  describe(title, () => {
+    const db = useDatabase();
+
+    const { open } = useStudio(() => studio(db.sql, { authorize: () => true, readOnly: false }));
+
+    test("comes back to where one was in a list that one left before it had come", async () => {
+      await writeBatch(db.sql, "left-1", many("Left", 300));
+      const { page } = await open("/streams/left-1");
+      await rowOf(page, "Left299").waitFor();
+      const leftAt = () => page.evaluate(() => history.state?.leftAt);
+      await page.locator(".rows").evaluate((it) => it.scrollTop = 50 * 28);
+      await until(async () => await leftAt() === 249);
+      const release = await hold(page, "findMessages");
+      const live = page.getByRole("button", { name: "Live" });
+      // Whoever waits too long loads the page again, or goes elsewhere.
+      await page.reload();
+      await live.waitFor();
+      await page.reload();
+      await live.waitFor();
+      await page.getByRole("link", { name: "Consumers" }).click();
+      await page.getByRole("heading", { name: "Consumers" }).waitFor();
+      await page.goBack();
+      await live.waitFor();
+      release();
+      await rowOf(page, /Left2\d\d/).first().waitFor();
+      expect(await rowOf(page, "Left249").count()).toBe(1);
+      expect(await rowOf(page, "Left299").count()).toBe(0);
+    });
+  });
+}
+
+function many(type: string, count: number) {
+  return Array.from({ length: count }, (_, at) => ({ type: `${type}${at}` }));
+}
+
+function rowOf(page: Page, text: string | RegExp) {
+  return page.getByRole("row").filter({ hasText: text });
+}
