@@ -1,5 +1,5 @@
 /** The page of the studio, where something comes, or does not come yet, just as somebody does something. */
-import { writeBatch } from "@messagedb/client";
+import { drain, write, writeBatch } from "@messagedb/client";
 import { studio } from "@messagedb/client/studio";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
@@ -17,7 +17,12 @@ if (chromium === undefined) {
   describe(title, () => {
     const db = useDatabase();
 
-    const { open } = useStudio(() => studio(db.sql, { authorize: () => true, readOnly: false }));
+    const { open } = useStudio(async () => {
+      await write(db.sql, "passed-1", { type: "Came" });
+      await drain(db.sql, reader);
+      await write(db.sql, "passed-1", { type: "Agreed" });
+      return studio(db.sql, { authorize: () => true, readOnly: false });
+    });
 
     test("comes back to where one was in a list that one left before it had come", async () => {
       await writeBatch(db.sql, "left-1", many("Left", 300));
@@ -42,8 +47,25 @@ if (chromium === undefined) {
       expect(await rowOf(page, "Left249").count()).toBe(1);
       expect(await rowOf(page, "Left299").count()).toBe(0);
     });
+
+    test("keeps the dialog of the message to skip, and what one types, though none waits any more", async () => {
+      const { page } = await open("/consumers/passed%3Aposition-reader");
+      await page.getByRole("button", { name: "Skip…" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByText("Agreed").waitFor();
+      await page.keyboard.type("not ");
+      await drain(db.sql, reader);
+      await page.getByText("None waits").waitFor();
+      // Without the dialog, these would be keys of the page: "g" and "o" go to the overview.
+      await page.keyboard.type("good");
+      expect(await dialog.getByLabel("Reason, which is kept").inputValue()).toBe("not good");
+      await dialog.getByRole("button", { name: "Skip it" }).click();
+      await dialog.getByRole("alert").waitFor();
+    });
   });
 }
+
+const reader = { category: "passed", consumerId: "reader", handle: () => {} };
 
 function many(type: string, count: number) {
   return Array.from({ length: count }, (_, at) => ({ type: `${type}${at}` }));

@@ -20,6 +20,8 @@ export function NextOf({ consumer }: { readonly consumer: ConsumerRow }): JSX.El
   const { consumerGroup, position } = consumer;
   const known = `${position} ${mayWait(consumer)}`;
   const called = useCall("nextMessage", memberIdentity(consumer), Infinity, known);
+  // A consumer that goes on meanwhile meets another message, or none: what one has agreed to is the one that was shown.
+  const [passing, setPassing] = useState<Pick<PassProps, "how" | "message">>();
   const member = consumerGroup
     ? `, member ${consumerGroup.member + 1} of ${consumerGroup.size}`
     : "";
@@ -34,22 +36,27 @@ export function NextOf({ consumer }: { readonly consumer: ConsumerRow }): JSX.El
                 None waits, or a transaction that is open may still write an earlier one.
               </p>
             )
-            : <Next message={message} consumer={consumer} reload={called.reload} />}
+            : <Next message={message} pass={(how) => setPassing({ how, message })} />}
       </CallOutcome>
+      {passing && (
+        <PassDialog
+          {...passing}
+          consumer={consumer}
+          close={() => setPassing(undefined)}
+          done={called.reload}
+        />
+      )}
     </section>
   );
 }
 
 function Next(
-  { message, consumer, reload }: {
+  { message, pass }: {
     readonly message: ListedMessage;
-    readonly consumer: ConsumerRow;
-    readonly reload: () => void;
+    readonly pass: (how: PassProps["how"]) => void;
   },
 ): JSX.Element {
   const may = useMay();
-  // A consumer that goes on meanwhile meets another message: what one has agreed to is the one that was shown.
-  const [passing, setPassing] = useState<Pick<PassProps, "how" | "message">>();
   return (
     <div class="next">
       <ViewLink url={messageUrl(message.id)}>
@@ -60,20 +67,8 @@ function Next(
         <Ago time={message.time} />
       </span>
       <span class="grow" />
-      {may("park") && (
-        <button type="button" onClick={() => setPassing({ how: "park", message })}>Park…</button>
-      )}
-      {may("skip") && (
-        <button type="button" onClick={() => setPassing({ how: "skip", message })}>Skip…</button>
-      )}
-      {passing && (
-        <PassDialog
-          {...passing}
-          consumer={consumer}
-          close={() => setPassing(undefined)}
-          done={reload}
-        />
-      )}
+      {may("park") && <button type="button" onClick={() => pass("park")}>Park…</button>}
+      {may("skip") && <button type="button" onClick={() => pass("skip")}>Skip…</button>}
     </div>
   );
 }
