@@ -62,6 +62,21 @@ if (chromium === undefined) {
       await dialog.getByRole("button", { name: "Skip it" }).click();
       await dialog.getByRole("alert").waitFor();
     });
+
+    test("presses a button below a list by Enter, and opens no row", async () => {
+      await writeBatch(db.sql, "pressed-1", many("Pressed", 300));
+      const { page } = await open("/streams/pressed-1");
+      await rowOf(page, "Pressed299").waitFor();
+      await page.route("**/api/findMessages", (route) => route.abort());
+      await page.locator(".rows").evaluate((it) => it.scrollTop = it.scrollHeight);
+      const again = page.getByRole("button", { name: "Try again" });
+      await again.waitFor();
+      await page.unroute("**/api/findMessages");
+      await again.focus();
+      await page.keyboard.press("Enter");
+      await page.locator('[aria-rowcount="201"], .panel').first().waitFor();
+      expect(await page.locator(".panel").count()).toBe(0);
+    });
   });
 }
 

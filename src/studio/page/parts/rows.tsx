@@ -120,7 +120,7 @@ function useActiveRow<Row>(
     row.focus({ preventScroll: true });
   });
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.target instanceof HTMLAnchorElement && event.key === "Enter") return;
+    if (event.key === "Enter" && (event.target as Element).closest("a, button")) return;
     const page = Math.floor((scroller.current?.clientHeight ?? 0) / height);
     const target = targetOf(event, index, rows.length, page);
     if (target !== undefined) {
