@@ -77,6 +77,25 @@ if (chromium === undefined) {
       await page.locator('[aria-rowcount="201"], .panel').first().waitFor();
       expect(await page.locator(".panel").count()).toBe(0);
     });
+
+    test("shows the lines of a JSON text where one is when others are folded", async () => {
+      const inner = Object.fromEntries(Array.from({ length: 9 }, (_, at) => [`key${at}`, at]));
+      const lists = { few: [Array(600).fill(inner)], many: Array(600).fill(inner) };
+      for (const [name, data] of Object.entries(lists)) {
+        const id = crypto.randomUUID();
+        await write(db.sql, "folded-1", { id, type: "Folded", data });
+        const { page } = await open(`/messages/${id}`);
+        const view = page.getByRole("region", { name: "Data" }).first();
+        await view.getByRole("button", { name: "Unfold" }).click();
+        const lines = page.getByRole("region", { name: /^Data, / });
+        await lines.evaluate((it) => it.scrollTop = it.scrollHeight);
+        await until(async () => await seenLines(page) > 0);
+        await view.getByRole("button", { name: "Fold", exact: true }).evaluate(clickTillFrame);
+        expect([name, await seenLines(page)]).not.toEqual([name, 0]);
+        await view.getByRole("button", { name: "Unfold" }).evaluate(clickTillFrame);
+        expect([name, await seenLines(page)]).not.toEqual([name, 0]);
+      }
+    });
   });
 }
 
@@ -88,4 +107,21 @@ function many(type: string, count: number) {
 
 function rowOf(page: Page, text: string | RegExp) {
   return page.getByRole("row").filter({ hasText: text });
+}
+
+/** Clicks, and waits for the next frame; what is scrolled by that is told later. */
+function clickTillFrame(button: HTMLElement | SVGElement): Promise<unknown> {
+  (button as HTMLElement).click();
+  return new Promise((resolve) => requestAnimationFrame(resolve));
+}
+
+/** How many lines of the first JSON text one sees. */
+function seenLines(page: Page): Promise<number> {
+  return page.evaluate(() => {
+    const seen = document.querySelector(".json-lines")!.getBoundingClientRect();
+    return [...document.querySelectorAll(".json-lines .json-line")].filter((line) => {
+      const { top, bottom } = line.getBoundingClientRect();
+      return bottom > seen.top && top < seen.bottom;
+    }).length;
+  });
 }

@@ -14,6 +14,7 @@ const LONGEST_KEY = 120;
 /** With more lines than these, only those on the screen are made. */
 const MOST_LINES = 400;
 const LINE_HEIGHT = 20;
+const MADE_LINES = 120;
 /** An indentation beyond these levels would leave no room. */
 const DEEPEST_INDENT = 16;
 
@@ -91,7 +92,9 @@ function Lines(
   },
 ): JSX.Element {
   const scroller = useRef<HTMLDivElement>(null);
-  const [top, setTop] = useState(0);
+  const [, setTop] = useState(0);
+  // As it is now: lines are unfolded at the top, and folded away where one was.
+  const top = scroller.current?.scrollTop ?? 0;
   if (lines.length <= MOST_LINES) {
     return (
       <div class="json-lines">
@@ -101,8 +104,11 @@ function Lines(
       </div>
     );
   }
-  const first = Math.max(0, Math.floor(top / LINE_HEIGHT) - 20);
-  const shown = lines.slice(first, first + 120);
+  const first = Math.max(
+    0,
+    Math.min(Math.floor(top / LINE_HEIGHT) - 20, lines.length - MADE_LINES),
+  );
+  const shown = lines.slice(first, first + MADE_LINES);
   return (
     <div
       class="json-lines json-window"
