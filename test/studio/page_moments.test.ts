@@ -17,12 +17,13 @@ if (chromium === undefined) {
   describe(title, () => {
     const db = useDatabase();
 
-    const { open } = useStudio(async () => {
+    const served = useStudio(async () => {
       await write(db.sql, "passed-1", { type: "Came" });
       await drain(db.sql, reader);
       await write(db.sql, "passed-1", { type: "Agreed" });
       return studio(db.sql, { authorize: () => true, readOnly: false });
     });
+    const { open } = served;
 
     test("comes back to where one was in a list that one left before it had come", async () => {
       await writeBatch(db.sql, "left-1", many("Left", 300));
@@ -95,6 +96,26 @@ if (chromium === undefined) {
         await view.getByRole("button", { name: "Unfold" }).evaluate(clickTillFrame);
         expect([name, await seenLines(page)]).not.toEqual([name, 0]);
       }
+    });
+
+    test("searches on when one presses so while earlier messages are on their way", async () => {
+      const sought = many("Sought", 600).map((it) => ({ ...it, data: "sought" }));
+      await writeBatch(db.sql, "sought-1", sought);
+      const { page } = await open("/categories");
+      let release = () => {};
+      const released = new Promise<void>((resolve) => release = resolve);
+      await page.route("**/api/findMessages", async (route) => {
+        const { direction, startAt } = route.request().postDataJSON();
+        if (direction === "backward" && startAt !== "end") await released;
+        if (Number(startAt) !== 300) return await route.fallback();
+        // As if the search had looked at as many messages as it may.
+        const answer = await (await route.fetch()).json();
+        await route.fulfill({ json: { ...answer, messages: answer.messages.slice(0, 5) } });
+      });
+      await page.goto(`${served.origin}/streams/sought-1?position=300&text=sought`);
+      await page.getByRole("button", { name: "Search on" }).click();
+      release();
+      await rowOf(page, "Sought400").waitFor({ state: "attached" });
     });
   });
 }

@@ -123,6 +123,8 @@ interface Work {
   searched: number | undefined;
   news: News | undefined;
   isRefreshing: boolean;
+  /** What is read last, below or on top. */
+  reading: Promise<void> | undefined;
   controller: AbortController;
   isEnded: boolean;
 }
@@ -146,6 +148,7 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
     searched: undefined,
     news: undefined,
     isRefreshing: false,
+    reading: undefined,
     controller: new AbortController(),
     isEnded: false,
   };
@@ -157,7 +160,11 @@ function makeFeed(filter: FeedFilter, changed: () => void): { feed: Feed; end: (
         if (isSearch(work) && isStream(source)) work.searched ??= await endOfStream(work);
         if (work.state.hasMore) append(work, await find(work, direction, work.next));
       }),
-    searchOn: () => guarded(work, () => search(work)),
+    searchOn: async () => {
+      // Whoever presses while what is on top is read does not press again.
+      await work.reading;
+      await guarded(work, () => search(work));
+    },
     before: async () => {
       const isBegun = work.state.rows.length > 0 || work.previous !== undefined;
       if (isBegun) await guarded(work, () => readBefore(work));
@@ -196,6 +203,10 @@ async function find(
 /** One thing at a time. A failure stays until something is tried again. */
 async function guarded(work: Work, act: () => Promise<void>): Promise<void> {
   if (work.state.isLoading || work.isEnded) return;
+  await (work.reading = tryToRead(work, act));
+}
+
+async function tryToRead(work: Work, act: () => Promise<void>): Promise<void> {
   work.update({ isLoading: true, failure: undefined });
   const { signal } = work.controller;
   try {
