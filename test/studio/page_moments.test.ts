@@ -117,6 +117,25 @@ if (chromium === undefined) {
       release();
       await rowOf(page, "Sought400").waitFor({ state: "attached" });
     });
+
+    test("walks a trace by the arrows as soon as one sees it", async () => {
+      const { page } = await open("/");
+      await write(db.sql, "walked-1", { type: "First" });
+      const metadata = { causationMessageStreamName: "walked-1", causationMessagePosition: 0 };
+      await write(db.sql, "walked-1", { type: "Second", metadata });
+      await page.addInitScript(() => {
+        // Before the browser has painted what the page has just made.
+        const observer = new MutationObserver(() => {
+          if (!document.querySelector('[role="treeitem"]')) return;
+          observer.disconnect();
+          const pressed = { key: "End", bubbles: true, cancelable: true };
+          document.activeElement!.dispatchEvent(new KeyboardEvent("keydown", pressed));
+        });
+        observer.observe(document, { childList: true, subtree: true });
+      });
+      await page.goto(`${served.origin}/trace/streams/walked-1`);
+      await page.locator('[role="treeitem"]:focus').filter({ hasText: "Second" }).waitFor();
+    });
   });
 }
 

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import type { TraceArguments } from "../../_api.ts";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ageText, numberText, quantity } from "../lib/format.ts";
 import { streamUrl } from "../lib/links.ts";
 import { currentPlace, go, goWith, viewUrl } from "../lib/place.ts";
@@ -136,7 +136,7 @@ function Tree({ rows, places, active }: TreeProps): JSX.Element {
     if (hasFocus) row?.focus();
     else row?.scrollIntoView({ block: "nearest" });
   }, [active]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // The arrows work at once, if nobody is elsewhere already.
     if (!document.activeElement?.matches("body, main")) return;
     element.current?.querySelector<HTMLElement>('[tabindex="0"]')?.focus();
