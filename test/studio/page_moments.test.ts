@@ -136,6 +136,27 @@ if (chromium === undefined) {
       await page.goto(`${served.origin}/trace/streams/walked-1`);
       await page.locator('[role="treeitem"]:focus').filter({ hasText: "Second" }).waitFor();
     });
+
+    test("shows a view whose script comes just as one goes to another", async () => {
+      const { page } = await open("/");
+      await page.getByRole("heading", { name: "Overview" }).waitFor();
+      let release = () => {};
+      const released = new Promise<void>((resolve) => release = resolve);
+      const asked = page.waitForRequest("**/assets/other_view-*.js");
+      await page.route("**/assets/other_view-*.js", async (route) => {
+        await released;
+        await route.fallback();
+      });
+      await page.clock.install();
+      await page.getByRole("link", { name: "Categories", exact: true }).click();
+      const url = (await asked).url();
+      await page.clock.pauseAt(Date.now() + 60_000);
+      await page.getByRole("link", { name: "Consumers" }).click();
+      release();
+      await page.evaluate(`import(${JSON.stringify(url)})`);
+      await page.clock.resume();
+      await page.getByRole("heading", { name: "Consumers" }).waitFor();
+    });
   });
 }
 

@@ -12,7 +12,8 @@ export function later<Props extends object>(
     const [, setIsLoaded] = useState(false);
     const [hasFailed, setHasFailed] = useState(false);
     useEffect(() => {
-      if (View !== undefined) return;
+      // It may have come since this was drawn.
+      if (View !== undefined) return setIsLoaded(true);
       load().then((loaded) => {
         View = loaded;
         setIsLoaded(true);
