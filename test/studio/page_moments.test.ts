@@ -137,6 +137,17 @@ if (chromium === undefined) {
       await page.locator('[role="treeitem"]:focus').filter({ hasText: "Second" }).waitFor();
     });
 
+    test("stays where one reads when one turns a phone", async () => {
+      await writeBatch(db.sql, "turned-1", many("Turned", 100));
+      const { page } = await open("/streams/turned-1", { viewport: { width: 390, height: 844 } });
+      await rowOf(page, "Turned99").waitFor();
+      const rows = page.locator(".rows");
+      await rows.evaluate((it) => it.scrollTop = 40 * 52);
+      await rowOf(page, "Turned59").waitFor();
+      await page.setViewportSize({ width: 844, height: 390 });
+      await until(() => rows.evaluate((it) => it.scrollTop === 40 * 28));
+    });
+
     test("shows a view whose script comes just as one goes to another", async () => {
       const { page } = await open("/");
       await page.getByRole("heading", { name: "Overview" }).waitFor();

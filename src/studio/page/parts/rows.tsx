@@ -220,12 +220,12 @@ function useScrolling<Row>(
   height: number,
 ): { readonly top: number; readonly room: number; readonly onScroll: () => void } {
   const [[, room], setPlace] = useState<readonly [number, number]>([0, 800]);
-  const known = useRef([shift, fresh]);
+  const known = useRef([shift, fresh, height]);
   // As it is now: rows that are made for a place that was left lose the focus, and are not seen.
   const place = scroller.current?.scrollTop ?? 0;
-  const [knownShift, knownFresh] = known.current as [number, number];
+  const [knownShift, knownFresh, knownHeight] = known.current as [number, number, number];
   const followed = place === 0 ? fresh - knownFresh : 0;
-  const top = place + (shift - knownShift - followed) * height;
+  const top = place * (height / knownHeight) + (shift - knownShift - followed) * height;
   const measure = () => {
     const element = scroller.current;
     if (!element) return;
@@ -240,9 +240,9 @@ function useScrolling<Row>(
   const latest = useRef(measure);
   latest.current = measure;
   useLayoutEffect(() => {
-    known.current = [shift, fresh];
+    known.current = [shift, fresh, height];
     if (scroller.current && top !== place) scroller.current.scrollTop = top;
-  }, [shift, rows]);
+  }, [shift, rows, height]);
   useEffect(measure, [rows, onTop, onBottom]);
   useEffect(() => {
     const observer = new ResizeObserver(() => latest.current());
