@@ -49,6 +49,22 @@ if (chromium === undefined) {
       expect(await rowOf(page, "Left299").count()).toBe(0);
     });
 
+    test("comes back to where one was in a list in which one has jumped to the latest", async () => {
+      await writeBatch(db.sql, "leapt-1", many("Leapt", 300));
+      const { page } = await open("/streams/leapt-1?position=100");
+      await page.getByRole("button", { name: "Jump to the latest" }).click();
+      await rowOf(page, "Leapt299").waitFor();
+      await page.locator(".rows").evaluate((it) => it.scrollTop = 50 * 28);
+      await until(async () => await page.evaluate(() => history.state?.leftAt) === 249);
+      await page.getByLabel("Types, with a comma between").fill("Leapt7");
+      await page.keyboard.press("Enter");
+      await rowOf(page, "Leapt299").waitFor({ state: "detached" });
+      await page.goBack();
+      await rowOf(page, /Leapt2\d\d/).first().waitFor();
+      expect(await rowOf(page, "Leapt249").count()).toBe(1);
+      expect(await rowOf(page, "Leapt299").count()).toBe(0);
+    });
+
     test("keeps the dialog of the message to skip, and what one types, though none waits any more", async () => {
       const { page } = await open("/consumers/passed%3Aposition-reader");
       await page.getByRole("button", { name: "Skip…" }).click();

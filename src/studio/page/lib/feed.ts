@@ -75,17 +75,17 @@ const EMPTY: FeedState = {
   failure: undefined,
 };
 
-/** Makes the feed of a table: another one for another filter, or in another turn. The first begins where one was. */
-export function useFeed(filter: FeedFilter, turn: number, visits: number): Feed {
+/** Makes the feed of a table: another one for another filter, or another visit. It begins where one was. */
+export function useFeed(filter: FeedFilter, visits: number): Feed {
   const key = JSON.stringify(filter);
   const [, draw] = useState(0);
   const { feed, end } = useMemo(
     () => {
       const given: FeedFilter = JSON.parse(key);
-      const startAt = (turn === 0 ? currentPlace.get().leftAt : undefined) ?? given.startAt;
+      const startAt = currentPlace.get().leftAt ?? given.startAt;
       return makeFeed({ ...given, startAt }, () => draw((it) => it + 1));
     },
-    [key, turn, visits],
+    [key, visits],
   );
   useEffect(() => {
     void feed.more();

@@ -6,7 +6,7 @@ import { type Feed, type FeedFilter, type FeedState, isStream, useFeed } from ".
 import { numberText, quantity } from "../lib/format.ts";
 import { useKeyDown } from "../lib/keys.ts";
 import { messageUrl } from "../lib/links.ts";
-import { currentPlace, goWith, rememberPosition, tellsPosition } from "../lib/place.ts";
+import { currentPlace, goWith, rememberPosition, tellsPosition, visit } from "../lib/place.ts";
 import { heartbeat } from "../lib/pulse.ts";
 import { useValue } from "../lib/store.ts";
 import { every } from "../lib/ticker.ts";
@@ -30,8 +30,7 @@ export function MessageTable(
 ): JSX.Element {
   const { query, visits } = useValue(currentPlace);
   const filter = filterOf(source, query);
-  const [turn, setTurn] = useState(0);
-  const feed = useFeed(filter, turn, visits);
+  const feed = useFeed(filter, visits);
   const chosen = query.get("message") ?? undefined;
   const [isLive, setIsLive] = useState(true);
   const liveFailure = useTail(feed, filter, isLive);
@@ -45,8 +44,8 @@ export function MessageTable(
   const isJumped = query.has("position");
   const canJump = filter.direction === "backward" ? state.hasBefore : isJumped && state.hasMore;
   const jumpToLatest = () => {
-    setTurn(turn + 1);
     if (isJumped) goWith({ position: undefined, direction: undefined });
+    else visit(location.pathname + location.search);
   };
   const split = useRowOfClosed(chosen, state.rows);
   const open = (row: ListedMessage) =>
@@ -68,7 +67,7 @@ export function MessageTable(
       />
       <div ref={split} class={`split${chosen === undefined ? "" : " has-panel"}`}>
         <RowTable
-          key={`${turn} ${visits}`}
+          key={visits}
           label={label}
           columns={columns}
           rows={state.rows}
