@@ -65,6 +65,31 @@ if (chromium === undefined) {
       expect(await rowOf(page, "Leapt299").count()).toBe(0);
     });
 
+    test("goes to the state that one chooses just as the URL gets the one before", async () => {
+      await writeBatch(db.sql, "stepped-1", many("Stepped", 5));
+      const { page } = await open("/");
+      await page.addInitScript(() => {
+        const real = setTimeout;
+        const pressed = { key: "ArrowRight", bubbles: true, cancelable: true };
+        const press = () => document.body.dispatchEvent(new KeyboardEvent("keydown", pressed));
+        let isPressed = false;
+        const late = (act: () => void, time?: number) =>
+          real(() => {
+            act();
+            if (isPressed || time !== 300 || !document.body.textContent?.includes("1 of 4")) return;
+            isPressed = true;
+            // When the page has drawn what the timer has set, and before the browser has painted that.
+            queueMicrotask(press);
+          }, time);
+        globalThis.setTimeout = Object.assign(late, real) as typeof setTimeout;
+      });
+      await page.goto(`${served.origin}/entities/stepped-1`);
+      await page.getByText("State after position 4").waitFor();
+      await page.getByRole("slider", { name: "Position" }).fill("1");
+      await page.waitForURL(/position=2$/);
+      await page.getByText("State after position 2").waitFor();
+    });
+
     test("keeps the dialog of the message to skip, and what one types, though none waits any more", async () => {
       const { page } = await open("/consumers/passed%3Aposition-reader");
       await page.getByRole("button", { name: "Skip…" }).click();

@@ -1,6 +1,6 @@
 import { typedPosition } from "../lib/typed.ts";
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { CallAnswer } from "../lib/call.ts";
 import { numberText, quantity } from "../lib/format.ts";
 import { changesBetween } from "../lib/json_changes.ts";
@@ -75,11 +75,12 @@ function usePosition() {
   // Whoever goes to another URL meanwhile wants its position.
   const position = moved?.from === ofUrl ? moved?.to : ofUrl;
   const settled = useSettled(position);
-  useEffect(() => {
+  // At once: what one chooses next is not to be replaced.
+  useLayoutEffect(() => {
     if (moved === undefined || settled !== position) return;
     setMoved(undefined);
     goWith({ position }, { replaces: true });
-  }, [settled]);
+  }, [settled, position]);
   return { position, settled, show: (to: number) => setMoved({ from: ofUrl, to }) };
 }
 
