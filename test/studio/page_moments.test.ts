@@ -25,6 +25,34 @@ if (chromium === undefined) {
     });
     const { open } = served;
 
+    test("shows the later of two answers, though the earlier one comes last", async () => {
+      const { page } = await open("/categories");
+      await page.clock.install();
+      let asked = 0;
+      let release = () => {};
+      const released = new Promise<void>((resolve) => release = resolve);
+      await page.route("**/api/consumers", async (route) => {
+        const turn = ++asked;
+        const answer = await (await route.fetch()).json();
+        for (const it of answer.consumers) it.position = 1000 + turn;
+        if (turn === 1) await released;
+        await route.fulfill({ json: answer });
+      });
+      await page.goto(`${served.origin}/consumers`);
+      await until(() => asked === 1);
+      await until(async () => {
+        await page.clock.runFor(1000);
+        return asked === 2;
+      });
+      const later = page.getByText("1,002").first();
+      await later.waitFor();
+      const came = page.waitForEvent("requestfinished", (it) => it.url().endsWith("/consumers"));
+      release();
+      await came;
+      expect(await page.getByText("1,001").count()).toBe(0);
+      await later.waitFor();
+    });
+
     test("comes back to where one was in a list that one left before it had come", async () => {
       await writeBatch(db.sql, "left-1", many("Left", 300));
       const { page } = await open("/streams/left-1");

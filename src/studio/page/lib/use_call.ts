@@ -43,12 +43,17 @@ export function useCall<Name extends OperationName>(
     const controller = new AbortController();
     const { signal } = controller;
     let again: string | undefined;
+    let [asked, shown] = [0, 0];
     const ask = async () => {
+      const turn = ++asked;
       try {
         const answer = await call(operation, JSON.parse(key), { signal, again });
+        // An answer that was asked for later has come before.
+        if (turn < shown) return;
+        shown = turn;
         setState({ key, answer, failure: undefined, isLoading: false });
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted || turn < shown) return;
         if (error === NOT_YET) return asking.soon();
         setState((it) => ({ ...it, failure: asFailure(error), isLoading: false }));
       }
