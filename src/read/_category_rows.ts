@@ -2,7 +2,7 @@ import type { Direction } from "../types.ts";
 
 /**
  * SQL that reads a category from the table, after a step `wanted` with `category`, `position`, `batch_size`,
- * `correlation`, `member` and `size`.
+ * `member` and `size`; backward, with `correlation` too.
  *
  * - The first condition needs `ours`, in whose search path `category` has to run if Postgres calls it.
  * - The conditions on the category are those of `isOfCategory`.
@@ -17,7 +17,9 @@ import type { Direction } from "../types.ts";
  *   category has no id, and belongs to no member.
  */
 export function categoryRows(direction: Direction): string {
-  const [comparison, order] = direction === "forward" ? [">=", ""] : ["<=", " desc"];
+  const [comparison, order, condition] = direction === "forward"
+    ? [">=", "", ""]
+    : ["<=", " desc", BY_CORRELATION];
   return `
     select *
     from message_store.messages
@@ -27,24 +29,25 @@ export function categoryRows(direction: Direction): string {
       and message_store.category(stream_name) <= (select category from wanted)
       and global_position ${comparison} (select position from wanted)
       and coalesce(
-        (
-          (select correlation from wanted) is null
-          or split_part(metadata ->> 'correlationStreamName', '-', 1) =
-            (select correlation from wanted)
-        ) and (
-          (select size from wanted) is null
-          or octet_length(stream_name) > (select octet_length(category) from wanted)
-            and mod(
-              abs(
-                ('x' || md5(split_part(
-                  substr(stream_name, (select length(category) + 2 from wanted)), '+', 1
-                )))::bit(64)::bigint
-              ),
-              (select size from wanted)
-            ) = (select member from wanted)
-        ),
+        (select size from wanted) is null
+        or octet_length(stream_name) > (select octet_length(category) from wanted)
+          and mod(
+            abs(
+              ('x' || md5(split_part(
+                substr(stream_name, (select length(category) + 2 from wanted)), '+', 1
+              )))::bit(64)::bigint
+            ),
+            (select size from wanted)
+          ) = (select member from wanted),
         false
-      )
+      )${condition}
     order by global_position${order}
     limit (select batch_size from wanted)`;
 }
+
+const BY_CORRELATION = `
+      and coalesce(
+        (select correlation from wanted) is null
+        or split_part(metadata ->> 'correlationStreamName', '-', 1) = (select correlation from wanted),
+        false
+      )`;

@@ -65,7 +65,7 @@ function queryPageOfTable(
   wanted as materialized (
     select
       ${category}::text as category, ${String(position)}::text::bigint as position,
-      ${String(batchSize)}::text::bigint as batch_size, null::text as correlation,
+      ${String(batchSize)}::text::bigint as batch_size,
       ${member}::text::bigint as member, ${size}::text::bigint as size,
       ${listParameter(types)}::text as types, ${markParameter(mark)}::text as mark
   )`;

@@ -90,7 +90,6 @@ function queryCategory(
     select
       ${category}::text as category, coalesce(${position}::text::bigint, 1) as position,
       ${batchSize}::text::bigint as batch_size,
-      null::text as correlation,
       ${member}::text::bigint as member, ${size}::text::bigint as size
   )`;
 }
