@@ -26,10 +26,15 @@ import { isOwnMessage } from "../src/names/_own_streams.ts";
 
 const LENGTH = 1_000_000;
 
-const repeat = (start: string, repeated: string, end = ""): string =>
-  start + repeated.repeat(LENGTH / repeated.length) + end;
+/** Milliseconds that a tenth of the length may take: what is not linear takes seconds for it. */
+const SOON = 20;
 
-const TEXTS: readonly string[] = [
+type Repeat = (start: string, repeated: string, end?: string) => string;
+
+const repeatTo = (length: number): Repeat => (start, repeated, end = "") =>
+  start + repeated.repeat(length / repeated.length) + end;
+
+const textsOf = (repeat: Repeat): readonly string[] => [
   ...[
     "0",
     "1",
@@ -78,7 +83,7 @@ const TEXTS: readonly string[] = [
 ];
 
 /** JSON that is large, as it stands. */
-const JSONS: readonly string[] = [
+const jsonsOf = (length: number, repeat: Repeat, texts: readonly string[]): readonly string[] => [
   ...["0", "1", "9", "10"].flatMap((it) => [
     repeat("1", it, "1"),
     repeat("0.", it, "1"),
@@ -99,22 +104,31 @@ const JSONS: readonly string[] = [
   repeat('"', "\\\\u0000", '"'),
   repeat('"', "\\ud800", '"'),
   repeat("{", '"a":1,', '"a":1}'),
-  `{${Array.from({ length: LENGTH / 12 }, (_, at) => `"k${at}":${at}`).join()}}`,
-  repeat("", "[", "]".repeat(LENGTH)),
-  ...TEXTS.map((it) => JSON.stringify(it)),
+  `{${Array.from({ length: length / 12 }, (_, at) => `"k${at}":${at}`).join()}}`,
+  repeat("", "[", "]".repeat(length)),
+  ...texts.map((it) => JSON.stringify(it)),
 ];
 
 const nothing: Sql = () => Promise.resolve([{ json: "-1" }]);
 
-/** No error is of interest, only that there is an end. */
-async function run(label: string, work: () => unknown): Promise<void> {
+/** Does work with texts of a length. The label tells what it is at. */
+type Run = (label: string, work: () => unknown) => Promise<void>;
+
+/** What was not done soon with a tenth of the length. */
+const slow = new Set<string>();
+
+/** No error is of interest, only that there is an end. The whole length is for what is slow with a tenth of it. */
+const runWith = (length: number): Run => async (label, work) => {
+  if (length === LENGTH && !slow.has(label)) return;
   console.log(label);
+  const start = performance.now();
   try {
     await work();
   } catch {
     // Most of these are refused.
   }
-}
+  if (performance.now() - start > SOON) slow.add(label);
+};
 
 const label = (name: string, text: string): string => `${name}: ${text.slice(0, 40)}`;
 
@@ -130,8 +144,15 @@ async function statementOf(
   });
 }
 
-const places: Readonly<Record<string, () => Promise<void>>> = {
-  gateway: async () => {
+interface Given {
+  readonly length: number;
+  readonly texts: readonly string[];
+  readonly jsons: readonly string[];
+  readonly run: Run;
+}
+
+const places: Readonly<Record<string, (given: Given) => Promise<void>>> = {
+  gateway: async ({ texts, jsons, run }) => {
     const limits = { maxBodyBytes: 10 * LENGTH, onError: () => {} };
     const handle = gateway(nothing, { authorize: () => true, ...limits });
     const send = async (path: string, body: string, headers = {}) => {
@@ -141,7 +162,7 @@ const places: Readonly<Record<string, () => Promise<void>>> = {
     };
     const messages = "/streams/a-1/messages";
     const key = { "idempotency-key": "k" };
-    for (const json of JSONS) {
+    for (const json of jsons) {
       await run(label("data", json), () => send(messages, `{"type":"T","data":${json}}`, key));
       await run(label("batch", json), () => send(messages, `{"messages":[${json}]}`));
     }
@@ -150,7 +171,7 @@ const places: Readonly<Record<string, () => Promise<void>>> = {
       statementOf((sql) => readCategory(sql, "a", { correlation: "a" })),
       statementOf((sql) => readMatching(sql, "a%")),
     ]);
-    for (const text of TEXTS) {
+    for (const text of texts) {
       await run(
         label("text", text),
         () => send(messages, JSON.stringify({ type: text, id: text })),
@@ -178,13 +199,13 @@ const places: Readonly<Record<string, () => Promise<void>>> = {
     }
   },
 
-  fetchSql: async () => {
+  fetchSql: async ({ texts, run }) => {
     const answered = async (status: number, answer: string) => {
       const respond = () => Promise.resolve(new Response(answer, { status }));
       const sql = fetchSql("http://gateway/sql", { fetch: respond });
       await run(label(String(status), answer), () => write(sql, "a-1", { type: "T" }));
     };
-    for (const text of TEXTS) {
+    for (const text of texts) {
       await answered(200, text);
       await answered(200, JSON.stringify({ rows: [{ json: text }] }));
       await answered(403, JSON.stringify({ detail: text, code: text }));
@@ -196,8 +217,8 @@ const places: Readonly<Record<string, () => Promise<void>>> = {
     }
   },
 
-  names: async () => {
-    for (const text of TEXTS) {
+  names: async ({ texts, run }) => {
+    for (const text of texts) {
       for (const take of [category, cardinalId, ids, types]) {
         await run(label(take.name, text), () => take(text));
       }
@@ -217,7 +238,7 @@ const places: Readonly<Record<string, () => Promise<void>>> = {
     }
   },
 
-  messages: async () => {
+  messages: async ({ length, texts, run }) => {
     const message: Message = {
       id: crypto.randomUUID(),
       streamName: "a-1",
@@ -230,14 +251,14 @@ const places: Readonly<Record<string, () => Promise<void>>> = {
     };
     const catalogue = defineMessages({ T: z.unknown() });
     const kept = { entityData: 1, entityVersion: 1, error: 1, message: {}, attempts: 1 };
-    const data = [...Array.from({ length: LENGTH / 50 }, () => kept), "x"];
+    const data = [...Array.from({ length: length / 50 }, () => kept), "x"];
     for (const own of ["snapshot", "parked", "position"]) {
       for (const type of ["Recorded", "Parked"]) {
         const streamName = `a:${own}-1`;
         await run(own, () => isOwnMessage({ ...message, streamName, type, data: { data } }));
       }
     }
-    for (const text of TEXTS) {
+    for (const text of texts) {
       const metadata = { schemaVersion: text, correlationStreamName: text };
       const given = { type: "T", data: { [text]: text }, metadata };
       await run(label("write", text), () => write(nothing, "a-1", given));
@@ -268,5 +289,10 @@ const places: Readonly<Record<string, () => Promise<void>>> = {
   },
 };
 
-await places[process.argv[2]!]!();
+for (const length of [LENGTH / 10, LENGTH]) {
+  const repeat = repeatTo(length);
+  const texts = textsOf(repeat);
+  const jsons = jsonsOf(length, repeat, texts);
+  await places[process.argv[2]!]!({ length, texts, jsons, run: runWith(length) });
+}
 console.log("done");

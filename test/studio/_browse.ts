@@ -126,6 +126,28 @@ export function sentBy(page: Page, operation: string): { readonly sent: unknown[
   return { sent };
 }
 
+/**
+ * Counts what the page asks for, from now on and on each page that is loaded. It is known at once, and not when the
+ * request has been sent.
+ *
+ * @returns The operations that were asked for since the last call.
+ */
+export async function countAsked(page: Page): Promise<() => Promise<string[]>> {
+  const count = () => {
+    const real = fetch;
+    const asked: string[] = [];
+    const counted = (...[url, init]: Parameters<typeof real>) => {
+      asked.push(String(url).replace(/.*\/api\//, ""));
+      return real(url, init);
+    };
+    globalThis.fetch = Object.assign(counted, real);
+    Object.assign(globalThis, { asked });
+  };
+  await page.addInitScript(count);
+  await page.evaluate(count);
+  return () => page.evaluate(() => (globalThis as unknown as { asked: string[] }).asked.splice(0));
+}
+
 /** Keeps the answers of an operation back until they are released. */
 export async function hold(page: Page, operation: string): Promise<() => void> {
   let release = () => {};

@@ -7,7 +7,7 @@ import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { PATIENCE, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { seriousOf, serveStudio, useStudio } from "./_browse.ts";
+import { countAsked, seriousOf, serveStudio, useStudio } from "./_browse.ts";
 import { HOSTILE_TEXTS, writeHostile } from "./_store.ts";
 import { bankAccount, bankBalances, fillHistory, fillToday, runBank } from "./_story.ts";
 
@@ -406,19 +406,7 @@ if (chromium === undefined) {
       onTestFinished(() => context.close());
       const page = await context.newPage();
       await page.clock.install();
-      await page.addInitScript(() => {
-        const real = fetch;
-        const asked: string[] = [];
-        const counted = (...[url, init]: Parameters<typeof real>) => {
-          asked.push(String(url).replace(/.*\/api\//, ""));
-          return real(url, init);
-        };
-        globalThis.fetch = Object.assign(counted, real);
-        Object.assign(globalThis, { asked });
-      });
-      /** What the page has asked for since. */
-      const asked = () =>
-        page.evaluate(() => (globalThis as unknown as { asked: string[] }).asked.splice(0));
+      const asked = await countAsked(page);
       // With each look, the consumer has moved, and has parked one more: then the page asks for both anew.
       let moved = 0;
       await page.route("**/api/consumers", async (route) => {

@@ -1,13 +1,12 @@
 /** What the page of the studio says when what is to be live is not, and to whom the head of the store is not shown. */
 import { category, readMessage, write } from "@messagedb/client";
 import { studio, type StudioCall } from "@messagedb/client/studio";
-import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { chromium } from "../_browser.ts";
 import { describeSkipped } from "../_describe_skipped.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { serveStudio, useStudio } from "./_browse.ts";
+import { countAsked, serveStudio, useStudio } from "./_browse.ts";
 
 const title = "the page of the studio, live";
 const PHONE = { width: 390, height: 844 };
@@ -94,10 +93,10 @@ if (chromium === undefined) {
         isMute = true;
         let isLeft = false;
         page.on("requestfailed", () => isLeft = true);
-        const hasAsked = await askedFrom(page);
+        const asked = await countAsked(page);
         await until(async () => {
           await page.clock.runFor(1000);
-          return await hasAsked();
+          return (await asked()).length > 0;
         });
         await page.clock.runFor(9000);
         expect(await beat.textContent()).toBe("Live");
@@ -153,17 +152,4 @@ if (chromium === undefined) {
       expect(await page.getByText("Secret").count()).toBe(0);
     });
   });
-}
-
-/** Whether a page has asked for something from now on: it is known at once, and not when the request has been sent. */
-async function askedFrom(page: Page): Promise<() => Promise<boolean>> {
-  await page.evaluate(() => {
-    const real = fetch;
-    const counted = (...[url, init]: Parameters<typeof real>) => {
-      Object.assign(globalThis, { hasAsked: true });
-      return real(url, init);
-    };
-    globalThis.fetch = Object.assign(counted, real);
-  });
-  return () => page.evaluate(() => "hasAsked" in globalThis);
 }
