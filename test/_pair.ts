@@ -23,7 +23,7 @@ export interface Pair {
 /** Makes a folder of data of a server from which others can replicate. */
 async function makeLogical(dataDir: string): Promise<void> {
   const server = await startEmbedded({ dataDir });
-  const sql = postgres(server.url, { onnotice: () => {} });
+  const sql = postgres(server.url, { fetch_types: false, onnotice: () => {} });
   await sql`alter system set wal_level = 'logical'`;
   await sql.end();
   await server.stop();
@@ -57,8 +57,8 @@ export async function startPair(): Promise<Pair> {
     `primary_conninfo = 'host=127.0.0.1 port=${port} user=${username} password=${password}'\n`,
   );
   const standby = await startEmbedded({ dataDir: copy, port: await freePort() });
-  const onPrimary = postgres(primary.url, { onnotice: () => {} });
-  const onStandby = postgres(standby.url, { onnotice: () => {} });
+  const onPrimary = postgres(primary.url, { fetch_types: false, onnotice: () => {} });
+  const onStandby = postgres(standby.url, { fetch_types: false, onnotice: () => {} });
   const stop = async () => {
     await Promise.all([onPrimary, onStandby].map((sql) => sql.end({ timeout: 5 })));
     await Promise.all([primary.stop(), standby.stop()]);
@@ -75,7 +75,7 @@ export async function startSubscriber(
   await onPrimary`create database ${onPrimary(name)}`;
   const url = new URL(primary.url);
   url.pathname = `/${name}`;
-  const copy = postgres(url.href, { onnotice: () => {} });
+  const copy = postgres(url.href, { fetch_types: false, onnotice: () => {} });
   await install(copy);
   await onPrimary`create publication ${onPrimary(name)} for table message_store.messages`;
   // A subscription to a database of its own server would wait for itself if it made its slot.

@@ -2,6 +2,12 @@ import postgres from "postgres";
 import { afterAll, beforeAll, inject, onTestFinished, TestRunner } from "vitest";
 import { CONNECTIONS_OF_A_FILE, createDatabase, type TestDatabase } from "./_server.ts";
 
+/**
+ * Without types: a handle that is ended while it fetches them rejects what nobody can catch. `reserve()`
+ * needs them, unless the handle has been used before.
+ */
+const SETTINGS = { fetch_types: false };
+
 /** The database of a test file. */
 export interface Database {
   readonly url: string;
@@ -35,7 +41,7 @@ export function useDatabase(): Database {
   function open(
     options: postgres.Options<Record<string, postgres.PostgresType>> = {},
   ): postgres.Sql {
-    const sql = postgres(urlOf(database), { onnotice: () => {}, ...options });
+    const sql = postgres(urlOf(database), { ...SETTINGS, onnotice: () => {}, ...options });
     handles.set(sql, sql.options.max);
     const connections = [...handles.values()].reduce((sum, max) => sum + max);
     if (connections > CONNECTIONS_OF_A_FILE) {
@@ -82,7 +88,7 @@ export function openHandle(
   url: string | URL,
   options?: postgres.Options<Record<string, postgres.PostgresType>>,
 ): postgres.Sql {
-  const sql = postgres(String(url), options);
+  const sql = postgres(String(url), { ...SETTINGS, ...options });
   endWithTest(() => sql.end({ timeout: 1 }));
   return sql;
 }

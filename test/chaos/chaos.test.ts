@@ -95,7 +95,7 @@ beforeAll(async () => {
   fleet = await gatherFleet(folder, [here("_writer.ts"), here("_consumer.ts")]);
   server = await startFragile(join(folder, "store"), await freePort());
   // One connection, which the dice spare.
-  sql = postgres(server.url, { max: 1, onnotice: () => {} });
+  sql = postgres(server.url, { max: 1, fetch_types: false, onnotice: () => {} });
   await install(sql, { notify: true });
   for (const table of EFFECTS) {
     await sql`

@@ -44,7 +44,7 @@ beforeAll(async () => {
     databases.push(await createDatabase(inject("databaseOrigin")));
   }
   urls = databases.map(({ url }) => url);
-  handles = urls.map((url) => postgres(url, { max: 4, onnotice: () => {} }));
+  handles = urls.map((url) => postgres(url, { max: 4, fetch_types: false, onnotice: () => {} }));
   for (const [number, handle] of handles.entries()) {
     await install(handle, { partition: { number, of: COUNT } });
   }

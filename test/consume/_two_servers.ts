@@ -28,7 +28,7 @@ export async function replicate(
   const rows = await primary.sql`
     select json_agg(messages order by global_position)::text as json
     from message_store.messages
-    where global_position > ${last!.position} and id <> all(${lost}::uuid[])`;
+    where global_position > ${last!.position} and id <> all(${`{${lost}}`}::uuid[])`;
   await to.sql`
     insert into message_store.messages
     select * from json_populate_recordset(null::message_store.messages, ${

@@ -189,7 +189,7 @@ describe("aggregate()", () => {
     const [name, account] = [newCategory(), newCategory()];
     const keep = () =>
       aggregate(db.sql, { name, from: [account], partition: () => 0 }, { once: true });
-    const open = await db.connect({ max: 1 }).reserve();
+    const open = await db.connect({ max: 1, fetch_types: true }).reserve();
     await open`begin`;
     await write(open, `${account}-late`, { type: "Late" });
     await write(db.sql, `${newCategory()}-1`, { type: "Elsewhere" });
@@ -378,8 +378,9 @@ describe("aggregate() from every stream", () => {
     // What the library refuses to write.
     const odd = ["", "-", "-1", ":", ":x-1", "order", "order-"];
     await sql`
-      insert into message_store.messages (stream_name, position, type)
-      select name, 0, 'Odd' from unnest(${odd}::text[]) as name`;
+      insert into message_store.messages ${
+      sql(odd.map((name) => ({ stream_name: name, position: 0, type: "Odd" })))
+    }`;
     for (const name of ["one", "two"]) {
       await until(async () => (await readAggregate(sql, name)).length >= 11 + odd.length);
     }

@@ -111,7 +111,7 @@ test("a handler whose own database is down follows the policy, after some tries"
 });
 
 test("nobody is caught up while a missing position may still come", async () => {
-  const writer = await db.connect().reserve();
+  const writer = await db.connect({ fetch_types: true }).reserve();
   await writer`begin`;
   await write(writer, "open-1", { type: "Open" });
   const { data } = { data: crypto.randomUUID() };

@@ -160,7 +160,7 @@ test("a transactional consumer goes back, and each message takes effect once", a
   const lost = await writeMany("transacted-1", "Lost", 40);
   await until(async () => (await effects()).length === 43);
   await db.sql.begin(async (sql) => {
-    await sql`delete from effects where id = any(${lost})`;
+    await sql`delete from effects where id in ${sql(lost)}`;
     await sql`delete from message_store.messages where global_position > ${position}`;
     await sql`select setval('message_store.messages_global_position_seq', ${position})`;
   });

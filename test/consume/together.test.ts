@@ -32,7 +32,7 @@ const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);
 async function insert(sql: postgres.Sql | Transaction, consumer: string, list: readonly number[]) {
   await sql`
     insert into effects (consumer, number)
-    select ${consumer}, number from unnest(${list as number[]}::int[]) as number`;
+    select ${consumer}, number from unnest(${`{${list}}`}::int[]) as number`;
 }
 
 async function effectsOf(consumer: string): Promise<number[]> {

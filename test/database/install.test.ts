@@ -809,7 +809,7 @@ describe("install() with notify", () => {
       await admin.end();
       await server.stop();
       server = await startEmbedded({ dataDir });
-      const sql = openHandle(server.url, { onnotice: () => {} });
+      const sql = openHandle(server.url, { fetch_types: true, onnotice: () => {} });
       await install(sql, { notify: true });
       const deaf = await sql.reserve();
       await deaf`listen message_store`;

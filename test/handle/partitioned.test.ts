@@ -71,7 +71,9 @@ beforeAll(async () => {
   for (let number = 0; number < COUNT; number++) {
     databases.push(await createDatabase(inject("databaseOrigin")));
   }
-  handles = databases.map(({ url }) => postgres(url, { max: 8, onnotice: () => {} }));
+  handles = databases.map(({ url }) =>
+    postgres(url, { max: 8, fetch_types: false, onnotice: () => {} })
+  );
   for (const [number, handle] of handles.entries()) {
     await install(handle, { partition: { number, of: COUNT } });
   }

@@ -33,7 +33,9 @@ beforeAll(async () => {
   for (let number = 0; number < COUNT; number++) {
     databases.push(await createDatabase(inject("databaseOrigin")));
   }
-  direct = databases.map(({ url }) => postgres(url, { max: 4, onnotice: () => {} }));
+  direct = databases.map(({ url }) =>
+    postgres(url, { max: 4, fetch_types: false, onnotice: () => {} })
+  );
   for (const [number, handle] of direct.entries()) {
     await install(handle, { partition: { number, of: COUNT } });
     await install(handle, { schema: SCHEMA, partition: { number, of: COUNT } });

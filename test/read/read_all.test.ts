@@ -311,7 +311,7 @@ async function withOpenWriter(
   ) => Promise<void>,
 ): Promise<void> {
   const next = await nextPosition(db.sql);
-  const connection = await db.connect().reserve();
+  const connection = await db.connect({ fetch_types: true }).reserve();
   await connection`begin`;
   await connection`
     insert into message_store.messages (stream_name, position, type)

@@ -117,7 +117,7 @@ test("when a standby that is behind is promoted, all that is written after that 
   const connect = () =>
     postgres(
       `postgres://${username}:${password}@${hosts}/message_store?target_session_attrs=primary`,
-      { max: 4, onnotice: () => {}, connect_timeout: 3, backoff: false },
+      { max: 4, fetch_types: false, onnotice: () => {}, connect_timeout: 3, backoff: false },
     );
   const sql = connect();
   await sql`create table effects (id text primary key)`;

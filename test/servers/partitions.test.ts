@@ -52,7 +52,7 @@ beforeAll(async () => {
     const dataDir = join(folder, String(number));
     const port = await freePort();
     const server = await startEmbedded({ dataDir, port });
-    const sql = postgres(server.url, { onnotice: () => {}, backoff: false });
+    const sql = postgres(server.url, { fetch_types: false, onnotice: () => {}, backoff: false });
     await install(sql, { partition: { number, of: COUNT } });
     return { dataDir, port, server, sql };
   }));

@@ -35,7 +35,7 @@ beforeAll(async () => {
   const [first, second] = databases;
   proxy = await startTcpProxy(second.url);
   // A second until it connects again: by itself it would be up to 20.
-  behind = postgres(proxy.url, { onnotice: () => {}, backoff: () => 1 });
+  behind = postgres(proxy.url, { fetch_types: false, onnotice: () => {}, backoff: () => 1 });
   sql = partitioned([first.sql, behind]);
   const numberOf = (name: string) => partitions(sql).indexOf(partitionFor(sql, name));
   const named = Array.from({ length: 20 }, (_, at) => `category${at}`);

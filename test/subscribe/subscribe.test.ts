@@ -263,8 +263,10 @@ describe("subscribe() starts", () => {
     const stream = `${newCategory()}-1`;
     const startAt = new Date(Date.now() + 1000 * 3600 * 24 * 365);
     const time = new Date(startAt.getTime() + 1).toISOString();
-    const writer = await db.connect({ connection: { idle_in_transaction_session_timeout: 5000 } })
-      .reserve();
+    const writer = await db.connect({
+      fetch_types: true,
+      connection: { idle_in_transaction_session_timeout: 5000 },
+    }).reserve();
     await writer`begin`;
     await writer`
       insert into message_store.messages (stream_name, position, type, time)
@@ -780,7 +782,7 @@ describe("subscribe() of $all", () => {
     for (const how of ["commit", "rollback"]) {
       const startAt = await nextPosition();
       const [open, behind] = [`${newCategory()}-1`, `${newCategory()}-1`];
-      const writer = await db.connect().reserve();
+      const writer = await db.connect({ fetch_types: true }).reserve();
       await writer`begin`;
       await write(writer, open, { type: "Open" });
       await writeBatch(db.sql, behind, counted(3));

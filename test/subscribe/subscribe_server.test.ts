@@ -22,7 +22,7 @@ test("subscribe() goes on where it was after restarts of the server", async () =
   const port = await freePort();
   const options = { dataDir: join(folder, "restarted"), port };
   let server = await startEmbedded(options);
-  const connect = () => postgres(server.url, { onnotice: () => {}, max: 4 });
+  const connect = () => postgres(server.url, { fetch_types: false, onnotice: () => {}, max: 4 });
   const sql = connect();
   const own = connect();
   const stream = "account-1";
