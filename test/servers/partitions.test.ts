@@ -147,7 +147,7 @@ function startCommands(
 /** What has been decided, by the entities' streams, in their order. */
 async function decidedIn(sql: postgres.Sql, category: string): Promise<Record<string, string[]>> {
   const rows = await sql<{ name: string; commands: string[] }[]>`
-    select stream_name as name, array_agg(data ->> 'commandId' order by position) as commands
+    select stream_name as name, json_agg(data ->> 'commandId' order by position) as commands
     from message_store.messages
     where message_store.category(stream_name) in (${category}, ${`${category}:twin`})
     group by stream_name`;
