@@ -150,7 +150,7 @@ describe("on a given server, testStore()", () => {
     try {
       await (await testStore({ url: server })).end();
       const left = await admin<Database[]>`
-        select datname from pg_database where datname = any(${all})`;
+        select datname from pg_database where datname in ${admin(all)}`;
       expect(left.map(({ datname }) => datname).sort())
         .toEqual([connected, young, ...others].sort());
     } finally {
