@@ -38,12 +38,14 @@ export function readFor(kept: KeptPosition, reader: Reader): Reading {
     reached: kept.position,
     origins,
     trustedVersion: kept.version,
-    read: async (position, mark = null) => {
+    read: async (position, mark = null, signal, since = Infinity) => {
       const { version } = kept;
       const recorded = [...kept.unproven];
-      const page = await reader.read(position, mark);
+      // A read of another consumer that began before the last record proves nothing of it.
+      const [, recordedAt = 0] = recorded.at(-1) ?? [];
+      const page = await reader.read(position, mark, signal, Math.max(since, recordedAt));
       reading.trustedVersion = version;
-      for (const id of recorded) kept.unproven.delete(id);
+      for (const [id] of recorded) kept.unproven.delete(id);
       origins.set(page, { position, mark });
       return page;
     },

@@ -41,8 +41,11 @@ export interface KeptPosition {
   worth: number;
   /** How many messages were passed since the last store, without those of this library. */
   unstored: number;
-  /** The ids of the records that this process has written since it last saw that the store has all that was read. */
-  readonly unproven: Set<string>;
+  /**
+   * The records that this process has written since it last saw that the store has all that was read: their ids,
+   * and when they were written, by `performance.now()`.
+   */
+  readonly unproven: Map<string, number>;
   /** When the position was last stored, by `performance.now()`. */
   storedAt: number;
   /** When this process was last seen to be the owner, by `performance.now()`. */
@@ -114,7 +117,7 @@ export function keepPosition(
     stored,
     worth: position,
     unstored: 0,
-    unproven: new Set(),
+    unproven: new Map(),
     storedAt: now,
     confirmedAt: now,
     isClaimed: false,

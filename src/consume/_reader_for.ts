@@ -43,11 +43,12 @@ function throughReplica(consumer: ReadingConsumer, primary: Reader, replica: Rea
     place: number,
     mark: Mark | null,
     signal: AbortSignal | undefined,
+    since: number | undefined,
   ): Promise<Page | undefined> => {
     let page: Page;
     try {
       // A replica gets no mark: it may be behind what was passed, or be another one than before.
-      page = await replica.read(place, null, signal);
+      page = await replica.read(place, null, signal, since);
     } catch (error) {
       if (error instanceof NotInstalledError) error.message += " (the replica of readFrom)";
       if (!(error instanceof ReplicaReadError)) throw error;
@@ -60,15 +61,15 @@ function throughReplica(consumer: ReadingConsumer, primary: Reader, replica: Rea
   return {
     ...primary,
     isDue,
-    read: async (place, mark = null, signal) => {
-      const page = await readReplica(place, mark, signal);
+    read: async (place, mark = null, signal, since) => {
+      const page = await readReplica(place, mark, signal, since);
       if (page && page.next > place) {
         knownAt = performance.now();
         isBehind = false;
         return consumer.isDrained ? { ...page, atEnd: false } : page;
       }
       if (page && !consumer.isDrained && !isDue()) return page;
-      const there = await primary.read(place, mark, signal);
+      const there = await primary.read(place, mark, signal, since);
       isBehind = there.next > place && !(there.isQuiet && there.atEnd);
       if (!isBehind) knownAt = performance.now();
       return there;

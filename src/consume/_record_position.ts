@@ -47,7 +47,7 @@ export async function record(
     kept.isRenamed = true;
     throw new StoreRenamedError();
   }
-  kept.unproven.add(message.id);
+  kept.unproven.set(message.id, performance.now());
   return { version, versionId: message.id };
 }
 

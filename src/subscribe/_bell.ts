@@ -8,6 +8,8 @@ export interface Bell {
   reset(): void;
   /** Aborts at a ring, and when the run ends. It has aborted if there was a ring since the last `reset`. */
   readonly ringing: AbortSignal;
+  /** When it rang last, by `performance.now()`. */
+  readonly rangAt: number;
   /** Stops listening. */
   remove(): void;
 }
@@ -33,7 +35,11 @@ export async function listenForMessages(
   signal: AbortSignal,
 ): Promise<Bell> {
   let ringing = new AbortController();
-  const ring = () => ringing.abort();
+  let rangAt = 0;
+  const ring = () => {
+    rangAt = performance.now();
+    ringing.abort();
+  };
   const onNotify = (payload: string) => {
     if (category === null || payload === category) ring();
   };
@@ -56,6 +62,9 @@ export async function listenForMessages(
     },
     get ringing() {
       return ringing.signal;
+    },
+    get rangAt() {
+      return rangAt;
     },
     remove: unlisten,
   };

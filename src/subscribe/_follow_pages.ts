@@ -4,7 +4,7 @@ import { letSend, sleep } from "../lib/wait.ts";
 import type { Cursor, Page } from "../read/_page.ts";
 import type { Sql } from "../types.ts";
 import type { Bell } from "./_bell.ts";
-import { seenHeadOf } from "./_seen_head.ts";
+import { type SeenHead, seenHeadOf } from "./_seen_head.ts";
 import { RECORDS, type Watched } from "./_heads.ts";
 import type { Reader } from "./_reader.ts";
 import { type Wait, waitForNews } from "./_watch.ts";
@@ -46,7 +46,7 @@ export async function* followPages(
   start: Cursor,
   following: Following,
 ): AsyncGenerator<Page, void, undefined> {
-  const { sql, watched, signal, pollInterval, isDue, bell } = following;
+  const { signal, pollInterval, bell } = following;
   const { server = { wasPrimary: false } } = following;
   const readFrom = ({ position, mark }: Cursor, retrying: RetryOptions): Promise<Page> =>
     retryOnStandby(
@@ -54,11 +54,13 @@ export async function* followPages(
         retryWhileUnavailable(() => {
           // The page may lack a message that rings from here on: such a ring ends the next pause.
           bell?.reset();
-          return read(position, mark, signal);
+          return read(position, mark, signal, Math.max(newsAt, bell?.rangAt ?? 0));
         }, retrying),
       { ...following, server },
     );
   let cursor = start;
+  // What was read before that may lack the news.
+  let newsAt = performance.now();
   let pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
   // The database may never have worked: by default, the first read is not retried.
   let retrying: RetryOptions = { isFirst: true, ...following };
@@ -81,24 +83,37 @@ export async function* followPages(
       yield page;
       if (page.length > 0) pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
       if (!page.atEnd) continue;
-      const idle = bell?.ringing ?? signal;
-      // Before an open gap, the next message may be there already.
-      if (page.isSettled === false) await sleep(pause, idle);
-      else {
-        const { record } = page;
-        const isRecorded: Wait["isNews"] = (heads) =>
-          heads !== undefined && heads[0]?.[1] !== record?.[1];
-        const hasNews = record ? isRecorded : seen.isNews;
-        const isNews: Wait["isNews"] = (...news) => hasNews(...news) || !!isDue?.();
-        const { onRetry } = following;
-        const sources = [record ? RECORDS : watched];
-        await waitForNews({ sql, sources, pause, pollInterval, signal: idle, onRetry, isNews });
-      }
+      newsAt = await waitAfter(page, seen, pause, following);
       pause = Math.min(pause * 2, pollInterval);
     }
   } catch (error) {
     if (!signal.aborted) throw error;
   }
+}
+
+/**
+ * Waits after a page that is the end, until there is news of the source.
+ *
+ * @returns When the wait ended, by `performance.now()`.
+ */
+async function waitAfter(
+  { isSettled, record }: Page,
+  seen: SeenHead,
+  pause: number,
+  { sql, watched, signal, pollInterval, isDue, bell, onRetry }: Following,
+): Promise<number> {
+  const idle = bell?.ringing ?? signal;
+  // Before an open gap, the next message may be there already.
+  if (isSettled === false) {
+    await sleep(pause, idle);
+    return performance.now();
+  }
+  const isRecorded: Wait["isNews"] = (heads) =>
+    heads !== undefined && heads[0]?.[1] !== record?.[1];
+  const hasNews = record ? isRecorded : seen.isNews;
+  const isNews: Wait["isNews"] = (...news) => hasNews(...news) || !!isDue?.();
+  const sources = [record ? RECORDS : watched];
+  return await waitForNews({ sql, sources, pause, pollInterval, signal: idle, onRetry, isNews });
 }
 
 /**

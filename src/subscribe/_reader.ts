@@ -1,6 +1,7 @@
 import type { ConsumerObserver } from "../handle/_observe.ts";
 import { isPassing } from "../handle/_retry.ts";
 import { invalid } from "../lib/invalid.ts";
+import { shareWork, type Underway } from "../lib/share_work.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
 import {
   checkCategory,
@@ -38,9 +39,12 @@ export interface Reader {
   /**
    * Reads the page that begins at a place. The signal ends a wait for a position that is missing.
    *
+   * Who reads the same on one handle meanwhile shares the read, unless it began before `since`, by
+   * `performance.now()`: by default, all have a read of their own.
+   *
    * @throws {StoreWentBackError} If the store has lost the mark.
    */
-  read(place: number, mark?: Mark | null, signal?: AbortSignal): Promise<Page>;
+  read(place: number, mark?: Mark | null, signal?: AbortSignal, since?: number): Promise<Page>;
   /** The place of a message of this source; for an aggregate, the place of its reference. */
   placeOf(message: Message): number;
   /** Finds the place to start at. */
@@ -105,6 +109,9 @@ function refuse(
   }
 }
 
+/** The reads of pages that are under way on each handle, by what they read. */
+const readsUnderway = new WeakMap<Sql, Map<string, Underway<Page>>>();
+
 /** Makes the reader of a source that `checkSource` has checked. */
 export function readerOf(
   sql: Sql,
@@ -112,14 +119,29 @@ export function readerOf(
   { batchSize = 1000, ...options }: SourceOptions,
 ): Reader {
   const { label, read, ...reader } = sizedReaderOf(sql, source, options);
+  const reads = readsUnderway.get(sql) ?? new Map<string, Underway<Page>>();
+  readsUnderway.set(sql, reads);
+  const { types, correlation, consumerGroup } = options;
+  const what = [reader.watched, types, correlation, consumerGroup];
   return {
     ...reader,
     read: fitting(
       label,
       () => batchSize,
-      async (count, place: number, mark: Mark | null = null, signal?: AbortSignal) => {
+      async (
+        count,
+        place: number,
+        mark: Mark | null = null,
+        signal?: AbortSignal,
+        since = Infinity,
+      ) => {
         const wanted = { position: place, batchSize: count, mark };
-        const page = await read(wanted, signal);
+        const page = await shareWork(
+          reads,
+          JSON.stringify([wanted, what]),
+          since,
+          () => read(wanted, signal),
+        );
         if (!page.isErased) return page;
         await untilWritersEnd(sql, wanted, signal).catch((error) => {
           // A gateway may refuse the question to who may read one category alone.
@@ -193,8 +215,9 @@ function streamReader(sql: Sql, streamName: string, { types }: ReaderOptions): S
     read: async (wanted) => {
       const page = await readStreamPage(sql, { ...wanted, streamName });
       if (types === undefined) return page;
-      const messages = Array.from(page.messages()).filter(({ type }) => types.includes(type));
-      return { ...page, length: messages.length, messages: () => messages };
+      // Each time anew: who shares the page has messages of its own.
+      const messages = () => Array.from(page.messages()).filter(({ type }) => types.includes(type));
+      return { ...page, length: messages().length, messages };
     },
     placeOf: (message) => message.position,
     start: (at) => startOf(sql, at, null, streamName),

@@ -37,7 +37,7 @@ interface Waiter extends Wait {
   pause: number;
   /** When to look at the latest, by `performance.now()`. */
   dueAt: number;
-  readonly end: (askedAt?: number) => void;
+  readonly end: () => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -60,7 +60,8 @@ const watches = new WeakMap<Sql, Watch>();
  * Waits until a source may have news: for each who waits on the handle, one statement looks. Who waits alone
  * is told after the pause, and looks by its own read; so is everybody if the statement fails.
  *
- * @returns When the look began that has found the news, by `performance.now()`; else when the wait ended.
+ * @returns When the wait ended, by `performance.now()`. All who are told of the same news are told before the
+ *   first of them goes on.
  */
 export function waitForNews(wait: Wait): Promise<number> {
   const handle = withoutTimeLimit(wait.sql);
@@ -75,11 +76,11 @@ export function waitForNews(wait: Wait): Promise<number> {
       pause,
       dueAt: now + pause,
       reject,
-      end: (askedAt = performance.now()) => {
+      end: () => {
         forget();
         watch.waiters.delete(waiter);
         if (watch.waiters.size === 0) stop(watch);
-        resolve(askedAt);
+        resolve(performance.now());
       },
     };
     watch.waiters.add(waiter);
@@ -171,7 +172,7 @@ async function askForAll(watch: Watch, waiters: readonly Waiter[]): Promise<void
     if (!watch.waiters.has(waiter)) continue;
     const heads = news.heads ?? undefined;
     const own = heads && waiter.sources.map((source) => heads[places.get(String(source))!]!);
-    if (isLess || waiter.isNews(own, news.store, askedAt)) waiter.end(askedAt);
+    if (isLess || waiter.isNews(own, news.store, askedAt)) waiter.end();
     else {
       waiter.pause = Math.min(waiter.pause * 2, waiter.pollInterval);
       waiter.dueAt = askedAt + waiter.pause;

@@ -143,6 +143,7 @@ test.each(["reaction-1", "account:parked-letters"])(
       if (isLost) failOver();
       isLost ||= isReplicated && statement.includes(WRITE);
     });
+    const first = await writeMany(primary.sql, "account-1", 1);
     const handled: string[] = [];
     const running = start(sql, {
       ...letters,
@@ -162,7 +163,6 @@ test.each(["reaction-1", "account:parked-letters"])(
       const written = await readStream<{ message: { id: string } }>(standby.sql, streamName);
       return written.map(({ data }) => data.message.id);
     };
-    const first = await writeMany(primary.sql, "account-1", 1);
     await until(async () => (await stored(primary.sql, POSITIONS)).includes(1));
     const second = await writeMany(primary.sql, "account-1", 1);
     await until(() => isLost);

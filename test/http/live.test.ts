@@ -14,7 +14,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type postgres from "postgres";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { answerLive } from "../../src/http/gateway/rest/_live.ts";
-import { readShared } from "../../src/http/gateway/rest/_shared_reads.ts";
 import { serve } from "../_serve.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
@@ -321,26 +320,6 @@ describe("a page is read", () => {
     }
     await reader.cancel();
   });
-});
-
-test("a read is shared by who wants the same, unless it began before what they were told of", async () => {
-  const followers = { count: 0, reads: new Map() };
-  const { signal } = new AbortController();
-  const pageOf = (events: string) => ({ length: 1, next: 1, atEnd: true, events });
-  const answers: ((page: ReturnType<typeof pageOf>) => void)[] = [];
-  const read = () => new Promise<ReturnType<typeof pageOf>>((resolve) => answers.push(resolve));
-  const old = [0, 0].map((since) => readShared(followers, "a", since, read, signal));
-  const told = performance.now() + 1e-3;
-  while (performance.now() <= told);
-  const newer = [told, told].map((since) => readShared(followers, "a", since, read, signal));
-  expect(answers).toHaveLength(2);
-  answers[0]!(pageOf("old"));
-  expect((await Promise.all(old)).map((page) => page?.events)).toEqual(["old", "old"]);
-  const later = readShared(followers, "a", told, read, signal);
-  answers[1]!(pageOf("new"));
-  const pages = await Promise.all([...newer, later]);
-  expect(pages.map((page) => page?.events)).toEqual(["new", "new", "new"]);
-  expect(followers.reads.size).toBe(0);
 });
 
 type LiveRead = Parameters<typeof answerLive>[0];

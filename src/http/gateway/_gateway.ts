@@ -1,4 +1,5 @@
 import { invalid } from "../../lib/invalid.ts";
+import type { Underway } from "../../lib/share_work.ts";
 import { checkInteger, checkOptions, checkSignal } from "../../names/_check.ts";
 import type { Page } from "../../read/_page.ts";
 import type { Sql } from "../../types.ts";
@@ -29,17 +30,11 @@ export interface LivePage extends Omit<Page, "messages"> {
   readonly events: string;
 }
 
-/** A read that is under way, and when it began, by `performance.now()`. */
-export interface SharedRead {
-  readonly page: Promise<LivePage>;
-  readonly begunAt: number;
-}
-
 /** The live reads of a gateway. */
 export interface Followers {
   count: number;
-  /** The reads that several of them may share, by what they read and from where. */
-  readonly reads: Map<string, SharedRead>;
+  /** The reads that are under way, by what they read and from where. */
+  readonly reads: Map<string, Underway<LivePage>>;
 }
 
 export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {

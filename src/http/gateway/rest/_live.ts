@@ -1,6 +1,7 @@
 import { StoreWentBackError } from "../../../errors.ts";
 import { withTimeLimit } from "../../../handle/_time_limit.ts";
-import { onAbort, sleep } from "../../../lib/wait.ts";
+import { shareWork } from "../../../lib/share_work.ts";
+import { onAbort, sleep, unlessAborted } from "../../../lib/wait.ts";
 import type { Mark } from "../../../read/_mark.ts";
 import type { Page } from "../../../read/_page.ts";
 import type { Watched } from "../../../subscribe/_heads.ts";
@@ -9,7 +10,6 @@ import { waitForNews } from "../../../subscribe/_watch.ts";
 import type { Message, Sql } from "../../../types.ts";
 import type { Followers, LivePage } from "../_gateway.ts";
 import { tooManyFollowers } from "../_problem.ts";
-import { readShared } from "./_shared_reads.ts";
 
 // All in milliseconds.
 const FIRST_LIVE_PAUSE = 100;
@@ -108,13 +108,13 @@ async function* readLive(
   while (!ended.aborted) {
     const [from, after] = [next, passed];
     const of = JSON.stringify([from, after?.id ?? null, key]);
-    const page = await readShared(
-      followers,
+    const reading = shareWork(
+      followers.reads,
       of,
       newsAt,
       async () => withEvents(await read(from, after), place),
-      ended,
     );
+    const page = await unlessAborted(reading, ended);
     if (page === undefined || ended.aborted) return;
     next = page.next;
     passed = page.mark ?? null;
