@@ -4,6 +4,7 @@ import { IS_OWN_MESSAGE, positionStream } from "../names/_own_streams.ts";
 import { category as categoryOf, streamName } from "../names/stream_name.ts";
 import { eachCategory } from "../read/_each_category.ts";
 import { isOfCategory } from "../names/_of_category.ts";
+import { shareNumber } from "../read/_share.ts";
 import type { Sql } from "../types.ts";
 
 /** What the store has of a position. Times are in milliseconds, by the server's clock. */
@@ -90,13 +91,9 @@ const IS_OF_SHARE = `recorded.size is null or recorded.size = 1 or (
           select case
             when is_of_aggregate and entity ~ '^[0-9]{1,15}$'
               then mod(entity::bigint, recorded.size)
-            else mod(
-              abs(left(
-                'x' || md5(case when is_of_aggregate then entity else split_part(entity, '+', 1) end),
-                17
-              )::bit(64)::bigint),
-              recorded.size
-            )
+            else mod(${
+  shareNumber("case when is_of_aggregate then entity else split_part(entity, '+', 1) end")
+}, recorded.size)
           end = recorded.member
           from (select ${ENTITY} as entity) as named
         )`;

@@ -1,4 +1,5 @@
 import type { Direction } from "../types.ts";
+import { shareNumber } from "./_share.ts";
 
 /**
  * SQL that reads a category from the table, after a step `wanted` with `category`, `position`, `batch_size`,
@@ -11,10 +12,9 @@ import type { Direction } from "../types.ts";
  *   the category, for each page.
  * - By a correlation, Message DB's function reads forward three times as fast, because it needs no row of the
  *   table to leave a message out.
- * - A member's share is found as by Message DB's `hash_64` and `cardinal_id`, which take eight times as long.
- *   What is behind the category and its dash is the id, up to a plus: the length of the category is known, so
- *   nothing looks for the dash. The cast takes the first 64 bits of the hash. A stream whose name is the
- *   category has no id, and belongs to no member.
+ * - A member's share is found as by Message DB's `hash_64` and `cardinal_id`. What is behind the category and its
+ *   dash is the id, up to a plus: the length of the category is known, so nothing looks for the dash. A stream
+ *   whose name is the category has no id, and belongs to no member.
  */
 export function categoryRows(direction: Direction): string {
   const [comparison, order, condition] = direction === "forward"
@@ -31,19 +31,16 @@ export function categoryRows(direction: Direction): string {
       and coalesce(
         (select size from wanted) is null
         or octet_length(stream_name) > (select octet_length(category) from wanted)
-          and mod(
-            abs(
-              ('x' || md5(split_part(
-                substr(stream_name, (select length(category) + 2 from wanted)), '+', 1
-              )))::bit(64)::bigint
-            ),
-            (select size from wanted)
-          ) = (select member from wanted),
+          and mod(${CARDINAL_ID_NUMBER}, (select size from wanted)) = (select member from wanted),
         false
       )${condition}
     order by global_position${order}
     limit (select batch_size from wanted)`;
 }
+
+const CARDINAL_ID_NUMBER = /* @__PURE__ */ shareNumber(
+  "split_part(substr(stream_name, (select length(category) + 2 from wanted)), '+', 1)",
+);
 
 const BY_CORRELATION = `
       and coalesce(

@@ -38,9 +38,11 @@ export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promi
   const { member, size } = shareParameters(consumerGroup);
   // `queryReferences` puts the SELECT of the references and their messages in front, as the beginning of
   // `scanned`, and the page as JSON behind. The conditions on the category need `ours`, in whose search path
-  // Message DB's functions have to run.
-  // The conditions on the category are those of `isOfCategory`. coalesce() hides the share from the planner. Otherwise the planner may expect so few references
-  // that it would fetch and sort all of them.
+  // Message DB's functions have to run. They are those of `isOfCategory`.
+  //
+  // The id of a partition is found as in `categoryRows`, and its number is that of `shareNumber`. coalesce()
+  // hides the share from the planner. Otherwise the planner may expect so few references that it would fetch and
+  // sort all of them.
   const answer = await queryReferences(sql)`
     cross join (select ${name}::text as name) as sought
     where (select nothing from ours) is not null
@@ -50,17 +52,21 @@ export async function readAggregatePage(sql: Sql, wanted: AggregateQuery): Promi
       and reference.global_position >= ${String(position)}::text::bigint
       and (
         ${size}::text is null
-        or coalesce(
-          case
-            when message_store.id(reference.stream_name) ~ '^[0-9]{1,15}$'
-              then mod(message_store.id(reference.stream_name)::bigint, ${size}::text::bigint)
-            else mod(
-              abs(message_store.hash_64(message_store.id(reference.stream_name))),
+        or octet_length(reference.stream_name) > octet_length(sought.name)
+          and coalesce(
+            mod(
+              case
+                when substr(reference.stream_name, length(sought.name) + 2) ~ '^[0-9]{1,15}$'
+                  then substr(reference.stream_name, length(sought.name) + 2)::bigint
+                else abs(
+                  ('x' || md5(substr(reference.stream_name, length(sought.name) + 2)))
+                    ::bit(64)::bigint
+                )
+              end,
               ${size}::text::bigint
-            )
-          end = ${member}::text::bigint,
-          false
-        )
+            ) = ${member}::text::bigint,
+            false
+          )
       )
     order by reference.global_position
     limit ${String(batchSize)}::text::bigint

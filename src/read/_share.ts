@@ -13,3 +13,11 @@ export function shareParameters(
     ? { member: null, size: null }
     : { member: String(group.member), size: String(group.size) };
 }
+
+/**
+ * SQL of the number by which a group's members share the ids of streams: that of Message DB's `hash_64`, which takes
+ * eight times as long, without its sign. The cast takes the first 64 bits of the hash.
+ */
+export function shareNumber(id: string): string {
+  return `abs(('x' || md5(${id}))::bit(64)::bigint)`;
+}
