@@ -7,8 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { chromium } from "../_browser.ts";
-import { describeSkipped } from "../_describe_skipped.ts";
+import { describeInBrowser } from "../_describe_in_browser.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 import { startBrowser, troubleOf } from "../studio/_browse.ts";
@@ -307,45 +306,41 @@ test.each(["deno", "bun"] as const)("opens, reads and ends on %s", async (runtim
   expect(await studio.stop()).toBe(0);
 });
 
-const title = "the address in a browser";
-if (chromium === undefined) describeSkipped(title, "Chromium is not installed");
-else {
-  describe(title, () => {
-    test("opens the studio, and a second browser is told why not", async () => {
-      const studio = await startStudio(messagedb);
-      const browser = await startBrowser();
-      try {
-        const [page, other] = [await browser.newPage(), await browser.newPage()];
-        const trouble = troubleOf(page);
-        await page.goto(studio.line);
-        await page.waitForURL(`${studio.root}/`);
-        await page.getByRole("heading").first().waitFor();
-        expect(trouble).toEqual([]);
-        expect(await page.context().cookies()).toMatchObject([
-          { httpOnly: true, sameSite: "Strict", expires: -1 },
-        ]);
-        expect(await page.evaluate("document.cookie")).toBe("");
-        const cookies: unknown[] = [];
-        const beside = createServer(({ headers }, response) => {
-          cookies.push(headers.cookie);
-          response.end();
-        });
-        await new Promise<void>((resolve) => beside.listen(0, "127.0.0.1", resolve));
-        // The browser asks for the icon of the page when it likes: the server answers until the test is over.
-        onTestFinished(() => void beside.close());
-        await page.goto(`http://127.0.0.1:${(beside.address() as AddressInfo).port}/`);
-        expect(cookies[0]).toBeUndefined();
-        await page.goto(`${studio.root}/streams/account-1`);
-        await page.getByText("Opened").first().waitFor();
-        expect(trouble).toEqual([]);
+describeInBrowser("the address in a browser", () => {
+  test("opens the studio, and a second browser is told why not", async () => {
+    const studio = await startStudio(messagedb);
+    const browser = await startBrowser();
+    try {
+      const [page, other] = [await browser.newPage(), await browser.newPage()];
+      const trouble = troubleOf(page);
+      await page.goto(studio.line);
+      await page.waitForURL(`${studio.root}/`);
+      await page.getByRole("heading").first().waitFor();
+      expect(trouble).toEqual([]);
+      expect(await page.context().cookies()).toMatchObject([
+        { httpOnly: true, sameSite: "Strict", expires: -1 },
+      ]);
+      expect(await page.evaluate("document.cookie")).toBe("");
+      const cookies: unknown[] = [];
+      const beside = createServer(({ headers }, response) => {
+        cookies.push(headers.cookie);
+        response.end();
+      });
+      await new Promise<void>((resolve) => beside.listen(0, "127.0.0.1", resolve));
+      // The browser asks for the icon of the page when it likes: the server answers until the test is over.
+      onTestFinished(() => void beside.close());
+      await page.goto(`http://127.0.0.1:${(beside.address() as AddressInfo).port}/`);
+      expect(cookies[0]).toBeUndefined();
+      await page.goto(`${studio.root}/streams/account-1`);
+      await page.getByText("Opened").first().waitFor();
+      expect(trouble).toEqual([]);
 
-        await other.goto(studio.line);
-        await other.getByText("This address was used already").waitFor();
-        expect(other.url()).toBe(`${studio.root}/open`);
-        expect(await studio.stop()).toBe(0);
-      } finally {
-        await browser.close();
-      }
-    });
+      await other.goto(studio.line);
+      await other.getByText("This address was used already").waitFor();
+      expect(other.url()).toBe(`${studio.root}/open`);
+      expect(await studio.stop()).toBe(0);
+    } finally {
+      await browser.close();
+    }
   });
-}
+});

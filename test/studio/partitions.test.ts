@@ -11,9 +11,8 @@ import {
 } from "@messagedb/client";
 import { install } from "@messagedb/client/install";
 import postgres from "postgres";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { chromium } from "../_browser.ts";
-import { describeSkipped } from "../_describe_skipped.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { describeInBrowser } from "../_describe_in_browser.ts";
 import { freePort } from "../_free_port.ts";
 import { startTcpProxy, type TcpProxy } from "../_proxy.ts";
 import { until } from "../_until.ts";
@@ -164,101 +163,95 @@ test("a consumer of all messages is changed in the partition that is named", asy
   }
 });
 
-const title = "the page of the studio, over partitions";
+describeInBrowser("the page of the studio, over partitions", () => {
+  let shown: TestStudio;
 
-if (chromium === undefined) {
-  describeSkipped(title, "Chromium is not installed");
-} else {
-  describe(title, () => {
-    let shown: TestStudio;
-
-    const served = useStudio(() => {
-      shown = testStudio({ sql }, { readOnly: false, onError: () => {} });
-      return shown.handle;
-    });
-    const { open } = served;
-
-    test("names the partition that does not answer, and shows the others", async () => {
-      await whileAway(async () => {
-        const { page } = await open("/");
-        await page.getByText(SILENCE).waitFor();
-        await page.getByText("Messages over time").waitFor();
-        await page.getByRole("link", { name: names[0]!, exact: true }).waitFor();
-        await page.getByRole("link", { name: "everything" }).waitFor();
-        expect(await page.locator(".failed").count()).toBe(0);
-        await page.getByRole("navigation").getByRole("link", { name: "Categories" }).click();
-        await page.getByRole("row").filter({ hasText: names[0]! }).waitFor();
-        await page.getByText(SILENCE).waitFor();
-      });
-      const { page } = await open("/");
-      await page.getByRole("link", { name: names[1]!, exact: true }).waitFor();
-      await page.getByText(SILENCE).waitFor({ state: "detached" });
-    });
-
-    test("tells the consumers of all messages apart", async () => {
-      const { page } = await open("/consumers");
-      const rows = page.getByRole("row").filter({ hasText: "everything" });
-      await rows.filter({ hasText: "partition 0" }).waitFor();
-      await rows.filter({ hasText: "partition 1" }).getByRole("link").click();
-      await page.getByRole("heading", { name: /partition 1/ }).waitFor();
-      expect(new URL(page.url()).searchParams.get("partition")).toBe("1");
-      expect(await page.getByRole("region", { name: "Members" }).getByRole("row").count()).toBe(2);
-      await page.getByRole("button", { name: "Rewind…" }).click();
-      await page.getByRole("radio", { name: "the beginning" }).check();
-      await page.getByText("1 message handled again").waitFor();
-      await page.getByRole("button", { name: "Rewind it" }).click();
-      await page.getByText("The consumer goes on at").waitFor();
-      await page.getByRole("link", { name: "A", exact: true }).waitFor();
-      await page.goto(`${served.origin}/`);
-      await page.getByRole("row").filter({ hasText: "partition 1" })
-        .filter({ hasText: "1 message behind" }).waitFor();
-    });
-
-    test("looks for a text in a category, and offers no place among all messages", async () => {
-      const { page } = await open("/", { bypassCSP: true });
-      const search = page.getByRole("combobox").first();
-      await page.getByRole("row").filter({ hasText: names[0]! }).first().waitFor();
-      await search.fill("123");
-      await page.getByRole("option", { name: "Text in a category" }).waitFor();
-      expect(await page.locator("#search-targets").getByRole("option").count()).toBe(1);
-      await search.press("Enter");
-      await page.waitForURL("**/all?text=123");
-      const category = page.getByRole("link", { name: names[0]!, exact: true });
-      await category.waitFor();
-      expect(await seriousOf(page)).toEqual([]);
-      await category.click();
-      await page.waitForURL(`**/categories/${names[0]}?tab=messages&text=123`);
-      await page.getByText("No message fits the filters.").waitFor();
-    });
-
-    test("shows a category that is in two partitions twice, with the partition", async () => {
-      await write(databases[0].sql, `${names[1]}-2`, { type: "Misplaced" });
-      const { page } = await open("/");
-      for (const path of ["/", "/categories"]) {
-        await page.goto(served.origin + path);
-        const rows = page.getByRole("row").filter({ hasText: names[1]! });
-        for (const number of [0, 1]) {
-          await rows.filter({ hasText: `partition ${number}` }).waitFor();
-        }
-        expect(await rows.count()).toBe(2);
-      }
-      expect(await page.locator("[aria-selected=true]").count()).toBeLessThanOrEqual(1);
-    });
-
-    test("goes on where one reads after much was written in the partition of the list", async () => {
-      const many = (type: string) => Array.from({ length: 700 }, () => ({ type }));
-      // The positions of the partitions together are far beyond those of one.
-      await writeBatch(sql, `${names[0]}-many`, many("Other"));
-      await until(async () => (await shown.ask("pulse")).body.heads[0] >= 700);
-      await write(sql, `${names[1]}-1`, { type: "Hail", data: "Before" });
-      const { page } = await open(`/categories/${names[1]}?tab=messages&type=Hail`);
-      await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
-      await page.locator(".beat").filter({ hasText: "Live" }).waitFor();
-      await hide(page, true);
-      await writeBatch(sql, `${names[1]}-1`, many("Hail"));
-      await hide(page, false);
-      await page.getByRole("button", { name: "Jump to the latest" }).waitFor();
-      await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
-    });
+  const served = useStudio(() => {
+    shown = testStudio({ sql }, { readOnly: false, onError: () => {} });
+    return shown.handle;
   });
-}
+  const { open } = served;
+
+  test("names the partition that does not answer, and shows the others", async () => {
+    await whileAway(async () => {
+      const { page } = await open("/");
+      await page.getByText(SILENCE).waitFor();
+      await page.getByText("Messages over time").waitFor();
+      await page.getByRole("link", { name: names[0]!, exact: true }).waitFor();
+      await page.getByRole("link", { name: "everything" }).waitFor();
+      expect(await page.locator(".failed").count()).toBe(0);
+      await page.getByRole("navigation").getByRole("link", { name: "Categories" }).click();
+      await page.getByRole("row").filter({ hasText: names[0]! }).waitFor();
+      await page.getByText(SILENCE).waitFor();
+    });
+    const { page } = await open("/");
+    await page.getByRole("link", { name: names[1]!, exact: true }).waitFor();
+    await page.getByText(SILENCE).waitFor({ state: "detached" });
+  });
+
+  test("tells the consumers of all messages apart", async () => {
+    const { page } = await open("/consumers");
+    const rows = page.getByRole("row").filter({ hasText: "everything" });
+    await rows.filter({ hasText: "partition 0" }).waitFor();
+    await rows.filter({ hasText: "partition 1" }).getByRole("link").click();
+    await page.getByRole("heading", { name: /partition 1/ }).waitFor();
+    expect(new URL(page.url()).searchParams.get("partition")).toBe("1");
+    expect(await page.getByRole("region", { name: "Members" }).getByRole("row").count()).toBe(2);
+    await page.getByRole("button", { name: "Rewind…" }).click();
+    await page.getByRole("radio", { name: "the beginning" }).check();
+    await page.getByText("1 message handled again").waitFor();
+    await page.getByRole("button", { name: "Rewind it" }).click();
+    await page.getByText("The consumer goes on at").waitFor();
+    await page.getByRole("link", { name: "A", exact: true }).waitFor();
+    await page.goto(`${served.origin}/`);
+    await page.getByRole("row").filter({ hasText: "partition 1" })
+      .filter({ hasText: "1 message behind" }).waitFor();
+  });
+
+  test("looks for a text in a category, and offers no place among all messages", async () => {
+    const { page } = await open("/", { bypassCSP: true });
+    const search = page.getByRole("combobox").first();
+    await page.getByRole("row").filter({ hasText: names[0]! }).first().waitFor();
+    await search.fill("123");
+    await page.getByRole("option", { name: "Text in a category" }).waitFor();
+    expect(await page.locator("#search-targets").getByRole("option").count()).toBe(1);
+    await search.press("Enter");
+    await page.waitForURL("**/all?text=123");
+    const category = page.getByRole("link", { name: names[0]!, exact: true });
+    await category.waitFor();
+    expect(await seriousOf(page)).toEqual([]);
+    await category.click();
+    await page.waitForURL(`**/categories/${names[0]}?tab=messages&text=123`);
+    await page.getByText("No message fits the filters.").waitFor();
+  });
+
+  test("shows a category that is in two partitions twice, with the partition", async () => {
+    await write(databases[0].sql, `${names[1]}-2`, { type: "Misplaced" });
+    const { page } = await open("/");
+    for (const path of ["/", "/categories"]) {
+      await page.goto(served.origin + path);
+      const rows = page.getByRole("row").filter({ hasText: names[1]! });
+      for (const number of [0, 1]) {
+        await rows.filter({ hasText: `partition ${number}` }).waitFor();
+      }
+      expect(await rows.count()).toBe(2);
+    }
+    expect(await page.locator("[aria-selected=true]").count()).toBeLessThanOrEqual(1);
+  });
+
+  test("goes on where one reads after much was written in the partition of the list", async () => {
+    const many = (type: string) => Array.from({ length: 700 }, () => ({ type }));
+    // The positions of the partitions together are far beyond those of one.
+    await writeBatch(sql, `${names[0]}-many`, many("Other"));
+    await until(async () => (await shown.ask("pulse")).body.heads[0] >= 700);
+    await write(sql, `${names[1]}-1`, { type: "Hail", data: "Before" });
+    const { page } = await open(`/categories/${names[1]}?tab=messages&type=Hail`);
+    await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
+    await page.locator(".beat").filter({ hasText: "Live" }).waitFor();
+    await hide(page, true);
+    await writeBatch(sql, `${names[1]}-1`, many("Hail"));
+    await hide(page, false);
+    await page.getByRole("button", { name: "Jump to the latest" }).waitFor();
+    await page.getByRole("row").filter({ hasText: "Before" }).waitFor();
+  });
+});
