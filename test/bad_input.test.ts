@@ -3,6 +3,7 @@ import { describe, test } from "vitest";
 import * as client from "../mod.ts";
 import { fetchSql } from "../src/http/fetch_sql.ts";
 import { gateway } from "../src/http/gateway.ts";
+import { operations } from "./_operations.ts";
 
 /** A handle that must not be reached. */
 const sql: client.Sql = () => {
@@ -374,6 +375,15 @@ refuse(
   TypeError,
   /Cannot use this handle: .*fromQuery/,
 );
+
+for (const [name, call] of Object.entries(operations)) {
+  refuse(
+    `no handle, in ${name}`,
+    async () => await call(any(undefined)),
+    TypeError,
+    /^Cannot use this handle: .*fromQuery/,
+  );
+}
 
 refuse(
   "a handle that is text, without saying it",

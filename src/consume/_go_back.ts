@@ -90,9 +90,11 @@ async function findAgain(
   const position = isProven
     ? recorded
     : Math.min(recorded, await lastSurvivor(reading) ?? await trustedPosition(reading));
+  // Another process that handles all messages may have recorded a later one.
+  const reached = kept.handlesAll ? reading.reached : Infinity;
   return {
     store,
-    position,
+    position: Math.min(position, reached),
     version: last?.version ?? NO_STREAM,
     versionId: last?.id ?? null,
     stored: last === undefined ? -1 : recordedPosition(last),

@@ -43,7 +43,7 @@ export interface KeptPosition {
   unstored: number;
   /**
    * The records that this process has written since it last saw that the store has all that was read: their ids,
-   * and when they were written, by `performance.now()`.
+   * and when they were written (see `momentNow`).
    */
   readonly unproven: Map<string, number>;
   /** When the position was last stored, by `performance.now()`. */
@@ -60,6 +60,11 @@ export interface KeptPosition {
   redone: number;
   /** Called when the position is stored. */
   onStored: ((position: number) => void) | undefined;
+  /**
+   * Whether this process handles all messages, also those that another process has handled: there is no claim, and no
+   * transaction tells what is done. Then the stream may record a later position than this process has reached.
+   */
+  readonly handlesAll?: boolean;
   /** Finds the position again. */
   readonly find?: (() => Promise<FoundInStore>) | undefined;
   /** The name of the store in which the position was found or the page in hand was read; null for any store. */
@@ -90,7 +95,7 @@ interface InHand {
 }
 
 /** A position that was found, and how to find it again if the store gets another name before the first page. */
-type Start = StoredPlace & Partial<Pick<KeptPosition, "store" | "find">>;
+type Start = StoredPlace & Partial<Pick<KeptPosition, "store" | "find" | "handlesAll">>;
 
 /** Begins to keep a position, at the place where it was found. */
 export function keepPosition(
@@ -99,7 +104,7 @@ export function keepPosition(
     "sql" | "answerTimeout" | "types" | "positionUpdateInterval"
   >,
   streamName: string,
-  { position, version, versionId, stored, store = null, find }: Start,
+  { position, version, versionId, stored, store = null, find, handlesAll = false }: Start,
   claim?: Claim,
   onStored?: (position: number) => void,
 ): KeptPosition {
@@ -125,6 +130,7 @@ export function keepPosition(
     idle: Promise.resolve(),
     redone: 0,
     onStored,
+    handlesAll,
     find,
     store,
   };
@@ -162,7 +168,8 @@ export function passTo(kept: KeptPosition, position: number, isWorthStoring = tr
 
 /** Whether it is time to store the position. */
 export function isStoreDue(kept: KeptPosition, isIdle = false): boolean {
-  const { claim, isClaimed, positionUpdateInterval, position, worth, stored, unstored } = kept;
+  const { claim, isClaimed, positionUpdateInterval, position, worth, stored } = kept;
+  const unstored = position > stored ? kept.unstored : 0;
   const isFar = Math.min(position, worth) - stored >= positionUpdateInterval;
   if (claim !== undefined && !isClaimed) return isFar;
   const now = performance.now();

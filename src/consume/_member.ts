@@ -65,7 +65,7 @@ export async function openMember(
   const kept = keepPosition(
     consumer,
     streamName,
-    { ...found, find: findAgain },
+    { ...found, find: findAgain, handlesAll: claim === undefined && !consumer.begin },
     claim,
     report && ((position) => report({ type: "positionStored", position })),
   );

@@ -50,7 +50,10 @@ function throughReplica(consumer: ReadingConsumer, primary: Reader, replica: Rea
       // A replica gets no mark: it may be behind what was passed, or be another one than before.
       page = await replica.read(place, null, signal, since);
     } catch (error) {
-      if (error instanceof NotInstalledError) error.message += " (the replica of readFrom)";
+      if (error instanceof NotInstalledError) {
+        const message = `${error.message} (the replica of readFrom)`;
+        throw new NotInstalledError(error.reason, { message, cause: error.cause });
+      }
       if (!(error instanceof ReplicaReadError)) throw error;
       consumer.onRetry?.(error);
       return undefined;

@@ -1,5 +1,6 @@
 import { StoreWentBackError, WrongExpectedVersionError } from "../errors.ts";
 import { sqlStateOf } from "../handle/_driver_error.ts";
+import { momentNow } from "../lib/share_work.ts";
 import { encodeMessage } from "../messages/_json.ts";
 import type { Metadata, Sql } from "../types.ts";
 import type { KeptPosition } from "./_kept_position.ts";
@@ -47,7 +48,7 @@ export async function record(
     kept.isRenamed = true;
     throw new StoreRenamedError();
   }
-  kept.unproven.set(message.id, performance.now());
+  kept.unproven.set(message.id, momentNow());
   return { version, versionId: message.id };
 }
 

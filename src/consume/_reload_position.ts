@@ -8,8 +8,8 @@ import { type IdentifiedLast, readLastMessages, recordedPosition } from "./_read
 import { isConflict, record } from "./_record_position.ts";
 
 /**
- * Reads what the stream records. The position may move forward by this. It moves back only if an operator
- * has set it.
+ * Reads what the stream records. The position may move forward by this, unless this process handles all messages
+ * itself. It moves back only if an operator has set it.
  *
  * @returns The position.
  * @throws {StoreWentBackError} If the store lacks the page in hand, the stream is shorter than it was, or records a lower position.
@@ -31,6 +31,7 @@ export async function reloadPosition(kept: KeptPosition): Promise<number> {
   kept.version = version;
   kept.versionId = last?.id ?? null;
   kept.stored = stored;
+  if (!isSet && kept.handlesAll) return kept.position;
   if (!isSet) return kept.position = Math.max(kept.position, stored);
   kept.redone = Math.max(kept.redone, kept.position);
   kept.position = stored;

@@ -163,7 +163,7 @@ async function hasGoneBack(
     if (!(error instanceof StoreWentBackError)) throw error;
     // Until the position is found again, what was reached in the lost messages must not be stored.
     reading.reached = kept.position;
-    kept.position = Math.max(kept.stored, 0);
+    kept.position = Math.max(Math.min(kept.stored, kept.position), 0);
     consumer.onRetry?.(error);
     return true;
   }

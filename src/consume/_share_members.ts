@@ -213,7 +213,9 @@ async function giveBack(
   if (streams.length === 1) return 1;
   const counts = new Map<string, number>([[claim!.owner, 0]]);
   for (const { holder } of seen) if (holder) counts.set(holder, (counts.get(holder) ?? 0) + 1);
-  const isFull = [...counts.values()].every((count) => count <= 1);
+  // Then nobody has one to give.
+  const isFull = seen.every(({ holder }) => holder !== undefined) &&
+    [...counts.values()].every((count) => count <= 1);
   const waiting = isFull
     ? []
     : (await waitingOwners(consumer, lastWaiting)).filter((it) => !counts.has(it));

@@ -257,8 +257,9 @@ export interface ConsumerOptions<
   readonly positionUpdateInterval?: number | undefined;
   /**
    * Whether one process at a time has the consumer (of a group: a member), by a claim that it writes to the
-   * position stream. With false, each process that runs the consumer handles all messages, and the position
-   * is that of the process that is ahead. Not for `consumerGroup: { size }`.
+   * position stream. With false, each process that runs the consumer handles all messages (with
+   * `transactional`, each message is handled by one of them), and the position that is stored, where a process
+   * starts, is that of the process that is ahead. Not for `consumerGroup: { size }`.
    *
    * @default true
    */

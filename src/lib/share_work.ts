@@ -1,25 +1,41 @@
 /** Work that is under way. */
 export interface Underway<Result> {
   readonly result: Promise<Result>;
-  /** When it began, by `performance.now()`. */
+  /** When it began: see `momentNow`. */
   readonly begunAt: number;
 }
 
+let moments = 0;
+
 /**
- * Does work once for all who want the same at the same time: who comes while it is under way waits with the others.
+ * Tells what comes after what: each moment is higher than all before. A clock may tell the same time twice, or stand
+ * still.
+ */
+export function momentNow(): number {
+  return ++moments;
+}
+
+/**
+ * The work that somebody has begun since a moment, if it is still under way; undefined if there is none.
  *
  * @param works The work that is under way, by what it does.
- * @param since By `performance.now()`: work that began before does not count.
  */
-export function shareWork<Result>(
-  works: Map<string, Underway<Result>>,
+export function workSince<Result>(
+  works: ReadonlyMap<string, Underway<Result>>,
   key: string,
   since: number,
+): Promise<Result> | undefined {
+  const known = works.get(key);
+  return known && known.begunAt > since ? known.result : undefined;
+}
+
+/** Begins work that others may share until it ends. */
+export function beginWork<Result>(
+  works: Map<string, Underway<Result>>,
+  key: string,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  const known = works.get(key);
-  if (known !== undefined && known.begunAt >= since) return known.result;
-  const begun = { begunAt: performance.now(), result: work() };
+  const begun = { begunAt: momentNow(), result: work() };
   works.set(key, begun);
   // Before anybody gets the result: who comes after that wants a newer one.
   const forget = () => {

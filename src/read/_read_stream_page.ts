@@ -14,11 +14,13 @@ import { readStream } from "./read_stream.ts";
 /** Which page of a stream to read. Positions are the stream's, and the mark's is global. */
 export interface StreamQuery extends WantedPage {
   readonly streamName: string;
+  /** Which messages to return; undefined for all. */
+  readonly types?: readonly string[] | undefined;
 }
 
 /** Reads a page of a stream, as `readStream` does, and tells whether the store still has the mark. */
 export async function readStreamPage(sql: Sql, wanted: StreamQuery): Promise<Page> {
-  const { position, mark = null } = wanted;
+  const { position, mark = null, types } = wanted;
   const { rows, extent } = await queryPage(sql, wanted);
   const { standing, store } = extent;
   if (standing === "erased" && mark!.id !== null) {
@@ -33,7 +35,7 @@ export async function readStreamPage(sql: Sql, wanted: StreamQuery): Promise<Pag
   }
   const last = rows.length === 0 ? null : headOf(rows.at(-1)!);
   return {
-    ...messagesIn(rows),
+    ...messagesIn(types ? rows.filter((row) => types.includes(headOf(row).type)) : rows),
     next: last ? last.position + 1 : position,
     atEnd: rows.length < wanted.batchSize,
     mark: moveMark(mark, extent, last && [last.globalPosition, last.id]),

@@ -1,4 +1,5 @@
 import { ownOf } from "../handle/_statement.ts";
+import { momentNow } from "../lib/share_work.ts";
 import { abortable, onAbort } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 
@@ -8,7 +9,7 @@ export interface Bell {
   reset(): void;
   /** Aborts at a ring, and when the run ends. It has aborted if there was a ring since the last `reset`. */
   readonly ringing: AbortSignal;
-  /** When it rang last, by `performance.now()`. */
+  /** When it rang last; 0 if it has not: see `momentNow`. */
   readonly rangAt: number;
   /** Stops listening. */
   remove(): void;
@@ -37,7 +38,7 @@ export async function listenForMessages(
   let ringing = new AbortController();
   let rangAt = 0;
   const ring = () => {
-    rangAt = performance.now();
+    rangAt = momentNow();
     ringing.abort();
   };
   const onNotify = (payload: string) => {

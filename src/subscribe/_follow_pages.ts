@@ -1,5 +1,6 @@
 import { ReplicaReadError } from "../errors.ts";
 import { type RetryOptions, retryWhileUnavailable } from "../handle/_retry.ts";
+import { momentNow } from "../lib/share_work.ts";
 import { letSend, sleep } from "../lib/wait.ts";
 import type { Cursor, Page } from "../read/_page.ts";
 import type { Sql } from "../types.ts";
@@ -60,7 +61,7 @@ export async function* followPages(
     );
   let cursor = start;
   // What was read before that may lack the news.
-  let newsAt = performance.now();
+  let newsAt = momentNow();
   let pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
   // The database may never have worked: by default, the first read is not retried.
   let retrying: RetryOptions = { isFirst: true, ...following };
@@ -94,7 +95,7 @@ export async function* followPages(
 /**
  * Waits after a page that is the end, until there is news of the source.
  *
- * @returns When the wait ended, by `performance.now()`.
+ * @returns When the wait ended: see `momentNow`.
  */
 async function waitAfter(
   { isSettled, record }: Page,
@@ -106,7 +107,7 @@ async function waitAfter(
   // Before an open gap, the next message may be there already.
   if (isSettled === false) {
     await sleep(pause, idle);
-    return performance.now();
+    return momentNow();
   }
   const isRecorded: Wait["isNews"] = (heads) =>
     heads !== undefined && heads[0]?.[1] !== record?.[1];

@@ -1,7 +1,8 @@
 import type { ConsumerObserver } from "../handle/_observe.ts";
 import { isPassing } from "../handle/_retry.ts";
+import { ownOf } from "../handle/_statement.ts";
 import { invalid } from "../lib/invalid.ts";
-import { shareWork, type Underway } from "../lib/share_work.ts";
+import { beginWork, type Underway, workSince } from "../lib/share_work.ts";
 import { checkAggregateName } from "../names/_aggregate_name.ts";
 import {
   checkCategory,
@@ -39,8 +40,8 @@ export interface Reader {
   /**
    * Reads the page that begins at a place. The signal ends a wait for a position that is missing.
    *
-   * Who reads the same on one handle meanwhile shares the read, unless it began before `since`, by
-   * `performance.now()`: by default, all have a read of their own.
+   * Waits with others for the same page where they have begun to read it on this handle since a moment; by default,
+   * begins a read.
    *
    * @throws {StoreWentBackError} If the store has lost the mark.
    */
@@ -109,8 +110,18 @@ function refuse(
   }
 }
 
-/** The reads of pages that are under way on each handle, by what they read. */
-const readsUnderway = new WeakMap<Sql, Map<string, Underway<Page>>>();
+type Reads = Map<string, Underway<Page>>;
+
+const readsUnderway = new WeakMap<Sql, Reads>();
+
+/** The reads of pages that are under way on a handle, by what they read: all its readers share them. */
+function readsOn(sql: Sql): Reads {
+  const reads: Reads = readsUnderway.get(sql) ?? new Map();
+  // A Worker ends a fetch with the request that has begun it: another request would wait for ever. And what is no
+  // handle is refused when it is read.
+  if (typeof sql === "function" && !ownOf(sql)?.retries) readsUnderway.set(sql, reads);
+  return reads;
+}
 
 /** Makes the reader of a source that `checkSource` has checked. */
 export function readerOf(
@@ -119,8 +130,7 @@ export function readerOf(
   { batchSize = 1000, ...options }: SourceOptions,
 ): Reader {
   const { label, read, ...reader } = sizedReaderOf(sql, source, options);
-  const reads = readsUnderway.get(sql) ?? new Map<string, Underway<Page>>();
-  readsUnderway.set(sql, reads);
+  const reads = readsOn(sql);
   const { types, correlation, consumerGroup } = options;
   const what = [reader.watched, types, correlation, consumerGroup];
   return {
@@ -136,12 +146,13 @@ export function readerOf(
         since = Infinity,
       ) => {
         const wanted = { position: place, batchSize: count, mark };
-        const page = await shareWork(
-          reads,
-          JSON.stringify([wanted, what]),
-          since,
-          () => read(wanted, signal),
-        );
+        const key = JSON.stringify([wanted, what]);
+        const others = workSince(reads, key, since);
+        let page = await (others ?? beginWork(reads, key, () => read(wanted, signal)));
+        // The others' wait for a gap may have ended early, for this reader.
+        if (others && page.length === 0 && page.isSettled === false) {
+          page = await read(wanted, signal);
+        }
         if (!page.isErased) return page;
         await untilWritersEnd(sql, wanted, signal).catch((error) => {
           // A gateway may refuse the question to who may read one category alone.
@@ -212,13 +223,7 @@ function streamReader(sql: Sql, streamName: string, { types }: ReaderOptions): S
     label: `stream "${streamName}"`,
     category: category(streamName),
     watched: ["stream", streamName],
-    read: async (wanted) => {
-      const page = await readStreamPage(sql, { ...wanted, streamName });
-      if (types === undefined) return page;
-      // Each time anew: who shares the page has messages of its own.
-      const messages = () => Array.from(page.messages()).filter(({ type }) => types.includes(type));
-      return { ...page, length: messages().length, messages };
-    },
+    read: (wanted) => readStreamPage(sql, { ...wanted, streamName, types }),
     placeOf: (message) => message.position,
     start: (at) => startOf(sql, at, null, streamName),
     // A stream's position is no global position.

@@ -1,5 +1,6 @@
 import { isPassing } from "../handle/_retry.ts";
 import { withoutTimeLimit } from "../handle/_time_limit.ts";
+import { momentNow } from "../lib/share_work.ts";
 import { onAbort } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 import { type Head, type News, readHeads, type Watched } from "./_heads.ts";
@@ -60,7 +61,7 @@ const watches = new WeakMap<Sql, Watch>();
  * Waits until a source may have news: for each who waits on the handle, one statement looks. Who waits alone
  * is told after the pause, and looks by its own read; so is everybody if the statement fails.
  *
- * @returns When the wait ended, by `performance.now()`. All who are told of the same news are told before the
+ * @returns When the wait ended: see `momentNow`. All who are told of the same news are told before the
  *   first of them goes on.
  */
 export function waitForNews(wait: Wait): Promise<number> {
@@ -80,7 +81,7 @@ export function waitForNews(wait: Wait): Promise<number> {
         forget();
         watch.waiters.delete(waiter);
         if (watch.waiters.size === 0) stop(watch);
-        resolve(performance.now());
+        resolve(momentNow());
       },
     };
     watch.waiters.add(waiter);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type postgres from "postgres";
+import { setTimeout } from "node:timers/promises";
 import { describe, test } from "vitest";
 import {
   cardinalId,
@@ -131,10 +132,12 @@ function process(
   {
     sql = db.connect({ max: 3 }),
     leaseDuration = 400,
+    pollInterval = 20,
     handle = (_: Message): void | Promise<void> => {},
   } = {},
 ) {
   const running = start(sql, {
+    pollInterval,
     category,
     consumerId: "it",
     consumerGroup: { size },
@@ -220,6 +223,36 @@ describe("members that are taken by leases", () => {
     await Promise.all(processes.map(({ stop }) => stop()));
     assert.deepEqual(sorted(seen), numbers(60));
     assert.equal(await checkHistory("balance", 6), 0);
+  });
+
+  test("that are given back for a process that waits are not taken again before it looks", async () => {
+    const leaseDuration = 5000;
+    const first = process("steady", 2, { leaseDuration });
+    await until(async () => String(await owners("steady", 2)) === "2");
+    let written = 0;
+    const writing = new AbortController();
+    const writer = (async () => {
+      for (; !writing.signal.aborted; written++) {
+        await writeCounted(db.sql, "steady", 1, { streams: 7, from: written });
+        await setTimeout(5);
+      }
+    })();
+    const { seen, handle } = noting();
+    const second = process("steady", 2, { handle, leaseDuration, pollInterval: 1000 });
+    await until(() => seen.length >= 200);
+    writing.abort();
+    await writer;
+    const changes = await Promise.all(
+      numbers(2).map(async (member) => {
+        const name = `steady:position-it+${member}+2`;
+        const history = await readStream(db.sql, name, { batchSize: 100_000 });
+        const named = history.map(({ metadata }) => metadata?.["owner"] ?? null);
+        return named.filter((owner, at) => at > 0 && owner !== named[at - 1]).length;
+      }),
+    );
+    // One was given back, and taken.
+    assert.deepEqual(sorted(changes), [0, 2]);
+    await Promise.all([first.stop(), second.stop()]);
   });
 
   test("are waited for by the process that finds none", async () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { setTimeout } from "node:timers/promises";
 import { describe, test } from "vitest";
 import {
   aggregate,
@@ -130,14 +131,16 @@ describe("a consumer of $all, and an aggregate,", () => {
       ...parking,
       consumerId: "waiting",
       consumerGroup: { size: 2 },
-      leaseDuration: 300,
+      leaseDuration: 3000,
       pollInterval: 20,
     };
     const member = (at: number) => memberVersion(sql, "account:position-waiting", at);
     const run = () => consume(sql, group, { signal: ending.signal });
     const running = [run()];
     await until(async () => await member(0) >= 0 && await member(1) >= 0);
-    // The second asks the first, which has both members, and waits for one of them.
+    // The second asks the first, which has both members and has not written for a third of the lease, and waits for
+    // one of them.
+    await setTimeout(group.leaseDuration / 3);
     running.push(run());
     await until(async () => (await types()).has("Waiting") && (await types()).has("Claimed"));
     ending.abort();

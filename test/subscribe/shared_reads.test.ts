@@ -9,9 +9,12 @@ import {
   type SubscribeOptions,
   write,
 } from "../../mod.ts";
+import { fetchSql } from "../../src/http/fetch_sql.ts";
+import { gateway } from "../../src/http/gateway.ts";
+import { readerFor } from "../../src/consume/_reader_for.ts";
 import { readFor } from "../../src/consume/_go_back.ts";
 import { keepPosition } from "../../src/consume/_kept_position.ts";
-import { shareWork, type Underway } from "../../src/lib/share_work.ts";
+import { beginWork, momentNow, type Underway, workSince } from "../../src/lib/share_work.ts";
 import { readerOf } from "../../src/subscribe/_reader.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
@@ -178,6 +181,59 @@ test("a subscription is given what was written before it began, though a read of
   await until(() => second.length === 1 && first.length === 1);
 });
 
+test("who gives up ends the wait for a gap of nobody else", async () => {
+  const category = newCategory();
+  const counting = countingReads();
+  const { read } = readerOf(counting.sql, "$all", { types: [category] });
+  await db.connect({ max: 1 }).begin(async (open) => {
+    await write(open, `${newCategory()}-1`, { type: "Open" });
+    await write(db.sql, `${category}-1`, { type: category });
+    const ending = new AbortController();
+    const ended = read(1, null, ending.signal, 0);
+    const waiting = read(1, null, undefined, 0);
+    assert.equal(counting.reads, 1);
+    ending.abort();
+    for (const page of await Promise.all([ended, waiting])) assert.equal(page.isSettled, false);
+    assert.equal(counting.reads, 2);
+  });
+});
+
+test("an error of a shared read is told each in the same words", async () => {
+  const replica: Sql = () => {
+    const error = new Error('schema "message_store" does not exist');
+    throw Object.assign(error, { code: "3F000", severity: "ERROR" });
+  };
+  const consumer = {
+    sql: db.sql,
+    readFrom: replica,
+    isDrained: false,
+    source: newCategory(),
+    types: undefined,
+    correlation: undefined,
+    batchSize: 10,
+    onRetry: undefined,
+  };
+  const reading = [1, 2, 3].map(() =>
+    readerFor(consumer, undefined).read(1, null, undefined, 0).catch((error) => String(error))
+  );
+  const told = await Promise.all(reading);
+  assert.equal(new Set(told).size, 1);
+  assert.match(String(told[0]), /^NotInstalledError: Cannot find .+" \(the replica of readFrom\)$/);
+});
+
+// A Worker ends a fetch with the request that has begun it, and the handle may outlive that.
+test("a handle over HTTP shares no read", async () => {
+  const category = newCategory();
+  const counting = countingReads();
+  const answer = gateway(counting.sql, { authorize: () => true });
+  const sql = fetchSql("http://gateway.test/sql", {
+    fetch: (...call) => answer(new Request(...call)),
+  });
+  const readers = [readerOf(sql, category, {}), readerOf(sql, category, {})];
+  await Promise.all(readers.map(({ read }) => read(1, null, undefined, 0)));
+  assert.equal(counting.reads, 2);
+});
+
 test("a read that began before a position was recorded proves nothing of that record", async () => {
   const category = newCategory();
   const counting = countingReads();
@@ -193,7 +249,7 @@ test("a read that began before a position was recorded proves nothing of that re
   const { read } = readFor(kept, reader);
   const release = counting.hold();
   const others = reader.read(1, null, undefined, 0);
-  kept.unproven.set(crypto.randomUUID(), performance.now());
+  kept.unproven.set(crypto.randomUUID(), momentNow());
   const own = read(1, null, undefined, 0);
   await until(() => counting.reads === 2);
   assert.equal(kept.unproven.size, 1);
@@ -206,14 +262,14 @@ test("work is shared by who wants the same, unless it began before what they wer
   const works = new Map<string, Underway<string>>();
   const answers: ((answer: string) => void)[] = [];
   const work = () => new Promise<string>((resolve) => answers.push(resolve));
-  const old = [0, 0].map((since) => shareWork(works, "a", since, work));
-  const told = performance.now() + 1e-3;
-  while (performance.now() <= told);
-  const newer = [told, told].map((since) => shareWork(works, "a", since, work));
+  const share = (since: number) => workSince(works, "a", since) ?? beginWork(works, "a", work);
+  const old = [0, 0].map(share);
+  const told = momentNow();
+  const newer = [told, told].map(share);
   assert.equal(answers.length, 2);
   answers[0]!("old");
   assert.deepEqual(await Promise.all(old), ["old", "old"]);
-  const later = shareWork(works, "a", told, work);
+  const later = share(told);
   answers[1]!("new");
   assert.deepEqual(await Promise.all([...newer, later]), ["new", "new", "new"]);
   assert.equal(works.size, 0);

@@ -1,6 +1,6 @@
 import { StoreWentBackError } from "../../../errors.ts";
 import { withTimeLimit } from "../../../handle/_time_limit.ts";
-import { shareWork } from "../../../lib/share_work.ts";
+import { beginWork, workSince } from "../../../lib/share_work.ts";
 import { onAbort, sleep, unlessAborted } from "../../../lib/wait.ts";
 import type { Mark } from "../../../read/_mark.ts";
 import type { Page } from "../../../read/_page.ts";
@@ -103,17 +103,15 @@ async function* readLive(
   let next = position;
   let passed = mark;
   let pause = FIRST_LIVE_PAUSE;
+  // Many come at once when a server starts: they share the first read, too.
   let newsAt = 0;
   const seen = seenHeadOf({ position, mark });
   while (!ended.aborted) {
     const [from, after] = [next, passed];
     const of = JSON.stringify([from, after?.id ?? null, key]);
-    const reading = shareWork(
-      followers.reads,
-      of,
-      newsAt,
-      async () => withEvents(await read(from, after), place),
-    );
+    const { reads } = followers;
+    const reading = workSince(reads, of, newsAt) ??
+      beginWork(reads, of, async () => withEvents(await read(from, after), place));
     const page = await unlessAborted(reading, ended);
     if (page === undefined || ended.aborted) return;
     next = page.next;
