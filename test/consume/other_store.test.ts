@@ -18,7 +18,7 @@ import {
   waitFor,
   write,
 } from "../../mod.ts";
-import { until } from "../_until.ts";
+import { PATIENCE, until } from "../_until.ts";
 import { gate, start, stored } from "./_consuming.ts";
 import {
   effectsIn,
@@ -52,10 +52,10 @@ test.each<[string, TransactionalConsumer<postgres.Sql>]>([
   });
   const kept = await writeMany(primary.sql, "account-1", 3);
   const running = start(sql, { ...consumer, onRetry: (error) => told.push(error) });
-  await waitFor(primary.sql, consumer, await lastPosition(primary));
+  await waitFor(primary.sql, consumer, await lastPosition(primary), { timeout: PATIENCE });
   lost = await writeMany(primary.sql, "account-1", 40);
   await until(() => fresh.length > 0);
-  await waitFor(standby.sql, consumer, await lastPosition(standby));
+  await waitFor(standby.sql, consumer, await lastPosition(standby), { timeout: PATIENCE });
   await running.stop();
   assert.deepEqual(await effectsIn(primary), kept);
   assert.deepEqual(await effectsIn(standby), fresh);
@@ -78,7 +78,7 @@ test("a transactional consumer goes on after a server that has everything took o
   await until(async () => (await effectsIn(primary)).length === 1);
   written = await writeMany(primary.sql, "account-1", 40);
   await until(() => isOver);
-  await waitFor(standby.sql, common, await lastPosition(standby));
+  await waitFor(standby.sql, common, await lastPosition(standby), { timeout: PATIENCE });
   await running.stop();
   assert.deepEqual(await effectsIn(standby), written);
   assert.deepEqual(told, []);
@@ -389,7 +389,7 @@ describe("a store that gets another name, and has everything", () => {
       let statements = 0;
       const { sql } = routed(() => statements++);
       const running = start(sql, consumer as Consumer<typeof sql>);
-      await waitFor(primary.sql, consumer, await lastPosition(primary));
+      await waitFor(primary.sql, consumer, await lastPosition(primary), { timeout: PATIENCE });
       await rename();
       await running.stop();
       // A transaction is done again in the renamed store.
@@ -405,7 +405,7 @@ describe("a store that gets another name, and has everything", () => {
       await insert([message], sql);
     };
     const running = start(primary.sql, { ...common, handle: setting });
-    await waitFor(primary.sql, common, await lastPosition(primary));
+    await waitFor(primary.sql, common, await lastPosition(primary), { timeout: PATIENCE });
     await running.stop();
     assert.deepEqual(await effectsIn(primary), written);
   });

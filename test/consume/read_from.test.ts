@@ -12,7 +12,7 @@ import {
 } from "../../mod.ts";
 import { fetchSql } from "../../src/http/fetch_sql.ts";
 import { gateway } from "../../src/http/gateway.ts";
-import { until } from "../_until.ts";
+import { PATIENCE, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 
 const primary = useDatabase();
@@ -78,7 +78,9 @@ test("a consumer whose replica gives nothing reads from the primary after a whil
   const now = performance.now.bind(performance);
   vi.spyOn(performance, "now").mockImplementation(() => now() + 30_000);
   for (const consumerId of ["one", "two"]) {
-    await waitFor(primary.sql, { category: "still", consumerId }, globalPosition);
+    await waitFor(primary.sql, { category: "still", consumerId }, globalPosition, {
+      timeout: PATIENCE,
+    });
   }
   ending.abort();
   await Promise.all(consuming);

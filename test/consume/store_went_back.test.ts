@@ -21,7 +21,7 @@ import {
   writeBatch,
 } from "../../mod.ts";
 import { useDatabase } from "../database.ts";
-import { until } from "../_until.ts";
+import { PATIENCE, until } from "../_until.ts";
 import { gate, start } from "./_consuming.ts";
 
 const db = useDatabase();
@@ -83,7 +83,7 @@ test.each([["idle", 0], ["overtaken", 80]])(
     const kept = await append(db.sql, `${category}-1`, { type: "Kept" });
     const lost = await writeMany(`${category}-1`, "Lost", 60);
     await until(() => handled.includes(lost.at(-1)!));
-    await waitFor(db.sql, consumer, await lastPosition() - 1);
+    await waitFor(db.sql, consumer, await lastPosition() - 1, { timeout: PATIENCE });
 
     await db.sql.begin(async (sql) => {
       await sql`
@@ -208,7 +208,7 @@ test.each([["transactional", true], ["plain", false]])(
     const effects = async () =>
       (await readStream<{ id: string }>(db.sql, `${kind}Effect-1`)).map(({ data }) => data.id);
     await until(() => begun.length >= 31);
-    await waitFor(db.sql, consumer, position);
+    await waitFor(db.sql, consumer, position, { timeout: PATIENCE });
     await running.stop();
     assert.deepEqual(new Set(await effects()), new Set(ids));
     if (transactional) assert.equal((await effects()).length, ids.length);

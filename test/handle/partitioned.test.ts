@@ -60,6 +60,7 @@ import {
 } from "../../src/operate/mod.ts";
 import { operations, programs } from "../_operations.ts";
 import { createDatabase, type TestDatabase } from "../_server.ts";
+import { PATIENCE } from "../_until.ts";
 
 const COUNT = 4;
 const message = { type: "Written" };
@@ -196,7 +197,7 @@ test("what concerns one category works, and is in its partition alone", async ()
       },
     });
     assert.equal(drained.handled, 11);
-    await waitFor(sql, consumer, globalPosition);
+    await waitFor(sql, consumer, globalPosition, { timeout: PATIENCE });
     assert.equal((await parked(sql, consumer)).length, 1);
     const [status] = await consumers(sql, { category });
     assert.deepEqual([status!.consumerId, status!.behind], ["it", 0]);

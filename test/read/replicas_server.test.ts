@@ -26,7 +26,7 @@ import { ALL, readHeads } from "../../src/subscribe/_heads.ts";
 import { type Pair, startPair, startSubscriber } from "../_pair.ts";
 import { gate } from "../consume/_consuming.ts";
 import { useProxy } from "../_proxy.ts";
-import { until } from "../_until.ts";
+import { PATIENCE, until } from "../_until.ts";
 
 let pair: Pair;
 let primary: EmbeddedServer;
@@ -237,7 +237,7 @@ test("a consumer of all messages waits while its address leads to a standby that
   await onStandby`select pg_reload_conf()`;
   await until(async () => (await onPrimary`select from pg_stat_replication`).length === 0);
   gates.Held.open();
-  await waitFor(onPrimary, consumer, held.globalPosition);
+  await waitFor(onPrimary, consumer, held.globalPosition, { timeout: PATIENCE });
   const late = await add(onPrimary, "Late");
   await until(() => begun.has(late.id));
 
