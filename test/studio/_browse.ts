@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import {
   type Browser,
   type BrowserContext,
+  type BrowserContextOptions,
   chromium as playwright,
   type Page,
 } from "playwright-core";
@@ -44,7 +45,21 @@ export async function serveStudio(
 }
 
 /** Options of a browser's context, and where the studio is, if not where the others are. */
-export type PageOptions = Parameters<Browser["newContext"]>[0] & { readonly origin?: string };
+export type PageOptions = BrowserContextOptions & { readonly origin?: string };
+
+/** A context of a browser, which is closed with the test. What its routes are at then is given up. */
+export async function newContext(
+  browser: Browser,
+  options?: BrowserContextOptions,
+): Promise<BrowserContext> {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(PATIENCE);
+  onTestFinished(async () => {
+    for (const page of context.pages()) await page.unrouteAll({ behavior: "ignoreErrors" });
+    await context.close();
+  });
+  return context;
+}
 
 /** Opens a page of a studio, which is closed with the test. */
 export async function openStudioPage(
@@ -53,13 +68,11 @@ export async function openStudioPage(
   path: string,
   { origin = studio, ...options }: PageOptions = {},
 ): Promise<{ readonly page: Page; readonly context: BrowserContext; readonly trouble: string[] }> {
-  const context = await browser.newContext({
+  const context = await newContext(browser, {
     viewport: { width: 1280, height: 800 },
     permissions: ["clipboard-read", "clipboard-write"],
     ...options,
   });
-  context.setDefaultTimeout(PATIENCE);
-  onTestFinished(() => context.close());
   const page = await context.newPage();
   const trouble = troubleOf(page);
   await page.goto(origin + path);

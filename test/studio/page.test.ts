@@ -2,11 +2,11 @@
 import { studio } from "@messagedb/client/studio";
 import { write } from "@messagedb/client";
 import type { Page } from "playwright-core";
-import { afterAll, expect, onTestFinished, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { describeInBrowser } from "../_describe_in_browser.ts";
-import { PATIENCE, until } from "../_until.ts";
+import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
-import { countAsked, seriousOf, serveStudio, useStudio } from "./_browse.ts";
+import { countAsked, newContext, seriousOf, serveStudio, useStudio } from "./_browse.ts";
 import { HOSTILE_TEXTS, writeHostile } from "./_store.ts";
 import { bankAccount, bankBalances, fillHistory, fillToday, runBank } from "./_story.ts";
 
@@ -395,9 +395,7 @@ describeInBrowser("the page of the studio", () => {
   });
 
   test("asks the server for one thing a second at most, and for nothing while nobody sees it", async () => {
-    const context = await served.browser.newContext();
-    context.setDefaultTimeout(PATIENCE);
-    onTestFinished(() => context.close());
+    const context = await newContext(served.browser);
     const page = await context.newPage();
     await page.clock.install();
     const asked = await countAsked(page);
