@@ -31,8 +31,10 @@ export async function reloadPosition(kept: KeptPosition): Promise<number> {
   kept.version = version;
   kept.versionId = last?.id ?? null;
   kept.stored = stored;
-  if (!isSet && kept.handlesAll) return kept.position;
-  if (!isSet) return kept.position = Math.max(kept.position, stored);
+  if (!isSet) {
+    if (!kept.handlesAll) kept.position = Math.max(kept.position, stored);
+    return kept.position;
+  }
   kept.redone = Math.max(kept.redone, kept.position);
   kept.position = stored;
   kept.unstored = 0;

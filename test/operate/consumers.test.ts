@@ -209,7 +209,7 @@ describe("consumers()", () => {
     }
   });
 
-  test("counts for $all and for an aggregate what is nobody's bookkeeping", async () => {
+  test("counts for $all what is nobody's bookkeeping, and nothing for an aggregate at first", async () => {
     const category = freshCategory();
     await write(db.sql, `${category}-1`, { type: "A" });
     const name = `${category}ledger`;
@@ -228,7 +228,7 @@ describe("consumers()", () => {
     assert.equal(own!.streamName, `${name}:aggregate-${name}`);
     assert.equal(own!.aggregate, name);
     assert.equal(own!.consumerId, null);
-    assert.equal(own!.behind, 2);
+    assert.equal(own!.behind, 0);
     assert.equal(own!.health, "idle");
     await aggregate(db.sql, ledger, { once: true });
     const [now] = await consumers(db.sql, { category: name });
@@ -466,9 +466,15 @@ describe("a consumer's health", () => {
       Number((await db.sql`select max(global_position) from message_store.messages`)[0]!["max"]);
     await writeAged(db.sql, stream, recorded(await head(), HOUR));
     await writeAged(db.sql, "other-1", { type: "A", age: HOUR });
-    assert.equal((await statusOf(category)).health, "idle");
+    const idle = await statusOf(category);
+    assert.deepEqual([idle.health, idle.behind, idle.oldestAge], ["idle", 0, null]);
     await writeBatch(db.sql, "other-1", Array.from({ length: 1000 }, () => ({ type: "A" })));
-    assert.equal((await statusOf(category)).health, "stopped");
+    await writeAged(db.sql, `${freshCategory()}:position-other`, recorded(0, 0));
+    const metadata = { referringAggregate: category };
+    await write(db.sql, `${category}-1`, { type: "Referred", metadata });
+    const stopped = await statusOf(category);
+    assert.deepEqual([stopped.health, stopped.behind], ["stopped", 1001]);
+    assert(stopped.oldestAge! >= HOUR);
   });
 
   test("is replaced when every member of another size goes on instead", async () => {
