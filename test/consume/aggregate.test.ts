@@ -29,7 +29,7 @@ import {
 import { fetchSql } from "../../src/http/fetch_sql.ts";
 import { gateway } from "../../src/http/gateway.ts";
 import { serve } from "../_serve.ts";
-import { until } from "../_until.ts";
+import { PATIENCE, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
 
 const db = useDatabase();
@@ -1069,7 +1069,7 @@ describe("consume() of an aggregate", () => {
     for (let at = 0; at < 6; at++) {
       await write(db.sql, first, { type: "Waited" });
       const { globalPosition } = (await readLastMessage(db.sql, first))!;
-      const waiting = waitFor(db.sql, consumer, globalPosition);
+      const waiting = waitFor(db.sql, consumer, globalPosition, { timeout: PATIENCE });
       await keep();
       await waiting;
       assert.ok(seen.has(globalPosition));

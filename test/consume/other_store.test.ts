@@ -341,7 +341,8 @@ describe("a failover while a consumer starts, before whichever statement", () =>
           isRecorded || (await stored(standby.sql, "account:position-letters")).length > 0;
         await until(async () => isOver || statements > before + 8 && await isFound());
         later = await writeMany(standby.sql, "account-3", 10);
-        const caughtUp = waitFor(standby.sql, consumer, await lastPosition(standby));
+        const last = await lastPosition(standby);
+        const caughtUp = waitFor(standby.sql, consumer, last, { timeout: PATIENCE });
         await Promise.race([caughtUp, running.done]).catch(refused);
         caughtUp.catch(() => {});
         await running.stop().catch(refused);
