@@ -41,7 +41,7 @@ describe.each([
 });
 
 test.each([
-  ["*", "mod.ts", 62_750],
+  ["*", "mod.ts", 63_000],
   [EVERYDAY, "mod.ts", 8_980],
   ["{ write }", "mod.ts", 4_680],
   ["*", FETCH, 2_200],

@@ -3,7 +3,7 @@ import { isPassing, retryUntilAborted } from "../handle/_retry.ts";
 import { type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
 import { onAbort } from "../lib/wait.ts";
 import type { Page } from "../read/_page.ts";
-import { listenForMessages } from "../subscribe/_bell.ts";
+import { type Bell, listenForMessages } from "../subscribe/_bell.ts";
 import { type Following, followPages, retryOnStandby } from "../subscribe/_follow_pages.ts";
 import { isForConsumers, type Reader } from "../subscribe/_reader.ts";
 import { ClaimLostError } from "./_claim.ts";
@@ -57,16 +57,17 @@ export async function runMember(
   // The database has answered when the position was found. So each later error may be temporary.
   const retrying = { ...consumer, signal: stopping, isFirst: false };
   const listening = () => listenForMessages(listener!, reader.category, stopping);
-  const bell = listener && await retryUntilAborted(listening, retrying);
   const { watched } = reader;
   const isDue = () => isStoreDue(kept, true) || reader.isDue?.() === true;
   // News of what is read is news of the replica.
   const sql = consumer.readFrom ?? consumer.sql;
-  const following = { ...retrying, sql, watched, isDue, bell, server: { wasPrimary: false } };
   const progress: Progress = { handled: 0, caughtUp: false, isBusy: false };
   const failures: unknown[] = [];
   const reading = readFor(kept, reader);
+  let bell: Bell | undefined;
   try {
+    bell = listener && await retryUntilAborted(listening, retrying);
+    const following = { ...retrying, sql, watched, isDue, bell, server: { wasPrimary: false } };
     await runRounds(member, reading, following, shutdown, bounds, progress);
   } catch (error) {
     failures.push(error);

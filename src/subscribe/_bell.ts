@@ -1,13 +1,15 @@
 import { ownOf } from "../handle/_statement.ts";
 import { momentNow } from "../lib/share_work.ts";
-import { abortable, onAbort } from "../lib/wait.ts";
+import { abortable } from "../lib/wait.ts";
 import type { Sql } from "../types.ts";
 
 /** Rings when a message has been written, so that a reader does not wait for its next poll. */
 export interface Bell {
   /** Forgets the rings until now. */
   reset(): void;
-  /** Aborts at a ring, and when the run ends. It has aborted if there was a ring since the last `reset`. */
+  /** Rings, and so ends a pause. */
+  ring(): void;
+  /** Aborts at a ring. It has aborted if there was a ring since the last `reset`. */
   readonly ringing: AbortSignal;
   /** When it rang last; 0 if it has not: see `momentNow`. */
   readonly rangAt: number;
@@ -28,7 +30,7 @@ export interface ListeningSql extends Sql {
  * Listens for the notifications of the trigger that `install(sql, { notify: true })` creates.
  *
  * @param category The category whose messages ring; null for all messages.
- * @param signal A signal of this run alone. It ends the start of the listening, and each wait of the bell.
+ * @param signal Ends the start of the listening.
  */
 export async function listenForMessages(
   sql: ListeningSql,
@@ -55,8 +57,8 @@ export async function listenForMessages(
     unlisten();
     throw error;
   });
-  onAbort(signal, ring);
   return {
+    ring,
     reset: () => {
       // Only after a ring, which has ended each wait: a wait that goes on must hear the next ring.
       if (ringing.signal.aborted) ringing = new AbortController();

@@ -1,7 +1,7 @@
 import { ReplicaReadError } from "../errors.ts";
 import { type RetryOptions, retryWhileUnavailable } from "../handle/_retry.ts";
 import { momentNow } from "../lib/share_work.ts";
-import { letSend, sleep } from "../lib/wait.ts";
+import { letSend, onAbort, sleep } from "../lib/wait.ts";
 import type { Cursor, Page } from "../read/_page.ts";
 import type { Sql } from "../types.ts";
 import type { Bell } from "./_bell.ts";
@@ -45,10 +45,18 @@ export interface ServerMemory {
 export async function* followPages(
   read: Reader["read"],
   start: Cursor,
-  following: Following,
+  caller: Following,
 ): AsyncGenerator<Page, void, undefined> {
-  const { signal, pollInterval, bell } = following;
-  const { server = { wasPrimary: false } } = following;
+  const { pollInterval, bell } = caller;
+  const { server = { wasPrimary: false } } = caller;
+  // Whoever leaves the loop leaves no read behind.
+  const leaving = new AbortController();
+  const { signal } = leaving;
+  const forget = onAbort(caller.signal, () => {
+    leaving.abort();
+    bell?.ring();
+  });
+  const following = { ...caller, signal };
   const readFrom = ({ position, mark }: Cursor, retrying: RetryOptions): Promise<Page> =>
     retryOnStandby(
       () =>
@@ -60,7 +68,7 @@ export async function* followPages(
       { ...following, server },
     );
   let cursor = start;
-  // What was read before that may lack the news.
+  // When there was news: a read that began before may lack it.
   let newsAt = momentNow();
   let pause = Math.min(FIRST_POLL_PAUSE, pollInterval);
   // The database may never have worked: by default, the first read is not retried.
@@ -89,6 +97,9 @@ export async function* followPages(
     }
   } catch (error) {
     if (!signal.aborted) throw error;
+  } finally {
+    forget();
+    leaving.abort();
   }
 }
 

@@ -87,7 +87,6 @@ export async function settle(sql: Sql, options: SettleOptions = {}): Promise<voi
   checkPause("interval", interval);
   checkPause("pollInterval", checked.pollInterval);
   const limited = withTimeLimit(sql, checked.answerTimeout);
-  // A signal of this run alone ends the bell, too.
   const ending = new AbortController();
   const forget = signal && onAbort(signal, () => ending.abort());
   const following: Following = {

@@ -33,6 +33,25 @@ describe("drain()", () => {
     assert.deepEqual(await stored(db.sql, "all:position-it"), [0, positions[24]]);
   });
 
+  test("leaves no read behind at its limit", async () => {
+    const positions = await writeCounted(db.sql, "left", 2);
+    let reads = 0;
+    const isPage = /"standing":/;
+    // The database is away after the first page.
+    const sql = (async (strings, ...parameters) => {
+      if (isPage.test(strings.join("")) && reads++ > 0) {
+        throw Object.assign(new Error("lost"), { code: "ECONNRESET" });
+      }
+      return await db.sql(strings, ...parameters);
+    }) as Sql;
+    const consumer = { category: "left", consumerId: "it", batchSize: 1, handle: () => {} };
+    const { position } = await drain(sql, consumer, { limit: 1 });
+    assert.equal(position, positions[0]);
+    assert.equal(reads, 2);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    assert.equal(reads, 2);
+  });
+
   test("runs over the fetch handle", async () => {
     const positions = await writeCounted(db.sql, "fetch", 5);
     const sql: Sql = fetchSql("http://gateway/sql", {

@@ -14,6 +14,7 @@ import { fetchSql } from "../../src/http/fetch_sql.ts";
 import { gateway } from "../../src/http/gateway.ts";
 import { PATIENCE, until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
+import { stored } from "./_consuming.ts";
 
 const primary = useDatabase();
 const other = useDatabase();
@@ -158,8 +159,10 @@ test("consumers of all messages do not wake each other when their positions are 
     (await sql<{ count: number }[]>`select count(*)::int from message_store.messages`)[0]!.count;
   await until(() => handled === 3);
   // Each has written a claim and a position, and none writes again.
-  let before = -1;
-  await until(async () => before === (before = await count()));
+  for (const at of [1, 2, 3]) {
+    await until(async () => (await stored(sql, `$all:position-idle${at}`)).at(-1)! >= startAt);
+  }
+  const before = await count();
   for (let seen = 0; seen < 50; seen++) await sql`select pg_sleep(0.02)`;
   assert.equal(await count(), before);
   ending.abort();
