@@ -77,9 +77,10 @@ async function startAt(file: string, native: string): Promise<SharedServer> {
     await rm(place.temporary, { recursive: true, force: true });
     throw error;
   });
+  let leave: SharedServer["leave"] | undefined;
   try {
     const { server, port } = await startServer(place, undefined, startShared);
-    const leave = server.share();
+    leave = server.share();
     server.unref();
     const url = `postgres://postgres:${place.newPassword}@127.0.0.1:${port}/postgres`;
     await writeFile(`${file}.new`, JSON.stringify({ url, users: usersIn(place.temporary) }));
@@ -87,6 +88,7 @@ async function startAt(file: string, native: string): Promise<SharedServer> {
     await initdb.leave();
     return { url, leave };
   } catch (error) {
+    await leave?.();
     await initdb.stop();
     throw error;
   }

@@ -1,7 +1,7 @@
 import type { Gateway } from "./gateway/_gateway.ts";
 import { answerOpenapi } from "./gateway/rest/_openapi.ts";
 import { holdToPreconditions, refusePreconditions } from "./gateway/rest/_preconditions.ts";
-import { urlOf } from "./gateway/rest/_input.ts";
+import { urlOf } from "./gateway/_url_of.ts";
 import { Refusal } from "./gateway/_problem.ts";
 import {
   answerAllMessages,

@@ -3,6 +3,7 @@ import { DISTRIBUTION } from "../read/_distribution.ts";
 import { eachCategory } from "../read/_each_category.ts";
 import { isOfCategory } from "../names/_of_category.ts";
 import type { Sql } from "../types.ts";
+import { FINITE_MILLISECONDS } from "./_date_or_null.ts";
 import type { CategoryStatus, MessageCount, StoreStatus } from "./status.ts";
 
 /** What a statement of `storeStatus` answers. Times are in milliseconds. */
@@ -12,8 +13,8 @@ export interface StoredStatus extends Omit<StoreStatus, "messages" | "categories
     readonly lastAt: number | null;
   };
   readonly categories: readonly (Omit<CategoryStatus, "firstAt" | "lastAt"> & {
-    readonly firstAt: number;
-    readonly lastAt: number;
+    readonly firstAt: number | null;
+    readonly lastAt: number | null;
   })[];
   /** The comment of the sequence. */
   readonly mark: string | null;
@@ -62,8 +63,7 @@ const STATUS_STEPS = `
   counted as materialized (
     select
       categories.category, last.global_position,
-      date_part('epoch', first.time) * 1000 as first_time,
-      date_part('epoch', last.time) * 1000 as last_time,
+      first.milliseconds as first_time, last.milliseconds as last_time,
       case
         when is_whole or few < 1000 then few
         when estimate > 1000 then estimate
@@ -74,14 +74,14 @@ const STATUS_STEPS = `
     cross join categories
     left join sampled on sampled.category = categories.category
     cross join lateral (
-      select time
+      select ${FINITE_MILLISECONDS} as milliseconds
       from message_store.messages
       where ${isOfCategory("categories.category")}
       order by global_position
       limit 1
     ) as first
     cross join lateral (
-      select global_position, time
+      select global_position, ${FINITE_MILLISECONDS} as milliseconds
       from message_store.messages
       where ${isOfCategory("categories.category")}
       order by global_position desc
@@ -203,8 +203,8 @@ const STATUS_JSON = `
       'count', coalesce((select sum(count) from counted), 0),
       'isEstimate', coalesce((select bool_or(is_estimate) from counted), false),
       'lastGlobalPosition', coalesce(last.global_position, 0),
-      'firstAt', first.time,
-      'lastAt', last.time
+      'firstAt', first.milliseconds,
+      'lastAt', last.milliseconds
     ),
     'size', json_build_object(
       'table', pg_table_size(${MESSAGES}), 'indexes', pg_indexes_size(${MESSAGES})
@@ -271,13 +271,13 @@ const STATUS_JSON = `
   )::text as json
   from (select) as nothing
   left join lateral (
-    select global_position, date_part('epoch', time) * 1000 as time
+    select global_position, ${FINITE_MILLISECONDS} as milliseconds
     from message_store.messages
     order by global_position desc
     limit 1
   ) as last on true
   left join lateral (
-    select date_part('epoch', time) * 1000 as time
+    select ${FINITE_MILLISECONDS} as milliseconds
     from message_store.messages
     order by global_position
     limit 1

@@ -171,7 +171,8 @@ async function consumersOf(sql: Sql, wanted: ConsumersOptions): Promise<Consumer
     const question = stored.question ?? undefined;
     return { stored, isAsked: isAsked(last, question), owner: holderOf(last, question) ?? null };
   });
-  return held.map((it) => statusOf(it, runs![it.stored.streamName]!, now!, isReplaced(it, held)));
+  const replaced = findReplaced(held);
+  return held.map((it) => statusOf(it, runs![it.stored.streamName]!, now!, replaced.has(it)));
 }
 
 /** A position, and the process that holds it. */
@@ -181,23 +182,43 @@ interface HeldPosition {
   readonly isAsked: boolean;
 }
 
-/** Whether a newer size of the group is in use, and this size is not. */
-function isReplaced({ stored }: HeldPosition, all: readonly HeldPosition[]): boolean {
-  const sizes = new Map<number | null, HeldPosition[]>();
-  for (const it of all) {
-    const { category, consumerId, isAggregate, size } = it.stored;
-    if (isAggregate || category !== stored.category || consumerId !== stored.consumerId) continue;
-    sizes.set(size, [...sizes.get(size) ?? [], it]);
+/** The positions of a size of a group that nobody holds, while another size is held or was written later. */
+function findReplaced(all: readonly HeldPosition[]): ReadonlySet<HeldPosition> {
+  const replaced = new Set<HeldPosition>();
+  const ofConsumers = all.filter(({ stored }) => !stored.isAggregate);
+  const nameOf = ({ stored }: HeldPosition) => JSON.stringify([stored.category, stored.consumerId]);
+  for (const positions of grouped(ofConsumers, nameOf).values()) {
+    const sizes = [...grouped(positions, ({ stored }) => stored.size).values()].map(describeSize);
+    for (const own of sizes) {
+      const isReplaced = !own.isHeld &&
+        sizes.some((other) =>
+          other !== own && other.isWhole && (other.isHeld || other.lastWrite > own.lastWrite)
+        );
+      if (isReplaced) { for (const it of own.members) replaced.add(it); }
+    }
   }
-  const isHeld = (members: readonly HeldPosition[]) => members.some(({ owner }) => owner !== null);
-  const lastWrite = (members: readonly HeldPosition[]) =>
-    Math.max(...members.map((it) => -it.stored.last.age));
-  const own = sizes.get(stored.size);
-  if (stored.isAggregate || own === undefined || isHeld(own)) return false;
-  return [...sizes].some(([size, members]) =>
-    size !== stored.size && members.length === (size ?? 1) &&
-    (isHeld(members) || lastWrite(members) > lastWrite(own))
-  );
+  return replaced;
+}
+
+/** The members of a size of a group that have positions. */
+function describeSize(members: readonly HeldPosition[]) {
+  return {
+    members,
+    isWhole: members.length === (members[0]!.stored.size ?? 1),
+    isHeld: members.some(({ owner }) => owner !== null),
+    lastWrite: Math.max(...members.map(({ stored }) => -stored.last.age)),
+  };
+}
+
+function grouped<Item, Key>(items: readonly Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
+  const groups = new Map<Key, Item[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
 }
 
 function statusOf(

@@ -57,9 +57,9 @@ export interface MessageCount {
   readonly isEstimate: boolean;
   /** The global position of the last message; 0 for none. */
   readonly lastGlobalPosition: number;
-  /** The time of the first message; null for none. */
+  /** The time of the first message; null for none, or if no Date can be so early or late. */
   readonly firstAt: Date | null;
-  /** The time of the last message; null for none. */
+  /** The time of the last message; null for none, or if no Date can be so early or late. */
   readonly lastAt: Date | null;
 }
 
@@ -76,10 +76,10 @@ export interface CategoryStatus {
   readonly isEstimate: boolean;
   /** The global position of its last message. */
   readonly lastGlobalPosition: number;
-  /** The time of its first message. */
-  readonly firstAt: Date;
-  /** The time of its last message. */
-  readonly lastAt: Date;
+  /** The time of its first message; null if no Date can be so early or late. */
+  readonly firstAt: Date | null;
+  /** The time of its last message; null if no Date can be so early or late. */
+  readonly lastAt: Date | null;
 }
 
 /** An index of the table of messages. */

@@ -1,6 +1,7 @@
 import { partitionOfMark } from "../handle/_partition_mark.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import type { Sql } from "../types.ts";
+import { dateOrNull } from "./_date_or_null.ts";
 import { readStatus } from "./_read_status.ts";
 import type { StoreStatus } from "./status.ts";
 
@@ -31,19 +32,18 @@ const SHORTEST_AGE = 1000;
  */
 export async function storeStatus(sql: Sql): Promise<StoreStatus> {
   const { messages, categories, transactions, sequence, mark, ...status } = await readStatus(sql);
-  const dateOf = (time: number | null) => time === null ? null : new Date(time);
   return {
     ...status,
     messages: {
       ...messages,
       lastGlobalPosition: safeInteger(messages.lastGlobalPosition),
-      firstAt: dateOf(messages.firstAt),
-      lastAt: dateOf(messages.lastAt),
+      firstAt: dateOrNull(messages.firstAt),
+      lastAt: dateOrNull(messages.lastAt),
     },
     categories: categories.map(({ firstAt, lastAt, ...category }) => ({
       ...category,
-      firstAt: new Date(firstAt),
-      lastAt: new Date(lastAt),
+      firstAt: dateOrNull(firstAt),
+      lastAt: dateOrNull(lastAt),
     })),
     partition: partitionOfMark(mark),
     transactions: transactions.filter(({ age }) => age === null || age >= SHORTEST_AGE),

@@ -1,5 +1,6 @@
 import { context, SpanKind, trace, type Tracer } from "@opentelemetry/api";
 import { routeOf } from "../http/_routes.ts";
+import { urlOf } from "../http/gateway/_url_of.ts";
 import { checkFunction, checkOptions } from "../names/_check.ts";
 import { ATTRIBUTE } from "./_conventions.ts";
 import { errorTypeOf, failSpan } from "./_error_type.ts";
@@ -58,7 +59,7 @@ export function tracedHandler(
   const tracer = tracerOf(options.tracer);
   return async (request) => {
     if (trace.getActiveSpan() !== undefined) return await handle(request);
-    const { protocol, pathname } = new URL(request.url);
+    const { protocol, pathname } = urlOf(request);
     const route = routeOf(pathname, basePath);
     const caller = spanContextIn({
       traceparent: request.headers.get("traceparent"),

@@ -2,6 +2,7 @@ import { storeFor } from "../handle/_store_for.ts";
 import { askRule } from "../http/gateway/_authorize.ts";
 import { checkContentType, readJson } from "../http/gateway/_body.ts";
 import { answerProblem, Refusal, UNAVAILABLE } from "../http/gateway/_problem.ts";
+import { urlOf } from "../http/gateway/_url_of.ts";
 import { checkId } from "../names/_check.ts";
 import { inspectMessage } from "../operate/inspect_message.ts";
 import { studioOperation } from "./_operations.ts";
@@ -35,7 +36,7 @@ export async function answerStudio(request: Request, studio: Studio): Promise<Re
 
 async function route(request: Request, studio: Studio): Promise<Response> {
   const { base } = studio;
-  const { pathname } = new URL(request.url);
+  const { pathname } = urlOf(request);
   const path = pathname === base ? "/" : pathname.slice(base.length);
   if (!`${pathname}/`.startsWith(`${base}/`)) {
     throw new Refusal(404, `There is nothing here: the studio is at ${base}/`);
@@ -133,12 +134,13 @@ function checkMethod({ method }: Request, ...allowed: readonly string[]): void {
  * Refuses what the page of another site sends with the cookies of the person who looks at it. Only a page of the same
  * origin can send the header without the server being asked beforehand, and the server answers no such question.
  */
-function checkOwnPage({ headers, url }: Request): void {
+function checkOwnPage(request: Request): void {
+  const { headers } = request;
   const site = headers.get("sec-fetch-site") ?? "same-origin";
   const origin = headers.get("origin");
   // Without the scheme: a proxy may have taken the TLS off.
   const isOwn = origin === null ||
-    URL.canParse(origin) && new URL(origin).host === new URL(url).host;
+    URL.canParse(origin) && new URL(origin).host === urlOf(request).host;
   if (site === "same-origin" && isOwn && headers.get("x-messagedb-studio") === "1") return;
   throw foreignRequest();
 }

@@ -62,7 +62,11 @@ export function askPartitions(
   }));
   const silent = () => all.filter(({ silence }) => silence !== undefined);
   const failure = (of: readonly Asked[]) =>
-    unanswered(of.map(({ number, silence }) => ({ number, reason: silence })), all.length);
+    unanswered(
+      // One whose answer was not waited for may have answered by now.
+      of.map(({ number, silence }) => ({ number, reason: silence ?? lateError(number) })),
+      all.length,
+    );
   const each: AskPartitions["each"] = async (ask, request) => {
     const [only] = stores;
     if (stores.length === 1) return [{ number: null, answer: await ask(only!) }];
@@ -77,7 +81,8 @@ export function askPartitions(
     first: async (ask, request) => {
       const answers = await each(ask, request);
       const found = answers.find(({ answer }) => answer !== null);
-      if (found === undefined && answers.length < stores.length) throw failure(silent());
+      const missing = all.filter((it) => !answers.some(({ number }) => number === it.number));
+      if (found === undefined && stores.length > 1 && missing.length > 0) throw failure(missing);
       return found?.answer ?? null;
     },
     silent: () => silent().map(({ number }) => number),
@@ -114,7 +119,7 @@ async function askOne<T>(
     throw error;
   });
   if (isSilent) {
-    // What it fails of is told by the next one.
+    // The next statement tells why this one failed.
     answered.catch(() => {}).finally(() => asked.isTried = false);
     return [];
   }

@@ -56,7 +56,7 @@ async function openDatabase(
     withHandle(server.url, (admin) => admin`drop database ${admin(name)} with (force)`);
   if (prepare !== undefined) {
     await withHandle(url, prepare).catch(async (error) => {
-      await drop();
+      await drop().catch(() => {});
       throw error;
     });
   }

@@ -363,6 +363,7 @@ describe("rewind", () => {
         run("one:position-nobody", "--to", "1"),
         run("one:position-twice", "--to", "1000000"),
         run("one:position-twice", "--to", "now"),
+        run("one:position-twice", "--to", "2026-02-31"),
         run("one:position-twice"),
       ]),
     ).toEqual([
@@ -375,6 +376,7 @@ describe("rewind", () => {
       [1, expect.stringContaining("the store has no position of it")],
       [2, expect.stringContaining("to position 1000000: the store ends before")],
       [2, expect.stringContaining("argument 'now' is invalid. Give a global position, beginning,")],
+      [2, expect.stringContaining("argument '2026-02-31' is invalid.")],
       [2, "error: required option '--to <where>' not specified"],
     ]);
   });

@@ -169,6 +169,15 @@ describe("parked replay", () => {
     ]);
     expect(stopping.exitCode).toBe(1);
     expect(stopping.stderr).toMatch(/^error: .*still no address\n$/);
+    const leaving = await messagedb.run([
+      ...replay,
+      await writeModule(`export default { handle(_, { sql }) {
+        sql\`select pg_catalog.pg_sleep(60)\`.catch(() => {});
+        throw new Error("left a statement");
+      } };`),
+    ]);
+    expect(leaving.exitCode, "a statement that the handler left is not waited for").toBe(1);
+    expect(leaving.stderr).toMatch(/^error: .*left a statement\n$/);
     const parking = await writeModule(`export default { ${failing}, onError: "park" };`);
     expect(await messagedb.print(...replay, parking))
       .toBe("Replayed 3 messages, of which 3 failed again\n");

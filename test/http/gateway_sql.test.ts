@@ -30,6 +30,7 @@ import type postgres from "postgres";
 import { beforeAll, describe, expect, test } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
 import { readLastMessages } from "../../src/consume/_read_last_messages.ts";
+import { readHeads } from "../../src/subscribe/_heads.ts";
 import { operations, programs, variants } from "../_operations.ts";
 import { serve } from "../_serve.ts";
 import { openHandle, useDatabase } from "../database.ts";
@@ -165,6 +166,55 @@ describe("a gateway runs nothing that authorize was not asked about, whatever pa
       }
     },
   );
+});
+
+describe("a gateway never fails of a parameter, whatever it is", () => {
+  const odd = [
+    "",
+    "[",
+    "[5]",
+    "[null]",
+    "[[]]",
+    "[{}]",
+    "{}",
+    '"[5]"',
+    "null",
+    "true",
+    "-1",
+    "1e9",
+  ];
+  const columns = ["streamName", "id", "type", "data", "metadata", "expectedVersion", "inStream"];
+
+  test.each(Object.entries({ ...every, ...programsOfCallers, watch: watchTwo }))(
+    "%s",
+    async (_, operation) => {
+      const failures: unknown[] = [];
+      const options = { authorize: everyone, onError: (error: unknown) => failures.push(error) };
+      const checked = new Set<string>();
+      for (const { query, params } of await statementsOf(operation)) {
+        if (checked.has(query)) continue;
+        checked.add(query);
+        for (const [at, param] of params.entries()) {
+          const cut = columns.filter((it) => param?.includes(`"${it}":[`))
+            .map((it) => JSON.stringify({ ...JSON.parse(param!), [it]: undefined }));
+          for (const other of [...odd, ...cut, null]) {
+            const { status, body } = await post({ query, params: params.with(at, other) }, options);
+            expect([status, body, failures], `${at}: ${other}`).toEqual([
+              expect.toSatisfy((it) => it < 500, "is no failure"),
+              expect.anything(),
+              [],
+            ]);
+          }
+        }
+      }
+    },
+  );
+
+  /** Looks for news of two sources, as those who wait on a handle do. */
+  async function watchTwo(sql: Sql): Promise<void> {
+    const { state } = await readHeads(sql, [["all", ""], ["category", "watched"]], null);
+    await readHeads(sql, [["all", ""], ["category", "watched"]], state);
+  }
 });
 
 describe("a rule by category lets no message of another category through", () => {

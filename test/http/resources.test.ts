@@ -428,6 +428,20 @@ describe("POST /streams/{streamName}/messages", () => {
       expect(await streamVersion(db.sql, stream)).toBe(position);
     });
 
+    test.each([
+      ["a message", { type: "T", data: "x".repeat(1000) }],
+      ["messages", { messages: [{ type: "T", data: "x".repeat(1000) }] }],
+    ])("writes %s that no answer of this gateway could hold", async (_, body) => {
+      const stream = newStream();
+      const headers = key();
+      const small = api(db.sql, { maxAnswerBytes: 500 });
+      for (let time = 0; time < 2; time++) {
+        expect((await small.post(messagesOf(stream), body, headers)).status).toBe(201);
+      }
+      const other = { type: "U" };
+      expect((await small.post(messagesOf(stream), other, headers)).status).toBe(422);
+    });
+
     test("gives ids of version 8 that are the same for ever", async () => {
       const stream = "account-123";
       const headers = { "idempotency-key": "a-key" };

@@ -34,6 +34,20 @@ describe("storeStatus()", () => {
     assert.equal(status.isStandby, false);
   });
 
+  test("takes a time that no Date can be for none", async () => {
+    for (const time of ["infinity", "-infinity", "290000-01-01"]) {
+      const sql = db.connect({ max: 1 });
+      await sql`begin`;
+      await write(sql, "odd-1", { type: "A" });
+      await sql`update message_store.messages set time = ${time}::text::timestamp`;
+      const { messages, categories } = await storeStatus(sql);
+      for (const it of [messages, ...categories]) {
+        assert.deepEqual([it.count, it.firstAt, it.lastAt], [1, null, null]);
+      }
+      await sql`rollback`;
+    }
+  });
+
   test("counts a small store exactly, by category", async () => {
     for (const name of ["account-1", "account-2", "account:command-1", "it's %_\\ 😀-1"]) {
       await writeBatch(db.sql, name, [{ type: "A" }, { type: "B" }]);

@@ -203,7 +203,8 @@ function defineReplay(group: Command): void {
           ...given.length > 0 && { ids: chosen.map(({ message }) => message.id) },
         }).finally(() => {
           // What the module holds open, as a pool of connections, does not keep the command.
-          setTimeout(() => process.exit(), 1000).unref();
+          setTimeout(() => process.exit(process.exitCode ?? EXIT_CODE.failed), 3000)
+            .unref();
         });
         const again = result.parked > 0
           ? `, of which ${countText(result.parked)} failed again`

@@ -50,7 +50,11 @@ export function duration(value: string): number {
 export function moment(value: string): Date {
   if (/^\d+(\.\d+)?[a-z]+$/.test(value)) return new Date(Date.now() - duration(value));
   const time = new Date(value);
-  if (!/^\d{4}-/.test(value) || Number.isNaN(time.getTime())) {
+  const day = /^\d{4}-\d{2}-\d{2}/.exec(value)?.[0];
+  // A Date takes February 31st for March 3rd.
+  const isDay = day === undefined ||
+    new Date(`${day}T00:00Z`).getUTCDate() === Number(day.slice(8));
+  if (!/^\d{4}-/.test(value) || Number.isNaN(time.getTime()) || !isDay) {
     throw new InvalidArgumentError("Give how long ago (2h, 7d) or a time (2026-01-31T12:00Z).");
   }
   return time;

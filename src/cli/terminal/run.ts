@@ -281,11 +281,11 @@ export function reportError({ text, exitCode }: Failure, { output }: Context): P
 
 /** Waits for work that knows nothing of the signal, until Ctrl-C. */
 export async function unlessInterrupted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
   let interrupt = (): void => {};
   const interrupted = new Promise<never>((_, reject) => {
     interrupt = () => reject(signal.reason);
-    signal.addEventListener("abort", interrupt);
+    if (signal.aborted) interrupt();
+    else signal.addEventListener("abort", interrupt);
   });
   try {
     return await Promise.race([work, interrupted]);

@@ -10,7 +10,10 @@ import { isPlainPath } from "./_plain_path.ts";
 
 /** What the endpoints of a gateway share: its handle and its options, checked and with their defaults. */
 export interface Gateway {
+  /** The handle, which refuses what would answer more than `maxAnswerBytes`. */
   readonly sql: Sql;
+  /** The handle without that limit, for what a gateway reads itself. */
+  readonly unlimitedSql: Sql;
   readonly authorize: GatewayOptions["authorize"];
   readonly basePath: string;
   readonly maxBodyBytes: number;
@@ -51,17 +54,20 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
     signal: true,
     onError: true,
   });
-  const gateway = withDefaults(sql, options);
+  const gateway = withDefaults(options);
   checkSettings(gateway);
   return {
     ...gateway,
     sql: limitAnswers(sql, gateway.maxAnswerBytes),
+    unlimitedSql: sql,
     onError: neverThrowing(gateway.onError),
     followers: { count: 0, reads: new Map() },
   };
 }
 
-function withDefaults(sql: Sql, options: GatewayOptions): Omit<Gateway, "followers"> {
+function withDefaults(
+  options: GatewayOptions,
+): Omit<Gateway, "sql" | "unlimitedSql" | "followers"> {
   const {
     authorize,
     basePath = "",
@@ -75,7 +81,6 @@ function withDefaults(sql: Sql, options: GatewayOptions): Omit<Gateway, "followe
     onError = logError,
   } = options;
   return {
-    sql,
     authorize,
     basePath,
     maxBodyBytes,
@@ -89,7 +94,7 @@ function withDefaults(sql: Sql, options: GatewayOptions): Omit<Gateway, "followe
   };
 }
 
-function checkSettings(gateway: Omit<Gateway, "followers">): void {
+function checkSettings(gateway: Omit<Gateway, "sql" | "unlimitedSql" | "followers">): void {
   const {
     authorize,
     basePath,

@@ -23,7 +23,7 @@ import { preconditionsOf } from "./_preconditions.ts";
 /** Makes the call for a POST to the messages of a stream. */
 export async function appendCall(
   request: Request,
-  { maxBodyBytes, maxBatchSize }: Gateway,
+  { maxBodyBytes, maxBatchSize, unlimitedSql }: Gateway,
   streamName: string,
 ): Promise<Call<number>> {
   checkContentType(request);
@@ -54,7 +54,7 @@ export async function appendCall(
       const position = await writing.catch((error) => {
         throw preconditions.length > 0 ? asFailedPrecondition(error) : error;
       });
-      if (keyed.length > 0) await checkSameContent(storeFor(sql, streamName), keyed);
+      if (keyed.length > 0) await checkSameContent(storeFor(unlimitedSql, streamName), keyed);
       return position;
     },
   };
@@ -63,7 +63,7 @@ export async function appendCall(
 /** Makes the call for a POST to several streams. */
 export async function writeStreamsCallOf(
   request: Request,
-  { maxBodyBytes, maxBatchSize }: Gateway,
+  { maxBodyBytes, maxBatchSize, unlimitedSql }: Gateway,
 ): Promise<Call<number[]>> {
   checkContentType(request);
   if (request.headers.has(EXPECTED_VERSION_HEADER.name)) {
@@ -91,7 +91,7 @@ export async function writeStreamsCallOf(
     ),
     send: async (sql) => {
       const positions = await writeStreams(sql, identified);
-      const store = storeFor(sql, ...identified.map(({ streamName }) => streamName));
+      const store = storeFor(unlimitedSql, ...identified.map(({ streamName }) => streamName));
       if (keyed.length > 0) await checkSameContent(store, keyed);
       return positions;
     },

@@ -5,6 +5,7 @@ import type { Direction, MessageInput, Metadata } from "../../../types.ts";
 import type { StreamInput } from "../../../write/stream_input.ts";
 import { STREAM_EXISTS } from "../../../write/write.ts";
 import { Refusal } from "../_problem.ts";
+import { urlOf } from "../_url_of.ts";
 
 /** The page of messages that a query asks for. */
 export interface PageQuery {
@@ -221,15 +222,6 @@ export function parseInput<Parsed>(
     input,
   );
   throw new Refusal(422, invalid(issue.path.join(".") || name, value, issue.message).message);
-}
-
-/** The URL of a request. On Bun, `request.url` has no host if the client sends none. */
-export function urlOf({ url }: Request): URL {
-  try {
-    return new URL(url, "http://gateway");
-  } catch {
-    throw new Refusal(400, "Cannot read the address of this request: its host is none");
-  }
 }
 
 /** Parses the query of a request. */

@@ -25,8 +25,8 @@ import {
   parseHeader,
   parseQuery,
   QUERIES,
-  urlOf,
 } from "./_input.ts";
+import { urlOf } from "../_url_of.ts";
 import { entityTagOf, refusePreconditions } from "./_preconditions.ts";
 import { answerLive } from "./_live.ts";
 import { Refusal } from "../_problem.ts";

@@ -13,11 +13,12 @@ export type MakeCall = (parameters: Parameters, maxBatchSize: number) => Call<un
 
 export const CANNOT_RUN = "Cannot run this statement";
 
-/** A list that is sent as JSON. The operation checks that its items are texts. */
+/** A list of texts that is sent as JSON. */
 export function textListOf(parameter: Parameter | undefined): string[] | undefined {
   const texts = jsonOf(parameter) ?? undefined;
-  if (texts === undefined || Array.isArray(texts)) return texts;
-  throw new Refusal(422, `${CANNOT_RUN}: a list is no array`);
+  if (texts === undefined) return undefined;
+  if (Array.isArray(texts) && texts.every((it) => typeof it === "string")) return texts;
+  throw new Refusal(422, `${CANNOT_RUN}: a list is no array of texts`);
 }
 
 export function requiredText(parameter: Parameter | undefined): string {

@@ -175,7 +175,7 @@ export function readHeadsCall(
 
 /** Whether it is a state that an answer has told: a hash; over partitions, a list of hashes. */
 function isState(value: string): boolean {
-  return /^[0-9a-f[\]",]+$/.test(value);
+  return /^(?:[0-9a-f]+|\["[0-9a-f]+"(?:,"[0-9a-f]+")*])$/.test(value);
 }
 
 function isSources(value: unknown): value is Watched[] {
@@ -344,8 +344,8 @@ function typesParameterOf({ types }: Parameters): Pick<GatewayCall, "types"> {
 }
 
 /**
- * What `authorize` is asked about a read that may have a condition: with a condition also about one of no stream
- * and no category, because the condition can read messages of any stream.
+ * What `authorize` is asked about a read. A condition can read messages of any stream: so a read with a condition is
+ * asked about once more, without a stream or a category.
  */
 function withCondition(call: GatewayCall): GatewayCall[] {
   const { operation, condition } = call;

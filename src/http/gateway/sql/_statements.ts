@@ -159,7 +159,7 @@ const STATEMENTS: readonly SampledStatement[] = [
     makeCall: readScannedPageCall,
   },
   { sample: { ...page, pattern: "%" }, makeCall: lookAtWritersCall },
-  { sample: { sources: '[["stream","category-id"]]', state: "[]" }, makeCall: readHeadsCall },
+  { sample: { sources: '[["stream","category-id"]]', state: "00" }, makeCall: readHeadsCall },
   { sample: { ...inStream, ...page, mark }, makeCall: readStreamPageCall },
   {
     sample: { ...inCategory, ...page, ...share, ...ofTypes, mark },

@@ -164,7 +164,7 @@ function writeArgumentsOf(
 export function writeStreamsCall({ columns }: Parameters, maxBatchSize: number): Call<number[]> {
   const streams: (StreamInput & { readonly messages: BatchRow["message"][] })[] = [];
   for (const { streamName, options, message } of batchRowsOf(columns, maxBatchSize)) {
-    if (streams.at(-1)?.streamName !== streamName) {
+    if (streams.length === 0 || streams.at(-1)!.streamName !== streamName) {
       streams.push({ streamName: requiredText(streamName), ...options, messages: [] });
     }
     // A row without a type is a stream that is only checked for its version.

@@ -33,7 +33,11 @@ export function categoriesOf(stores: readonly StoreOf[]): CategoryOf[] {
 /** The latest first: by time where there are partitions, because each has positions of its own. */
 export function byLast(a: CategoryOf, b: CategoryOf): number {
   if (a.partition === null) return b.lastGlobalPosition - a.lastGlobalPosition;
-  return Date.parse(b.lastAt) - Date.parse(a.lastAt);
+  return lastTime(b) - lastTime(a);
+}
+
+function lastTime({ lastAt }: CategoryOf): number {
+  return lastAt === null ? Infinity : Date.parse(lastAt);
 }
 
 /** A category of the library's own messages: `account:position`. */
