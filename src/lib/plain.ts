@@ -5,6 +5,11 @@ export function isPlain(value: unknown): value is Readonly<Record<string, unknow
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
+/** A copy of the lists and plain objects in a value. Everything else in the copy is the value's own. */
+export function copyPlain(value: unknown): unknown {
+  return mapLeaves(value, (leaf) => leaf);
+}
+
 /** The value, with the digits in place of each bigint. A cycle is left as it is, so that JSON refuses it. */
 export function withDigits(value: unknown): unknown {
   return mapLeaves(value, (leaf) => typeof leaf === "bigint" ? String(leaf) : leaf);

@@ -1,5 +1,6 @@
 import { InvalidMessageError, type Issue } from "../errors.ts";
 import { invalid } from "../lib/invalid.ts";
+import { copyPlain } from "../lib/plain.ts";
 import { isPromise, whenReady } from "../lib/promise.ts";
 import { checkFunction, checkOptions } from "../names/_check.ts";
 import type { Message, MessageInput } from "../types.ts";
@@ -99,7 +100,7 @@ async function encodeTyped(
 ): Promise<EncodedTyped> {
   checkMessage(message);
   // A copy: the caller may change the message while its data is encoded.
-  const asked = { ...message };
+  const asked = copyPlain({ ...message }) as MessageInput;
   const { type, data, metadata = null } = asked;
   if (typeof metadata !== "object" || Array.isArray(metadata)) {
     throw invalid("metadata", metadata, "an object");

@@ -1,5 +1,6 @@
 import { invalid } from "../lib/invalid.ts";
 import type { Message, MessageInput } from "../types.ts";
+import { type EncodedMessage, encodeMessage } from "./_json.ts";
 import { CATALOGUE, type Parser } from "./_parser.ts";
 import type { MessageCatalogue } from "./catalogue.ts";
 
@@ -49,23 +50,22 @@ export function pickerOf<Taker>(
 }
 
 /**
- * Makes the messages that are stored.
+ * Converts messages to parameters.
  *
- * Without a catalogue these are the same messages, and they are not in a promise: a caller may
- * change a message right after the call, and that change must not be written.
+ * A caller may change a message right after the call, and that change must not be written. So each
+ * message is converted or copied before this function returns. There is no promise without a
+ * catalogue.
  */
-export function toStored<Input extends MessageInput>(
-  messages: readonly Input[],
+export function encodeMessages(
+  messages: readonly MessageInput[],
   streamName: string,
   parser: Parser | undefined,
-): readonly Input[] | Promise<readonly Input[]> {
-  const parserFor = (message: Input | null) => parser ?? makerOf(message);
-  if (!messages.some(parserFor)) return messages;
-  return Promise.all(messages.map(async (message) => {
+): EncodedMessage[] | Promise<EncodedMessage[]> {
+  const parserFor = (message: MessageInput | null) => parser ?? makerOf(message);
+  if (!messages.some(parserFor)) return Array.from(messages, encodeMessage);
+  return Promise.all(Array.from(messages, async (message) => {
     const own = parserFor(message);
-    return own
-      ? (await own.encode(message, streamName)).stored as Input
-      : message && { ...message };
+    return encodeMessage(own ? (await own.encode(message, streamName)).stored : message);
   }));
 }
 

@@ -1,7 +1,6 @@
 import { textOf } from "../handle/_statement_text.ts";
 import { answersMessages, rowOf } from "../messages/_columns.ts";
-import { encodeMessage } from "../messages/_json.ts";
-import { toStored } from "../messages/_typed.ts";
+import { encodeMessages } from "../messages/_typed.ts";
 import { checkWritableStreamName } from "../names/_check.ts";
 import type { Message, MessageInput, Sql } from "../types.ts";
 import { add } from "./_memory_answers.ts";
@@ -43,8 +42,8 @@ export function memoryStore(): MemoryStore {
       checkWritableStreamName(streamName);
       const inputs = [given].flat() as MessageInput[];
       // What a constructor has made is encoded. Any other message is taken as it is stored.
-      for (const [at, stored] of (await toStored(inputs, streamName, undefined)).entries()) {
-        const { id, type, data, metadata } = encodeMessage(stored);
+      const encoded = await encodeMessages(inputs, streamName, undefined);
+      for (const [at, { id, type, data, metadata }] of encoded.entries()) {
         const { time } = inputs[at] as Partial<Message>;
         const message = { id, type, data: JSON.parse(data ?? "null") };
         add(messages, streamName, { ...message, metadata: JSON.parse(metadata ?? "null") }, time);

@@ -3,9 +3,9 @@ import { DuplicateMessageError } from "../errors.ts";
 import { queryMessageStore } from "../handle/_statement.ts";
 import { invalid } from "../lib/invalid.ts";
 import { isPromise } from "../lib/promise.ts";
-import { type EncodedMessage, encodeMessage, toColumns } from "../messages/_json.ts";
+import { type EncodedMessage, toColumns } from "../messages/_json.ts";
 import type { Parser } from "../messages/_parser.ts";
-import { toStored } from "../messages/_typed.ts";
+import { encodeMessages } from "../messages/_typed.ts";
 import { checkExpectedVersion, checkMembers, checkWritableStreamName } from "../names/_check.ts";
 import type { Sql } from "../types.ts";
 import type { StreamInput } from "./stream_input.ts";
@@ -39,14 +39,12 @@ export async function appendToStreams(
   if (!Array.isArray(streams)) throw invalid("streams", streams, "an array");
   if (streams.length === 0) throw invalid("streams", streams, "not empty", RangeError);
   const names = new Set<string>();
-  const encoded: EncodedStream[] = [];
-  for (const stream of streams) {
-    const expectedVersion = checkStream(stream, names);
-    const { streamName, messages } = stream;
-    const storing = toStored(messages, streamName, parser);
-    const stored = isPromise(storing) ? await storing : storing;
-    encoded.push({ streamName, expectedVersion, messages: Array.from(stored, encodeMessage) });
+  // All streams are encoded before the first promise is awaited: after that, the caller may have changed them.
+  const encoding = Array.from(streams, (stream) => encodeStream(stream, names, parser));
+  for (const stream of encoding) {
+    if (isPromise(stream.messages)) stream.messages = await stream.messages;
   }
+  const encoded = encoding as EncodedStream[];
   if (encoded.every(({ messages }) => messages.length === 0)) {
     throw invalid("messages", [], "not empty", RangeError);
   }
@@ -86,8 +84,17 @@ export async function appendEncoded(sql: Sql, streams: readonly EncodedStream[])
   );
 }
 
-/** Checks all of a stream but the messages in it. Returns the expected version as a parameter. */
-function checkStream(stream: StreamInput, names: Set<string>): string | null {
+/** A stream whose messages may still be on their way to be parameters. */
+interface EncodingStream extends Omit<EncodedStream, "messages"> {
+  messages: ReturnType<typeof encodeMessages>;
+}
+
+/** Checks a stream, and converts its messages to parameters. */
+function encodeStream(
+  stream: StreamInput,
+  names: Set<string>,
+  parser: Parser | undefined,
+): EncodingStream {
   checkMembers("stream", stream, { streamName: true, messages: true, expectedVersion: true });
   const expectedVersion = checkExpectedVersion(stream);
   const { streamName, messages } = stream;
@@ -98,7 +105,10 @@ function checkStream(stream: StreamInput, names: Set<string>): string | null {
   if (messages.length === 0 && expectedVersion === null) {
     throw invalid("messages", messages, "not empty", RangeError);
   }
-  return expectedVersion;
+  const encoding = encodeMessages(messages, streamName, parser);
+  // If a later stream is refused, nobody awaits this promise.
+  if (isPromise(encoding)) encoding.catch(() => {});
+  return { streamName, expectedVersion, messages: encoding };
 }
 
 function queryAppend(

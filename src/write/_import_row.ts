@@ -1,7 +1,7 @@
 import { whenReady } from "../lib/promise.ts";
 import { checkMessage } from "../messages/_check_message.ts";
 import { encodeMessage } from "../messages/_json.ts";
-import { toStored } from "../messages/_typed.ts";
+import { makerOf } from "../messages/_typed.ts";
 import { checkId, checkInteger, checkName, checkTime } from "../names/_check.ts";
 import { SETTLED_STREAM } from "../names/_own_streams.ts";
 import type { MessageInput } from "../types.ts";
@@ -30,9 +30,10 @@ export function encodeRow(
   checkId(message.id);
   checkTime(time);
   if (globalPosition !== undefined) checkInteger("globalPosition", globalPosition, 0);
-  return whenReady(toStored<MessageInput>([message], streamName, undefined), ([stored]) => {
+  const typed = makerOf(message)?.encode(message, streamName).then(({ stored }) => stored);
+  return whenReady<MessageInput, ImportRow | undefined>(typed ?? message, (stored) => {
     let source: SourceMessage | undefined;
-    let given = stored!;
+    let given = stored;
     // What is settled elsewhere is never true here.
     if (streamName === SETTLED_STREAM && kindOf(streamName, given) !== undefined) return undefined;
     if (globalPosition !== undefined) {

@@ -1,8 +1,8 @@
 import { storeFor } from "../handle/_store_for.ts";
 import { ownOf } from "../handle/_statement.ts";
 import { isPromise, whenReady } from "../lib/promise.ts";
-import { type EncodedMessage, encodeMessage } from "../messages/_json.ts";
-import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
+import type { EncodedMessage } from "../messages/_json.ts";
+import { encodeMessages, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { TypedInput } from "../messages/catalogue.ts";
 import {
   checkExpectedVersion,
@@ -121,11 +121,11 @@ function groupStore(sql: Sql, maxBatch: number, maxInFlight: number): GroupedWri
     checkWritableStreamName(streamName);
     checkOptions(options, { expectedVersion: true, messages: true });
     const expectedVersion = checkExpectedVersion(options);
-    // This line may throw, so it comes before `toStored`, which may make a promise: after
-    // `toStored`, a rejection of that promise would be unhandled.
+    // This line may throw, so it comes before `encodeMessages`, which may make a promise: after
+    // `encodeMessages`, a rejection of that promise would be unhandled.
     const mayBeKnown = message?.id !== undefined || ownOf(sql)?.retries || expectedVersion === "-4";
-    const storing = toStored([message], streamName, parserOf(options));
-    const encoding = whenReady(storing, ([stored]) => encodeMessage(stored!));
+    const encodings = encodeMessages([message], streamName, parserOf(options));
+    const encoding = whenReady(encodings, ([encoded]) => encoded!);
 
     // The spread is last: V8 is slow to add to an object that begins with a spread.
     const submitEncoded = (encoded: EncodedMessage) => {

@@ -1,5 +1,6 @@
 import { storeFor } from "../handle/_store_for.ts";
-import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
+import { checkMessage } from "../messages/_check_message.ts";
+import { encodeMessages, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { TypedInput } from "../messages/catalogue.ts";
 import { invalid } from "../lib/invalid.ts";
 import {
@@ -8,7 +9,7 @@ import {
   checkOptions,
   checkWritableStreamName,
 } from "../names/_check.ts";
-import { type EncodedMessage, encodeMessage, toColumns } from "../messages/_json.ts";
+import { toColumns } from "../messages/_json.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { isPromise } from "../lib/promise.ts";
 import { queryMessageStore } from "../handle/_statement.ts";
@@ -80,12 +81,12 @@ export async function synchronize(
   checkOptions(options, { expectedVersion: true, messages: true });
   const expectedVersion = checkExpectedVersion(options);
   if (!Array.isArray(messages)) throw invalid("messages", messages, "an array");
-  const encoded: EncodedMessage[] = [];
-  const storing = toStored(messages, streamName, parserOf(options));
-  for (const message of isPromise(storing) ? await storing : storing) {
-    encoded.push(encodeMessage(message));
+  for (const message of messages) {
+    checkMessage(message);
     checkId(message.id);
   }
+  const encoding = encodeMessages(messages, streamName, parserOf(options));
+  const encoded = isPromise(encoding) ? await encoding : encoding;
 
   // `queryMessageStore` puts the steps `caller` and `ours` in front of the template. `ours` sets the search
   // path that Message DB's functions need. `locked` selects from `ours`, and every later step that needs the

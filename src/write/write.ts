@@ -1,8 +1,7 @@
 import { storeFor } from "../handle/_store_for.ts";
 import { ownOf } from "../handle/_statement.ts";
 import { isPromise } from "../lib/promise.ts";
-import { encodeMessage } from "../messages/_json.ts";
-import { type MaybeTyped, parserOf, toStored } from "../messages/_typed.ts";
+import { encodeMessages, type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { TypedInput } from "../messages/catalogue.ts";
 import { checkExpectedVersion, checkOptions, checkWritableStreamName } from "../names/_check.ts";
 import type { MessageInput, Sql } from "../types.ts";
@@ -83,12 +82,12 @@ export async function write(
   checkWritableStreamName(streamName);
   checkOptions(options, { expectedVersion: true, messages: true });
   const expectedVersion = checkExpectedVersion(options);
-  const storing = toStored([message], streamName, parserOf(options));
-  const [stored] = isPromise(storing) ? await storing : storing;
-  const encoded = encodeMessage(stored!);
+  const chosenId = message?.id;
+  const encoding = encodeMessages([message], streamName, parserOf(options));
+  const [encoded] = isPromise(encoding) ? await encoding : encoding;
   // A handle that retries may send the message twice, so even an id that is new has to be looked up.
   // STREAM_EXISTS has to be compared with the version, which `writeOnce` knows.
   const store = storeFor(sql, streamName);
-  const mayBeKnown = message.id !== undefined || ownOf(store)?.retries || expectedVersion === "-4";
-  return await (mayBeKnown ? writeOnce : writeNew)(store, streamName, encoded, expectedVersion);
+  const mayBeKnown = chosenId || ownOf(store)?.retries || expectedVersion === "-4";
+  return await (mayBeKnown ? writeOnce : writeNew)(store, streamName, encoded!, expectedVersion);
 }
