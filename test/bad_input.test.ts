@@ -260,6 +260,22 @@ for (const [operation, call] of Object.entries(signalled)) {
     );
   }
 }
+for (const types of ["Opened", [], [5]]) {
+  const options = { types, messages: client.defineMessages({}) };
+  const error = /as "types": it must be/;
+  refuse(
+    `subscribe() with a catalogue and the types ${JSON.stringify(types)}`,
+    subscribe("account", options),
+    TypeError,
+    error,
+  );
+  refuse(
+    `consume() with a catalogue and the types ${JSON.stringify(types)}`,
+    () => client.consume(sql, any({ ...letters, ...options })),
+    TypeError,
+    error,
+  );
+}
 refuse(
   "a start at an invalid date, and says so",
   subscribe("account", { startAt: new Date(NaN) }),

@@ -22,7 +22,7 @@ import {
 import { checkStartAt } from "../read/_first_since.ts";
 import type { StartAt } from "../read/start_at.ts";
 import { type CheckedFollowing, checkFollowing } from "../subscribe/_following.ts";
-import { checkSource } from "../subscribe/_reader.ts";
+import { checkSource, checkTypes } from "../subscribe/_reader.ts";
 import type { Source } from "../subscribe/source.ts";
 import type { ConsumerGroup, Message, Sql } from "../types.ts";
 import { VERDICTS } from "./_answer.ts";
@@ -249,6 +249,7 @@ function checkHandlers(
     checkFunction(name, handler);
   }
   if (onEvent !== undefined) checkFunction("onEvent", onEvent);
+  if (types !== undefined) checkTypes(types);
   if (handlers !== undefined && types !== undefined) {
     throw invalid("types", types, 'left out where there are "handlers", which have types');
   }

@@ -135,9 +135,9 @@ export function subscribe(
   if (onCaughtUp !== undefined) checkFunction("onCaughtUp", onCaughtUp);
   checkSignal(signal);
   const parser = parserOf(options);
+  checkSource(source, options);
   const types = options.types && (parser?.storedTypes(options.types) ?? options.types);
   const checked = { ...options, startAt, types };
-  checkSource(source, checked);
   const name = typeof source === "string" ? source : source.aggregate;
   const store = storeFor(sql, name);
   const following = checkFollowing(store, options);
