@@ -92,7 +92,8 @@ function inWordsOf(schema: string): () => OwnHandle {
   };
   const translate: OwnHandle["translate"] = (error) => {
     const known = translateDriverError(error, (message) => inStockWords(message, schema));
-    if (!(known instanceof NotInstalledError)) return known;
+    // An error that was one before names the schema already.
+    if (known === error || !(known instanceof NotInstalledError)) return known;
     const message = renameSchema(known.message, schema)
       .replace("install(sql)", `install(sql, { schema: "${schema}" })`)
       .replace(/(?<=^Cannot \w+ (the )?)Message DB( 1\.3)?/, `$& in the schema "${schema}"`);

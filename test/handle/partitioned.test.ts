@@ -613,7 +613,8 @@ describe("a database that is not the partition that it is given as", () => {
     });
     await assert.rejects(write(none, "account-1", message), {
       name: "NotInstalledError",
-      message: /^Cannot (?:(?!partition).)* \(partition 1 of 2\)$/,
+      message:
+        /^Cannot find Message DB 1\.3 in the schema "unmarked" in this database: (?:(?!partition).)* \(partition 1 of 2\)$/,
     });
     await install(handles[0]!, { schema });
     const list = [inSchema(handles[0]!, schema)];
