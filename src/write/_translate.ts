@@ -160,7 +160,6 @@ function translateParked(
   // A message that is not in the copy is passed over by a replay, wherever it was.
   const found = placeUpTo(translation, parked.globalPosition);
   const place = reference ? placeUpTo(translation, reference.globalPosition) : undefined;
-  //(translation, reference.globalPosition);
   const translated = {
     ...message,
     data: {
