@@ -43,12 +43,12 @@ export async function workUntilDone(
   task: Task,
   work: (sql: Sql) => Promise<void>,
 ): Promise<boolean> {
-  const { run: { consumer, kept, givingUp, moved }, placed: { place } } = task;
+  const { run: { consumer, kept, givingUp, moved }, placed: { place, isOutOfTurn } } = task;
   const { sql, begin, answerTimeout } = consumer;
   const workInTransaction = async (sql: Sql) => {
     await lockCategories(withTimeLimit(sql, answerTimeout), task.contested);
     await work(sql);
-    return place;
+    return isOutOfTurn ? kept.position : place;
   };
   // If the position has reached the message, another process has handled it, or this one has and the
   // answer was lost.

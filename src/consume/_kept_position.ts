@@ -73,8 +73,6 @@ export interface KeptPosition {
   inHand?: InHand | undefined;
   /** Whether the store was seen to have another name than `store`. */
   isRenamed?: boolean;
-  /** What the stream records in place of the position: for messages that are taken out of turn. */
-  readonly recordedAs?: number;
   /** Whether a transaction has done its work, and records the position or commits. */
   isRecording?: boolean;
   /** Whether the next store is the last. */

@@ -38,8 +38,7 @@ export async function record(
     ...types && { types },
   };
   const metadata = successor ? successor.metadata : Object.keys(own).length > 0 ? own : null;
-  const data = { position: kept.recordedAs ?? position };
-  const message = encodeMessage({ type: "Recorded", data, metadata });
+  const message = encodeMessage({ type: "Recorded", data: { position }, metadata });
   const expected = { store, versionId: successor?.id ?? kept.versionId };
   const expectedVersion = successor?.version ?? kept.version;
   const version = await writeRecorded(sql, streamName, message, expectedVersion, expected);

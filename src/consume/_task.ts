@@ -22,6 +22,8 @@ export interface Placed {
   readonly place: number;
   /** The id of the parked message, if this is a replay of one. */
   readonly parkedAs?: string;
+  /** Whether messages before this one are left: the position does not move. */
+  readonly isOutOfTurn?: boolean;
 }
 
 /** What a handler has answered, or the promise of it. */

@@ -260,8 +260,8 @@ async function* parkedStreamFrom(
 /** Handles the message that a parked message refers to; it is skipped if it was deleted by hand. */
 async function replay(
   run: Run,
-  { id: parkedAs, data: { message: { id, ...origin }, reference } }: Message<Parked>,
-  place: number,
+  { id: parkedAs, position, data: { message: { id, ...origin }, reference } }: Message<Parked>,
+  isOutOfTurn = false,
 ): Promise<HandledOutcome> {
   const { consumer } = run;
   const { sql, observer } = consumer;
@@ -281,15 +281,14 @@ async function replay(
   const [stored] = received.messages();
   if (stored?.id !== id) return "skipped";
   const message = reference ? { ...stored, reference } : stored;
-  return await handleMessage(run, { message, place, parkedAs });
+  return await handleMessage(run, { message, place: position + 1, parkedAs, isOutOfTurn });
 }
 
 async function replayInTurn(run: Run, parked: Message<Parked>): Promise<HandledOutcome> {
   const { consumer, kept, givingUp } = run;
-  const place = parked.position + 1;
-  const outcome = await replay(run, parked, place);
+  const outcome = await replay(run, parked);
   if (outcome === "ended") return outcome;
-  passTo(kept, place);
+  passTo(kept, parked.position + 1);
   await retryUntilAborted(() => storePosition(kept), { ...consumer, signal: givingUp });
   return outcome;
 }
@@ -299,7 +298,7 @@ async function replayInTurn(run: Run, parked: Message<Parked>): Promise<HandledO
  * became of the message is noted beside it, in the transaction of the handler if there is one.
  */
 async function replayOutOfTurn(run: Run, parked: Message<Parked>): Promise<HandledOutcome> {
-  const { consumer, kept } = run;
+  const { consumer } = run;
   const name = parkedStream(consumer);
   const { position } = parked;
   const id = await idFrom(`${name} ${position} Replayed`);
@@ -316,15 +315,7 @@ async function replayOutOfTurn(run: Run, parked: Message<Parked>): Promise<Handl
     const handler = consumer.handlerOf(message);
     return handler && noting(handler);
   };
-  // The message moves a position of its own. The stream records that of the replay.
-  const own = { ...kept, recordedAs: kept.position };
-  const outcome = await replay(
-    { ...run, consumer: { ...consumer, handlerOf }, kept: own },
-    parked,
-    position + 1,
-  );
-  kept.version = own.version;
-  kept.versionId = own.versionId;
+  const outcome = await replay({ ...run, consumer: { ...consumer, handlerOf } }, parked, true);
   const noteUnlessLost = async () => {
     // After a failover, another message may be parked at this position.
     if (await readMessage(consumer.sql, parked.id) !== null) await note(consumer.sql);

@@ -14,6 +14,7 @@ import {
 import { startProxy, stored, writeCounted } from "./_consuming.ts";
 import { parked, rewind } from "../../src/operate/mod.ts";
 import { useDatabase } from "../database.ts";
+import { until } from "../_until.ts";
 
 const db = useDatabase();
 
@@ -202,5 +203,68 @@ describe("replayParked()", () => {
     proxy.loseAnswerTo("recorded");
     const replayed = await replayParked(sql, { category, consumerId, handle: () => {} });
     assert.deepEqual([replayed, proxy.lost], [{ replayed: 2, parked: 0, busy: false }, 1]);
+  });
+
+  test("handles a message out of turn once while its claim is renewed, transactional", async () => {
+    const { category, consumerId } = await parking("slow", 2);
+    await db.sql`create table slow (number int)`;
+    const [, last] = await parked(db.sql, { category, consumerId });
+    const ending = new AbortController();
+    let calls = 0;
+    const consumer = {
+      category,
+      consumerId,
+      leaseDuration: 300,
+      transactional: true,
+      handle: async (
+        { data }: Message,
+        { sql }: HandlerContext<postgres.TransactionSql>,
+      ) => {
+        // Without an end, the work would be done again for ever.
+        if (++calls === 5) ending.abort();
+        await sql`insert into slow values (${data as number})`;
+        const version = () => streamVersion(db.sql, "slow:position-it+parked");
+        const begunAt = await version();
+        await until(async () => await version() > begunAt);
+      },
+    } as const;
+    const options = { ids: [last!.message.id], signal: ending.signal };
+    assert.deepEqual(await replayParked(db.sql, consumer, options), {
+      replayed: 1,
+      parked: 0,
+      busy: false,
+    });
+    assert.deepEqual([...await db.sql`select number from slow`], [{ number: 1 }]);
+    assert.deepEqual(new Set(await stored(db.sql, "slow:position-it+parked")), new Set([0]));
+  });
+
+  test("out of turn leaves the position where another process has moved it meanwhile", async () => {
+    const { category, consumerId } = await parking("moved", 4);
+    await db.sql`create table moved (number int)`;
+    const open = await parked(db.sql, { category, consumerId });
+    const other = db.connect({ max: 2 });
+    const handle = async (
+      { data }: Message,
+      { sql }: HandlerContext<postgres.TransactionSql>,
+    ) => {
+      await sql`insert into moved values (${data as number})`;
+    };
+    const consumer = { category, consumerId, exclusive: false, transactional: true } as const;
+    let calls = 0;
+    const moving: typeof handle = async (message, context) => {
+      await handle(message, context);
+      if (++calls > 1) return;
+      await replayParked(other, { ...consumer, handle }, { limit: 2 });
+    };
+    const last = await replayParked(db.sql, { ...consumer, handle: moving }, {
+      ids: [open[3]!.message.id],
+    });
+    assert.deepEqual(last, { replayed: 1, parked: 0, busy: false });
+    const rest = await replayParked(db.sql, { ...consumer, handle });
+    assert.deepEqual(rest, { replayed: 1, parked: 0, busy: false });
+    const rows = await db.sql`select number from moved order by number`;
+    assert.deepEqual(rows.map(({ number }) => number), [0, 1, 2, 3]);
+    const positions = await stored(db.sql, "moved:position-it+parked");
+    assert.deepEqual(positions, positions.toSorted((one, two) => one - two));
   });
 });
