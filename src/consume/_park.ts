@@ -1,13 +1,18 @@
 import { sqlStateOf } from "../handle/_driver_error.ts";
 import { wordsOf } from "../lib/words.ts";
 import { causationOf } from "../messages/_causation.ts";
-import { type ConsumerNames, parkedStream, replayStream } from "../names/_own_streams.ts";
+import {
+  type ConsumerNames,
+  isOwnMessage,
+  parkedStream,
+  replayStream,
+} from "../names/_own_streams.ts";
 import { idFrom } from "../names/id_from.ts";
-import { readStream } from "../read/read_stream.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
 import type { Message, Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
 import { readLastMessages } from "./_read_last_messages.ts";
+import { readToEnd } from "./_read_to_end.ts";
 import type { Placed } from "./_task.ts";
 import type { Thrown } from "./_thrown.ts";
 import type { Parked } from "./parked.ts";
@@ -70,14 +75,20 @@ export function parkedData(
 async function isOpen(sql: Sql, consumer: ConsumerNames, position: number): Promise<boolean> {
   const [replay] = await readLastMessages(sql, [replayStream(consumer)]);
   // An application may have streams of these names.
-  if (position < Number(positionIn(replay?.data))) return false;
-  const later = { position: position + 1 };
-  const entries = await readStream(sql, parkedStream(consumer), later);
-  return !entries.some(({ type, data }) => type !== "Parked" && positionIn(data) === position);
+  if (position < Number((replay?.data as { readonly position?: unknown } | null)?.position)) {
+    return false;
+  }
+  for await (const entry of readToEnd(sql, parkedStream(consumer), position + 1)) {
+    if (dealtWith(entry) === position) return false;
+  }
+  return true;
 }
 
-function positionIn(data: unknown): unknown {
-  return (data as { readonly position?: unknown } | null | undefined)?.position;
+/** The position of the parked message that a note says was replayed or discarded; undefined if it is no note. */
+export function dealtWith(entry: Message): number | undefined {
+  // An application may have messages in a stream of this name.
+  if (entry.type === "Parked" || !isOwnMessage(entry)) return undefined;
+  return (entry.data as { readonly position: number }).position;
 }
 
 /**

@@ -1,10 +1,10 @@
 import { StoreWentBackError } from "../errors.ts";
-import { readStream } from "../read/read_stream.ts";
 import type { Sql } from "../types.ts";
 import { NO_STREAM } from "../write/write.ts";
 import { ClaimLostError, ownerOf, TIME_TO_ASK } from "./_claim.ts";
 import { endRound, type KeptPosition, takePosition } from "./_kept_position.ts";
 import { type IdentifiedLast, readLastMessages, recordedPosition } from "./_read_last_messages.ts";
+import { readToEnd } from "./_read_to_end.ts";
 import { isConflict, record } from "./_record_position.ts";
 
 /**
@@ -155,13 +155,16 @@ async function highestSince(
   { streamName, version, versionId, stored }: KeptPosition,
   sql: Sql,
 ): Promise<number | undefined> {
-  const messages = await readStream(sql, streamName, { position: Math.max(version, 0) });
-  const [first] = messages;
-  // What this process has recorded may have been pruned, but not if it was the last.
-  const isThere = version === NO_STREAM ||
-    first !== undefined && (first.position > version || first.id === versionId);
-  if (!isThere) return undefined;
-  const since = messages.filter(({ position }) => position > version);
-  if (since.some(({ metadata }) => metadata?.["reset"])) return Infinity;
-  return Math.max(stored, ...since.map(recordedPosition));
+  let isThere = version === NO_STREAM;
+  let highest = stored;
+  for await (const message of readToEnd(sql, streamName, Math.max(version, 0))) {
+    const isLater = message.position > version;
+    // What this process has recorded may have been pruned, but not if it was the last.
+    isThere ||= isLater || message.id === versionId;
+    if (!isThere) return undefined;
+    if (!isLater) continue;
+    if (message.metadata?.["reset"]) return Infinity;
+    highest = Math.max(highest, recordedPosition(message));
+  }
+  return isThere ? highest : undefined;
 }

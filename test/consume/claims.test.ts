@@ -16,6 +16,7 @@ import {
   readStream,
   streamVersion,
   write,
+  writeBatch,
 } from "../../mod.ts";
 import { until } from "../_until.ts";
 import { useDatabase } from "../database.ts";
@@ -298,6 +299,22 @@ describe("processes whose handlers block longer than a lease", () => {
       select number from blocked where category = ${category} order by number`;
     assert.deepEqual(effects.map(({ number }) => number), numbers(6));
   });
+});
+
+test("a position of a process that took over stays, however often it was recorded", async () => {
+  const positions = await writeCounted(db.sql, "recorded", 3);
+  const name = "recorded:position-it";
+  const { consumer } = noting("recorded", {
+    leaseDuration: 30_000,
+    handle: async () => {
+      const metadata = { owner: "another", leaseDuration: 30_000 };
+      const recorded = (position: number) => ({ type: "Recorded", data: { position }, metadata });
+      const claims = Array.from({ length: 1000 }, () => recorded(0));
+      await writeBatch(db.sql, name, [...claims, recorded(positions[1]!)]);
+    },
+  });
+  assert.equal((await drain(db.sql, consumer, { limit: 1 })).busy, true);
+  assert.equal((await stored(db.sql, name)).at(-1), positions[1]);
 });
 
 describe("a position that an operator sets", () => {

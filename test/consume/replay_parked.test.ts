@@ -10,6 +10,7 @@ import {
   replayParked,
   streamVersion,
   write,
+  writeBatch,
 } from "../../mod.ts";
 import { startProxy, stored, writeCounted } from "./_consuming.ts";
 import { parked, rewind } from "../../src/operate/mod.ts";
@@ -266,5 +267,29 @@ describe("replayParked()", () => {
     assert.deepEqual(rows.map(({ number }) => number), [0, 1, 2, 3]);
     const positions = await stored(db.sql, "moved:position-it+parked");
     assert.deepEqual(positions, positions.toSorted((one, two) => one - two));
+  });
+
+  test("takes a message that was replayed out of turn and is parked again, however many were parked since", async () => {
+    const { category, consumerId } = await parking("far", 2);
+    const names = { category, consumerId };
+    const open = await parked(db.sql, names);
+    const [first, second] = open.map(({ message }) => message.id);
+    const [entry] = await readStream(db.sql, "far:parked-it");
+    await writeBatch(
+      db.sql,
+      "far:parked-it",
+      Array.from({ length: 1000 }, () => ({ type: "Parked", data: entry!.data })),
+    );
+    const seen: unknown[] = [];
+    const consumer = { ...names, handle: ({ id }: Message) => void seen.push(id) };
+    const ids = [second!];
+    assert.equal((await replayParked(db.sql, consumer, { ids })).replayed, 1);
+    await rewind(db.sql, consumer, "beginning");
+    await drain(db.sql, { ...names, handle: () => "park" });
+    assert.equal((await replayParked(db.sql, consumer, { ids })).replayed, 1);
+    assert.deepEqual(seen, [second, second]);
+    await rewind(db.sql, consumer, "beginning");
+    await drain(db.sql, { ...names, handle: ({ id }) => id === first ? "park" : undefined });
+    assert.equal(await streamVersion(db.sql, "far:parked-it"), 1004);
   });
 });
