@@ -91,9 +91,9 @@ export async function drain<
   const { signal, deadline, limit = Infinity } = options;
   checkSignal(signal);
   if (limit !== Infinity) checkInteger("limit", limit, 1);
+  const time = deadline === undefined ? Infinity : timeOf(deadline);
   const checked = { ...checkConsumer(sql, consumer), tries: 5, isDrained: true };
   const shutdown = shutdownOn([signal], checked.shutdownTimeout);
-  const time = deadline === undefined ? Infinity : timeOf(deadline);
   const left = time - Date.now();
   if (left <= 0) shutdown.stop();
   // A timer cannot wait longer than that.

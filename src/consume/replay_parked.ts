@@ -3,7 +3,7 @@ import { invalid } from "../lib/invalid.ts";
 import { randomUuid } from "../lib/random_uuid.ts";
 import { shutdownOn } from "../lib/shutdown.ts";
 import { checkInteger, checkName, checkOptions, checkSignal } from "../names/_check.ts";
-import { claimStream, parkedStream, replayStream } from "../names/_own_streams.ts";
+import { claimStream, isOwnMessage, parkedStream, replayStream } from "../names/_own_streams.ts";
 import { idFrom } from "../names/id_from.ts";
 import { isCategory } from "../names/stream_name.ts";
 import type { Mark } from "../read/_mark.ts";
@@ -20,6 +20,7 @@ import { claimablesOf, ClaimLostError, holderOf, ownerOf } from "./_claim.ts";
 import { renewInTime } from "./_drain_members.ts";
 import { type HandledOutcome, handleMessage } from "./_handle_message.ts";
 import { keepPosition, type KeptPosition, passTo } from "./_kept_position.ts";
+import { dealtWith } from "./_park.ts";
 import { readLastMessages, recordedPosition } from "./_read_last_messages.ts";
 import { isConflict } from "./_record_position.ts";
 import { reporterOf, reportingRetries } from "./_report.ts";
@@ -116,8 +117,8 @@ export async function replayParked<
   const given = checkConsumer(sql, consumer);
   const report = reporterOf(given, undefined);
   const checked = { ...reportingRetries(given, report), tries: 5 };
-  const shutdown = shutdownOn([signal], checked.shutdownTimeout);
   const { kept, claim } = await openReplay(checked);
+  const shutdown = shutdownOn([signal], checked.shutdownTimeout);
   const moved = kept.moved.signal;
   const run: Run = { ...shutdown, consumer: checked, kept, moved, report };
   const renewing = renewInTime(checked, kept, shutdown);
@@ -221,15 +222,18 @@ async function* openMessages(
     consumer,
   ) + 1;
   const done = new Set<number>();
-  for await (const { type, data } of parkedStreamFrom(run, kept.position, end)) {
-    if (type !== "Parked") done.add((data as unknown as { position: number }).position);
+  for await (const entry of parkedStreamFrom(run, kept.position, end)) {
+    const position = dealtWith(entry);
+    if (position !== undefined) done.add(position);
   }
-  for await (const message of parkedStreamFrom(run, kept.position, end)) {
-    const { type, position, time, data } = message;
-    if (type !== "Parked" || done.has(position)) {
+  for await (const entry of parkedStreamFrom(run, kept.position, end)) {
+    const { type, position, time } = entry;
+    if (type !== "Parked" || !isOwnMessage(entry) || done.has(position)) {
       if (position === kept.position) passTo(kept, position + 1);
       continue;
     }
+    const message = entry as Message<Parked>;
+    const { data } = message;
     const isWanted = (ids?.includes(data.message.id) ?? true) &&
       (types?.includes(data.message.type) ?? true) &&
       (until === undefined || time < until);
@@ -242,7 +246,7 @@ async function* parkedStreamFrom(
   { consumer, kept }: Run,
   position: number,
   end: number,
-): AsyncGenerator<Message<Parked>, void, undefined> {
+): AsyncGenerator<Message, void, undefined> {
   const { read } = readerOf(consumer.sql, parkedStream(consumer), { batchSize: 100 });
   let mark: Mark | null = null;
   while (position < end) {
@@ -250,7 +254,7 @@ async function* parkedStreamFrom(
     if (page.length === 0) return;
     await takeInHand(kept, page, read);
     for (const message of page.messages()) {
-      if (message.position < end) yield message as Message<Parked>;
+      if (message.position < end) yield message;
     }
     position = page.next;
     mark = page.mark ?? null;

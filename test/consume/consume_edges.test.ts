@@ -467,7 +467,9 @@ test("many members and many lanes leave one listener on the caller's signal, and
   assert.deepEqual(warnings, []);
 });
 
-test("a deadline that is a duration is refused", async () => {
+test("a deadline that is a duration is refused, and leaves no listener on the signal", async () => {
   const consumer = { category: "durations", consumerId: "it", handle: () => {} };
-  await assert.rejects(drain(db.sql, consumer, { deadline: 20_000 }), RangeError);
+  const { signal } = new AbortController();
+  await assert.rejects(drain(db.sql, consumer, { deadline: 20_000, signal }), RangeError);
+  assert.deepEqual(getEventListeners(signal, "abort"), []);
 });

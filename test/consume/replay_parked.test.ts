@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import type postgres from "postgres";
 import { describe, onTestFinished, test } from "vitest";
 import {
@@ -6,6 +7,7 @@ import {
   type HandlerContext,
   HandlerFailedError,
   type Message,
+  NotInstalledError,
   readStream,
   replayParked,
   streamVersion,
@@ -291,5 +293,33 @@ describe("replayParked()", () => {
     await rewind(db.sql, consumer, "beginning");
     await drain(db.sql, { ...names, handle: ({ id }) => id === first ? "park" : undefined });
     assert.equal(await streamVersion(db.sql, "far:parked-it"), 1004);
+  });
+
+  test("passes over what an application has in the stream of parked messages", async () => {
+    const { category, consumerId } = await parking("foreign", 2);
+    const [first] = await parked(db.sql, { category, consumerId });
+    await writeBatch(db.sql, "foreign:parked-it", [
+      { type: "Parked" },
+      { type: "Parked", data: { message: "none" } },
+      { type: "Noted" },
+      { type: "Noted", data: { position: 1 } },
+    ]);
+    const seen: unknown[] = [];
+    const consumer = { category, consumerId, handle: ({ data }: Message) => void seen.push(data) };
+    const replayed = async (options: object) =>
+      (await replayParked(db.sql, consumer, options)).replayed;
+    assert.equal(await replayed({ ids: [first!.message.id] }), 1);
+    assert.equal(await replayed({}), 1);
+    assert.deepEqual(seen, [0, 1]);
+    assert.equal(await replayed({}), 0);
+    assert.equal((await stored(db.sql, "foreign:position-it+parked")).at(-1), 6);
+  });
+
+  test("leaves no listener on the signal where it cannot begin", async () => {
+    const { signal } = new AbortController();
+    const sql = db.connect({ database: "postgres", max: 1 });
+    const consumer = { category: "nowhere", consumerId: "it", handle: () => {} };
+    await assert.rejects(replayParked(sql, consumer, { signal }), NotInstalledError);
+    assert.deepEqual(getEventListeners(signal, "abort"), []);
   });
 });
