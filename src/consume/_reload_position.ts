@@ -129,21 +129,25 @@ async function handIn(kept: KeptPosition, last: IdentifiedLast): Promise<void> {
  * handled nothing yet. The work of the transaction counts then, or two processes whose handlers take longer
  * than a lease would take the position over from each other for ever.
  *
+ * @param position The position that the transaction reaches.
  * @throws {ClaimLostError} If that process has handled something.
  * @throws {StoreWentBackError} If what this process has recorded is lost.
  */
 export async function findSuccessor(
   kept: KeptPosition,
   sql: Sql,
+  position: number,
 ): Promise<IdentifiedLast | undefined> {
-  const { claim, confirmedAt, streamName, stored } = kept;
+  const { claim, confirmedAt, streamName, stored, version } = kept;
   if (claim === undefined) return undefined;
   if (performance.now() - confirmedAt < claim.leaseDuration * TIME_TO_ASK) return undefined;
   const [last] = await readLastMessages(sql, [streamName]);
   if (last === undefined || ownerOf(last) === claim.owner) return undefined;
   const highest = await highestSince(kept, sql);
   if (highest === undefined) throw new StoreWentBackError(kept.position);
-  if (highest !== stored) throw new ClaimLostError();
+  // A message out of turn moves no position: only a claim without any later record has handled none.
+  const isMoving = position > kept.position;
+  if (highest !== stored || !isMoving && last.version > version + 1) throw new ClaimLostError();
   return last;
 }
 

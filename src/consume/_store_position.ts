@@ -173,7 +173,7 @@ export async function storeWith(
     if (kept.claim !== undefined) await Promise.race([kept.idle, sleep(LONGEST_WRITE_BESIDE)]);
     const limited = withTimeLimit(sql, kept.answerTimeout);
     try {
-      successor = await findSuccessor(kept, limited);
+      successor = await findSuccessor(kept, limited, position);
       // The position that was set meanwhile counts, and not the one of the work. If another process has moved
       // the position, the work may be done already.
       if (moved.aborted || kept.position > begunFrom) throw new PositionMovedError();

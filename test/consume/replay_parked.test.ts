@@ -271,6 +271,32 @@ describe("replayParked()", () => {
     assert.deepEqual(positions, positions.toSorted((one, two) => one - two));
   });
 
+  test("handles a message out of turn once where another process takes over and handles it first, transactional", async () => {
+    const { category, consumerId } = await parking("taken", 2);
+    await db.sql`create table taken (number int)`;
+    const [, last] = await parked(db.sql, { category, consumerId });
+    const handle = async (
+      { data }: Message,
+      { sql }: HandlerContext<postgres.TransactionSql>,
+    ) => {
+      await sql`insert into taken values (${data as number})`;
+    };
+    const consumer = { category, consumerId, leaseDuration: 100, transactional: true } as const;
+    const options = { ids: [last!.message.id] };
+    let calls = 0;
+    const handleLate: typeof handle = async (message, context) => {
+      await handle(message, context);
+      if (++calls > 1) return;
+      const takeOver = () => replayParked(db.sql, { ...consumer, handle }, options);
+      await until(async () => (await takeOver()).replayed === 1);
+    };
+    // The transaction has the only connection, so that the claim cannot be renewed.
+    const slow = db.connect({ max: 1 });
+    const late = await replayParked(slow, { ...consumer, handle: handleLate }, options);
+    assert.equal(late.replayed, 0);
+    assert.deepEqual([...await db.sql`select number from taken`], [{ number: 1 }]);
+  });
+
   test("takes a message that was replayed out of turn and is parked again, however many were parked since", async () => {
     const { category, consumerId } = await parking("far", 2);
     const names = { category, consumerId };
