@@ -2,7 +2,7 @@ import { WrongExpectedVersionError } from "../errors.ts";
 import { claimStream } from "../names/_own_streams.ts";
 import type { Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";
-import type { LastMessage } from "./_read_last_messages.ts";
+import type { IdentifiedLast, LastMessage } from "./_read_last_messages.ts";
 
 /**
  * The claim of one process to a position stream: the metadata of the stream's last message.
@@ -35,13 +35,13 @@ export function ownerOf(last: LastMessage | undefined): unknown {
 
 /** The last message of a position stream, and the last question about it; undefined for none. */
 export interface Claimable {
-  readonly last: LastMessage | undefined;
+  readonly last: IdentifiedLast | undefined;
   readonly question: LastMessage | undefined;
 }
 
 /** Picks those of position streams from the last messages of these and of their claim streams. */
 export function claimablesOf(
-  lasts: readonly LastMessage[],
+  lasts: readonly IdentifiedLast[],
   positionStreams: readonly string[],
 ): Claimable[] {
   const byStream = new Map(lasts.map((last) => [last.streamName, last]));

@@ -146,8 +146,8 @@ export async function findSuccessor(
   const highest = await highestSince(kept, sql);
   if (highest === undefined) throw new StoreWentBackError(kept.position);
   // A message out of turn moves no position: only a claim without any later record has handled none.
-  const isMoving = position > kept.position;
-  if (highest !== stored || !isMoving && last.version > version + 1) throw new ClaimLostError();
+  const mayHaveHandled = position === kept.position && last.version > version + 1;
+  if (highest !== stored || mayHaveHandled) throw new ClaimLostError();
   return last;
 }
 
@@ -159,16 +159,14 @@ async function highestSince(
   { streamName, version, versionId, stored }: KeptPosition,
   sql: Sql,
 ): Promise<number | undefined> {
-  let isThere = version === NO_STREAM;
-  let highest = stored;
+  // What this process has recorded may have been pruned, but not if it was the last.
+  let highest = version === NO_STREAM ? stored : undefined;
   for await (const message of readToEnd(sql, streamName, Math.max(version, 0))) {
-    const isLater = message.position > version;
-    // What this process has recorded may have been pruned, but not if it was the last.
-    isThere ||= isLater || message.id === versionId;
-    if (!isThere) return undefined;
-    if (!isLater) continue;
-    if (message.metadata?.["reset"]) return Infinity;
-    highest = Math.max(highest, recordedPosition(message));
+    if (message.position > version) {
+      const position = message.metadata?.["reset"] ? Infinity : recordedPosition(message);
+      highest = Math.max(highest ?? stored, position);
+    } else if (message.id === versionId) highest = stored;
+    else return undefined;
   }
-  return isThere ? highest : undefined;
+  return highest;
 }

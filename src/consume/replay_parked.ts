@@ -178,9 +178,9 @@ async function openReplay(
   const lasts = await retryWhileUnavailable(find, { ...consumer, isFirst: true });
   const { last, question } = claimablesOf(lasts, [name])[0]!;
   // This position is the number of messages that were taken: 0 means none, as for a global position.
-  const position = last === undefined ? 0 : recordedPosition(last);
+  const position = last ? recordedPosition(last) : 0;
   const version = last?.version ?? NO_STREAM;
-  const versionId = lasts.find(({ streamName }) => streamName === name)?.id ?? null;
+  const versionId = last?.id ?? null;
   const claim = exclusive ? { owner: randomUuid(), leaseDuration } : undefined;
   const kept = keepPosition(
     consumer,
@@ -200,12 +200,9 @@ async function openReplay(
         if (!isConflict(kept, error)) throw error;
         // The claim may be there, and its answer was lost.
         const [now] = await retryWhileUnavailable(() => readLastMessages(sql, [name]), consumer);
-        kept.isClaimed = ownerOf(now) === claim.owner;
-        if (kept.isClaimed) {
-          kept.version = now!.version;
-          kept.versionId = now!.id;
-        }
-        return kept.isClaimed;
+        if (ownerOf(now) !== claim.owner) return false;
+        Object.assign(kept, { isClaimed: true, version: now!.version, versionId: now!.id });
+        return true;
       }
     },
   };
@@ -221,23 +218,19 @@ async function* openMessages(
     () => streamVersion(consumer.sql, parkedStream(consumer)),
     consumer,
   ) + 1;
-  const done = new Set<number>();
+  const done = new Set<number | undefined>();
+  for await (const entry of parkedStreamFrom(run, kept.position, end)) done.add(dealtWith(entry));
   for await (const entry of parkedStreamFrom(run, kept.position, end)) {
-    const position = dealtWith(entry);
-    if (position !== undefined) done.add(position);
-  }
-  for await (const entry of parkedStreamFrom(run, kept.position, end)) {
-    const { type, position, time } = entry;
+    const { type, position, time, data } = entry;
     if (type !== "Parked" || !isOwnMessage(entry) || done.has(position)) {
       if (position === kept.position) passTo(kept, position + 1);
       continue;
     }
-    const message = entry as Message<Parked>;
-    const { data } = message;
-    const isWanted = (ids?.includes(data.message.id) ?? true) &&
-      (types?.includes(data.message.type) ?? true) &&
+    const { message } = data as Parked;
+    const isWanted = (ids?.includes(message.id) ?? true) &&
+      (types?.includes(message.type) ?? true) &&
       (until === undefined || time < until);
-    if (isWanted) yield message;
+    if (isWanted) yield entry as Message<Parked>;
   }
 }
 
@@ -264,12 +257,11 @@ async function* parkedStreamFrom(
 /** Handles the message that a parked message refers to; it is skipped if it was deleted by hand. */
 async function replay(
   run: Run,
-  { id: parkedAs, position, data: { message: { id, ...origin }, reference } }: Message<Parked>,
-  isOutOfTurn = false,
+  { id: parkedAs, position, data: { message: origin, reference } }: Message<Parked>,
 ): Promise<HandledOutcome> {
-  const { consumer } = run;
+  const { consumer, kept } = run;
   const { sql, observer } = consumer;
-  const { streamName, position: originAt } = origin;
+  const { id, streamName, position: originAt } = origin;
   const readOrigin = async () => {
     // A stream whose name is a category cannot be read as a stream.
     const messages =
@@ -285,7 +277,8 @@ async function replay(
   const [stored] = received.messages();
   if (stored?.id !== id) return "skipped";
   const message = reference ? { ...stored, reference } : stored;
-  return await handleMessage(run, { message, place: position + 1, parkedAs, isOutOfTurn });
+  const placed = { message, place: position + 1, parkedAs, isOutOfTurn: position > kept.position };
+  return await handleMessage(run, placed);
 }
 
 async function replayInTurn(run: Run, parked: Message<Parked>): Promise<HandledOutcome> {
@@ -307,23 +300,21 @@ async function replayOutOfTurn(run: Run, parked: Message<Parked>): Promise<Handl
   const { position } = parked;
   const id = await idFrom(`${name} ${position} Replayed`);
   const note = (sql: Sql) => write(sql, name, { id, type: "Replayed", data: { position } });
-  const noting = (handler: Handler): Handler => async (message, context) => {
-    // The answer to the commit may have been lost.
-    if (await readMessage(consumer.begin ? context.sql : consumer.sql, id) !== null) return;
-    const answer = await handler(message, context);
-    const verdict = verdictIn(answer, message.type);
-    if (verdict === undefined && consumer.begin) await note(context.sql);
-    return verdict;
-  };
-  const handlerOf = (message: Message) => {
+  const handlerOf = (message: Message): Handler | undefined => {
     const handler = consumer.handlerOf(message);
-    return handler && noting(handler);
+    return handler && (async (message, context) => {
+      // The answer to the commit may have been lost.
+      if (await readMessage(consumer.begin ? context.sql : consumer.sql, id) !== null) return;
+      const verdict = verdictIn(await handler(message, context), message.type);
+      if (verdict === undefined && consumer.begin) await note(context.sql);
+      return verdict;
+    });
   };
-  const outcome = await replay({ ...run, consumer: { ...consumer, handlerOf } }, parked, true);
-  const noteUnlessLost = async () => {
+  const outcome = await replay({ ...run, consumer: { ...consumer, handlerOf } }, parked);
+  if (outcome === "ended") return outcome;
+  await retryWhileUnavailable(async () => {
     // After a failover, another message may be parked at this position.
     if (await readMessage(consumer.sql, parked.id) !== null) await note(consumer.sql);
-  };
-  if (outcome !== "ended") await retryWhileUnavailable(noteUnlessLost, consumer);
+  }, consumer);
   return outcome;
 }
