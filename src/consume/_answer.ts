@@ -38,9 +38,8 @@ export function checkDone(answer: unknown, type?: string): void {
 }
 
 /**
- * The verdict that a handler has answered; undefined if the handler is done. It is if it answers a text that is
- * no verdict, because it has run to its end: Redis answers "OK". But if the text is nearly a verdict, nobody
- * knows what is to become of the message.
+ * The verdict that a handler has answered; undefined if the handler is done. A text that is no verdict means
+ * done, too: Redis answers "OK". A text that is nearly a verdict is an error, because nobody knows what was meant.
  *
  * @param type The message's type; undefined for a page.
  * @throws {UnusableAnswerError} If the answer is nearly a verdict, is an error, or has not run.

@@ -2,6 +2,7 @@ import { retryUntilAborted, retryWhileUnavailable } from "../handle/_retry.ts";
 import { randomUuid } from "../lib/random_uuid.ts";
 import { type Shutdown, type ShutdownControl, shutdownOn } from "../lib/shutdown.ts";
 import { unlessAborted } from "../lib/wait.ts";
+import type { ConsumerGroup } from "../types.ts";
 import { type CheckedConsumer, membersOf } from "./_checked_consumer.ts";
 import { type Claim, ClaimLostError, TIME_TO_ASK } from "./_claim.ts";
 import { lowestPosition } from "./_find_position.ts";
@@ -44,7 +45,7 @@ export async function drainMembers(
 
 async function drainMember(
   consumer: CheckedConsumer,
-  group: Parameters<typeof openMember>[1],
+  group: ConsumerGroup | undefined,
   claim: Claim | undefined,
   { stopping, givingUp }: Shutdown,
   bounds: Bounds,

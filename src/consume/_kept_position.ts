@@ -37,8 +37,8 @@ export interface KeptPosition {
   versionId: string | null;
   /** The position that the stream records. */
   stored: number;
-  /** The last position that is worth storing: after it came only messages of this library. */
-  worth: number;
+  /** The last position that is worth storing: every message after it is this library's own. */
+  worthStoring: number;
   /** How many messages were passed since the last store, without those of this library. */
   unstored: number;
   /**
@@ -118,7 +118,7 @@ export function keepPosition(
     version,
     versionId,
     stored,
-    worth: position,
+    worthStoring: position,
     unstored: 0,
     unproven: new Map(),
     storedAt: now,
@@ -161,14 +161,14 @@ export function passTo(kept: KeptPosition, position: number, isWorthStoring = tr
   kept.position = position;
   if (!isWorthStoring) return;
   kept.unstored++;
-  kept.worth = position;
+  kept.worthStoring = position;
 }
 
 /** Whether it is time to store the position. */
 export function isStoreDue(kept: KeptPosition, isIdle = false): boolean {
-  const { claim, isClaimed, positionUpdateInterval, position, worth, stored } = kept;
+  const { claim, isClaimed, positionUpdateInterval, position, worthStoring, stored } = kept;
   const unstored = position > stored ? kept.unstored : 0;
-  const isFar = Math.min(position, worth) - stored >= positionUpdateInterval;
+  const isFar = Math.min(position, worthStoring) - stored >= positionUpdateInterval;
   if (claim !== undefined && !isClaimed) return isFar;
   const now = performance.now();
   if (unstored >= positionUpdateInterval) return true;

@@ -115,8 +115,8 @@ async function runRounds(
     const run = { consumer, kept, report, ...round, stop, deadline, isAlone, store };
     const inRound = { ...following, signal: round.stopping };
     const handling = handlePages(run, member, reading, inRound, bounds, progress);
-    const hasWentBack = await hasGoneBack(handling, run, reading).finally(round.dispose);
-    if (hasWentBack) {
+    const wentBack = await stepBackIfLost(handling, run, reading).finally(round.dispose);
+    if (wentBack) {
       const goBackNow = () => retryOnStandby(() => goBack(reading), following);
       await retryUntilAborted(goBackNow, storing);
     } else if (!round.moved.aborted) return;
@@ -151,8 +151,8 @@ function roundOf(
   return { ...round, moved, dispose };
 }
 
-/** Waits for the work, and tells whether it ended because the store went back. */
-async function hasGoneBack(
+/** Waits for the work. If the store went back, sets the position to the stored one, and answers true. */
+async function stepBackIfLost(
   work: Promise<void>,
   { consumer, kept }: Pick<Run, "consumer" | "kept">,
   reading: Reading,
@@ -239,7 +239,7 @@ async function storeLast(
 ): Promise<void> {
   const { consumer, kept } = member;
   const close = async () => {
-    if (!await hasGoneBack(closePosition(kept), member, reading)) return;
+    if (!await stepBackIfLost(closePosition(kept), member, reading)) return;
     await goBack(reading);
     await closePosition(kept);
   };

@@ -73,8 +73,8 @@ export interface Aggregate
    */
   readonly startAt?: StartAt | undefined;
   /**
-   * How many messages to read at once, from 1. Their references and the position are one write,
-   * so of one message more. So this must be less than the `maxBatchSize` of a gateway.
+   * How many messages to read at once, from 1. The references and the position go in one statement, which has
+   * one message more than this. So keep it below the `maxBatchSize` of a gateway.
    *
    * @default 500
    */

@@ -40,9 +40,9 @@ export interface HandlerContext<Handle = Sql> {
 /**
  * What a handler may answer: a verdict, or what its work has answered, such as rows.
  *
- * Not a text that is no verdict. At run time such a message counts as handled, because the handler has run to its
- * end; but if the text is nearly a verdict, the consumer stops with a `TypeError`. It also does if the answer is an
- * error or has not run: a function, a generator, a stream, an observable, a query that is not executed.
+ * A text that is no verdict does not compile. At run time the message then counts as handled, but a text that is
+ * nearly a verdict stops the consumer with a `TypeError`. So does an error, and what has not run: a function, a
+ * generator, a stream, an observable, a query that is not executed.
  */
 export type HandlerAnswer =
   | Verdict

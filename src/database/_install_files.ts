@@ -33,8 +33,8 @@ export function fileChanges(release: Release, state: DatabaseState): Change[] {
 function fileGroups({ database }: DatabaseState): FileGroup[] {
   const where = `in database "${database}"`;
   const change = `change the schema "message_store" ${where}`;
-  // `public` is in the path of two groups because gen_random_uuid() is pgcrypto's before PostgreSQL 13, and
-  // there. Nothing else that they name could be found there: it is in PostgreSQL itself, or has its schema.
+  // Before PostgreSQL 13, gen_random_uuid() is pgcrypto's, in `public`. So the path of the tables and of the
+  // privileges has `public`. All else that their files name is PostgreSQL's own, or is named with its schema.
   // The other groups have expressions, which a function or an operator in `public` might fit better.
   const withPublic = "message_store, public, pg_temp";
   const withoutPublic = "message_store, pg_temp";

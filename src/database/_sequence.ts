@@ -20,7 +20,7 @@ having max(global_position) >= ${NEXT_POSITION}
 
 /**
  * The change that is left to do, so that the sequence of global positions is not behind the messages. It is
- * after logical replication, a switchover or a restore, which copy the messages alone.
+ * behind after logical replication, a switchover or a restore: these copy the messages, and not the sequence.
  *
  * A role that may not set the sequence has nothing to do: the owner's `install` does it.
  */

@@ -209,14 +209,14 @@ export interface UninstallOptions extends IsInstalledOptions {
  * @param sql The `sql` of postgres.js. Its role needs the rights to create what is missing: a schema
  * and an extension in the database (`create` on it), the role `message_store` (`createrole`) and, with
  * `createDatabase`, the database (`createdb`).
- * @param options Whether to create the database, whether writes notify, whether to index names, and whether to
- * change nothing.
+ * @param options The schema, whether to create the database, whether writes notify, whether to index names, which
+ * partition the database is, and whether to change nothing.
  * @returns What was done, once all of Message DB is there. Its lists are empty if nothing was left to do.
- * @throws {TypeError} If the handle is not the `sql` of postgres.js.
- * @throws {Error} If the role lacks a right, or the SQL files are missing or changed; or if another process holds
- * the lock; if the database is another partition; or if the table of messages is distributed (Citus), partitioned
- * or foreign. If PostgreSQL threw an error,
- * that error is the `cause`.
+ * @throws {TypeError} If the handle is not the `sql` of postgres.js, an option is of the wrong type, or the schema's
+ * name is a word of SQL.
+ * @throws {Error} If the role lacks a right; the SQL files are missing or changed; another process holds the lock;
+ * the database is another partition; or the table of messages is distributed (Citus), partitioned or foreign.
+ * PostgreSQL's own error is the `cause`.
  */
 export async function install(sql: Sql, options: InstallOptions = {}): Promise<Installed> {
   assertPostgres(sql, "install");
@@ -266,7 +266,7 @@ export async function install(sql: Sql, options: InstallOptions = {}): Promise<I
  * ```
  *
  * @param sql The `sql` of postgres.js. Its role is the one that installed Message DB, or a superuser.
- * @param options Whether to delete messages.
+ * @param options In which schema, and whether to delete messages.
  * @returns Nothing, once the schema is gone.
  * @throws {TypeError} If the handle is not the `sql` of postgres.js.
  * @throws {Error} If the store holds messages and `deleteMessages` is not true, if the role does not own

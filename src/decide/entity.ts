@@ -65,8 +65,10 @@ export interface Entity<State, Input extends MessageInput = MessageInput> {
    * from 0, a time of 1970, and so on.
    * @param from The state before them; `init()` if left out.
    * @returns The state after them.
-   * @throws {InvalidMessageError} If a message does not fit the catalogue, has no handler and `unknown` is `"refuse"`, or `evolve` throws.
-   * @throws {TypeError} If a message is no object with a type, or `evolve` returns no state.
+   * @throws {InvalidMessageError} If a message does not fit the catalogue, or has no handler and `unknown` is
+   * `"refuse"`.
+   * @throws {TypeError} If a message is no object with a type, or `evolve` returns no state. What `evolve` throws
+   * is thrown as it is.
    */
   fold(this: void, messages: readonly MessageInput[], from?: State): Promise<State>;
   /**

@@ -73,7 +73,7 @@ export async function beforeDriversStatement(): Promise<void> {
 }
 
 /**
- * Sends a statement that answers one row with one column of JSON text, and parses that text.
+ * Sends a statement that answers one row with JSON text in its column `json`, and parses that text.
  *
  * Text: no driver's types, transforms or time zone can change it.
  *
@@ -81,7 +81,7 @@ export async function beforeDriversStatement(): Promise<void> {
  *
  * @param before SQL in front of the template, the same at each call of one template literal.
  * @param after SQL behind the template, the same at each call of one template literal.
- * @param decode Makes of the answer what this resolves to, if the answer is another.
+ * @param decode Makes the result from the answer, if the answer is not such a row.
  * @param sendStatement Sends the statement, if it is not sent as usual.
  */
 export function queryJson<T>(

@@ -70,7 +70,7 @@ export function withTimeLimit(sql: Sql, milliseconds: number): Sql {
 
 function makeLimited(sql: Sql, milliseconds: number): Sql {
   let factor = 1;
-  const limited: Sql = async (strings, ...parameters) => {
+  const handle: Sql = async (strings, ...parameters) => {
     const { reached, start, stop } = timeLimitOf(milliseconds * factor);
     start();
     try {
@@ -85,5 +85,5 @@ function makeLimited(sql: Sql, milliseconds: number): Sql {
       stop();
     }
   };
-  return Object.assign(limited, { [OWN_HANDLE]: { ...ownOf(sql), send: undefined } });
+  return Object.assign(handle, { [OWN_HANDLE]: { ...ownOf(sql), send: undefined } });
 }

@@ -26,7 +26,7 @@ export function endable<T>(
   return generator;
 }
 
-/** The value; if it is a promise, what it resolves to, unless the signal aborts before. */
-export function settled<T>(value: T | Promise<T>, signal: AbortSignal): T | Promise<T> {
+/** The value, or what its promise resolves to. Rejects with the signal's reason if the signal aborts first. */
+export function abortableValue<T>(value: T | Promise<T>, signal: AbortSignal): T | Promise<T> {
   return isPromise(value) ? abortable(value as Promise<T>, signal) : value;
 }

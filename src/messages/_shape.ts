@@ -113,7 +113,7 @@ function checkRoundTrip(
       };
     }
     if (isAsItWas(read.value)) return { value: json, read: read.value };
-    const message = "what the schema makes of it, it makes something else of when that is read: " +
+    const message = "the schema reads its own output as another value: " +
       "a codec, or encode, can make it read the same";
     return { issues: [{ path: [], message }] };
   });

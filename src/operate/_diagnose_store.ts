@@ -204,7 +204,7 @@ function diagnoseSequence(sequence: StoreStatus["sequence"], schema: string): Di
       name,
       state: "error",
       text: "The sequence of global positions is behind the messages: writes fail. " +
-        "It is after logical replication or a restore that copied the messages alone",
+        "This happens after logical replication, or a restore, that copied only the messages",
       advice: commandFor(schema, "install"),
     };
   }

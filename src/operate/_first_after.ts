@@ -1,5 +1,5 @@
 import { abortable } from "../lib/wait.ts";
-import { isForConsumers, type Reader, readerOf } from "../subscribe/_reader.ts";
+import { isForConsumers, readerOf } from "../subscribe/_reader.ts";
 import type { Source, SourceOptions } from "../subscribe/source.ts";
 import type { Message, Sql } from "../types.ts";
 
@@ -33,7 +33,6 @@ export async function firstAfter(
   { position, scanLimit = Infinity, signal, ...options }: WantedFirst,
 ): Promise<FoundFirst | null | "beyond"> {
   let left = scanLimit;
-  let reader: Reader;
   for (
     let at = position + 1, size = FIRST_PAGE;
     left > 0;
@@ -41,7 +40,7 @@ export async function firstAfter(
   ) {
     signal?.throwIfAborted();
     const batchSize = Math.min(size, left);
-    reader = readerOf(sql, source, { ...options, batchSize });
+    const reader = readerOf(sql, source, { ...options, batchSize });
     const page = await abortable(reader.read(at, null, signal), signal);
     const message = Array.from(page.messages()).find((it) => isForConsumers(reader, it));
     if (message !== undefined) return { message, place: reader.placeOf(message) };

@@ -30,7 +30,7 @@ export function wordsFor({ consumerId, source }: Identity): string {
 export const NO_POSITION =
   "the store has no position of it: check its names; a consumer that has never run starts at its startAt";
 
-/** The refusal to do something with such a consumer. */
+/** The refusal to change a consumer of which the store has no position. */
 export function noPosition(what: string, identity: Identity): Error {
   return asRefusal(new Error(`Cannot ${what} ${wordsFor(identity)}: ${NO_POSITION}`));
 }

@@ -50,7 +50,7 @@ export function sender(
     strings: TemplateStringsArray,
     parameters: SentParameters,
   ): PromiseLike<Rows> => {
-    // What writes answers one row.
+    // A statement that writes answers a single row: nothing has to take its rows together.
     const send: Sending["send"] = described.write
       ? (parameters) => pass(sql, strings, ...parameters)
       : (parameters) => takeRows((...statement) => pass(sql, ...statement), strings, ...parameters);

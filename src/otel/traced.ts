@@ -86,15 +86,17 @@ export function traced<Handle extends Sql>(sql: Handle, options: TracedOptions =
     instruments: makeInstruments(meterInUse),
     isChild: parent === "sender",
     attributes,
-    ofStatements: {},
-    operations: new Map(),
-    statements: new WeakMap(),
-    carried: new Map(),
   });
 }
 
+/** What the handles of a traced store have together. */
+type SharedTelemetry = Pick<
+  Telemetry,
+  "tracer" | "isOff" | "instruments" | "isChild" | "attributes"
+>;
+
 /** Makes a traced handle of one that is not. */
-function tracedHandle<Handle extends Sql>(sql: Handle, shared: Telemetry): Handle {
+function tracedHandle<Handle extends Sql>(sql: Handle, shared: SharedTelemetry): Handle {
   const telemetry: Telemetry = {
     ...shared,
     attributes: { ...serverOf(sql), ...shared.attributes },

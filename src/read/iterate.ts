@@ -4,7 +4,7 @@ import { headOf, type MessageRow } from "../messages/_columns.ts";
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
 import type { Typed } from "../messages/catalogue.ts";
 import { checkInteger, checkOptions, checkPage, checkPattern } from "../names/_check.ts";
-import { endable, settled } from "../lib/endable.ts";
+import { abortableValue, endable } from "../lib/endable.ts";
 import { readAhead } from "../lib/read_ahead.ts";
 import { abortable } from "../lib/wait.ts";
 import { fitting } from "./_fitting.ts";
@@ -340,7 +340,7 @@ async function* messagesUpToLimit(
     for await (const { messages } of parts) {
       for (const message of messages()) {
         // Parsed one by one, so that the caller gets all messages before one that does not fit.
-        const decoded = parser ? await settled(parser.decode(message), signal) : message;
+        const decoded = parser ? await abortableValue(parser.decode(message), signal) : message;
         if (decoded === undefined) continue;
         yield decoded;
         if (--left === 0 || signal.aborted) return;

@@ -9,8 +9,8 @@ export interface ReadStreamOptions {
    */
   readonly position?: number | undefined;
   /**
-   * How many messages to read at most, from 1. A batch arrives as one text. If it is more than a text
-   * can hold (half a gigabyte in V8), it is read in several statements.
+   * How many messages to read at most, from 1. If the data of a batch is more than one text can hold (half
+   * a gigabyte in V8), several statements read it.
    *
    * @default 1000
    */

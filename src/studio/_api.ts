@@ -74,7 +74,7 @@ export interface Opened {
   readonly version: string;
   /** Whether operations that write are refused. */
   readonly readOnly: boolean;
-  /** The operations that write and that `authorize` allows whoever asks, where it is told no names. */
+  /** The operations that write and that `authorize` allows, asked without names. */
   readonly may: readonly ChangeName[];
   /** The categories whose entities the server folds. */
   readonly entities: readonly string[];

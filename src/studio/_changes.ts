@@ -61,7 +61,7 @@ export const CHANGES: Operations<ChangeName> = {
     writes: true,
     members: { consumer: true, partition: true, ids: true, reason: true },
     place: ({ ids, reason, ...given }) => {
-      // Discarded is what is named: to leave the names out is a mistake, and not a way to say "all".
+      // Only messages that are named are discarded: to leave the ids out is a mistake, and does not mean all.
       if (ids === undefined) throw invalid("ids", ids, "an array of UUIDs");
       checkIds(ids);
       checkName("reason", reason);

@@ -18,7 +18,7 @@ export type Unwired<T> = T extends string ? string | Date
 /** What an operation is: how its arguments are checked, what `authorize` is told of it, and what it does. */
 export interface OperationOf<Name extends OperationName> {
   readonly writes: boolean;
-  /** What it costs that a page asks again by itself; undefined if none does. */
+  /** What the repeated calls of a page cost; undefined if no page repeats the call. */
   readonly again?: AskedAgain;
   readonly members: Members<ArgumentsOf<Name>>;
   /** Checks the arguments, and says what they are about. */

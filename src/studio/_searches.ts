@@ -30,7 +30,10 @@ import { parkedStoreIn } from "./_parked_store.ts";
 import { readStates } from "./_states.ts";
 import { storeIn } from "./_studio.ts";
 
-/** What a page asks for by itself. Each has a bound, and none begins a statement when nobody waits for it any more. */
+/**
+ * What one page asks for, and no other shares. Each search has a bound, and begins no statement once nobody waits for
+ * its answer.
+ */
 export const SEARCHES: Operations<
   | "streams"
   | "trace"
@@ -163,7 +166,7 @@ export const SEARCHES: Operations<
       return placeOfConsumer(given);
     },
     run: async (studio, { consumer, partition, position }) => {
-      // Whose messages all are takes longer to tell.
+      // A consumer of "$all" reads everything: to count its messages takes longer.
       const scanLimit = consumer.category === "$all" ? 20_000 : 50_000;
       const start = startIn("position", position);
       return await planRewind(storeIn(studio, partition), consumer, start, { scanLimit });
@@ -189,7 +192,7 @@ export const SEARCHES: Operations<
   },
   readAggregate: {
     writes: false,
-    // It belongs to what was found, which has waited.
+    // The page sends it right after `findMessages`, which has waited for its turn.
     again: { statements: 2, isPutOff: false },
     members: { name: true, partition: true, position: true, batchSize: true },
     place: ({ name, partition, position = 0, batchSize = 100 }) => {

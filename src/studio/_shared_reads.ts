@@ -3,7 +3,7 @@ import { sleep } from "../lib/wait.ts";
 
 /** How many statements the pages may send at once after a while without any. */
 const BURST = 5;
-/** How far first looks may go into what later looks have. */
+/** How many statements first looks may borrow from later looks. */
 const MOST_OWED = 2;
 /** How many first looks there may be at once after a while without any, and how many a second go on. */
 const FIRST_LOOKS = 30;
@@ -12,16 +12,20 @@ const FIRST_LOOKS_A_SECOND = 0.5;
 const MOST_WAITING = 5;
 /** How many answers are kept. */
 const MOST_KEPT = 200;
-/** A look that takes 100 ms is kept for 2 seconds at least, so that it takes a 20th of the time; but not for ever. */
-const SHARE = 20;
+/** A look that took 100 ms is repeated after 2 s at the earliest, so that looks take a 20th of the time. */
+const REST_FACTOR = 20;
+/** How long the answer of a look is good at most, in milliseconds. */
 const LONGEST_GOOD = 30_000;
 /** How long a failure is the answer for all, in milliseconds. */
 const FAILURE_GOOD = 1000;
 /** How long what a page has looked at again is the answer for others, in milliseconds. */
 const AGAIN_GOOD = 1000;
-/** What all pages see alike has what is left of a statement a second. */
+/** How many repeated statements of single pages there may be a second. The rest of one a second is for what all share. */
 const AGAIN_A_SECOND = 0.5;
-/** Who waits and has not asked for so many milliseconds has left: a page asks for one of its things a second. */
+/**
+ * A page that has not asked for this long, in milliseconds, has left the queue: a page asks for one of its things a
+ * second.
+ */
 const LONGEST_TURN = 20_000;
 
 /** A look at the store that pages have together. */
@@ -224,7 +228,7 @@ async function lookAfter<Answer>(
     const value = await ask();
     known.answer = { value };
     known.readAt = performance.now();
-    known.goodFor = Math.min((known.readAt - began) * SHARE, LONGEST_GOOD);
+    known.goodFor = Math.min((known.readAt - began) * REST_FACTOR, LONGEST_GOOD);
     return value;
   } catch (error) {
     known.failure = { error, at: performance.now() };

@@ -40,8 +40,7 @@ export interface Reader {
   /**
    * Reads the page that begins at a place. The signal ends a wait for a position that is missing.
    *
-   * Waits with others for the same page where they have begun to read it on this handle since a moment; by default,
-   * begins a read.
+   * Shares a read of the same page that began on this handle after the moment `since`. By default, begins a read.
    *
    * @throws {StoreWentBackError} If the store has lost the mark.
    */

@@ -58,10 +58,10 @@ interface Watch {
 const watches = new WeakMap<Sql, Watch>();
 
 /**
- * Waits until a source may have news: for each who waits on the handle, one statement looks. Who waits alone
- * is told after the pause, and looks by its own read; so is everybody if the statement fails.
+ * Waits until a source may have news. One statement looks for all who wait on the handle. A waiter that is
+ * alone is woken after its pause, and looks by its own read. If the statement fails, all waiters are woken.
  *
- * @returns When the wait ended: see `momentNow`. All who are told of the same news are told before the
+ * @returns When the wait ended: see `momentNow`. All who wait for the same news are woken before the
  *   first of them goes on.
  */
 export function waitForNews(wait: Wait): Promise<number> {

@@ -27,9 +27,9 @@ export interface SettleOptions
   /** Ends it, without an error. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * How long to wait at least between two records, in milliseconds, from 0 to 10,000. So much later than on
-   * the primary, a message can come on a replica. Each record is a message in the store. (Not longer, and
-   * neither is `pollInterval`: a replica takes 30 seconds without a record for a standstill.)
+   * How long to wait at least between two records, in milliseconds, from 0 to 10,000, as for `pollInterval`:
+   * after 30 seconds without a record, a replica reports a standstill. A message comes that much later on a
+   * replica. Each record is a message in the store.
    *
    * @default 100
    */
@@ -46,11 +46,10 @@ export interface SettleOptions
  * that position, because a replica gets commits in their order. There `readAll`, `readMatching`, `iterateAll`,
  * `iterateMatching` and `subscribe` to `"$all"` read up to the last record.
  *
- * Run it once beside each primary; a second process does no harm, and takes over if the first is gone: what
- * one has recorded is not recorded by the other. While
- * nobody writes messages but those that this library writes for itself, nothing is recorded. While messages
- * wait for a transaction that is open, the last record is repeated every ten seconds: so replicas know that
- * somebody looks.
+ * Run it once beside each primary. A second process does no harm: it counts the records of the first as its
+ * own, and takes over if the first is gone. While nobody writes messages but those that this library writes for
+ * itself, nothing is recorded. While messages wait for a transaction that is open, the last record is repeated
+ * every ten seconds: so replicas know that somebody looks.
  *
  * The first time, it reads through the whole store, without fetching the messages. If the first statement
  * fails, its error is thrown. After that, trouble that passes is retried, and after a failover it goes on at

@@ -2,7 +2,7 @@ import { ownOf } from "../handle/_statement.ts";
 import { storeFor } from "../handle/_store_for.ts";
 import { retryWhileUnavailable } from "../handle/_retry.ts";
 import { withTimeLimit } from "../handle/_time_limit.ts";
-import { endable, settled } from "../lib/endable.ts";
+import { abortableValue, endable } from "../lib/endable.ts";
 import { onAbort } from "../lib/wait.ts";
 import type { Parser } from "../messages/_parser.ts";
 import { type MaybeTyped, parserOf } from "../messages/_typed.ts";
@@ -173,7 +173,9 @@ async function* followMessages(
     for await (const page of pages) {
       for (const message of page.messages()) {
         isCaughtUp = false;
-        const parsed = parser ? await settled(parser.decode(message), ending.signal) : message;
+        const parsed = parser
+          ? await abortableValue(parser.decode(message), ending.signal)
+          : message;
         if (parsed === undefined) continue;
         yield parsed;
         if (ending.signal.aborted) return;

@@ -102,7 +102,7 @@ export interface TestStore {
  *
  * @param options The server, the rights of the handle, and what else is in the database.
  * @returns The database, and a handle to it.
- * @throws {TypeError} If an option is none.
+ * @throws {TypeError} If there is no such option, or an option is of the wrong type.
  * @throws {Error} If the server can't be started or used, or if its role may not create the database. The
  * driver's error is the `cause`. If `prepare` throws, that error.
  */

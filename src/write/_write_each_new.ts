@@ -24,8 +24,8 @@ export async function writeEachNew(
   // - `locked` waits for the lock if there is one category, and only tries the locks if there are several.
   // - `snapshot` is as in `writeEach`.
   // - `stream` has a row for each stream whose category is locked, with its version.
-  // - `placed` are all messages with their positions, which are null if the category is busy. `of` is left out
-  //   if each stream is in one write, and `turn` too.
+  // - `placed` are all messages with their positions, which are null if the category is busy. `inStream` and
+  //   `turn` are left out if no stream has two writes, and `inCategory` if there is one category.
   // - `answer` counts `inserted`, so all inserts are done before the search path is put back.
   return await queryMessageStore<(number | "busy")[]>(sql)`
   columns as materialized (

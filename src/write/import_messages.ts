@@ -121,14 +121,14 @@ export async function importMessages(
   if (positions !== "translate" && positions !== "omit") {
     throw invalid("positions", positions, '"translate" or "omit"');
   }
-  const stores = new Map<Sql, Copied>();
+  const copiedByStore = new Map<Sql, Copied>();
   let progress: ImportProgress = { count: 0, written: 0, last: undefined };
-  const store = async (chunk: Chunk): Promise<void> => {
+  const storeChunk = async (chunk: Chunk): Promise<void> => {
     let written = 0;
     for (const [store, rows] of rowsByStore(sql, chunk)) {
-      const copied = stores.get(store) ??
+      const copied = copiedByStore.get(store) ??
         { places: noPlaces(), origin: undefined, first: null, last: null };
-      stores.set(store, copied);
+      copiedByStore.set(store, copied);
       written += await storeRows(store, rows, copied);
     }
     const { count, last } = chunk;
@@ -140,7 +140,7 @@ export async function importMessages(
   try {
     for await (const chunk of chunksOf(source, positions === "omit")) {
       await storing;
-      storing = store(chunk);
+      storing = storeChunk(chunk);
       // The error is thrown where `storing` is awaited. Until then it must not count as unhandled.
       storing.catch(() => {});
     }

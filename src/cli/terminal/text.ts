@@ -44,17 +44,6 @@ export function counted(count: number, thing: string): string {
   return `${countText(count)} ${thing}${count === 1 ? "" : "s"}`;
 }
 
-/** Bytes as people read them: `"1.4 MB"`. */
-export function bytesText(value: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let at = 0;
-  while (value >= 1000 && at < units.length - 1) {
-    value /= 1000;
-    at++;
-  }
-  return `${at === 0 ? value : value.toFixed(1)} ${units[at]}`;
-}
-
 /** A span of milliseconds as people read it: `"250 ms"`, `"42 s"`, `"3 h 10 min"`. */
 export function spanText(milliseconds: number): string {
   if (milliseconds < 1000) return `${Math.max(0, Math.round(milliseconds))} ms`;

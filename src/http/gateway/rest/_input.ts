@@ -75,8 +75,8 @@ export const QUERIES: {
   readonly categoryPage: z.ZodType<CategoryPageQuery>;
   readonly lastMessage: z.ZodType<{ readonly type?: string | undefined }>;
 } = {
-  none: strictObject({}, "an object"),
-  page: strictObject(PAGE_QUERY, "an object"),
+  none: strictObject({}),
+  page: strictObject(PAGE_QUERY),
   categoryPage: strictObject({
     ...PAGE_QUERY,
     correlation: z.string().meta({
@@ -181,7 +181,7 @@ export const BODIES: {
   readonly batch: z.ZodType<AppendedBatch>;
   readonly streams: z.ZodType<{ readonly streams: readonly StreamInput[] }>;
 } = {
-  message: strictObject({ ...MESSAGE_FIELDS, expectedVersion: EXPECTED_VERSION }, "an object"),
+  message: strictObject({ ...MESSAGE_FIELDS, expectedVersion: EXPECTED_VERSION }),
   batch: strictObject({
     messages: z.array(MESSAGE_BODY, "an array")
       .meta({ description: "Written in this order, all or none.", minItems: 1 }),
@@ -198,7 +198,7 @@ export const BODIES: {
       }, "an object with a streamName and messages"),
       "an array",
     ).meta({ description: "Each stream once. All is written, or nothing.", minItems: 1 }),
-  }, "an object"),
+  }),
 };
 
 /** Parses what a client sent. A refusal names the first thing that is wrong, and its place. */

@@ -14,7 +14,7 @@ import { tooManyFollowers } from "../_problem.ts";
 // All in milliseconds.
 const FIRST_LIVE_PAUSE = 100;
 const LONGEST_LIVE_PAUSE = 1000;
-/** All who wait would wait for a look that gets no answer. */
+/** One look answers for all live reads: without a limit, a look without an answer would hold them all. */
 const LOOK_TIMEOUT = 30_000;
 /** Shorter than ten seconds, because Bun takes a connection for dead after ten seconds without data. */
 const HEARTBEAT_INTERVAL = 5000;
@@ -30,7 +30,7 @@ export interface LiveRead {
   /** The last message that the client has seen, if there is one. */
   readonly mark?: Mark | null;
   readonly read: (position: number, mark: Mark | null) => Promise<Page>;
-  /** The handle, and the source as it is watched there while there are no messages. */
+  /** The handle, and what to watch there for new messages. */
   readonly sql: Sql;
   readonly watched: Watched;
   /** The position of a message, as `read` counts positions: in its stream, or global. */
@@ -56,7 +56,7 @@ export function answerLive(live: LiveRead): Response {
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => {
       sendText(controller, "retry: 1000\n\n");
-      keepAlive(controller, ended);
+      beatUntilLifetimeEnds(controller, ended);
       endWithSignal(live.signal, controller, ended);
     },
     pull: async (controller) => {
@@ -157,7 +157,7 @@ function sendText(controller: EventController, text: string): void {
 }
 
 /** Sends heartbeats until the lifetime is over. Then this ends the stream. */
-function keepAlive(controller: EventController, ended: AbortController): void {
+function beatUntilLifetimeEnds(controller: EventController, ended: AbortController): void {
   const deadline = Date.now() + LIVE_LIFETIME;
   const timer = setInterval(() => {
     if (Date.now() >= deadline) end(controller, ended);
