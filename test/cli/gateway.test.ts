@@ -135,7 +135,7 @@ describe("gateway", () => {
     [["--token", ""], 2, /^error: The token is empty/],
     [["--allow", "reed"], 2, /^error: "reed" is nothing to allow: give read, write/],
     [["--allow", "read:account-1"], 2, /^error: "read:account-1" is nothing to allow/],
-    [["--rules", "no.mjs"], 2, /^error: Cannot load the rules of "no.mjs": there is no such file/],
+    [["--rules", "no.mjs"], 2, /^error: Cannot read the module "no.mjs": there is no such file/],
     [["--rules", "no.mjs", "--allow", "read"], 2, /^error: --rules decides alone/],
     [["--allow", "read", "--base-path", "events"], 2, /^error: .*basePath/],
     [["--allow", "read", "--port", "65536"], 2, /whole number from 0 up to 65535\.\n/],

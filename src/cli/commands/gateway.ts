@@ -1,13 +1,11 @@
 import type { GatewayCall, GatewayOptions } from "@messagedb/client/gateway";
 import type { Command } from "commander";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
 import process from "node:process";
-import { pathToFileURL } from "node:url";
 import { collect, wholeNumber } from "../terminal/arguments.ts";
 import { badUse } from "../terminal/exit_code.ts";
 import { listenOn } from "../terminal/listen.ts";
+import { loadDefault } from "../terminal/load_module.ts";
 import { askStore, type Context, firstAnswer, withOutput } from "../terminal/run.ts";
 import { bearerOf, compareWith } from "../terminal/secret.ts";
 import { openServer } from "../terminal/store.ts";
@@ -133,16 +131,11 @@ async function rulesOf(
 }
 
 async function loadRules(path: string): Promise<GatewayOptions["authorize"]> {
-  if (!existsSync(path)) throw badUse(`Cannot load the rules of "${path}": there is no such file`);
-  const module = await import(pathToFileURL(resolve(path)).href).catch((error) => {
-    throw badUse(`Cannot load the rules of "${path}": ${(error as Error).message}`);
-  });
-  if (typeof module.default !== "function") {
-    throw badUse(
-      `"${path}" has no rules: its default export has to be a function authorize(request, call)`,
-    );
-  }
-  return module.default;
+  const rules = await loadDefault<GatewayOptions["authorize"]>(path);
+  if (typeof rules === "function") return rules;
+  throw badUse(
+    `"${path}" has no rules: its default export has to be a function authorize(request, call)`,
+  );
 }
 
 function bearer(token: string): (request: Request) => boolean {
