@@ -7,6 +7,7 @@ import {
   parkedStream,
   replayStream,
 } from "../names/_own_streams.ts";
+import { readLastOfTypes } from "../read/_read_last_of_types.ts";
 import { idFrom } from "../names/id_from.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
 import type { Message, Sql } from "../types.ts";
@@ -78,6 +79,9 @@ async function isOpen(sql: Sql, consumer: ConsumerNames, position: number): Prom
   if (position < Number((replay?.data as { readonly position?: unknown } | null)?.position)) {
     return false;
   }
+  // A note comes after its message: mostly, there is none, and the messages between need not be read.
+  const note = await readLastOfTypes(sql, parkedStream(consumer), ["Replayed", "Discarded"]);
+  if (note === null || note.position < position) return true;
   for await (const entry of readToEnd(sql, parkedStream(consumer), position + 1)) {
     if (dealtWith(entry) === position) return false;
   }

@@ -5,9 +5,23 @@ export function isPlain(value: unknown): value is Readonly<Record<string, unknow
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** A copy of the lists and plain objects in a value. Everything else in the copy is the value's own. */
-export function copyPlain(value: unknown): unknown {
-  return mapLeaves(value, (leaf) => leaf);
+/**
+ * A copy of the lists, plain objects and Dates in a value. Instances of other classes are the value's own. A cycle is
+ * left as it is.
+ */
+export function copyPlain(value: unknown, around: unknown[] = []): unknown {
+  if (value instanceof Date) return new Date(value);
+  if (!Array.isArray(value) && !isPlain(value) || around.includes(value)) return value;
+  around.push(value);
+  const copyOf = (it: unknown) => typeof it === "object" && it ? copyPlain(it, around) : it;
+  let copy;
+  if (Array.isArray(value)) copy = value.map(copyOf);
+  else {
+    copy = { ...value } as Record<string, unknown>;
+    for (const key of Object.keys(copy)) copy[key] = copyOf(copy[key]);
+  }
+  around.pop();
+  return copy;
 }
 
 /** The value, with the digits in place of each bigint. A cycle is left as it is, so that JSON refuses it. */

@@ -77,7 +77,9 @@ const PARKED_ENTRIES = /* @__PURE__ */ `,
       where stream_name = (select parked from asked)
         and position > (select first from start)
         and type = any ('{Replayed,Discarded}'::text[])
-        and data ->> 'position' is not null
+        and (
+          ${IS_OWN_MESSAGE}
+        )
       group by data ->> 'position'
     ) as single
   ),

@@ -11,7 +11,6 @@ import { readConsumers, type Runs, type StoredConsumer } from "./_read_consumers
 const LONGEST_STANDSTILL = 60_000;
 /** An aggregate stores its position after so many global positions, if it refers to nothing between. */
 const UNSTORED_BY_AGGREGATE = 1000;
-const NONE_BEHIND = { behind: 0, isBehindMore: false, oldestAt: null };
 
 /** Options of `consumers`. */
 export interface ConsumersOptions {
@@ -71,9 +70,9 @@ export interface ConsumerStatus {
   /**
    * How many messages after the position the consumer has to read. It is counted as the consumer reads: its
    * category, its member's share, the types that it handles, references for an aggregate's consumer, no bookkeeping for
-   * `"$all"`. What an aggregate refers to is not stored: all messages but bookkeeping and references are counted, once
-   * its position is 1,000 positions behind, before which it need not store one. At most 1,000 messages are looked at,
-   * and 5,000 of `"$all"`; with `upTo`, so many are counted.
+   * `"$all"`. What an aggregate refers to is not stored: all messages but bookkeeping and references are counted, also
+   * those that an aggregate that is `"idle"` has passed. At most 1,000 messages are looked at, and 5,000 of `"$all"`;
+   * with `upTo`, so many are counted.
    */
   readonly behind: number;
   /**
@@ -119,7 +118,7 @@ export interface ConsumerStatus {
  * - `"replaced"`: nobody holds a member of the group's size, and each member of another size has a position
  *   that is held, or that was written later. Without a group, a consumer is a size of its own.
  * - `"idle"`: no message waits, however long ago the last one was. (An aggregate stores its position after 1,000
- *   positions at the latest. Fewer are no messages that wait, and `behind` is 0.)
+ *   positions at the latest. Fewer are no messages that wait.)
  * - `"busy"`: for less than a minute, messages wait, or the position has not moved, or its owner holds it.
  * - `"stuck"`: a process holds the position. Its handler hangs or fails again and again, or the process is gone and no
  *   other has asked for the position. Or the consumer reads `"$all"` and waits for a transaction: see `storeStatus`.
@@ -228,12 +227,11 @@ function statusOf(
   isReplaced: boolean,
 ): ConsumerStatus {
   const { streamName, category, isAggregate, isOfAggregate, consumerId, member, size } = stored;
-  const { position, head, parked, isParkedMore } = stored;
-  const isUnstored = isAggregate && head - position < UNSTORED_BY_AGGREGATE;
-  const { behind, isBehindMore, oldestAt } = isUnstored ? NONE_BEHIND : stored;
+  const { position, head, behind, isBehindMore, oldestAt, parked, isParkedMore } = stored;
   const types = typesIn(stored.last);
   const heldSince = owner === null ? null : heldAt;
   const waits = behind > 0 || isBehindMore;
+  const isUnstored = isAggregate && head - position < UNSTORED_BY_AGGREGATE;
   const newest = Math.max(oldestAt ?? 0, movedAt, heldSince ?? 0);
   return {
     streamName,
@@ -254,7 +252,7 @@ function statusOf(
     isParkedMore,
     health: isReplaced
       ? "replaced"
-      : !waits
+      : !waits || isUnstored
       ? "idle"
       : now - newest < LONGEST_STANDSTILL
       ? "busy"

@@ -82,8 +82,11 @@ export function observeStore(sql: Sql, options: ObserveStoreOptions = {}): Store
         const ofConsumer = { ...attributes, ...attributesOf(status) };
         const ofMember = { ...ofConsumer, ...memberAttributes(status) };
         const health = { ...ofMember, [OWN_ATTRIBUTE.health]: status.health };
-        result.observe(gauges.lagMessages, status.behind, ofMember);
-        result.observe(gauges.lagTime, (status.oldestAge ?? 0) / 1000, ofMember);
+        // An aggregate that is idle has messages after its stored position.
+        const isIdle = status.health === "idle";
+        const age = isIdle ? 0 : status.oldestAge ?? 0;
+        result.observe(gauges.lagMessages, isIdle ? 0 : status.behind, ofMember);
+        result.observe(gauges.lagTime, age / 1000, ofMember);
         // Members have their parked messages together, so the same is observed for each.
         if (status.consumerId !== null) result.observe(gauges.parked, status.parked, ofConsumer);
         result.observe(gauges.health, 1, health);

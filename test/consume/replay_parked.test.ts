@@ -329,7 +329,9 @@ describe("replayParked()", () => {
       { type: "Parked", data: { message: "none" } },
       { type: "Noted" },
       { type: "Noted", data: { position: 1 } },
+      { type: "Replayed", data: { position: 1, by: "an application" } },
     ]);
+    assert.equal((await parked(db.sql, { category, consumerId })).length, 2);
     const seen: unknown[] = [];
     const consumer = { category, consumerId, handle: ({ data }: Message) => void seen.push(data) };
     const replayed = async (options: object) =>
@@ -338,7 +340,7 @@ describe("replayParked()", () => {
     assert.equal(await replayed({}), 1);
     assert.deepEqual(seen, [0, 1]);
     assert.equal(await replayed({}), 0);
-    assert.equal((await stored(db.sql, "foreign:position-it+parked")).at(-1), 6);
+    assert.equal((await stored(db.sql, "foreign:position-it+parked")).at(-1), 7);
   });
 
   test("leaves no listener on the signal where it cannot begin", async () => {

@@ -442,6 +442,22 @@ describe("POST /streams/{streamName}/messages", () => {
       expect((await small.post(messagesOf(stream), other, headers)).status).toBe(422);
     });
 
+    test("reads back no more than a request can have written", async () => {
+      const stream = newStream();
+      const headers = key();
+      const small = api(db.sql, { maxAnswerBytes: 500, maxBodyBytes: 1000 });
+      const body = { messages: Array.from({ length: 20 }, () => ({ type: "T" })) };
+      expect((await small.post(messagesOf(stream), body, headers)).status).toBe(201);
+      await db.sql`
+        update message_store.messages
+        set data = to_jsonb(repeat('x', 300))
+        where stream_name = ${stream}`;
+      expect(await small.post(messagesOf(stream), body, headers)).toMatchObject({
+        status: 422,
+        body: { detail: expect.stringContaining("larger than this request") },
+      });
+    });
+
     test("gives ids of version 8 that are the same for ever", async () => {
       const stream = "account-123";
       const headers = { "idempotency-key": "a-key" };

@@ -164,3 +164,19 @@ test("writeStreams() leaves no rejection behind where a stream after a failing o
   }
   assert.deepEqual(unhandled, []);
 });
+
+test("a Date that is changed while a schema answers is written as it was", async () => {
+  const date = z.codec(z.iso.datetime(), z.date(), {
+    decode: (text) => new Date(text),
+    encode: (time) => time.toISOString(),
+  });
+  const { Dated } = defineMessages({
+    Dated: z.object({ at: date }).refine(() => Promise.resolve(true)),
+  });
+  const at = new Date(0);
+  const writing = write(db.sql, "dated-1", Dated({ at }));
+  at.setTime(1e12);
+  await writing;
+  const [message] = await readStream(db.sql, "dated-1");
+  assert.deepEqual(message!.data, { at: "1970-01-01T00:00:00.000Z" });
+});

@@ -114,8 +114,11 @@ function checkLimits({ warn, critical, warnAge, criticalAge }: LagOptions): void
 function measureLag(status: ConsumerStatus, options: LagOptions): Lag {
   const { warn = Infinity, critical = Infinity, warnAge = Infinity, criticalAge = Infinity } =
     options;
-  const { health, behind, parked } = status;
-  const age = status.oldestAge ?? 0;
+  const { health, parked } = status;
+  // An aggregate that is idle has messages after its stored position.
+  const isIdle = health === "idle";
+  const behind = isIdle ? 0 : status.behind;
+  const age = isIdle ? 0 : status.oldestAge ?? 0;
   const hasTrouble = health === "stuck" || health === "stopped";
   const isCritical = behind > critical || age > criticalAge ||
     Boolean(options.criticalStuck) && hasTrouble;

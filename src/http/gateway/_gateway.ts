@@ -12,8 +12,8 @@ import { isPlainPath } from "./_plain_path.ts";
 export interface Gateway {
   /** The handle, which refuses what would answer more than `maxAnswerBytes`. */
   readonly sql: Sql;
-  /** The handle without that limit, for what a gateway reads itself. */
-  readonly unlimitedSql: Sql;
+  /** The handle for what the gateway reads back itself, with a limit that any request that it takes is below. */
+  readonly readBackSql: Sql;
   readonly authorize: GatewayOptions["authorize"];
   readonly basePath: string;
   readonly maxBodyBytes: number;
@@ -59,7 +59,8 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
   return {
     ...gateway,
     sql: limitAnswers(sql, gateway.maxAnswerBytes),
-    unlimitedSql: sql,
+    // PostgreSQL writes JSON with more spaces.
+    readBackSql: limitAnswers(sql, Math.max(gateway.maxAnswerBytes, 4 * gateway.maxBodyBytes)),
     onError: neverThrowing(gateway.onError),
     followers: { count: 0, reads: new Map() },
   };
@@ -67,7 +68,7 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
 
 function withDefaults(
   options: GatewayOptions,
-): Omit<Gateway, "sql" | "unlimitedSql" | "followers"> {
+): Omit<Gateway, "sql" | "readBackSql" | "followers"> {
   const {
     authorize,
     basePath = "",
@@ -94,7 +95,7 @@ function withDefaults(
   };
 }
 
-function checkSettings(gateway: Omit<Gateway, "sql" | "unlimitedSql" | "followers">): void {
+function checkSettings(gateway: Omit<Gateway, "sql" | "readBackSql" | "followers">): void {
   const {
     authorize,
     basePath,

@@ -9,6 +9,7 @@ import { checkContentType, readJson } from "../_body.ts";
 import { type Call, callTo } from "../_calls.ts";
 import { checkMessageCount } from "../_authorize.ts";
 import type { Gateway } from "../_gateway.ts";
+import { isAnswerTooLarge } from "../_limit_answers.ts";
 import {
   type AppendedBatch,
   BODIES,
@@ -23,7 +24,7 @@ import { preconditionsOf } from "./_preconditions.ts";
 /** Makes the call for a POST to the messages of a stream. */
 export async function appendCall(
   request: Request,
-  { maxBodyBytes, maxBatchSize, unlimitedSql }: Gateway,
+  { maxBodyBytes, maxBatchSize, readBackSql }: Gateway,
   streamName: string,
 ): Promise<Call<number>> {
   checkContentType(request);
@@ -54,7 +55,7 @@ export async function appendCall(
       const position = await writing.catch((error) => {
         throw preconditions.length > 0 ? asFailedPrecondition(error) : error;
       });
-      if (keyed.length > 0) await checkSameContent(storeFor(unlimitedSql, streamName), keyed);
+      if (keyed.length > 0) await checkSameContent(storeFor(readBackSql, streamName), keyed);
       return position;
     },
   };
@@ -63,7 +64,7 @@ export async function appendCall(
 /** Makes the call for a POST to several streams. */
 export async function writeStreamsCallOf(
   request: Request,
-  { maxBodyBytes, maxBatchSize, unlimitedSql }: Gateway,
+  { maxBodyBytes, maxBatchSize, readBackSql }: Gateway,
 ): Promise<Call<number[]>> {
   checkContentType(request);
   if (request.headers.has(EXPECTED_VERSION_HEADER.name)) {
@@ -91,7 +92,7 @@ export async function writeStreamsCallOf(
     ),
     send: async (sql) => {
       const positions = await writeStreams(sql, identified);
-      const store = storeFor(unlimitedSql, ...identified.map(({ streamName }) => streamName));
+      const store = storeFor(readBackSql, ...identified.map(({ streamName }) => streamName));
       if (keyed.length > 0) await checkSameContent(store, keyed);
       return positions;
     },
@@ -145,7 +146,13 @@ async function withIds(
 
 /** Refuses the key if the store has other messages by the ids that it made: it was used for them before. */
 async function checkSameContent(sql: Sql, messages: readonly MessageInput[]): Promise<void> {
-  const stored = await readMessages(sql, messages.map((message) => message.id!));
+  const stored = await readMessages(sql, messages.map((message) => message.id!)).catch((error) => {
+    if (!isAnswerTooLarge(error)) throw error;
+    throw new Refusal(
+      422,
+      "Cannot use this Idempotency-Key again: what was written under it is larger than this request",
+    );
+  });
   const other = stored.find((it, at) => contentOf(it) !== contentOf(messages[at]!));
   if (other === undefined) return;
   throw new Refusal(
