@@ -10,17 +10,23 @@ export function isPlain(value: unknown): value is Readonly<Record<string, unknow
  * left as it is.
  */
 export function copyPlain(value: unknown, around: unknown[] = []): unknown {
+  if (typeof value !== "object" || value === null) return value;
   if (value instanceof Date) return new Date(value);
-  if (!Array.isArray(value) && !isPlain(value) || around.includes(value)) return value;
+  const isList = Array.isArray(value);
+  if (!isList && !isPlain(value) || around.includes(value)) return value;
   around.push(value);
-  const copyOf = (it: unknown) => typeof it === "object" && it ? copyPlain(it, around) : it;
-  let copy;
-  if (Array.isArray(value)) copy = value.map(copyOf);
-  else {
-    copy = { ...value } as Record<string, unknown>;
-    for (const key of Object.keys(copy)) copy[key] = copyOf(copy[key]);
-  }
+  const copy = isList ? value.map((it) => copyPlain(it, around)) : copyMembers(value, around);
   around.pop();
+  return copy;
+}
+
+function copyMembers(value: object, around: unknown[]): object {
+  const copy: Record<string, unknown> = { ...value };
+  for (const key of Object.keys(copy)) {
+    const member = copy[key];
+    // V8 reads an object faster of which nothing was set.
+    if (typeof member === "object") copy[key] = copyPlain(member, around);
+  }
   return copy;
 }
 
