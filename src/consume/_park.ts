@@ -7,8 +7,8 @@ import {
   parkedStream,
   replayStream,
 } from "../names/_own_streams.ts";
-import { readLastOfTypes } from "../read/_read_last_of_types.ts";
 import { idFrom } from "../names/id_from.ts";
+import { readLastOfTypes } from "../read/_read_last_of_types.ts";
 import type { AggregatedMessage } from "../read/reference.ts";
 import type { Message, Sql } from "../types.ts";
 import { NO_STREAM, write } from "../write/write.ts";

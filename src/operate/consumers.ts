@@ -1,6 +1,7 @@
 import { askStores, storeFor } from "../handle/_store_for.ts";
 import { ownOf } from "../handle/_statement.ts";
 import { holderOf, isAsked } from "../consume/_claim.ts";
+import { groupBy } from "../lib/group_by.ts";
 import { safeInteger } from "../messages/_columns.ts";
 import { checkCategory, checkInteger, checkOptions } from "../names/_check.ts";
 import type { ConsumerGroup, Sql } from "../types.ts";
@@ -186,14 +187,14 @@ function findReplaced(all: readonly HeldPosition[]): ReadonlySet<HeldPosition> {
   const replaced = new Set<HeldPosition>();
   const ofConsumers = all.filter(({ stored }) => !stored.isAggregate);
   const nameOf = ({ stored }: HeldPosition) => JSON.stringify([stored.category, stored.consumerId]);
-  for (const positions of grouped(ofConsumers, nameOf).values()) {
-    const sizes = [...grouped(positions, ({ stored }) => stored.size).values()].map(describeSize);
+  for (const positions of groupBy(ofConsumers, nameOf).values()) {
+    const sizes = [...groupBy(positions, ({ stored }) => stored.size).values()].map(describeSize);
     for (const own of sizes) {
       const isReplaced = !own.isHeld &&
         sizes.some((other) =>
           other !== own && other.isWhole && (other.isHeld || other.lastWrite > own.lastWrite)
         );
-      if (isReplaced) { for (const it of own.members) replaced.add(it); }
+      if (isReplaced) own.members.forEach((it) => replaced.add(it));
     }
   }
   return replaced;
@@ -207,17 +208,6 @@ function describeSize(members: readonly HeldPosition[]) {
     isHeld: members.some(({ owner }) => owner !== null),
     lastWrite: Math.max(...members.map(({ stored }) => -stored.last.age)),
   };
-}
-
-function grouped<Item, Key>(items: readonly Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
-  const groups = new Map<Key, Item[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group) group.push(item);
-    else groups.set(key, [item]);
-  }
-  return groups;
 }
 
 function statusOf(

@@ -1,5 +1,6 @@
 import { type Attributes, type BatchObservableResult, diag, type Meter } from "@opentelemetry/api";
 import { checkCategory, checkOptions } from "../names/_check.ts";
+import { waitingFor } from "../operate/_waiting_for.ts";
 import { consumers, type ConsumerStatus } from "../operate/consumers.ts";
 import type { Sql } from "../types.ts";
 import { ATTRIBUTE, OWN_ATTRIBUTE, OWN_METRIC, SYSTEM } from "./_conventions.ts";
@@ -82,10 +83,8 @@ export function observeStore(sql: Sql, options: ObserveStoreOptions = {}): Store
         const ofConsumer = { ...attributes, ...attributesOf(status) };
         const ofMember = { ...ofConsumer, ...memberAttributes(status) };
         const health = { ...ofMember, [OWN_ATTRIBUTE.health]: status.health };
-        // An aggregate that is idle has messages after its stored position.
-        const isIdle = status.health === "idle";
-        const age = isIdle ? 0 : status.oldestAge ?? 0;
-        result.observe(gauges.lagMessages, isIdle ? 0 : status.behind, ofMember);
+        const { behind, age } = waitingFor(status);
+        result.observe(gauges.lagMessages, behind, ofMember);
         result.observe(gauges.lagTime, age / 1000, ofMember);
         // Members have their parked messages together, so the same is observed for each.
         if (status.consumerId !== null) result.observe(gauges.parked, status.parked, ofConsumer);

@@ -1,6 +1,6 @@
 import { context, SpanKind, trace, type Tracer } from "@opentelemetry/api";
 import { routeOf } from "../http/_routes.ts";
-import { hasUrl, urlOf } from "../http/gateway/_url_of.ts";
+import { readUrl } from "../http/gateway/_url_of.ts";
 import { checkFunction, checkOptions } from "../names/_check.ts";
 import { ATTRIBUTE } from "./_conventions.ts";
 import { errorTypeOf, failSpan } from "./_error_type.ts";
@@ -58,9 +58,10 @@ export function tracedHandler(
   const { basePath = "" } = options;
   const tracer = tracerOf(options.tracer);
   return async (request) => {
+    const url = trace.getActiveSpan() === undefined ? readUrl(request) : undefined;
     // What has no address, the handler refuses.
-    if (trace.getActiveSpan() !== undefined || !hasUrl(request)) return await handle(request);
-    const { protocol, pathname } = urlOf(request);
+    if (url === undefined) return await handle(request);
+    const { protocol, pathname } = url;
     const route = routeOf(pathname, basePath);
     const caller = spanContextIn({
       traceparent: request.headers.get("traceparent"),

@@ -1,3 +1,5 @@
+import { isDay } from "../lib/is_day.ts";
+
 /** The years that PostgreSQL and ISO write in one way: from 1 to 9999, in milliseconds. */
 export const FIRST_TIME: number = Date.parse("0001-01-01T00:00:00.000Z");
 export const LAST_TIME: number = Date.parse("9999-12-31T23:59:59.999Z");
@@ -11,10 +13,4 @@ export function isoTime(text: string): Date | undefined {
   if (day === undefined || !isDay(day)) return undefined;
   const time = new Date(text);
   return Number(time) >= FIRST_TIME && Number(time) <= LAST_TIME ? time : undefined;
-}
-
-/** Whether the month has such a day: a Date takes February 31st for March 3rd. */
-function isDay(day: string): boolean {
-  const midnight = new Date(`${day}T00:00Z`);
-  return !Number.isNaN(Number(midnight)) && midnight.toISOString().startsWith(day);
 }

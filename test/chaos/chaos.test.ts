@@ -20,6 +20,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import postgres from "postgres";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { groupBy } from "../../src/lib/group_by.ts";
 import { freePort } from "../_free_port.ts";
 import {
   type ConsumerArguments,
@@ -337,21 +338,6 @@ async function untilCaughtUp(killed: string): Promise<void> {
 
 function inCategory(name: string): Message<{ position: number }>[] {
   return store.filter(({ streamName }) => category(streamName) === name);
-}
-
-/** Groups what has a key, in order. */
-function groupBy<T>(
-  list: Iterable<T>,
-  keyOf: (it: T) => string,
-): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const it of list) {
-    const key = keyOf(it);
-    const group = groups.get(key);
-    if (group) group.push(it);
-    else groups.set(key, [it]);
-  }
-  return groups;
 }
 
 const places = (messages: readonly Message[]): number[] =>

@@ -1,6 +1,7 @@
 import type { ConsumerStatus } from "@messagedb/client/operate";
 import { type Command, CommanderError } from "commander";
 import process from "node:process";
+import { waitingFor } from "../../operate/_waiting_for.ts";
 import { duration, wholeNumber } from "../terminal/arguments.ts";
 import { memberText, noneStored } from "../terminal/consumer_name.ts";
 import { badUse, CommandError, EXIT_CODE } from "../terminal/exit_code.ts";
@@ -115,10 +116,7 @@ function measureLag(status: ConsumerStatus, options: LagOptions): Lag {
   const { warn = Infinity, critical = Infinity, warnAge = Infinity, criticalAge = Infinity } =
     options;
   const { health, parked } = status;
-  // An aggregate that is idle has messages after its stored position.
-  const isIdle = health === "idle";
-  const behind = isIdle ? 0 : status.behind;
-  const age = isIdle ? 0 : status.oldestAge ?? 0;
+  const { behind, age } = waitingFor(status);
   const hasTrouble = health === "stuck" || health === "stopped";
   const isCritical = behind > critical || age > criticalAge ||
     Boolean(options.criticalStuck) && hasTrouble;

@@ -25,6 +25,8 @@ import { messageText } from "./park.ts";
 /** How many characters of an error the list shows. */
 const ERROR_WIDTH = 50;
 const PARKED_PAGE = 1000;
+/** How long the command may take to end after a replay, in milliseconds: the driver may take a second. */
+const LONGEST_END = 3000;
 const MESSAGES_HELP = "their ids or global positions";
 
 /** A parked message, and the stream of its consumer's position. */
@@ -203,7 +205,7 @@ function defineReplay(group: Command): void {
           ...given.length > 0 && { ids: chosen.map(({ message }) => message.id) },
         }).finally(() => {
           // What the module holds open, as a pool of connections, does not keep the command.
-          setTimeout(() => process.exit(process.exitCode ?? EXIT_CODE.failed), 3000)
+          setTimeout(() => process.exit(process.exitCode ?? EXIT_CODE.failed), LONGEST_END)
             .unref();
         });
         const again = result.parked > 0

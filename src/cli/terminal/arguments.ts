@@ -2,6 +2,7 @@ import { InvalidArgumentError } from "commander";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { text } from "node:stream/consumers";
+import { isDay } from "../../lib/is_day.ts";
 import { badUse } from "./exit_code.ts";
 import { fileProblem } from "./file_problem.ts";
 
@@ -51,10 +52,8 @@ export function moment(value: string): Date {
   if (/^\d+(\.\d+)?[a-z]+$/.test(value)) return new Date(Date.now() - duration(value));
   const time = new Date(value);
   const day = /^\d{4}-\d{2}-\d{2}/.exec(value)?.[0];
-  // A Date takes February 31st for March 3rd.
-  const isDay = day === undefined ||
-    new Date(`${day}T00:00Z`).getUTCDate() === Number(day.slice(8));
-  if (!/^\d{4}-/.test(value) || Number.isNaN(time.getTime()) || !isDay) {
+  const isKnown = day === undefined || isDay(day);
+  if (!/^\d{4}-/.test(value) || Number.isNaN(time.getTime()) || !isKnown) {
     throw new InvalidArgumentError("Give how long ago (2h, 7d) or a time (2026-01-31T12:00Z).");
   }
   return time;

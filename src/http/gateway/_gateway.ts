@@ -66,9 +66,10 @@ export function makeGateway(sql: Sql, options: GatewayOptions): Gateway {
   };
 }
 
-function withDefaults(
-  options: GatewayOptions,
-): Omit<Gateway, "sql" | "readBackSql" | "followers"> {
+/** The options, checked and with their defaults. */
+type Settings = Omit<Gateway, "sql" | "readBackSql" | "followers">;
+
+function withDefaults(options: GatewayOptions): Settings {
   const {
     authorize,
     basePath = "",
@@ -95,7 +96,7 @@ function withDefaults(
   };
 }
 
-function checkSettings(gateway: Omit<Gateway, "sql" | "readBackSql" | "followers">): void {
+function checkSettings(gateway: Settings): void {
   const {
     authorize,
     basePath,

@@ -1,14 +1,17 @@
 import { Refusal } from "./_problem.ts";
 
-/** For a request without a host: on Bun, its `url` is a path alone. */
-const WITHOUT_HOST = "http://gateway";
-
-export function hasUrl({ url }: Request): boolean {
-  return URL.canParse(url, WITHOUT_HOST);
+/** The URL of a request; undefined if it cannot be read. On Bun, `request.url` has no host if the client sends none. */
+export function readUrl({ url }: Request): URL | undefined {
+  try {
+    return new URL(url, "http://gateway");
+  } catch {
+    return undefined;
+  }
 }
 
-/** The URL of a request. */
+/** As `readUrl`, but refuses a request whose URL cannot be read. */
 export function urlOf(request: Request): URL {
-  if (hasUrl(request)) return new URL(request.url, WITHOUT_HOST);
+  const url = readUrl(request);
+  if (url !== undefined) return url;
   throw new Refusal(400, "Cannot read the address of this request: its host is none");
 }

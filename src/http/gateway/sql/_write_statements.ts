@@ -1,5 +1,6 @@
 import { writeRecorded } from "../../../consume/_write_recorded.ts";
 import { writeReferences } from "../../../consume/_write_references.ts";
+import { groupBy } from "../../../lib/group_by.ts";
 import { invalid } from "../../../lib/invalid.ts";
 import { encodeMessage } from "../../../messages/_json.ts";
 import {
@@ -104,8 +105,7 @@ export function writeReferencesCall(
     ...parameters,
     type: "Recorded",
   });
-  const rows = batchRowsOf(columns, maxBatchSize)
-    .map((row) => ({ ...row, streamName: requiredText(row.streamName) }));
+  const rows = streamRowsOf(columns, maxBatchSize);
   const recorded = { id, type: "Recorded", data };
   const streams = [{ streamName, messages: [recorded], ...options }, ...messagesByStream(rows)];
   return {
@@ -163,9 +163,9 @@ function writeArgumentsOf(
 
 export function writeStreamsCall({ columns }: Parameters, maxBatchSize: number): Call<number[]> {
   const streams: (StreamInput & { readonly messages: BatchRow["message"][] })[] = [];
-  for (const { streamName, options, message } of batchRowsOf(columns, maxBatchSize)) {
-    if (streams.length === 0 || streams.at(-1)!.streamName !== streamName) {
-      streams.push({ streamName: requiredText(streamName), ...options, messages: [] });
+  for (const { streamName, options, message } of streamRowsOf(columns, maxBatchSize)) {
+    if (streams.at(-1)?.streamName !== streamName) {
+      streams.push({ streamName, ...options, messages: [] });
     }
     // A row without a type is a stream that is only checked for its version.
     if (message.type !== null) streams.at(-1)!.messages.push(message);
@@ -178,24 +178,17 @@ function callsToWrite(streams: readonly StreamInput[]): Call<unknown>["toAuthori
 }
 
 function messagesByStream(
-  rows: readonly (Pick<BatchRow, "message"> & { readonly streamName: string })[],
+  rows: readonly StreamRow[],
 ): { readonly streamName: string; readonly messages: BatchRow["message"][] }[] {
-  const byStream = new Map<string, BatchRow["message"][]>();
-  for (const { streamName, message } of rows) {
-    const messages = byStream.get(streamName);
-    if (messages) messages.push(message);
-    else byStream.set(streamName, [message]);
-  }
-  return Array.from(byStream, ([streamName, messages]) => ({ streamName, messages }));
+  return Array.from(
+    groupBy(rows, ({ streamName }) => streamName),
+    ([streamName, rows]) => ({ streamName, messages: rows.map(({ message }) => message) }),
+  );
 }
 
 /** Writes of `groupCommit`, which share a statement. `authorize` is asked about each as about a `write`. */
 export function writeEachCall({ columns }: Parameters, maxBatchSize: number): Call<unknown> {
-  const rows = batchRowsOf(columns, maxBatchSize);
-  return eachCall(
-    rows.map((row) => ({ ...row, streamName: requiredText(row.streamName) })),
-    writeEach,
-  );
+  return eachCall(streamRowsOf(columns, maxBatchSize), writeEach);
 }
 
 /** Such writes with new ids. The columns name each stream once. */
@@ -209,7 +202,7 @@ export function writeEachNewCall({ columns }: Parameters, maxBatchSize: number):
 }
 
 function eachCall(
-  writes: readonly (BatchRow & { readonly streamName: string })[],
+  writes: readonly StreamRow[],
   send: (sql: Sql, writes: readonly EachWrite[]) => Promise<unknown>,
 ): Call<unknown> {
   return {
@@ -253,8 +246,7 @@ function importedCall(
   maxBatchSize: number,
   send: (sql: Sql, messages: readonly EncodedImport[]) => Promise<unknown>,
 ): Call<unknown> {
-  const rows = batchRowsOf(columns, maxBatchSize)
-    .map((row) => ({ ...row, streamName: requiredText(row.streamName) }));
+  const rows = streamRowsOf(columns, maxBatchSize);
   return {
     toAuthorize: messagesByStream(rows).map((it) => callTo("importMessages", it)),
     send: async (sql) => {
@@ -314,6 +306,16 @@ interface BatchRow {
   readonly time: string | null | undefined;
   readonly pointers: Pointers;
   readonly message: IdentifiedMessageInput;
+}
+
+/** A row that names its stream. */
+interface StreamRow extends BatchRow {
+  readonly streamName: string;
+}
+
+function streamRowsOf(columns: Parameter | undefined, maxBatchSize: number): StreamRow[] {
+  return batchRowsOf(columns, maxBatchSize)
+    .map((row) => ({ ...row, streamName: requiredText(row.streamName) }));
 }
 
 function batchRowsOf(columns: Parameter | undefined, maxBatchSize: number): BatchRow[] {
